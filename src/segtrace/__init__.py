@@ -1,0 +1,28 @@
+"""See which stages a segmentation network uses for each organ.
+
+Public and stable: :func:`trace`, :func:`integrate`, :func:`describe`, :func:`explain`,
+:class:`FlowCallback` and :class:`InputError`. Tracing needs torch alone; ``explain`` and
+``FlowCallback`` need the pipeline (``pip install segtrace[train]``) and are imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from segtrace.errors import InputError
+
+if TYPE_CHECKING:
+    from segtrace.attribution.trace import trace
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "trace": "segtrace.attribution.trace",
+}
+
+__all__ = ["InputError", "trace"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'segtrace' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
