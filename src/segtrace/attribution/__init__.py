@@ -1,1 +1,1 @@
-
+"""Attribution: stages, targets and rules in, a frozen flow out. Needs torch alone."""

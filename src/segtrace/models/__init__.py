@@ -1,1 +1,1 @@
-
+"""Networks that MONAI lacks or has wrong."""

@@ -1,0 +1,175 @@
+"""Stages: named places in a network, and the record of what passes through them."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from segtrace.attribution.networks import STAGES
+from segtrace.errors import InputError, unknown
+
+_TOKENS = re.compile(r"tokens\((\d+), *(\d+)(?:, *(\d+))?\)")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named place in a network: the output of one module.
+
+    Attributes:
+        name: ``enc1`` …, ``dec1`` … (counted from the bottleneck up), ``head``, or the user's.
+        module: its dotted path, as ``named_modules`` says it.
+        layout: ``nchw`` (channels second), ``nhwc`` (channels last), or ``tokens(h, w)``: a
+            sequence (N, T, K) that is an h x w grid row by row, a leading class token dropped.
+    """
+
+    name: str
+    module: str
+    layout: str = "nchw"
+
+    def __post_init__(self) -> None:
+        if self.layout not in ("nchw", "nhwc") and not _TOKENS.fullmatch(self.layout):
+            raise InputError(
+                f"stage {self.name!r} has layout {self.layout!r}; "
+                "allowed are nchw, nhwc and tokens(h, w), e.g. tokens(14, 14)"
+            )
+
+    def channels_first(self, tensor: Tensor) -> Tensor:
+        """The stage's tensor as ``(N, K, *cells)``: a view, so gradients pass through."""
+        if self.layout == "nhwc":
+            return tensor.movedim(-1, 1)
+        grid = _TOKENS.fullmatch(self.layout)
+        if grid is None:
+            return tensor
+        cells = [int(size) for size in grid.groups() if size]
+        n, tokens, channels = tensor.shape
+        count = 1
+        for size in cells:
+            count *= size
+        if tokens not in (count, count + 1):
+            raise InputError(
+                f"stage {self.name!r} has {tokens} tokens; {self.layout} needs {count}, "
+                f"or {count + 1} with a class token"
+            )
+        return tensor[:, tokens - count :].movedim(-1, 1).reshape(n, channels, *cells)
+
+    def to_plain(self) -> dict[str, str]:
+        """Plain values for a checkpoint."""
+        return {"module": self.module, "layout": self.layout}
+
+
+StagesLike = Mapping[str, Any] | Sequence[str] | None
+
+
+def resolve(net: nn.Module, stages: StagesLike = None) -> tuple[Stage, ...]:
+    """The stages meant, checked against the network.
+
+    Args:
+        net: the network itself, not a wrapper.
+        stages: name -> module path, or -> ``{"module": …, "layout": …}``; or names out of the
+            table of known networks; or ``None`` for all that the table knows.
+
+    Raises:
+        InputError: an unknown network, stage or module.
+    """
+    if stages is None or not isinstance(stages, Mapping):
+        known = _known(net)
+        names = list(known) if stages is None else list(stages)
+        for name in names:
+            if name not in known:
+                raise unknown("stage", name, known, "this network")
+        stages = {name: known[name] for name in names}
+    if not stages:
+        raise InputError("no stage is named; give at least one")
+    return tuple(_stage(net, name, place) for name, place in stages.items())
+
+
+def _known(net: nn.Module) -> Mapping[str, str]:
+    for cls in type(net).__mro__:
+        if cls.__name__ in STAGES:
+            return STAGES[cls.__name__]
+    raise InputError(
+        f"the stages of {type(net).__name__} are not in the table ({', '.join(STAGES)}); "
+        "give stages={'enc1': 'path.of.module', …}; its modules are "
+        + ", ".join(name for name, _ in net.named_children())
+    )
+
+
+def _stage(net: nn.Module, name: str, place: Any) -> Stage:
+    if isinstance(place, Stage):
+        stage = place
+    elif isinstance(place, str):
+        stage = Stage(name, place)
+    elif isinstance(place, Mapping) and "module" in place and set(place) <= {"module", "layout"}:
+        stage = Stage(name, **place)
+    else:
+        raise InputError(
+            f"stage {name!r} is {place!r}; give a module path, or a mapping module: …, layout: …"
+        )
+    paths = [path for path, _ in net.named_modules() if path]
+    if stage.module not in paths:
+        error = unknown("module", stage.module, paths[:40], "this network")
+        raise InputError(f"stage {name!r}: {error}")
+    return stage
+
+
+@dataclass(frozen=True)
+class Record:
+    """What passed through the stages: outputs by name, and their versions when recorded."""
+
+    outputs: dict[str, Tensor]
+    versions: dict[str, int]
+
+    def overwritten(self) -> frozenset[str]:
+        """The stages whose output was changed in place after it was recorded."""
+        return frozenset(
+            name for name, tensor in self.outputs.items() if tensor._version != self.versions[name]
+        )
+
+
+@contextmanager
+def recording(
+    net: nn.Module, stages: Sequence[Stage], cloned: frozenset[str] = frozenset()
+) -> Iterator[Record]:
+    """Record the outputs of the stages, by name, during the block.
+
+    Args:
+        net: the network.
+        stages: the places.
+        cloned: stages behind which a copy is passed on, because the network overwrites their
+            output in place and the record would change with it.
+
+    Raises:
+        InputError: a stage that runs more than once or whose output is no single tensor.
+    """
+    record = Record({}, {})
+    handles = []
+    try:
+        for stage in stages:
+            hook = _recorder(stage, record, copy=stage.name in cloned)
+            handles.append(net.get_submodule(stage.module).register_forward_hook(hook))
+        yield record
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _recorder(stage: Stage, record: Record, copy: bool) -> Callable[..., Tensor | None]:
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Tensor | None:
+        if not isinstance(output, Tensor):
+            raise InputError(
+                f"stage {stage.name!r} ({stage.module}) returns a {type(output).__name__}; "
+                "name a module inside it that returns one tensor"
+            )
+        if stage.name in record.outputs:
+            raise InputError(
+                f"stage {stage.name!r} ({stage.module}) runs more than once in a forward pass; "
+                "name a module that runs once"
+            )
+        record.outputs[stage.name] = output
+        record.versions[stage.name] = output._version
+        return output.clone() if copy else None
+
+    return hook

@@ -1,0 +1,70 @@
+"""Run a network as it is, and leave no mark on it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.errors import InputError
+
+
+def unwrapped(net: nn.Module) -> nn.Module:
+    """The network inside ``torch.compile``'s and (Distributed)DataParallel's wrappers."""
+    while True:
+        inner: Any = getattr(net, "_orig_mod", None)
+        if inner is None and isinstance(net, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            inner = net.module
+        if inner is None:
+            return net
+        net = inner
+
+
+def as_input(net: nn.Module, image: Tensor) -> Tensor:
+    """A fresh leaf of the image, in the network's precision and on its device.
+
+    Half precision is raised to float32, float64 stays where the network is float64.
+
+    Raises:
+        InputError: parameters in half precision: their maps would be noise.
+    """
+    dtype = torch.promote_types(image.dtype, torch.float32)
+    device = image.device
+    for name, parameter in net.named_parameters():
+        if parameter.dtype in (torch.float16, torch.bfloat16):
+            raise InputError(
+                f"parameter {name} is {parameter.dtype}; maps need float32: call net.float()"
+            )
+        dtype, device = parameter.dtype, parameter.device
+    return image.detach().to(device, dtype, copy=True)
+
+
+@contextmanager
+def undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
+    """Evaluation mode, gradients on, autocast off, eager; everything restored afterwards.
+
+    Restored, also after an exception: the train/eval flag of every submodule, the random state,
+    grad mode, inference mode and autocast. Buffers cannot change in evaluation mode.
+    """
+    flags = [(module, module.training) for module in net.modules()]
+    devices = [device] if device.type == "cuda" else []
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=devices))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        if any(_is_compiled(module) for module, _ in flags):
+            # Hooks set after compilation are silently not called by compiled code.
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        try:
+            for module, _ in flags:
+                module.training = False
+            yield
+        finally:
+            for module, training in flags:
+                module.training = training
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
