@@ -1,0 +1,89 @@
+"""Case names, and the split of a data set's cases into train, val and test."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from segtrace.errors import InputError, unknown
+
+_PUBLISHED_TRAIN = (5, 6, 7, 9, 10, 21, 23, 24, 26, 27, 28, 30, 31, 33, 34, 37, 39, 40)
+_PUBLISHED_TEST = (1, 2, 3, 4, 8, 22, 25, 29, 32, 35, 36, 38)
+TRAIN18 = tuple(f"{number:04d}" for number in _PUBLISHED_TRAIN)
+TEST12 = tuple(f"{number:04d}" for number in _PUBLISHED_TEST)
+VAL3 = ("0027", "0028", "0037")
+"""Carved from the published 18 training cases: the protocol itself has no validation set."""
+
+PARTS = ("train", "val", "test")
+Split = dict[str, tuple[str, ...]]
+
+
+def case_name(value: object, available: Sequence[str]) -> str:
+    """The case that a user's value names: ``9001``, ``"0010"``, ``img0010``, ``case0010``.
+
+    Raises:
+        InputError: no such case, or a value that YAML turned into another one (``0010`` is read
+            as 8).
+
+    >>> case_name("img0010", ["0009", "0010"])
+    '0010'
+    """
+    if isinstance(value, bool | float) or (isinstance(value, int) and value < 1000):
+        raise InputError(
+            f"case name {value!r} is a {type(value).__name__}, not text: YAML reads 0010 as 8; "
+            f"quote it, e.g. '{available[0] if available else '0010'}' in quotes"
+        )
+    text = str(value)
+    if text in available:
+        return text
+    bare = re.sub(r"^(img|label|case)(?=\d)", "", text)
+    if bare in available:
+        return bare
+    raise unknown("case", text, available, "this data set")
+
+
+def published_split(cases: Sequence[str]) -> Split | None:
+    """18 training (3 of them for validation) and 12 test cases, for exactly the published 30."""
+    if set(cases) != {*TRAIN18, *TEST12}:
+        return None
+    return {"train": without(TRAIN18, VAL3), "val": VAL3, "test": TEST12}
+
+
+def listed_split(train: Sequence[str], test: Sequence[str]) -> Split | None:
+    """The split of TransUNet's lists, with the validation cases carved from the training ones."""
+    if not set(VAL3) < set(train):
+        return None
+    return {"train": without(train, VAL3), "val": VAL3, "test": tuple(test)}
+
+
+def given_split(given: Mapping[str, Sequence[object]], cases: Sequence[str]) -> Split:
+    """A user's split, each name resolved; ``test`` may be left out.
+
+    Raises:
+        InputError: an unknown part or case, a part that is missing or empty, a case named twice.
+    """
+    for part in given:
+        if part not in PARTS:
+            raise unknown("part of the split", part, PARTS)
+    if not isinstance(given, Mapping) or not (given.get("train") and given.get("val")):
+        raise InputError(f"data.split needs both train and val; {remedy(cases)}")
+    split = {part: tuple(case_name(value, cases) for value in given.get(part) or ())
+             for part in PARTS}  # fmt: skip
+    names = [name for part in PARTS for name in split[part]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"case {twice[0]} is named twice in data.split={split}; a case that was trained on "
+            "says nothing about others: name each case once"
+        )
+    return split
+
+
+def remedy(cases: Sequence[str]) -> str:
+    """The cases found, and the override that splits them."""
+    train, val = ", ".join(cases[:-1]) or "...", cases[-1] if cases else "..."
+    quoted = re.sub(r"\b0\d+", lambda name: f'"{name[0]}"', f"{{train: [{train}], val: [{val}]}}")
+    return f"cases found: {', '.join(cases)}; give e.g. 'data.split={quoted}'"
+
+
+def without(cases: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """The cases that are not among the others, in order."""
+    return tuple(case for case in cases if case not in others)

@@ -1,0 +1,238 @@
+"""The slices as Lightning wants them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from segtrace.data.augment import Augmentation
+from segtrace.data.cases import Split, given_split, remedy
+from segtrace.data.labels import organ_table
+from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
+from segtrace.data.probes import Probes, choose
+from segtrace.data.sources import CaseSource
+from segtrace.errors import InputError, unknown
+
+Draw = tuple[int, int, int]
+"""(epoch, pass, index): all that a training slice's randomness depends on, beside the seed."""
+
+
+class Slices(Dataset[dict[str, Any]]):
+    """Every slice of some cases, in order.
+
+    Args:
+        cases: the cases.
+        seed: of the augmentation.
+        augmentation: None leaves the slices as they are.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[PreparedCase],
+        seed: int = 0,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self.cases = tuple(cases)
+        self.seed = seed
+        self.augmentation = augmentation
+        self.keys = [(row, index) for row, case in enumerate(cases) for index in range(len(case))]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, draw: int | Draw) -> dict[str, Any]:
+        """One slice: image (1, H, W) float32, label (1, H, W) uint8, case, slice.
+
+        A draw carries its epoch with it: what a worker returns depends on nothing else.
+        """
+        row, index = self.keys[draw if isinstance(draw, int) else draw[2]]
+        case = self.cases[row]
+        image, label = torch.from_numpy(case.image(index)), torch.from_numpy(case.label(index))
+        if self.augmentation and not isinstance(draw, int):
+            image, label = self.augmentation(image, label, (self.seed, *draw))
+        return {"image": image[None], "label": label[None], "case": case.name, "slice": index}
+
+
+class EpochSampler(Sampler[Draw]):
+    """The epoch's draws: permutations that depend on (seed, epoch, pass) alone.
+
+    Args:
+        size: number of slices.
+        seed: of the permutations.
+        epoch: asked when iteration starts, since Lightning builds the loader before it restores
+            the epoch of a resumed run.
+        draws: how many slices; None for one pass. More than a pass goes on with the next one.
+    """
+
+    def __init__(
+        self, size: int, seed: int, epoch: Callable[[], int], draws: int | None = None
+    ) -> None:
+        self.size, self.seed, self.epoch = size, seed, epoch
+        self.draws = size if draws is None else draws
+
+    def __len__(self) -> int:
+        return self.draws
+
+    def __iter__(self) -> Iterator[Draw]:
+        epoch = self.epoch()
+        for start in range(0, self.draws, self.size):
+            turn = start // self.size
+            random = np.random.default_rng([self.seed, epoch, turn])
+            for index in random.permutation(self.size)[: self.draws - start]:
+                yield epoch, turn, int(index)
+
+
+class SliceDataModule(LightningDataModule):
+    """Axial CT slices of a case source.
+
+    Batches are dicts: image (B, 1, H, W) float32 in [0, 1], label (B, 1, H, W) uint8 channels,
+    case (list of B names), slice (B,) indices, 0 = most caudal. All randomness is a function of
+    (seed, epoch, index); set ``reload_dataloaders_every_n_epochs=1`` on the trainer.
+
+    Args:
+        source: where the cases come from.
+        organs: ``"synapse8"``, ``"btcv13"``, ``"all"`` or organ names in channel order.
+        size: rows and columns of a slice.
+        window: HU that become 0 and 1.
+        split: part (train, val and, if wanted, test) -> case names; None for the source's own.
+        batch_size: slices per batch.
+        num_workers: loader processes; the batches do not depend on it.
+        seed: of the order and the augmentation.
+        steps_per_epoch: training batches per epoch; None for one pass over the slices.
+        cache_dir: where prepared slices are kept.
+        augment: change training slices at random (see :class:`Augmentation`).
+    """
+
+    def __init__(
+        self,
+        source: CaseSource,
+        organs: str | list[str] = "synapse8",
+        size: int = 224,
+        window: tuple[float, float] = (-125.0, 275.0),
+        split: dict[str, list[str | int]] | None = None,
+        batch_size: int = 8,
+        num_workers: int = 0,
+        seed: int = 0,
+        steps_per_epoch: int | None = None,
+        cache_dir: str = "data/cache",
+        augment: bool = True,
+    ) -> None:
+        super().__init__()
+        low, high = window
+        self.source = source
+        self.organs = organ_table(organs, source.numbering)
+        self._preprocessing = Preprocessing((float(low), float(high)), size, self.organs)
+        self.split = self._split(split)
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.steps_per_epoch = steps_per_epoch
+        self.cache_dir = cache_dir
+        self._augmentation = Augmentation() if augment else None
+        self._cases: dict[str, list[PreparedCase]] = {}
+        self._epoch = 0
+
+    def _split(self, given: dict[str, list[str | int]] | None) -> Split:
+        cases = self.source.cases()
+        split = self.source.split() if given is None else given_split(given, cases)
+        if split is None:
+            raise InputError(f"these cases have no published split; {remedy(cases)}")
+        return split
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What turns a volume into input, as plain values (see :class:`Preprocessing`)."""
+        return self._preprocessing.to_plain()
+
+    def cases(self, part: str) -> list[PreparedCase]:
+        """The prepared cases of train, val or test; prepares them on first use.
+
+        Raises:
+            InputError: an unknown part, a broken file, a cache that cannot be written.
+        """
+        if part not in self.split:
+            raise unknown("part of the split", part, self.split)
+        if part not in self._cases:
+            self._cases[part] = prepare(
+                self.source, self.split[part], self._preprocessing, self.cache_dir
+            )
+        return self._cases[part]
+
+    def setup(self, stage: str | None = None) -> None:
+        """Prepare what the stage needs."""
+        for part in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(
+            stage or "fit", ()
+        ):
+            self.cases(part)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch of the next pass, where no trainer keeps count."""
+        self._epoch = epoch
+
+    def _current_epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer is not None else self._epoch
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Shuffled, augmented slices; organ-free ones included."""
+        slices = Slices(self.cases("train"), self.seed, self._augmentation)
+        draws = self.steps_per_epoch and self.steps_per_epoch * self.batch_size
+        return self._loader(
+            slices, EpochSampler(len(slices), self.seed, self._current_epoch, draws)
+        )
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Every slice of the validation cases, in order."""
+        return self._loader(Slices(self.cases("val")))
+
+    def test_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Every slice of the test cases, in order."""
+        return self._loader(Slices(self.cases("test")))
+
+    def _loader(
+        self, slices: Slices, sampler: Sampler[Draw] | None = None
+    ) -> DataLoader[dict[str, Any]]:
+        # torch's loader, not MONAI's: no worker holds random state that would need seeding. A
+        # generator of its own keeps the loader from drawing on the global one.
+        return DataLoader(
+            slices,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            generator=torch.Generator(),
+        )
+
+    def probes(self, n: int = 8, from_: str = "val") -> Probes:
+        """The slices to watch (see :func:`choose`), without augmentation.
+
+        Args:
+            n: how many.
+            from_: ``"val"``, or ``"train"`` where seen slices are wanted.
+        """
+        keys = [(case.name, i) for case in self.cases(from_) for i in range(len(case))]
+        areas = np.concatenate([case.areas for case in self.cases(from_)])
+        return self._read([keys[row] for row in choose(areas, keys, n)], from_)
+
+    def read_probes(self, plain: dict[str, Any]) -> Probes:
+        """Probes that were saved without their images, read again and checked by their hash.
+
+        Raises:
+            InputError: a case or slice is not there, or shows something else.
+        """
+        keys = list(zip(plain["cases"], plain["slices"], strict=True))
+        return self._read(keys, plain["split"]).checked(plain["hash"])
+
+    def _read(self, keys: Sequence[tuple[str, int]], part: str) -> Probes:
+        cases = {case.name: case for case in self.cases(part)}
+        for name, index in keys:
+            if name not in cases or index >= len(cases[name]):
+                raise InputError(f"no slice {index} of case {name} among the {part} cases")
+        return Probes(
+            images=torch.stack([torch.from_numpy(cases[name].image(i))[None] for name, i in keys]),
+            labels=torch.stack([torch.from_numpy(cases[name].label(i)) for name, i in keys]),
+            cases=tuple(name for name, _ in keys),
+            slices=tuple(i for _, i in keys),
+            spacing=torch.tensor([cases[name].geometry.spacing for name, _ in keys]).double(),
+            split=part,
+            phantom=any(cases[name].phantom for name, _ in keys),
+        )

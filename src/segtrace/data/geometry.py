@@ -1,0 +1,182 @@
+"""From a file's voxel grid to square slices in radiological convention, and back.
+
+A stack of slices is (D, H, W): slice 0 is the most caudal, row 0 anterior, column 0 the patient's
+right. That is the transpose, slice by slice, of a volume whose axes run to the patient's left,
+posterior and superior (LPS+).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from nibabel import orientations
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from segtrace.errors import InputError
+
+Triple = tuple[float, float, float]
+_LPS = orientations.axcodes2ornt("LPS")
+_IDENTITY = ((0, 1), (1, 1), (2, 1))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A file's own voxel grid, in plain values.
+
+    Attributes:
+        shape: (i, j, k) as stored.
+        affine: 4x4, voxel -> RAS mm, row by row; None where the file has none.
+        axes: per stored axis (its LPS axis, +1 or -1), as ``nibabel.orientations`` writes it.
+        spacing: voxel size in mm along left-right, front-back, foot-head; NaN if unknown.
+    """
+
+    shape: tuple[int, int, int]
+    affine: tuple[tuple[float, ...], ...] | None = None
+    axes: tuple[tuple[int, int], ...] = _IDENTITY
+    spacing: Triple = (float("nan"),) * 3
+
+    @classmethod
+    def from_affine(cls, shape: tuple[int, int, int], affine: NDArray[Any], where: str) -> "Grid":
+        """The grid of a file; an oblique one is read along its nearest anatomical axes.
+
+        Raises:
+            InputError: an affine that is not finite or folds an axis away.
+        """
+        affine = np.asarray(affine, dtype=np.float64)
+        if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+            raise InputError(f"{where}: the affine cannot be inverted; repair the file's header")
+        source = orientations.io_orientation(affine)
+        axes = orientations.ornt_transform(source, _LPS).astype(int)
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)
+        spacing = np.empty(3)
+        spacing[axes[:, 0]] = sizes
+        return cls(
+            shape=shape,
+            affine=tuple(tuple(float(v) for v in row) for row in affine),
+            axes=tuple((int(axis), int(flip)) for axis, flip in axes),
+            spacing=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+        )
+
+    def to_slices(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """(i, j, k) as stored -> (D, H, W)."""
+        lps = orientations.apply_orientation(volume, np.array(self.axes))  # (x, y, z)
+        return np.ascontiguousarray(lps.transpose(2, 1, 0))  # (z, y, x)
+
+    def from_slices(self, stack: NDArray[Any]) -> NDArray[Any]:
+        """(D, H, W) -> (i, j, k) as stored; undoes :meth:`to_slices`."""
+        source = np.empty((3, 2))
+        for axis, (target, flip) in enumerate(self.axes):
+            source[target] = (axis, flip)
+        return np.ascontiguousarray(
+            orientations.apply_orientation(stack.transpose(2, 1, 0), source)
+        )
+
+    @property
+    def rows_columns(self) -> tuple[int, int]:
+        """(H, W) of a slice before padding."""
+        size = {axis: n for (axis, _), n in zip(self.axes, self.shape, strict=True)}
+        return size[1], size[0]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What was done to a file's slices, so that it can be undone.
+
+    Attributes:
+        grid: the file's own grid.
+        square: (rows, columns) after centred padding; as many mm high as wide.
+        size: rows and columns after resizing.
+    """
+
+    grid: Grid
+    square: tuple[int, int]
+    size: int
+
+    @classmethod
+    def fit(cls, grid: Grid, size: int) -> "Geometry":
+        """Pad the shorter side until a slice is square in mm (in voxels if mm are unknown)."""
+        rows, columns = grid.rows_columns
+        dx, dy = grid.spacing[:2]
+        if not np.isfinite([dx, dy]).all():
+            dx = dy = 1.0
+        side = max(rows * dy, columns * dx)
+        square = (max(rows, round(side / dy)), max(columns, round(side / dx)))
+        return cls(grid, square, size)
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """Size of a resized pixel in mm (row step, column step); NaN if unknown."""
+        dx, dy = self.grid.spacing[:2]
+        return dy * self.square[0] / self.size, dx * self.square[1] / self.size
+
+    @property
+    def _offset(self) -> tuple[int, int]:
+        rows, columns = self.grid.rows_columns
+        return (self.square[0] - rows) // 2, (self.square[1] - columns) // 2
+
+    def resize_images(self, stack: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(D, H, W) in [0, 1], padded with 0 -> (D, size, size): antialiased bilinear.
+
+        Order 3, the protocol's choice, overshoots [0, 1]; bilinear cannot.
+        """
+        padded = torch.from_numpy(self._pad(stack))
+        return _interpolate(padded, (self.size, self.size), "linear").numpy()
+
+    def resize_labels(self, stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(D, H, W) -> (D, size, size): the nearest voxel, no half-pixel shift to the image."""
+        padded = torch.from_numpy(self._pad(stack))
+        return _interpolate(padded, (self.size, self.size), "nearest").numpy()
+
+    def _pad(self, stack: NDArray[Any]) -> NDArray[Any]:
+        (top, left), (rows, columns) = self._offset, self.grid.rows_columns
+        below, right = self.square[0] - rows - top, self.square[1] - columns - left
+        return np.pad(stack, ((0, 0), (top, below), (left, right)))
+
+    def to_source(
+        self, stack: NDArray[Any], mode: Literal["nearest", "linear"] = "linear"
+    ) -> NDArray[Any]:
+        """A stack over the square slices -> the file's own voxel grid (i, j, k).
+
+        Args:
+            stack: (D, h, w) that covers the square slices at any resolution.
+            mode: ``"nearest"`` for labels, ``"linear"`` for maps.
+        """
+        full = _interpolate(torch.from_numpy(np.ascontiguousarray(stack)), self.square, mode)
+        (top, left), (rows, columns) = self._offset, self.grid.rows_columns
+        return self.grid.from_slices(full[:, top : top + rows, left : left + columns].numpy())
+
+    def to_plain(self) -> dict[str, Any]:
+        """Dicts, lists and numbers alone: for JSON and for checkpoints."""
+        plain = asdict(self)
+        plain["grid"]["affine"] = self.grid.affine and [list(row) for row in self.grid.affine]
+        plain["grid"]["axes"] = [list(axis) for axis in self.grid.axes]
+        for key in ("shape", "spacing"):
+            plain["grid"][key] = list(plain["grid"][key])
+        return plain | {"square": list(self.square)}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "Geometry":
+        """Undoes :meth:`to_plain`."""
+        grid = plain["grid"]
+        affine = grid["affine"]
+        return cls(
+            grid=Grid(
+                shape=tuple(grid["shape"]),
+                affine=affine and tuple(tuple(row) for row in affine),
+                axes=tuple(tuple(axis) for axis in grid["axes"]),
+                spacing=tuple(grid["spacing"]),
+            ),
+            square=tuple(plain["square"]),
+            size=plain["size"],
+        )
+
+
+def _interpolate(stack: torch.Tensor, shape: tuple[int, int], mode: str) -> torch.Tensor:
+    if mode == "nearest":
+        # The pixel whose area holds the centre: consistent with align_corners=False.
+        return functional.interpolate(stack[:, None], size=shape, mode="nearest-exact")[:, 0]
+    return functional.interpolate(
+        stack[:, None], size=shape, mode="bilinear", align_corners=False, antialias=True
+    )[:, 0]

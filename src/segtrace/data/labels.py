@@ -1,0 +1,138 @@
+"""Organ names, the numbers files store for them, and the channels a network predicts.
+
+A *numbering* maps organ name -> number in a file; an *organ table* maps organ name -> channel 1..K
+of the network (0 is the background). Both are plain dicts, so a checkpoint can hold them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtrace.errors import InputError, unknown
+
+BTCV: dict[str, int] = {
+    "spleen": 1,
+    "right_kidney": 2,
+    "left_kidney": 3,
+    "gallbladder": 4,
+    "esophagus": 5,
+    "liver": 6,
+    "stomach": 7,
+    "aorta": 8,
+    "inferior_vena_cava": 9,
+    "portal_splenic_vein": 10,
+    "pancreas": 11,
+    "right_adrenal": 12,
+    "left_adrenal": 13,
+}
+"""Numbers of the raw Synapse (BTCV) download."""
+
+TRANSUNET: dict[str, int] = {
+    "aorta": 1,
+    "gallbladder": 2,
+    "left_kidney": 3,
+    "right_kidney": 4,
+    "liver": 5,
+    "pancreas": 6,
+    "spleen": 7,
+    "stomach": 8,
+}
+"""Numbers of the npz/h5 files that TransUNet distributes (9 classes with the background)."""
+
+ORGAN_SETS: dict[str, tuple[str, ...]] = {"synapse8": tuple(TRANSUNET), "btcv13": tuple(BTCV)}
+"""Named organ sets, in channel order; ``"all"`` means every organ of the files' own numbering."""
+
+_OUTSIDE = 255  # no channel is that large: a network of 255 organs is refused below
+
+
+def organ_table(organs: str | Sequence[str], numbering: Mapping[str, int]) -> dict[str, int]:
+    """Channels 1..K of the chosen organs.
+
+    Args:
+        organs: ``"synapse8"``, ``"btcv13"``, ``"all"`` or organ names in channel order.
+        numbering: the organs the files can tell apart.
+
+    Raises:
+        InputError: an unknown set or organ, an organ named twice, or none at all.
+
+    >>> organ_table(["liver", "spleen"], BTCV)
+    {'liver': 1, 'spleen': 2}
+    """
+    names = _names(organs, numbering)
+    for name in names:
+        if name not in numbering:
+            raise unknown("organ", name, numbering, "this data set")
+    if len(set(names)) != len(names):
+        raise InputError(f"an organ is named twice in {list(names)}; name each organ once")
+    if not 0 < len(names) < _OUTSIDE:
+        raise InputError(f"{len(names)} organs chosen; choose between 1 and {_OUTSIDE - 1}")
+    return {name: channel for channel, name in enumerate(names, start=1)}
+
+
+def _names(organs: str | Sequence[str], numbering: Mapping[str, int]) -> tuple[str, ...]:
+    if not isinstance(organs, str):
+        return tuple(organs)
+    if organs == "all":
+        return tuple(sorted(numbering, key=lambda name: numbering[name]))
+    if organs not in ORGAN_SETS:
+        raise unknown("organ set", organs, [*ORGAN_SETS, "all"])
+    return ORGAN_SETS[organs]
+
+
+def check_numbering(numbering: Mapping[str, int]) -> dict[str, int]:
+    """A user's own numbering, checked: whole numbers 1..65534, each used once.
+
+    Raises:
+        InputError: an empty table, a number out of range or given to two organs.
+    """
+    if not numbering:
+        raise InputError("the label table is empty; give one number per organ, e.g. {liver: 1}")
+    for name, number in numbering.items():
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 65535:
+            raise InputError(f"organ {name!r} has number {number!r}; allowed are 1 to 65534")
+    if len(set(numbering.values())) != len(numbering):
+        raise InputError(f"two organs share a number in {dict(numbering)}; give each its own")
+    return dict(numbering)
+
+
+def to_channels(
+    label: NDArray[np.generic],
+    numbering: Mapping[str, int],
+    organs: Mapping[str, int],
+    where: str,
+) -> NDArray[np.uint8]:
+    """Stored numbers -> channels; organs of the numbering that were not chosen become 0.
+
+    Args:
+        label: stored numbers, any shape, any numeric type holding whole numbers.
+        numbering: organ name -> stored number.
+        organs: organ name -> channel (see :func:`organ_table`).
+        where: the file, for the message.
+
+    Raises:
+        InputError: a value that the numbering does not know.
+    """
+    values = _distinct(label)
+    known = {0, *numbering.values()}
+    strange = [float(value) for value in values if value not in known]
+    if strange:
+        raise InputError(
+            f"{where}: label value {strange[0]:g} is outside the label table, which has 0 and "
+            f"{', '.join(f'{number} {name}' for name, number in numbering.items())}; "
+            "correct the file or the table"
+        )
+    table = np.zeros(max(known) + 1, dtype=np.uint8)
+    for name, channel in organs.items():
+        table[numbering[name]] = channel
+    channels: NDArray[np.uint8] = table[label.astype(np.uint16)]
+    return channels
+
+
+def _distinct(label: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The values that occur; a sort of 40 million floats would take seconds."""
+    with np.errstate(invalid="ignore"):  # a negative number fails the comparison instead
+        whole = label.astype(np.uint16)
+    if (whole == label).all():
+        return np.flatnonzero(np.bincount(whole.ravel(), minlength=1))
+    return np.unique(label)

@@ -1,0 +1,223 @@
+"""Volumes -> square slices, written once and read in a fraction of a millisecond.
+
+A prepared case is a folder of ``image.npy`` (D, size, size) float32, ``label.npy`` uint8 and
+``index.json``. float32, not half: then a slice read from the cache and the same slice preprocessed
+afresh are equal to the bit (30 Synapse cases take 0.95 GB).
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from segtrace.data.geometry import Geometry
+from segtrace.data.labels import to_channels
+from segtrace.data.nifti import Volume
+from segtrace.data.sources import CaseSource
+from segtrace.errors import InputError
+
+VERSION = 1
+"""Of the preprocessing; a change of its results needs another number, so that old caches die."""
+
+TRANSUNET_WINDOW = (-125.0, 275.0)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """All that turns a volume into the network's input; a checkpoint holds it as a plain dict.
+
+    Attributes:
+        window: HU that become 0 and 1.
+        size: rows and columns.
+        organs: organ name -> channel.
+    """
+
+    window: tuple[float, float]
+    size: int
+    organs: dict[str, int]
+
+    def __post_init__(self) -> None:
+        if not self.window[0] < self.window[1]:
+            raise InputError(f"data.window={list(self.window)}; give [low, high] in HU, low < high")
+        if self.size < 1:
+            raise InputError(f"data.size={self.size}; give a positive number of pixels")
+
+    def to_plain(self) -> dict[str, Any]:
+        """Dicts, lists, text and numbers alone."""
+        return {
+            "window": list(self.window),
+            "size": self.size,
+            "organs": dict(self.organs),
+            "orientation": "LPS, slices transposed: row 0 anterior, column 0 patient right",
+            "padding": "to a square in mm, centred, with the window's low end",
+            "resizing": "image antialiased bilinear, label nearest",
+            "version": VERSION,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Preprocessing":
+        """Undoes :meth:`to_plain`.
+
+        Raises:
+            InputError: it was written by another version of the preprocessing.
+        """
+        if plain["version"] != VERSION:
+            raise InputError(
+                f"preprocessing version {plain['version']}; this segtrace has version {VERSION}: "
+                "use the segtrace that wrote it"
+            )
+        low, high = plain["window"]
+        return cls((float(low), float(high)), int(plain["size"]), dict(plain["organs"]))
+
+    def images(self, volume: Volume) -> tuple[NDArray[np.float32], Geometry]:
+        """Images (D, size, size) float32 in [0, 1], and the geometry that leads back.
+
+        Raises:
+            InputError: the files were windowed otherwise, or hold nothing within the window.
+        """
+        geometry = Geometry.fit(volume.grid, self.size)
+        return geometry.resize_images(self._windowed(volume)), geometry
+
+    def _windowed(self, volume: Volume) -> NDArray[np.float32]:
+        if volume.windowed:
+            if tuple(self.window) != TRANSUNET_WINDOW:
+                raise InputError(
+                    f"data.window={list(self.window)}, but {volume.where} is already clipped to "
+                    f"{list(TRANSUNET_WINDOW)}; leave data.window out"
+                )
+            return volume.image
+        low, high = self.window
+        return (volume.image.clip(low, high) - np.float32(low)) / np.float32(high - low)
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case in the cache.
+
+    Attributes:
+        name: the case.
+        folder: its arrays.
+        areas: (D, K) pixels of every organ on every slice, after resizing.
+        geometry: the way back to the file's grid.
+        phantom: the file says that it was generated.
+    """
+
+    name: str
+    folder: Path
+    areas: NDArray[np.int64]
+    geometry: Geometry
+    phantom: bool
+
+    def __len__(self) -> int:
+        return len(self.areas)
+
+    def image(self, index: int) -> NDArray[np.float32]:
+        """One slice (size, size) in [0, 1]."""
+        # Mapped anew each time: an open map would be pickled whole into every worker.
+        return np.array(np.load(self.folder / "image.npy", mmap_mode="r")[index])
+
+    def label(self, index: int) -> NDArray[np.uint8]:
+        """One slice's channels (size, size)."""
+        return np.array(np.load(self.folder / "label.npy", mmap_mode="r")[index])
+
+
+def prepare(
+    source: CaseSource, cases: Sequence[str], preprocessing: Preprocessing, cache_dir: str | Path
+) -> list[PreparedCase]:
+    """The cases from the cache; those that are not in it are written first.
+
+    Raises:
+        InputError: a broken file, or a cache folder that cannot be written.
+    """
+    cache = Path(cache_dir).expanduser()
+    folders = [cache / f"{case}-{_key(source, case, preprocessing)}" for case in cases]
+    todo = [pair for pair in zip(cases, folders, strict=True) if not pair[1].is_dir()]
+    for case, folder in tqdm(todo, desc="preparing slices", unit="case", disable=not todo):
+        _write(source.load(case), source.numbering, preprocessing, folder)
+    return [_open(case, folder) for case, folder in zip(cases, folders, strict=True)]
+
+
+def _key(source: CaseSource, case: str, preprocessing: Preprocessing) -> str:
+    """A hash of all that determines the prepared case."""
+    files = []
+    for path in source.files(case):
+        if not path.is_file():
+            raise InputError(
+                f"{path}: no such file, but case {case} needs it; add it or leave the case out"
+            )
+        status = path.stat()
+        files.append((path.name, status.st_size, status.st_mtime_ns))
+    parts = [type(source).__name__, case, files, source.settings(), asdict(preprocessing), VERSION]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _write(
+    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, folder: Path
+) -> None:
+    images, geometry = preprocessing.images(volume)
+    labels = labels_of(volume, numbering, preprocessing, geometry)
+    index = {
+        "areas": organ_areas(labels, len(preprocessing.organs)).tolist(),
+        "geometry": geometry.to_plain(),
+        "phantom": volume.phantom,
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+        np.save(partial / "image.npy", images)
+        np.save(partial / "label.npy", labels)
+        (partial / "index.json").write_text(json.dumps(index))
+        _publish(partial, folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder.parent}: cannot write the slice cache ({error.strerror}); give "
+            "data.cache_dir=<a folder you can write>"
+        ) from error
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    """Give the finished folder its name: a cache is whole or not there at all."""
+    try:
+        partial.replace(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(partial)  # another process wrote the same case first
+
+
+def _open(case: str, folder: Path) -> PreparedCase:
+    index = json.loads((folder / "index.json").read_text())
+    return PreparedCase(
+        name=case,
+        folder=folder,
+        areas=np.array(index["areas"], dtype=np.int64),
+        geometry=Geometry.from_plain(index["geometry"]),
+        phantom=index["phantom"],
+    )
+
+
+def labels_of(
+    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, geometry: Geometry
+) -> NDArray[np.uint8]:
+    """Channels (D, size, size) of a labelled volume.
+
+    Raises:
+        InputError: a label value outside the numbering, or no label.
+    """
+    if volume.label is None:
+        raise InputError(f"{volume.where}: no label belongs to this image")
+    channels = to_channels(volume.label, numbering, preprocessing.organs, volume.where)
+    return geometry.resize_labels(channels)
+
+
+def organ_areas(labels: NDArray[np.uint8], organs: int) -> NDArray[np.int64]:
+    """(D, K) pixels of channels 1..K on every slice of (D, H, W)."""
+    return np.stack([(labels == channel).sum((1, 2)) for channel in range(1, organs + 1)], axis=1)

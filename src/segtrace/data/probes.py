@@ -1,0 +1,153 @@
+"""Probes: the fixed slices that are looked at every epoch."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segtrace.errors import InputError
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Fixed slices with their labels.
+
+    Attributes:
+        images: (n, 1, H, W) float32 in [0, 1].
+        labels: (n, H, W) uint8, channels.
+        cases: the case of each slice.
+        slices: the index of each slice in its case, 0 = most caudal.
+        spacing: (n, 2) float64, pixel size in mm (row step, column step); NaN if unknown.
+        split: where the slices come from: ``"val"``, ``"train"`` or ``"user"``.
+        phantom: any of the cases was generated.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    cases: tuple[str, ...]
+    slices: tuple[int, ...]
+    spacing: torch.Tensor
+    split: str
+    phantom: bool
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of what the slices show and of which they are."""
+        digest = hashlib.sha256(repr((self.cases, self.slices, self.split)).encode())
+        digest.update(self.images.numpy().tobytes())
+        digest.update(self.labels.numpy().tobytes())
+        return digest.hexdigest()
+
+    def to_plain(self, embed: bool = True) -> dict[str, Any]:
+        """Plain values and tensors, for a checkpoint.
+
+        Args:
+            embed: with images and labels; without them a file holds no patient image, only case,
+                slice and hash, by which the data module finds the slices again.
+        """
+        plain: dict[str, Any] = {
+            "cases": list(self.cases),
+            "slices": list(self.slices),
+            "spacing": self.spacing.clone(),
+            "split": self.split,
+            "phantom": self.phantom,
+            "hash": self.hash,
+        }
+        if embed:
+            plain |= {"images": self.images.clone(), "labels": self.labels.clone()}
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Probes":
+        """Undoes :meth:`to_plain`.
+
+        Raises:
+            InputError: the images were left out, or are not those of the hash.
+        """
+        if "images" not in plain:
+            raise InputError(
+                "the probes were saved without their images (probes.embed=false); give the data "
+                "set, e.g. data=synapse data.root=<folder>, so that they can be read again"
+            )
+        probes = cls(
+            images=plain["images"],
+            labels=plain["labels"],
+            cases=tuple(plain["cases"]),
+            slices=tuple(plain["slices"]),
+            spacing=plain["spacing"],
+            split=plain["split"],
+            phantom=plain["phantom"],
+        )
+        return probes.checked(plain["hash"])
+
+    def checked(self, expected: str) -> "Probes":
+        """These probes.
+
+        Raises:
+            InputError: their hash is another one.
+        """
+        if self.hash != expected:
+            raise InputError(
+                f"the probes (cases {', '.join(dict.fromkeys(self.cases))}) differ from those the "
+                "network was watched on: other files, window or size; give the original data set"
+            )
+        return self
+
+
+def choose(areas: NDArray[np.int64], keys: Sequence[tuple[str, int]], n: int = 8) -> list[int]:
+    """The slices to watch: for every organ the one where it is largest, then the richest ones.
+
+    Duplicates are merged; the rest is filled with the slices that add most pairs of organs not
+    yet seen together (once all are, counting starts anew). Ties go to the first case and index.
+    Organs come first, in channel order: with more organ slices than ``n``, the last organs lose
+    theirs.
+
+    Args:
+        areas: (S, K) pixels of each organ on each candidate slice.
+        keys: (case, index) of each candidate.
+        n: how many to choose; fewer come back if the rest hold no two organs.
+
+    Returns:
+        Rows of ``areas``, ordered by case and index.
+
+    Raises:
+        InputError: no candidate shows any organ, or ``n`` is below 1.
+
+    >>> choose(np.array([[5, 0], [9, 1], [0, 7]]), [("a", 0), ("a", 1), ("a", 2)], n=2)
+    [1, 2]
+    """
+    if n < 1:
+        raise InputError(f"probes.n={n}; watch at least one slice")
+    order = sorted(range(len(keys)), key=lambda row: keys[row])
+    present = np.flatnonzero(areas.any(axis=0))
+    chosen = [max(order, key=lambda row: areas[row, organ]) for organ in present]
+    if not chosen:
+        raise InputError("no slice shows any of the organs; choose other cases or organs")
+    chosen = list(dict.fromkeys(chosen))[:n]
+    pairs = [set(combinations(np.flatnonzero(row).tolist(), 2)) for row in areas]
+    _fill(chosen, order, pairs, n)
+    return sorted(chosen, key=lambda row: keys[row])
+
+
+def _fill(
+    chosen: list[int], order: Sequence[int], pairs: Sequence[set[tuple[int, int]]], n: int
+) -> None:
+    """Append to ``chosen`` greedily until there are ``n`` or no slice adds anything."""
+    seen = set().union(*(pairs[row] for row in chosen))
+    rest = [row for row in order if row not in chosen and pairs[row]]
+    while len(chosen) < n and rest:
+        best = max(rest, key=lambda row: len(pairs[row] - seen))
+        if pairs[best] <= seen:
+            seen = set()
+            continue
+        seen |= pairs[best]
+        rest.remove(best)
+        chosen.append(best)
