@@ -1,0 +1,183 @@
+"""The picture of one organ and rule: probes down, the CT and every stage across."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segtrace.attribution.flow import Flow, Status
+from segtrace.report.cells import (
+    Picture,
+    array,
+    ct_cell,
+    grey_cells,
+    heat_cell,
+    heat_cells,
+    note_cell,
+)
+from segtrace.report.scene import REASONS, Caption, Scene
+from segtrace.report.sheet import Column, grid, head, key
+
+__all__ = ["choose_rows", "describe_picture", "flow_picture", "heat_cell", "shared_maximum"]
+
+CELL = 96
+ROWS = 4
+VMax = float | Mapping[str, float] | None
+"""Brightest value of all cells, or of each stage; None: each cell's own maximum."""
+
+
+def choose_rows(flow: Flow, scene: Scene, organ: str, rows: int = ROWS) -> list[int]:
+    """The slices that hold most of the organ, largest first.
+
+    The ground truth decides where there is one, so that the rows stay the same over the epochs;
+    else the explained region does. An organ that no slice holds gets one row, which says so.
+    """
+    area = flow.region_px[flow.organs.index(organ)].long()
+    if scene.truth is not None and organ in scene.channels:
+        area = (scene.truth == scene.channels[organ]).sum((1, 2))
+    order = sorted(range(len(area)), key=lambda n: (-int(area[n]), n))
+    return [n for n in order if area[n] > 0][:rows] or order[:1]
+
+
+def shared_maximum(flow: Flow, rule: str, organ: str) -> float:
+    """The largest value of all sound maps of an organ, for one colour scale; 0 if there is none."""
+    r, o = flow.rules.index(rule), flow.organs.index(organ)
+    sound = flow.status[:, r, o] == Status.OK
+    peaks = [
+        float(flow.maps[stage][r, o][sound[s]].max())
+        for s, stage in enumerate(flow.stages)
+        if sound[s].any()
+    ]
+    return max(peaks, default=0.0)
+
+
+def _scale_words(vmax: VMax) -> str:
+    if vmax is None:
+        return "each cell from 0 to its own maximum, which is written below it"
+    if isinstance(vmax, Mapping):
+        return "a fixed scale for each stage; each cell's maximum is written below it"
+    return f"all cells from 0 to {vmax:.1e}; each cell's maximum is written below it"
+
+
+def describe_picture(
+    flow: Flow,
+    scene: Scene,
+    rule: str,
+    organ: str,
+    *,
+    region: str,
+    epoch: int | None,
+    rows: Sequence[int],
+    vmax: VMax = None,
+) -> Caption:
+    """Everything the picture of these rows must say, from the flow and the scene."""
+    pixels = flow.region_px[flow.organs.index(organ)]
+    return Caption(
+        organ=organ,
+        rule=rule,
+        region=region,
+        score=flow.score,
+        epoch=epoch,
+        scale=_scale_words(vmax),
+        rows=tuple(f"{scene.name(n)}, {int(pixels[n])} px explained" for n in rows),
+        truth=scene.truth is not None,
+        training=scene.training,
+        phantom=scene.phantom,
+    )
+
+
+def flow_picture(
+    flow: Flow,
+    scene: Scene,
+    rule: str,
+    organ: str,
+    *,
+    region: str,
+    epoch: int | None,
+    cell: int = CELL,
+    rows: Sequence[int] | int = ROWS,
+    vmax: VMax = None,
+    aggregate: Tensor | None = None,
+) -> Picture:
+    """The paper's Figure 1 for one organ, with what must be known to read it.
+
+    Args:
+        flow: the maps.
+        scene: the slices they were traced on.
+        rule: one of the flow's rules.
+        organ: one of the flow's organs.
+        region: the region that was explained, e.g. ``"gt"``.
+        epoch: finished passes of the network, or None.
+        cell: pixels of a cell's side.
+        rows: slices to show, or how many of those with most of the organ.
+        vmax: brightest value for all cells or for each stage; None: each cell's own maximum.
+        aggregate: (N, h, w) a further signed map, e.g. of all decoder stages, in a last column.
+
+    Returns:
+        (H, W, 3).
+    """
+    shown = choose_rows(flow, scene, organ, rows) if isinstance(rows, int) else list(rows)
+    caption = describe_picture(
+        flow, scene, rule, organ, region=region, epoch=epoch, rows=shown, vmax=vmax
+    )
+    grey = grey_cells(scene.image[shown, 0], cell)
+    columns = [_ct_column(flow, scene, organ, shown, cell)]
+    for stage in flow.stages:
+        limit = vmax[stage] if isinstance(vmax, Mapping) else vmax
+        columns.append(_stage_column(flow, scene, (stage, rule, organ), shown, grey, limit))
+    if aggregate is not None:
+        columns.append(_aggregate_column(aggregate, scene, shown, grey))
+    body = grid(columns, caption.rows, cell)
+    return np.concatenate([head(caption, body.shape[1]), body, key(caption, body.shape[1])])
+
+
+def _ct_column(flow: Flow, scene: Scene, organ: str, rows: list[int], cell: int) -> Column:
+    cells = [
+        ct_cell(
+            scene.image[n, 0],
+            scene.mask(scene.truth, organ, n),
+            scene.mask(flow.prediction, organ, n),
+            cell,
+        )
+        for n in rows
+    ]
+    return Column("CT", cells, [""] * len(cells))
+
+
+def _stage_column(
+    flow: Flow,
+    scene: Scene,
+    at: tuple[str, str, str],
+    rows: list[int],
+    grey: NDArray[np.uint8],
+    vmax: float | None,
+) -> Column:
+    """The cells of one stage (stage, rule, organ); an unsound map gives way to its reason."""
+    stage, rule, organ = at
+    s, r, o = flow.stages.index(stage), flow.rules.index(rule), flow.organs.index(organ)
+    size = grey.shape[-1]
+    maps = array(flow.maps[stage][r, o])[rows]
+    cells = list(heat_cells(maps, scene.image[rows, 0], size, vmax, grey))
+    words = []
+    for i, n in enumerate(rows):
+        status = Status(int(flow.status[s, r, o, n]))
+        words.append(_below(maps[i], status, float(flow.kappa[s, o, n])))
+        if status != Status.OK:
+            cells[i] = note_cell(REASONS[status], size)
+    return Column(stage, cells, words)
+
+
+def _below(values: NDArray, status: Status, kappa: float) -> str:
+    """The line below a cell: its maximum, or the number that made the map unsound."""
+    if status == Status.OK:
+        return f"max {values.max():.1e}"
+    return f"kappa {kappa:.3f}" if status == Status.GAP_DEGENERATE else ""
+
+
+def _aggregate_column(
+    aggregate: Tensor, scene: Scene, rows: list[int], grey: NDArray[np.uint8]
+) -> Column:
+    maps = array(aggregate)[rows]
+    cells = list(heat_cells(maps, scene.image[rows, 0], grey.shape[-1], None, grey))
+    return Column("aggregate", cells, [f"max {max(float(m.max()), 0.0):.1e}" for m in maps])

@@ -1,0 +1,96 @@
+"""A flow with all that is needed to draw it again, as named arrays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segtrace.attribution.flow import Flow
+from segtrace.errors import InputError
+from segtrace.report.scene import Scene
+
+FLOW_TENSORS = ("kappa", "gradient_l1", "status", "scores", "region_px", "prediction")
+FLOW_WORDS = ("rules", "organs", "stages")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one trace left behind.
+
+    Attributes:
+        flow: the maps and what qualifies them.
+        scene: the slices they lie on.
+        region: the region that was explained.
+        epoch: finished passes of the network; None where unknown.
+    """
+
+    flow: Flow
+    scene: Scene
+    region: str
+    epoch: int | None
+
+
+def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
+    """The record as arrays that load without pickle: one per stage, then the rest by name.
+
+    Args:
+        record: what to pack.
+        embed: include the CT slices and their labels. They are patient images; without them the
+            reader must bring them along to draw the cells again.
+
+    Raises:
+        InputError: if a stage has the name of another array.
+    """
+    flow, scene = record.flow, record.scene
+    named = {
+        **{name: getattr(flow, name).detach().cpu().numpy() for name in FLOW_TENSORS},
+        **{name: np.array(getattr(flow, name), dtype=str) for name in FLOW_WORDS},
+        "score": np.array(flow.score),
+        "region": np.array(record.region),
+        "epoch": np.array(-1 if record.epoch is None else record.epoch),
+        "cases": np.array(scene.cases, dtype=str),
+        "slices": np.array(scene.slices, dtype=np.int64),
+        "labels": np.array(list(scene.channels), dtype=str),
+        "channels": np.array(list(scene.channels.values()), dtype=np.int64),
+        "training": np.array(scene.training),
+        "phantom": np.array(scene.phantom),
+    }
+    if embed:
+        named["image"] = scene.image.detach().cpu().numpy()
+        if scene.truth is not None:
+            named["truth"] = scene.truth.detach().cpu().numpy()
+    taken = [stage for stage in flow.stages if stage in {*named, "image", "truth"}]
+    if taken:
+        raise InputError(f"a stage cannot be saved under the name {taken[0]!r}; rename the stage")
+    return {stage: maps.detach().cpu().numpy() for stage, maps in flow.maps.items()} | named
+
+
+def unpack(arrays: Mapping[str, NDArray]) -> Record:
+    """The record that :func:`pack` was given, with the same bits.
+
+    Slices that were not embedded come back black and without truth.
+    """
+    stages = tuple(str(name) for name in arrays["stages"])
+    flow = Flow(
+        maps={stage: torch.from_numpy(arrays[stage]) for stage in stages},
+        **{name: torch.from_numpy(arrays[name]) for name in FLOW_TENSORS},
+        rules=tuple(str(name) for name in arrays["rules"]),
+        organs=tuple(str(name) for name in arrays["organs"]),
+        score=str(arrays["score"]),
+    )
+    scene = Scene(
+        image=torch.zeros_like(flow.prediction[:, None], dtype=torch.float32),
+        cases=tuple(str(name) for name in arrays["cases"]),
+        slices=tuple(int(index) for index in arrays["slices"]),
+        channels=dict(zip(map(str, arrays["labels"]), map(int, arrays["channels"]), strict=True)),
+        training=bool(arrays["training"]),
+        phantom=bool(arrays["phantom"]),
+    )
+    if "image" in arrays:
+        scene = replace(scene, image=torch.from_numpy(arrays["image"]))
+    if "truth" in arrays:
+        scene = replace(scene, truth=torch.from_numpy(arrays["truth"]))
+    epoch = int(arrays["epoch"])
+    return Record(flow, scene, str(arrays["region"]), None if epoch < 0 else epoch)

@@ -1,0 +1,118 @@
+"""What the maps lie on, and what must be said of them wherever they are shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from segtrace.attribution.flow import Status
+
+RESEARCH_USE = "research use only, not for diagnosis"
+REGIONS = {
+    "gt": "ground truth",
+    "pred": "prediction",
+    "tp": "true positives",
+    "fp": "false positives",
+    "fn": "false negatives",
+    "all": "whole image",
+}
+REASONS = {
+    Status.DEAD: "no positive evidence",
+    Status.GAP_DEGENERATE: "gradient averages to zero (GAP degenerate)",
+    Status.GRADIENT_CUT: "gradient is cut inside the network",
+    Status.DISCONNECTED: "score does not depend on this stage",
+    Status.ABSENT: "empty region, nothing to explain",
+    Status.NONFINITE: "not finite (NaN or infinity)",
+}
+"""Why a cell holds no map, in a reader's words."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The slices a flow was traced on, as plain tensors and strings. ``N`` slices.
+
+    Attributes:
+        image: (N, 1, H, W) window mapped to [0, 1]; rows anterior to posterior, columns from the
+            patient's right to the left. Of several channels the first is shown.
+        cases: the case of each slice.
+        slices: its index in the volume, from caudal.
+        channels: organ -> its number in ``truth`` and in the flow's prediction.
+        truth: (N, H, W) labels, or None for an image without.
+        training: the slices belong to the training split.
+        phantom: the image was generated.
+    """
+
+    image: Tensor
+    cases: tuple[str, ...]
+    slices: tuple[int, ...]
+    channels: Mapping[str, int]
+    truth: Tensor | None = None
+    training: bool = False
+    phantom: bool = False
+
+    def name(self, n: int) -> str:
+        """Case and slice of the nth slice, in words."""
+        return f"{self.cases[n]}, slice {self.slices[n]}"
+
+    def mask(self, labels: Tensor | None, organ: str, n: int) -> Tensor | None:
+        """(H, W) where ``labels`` of slice n hold the organ; None without labels or channel."""
+        if labels is None or organ not in self.channels:
+            return None
+        return labels[n] == self.channels[organ]
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The facts without which a picture of maps misleads.
+
+    Attributes:
+        organ: what is explained.
+        rule: how activation and gradient were combined.
+        region: pixels whose score is explained: ``gt``, ``pred``, ... or any words.
+        score: ``logit``, ``centered``, ``logprob`` or ``prob``.
+        epoch: finished passes, 0 for the untrained network; None where unknown.
+        scale: what the brightest colour stands for.
+        rows: case, slice and explained pixels of each row.
+        truth: ground truth is outlined.
+        training: the slices are from the training split.
+        phantom: the image was generated.
+    """
+
+    organ: str
+    rule: str
+    region: str
+    score: str
+    epoch: int | None
+    scale: str
+    rows: tuple[str, ...]
+    truth: bool = True
+    training: bool = False
+    phantom: bool = False
+
+    @property
+    def title(self) -> str:
+        """Organ, rule, epoch."""
+        parts = [self.organ, self.rule]
+        if self.epoch is not None:
+            parts.append(f"epoch {self.epoch}" + (" (untrained)" if self.epoch == 0 else ""))
+        return "  ·  ".join(parts)
+
+    @property
+    def marks(self) -> str:
+        """What the pictures are not, in capitals; may be empty."""
+        marks = ["PHANTOM"] * self.phantom + ["TRAINING SLICES"] * self.training
+        return "  ·  ".join(marks)
+
+    @property
+    def facts(self) -> str:
+        """Region, score and scale in one sentence."""
+        region = REGIONS.get(self.region, self.region)
+        return f"region: {region}  ·  score: {self.score}  ·  colour: {self.scale}"
+
+    @property
+    def key(self) -> str:
+        """How to read the CT cell."""
+        outlines = "dashed orange: prediction"
+        if self.truth:
+            outlines = f"solid blue: ground truth, {outlines}"
+        return f"{outlines}  ·  R, L: the patient's right and left  ·  {RESEARCH_USE}"

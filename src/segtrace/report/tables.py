@@ -1,0 +1,83 @@
+"""Numbers as CSV: a header that stays, rows that are added whole."""
+
+import csv
+import io
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from segtrace.errors import InputError
+from segtrace.report.files import atomic
+
+Row = Mapping[str, object]
+
+
+def _lines(rows: Sequence[Row], header: Sequence[str], *, titled: bool) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header, lineterminator="\n")
+    if titled:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _check_columns(path: Path, rows: Sequence[Row], header: Sequence[str]) -> None:
+    unknown = sorted({name for row in rows for name in row} - set(header))
+    if unknown:
+        raise InputError(
+            f"{path}: no column {unknown[0]!r} in this table, which has {', '.join(header)}; "
+            "move the old table away or write to another folder"
+        )
+
+
+def read_table(path: Path | str) -> list[dict[str, str]]:
+    """All rows, as text; an empty list if the file does not exist."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def save_table(path: Path | str, rows: Sequence[Row], header: Sequence[str] | None = None) -> None:
+    """Write rows as a new table; NaN stands as ``nan``, what a row lacks as an empty field.
+
+    Args:
+        path: the file; replaced if it exists.
+        rows: column -> value.
+        header: the columns in order; default those of the rows in order of appearance.
+
+    Raises:
+        InputError: if a row has a column that the header lacks, or the file cannot be written.
+    """
+    names = list(header or dict.fromkeys(name for row in rows for name in row))
+    _check_columns(Path(path), rows, names)
+    with atomic(path) as file:
+        file.write(_lines(rows, names, titled=True))
+
+
+def append_rows(path: Path | str, rows: Sequence[Row], header: Sequence[str] | None = None) -> None:
+    """Add rows to a table, or begin it; the header that is there stays.
+
+    Raises:
+        InputError: if a row has a column that the table lacks, or it cannot be written.
+    """
+    path = Path(path)
+    if not path.exists():
+        return save_table(path, rows, header)
+    with path.open(newline="", encoding="utf-8") as file:
+        names = next(csv.reader(file))
+    _check_columns(path, rows, names)
+    with atomic(path) as file:
+        with path.open("rb") as old:
+            shutil.copyfileobj(old, file)
+        file.write(_lines(rows, names, titled=False))
+    return None
+
+
+def forget_rows(path: Path | str, column: str, since: int) -> None:
+    """Drop the rows whose ``column`` is ``since`` or more: what a resumed run writes anew."""
+    rows = read_table(path)
+    kept = [row for row in rows if int(row[column]) < since]
+    if len(kept) < len(rows):
+        save_table(path, kept, list(rows[0]))

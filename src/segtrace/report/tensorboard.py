@@ -1,0 +1,184 @@
+"""What stands in TensorBoard and under which name; the step of everything is the epoch."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from torch.utils.tensorboard.summary import Summary
+from torch.utils.tensorboard.summary import text as text_summary
+
+from segtrace.report.cells import Picture
+from segtrace.report.files import jpeg
+
+SCALAR_BUDGET = 400
+"""Charts that a person still scrolls through; TensorBoard itself turns slow above."""
+LAYOUT_TAG = "custom_scalars__config__"
+"""Under this tag TensorBoard keeps the layout of the custom-scalars page."""
+RGB = 3
+
+Block = tuple[str, str]
+"""(measure, rule): one chart for every organ and stage."""
+
+
+class FileWriter(Protocol):
+    """What adds a record to an event file."""
+
+    def add_summary(self, summary: Summary, global_step: int | None = None) -> None:
+        """Append the summary under the step."""
+        ...
+
+
+class Writer(Protocol):
+    """The part of ``torch.utils.tensorboard.SummaryWriter`` that is used."""
+
+    def _get_file_writer(self) -> FileWriter: ...
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        """Add one point of a curve."""
+        ...
+
+    def add_custom_scalars(self, layout: dict[str, dict[str, list[object]]]) -> None:
+        """Set the custom-scalars page."""
+        ...
+
+
+def flow_tag(rule: str, organ: str) -> str:
+    """The picture of an organ: probes x stages."""
+    return f"flow/{rule}/{organ}"
+
+
+def timeline_tag(measure: str, rule: str, organ: str) -> str:
+    """The picture of a measure: stages x epochs."""
+    return f"timeline/{measure}/{rule}/{organ}"
+
+
+def leak_tag(rule: str, stage: str) -> str:
+    """The picture of the leakage: organ x organ."""
+    return f"leak/{rule}/{stage}"
+
+
+def events_tag(rule: str) -> str:
+    """The text of the events that were found."""
+    return f"events/{rule}"
+
+
+def scalar_tag(measure: str, rule: str, organ: str, stage: str) -> str:
+    """The curve of a measure at a stage."""
+    return f"measure_{measure}/{rule}/{organ}/{stage}"
+
+
+def scalar_blocks(
+    blocks: Iterable[Block],
+    organs: Sequence[str],
+    stages: Sequence[str],
+    budget: int = SCALAR_BUDGET,
+) -> tuple[list[Block], list[Block]]:
+    """Which (measure, rule) pairs get charts, in the order of their importance.
+
+    Args:
+        blocks: the pairs, the most important first.
+        organs: each pair has a chart for every organ and stage.
+        stages: see ``organs``.
+        budget: the most charts there may be.
+
+    Returns:
+        The pairs that fit, and those left out: their numbers stand in the CSV alone, and whoever
+        calls says so.
+    """
+    wanted = list(dict.fromkeys(blocks))
+    fitting = budget // max(1, len(organs) * len(stages))
+    return wanted[:fitting], wanted[fitting:]
+
+
+def scalar_tags(blocks: Iterable[Block], organs: Sequence[str], stages: Sequence[str]) -> list[str]:
+    """The tags of all curves of these pairs."""
+    return [scalar_tag(m, r, o, s) for m, r in blocks for o in organs for s in stages]
+
+
+def expected_tags(
+    *,
+    rules: Sequence[str],
+    organs: Sequence[str],
+    stages: Sequence[str],
+    blocks: Iterable[Block] = (),
+    timelines: Iterable[Block] = (),
+    leaks: Iterable[str] = (),
+    events: Iterable[str] = (),
+    budget: int = SCALAR_BUDGET,
+) -> set[str]:
+    """Every tag a run must hold, no more and no less, computed from its settings alone.
+
+    Args:
+        rules: those with pictures of the flow.
+        organs: all that are explained.
+        stages: all that are traced.
+        blocks: (measure, rule) pairs asked for as scalars, before the budget.
+        timelines: (measure, rule) pairs drawn over the epochs.
+        leaks: rules with leakage matrices.
+        events: rules with events as text.
+        budget: as for :func:`scalar_blocks`.
+    """
+    kept, _ = scalar_blocks(blocks, organs, stages, budget)
+    return {
+        *(flow_tag(rule, organ) for rule in rules for organ in organs),
+        *(timeline_tag(m, r, organ) for m, r in timelines for organ in organs),
+        *(leak_tag(rule, stage) for rule in leaks for stage in stages),
+        *(events_tag(rule) for rule in events),
+        *scalar_tags(kept, organs, stages),
+        *([LAYOUT_TAG] if kept else []),
+    }
+
+
+def add_picture(writer: Writer, tag: str, picture: Picture, epoch: int) -> None:
+    """Add (H, W, 3) as a JPEG: a fifth of a PNG's size, which ``add_image`` would write."""
+    height, width = picture.shape[:2]
+    image = Summary.Image(
+        height=height, width=width, colorspace=RGB, encoded_image_string=jpeg(picture)
+    )
+    _add(writer, Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
+
+
+def add_text(writer: Writer, tag: str, text: str, epoch: int) -> None:
+    """Add Markdown under the tag itself (``SummaryWriter.add_text`` appends to the name)."""
+    summary = text_summary(tag, text)
+    summary.value[0].tag = tag
+    _add(writer, summary, epoch)
+
+
+def add_scalars(writer: Writer, values: Mapping[str, float], epoch: int) -> None:
+    """Add one point to each curve, tag -> value; NaN is kept: a gap, not a zero."""
+    for tag, value in values.items():
+        writer.add_scalar(tag, value, epoch)
+
+
+def _add(writer: Writer, summary: Summary, epoch: int) -> None:
+    # The attribute `file_writer` is None after close(), and Lightning closes between two fits.
+    writer._get_file_writer().add_summary(summary, epoch)
+
+
+def layout(
+    blocks: Iterable[Block], organs: Sequence[str], stages: Sequence[str]
+) -> dict[str, dict[str, list[object]]]:
+    """The custom-scalars page: a category per (measure, rule), a chart per organ with all stages.
+
+    TensorBoard reads a chart's tags as regular expressions that need match the beginning only:
+    they are escaped and closed, lest ``enc1`` draw ``enc10`` too.
+    """
+    return {
+        f"{measure} · {rule}": {
+            organ: [
+                "Multiline",
+                [re.escape(scalar_tag(measure, rule, organ, stage)) + "$" for stage in stages],
+            ]
+            for organ in organs
+        }
+        for measure, rule in blocks
+    }
+
+
+def add_layout(
+    writer: Writer, blocks: Sequence[Block], organs: Sequence[str], stages: Sequence[str]
+) -> None:
+    """Set the custom-scalars page once; nothing is written without blocks."""
+    if blocks:
+        writer.add_custom_scalars(layout(blocks, organs, stages))
