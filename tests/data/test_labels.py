@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from segtrace.data.labels import BTCV, TRANSUNET, check_numbering, organ_table, to_channels
+from segtrace.errors import InputError
+
+
+def test_synapse8_has_the_channels_of_transunet():
+    assert organ_table("synapse8", BTCV) == TRANSUNET
+
+
+def test_btcv13_keeps_the_raw_numbers_as_channels():
+    assert organ_table("btcv13", BTCV) == BTCV
+
+
+def test_all_follows_the_files_own_numbers():
+    assert organ_table("all", {"liver": 9, "spleen": 2}) == {"spleen": 1, "liver": 2}
+
+
+def test_raw_numbers_become_the_published_nine_classes():
+    # synapse.md: 8->1, 4->2, 3->3, 2->4, 6->5, 11->6, 1->7, 7->8, {5, 9, 10, 12, 13}->0
+    channels = to_channels(np.arange(14), BTCV, organ_table("synapse8", BTCV), "file")
+    assert channels.tolist() == [0, 7, 4, 3, 2, 0, 5, 8, 1, 0, 0, 6, 0, 0]
+    assert channels.dtype == np.uint8
+
+
+def test_both_numberings_reach_the_same_channels():
+    organs = organ_table(["spleen", "pancreas"], BTCV)
+    for name in ("spleen", "pancreas", "liver"):
+        raw = to_channels(np.array([BTCV[name]]), BTCV, organs, "file")
+        assert raw == to_channels(np.array([TRANSUNET[name]]), TRANSUNET, organs, "file")
+
+
+def test_an_unknown_organ_is_named_with_its_nearest_match():
+    with pytest.raises(InputError, match=r"no organ 'left_kidny'.*did you mean left_kidney"):
+        organ_table(["left_kidny"], BTCV)
+
+
+def test_an_organ_the_files_cannot_tell_apart_is_refused():
+    with pytest.raises(InputError, match="no organ 'spleen'; this data set has liver"):
+        organ_table("synapse8", {"liver": 1, "aorta": 2, "gallbladder": 3, "left_kidney": 4,
+                                 "right_kidney": 5, "pancreas": 6})  # fmt: skip
+
+
+def test_an_unknown_organ_set_is_named_with_the_known_ones():
+    with pytest.raises(InputError, match="no organ set 'synapse9'; allowed are synapse8, btcv13"):
+        organ_table("synapse9", BTCV)
+
+
+@pytest.mark.parametrize("organs", [[], ["liver", "liver"]])
+def test_an_empty_or_repeated_choice_is_refused(organs):
+    with pytest.raises(InputError):
+        organ_table(organs, BTCV)
+
+
+@pytest.mark.parametrize("value", [14, -1, 2.5, 300])
+def test_a_value_outside_the_table_is_refused_with_file_and_value(value):
+    label = np.array([0.0, 1.0, value])
+    with pytest.raises(InputError, match=rf"label0001.*label value {value:g} is outside.*6 liver"):
+        to_channels(label, BTCV, organ_table("synapse8", BTCV), "label0001.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "table", [{}, {"liver": 0}, {"liver": "1"}, {"liver": True}, {"liver": 1, "spleen": 1}]
+)
+def test_a_users_table_with_impossible_numbers_is_refused(table):
+    with pytest.raises(InputError):
+        check_numbering(table)
