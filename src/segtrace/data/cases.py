@@ -26,7 +26,8 @@ def case_name(value: object, available: Sequence[str]) -> str:
     >>> case_name("img0010", ["0009", "0010"])
     '0010'
     """
-    if isinstance(value, bool | float) or (isinstance(value, int) and value < 1000):
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1000
+    if not (isinstance(value, str) or whole):
         raise InputError(
             f"case name {value!r} is a {type(value).__name__}, not text: YAML reads 0010 as 8; "
             f"quote it, e.g. '{available[0] if available else '0010'}' in quotes"

@@ -81,7 +81,7 @@ class Preprocessing:
         """Images (D, size, size) float32 in [0, 1], and the geometry that leads back.
 
         Raises:
-            InputError: the files were windowed otherwise, or hold nothing within the window.
+            InputError: the files were already windowed, and otherwise.
         """
         geometry = Geometry.fit(volume.grid, self.size)
         return geometry.resize_images(self._windowed(volume)), geometry

@@ -5,8 +5,11 @@ import json
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from segtrace.data.cases import Split, published_split
 from segtrace.data.labels import BTCV, check_numbering
@@ -94,7 +97,11 @@ class NiftiSource:
         Raises:
             InputError: see :func:`segtrace.data.nifti.read_volume`.
         """
-        return read_volume(case, *self.files(case))
+        volume = read_volume(case, *self.files(case))
+        if self.other == "refuse" or volume.label is None:
+            return volume
+        known = np.isin(volume.label, list(self.numbering.values()))
+        return replace(volume, label=np.where(known, volume.label, 0))
 
     def split(self) -> Split | None:
         """None: an arbitrary folder has no published split."""

@@ -17,7 +17,7 @@ from segtrace.data.nifti import Volume, check_finite
 from segtrace.data.sources import find_layout
 from segtrace.errors import InputError
 
-_BROKEN = (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile)
+_BROKEN = (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 class TransUNetSource:
@@ -96,7 +96,8 @@ def read_npz(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         InputError: no such file, no npz file, or a key missing.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves a broken archive open.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             image, label = file["image"], file["label"]
     except _BROKEN as error:
         raise _unreadable(path, error) from error

@@ -1,0 +1,134 @@
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+
+from segtrace.data.cases import TEST12, TRAIN18
+from segtrace.data.labels import BTCV
+from segtrace.data.sources import NiftiSource, RawSource
+from segtrace.errors import InputError
+
+VOXELS_9001 = {
+    "spleen": 9668, "right_kidney": 7134, "left_kidney": 5090, "gallbladder": 1319, "esophagus": 0,
+    "liver": 41692, "stomach": 4836, "aorta": 1839, "inferior_vena_cava": 2266,
+    "portal_splenic_vein": 1086, "pancreas": 695, "right_adrenal": 166, "left_adrenal": 210,
+}  # fmt: skip
+
+
+@pytest.fixture
+def copy(tiny_raw, tmp_path):
+    return shutil.copytree(tiny_raw, tmp_path / "RawData" / "Training")
+
+
+def test_the_folder_or_any_parent_of_it_will_do(tiny_raw):
+    for root in (tiny_raw, tiny_raw.parent, tiny_raw.parent.parent):
+        assert RawSource(str(root)).cases() == ("0001", "0005", "0006", "0027")
+
+
+def test_several_data_sets_below_the_folder_are_listed(copy, tmp_path):
+    shutil.copytree(copy, tmp_path / "again")
+    with pytest.raises(InputError, match=r"several folders hold img/ and label/: .*again"):
+        RawSource(str(tmp_path))
+
+
+def test_a_folder_without_data_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no folder with img/ and label/ in or below it"):
+        RawSource(str(tmp_path))
+    with pytest.raises(InputError, match=r"nowhere: no such folder; give data.root"):
+        RawSource(str(tmp_path / "nowhere"))
+
+
+def test_an_empty_image_folder_is_named(tmp_path):
+    (tmp_path / "img").mkdir()
+    (tmp_path / "label").mkdir()
+    with pytest.raises(InputError, match=r"no file matches img/img\*.nii.gz"):
+        RawSource(str(tmp_path)).cases()
+
+
+def test_a_missing_label_is_named(copy):
+    (copy / "label" / "label0005.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"label0005.nii.gz: no such file"):
+        RawSource(str(copy)).load("0005")
+
+
+def test_a_missing_image_is_named(copy):
+    (copy / "img" / "img0005.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"label0005.nii.gz: its image .*img0005.* is missing"):
+        RawSource(str(copy)).cases()
+
+
+def test_uncompressed_files_are_the_same_case(copy):
+    compressed = RawSource(str(copy)).load("0005")
+    for folder in ("img", "label"):
+        path = copy / folder / f"{folder}0005.nii.gz"
+        nibabel.load(path).to_filename(path.with_suffix(""))
+        path.unlink()
+    source = RawSource(str(copy))
+    assert source.cases() == ("0001", "0005", "0006", "0027")
+    assert np.array_equal(source.load("0005").image, compressed.image)
+
+
+def test_only_exactly_the_published_cases_have_a_split(tmp_path):
+    for folder in ("img", "label"):
+        (tmp_path / folder).mkdir()
+        for case in TRAIN18 + TEST12:
+            (tmp_path / folder / f"{folder}{case}.nii.gz").touch()
+    source = RawSource(str(tmp_path))
+    assert len(source.split()["train"]) == 15
+    (tmp_path / "img" / "img9001.nii.gz").touch()
+    assert source.split() is None
+
+
+def test_any_folder_is_read_by_its_patterns_and_table(tiny_raw, tmp_path):
+    (tmp_path / "imagesTr").mkdir()
+    (tmp_path / "labelsTr").mkdir()
+    for case in ("0005", "0006"):
+        shutil.copy(tiny_raw / f"img/img{case}.nii.gz", tmp_path / f"imagesTr/p_{case}_0000.nii.gz")
+        shutil.copy(tiny_raw / f"label/label{case}.nii.gz", tmp_path / f"labelsTr/p_{case}.nii.gz")
+    source = NiftiSource(
+        str(tmp_path), BTCV, images="imagesTr/*_0000.nii.gz", masks="labelsTr/*.nii.gz"
+    )
+    assert source.cases() == ("p_0005", "p_0006")
+    assert source.split() is None
+    assert np.array_equal(source.load("p_0005").label, RawSource(str(tiny_raw)).load("0005").label)
+
+
+@pytest.mark.parametrize("options", [{"images": "a.nii.gz"}, {"masks": "*/*.nii"}, {"other": "x"}])
+def test_a_source_with_impossible_options_is_refused(tiny_raw, options):
+    with pytest.raises(InputError):
+        NiftiSource(str(tiny_raw), BTCV, **options)
+
+
+def test_values_outside_a_users_table_may_be_background(tiny_raw):
+    source = NiftiSource(str(tiny_raw), {"liver": 6}, other="background")
+    assert np.unique(source.load("0005").label).tolist() == [0, 6]
+    assert len(np.unique(NiftiSource(str(tiny_raw), {"liver": 6}).load("0005").label)) > 2
+
+
+def test_the_real_scan_holds_as_many_voxels_as_its_readme_says(ct_root):
+    label = RawSource(str(ct_root)).load("9001").label
+    counts = {name: int((label == number).sum()) for name, number in BTCV.items()}
+    assert counts == VOXELS_9001
+
+
+@pytest.mark.parametrize("case", ["9001", "9002"])
+def test_real_scans_lie_as_the_convention_says(ct_root, case):
+    volume = RawSource(str(ct_root)).load(case)
+    height, width = volume.image.shape[1:]
+    body = np.argwhere((volume.image > -200).any(axis=0)).mean(axis=0)
+
+    def centre(mask):
+        return np.argwhere(mask).mean(axis=0)
+
+    liver = centre(volume.label == BTCV["liver"])
+    spleen = centre(volume.label == BTCV["spleen"])
+    bone = centre(volume.image[:, :, width // 3 : 2 * width // 3] > 400)
+    assert liver[2] < body[1] < spleen[2]  # the patient's right is column 0
+    assert bone[1] > body[0]  # the spine is posterior: high rows
+    pelvis_to_dome = centre(volume.label == BTCV["liver"])[0]
+    if case == "9001":
+        assert pelvis_to_dome > volume.image.shape[0] / 2  # slice 0 is caudal
+        assert centre(volume.label == BTCV["right_kidney"])[2] < body[1]
+        assert centre(volume.label == BTCV["left_kidney"])[2] > body[1]
+    assert height == volume.grid.rows_columns[0]

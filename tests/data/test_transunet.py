@@ -1,0 +1,143 @@
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from segtrace.data.labels import BTCV, TRANSUNET, organ_table, to_channels
+from segtrace.data.sources import RawSource
+from segtrace.data.transunet import TransUNetSource, read_h5
+from segtrace.errors import InputError
+
+SHAPE = (12, 10)  # x, y
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Cases 0005 (3 slices, training) and 0008 (4 slices, test); one marked pixel each."""
+    (tmp_path / "train_npz").mkdir()
+    (tmp_path / "test_vol_h5").mkdir()
+    (tmp_path / "lists" / "lists_Synapse").mkdir(parents=True)
+    label = np.zeros((4, *SHAPE), dtype=np.float32)
+    label[:, 2, 7] = 5  # liver: low x, high y
+    image = np.where(label > 0, 1.0, 0.25).astype(np.float32)
+    for index in range(3):
+        np.savez(tmp_path / "train_npz" / f"case0005_slice{index:03d}.npz",
+                 image=image[index], label=label[index])  # fmt: skip
+    with h5py.File(tmp_path / "test_vol_h5" / "case0008.npy.h5", "w") as file:
+        file["image"], file["label"] = image, label
+    lists = tmp_path / "lists" / "lists_Synapse"
+    (lists / "train.txt").write_text("".join(f"case0005_slice{i:03d}\n" for i in (2, 0, 1)))
+    (lists / "test_vol.txt").write_text("case0008\n")
+    return tmp_path
+
+
+def test_both_forms_come_out_upright(root):
+    source = TransUNetSource(str(root))
+    assert source.cases() == ("0005", "0008")
+    for case, depth in (("0005", 3), ("0008", 4)):
+        volume = source.load(case)
+        assert volume.image.shape == (depth, 10, 12)
+        assert np.argwhere(volume.label).tolist() == [[i, 7, 2] for i in range(depth)]
+        assert np.array_equal(volume.image == 1, volume.label == 5)
+        assert volume.windowed
+        assert volume.grid.rows_columns == (10, 12)
+
+
+def test_spacing_is_unknown_unless_given(root):
+    assert np.isnan(TransUNetSource(str(root)).load("0005").grid.spacing).all()
+    grid = TransUNetSource(str(root), spacing=[0.7, 0.8, 3]).load("0005").grid
+    assert grid.spacing == (0.7, 0.8, 3)
+    assert grid.affine is None
+
+
+@pytest.mark.parametrize("spacing", [[1, 1], [1, 0, 1], [1, -1, 2]])
+def test_impossible_spacing_is_refused(root, spacing):
+    with pytest.raises(InputError, match=r"data.spacing="):
+        TransUNetSource(str(root), spacing=spacing)
+
+
+def test_missing_lists_are_named_with_the_option(root):
+    shutil.rmtree(root / "lists")
+    with pytest.raises(InputError, match=r"no train.txt and test_vol.txt in .*give data.lists="):
+        TransUNetSource(str(root))
+
+
+@pytest.mark.parametrize("line", ["case0005_slice004", "case0005_slice01x", "0005"])
+def test_a_list_with_a_gap_or_a_strange_line_is_refused(root, line):
+    with (root / "lists" / "lists_Synapse" / "train.txt").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(InputError, match=r"train.txt: "):
+        TransUNetSource(str(root))
+
+
+def test_a_listed_file_that_is_missing_is_named(root):
+    (root / "train_npz" / "case0005_slice001.npz").unlink()
+    with pytest.raises(InputError, match=r"case0005_slice001.npz: no such file, yet the lists"):
+        TransUNetSource(str(root)).load("0005")
+
+
+@pytest.mark.parametrize("name", ["train_npz/case0005_slice001.npz", "test_vol_h5/case0008.npy.h5"])
+@pytest.mark.parametrize("keep", [0, 100, 1000])
+def test_a_truncated_file_is_named(root, name, keep):
+    (root / name).write_bytes((root / name).read_bytes()[:keep])
+    case = name.split("case")[1][:4]
+    with pytest.raises(InputError, match=rf"{name}: no readable image and label in it") as caught:
+        TransUNetSource(str(root)).load(case)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_without_their_keys_are_named(root):
+    np.savez(root / "train_npz" / "case0005_slice001.npz", image=np.zeros(SHAPE))
+    with h5py.File(root / "test_vol_h5" / "case0008.npy.h5", "w") as file:
+        file["image"] = np.zeros((4, *SHAPE))
+    for case, name in (("0005", "case0005_slice001.npz"), ("0008", "case0008.npy.h5")):
+        with pytest.raises(InputError, match=rf"{name}: no readable image and label.*label"):
+            TransUNetSource(str(root)).load(case)
+
+
+def test_a_pickle_in_an_npz_is_refused(root):
+    np.savez(root / "train_npz" / "case0005_slice001.npz", image=np.array([{}], dtype=object),
+             label=np.zeros(1))  # fmt: skip
+    with pytest.raises(InputError, match=r"slice001.npz: no readable image and label"):
+        TransUNetSource(str(root)).load("0005")
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "message"),
+    [
+        (np.full(SHAPE, 40.0), np.zeros(SHAPE), "image values 40 to 40"),
+        (np.full(SHAPE, np.nan), np.zeros(SHAPE), "120 voxels are NaN"),
+        (np.zeros(SHAPE), np.zeros((3, 3)), "differ in shape"),
+        (np.zeros((3, 3)), np.zeros((3, 3)), r"shape \(3, 3\), but"),
+    ],
+)
+def test_slices_that_cannot_be_right_are_named(root, image, label, message):
+    np.savez(root / "train_npz" / "case0005_slice001.npz", image=image, label=label)
+    with pytest.raises(InputError, match=rf"case0005_slice001.npz: .*{message}"):
+        TransUNetSource(str(root)).load("0005")
+
+
+def test_a_test_case_that_was_trained_on_is_no_test_case(ct_root):
+    source = TransUNetSource(str(ct_root))
+    assert source.train == ("9001", "9002")
+    assert source.test == ()
+    assert source.split() is None
+
+
+def test_the_two_layouts_of_a_real_scan_agree(ct_root):
+    raw, files = RawSource(str(ct_root)).load("9001"), TransUNetSource(str(ct_root)).load("9001")
+    organs = organ_table("synapse8", BTCV)
+    channels = to_channels(raw.label, BTCV, organs, "raw")[60:112]
+    assert np.array_equal(channels, to_channels(files.label, TRANSUNET, organs, "files"))
+    windowed = (raw.image[60:112].clip(-125, 275) + 125) / 400
+    assert np.allclose(windowed, files.image, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["9001", "9002"])
+def test_a_real_test_volume_repeats_the_training_slices(ct_root, case):
+    source = TransUNetSource(str(ct_root))
+    image, label = read_h5(source.root / "test_vol_h5" / f"case{case}.npy.h5")
+    volume = source.load(case)
+    assert np.array_equal(image.transpose(0, 2, 1), volume.image)
+    assert np.array_equal(label.transpose(0, 2, 1), volume.label)
