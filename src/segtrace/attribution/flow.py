@@ -1,7 +1,7 @@
 """The result of a trace: signed maps of every stage, frozen, with what qualifies them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
 from torch import Tensor
@@ -66,3 +66,10 @@ class Flow:
     def stages(self) -> tuple[str, ...]:
         """Names along S, in the order in which the caller named them."""
         return tuple(self.maps)
+
+    def cpu(self) -> "Flow":
+        """The same flow in main memory."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {name: t.cpu() for name, t in tensors.items() if isinstance(t, Tensor)}
+        maps = {stage: tensor.cpu() for stage, tensor in self.maps.items()}
+        return replace(self, maps=maps, **moved)
