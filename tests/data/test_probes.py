@@ -1,0 +1,127 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from segtrace.data.probes import Probes, choose
+from segtrace.errors import InputError
+
+
+def keys(*counts):
+    return [(case, i) for case, n in zip("abcd", counts, strict=False) for i in range(n)]
+
+
+def test_every_organ_gets_the_slice_where_it_is_largest():
+    areas = np.array([[1, 0, 0], [5, 0, 1], [2, 3, 0], [0, 9, 0], [0, 0, 7]])
+    assert choose(areas, keys(5), n=3) == [1, 3, 4]
+
+
+def test_duplicates_are_merged():
+    areas = np.array([[9, 9, 9], [1, 1, 1]])
+    assert choose(areas, keys(2), n=1) == [0]
+
+
+def test_ties_go_to_the_first_case_and_index():
+    areas = np.array([[5], [5], [5]])
+    assert choose(areas, [("b", 0), ("a", 2), ("a", 1)], n=1) == [2]
+
+
+def test_the_rest_adds_most_new_pairs_of_organs():
+    areas = np.zeros((7, 4), dtype=int)
+    areas[[0, 1, 2, 3], [0, 1, 2, 3]] = 9  # each organ largest alone
+    areas[4, :2] = 1  # adds one pair
+    areas[5, 1:] = 1  # adds three pairs
+    areas[6, [0, 2]] = 1  # adds one pair
+    assert choose(areas, keys(7), n=5) == [0, 1, 2, 3, 5]
+    assert choose(areas, keys(7), n=6) == [0, 1, 2, 3, 4, 5]
+    assert choose(areas, keys(7), n=7) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_pairs_already_seen_count_only_when_nothing_new_is_left():
+    areas = np.array([[9, 9, 0], [8, 8, 0], [0, 0, 9], [0, 5, 5]])
+    assert choose(areas, keys(4), n=3) == [0, 2, 3]
+    assert choose(areas, keys(4), n=4) == [0, 1, 2, 3]
+
+
+def test_slices_without_two_organs_fill_nothing():
+    areas = np.array([[9, 0], [8, 0], [0, 9], [0, 0]])
+    assert choose(areas, keys(4), n=8) == [0, 2]
+
+
+def test_with_more_organs_than_places_the_first_organs_win():
+    assert choose(np.eye(5, dtype=int), keys(5), n=3) == [0, 1, 2]
+
+
+def test_the_order_is_by_case_and_index():
+    areas = np.array([[1, 9], [9, 1]])
+    assert choose(areas, [("b", 3), ("a", 5)], n=2) == [1, 0]
+
+
+def test_an_organ_that_is_nowhere_is_left_out():
+    assert choose(np.array([[0, 4], [0, 5]]), keys(2), n=1) == [1]
+
+
+def test_slices_without_any_organ_are_refused():
+    for areas in (np.zeros((3, 2), dtype=int), np.zeros((0, 2), dtype=int)):
+        with pytest.raises(InputError, match=r"no slice shows any of the organs"):
+            choose(areas, keys(len(areas)))
+    with pytest.raises(InputError, match=r"probes.n=0"):
+        choose(np.ones((1, 1), dtype=int), keys(1), n=0)
+
+
+@pytest.fixture
+def probes():
+    random = torch.Generator().manual_seed(0)
+    return Probes(
+        images=torch.rand(2, 1, 8, 8, generator=random),
+        labels=torch.randint(0, 3, (2, 8, 8), generator=random, dtype=torch.uint8),
+        cases=("0027", "0028"),
+        slices=(5, 7),
+        spacing=torch.tensor([[1.5, 1.5], [float("nan")] * 2], dtype=torch.float64),
+        split="val",
+        phantom=True,
+    )
+
+
+def saved(plain):
+    file = io.BytesIO()
+    torch.save(plain, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def test_probes_survive_a_checkpoint(probes):
+    again = Probes.from_plain(saved(probes.to_plain()))
+    assert torch.equal(again.images, probes.images)
+    assert torch.equal(again.labels, probes.labels)
+    assert torch.equal(again.spacing.nan_to_num(-1), probes.spacing.nan_to_num(-1))
+    assert (again.cases, again.slices, again.split) == (probes.cases, probes.slices, "val")
+    assert again.phantom
+    assert len(again) == 2
+    assert again.hash == probes.hash
+
+
+def test_without_embedding_no_pixel_is_saved(probes):
+    plain = saved(probes.to_plain(embed=False))
+    assert not {"images", "labels"} & set(plain)
+    assert plain["hash"] == probes.hash
+    assert plain["cases"] == ["0027", "0028"]
+    with pytest.raises(InputError, match=r"probes.embed=false\); give the data set"):
+        Probes.from_plain(plain)
+
+
+@pytest.mark.parametrize("field", ["images", "labels", "cases", "slices"])
+def test_the_hash_notices_every_change(probes, field):
+    plain = probes.to_plain()
+    if field in ("images", "labels"):
+        plain[field][0, ..., 3, 3] += 1
+    else:
+        plain[field][0] = {"cases": "0029", "slices": 6}[field]
+    with pytest.raises(InputError, match=r"differ from those the network was watched on"):
+        Probes.from_plain(plain)
+
+
+def test_saved_probes_do_not_share_memory(probes):
+    probes.to_plain()["images"].zero_()
+    assert probes.images.any()
