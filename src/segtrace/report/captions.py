@@ -1,0 +1,70 @@
+"""The paragraph under a printed figure: method, equation, region, scale, image, cautions."""
+
+from collections.abc import Sequence
+
+from segtrace.report.record import Record
+from segtrace.report.scene import REGIONS, RESEARCH_USE
+
+PAPER = "Hasany, Mériaudeau and Petitjean, The Do's and Don'ts of Grad-CAM in Image Segmentation"
+EQUATIONS = {
+    "seg_grad_cam": "Seg-Grad-CAM (Vinogradova et al., 2020): L = ReLU(Σ_k α_k A_k) with "
+    f"α_k = GAP(∂ Σ_(i,j)∈M y_ij / ∂A_k), Eq. 1 and 3 of {PAPER}",
+    "grad_pam": "Seg-Grad-CAM with element-wise weights (Grad-PAM, Wan et al., 2020): "
+    "L = ReLU(Σ_k G_k ⊙ A_k) with G_k = ∂ Σ_(i,j)∈M y_ij / ∂A_k",
+    "layer_cam": "LayerCAM (Jiang et al., 2021) with a segmentation score: "
+    "L = ReLU(Σ_k ReLU(G_k) ⊙ A_k) with G_k = ∂ Σ_(i,j)∈M y_ij / ∂A_k",
+    "seg_xres_cam": "Seg-XRes-CAM (Hasany et al., 2023): L = ReLU(Σ_k P(G_k) ⊙ A_k) with "
+    "G_k = ∂ Σ_(i,j)∈M y_ij / ∂A_k pooled over windows by P",
+}
+SCORES = {
+    "logit": "the class's logit",
+    "centered": "the class's logit less the mean over the classes",
+    "logprob": "the class's log-probability",
+    "prob": "the class's probability",
+}
+
+
+def plain(name: str) -> str:
+    """A name in words: ``left_kidney`` -> ``left kidney``."""
+    return name.replace("_", " ")
+
+
+def epoch_words(epoch: int | None) -> str:
+    """The age of the network."""
+    if epoch is None:
+        return "epoch unknown"
+    return "epoch 0 (untrained)" if epoch == 0 else f"epoch {epoch}"
+
+
+def marks(record: Record) -> list[str]:
+    """What the image is not: a patient, or unseen in training."""
+    found = ["phantom (generated image)"] if record.scene.phantom else []
+    return found + (["slices from the training split"] if record.scene.training else [])
+
+
+def paragraph(record: Record, rule: str, opening: str, slices: Sequence[str], scale: str) -> str:
+    """What a reader of the figure must know, in sentences.
+
+    Args:
+        record: the trace that was drawn.
+        rule: whose maps.
+        opening: what is shown.
+        slices: case and slice of what is shown; equal ones are named once.
+        scale: what the colours range over.
+    """
+    flow, scene = record.flow, record.scene
+    truth = "ground truth solid blue, " if scene.truth is not None else ""
+    sentences = [
+        opening,
+        f"Method: {EQUATIONS.get(rule, rule)}.",
+        f"y: {SCORES.get(flow.score, flow.score)}.",
+        f"M: {REGIONS.get(record.region, record.region)}.",
+        f"Stages: {', '.join(flow.stages)}; maps are rectified at their own resolution, "
+        "then resized bilinearly.",
+        f"Colour: {scale}; the number below a map is its maximum.",
+        f"Contours: {truth}prediction dashed orange. R, L: the patient's right and left.",
+        f"Image: {'; '.join(dict.fromkeys(slices))} (slices counted from caudal).",
+        *(f"Note: {mark}." for mark in marks(record)),
+        f"{RESEARCH_USE.capitalize()}.",
+    ]
+    return " ".join(sentences)
