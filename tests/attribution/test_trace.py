@@ -1,10 +1,10 @@
 import pytest
 import torch
-from attribution import nets, slow
 from captum.attr import LayerGradCam, LayerGradientXActivation
 from torch import nn
 
 import segtrace
+from attribution import nets, slow
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
@@ -314,7 +314,11 @@ class Branch(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.trunk, self.side, self.head = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+        self.trunk, self.side, self.head = (
+            nn.Conv2d(1, 2, 1),
+            nn.Conv2d(2, 2, 1),
+            nn.Conv2d(2, 2, 1),
+        )
 
     def forward(self, x):
         trunk = self.trunk(x)
@@ -334,9 +338,7 @@ def test_a_stage_that_the_score_does_not_depend_on_is_disconnected():
 
 def test_a_stage_with_a_known_cut_says_so_where_there_is_something_to_say():
     net, x, truth = nets.plain(4), nets.images(2, 8), nets.labels(2, 8)
-    flow = segtrace.trace(
-        net, nets.PLAIN_STAGES, x, of_organs(truth), BOTH, gradient_cut=["enc1"]
-    )
+    flow = segtrace.trace(net, nets.PLAIN_STAGES, x, of_organs(truth), BOTH, gradient_cut=["enc1"])
     assert (flow.status[0, :, 0] == Status.GRADIENT_CUT).all()
     assert (flow.status[1:, :, 0] != Status.GRADIENT_CUT).all()
     assert (flow.status[0, :, 2, 1] == Status.ABSENT).all()  # absent is worse

@@ -27,25 +27,32 @@ def as_input(net: nn.Module, image: Tensor) -> Tensor:
     Half precision is raised to float32, float64 stays where the network is float64.
 
     Raises:
-        InputError: parameters in half precision: their maps would be noise.
+        InputError: parameters in half precision, whose maps would be noise, or made in inference
+            mode, which no gradient passes.
     """
     dtype = torch.promote_types(image.dtype, torch.float32)
     device = image.device
     for name, parameter in net.named_parameters():
+        if parameter.is_inference():
+            raise InputError(
+                f"parameter {name} was made in inference mode, which no gradient passes; "
+                "build the network outside torch.inference_mode()"
+            )
         if parameter.dtype in (torch.float16, torch.bfloat16):
             raise InputError(
                 f"parameter {name} is {parameter.dtype}; maps need float32: call net.float()"
             )
         dtype, device = parameter.dtype, parameter.device
-    return image.detach().to(device, dtype, copy=True)
+    with torch.inference_mode(False):  # a copy made here may require a gradient
+        return image.detach().to(device, dtype, copy=True)
 
 
 @contextmanager
 def undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
     """Evaluation mode, gradients on, autocast off, eager; everything restored afterwards.
 
-    Restored, also after an exception: the train/eval flag of every submodule, the random state,
-    grad mode, inference mode and autocast. Buffers cannot change in evaluation mode.
+    Restored, also after an exception: the train/eval flag of every submodule, buffers, the random
+    state, grad mode, inference mode and autocast.
     """
     flags = [(module, module.training) for module in net.modules()]
     devices = [device] if device.type == "cuda" else []
@@ -57,6 +64,7 @@ def undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
         if any(_is_compiled(module) for module, _ in flags):
             # Hooks set after compilation are silently not called by compiled code.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
+        kept = [(buffer, buffer.clone(), _version(buffer)) for buffer in net.buffers()]
         try:
             for module, _ in flags:
                 module.training = False
@@ -64,6 +72,15 @@ def undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
         finally:
             for module, training in flags:
                 module.training = training
+            with torch.no_grad():
+                for buffer, value, version in kept:
+                    if _version(buffer) != version:
+                        buffer.copy_(value)
+
+
+def _version(tensor: Tensor) -> int | None:
+    # Inference tensors count no versions, and cannot be written outside inference mode.
+    return None if tensor.is_inference() else tensor._version
 
 
 def _is_compiled(module: nn.Module) -> bool:

@@ -1,0 +1,134 @@
+"""The import graph against the table of the design, and what works with torch alone."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import segtrace
+
+SOURCE = Path(segtrace.__file__).parent
+
+# package -> modules of ours that it may import; segtrace.errors may be imported by all.
+ALLOWED = {
+    "attribution": {"segtrace.attribution"},
+    "measures": {"segtrace.measures", "segtrace.attribution.flow"},
+    "causal": {"segtrace.causal", "segtrace.attribution", "segtrace.measures"},
+    "explainers": {"segtrace.explainers", "segtrace.attribution", "segtrace.measures"},
+    "data": {"segtrace.data"},
+    "models": {"segtrace.models"},
+    "report": {
+        "segtrace.report",
+        "segtrace.attribution.flow",
+        "segtrace.measures",
+        "segtrace.causal",
+    },
+    "training": {"segtrace"},
+}
+TORCH_ALONE = {"torch", "segtrace", *sys.stdlib_module_names}
+
+
+def imports(path):
+    """(module, whether at the top of the file) for every import in a file."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            # `from package import module` means the module, where there is one.
+            names = [
+                f"{node.module}.{alias.name}"
+                if (SOURCE.parent / f"{node.module}.{alias.name}".replace(".", "/")).exists()
+                or (
+                    SOURCE.parent / (f"{node.module}.{alias.name}".replace(".", "/") + ".py")
+                ).exists()
+                else node.module
+                for alias in node.names
+            ]
+        else:
+            continue
+        yield from ((name, node in tree.body) for name in names)
+
+
+def files(package):
+    return sorted((SOURCE / package).rglob("*.py"))
+
+
+def within(name, allowed):
+    return any(name == home or name.startswith(home + ".") for home in allowed)
+
+
+def test_every_package_is_in_the_table():
+    packages = {p.name for p in SOURCE.iterdir() if (p / "__init__.py").exists()}
+    assert packages == set(ALLOWED)
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_only_what_its_line_names(package):
+    assert files(package)
+    for path in files(package):
+        for name, _ in imports(path):
+            if within(name, {"segtrace"}) and name != "segtrace.errors":
+                assert within(name, ALLOWED[package]), f"{path.relative_to(SOURCE)}: {name}"
+
+
+def test_attribution_needs_torch_and_takes_scipy_only_when_components_are_asked_for():
+    for path in [*files("attribution"), SOURCE / "__init__.py", SOURCE / "errors.py"]:
+        for name, at_top in imports(path):
+            if name.split(".")[0] in TORCH_ALONE:
+                continue
+            assert within(name, {"scipy.ndimage", "scipy"}), f"{path.name}: {name}"
+            assert not at_top, f"{path.name} imports {name} at the top"
+
+
+# Everything but the standard library and what `pip install torch` brings is made unimportable.
+TORCH_BRINGS = [
+    "torch",
+    "torchgen",
+    "functorch",
+    "sympy",
+    "mpmath",
+    "networkx",
+    "jinja2",
+    "markupsafe",
+    "filelock",
+    "fsspec",
+    "typing_extensions",
+    "setuptools",
+    "_distutils_hack",
+    "pkg_resources",
+    "triton",
+]
+ALONE = f"""
+import sys
+
+class Blocked:
+    allowed = {sorted({*TORCH_BRINGS, "segtrace"})!r}
+
+    def find_spec(self, name, path=None, target=None):
+        root = name.split(".")[0]
+        if root not in self.allowed and root not in sys.stdlib_module_names:
+            raise ModuleNotFoundError("blocked: " + name, name=name)
+
+sys.meta_path.insert(0, Blocked())
+import torch
+import segtrace
+
+net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 1))
+from segtrace.attribution import targets
+flow = segtrace.trace(
+    net, {{"enc1": "1", "head": "2"}}, torch.rand(1, 1, 8, 8), targets.organ(1, "all")
+)
+assert flow.stages == ("enc1", "head")
+for blocked in ("numpy", "scipy", "monai", "pytorch_lightning"):
+    assert blocked not in sys.modules, blocked
+print("traced")
+"""
+
+
+def test_tracing_works_where_only_torch_is_installed():
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
+    assert done.stdout.strip() == "traced", done.stderr[-2000:]
