@@ -121,6 +121,8 @@ class SliceDataModule(LightningDataModule):
         augment: bool = True,
     ) -> None:
         super().__init__()
+        _refuse_below(1, batch_size=batch_size, steps_per_epoch=steps_per_epoch)
+        _refuse_below(0, num_workers=num_workers, seed=seed)
         low, high = window
         self.source = source
         self.organs = organ_table(organs, source.numbering)
@@ -236,3 +238,9 @@ class SliceDataModule(LightningDataModule):
             split=part,
             phantom=any(cases[name].phantom for name, _ in keys),
         )
+
+
+def _refuse_below(least: int, **options: int | None) -> None:
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise InputError(f"data.{name}={value}; give {least} or more")

@@ -1,0 +1,245 @@
+import hashlib
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from segtrace.data.datamodule import EpochSampler, SliceDataModule
+from segtrace.data.prepare import Preprocessing
+from segtrace.data.sources import RawSource
+from segtrace.errors import InputError
+
+ORGANS = ["liver", "spleen", "right_kidney", "left_kidney"]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def build(tiny_raw, tiny_split, cache):
+    def build(**options):
+        defaults = {"organs": ORGANS, "size": 48, "split": tiny_split, "cache_dir": cache}
+        return SliceDataModule(RawSource(str(tiny_raw)), **(defaults | options))
+
+    return build
+
+
+def fingerprint(batch):
+    digest = hashlib.sha256(batch["image"].numpy().tobytes() + batch["label"].numpy().tobytes())
+    return digest.hexdigest(), batch["case"], batch["slice"].tolist()
+
+
+def epoch_of(data, epoch):
+    data.set_epoch(epoch)
+    return [fingerprint(batch) for batch in data.train_dataloader()]
+
+
+def drawn(batches):
+    return [pair for _, cases, slices in batches for pair in zip(cases, slices, strict=True)]
+
+
+def test_a_batch_is_what_the_network_and_the_loss_take(build):
+    batch = next(iter(build(batch_size=5).train_dataloader()))
+    assert set(batch) == {"image", "label", "case", "slice"}
+    assert batch["image"].shape == batch["label"].shape == (5, 1, 48, 48)
+    assert batch["image"].dtype == torch.float32
+    assert batch["label"].dtype == torch.uint8
+    assert batch["image"].min() >= 0
+    assert batch["image"].max() <= 1
+    assert len(batch["case"]) == 5
+    assert set(batch["case"]) <= {"0005", "0006"}
+
+
+def test_one_epoch_is_every_slice_once_organ_free_ones_included(build):
+    data = build()
+    seen = drawn(epoch_of(data, 0))
+    assert sorted(seen) == [(case, i) for case in ("0005", "0006") for i in range(8)]
+    assert any(not case.areas[i].any() for case in data.cases("train") for i in range(8))
+
+
+def test_the_order_and_the_augmentation_depend_on_seed_and_epoch_alone(build):
+    first = epoch_of(build(), 3)
+    torch.manual_seed(99)
+    np.random.seed(99)
+    assert epoch_of(build(), 3) == first
+    assert epoch_of(build(), 4) != first
+    assert epoch_of(build(seed=1), 3) != first
+
+
+def test_the_same_slice_changes_from_epoch_to_epoch(build):
+    data = build(batch_size=1)
+    pictures = {hash_ for epoch in range(4) for hash_, cases, slices in epoch_of(data, epoch)
+                if (cases, slices) == (["0005"], [4])}  # fmt: skip
+    assert len(pictures) == 4
+
+
+def test_workers_change_nothing(build):
+    for epoch in (0, 1):
+        alone = epoch_of(build(num_workers=0, batch_size=3), epoch)
+        assert epoch_of(build(num_workers=2, batch_size=3), epoch) == alone
+
+
+def test_the_loader_leaves_the_global_random_state_alone(build):
+    before = torch.get_rng_state()
+    epoch_of(build(), 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_without_augmentation_only_the_order_changes(build):
+    data = build(augment=False, batch_size=1)
+    assert sorted(epoch_of(data, 0)) == sorted(epoch_of(data, 1))
+    assert epoch_of(data, 0) != epoch_of(data, 1)
+
+
+def test_a_shorter_epoch_is_the_beginning_of_the_permutation(build):
+    whole, short = build(batch_size=3), build(batch_size=3, steps_per_epoch=2)
+    assert epoch_of(short, 5) == epoch_of(whole, 5)[:2]
+
+
+def test_a_longer_epoch_goes_on_with_another_permutation(build):
+    data = build(batch_size=8, steps_per_epoch=5)
+    batches = epoch_of(data, 0)
+    seen = drawn(batches)
+    assert len(batches) == len(data.train_dataloader()) == 5
+    assert sorted(seen[:16]) == sorted(seen[16:32])
+    assert seen[:16] != seen[16:32]
+    assert len({picture for picture, *_ in batches}) == 5
+
+
+def test_the_sampler_asks_for_the_epoch_when_iteration_starts():
+    epoch = [0]
+    sampler = EpochSampler(6, 0, lambda: epoch[0])
+    epoch[0] = 2
+    assert list(sampler) == list(EpochSampler(6, 0, lambda: 2))
+
+
+def test_validation_and_test_slices_come_whole_and_in_order(build):
+    data = build(batch_size=3)
+    data.setup("fit")
+    for loader, case in ((data.val_dataloader(), "0027"), (data.test_dataloader(), "0001")):
+        batches = [fingerprint(batch) for batch in loader]
+        assert drawn(batches) == [(case, i) for i in range(8)]
+        assert batches == [fingerprint(batch) for batch in loader]
+
+
+def test_steps_per_epoch_must_be_positive(build):
+    for options in ({"steps_per_epoch": 0}, {"batch_size": 0}, {"num_workers": -1}, {"seed": -1}):
+        with pytest.raises(InputError, match=next(iter(options))):
+            build(**options)
+
+
+def test_without_a_split_the_cases_and_the_remedy_are_shown(build):
+    with pytest.raises(InputError, match=r"0001, 0005, 0006, 0027; give e.g. 'data.split=\{train"):
+        build(split=None)
+
+
+def test_an_unknown_organ_fails_before_any_work(build, tmp_path):
+    with pytest.raises(InputError, match=r"no organ 'livr'.*did you mean liver"):
+        build(organs=["livr"], cache_dir=str(tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_organs_and_preprocessing_are_plain_and_enough_for_a_new_image(build, tiny_raw):
+    data = build(size=40, window=[-200, 300])
+    assert data.organs == {"liver": 1, "spleen": 2, "right_kidney": 3, "left_kidney": 4}
+    volume = replace(RawSource(str(tiny_raw)).load("0027"), label=None)
+    images, _ = Preprocessing.from_plain(data.preprocessing).images(volume)
+    batch = next(iter(data.val_dataloader()))
+    assert np.array_equal(batch["image"][:, 0].numpy(), images)
+
+
+def test_probes_show_every_organ_unaugmented(build):
+    data = build()
+    probes = data.probes(n=3)
+    assert probes.split == "val"
+    assert set(probes.cases) == {"0027"}
+    assert not probes.phantom
+    assert probes.spacing.tolist() == [[pytest.approx(5 * 64 / 48)] * 2] * len(probes)
+    assert {1, 2, 3, 4} <= set(probes.labels.unique().tolist())
+    (case,) = data.cases("val")
+    for row, index in enumerate(probes.slices):
+        assert np.array_equal(probes.images[row, 0].numpy(), case.image(index))
+        assert np.array_equal(probes.labels[row].numpy(), case.label(index))
+    areas = case.areas[list(probes.slices)]
+    assert (areas.max(axis=0) == case.areas.max(axis=0)).all()
+
+
+def test_probes_may_come_from_training_and_say_so(build):
+    probes = build().probes(n=8, from_="train")
+    assert probes.split == "train"
+    assert set(probes.cases) <= {"0005", "0006"}
+    with pytest.raises(InputError, match=r"no part of the split 'trian'.*did you mean train"):
+        build().probes(from_="trian")
+
+
+def test_probes_saved_without_images_are_found_again(build):
+    probes = build().probes(n=4)
+    plain = probes.to_plain(embed=False)
+    assert build().read_probes(plain).hash == probes.hash
+    with pytest.raises(InputError, match=r"differ from those the network was watched on"):
+        build(window=(-100.0, 300.0)).read_probes(plain)
+    with pytest.raises(InputError, match=r"no slice 99 of case 0027 among the val cases"):
+        build().read_probes(plain | {"slices": [99, *plain["slices"][1:]]})
+
+
+class Recorder(LightningModule):
+    """Records what it is fed; its weight depends on all of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.seen = {}
+
+    def training_step(self, batch, _):
+        self.seen.setdefault(self.current_epoch, []).append(fingerprint(batch))
+        return (self.weight * batch["image"]).square().mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(data, folder, epochs, checkpoint=None):
+    module = Recorder()
+    keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1)
+    trainer = Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, callbacks=[keep],
+        enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
+        reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice on workers and loggers
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    return module
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(build, tmp_path, workers):
+    options = {"num_workers": workers, "batch_size": 6, "steps_per_epoch": 4}
+    whole = fit(build(**options), tmp_path / "whole", 4)
+    assert {epoch: len(batches) for epoch, batches in whole.seen.items()} == dict.fromkeys(
+        range(4), 4
+    )
+    for epoch, batches in whole.seen.items():
+        assert batches == epoch_of(build(**options), epoch)
+    for last in (0, 2):
+        checkpoint = tmp_path / "whole" / f"epoch={last}.ckpt"
+        resumed = fit(build(**options), tmp_path / f"resumed{last}", 4, checkpoint)
+        assert resumed.seen == {e: whole.seen[e] for e in range(last + 1, 4)}
+        assert torch.equal(resumed.weight, whole.weight)
+
+
+@pytest.mark.parametrize("case", [9001, "img9001"])
+def test_a_real_scan_trains_and_gives_probes(ct_root, cache, case):
+    data = SliceDataModule(
+        RawSource(str(ct_root)), split={"train": [case], "val": [9002]}, cache_dir=cache
+    )
+    probes = data.probes(8, "train")
+    assert set(probes.labels.unique().tolist()) == set(range(9))
+    batch = next(iter(data.train_dataloader()))
+    assert batch["image"].shape == (8, 1, 224, 224)
