@@ -19,7 +19,7 @@ class Probes:
 
     Attributes:
         images: (n, 1, H, W) float32 in [0, 1].
-        labels: (n, H, W) uint8, channels.
+        labels: (n, H, W) uint8, channels; None for an image without labels.
         cases: the case of each slice.
         slices: the index of each slice in its case, 0 = most caudal.
         spacing: (n, 2) float64, pixel size in mm (row step, column step); NaN if unknown.
@@ -28,7 +28,7 @@ class Probes:
     """
 
     images: torch.Tensor
-    labels: torch.Tensor
+    labels: torch.Tensor | None
     cases: tuple[str, ...]
     slices: tuple[int, ...]
     spacing: torch.Tensor
@@ -43,7 +43,8 @@ class Probes:
         """SHA-256 of what the slices show and of which they are."""
         digest = hashlib.sha256(repr((self.cases, self.slices, self.split)).encode())
         digest.update(self.images.numpy().tobytes())
-        digest.update(self.labels.numpy().tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
 
     def to_plain(self, embed: bool = True) -> dict[str, Any]:
@@ -62,7 +63,7 @@ class Probes:
             "hash": self.hash,
         }
         if embed:
-            plain |= {"images": self.images.clone(), "labels": self.labels.clone()}
+            plain |= {"images": self.images, "labels": self.labels}
         return plain
 
     @classmethod

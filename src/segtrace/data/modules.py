@@ -1,0 +1,87 @@
+"""One data module a kind of data: what ``conf/data`` names."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.sources import NiftiSource, PhantomSource, RawSource
+from segtrace.data.transunet import TransUNetSource
+
+
+class PhantomData(SliceDataModule):
+    """A generated abdominal CT, written on first use; see :class:`PhantomSource`.
+
+    Args:
+        root: the folder in which phantoms are kept.
+        phantom_seed: of the generator.
+        phantom_cases: how many; 30 carry the published numbers and split.
+        phantom_shape: voxels (left-right, front-back, foot-head).
+        options: of :class:`SliceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str = "data/phantom",
+        phantom_seed: int = 0,
+        phantom_cases: int = 30,
+        phantom_shape: Sequence[int] = (160, 160, 48),
+        **options: Any,
+    ) -> None:
+        source = PhantomSource(root, phantom_seed, phantom_cases, phantom_shape)
+        super().__init__(source, **options)
+
+
+class SynapseData(SliceDataModule):
+    """The raw Synapse (BTCV) download; see :class:`RawSource`.
+
+    Args:
+        root: the folder that holds ``img/`` and ``label/``, or any parent of it.
+        options: of :class:`SliceDataModule`.
+    """
+
+    def __init__(self, root: str, **options: Any) -> None:
+        super().__init__(RawSource(root), **options)
+
+
+class TransUNetData(SliceDataModule):
+    """The npz and h5 files that TransUNet distributes; see :class:`TransUNetSource`.
+
+    Args:
+        root: the folder that holds ``train_npz/``, or any parent of it.
+        lists: the folder with ``train.txt`` and ``test_vol.txt``.
+        spacing: mm between rows and columns, if known; the files do not say.
+        options: of :class:`SliceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        lists: str | None = None,
+        spacing: Sequence[float] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(TransUNetSource(root, lists, spacing), **options)
+
+
+class NiftiData(SliceDataModule):
+    """Any folder of labelled NIfTI volumes; see :class:`NiftiSource`.
+
+    Args:
+        root: the folder.
+        labels: organ name -> number in the label files.
+        images: pattern below ``root`` with one ``*`` for the case name.
+        masks: the same for the label files.
+        other: label values outside the table: ``refuse``, or take as ``background``.
+        options: of :class:`SliceDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        labels: dict[str, int],
+        images: str = "img/img*.nii.gz",
+        masks: str = "label/label*.nii.gz",
+        other: str = "refuse",
+        **options: Any,
+    ) -> None:
+        super().__init__(NiftiSource(root, labels, images, masks, other), **options)

@@ -1,0 +1,74 @@
+"""How the two scripts start, and how they end when the user made a mistake."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import torch
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from segtrace.errors import InputError
+
+
+def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """Answer a user's mistake inside the script with one line; Hydra would add its own."""
+
+    @wraps(main)
+    def answered(config: DictConfig) -> None:
+        try:
+            main(config)
+        except InputError as error:
+            _stop(str(error))
+        except HydraException as error:
+            if not (mistake := _mistake(error)):
+                raise
+            _stop(str(mistake))
+
+    return answered
+
+
+def start(main: Callable[[], None]) -> None:
+    """Run a script: a user's mistake is one line and exit code 1, a defect keeps its traceback."""
+    # Hydra then raises what it would print over several lines.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    # A trained network on real CT is several times slower while tiny numbers are kept exact.
+    torch.set_flush_denormal(True)
+    try:
+        main()
+    except (ConfigCompositionException, OmegaConfBaseException) as error:
+        _stop(_one_line(error))
+    except OSError as error:
+        if not _raised_by_hydra(error):
+            raise
+        _stop(
+            f"the run's folder cannot be written: {error.strerror}: {error.filename}; "
+            "choose another with hydra.run.dir=…"
+        )
+
+
+def _mistake(error: BaseException) -> InputError | None:
+    """The user's mistake behind an exception that Hydra wrapped."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, InputError):
+        cause = cause.__cause__
+    return cause
+
+
+def _stop(message: str) -> None:
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(line for line in lines if not line.startswith(("full_key", "object_type")))
+
+
+def _raised_by_hydra(error: OSError) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return any("hydra" in Path(frame.filename).parts for frame in frames[-4:])

@@ -1,0 +1,47 @@
+"""One slim checkpoint an epoch, and a full one to go on from."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from segtrace.training.checkpoint import finished_epochs
+
+
+class EpochCheckpoints(Checkpoint):
+    """Keep every epoch for explaining, and the last for resuming.
+
+    Written into ``folder``: ``epoch_000.ckpt`` (the untrained network) … ``epoch_E.ckpt``, weights
+    and description only; ``last.ckpt`` and, from the second on, the one before it as
+    ``previous.ckpt``, with the full state of the training. Lightning's own ``ModelCheckpoint``
+    counts from 0 after the first pass and has no slim kind.
+
+    Args:
+        folder: where they go.
+        every_n_epochs: how often a slim one is kept; the first and the last always are.
+    """
+
+    def __init__(self, folder: str, every_n_epochs: int = 1) -> None:
+        self.folder = Path(folder)
+        self.every_n_epochs = every_n_epochs
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the untrained network."""
+        if finished_epochs(trainer) == 0:
+            self._save(trainer, "epoch_000.ckpt", slim=True)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep this epoch; runs after every other callback, validation included."""
+        epoch = finished_epochs(trainer)
+        if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
+            self._save(trainer, f"epoch_{epoch:03d}.ckpt", slim=True)
+        self._save(trainer, "last.ckpt", slim=False, previous="previous.ckpt")
+
+    def _save(self, trainer: pl.Trainer, name: str, slim: bool, previous: str = "") -> None:
+        # Written under another name first: a killed run leaves no half checkpoint.
+        partial, final = self.folder / f".{name}.partial", self.folder / name
+        trainer.save_checkpoint(partial, weights_only=slim)
+        if trainer.is_global_zero:
+            if previous and final.exists():
+                final.replace(self.folder / previous)
+            partial.replace(final)

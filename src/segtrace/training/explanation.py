@@ -1,0 +1,150 @@
+"""Explain slices: the one step that the callback and ``explain.py`` share."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.attribution import targets
+from segtrace.attribution.stages import StagesLike
+from segtrace.attribution.trace import trace
+from segtrace.data.probes import Probes
+from segtrace.errors import InputError, unknown
+from segtrace.measures.localisation import measure, rows
+from segtrace.report.cells import Picture
+from segtrace.report.mosaic import flow_picture
+from segtrace.report.record import Record
+from segtrace.report.scene import Scene
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is explained and how; stored in the checkpoint.
+
+    Attributes:
+        rules: names of the rules.
+        region: ``gt`` stays the same over the epochs, so use it to follow a training; ``pred``
+            explains what the network decided; ``all`` is plain Grad-CAM.
+        score: φ of the explained score: ``logit``, ``centered``, ``logprob`` or ``prob``.
+        stages: names out of the network's stages; ``None`` for all.
+        organs: names out of the network's organs; ``None`` for all.
+        measures: ``leading``, or ``all`` of them.
+    """
+
+    rules: list[str]
+    region: str = "gt"
+    score: str = "logit"
+    stages: list[str] | None = None
+    organs: list[str] | None = None
+    measures: Literal["leading", "all"] = "leading"
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return asdict(self)
+
+
+DEFAULT = Settings(rules=["seg_grad_cam", "grad_pam"])
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Maps and measures of some slices at one epoch.
+
+    Attributes:
+        record: the flow, the slices it lies on, the region and the epoch.
+        values: measure -> (stage, rule, organ, slice).
+    """
+
+    record: Record
+    values: Mapping[str, Tensor]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table of measures: one row a stage, rule, organ and slice."""
+        record = self.record
+        return rows(
+            record.flow,
+            self.values,
+            record.scene.cases,
+            record.scene.slices,
+            epoch=record.epoch,
+            region=record.region,
+        )
+
+    def picture(self, rule: str, organ: str) -> Picture:
+        """The array mosaic of one rule and organ, (H, W, 3)."""
+        record = self.record
+        return flow_picture(
+            record.flow, record.scene, rule, organ, region=record.region, epoch=record.epoch
+        )
+
+    def pictures(self) -> Iterator[tuple[str, str, Picture]]:
+        """(rule, organ, mosaic) of all rules and organs."""
+        for rule in self.record.flow.rules:
+            for organ in self.record.flow.organs:
+                yield rule, organ, self.picture(rule, organ)
+
+
+def explain_probes(
+    net: nn.Module,
+    stages: StagesLike,
+    probes: Probes,
+    channels: Mapping[str, int],
+    settings: Settings = DEFAULT,
+    epoch: int | None = None,
+    output: Callable[[Any], Tensor] | None = None,
+) -> Explained:
+    """Trace the slices and measure the maps.
+
+    Args:
+        net: the network.
+        stages: its stages, see :func:`segtrace.trace`.
+        probes: the slices; one batch.
+        channels: organ -> channel of the network.
+        settings: what is explained.
+        epoch: finished passes.
+        output: picks the logits from what the network returns.
+
+    Raises:
+        InputError: organs that the network does not have; region ``gt`` without a truth.
+    """
+    chosen = _chosen(channels, settings.organs)
+    truth = None if probes.labels is None else probes.labels.long()
+    if truth is None and settings.region == "gt":
+        raise InputError("region gt needs labels, which these slices lack; say region=pred")
+    flow = trace(
+        net,
+        stages,
+        probes.images,
+        targets.organs(chosen, settings.region, truth),
+        settings.rules,
+        settings.score,
+        output=output,
+    ).cpu()
+    labels = flow.prediction if truth is None else truth
+    masks = torch.stack([labels == channel for channel in chosen.values()])  # (O, N, H, W)
+    values = measure(flow, masks, probes.spacing, settings.measures)
+    return Explained(Record(flow, scene(probes, channels), settings.region, epoch), values)
+
+
+def scene(probes: Probes, channels: Mapping[str, int]) -> Scene:
+    """What a picture needs to know of the slices."""
+    return Scene(
+        image=probes.images,
+        cases=probes.cases,
+        slices=probes.slices,
+        channels=channels,
+        truth=probes.labels,
+        training=probes.split == "train",
+        phantom=probes.phantom,
+    )
+
+
+def _chosen(channels: Mapping[str, int], organs: list[str] | None) -> dict[str, int]:
+    if organs is None:
+        return dict(channels)
+    for organ in organs:
+        if organ not in channels:
+            raise unknown("organ", organ, channels, "this network")
+    return {organ: channels[organ] for organ in organs}

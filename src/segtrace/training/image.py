@@ -1,0 +1,45 @@
+"""Slices of a new CT, chosen by what the network finds in it."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from segtrace.attribution.undisturbed import as_input, undisturbed
+from segtrace.data.nifti import read_image
+from segtrace.data.prepare import Preprocessing, organ_areas
+from segtrace.data.probes import Probes, choose
+
+BATCH = 8
+
+
+def probes_of_image(path: Path, net: nn.Module, preprocessing: Preprocessing, n: int) -> Probes:
+    """``n`` slices of an unlabelled volume, by the rule of :func:`choose` on the prediction.
+
+    Raises:
+        InputError: a file that cannot be read, or in which the network finds no organ.
+    """
+    volume = read_image(path)
+    stack, geometry = preprocessing.images(volume)
+    images = torch.from_numpy(stack)[:, None]  # (D, 1, H, W)
+    areas = organ_areas(predict(net, images).numpy(), len(preprocessing.organs))
+    rows = choose(areas, [(volume.name, index) for index in range(len(images))], n)
+    return Probes(
+        images=images[rows],
+        labels=None,
+        cases=(volume.name,) * len(rows),
+        slices=tuple(rows),
+        spacing=torch.tensor([geometry.spacing] * len(rows)).double(),
+        split="user",
+        phantom=volume.phantom,
+    )
+
+
+def predict(net: nn.Module, images: Tensor) -> Tensor:
+    """(D, H, W) arg max of the logits of every slice (D, 1, H, W), in batches."""
+    found = []
+    with undisturbed(net, next(net.parameters()).device), torch.no_grad():
+        for batch in tqdm(images.split(BATCH), desc="Predicting", unit="batch", disable=None):
+            found.append(net(as_input(net, batch)).argmax(1).cpu())
+    return torch.cat(found)

@@ -1,0 +1,138 @@
+"""The Lightning module: a network, its loss, its Dice, and a checkpoint that describes itself."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from monai.losses import DiceCELoss
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from segtrace.training.checkpoint import DESCRIPTION, finished_epochs
+from segtrace.training.evaluation import CaseDice, per_organ
+from segtrace.training.randomness import seed_of
+
+
+class SegmentationModule(pl.LightningModule):
+    """Train a 2-D segmentation network with Dice and cross-entropy.
+
+    Args:
+        net: (N, 1, H, W) slices -> (N, 1 + organs, H, W) logits.
+        organs: organ -> channel; channel 0 is the background.
+        optimizer: parameters -> optimiser.
+        scheduler: (optimiser, number of steps) -> schedule stepped after every step, or ``None``.
+        dice_weight: weight of the Dice term; cross-entropy has the rest. 0.5 is TransUNet's.
+        channels_last: memory format of the network; faster on CPU, and part of the description,
+            since the last bits of a map depend on it.
+        seed: the origin of all randomness of a training step (dropout).
+        description: plain values that the checkpoint carries: how to rebuild the network, the
+            stages, labels, preprocessing, probes and settings of the explanation.
+
+    Logged: ``train/loss`` per step; ``val/dice/{organ}`` and ``val/dice/mean`` with the epoch
+    (finished passes) as step: per case, absent organs left out, mean over cases, then organs.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        organs: Mapping[str, int],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = torch.optim.AdamW,
+        scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
+        dice_weight: float = 0.5,
+        channels_last: bool = True,
+        seed: int = 0,
+        description: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = net.to(memory_format=torch.channels_last) if channels_last else net
+        self.organs = dict(organs)
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.seed = seed
+        self.description = dict(description or {})
+        self.dice: CaseDice | None = None
+        self.loss = DiceCELoss(
+            to_onehot_y=True,
+            softmax=True,
+            squared_pred=True,
+            batch=True,
+            lambda_dice=dice_weight,
+            lambda_ce=1 - dice_weight,
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of a batch of slices."""
+        logits: Tensor = self.net(image)
+        return logits
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Make dropout a function of (seed, epoch, batch), so that a resumed run repeats it."""
+        torch.manual_seed(seed_of(self.seed, self.current_epoch, batch_idx))
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Loss of one batch."""
+        loss: Tensor = self.loss(self(batch["image"]).float(), batch["label"])
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Start counting anew."""
+        self.dice = self._counter("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Start counting anew."""
+        self.dice = self._counter("test")
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        """Count one batch."""
+        self._count(batch)
+
+    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        """Count one batch."""
+        self._count(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the Dice, unless it is only a check that validation runs."""
+        if not self.trainer.sanity_checking:
+            self._log_dice("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the Dice of the test cases."""
+        self._log_dice("test")
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser, and its schedule over all steps of the training."""
+        optimizer = self.optimizer(self.parameters())
+        if self.scheduler is None:
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = self.scheduler(optimizer, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write what is needed to rebuild the network and repeat the explanation."""
+        epoch = finished_epochs(self.trainer)
+        checkpoint[DESCRIPTION] = self.description | {"epoch": epoch}
+
+    def _counter(self, split: str) -> CaseDice:
+        cases = getattr(self.trainer, "datamodule").split[split]  # noqa: B009 (untyped in Lightning)
+        return CaseDice(cases, self.organs).to(self.device)
+
+    def _count(self, batch: Mapping[str, Any]) -> None:
+        if self.dice is not None:
+            prediction = self(batch["image"]).argmax(1)
+            self.dice.update(prediction, batch["label"][:, 0], batch["case"])
+
+    def _log_dice(self, split: str) -> None:
+        if self.dice is None:
+            return
+        means = per_organ(self.dice.compute(), self.organs)
+        values = {f"{split}/dice/{name}": value for name, value in means.items()}
+        # Lightning's own logging would use the optimiser's step; ours is the epoch everywhere.
+        epoch = finished_epochs(self.trainer)
+        for logger in self.trainer.loggers:
+            logger.log_metrics(values, step=epoch)
+        self.log(f"{split}/dice/mean", means["mean"], prog_bar=True, logger=False)

@@ -1,0 +1,91 @@
+"""A checked configuration: what ``train.py`` was asked to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from segtrace.errors import InputError, unknown
+from segtrace.report.files import check_writable
+from segtrace.training.schema import check
+
+KEYS = (
+    "seed", "resume", "test", "probes",
+    "data", "model", "explain", "trainer", "callbacks", "logger",
+)  # fmt: skip
+PROBE_KEYS = {"n": int, "from": str, "embed": bool}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked configuration.
+
+    Attributes:
+        config: plain dicts, resolved.
+        folder: of the run.
+    """
+
+    config: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return int(self.config["seed"])
+
+    @property
+    def resume(self) -> str | None:
+        """Checkpoint to go on from."""
+        return self.config["resume"]
+
+    @property
+    def test(self) -> bool:
+        """Whether to score the test cases."""
+        return bool(self.config["test"])
+
+
+def checked(config: DictConfig) -> Plan:
+    """Check the configuration before any work, and keep it in the run's folder.
+
+    Raises:
+        InputError: see :func:`segtrace.training.schema.check`.
+    """
+    plain = plainly(config)
+    check(plain, KEYS)
+    _check_probes(plain["probes"])
+    if type(plain["seed"]) is not int or plain["seed"] < 0:
+        raise InputError(f"seed={plain['seed']!r}; give a whole number, 0 or more")
+    if plain["resume"] is not None and not Path(plain["resume"]).is_file():
+        raise InputError(f"resume={plain['resume']}: no such file; name a run's last.ckpt")
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    check_writable(folder)
+    OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    return Plan(plain, folder)
+
+
+def plainly(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain dicts and lists, interpolations resolved.
+
+    Raises:
+        InputError: a value that must be given and is not.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise InputError(f"{missing[0]} must be given: say {missing[0]}=…")
+    plain = OmegaConf.to_container(config, resolve=True)
+    if not isinstance(plain, dict):
+        raise InputError(f"the configuration is a {type(plain).__name__}; a mapping is needed")
+    return {str(key): value for key, value in plain.items()}
+
+
+def _check_probes(given: Mapping[str, Any]) -> None:
+    for key, value in given.items():
+        if key not in PROBE_KEYS:
+            raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in PROBE_KEYS])
+        if type(value) is not PROBE_KEYS[key]:
+            raise InputError(f"probes.{key}={value!r}; a {PROBE_KEYS[key].__name__} is needed")
+    if given["from"] not in ("val", "train"):
+        raise unknown("probes.from", given["from"], ("val", "train"))

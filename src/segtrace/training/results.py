@@ -1,0 +1,31 @@
+"""What ``explain.py`` leaves behind."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segtrace.report.figures import paper_figure, save_figure
+from segtrace.report.files import save_manifest, save_maps, save_png
+from segtrace.report.record import Record
+from segtrace.report.tables import save_table
+from segtrace.training.explanation import Explained
+
+
+def write(explained: Explained, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Maps, measures, pictures and manifest of one network.
+
+    ``maps.npz`` holds the signed maps at native resolution and the slices themselves, so that
+    every picture can be drawn again; ``measures.csv`` a row a stage, rule, organ and slice;
+    ``figures/{rule}/{organ}.png`` the mosaics; ``manifest.json`` what made them.
+    """
+    save_maps(folder / "maps.npz", explained.record)
+    save_table(folder / "measures.csv", explained.rows())
+    for rule, organ, picture in explained.pictures():
+        save_png(folder / "figures" / rule / f"{organ}.png", picture)
+    save_manifest(folder / "manifest.json", facts)
+
+
+def draw_paper_figure(record: Record, folder: Path) -> None:
+    """The paper's Figure 1 for the organs of the record: PNG, PDF and caption."""
+    figure, caption = paper_figure(record, record.flow.organs, record.flow.rules[0])
+    save_figure(folder / "figures", "paper_figure", figure, caption)

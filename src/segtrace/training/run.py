@@ -1,0 +1,178 @@
+"""What ``train.py`` does, step by step: a configuration becomes a run."""
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+import segtrace
+from segtrace.attribution.stages import resolve as resolve_stages
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.probes import Probes
+from segtrace.errors import InputError
+from segtrace.report.files import environment
+from segtrace.report.tables import save_table
+from segtrace.training import checkpoint
+from segtrace.training.callback import FlowCallback
+from segtrace.training.evaluation import per_organ
+from segtrace.training.explanation import Settings
+from segtrace.training.module import SegmentationModule
+from segtrace.training.plan import Plan
+
+
+def data(plan: Plan) -> SliceDataModule:
+    """The data module, its slices prepared."""
+    module: SliceDataModule = instantiate(plan.config["data"], _convert_="all")
+    module.setup("fit")
+    return module
+
+
+def probes(plan: Plan, data: SliceDataModule) -> Probes:
+    """The slices that are looked at every epoch."""
+    return data.probes(plan.config["probes"]["n"], plan.config["probes"]["from"])
+
+
+def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationModule:
+    """The Lightning module, with a description of itself for its checkpoints.
+
+    Raises:
+        InputError: a network that cannot be built, whose stages are unknown, or which does not
+            take slices of this size.
+    """
+    model = dict(plan.config["model"])
+    recipe = dict(model.pop("net"))
+    if "out_channels" in recipe and recipe["out_channels"] is None:
+        recipe["out_channels"] = 1 + len(data.organs)
+    net = checkpoint.build(recipe)
+    size = int(data.preprocessing["size"])
+    check_size(net, size, int(recipe.get("in_channels", 1)), 1 + len(data.organs))
+    stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, model.pop("stages"))}
+    description = {
+        "version": segtrace.__version__,
+        "network": recipe,
+        "stages": stages,
+        "organs": dict(data.organs),
+        "preprocessing": data.preprocessing,
+        "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
+        "explain": settings(plan).to_plain(),
+        "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",
+        "environment": environment(),
+    }
+    built: SegmentationModule = _called(
+        model, net=net, organs=dict(data.organs), description=description
+    )
+    return built
+
+
+def check_size(net: nn.Module, size: int, in_channels: int, channels: int) -> None:
+    """Send an empty slice through the network.
+
+    Raises:
+        InputError: a size that the network cannot divide, or other logits than the organs need.
+    """
+    training = net.training
+    try:
+        with torch.no_grad():
+            logits = net.eval()(torch.zeros(1, in_channels, size, size))
+    except RuntimeError as error:
+        line = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"the network does not take slices of {size} x {size} ({line}); give data.size a "
+            f"multiple of 32, e.g. {max(32, round(size / 32) * 32)}"
+        ) from error
+    finally:
+        net.train(training)
+    wanted = (1, channels, size, size)
+    if tuple(getattr(logits, "shape", ())) != wanted:
+        raise InputError(
+            f"the network turns a slice of {size} x {size} into {tuple(logits.shape)}; {wanted} "
+            "is needed (background and organs): see model.net.out_channels and data.size"
+        )
+
+
+def settings(plan: Plan) -> Settings:
+    """What is explained, and how."""
+    chosen: Settings = instantiate(plan.config["explain"], _convert_="all")
+    return chosen
+
+
+def trainer(plan: Plan, module: SegmentationModule, probes: Probes) -> pl.Trainer:
+    """Lightning's trainer with the callbacks and loggers of the configuration."""
+    callbacks = [
+        _callback(node, plan, module, probes)
+        for node in plan.config["callbacks"].values()
+        if node is not None
+    ]
+    # Explaining comes last, on the weights that the checkpoint will hold.
+    callbacks.sort(key=lambda callback: isinstance(callback, FlowCallback))
+    loggers = [instantiate(node) for node in plan.config["logger"].values() if node is not None]
+    built: pl.Trainer = _called(
+        plan.config["trainer"],
+        callbacks=callbacks,
+        logger=loggers,
+        default_root_dir=str(plan.folder),
+    )
+    return built
+
+
+def _callback(
+    node: Mapping[str, Any], plan: Plan, module: SegmentationModule, probes: Probes
+) -> pl.Callback:
+    given: dict[str, Any] = {}
+    if node["_target_"] == "segtrace.training.callback.FlowCallback":
+        given = {
+            "stages": module.description["stages"],
+            "probes": probes,
+            "settings": settings(plan),
+        }
+    callback: pl.Callback = _called(node, **given)
+    return callback
+
+
+def _called(node: Mapping[str, Any], **objects: Any) -> Any:
+    """What the node names, called with its options and these objects, handed over as they are."""
+    return instantiate(node, _partial_=True, _convert_="all")(**objects)
+
+
+def announce(
+    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+) -> None:
+    """Say what will be trained on and how much disk it takes.
+
+    Raises:
+        InputError: less room on the disk than the checkpoints need.
+    """
+    weights = sum(t.numel() * t.element_size() for t in module.net.state_dict().values())
+    epochs = trainer.max_epochs or 0
+    need = weights * (epochs + 1) + 2 * 3 * weights  # slim ones; two full ones with AdamW's state
+    free = shutil.disk_usage(plan.folder).free
+    parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
+    print(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
+    print(f"Run: {plan.folder}. Its checkpoints take about {need / 2**30:.1f} GiB.")
+    if need > free:
+        raise InputError(
+            f"{plan.folder}: {free / 2**30:.1f} GiB free, {need / 2**30:.1f} GiB needed; free "
+            "some, or say callbacks.checkpoints.every_n_epochs=10"
+        )
+
+
+def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> None:
+    """Where the run lies, how good the network is, and what to do next."""
+    if not trainer.is_global_zero or module.dice is None:
+        return
+    save_table(plan.folder / "dice.csv", module.dice.table())
+    means = per_organ(module.dice.compute(), module.organs)
+    width = max(map(len, means))
+    print("\nDice of the test cases" if plan.test else "\nDice of the validation cases")
+    for name, value in means.items():
+        print(f"  {name:<{width}}  {value:.3f}")
+    last = plan.folder / "checkpoints" / f"epoch_{checkpoint.finished_epochs(trainer):03d}.ckpt"
+    print(
+        f"\nRun        {plan.folder}"
+        f"\nLook       make tensorboard RUN={plan.folder}"
+        f"\nExplain    python explain.py checkpoint={last}"
+    )

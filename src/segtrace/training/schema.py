@@ -1,0 +1,141 @@
+"""Check a configuration against the constructors it names, before any work."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_type_hints
+
+from hydra.errors import HydraException
+from hydra.utils import get_object
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
+from segtrace.errors import InputError, unknown
+
+CHECKED = ("segtrace", "pytorch_lightning", "torch", "monai")
+"""Packages whose constructors are the schema; a class of the user's own stays open."""
+
+INJECTED = {
+    "segtrace.training.module.SegmentationModule": {"organs", "description"},
+    "segtrace.training.callback.FlowCallback": {"probes", "settings", "stages", "organs"},
+}
+"""Arguments that the scripts supply themselves, so that a configuration must not."""
+
+OPEN = ("model.net", "model.stages")
+"""Places where any network, with any arguments, may stand."""
+
+
+def check(config: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Hold every part of a configuration against the signature of what it would call.
+
+    Args:
+        config: the configuration, resolved, as plain dicts.
+        known: the keys that may stand on its top level.
+
+    Raises:
+        InputError: a key that no constructor takes, or a value of the wrong kind: one line with
+            the place, the value and what was allowed.
+    """
+    for key in config:
+        if key not in known:
+            raise unknown("option", key, known)
+    for where, node in _targets(config):
+        _check_node(where, node)
+
+
+def _targets(value: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping with a ``_target_``, and where it stands; networks are left open."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            yield where, value
+        for key, inner in value.items():
+            place = f"{where}.{key}" if where else str(key)
+            if place not in OPEN:
+                yield from _targets(inner, place)
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _targets(inner, f"{where}[{i}]")
+
+
+def _check_node(where: str, node: Mapping[str, Any]) -> None:
+    target = str(node["_target_"])
+    try:
+        called: Callable[..., Any] = get_object(target)
+    except (HydraException, ImportError, AttributeError, ValueError) as error:
+        line = str(error).strip().split("\n")[0]
+        raise InputError(f"{where}: cannot import {target!r}: {line}") from error
+    if target.split(".")[0] not in CHECKED:
+        return
+    parameters = _parameters(called, target)
+    hints = _hints(called)
+    for key, value in node.items():
+        if key in ("_target_", "_partial_", "_convert_") or f"{where}.{key}" in OPEN:
+            continue
+        if key not in parameters:
+            raise unknown("option", f"{where}.{key}", [f"{where}.{name}" for name in parameters])
+        if not _has_target(value):
+            _check_value(f"{where}.{key}", value, hints.get(key, Any))
+    partial = bool(node.get("_partial_"))
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is inspect.Parameter.empty and name not in node and not partial
+    ]
+    if missing:
+        raise InputError(f"{where}: {missing[0]} is missing; say {where}.{missing[0]}=…")
+
+
+def _parameters(called: Callable[..., Any], target: str) -> dict[str, inspect.Parameter]:
+    """What may be given: ``**options`` stand for the optional arguments of the class above."""
+    found: dict[str, inspect.Parameter] = {}
+    for depth, function in enumerate(_constructors(called)):
+        parameters = inspect.signature(function).parameters.values()
+        for parameter in parameters:
+            named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if named and (depth == 0 or parameter.default is not parameter.empty):
+                found.setdefault(parameter.name, parameter)
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    hidden = INJECTED.get(target, set()) | {"self"}
+    return {name: parameter for name, parameter in found.items() if name not in hidden}
+
+
+def _constructors(called: Callable[..., Any]) -> list[Callable[..., Any]]:
+    if not inspect.isclass(called):
+        return [called]
+    return [cls.__init__ for cls in called.__mro__ if "__init__" in vars(cls)]
+
+
+def _hints(called: Callable[..., Any]) -> dict[str, Any]:
+    hints: dict[str, Any] = {}
+    for function in reversed(_constructors(called)):
+        try:
+            hints |= get_type_hints(function)
+        except (NameError, TypeError):  # a hint that exists for type checkers alone
+            continue
+    return hints
+
+
+def _has_target(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(_has_target(inner) for inner in value.values())
+    return isinstance(value, list) and any(_has_target(inner) for inner in value)
+
+
+def _check_value(where: str, value: Any, hint: Any) -> None:
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticSchemaGenerationError:
+        return
+    except Exception as error:  # pydantic refuses a config beside some kinds of hints
+        if "config" not in str(error):
+            raise
+        adapter = TypeAdapter(hint)
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f".{part}" for part in first["loc"] if isinstance(part, str | int))
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise InputError(
+            f"{where}={value!r}: {message}{f' (at {place})' if place else ''}"
+        ) from error

@@ -1,0 +1,197 @@
+"""What is explained: a network with its weights, and all that must be known to explain it."""
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from segtrace.attribution.stages import StagesLike
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.prepare import Preprocessing
+from segtrace.data.probes import Probes
+from segtrace.errors import InputError
+from segtrace.report.files import environment, sha256
+from segtrace.training import checkpoint
+from segtrace.training.explanation import DEFAULT, Settings
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to explain.
+
+    Attributes:
+        name: for folders, e.g. ``epoch_003``.
+        net: with its weights.
+        stages: as :func:`segtrace.trace` takes them.
+        channels: organ -> channel.
+        preprocessing: what turns a CT into its input.
+        settings: what is explained, unless the user says otherwise.
+        epoch: finished passes, ``None`` where not known.
+        probes: its own slices, as a checkpoint holds them; ``None`` where there are none.
+        facts: for the manifest.
+    """
+
+    name: str
+    net: nn.Module
+    stages: StagesLike
+    channels: Mapping[str, int]
+    preprocessing: Preprocessing
+    settings: Settings = DEFAULT
+    epoch: int | None = None
+    probes: Mapping[str, Any] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def slices(self, data: SliceDataModule | None, n: int, part: str) -> Probes:
+        """The slices to explain: of the given data, or those the network was watched on."""
+        if self.probes is None:
+            if data is None:
+                raise InputError("say which slices: data=… data.root=…, or image=…")
+            return data.probes(n, part)
+        if "images" not in self.probes and data is not None:
+            return data.read_probes(dict(self.probes))
+        return Probes.from_plain(self.probes)
+
+
+def from_checkpoint(path: Path) -> Subject:
+    """The network of a checkpoint of ``train.py``; the thread count becomes the training's.
+
+    Raises:
+        InputError: see :func:`segtrace.training.checkpoint.load`.
+    """
+    loaded = checkpoint.load(path)
+    description = loaded.description
+    # The last bits of a map depend on how many threads share a sum.
+    torch.set_num_threads(int(description["environment"]["threads"]))
+    return Subject(
+        name=path.stem,
+        net=loaded.net,
+        stages=description["stages"],
+        channels=description["organs"],
+        preprocessing=Preprocessing.from_plain(description["preprocessing"]),
+        settings=Settings(**description["explain"]),
+        epoch=loaded.epoch,
+        probes=description["probes"],
+        facts={
+            "checkpoint": path.name,
+            "sha256": sha256(path),
+            "network": description["network"],
+            "repeats_the_callback": _repeats(description["environment"]),
+        },
+    )
+
+
+def _repeats(then: Mapping[str, Any]) -> str:
+    """Whether maps equal those of the training to the last bit."""
+    now = environment()
+    changed = [key for key in ("cpu", "threads", "packages") if now[key] != then[key]]
+    if not changed:
+        return "to the last bit: same CPU, packages and threads"
+    return f"within 1e-3 of each map's maximum: other {' and '.join(changed)} than in training"
+
+
+def paths_of(patterns: str | Sequence[str]) -> list[Path]:
+    """The checkpoints that a name, a glob, or a list of them stands for, each once, in order.
+
+    Raises:
+        InputError: a pattern that matches nothing.
+    """
+    found: dict[Path, None] = {}
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        matches = sorted(glob(str(pattern), recursive=True)) or (
+            [str(pattern)] if Path(pattern).exists() else []
+        )
+        if not matches:
+            raise InputError(f"checkpoint={pattern}: no such file")
+        found |= dict.fromkeys(map(Path, matches))
+    return list(found)
+
+
+def from_user(
+    builder: str, weights: str | None, stages: str | None, data: SliceDataModule
+) -> Subject:
+    """A network of the user's own.
+
+    Args:
+        builder: ``module:function`` (or class) that returns the network, importable from here.
+        weights: file with a state dict, bare or under a usual key; prefixes are stripped.
+        stages: YAML file, name: module.path; ``None`` for a network of the table.
+        data: says organs and preprocessing.
+
+    Raises:
+        InputError: a builder that cannot be imported or builds no network; weights that do not
+            fit; a file that is no mapping.
+    """
+    net = _built(builder)
+    facts: dict[str, Any] = {"network": builder}
+    if weights is None:
+        raise InputError(f"net={builder} needs weights=…, the file with its state dict")
+    path = Path(weights)
+    checkpoint.fill(net, fitted(checkpoint.read(path), net), path)
+    facts |= {"weights": path.name, "sha256": sha256(path)}
+    return Subject(
+        name=path.stem,
+        net=net.eval(),
+        stages=None if stages is None else _mapping(Path(stages)),
+        channels=data.organs,
+        preprocessing=Preprocessing.from_plain(data.preprocessing),
+        facts=facts,
+    )
+
+
+def _built(builder: str) -> nn.Module:
+    module, colon, function = builder.partition(":")
+    if not colon:
+        raise InputError(f"net={builder}; give module:function, e.g. my_module:build")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        build = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"net={builder}: {error}") from error
+    net = build()
+    if not isinstance(net, nn.Module):
+        raise InputError(f"net={builder} returns a {type(net).__name__}; a network is needed")
+    return net
+
+
+def fitted(saved: Mapping[str, Any], net: nn.Module) -> dict[str, Tensor]:
+    """The network's own part of a saved state dict, with the prefix of its wrapper taken off.
+
+    Wrappers (DDP, ``torch.compile``, a Lightning module) put the same words before every name;
+    the prefix under which most names fit is the network's.
+    """
+    for key in ("state_dict", "model_state_dict", "model", "network_weights"):
+        if isinstance(saved.get(key), Mapping):
+            saved = saved[key]
+    tensors = {name: value for name, value in saved.items() if isinstance(value, Tensor)}
+    own = list(net.state_dict())
+    prefixes = {""} | {
+        name.removesuffix(last) for last in own[:1] for name in tensors if name.endswith(last)
+    }
+    best = max(sorted(prefixes), key=lambda prefix: sum(prefix + name in tensors for name in own))
+    return {
+        name.removeprefix(best): value for name, value in tensors.items() if name.startswith(best)
+    }
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"stages={path}: {str(error).splitlines()[0]}") from error
+    if not isinstance(found, dict) or not found:
+        raise InputError(f"stages={path}: give one line a stage, e.g. enc1: encoder.layer1")
+    return found
+
+
+def with_settings(subject: Subject, **given: Any) -> Subject:
+    """The subject with the settings that the user gave, those that are not ``None``."""
+    changed = {name: value for name, value in given.items() if value is not None}
+    return replace(subject, settings=replace(subject.settings, **changed))

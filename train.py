@@ -1,0 +1,37 @@
+"""Train a segmentation network and watch, epoch by epoch, where its evidence comes from.
+
+python train.py                                             the phantom, 10 epochs
+python train.py data=synapse data.root=/data/Abdomen        the raw Synapse download
+python train.py --help                                      every option
+"""
+
+import hydra
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from segtrace.training import run
+from segtrace.training.entry import answering, start
+from segtrace.training.plan import checked
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@answering
+def main(config: DictConfig) -> None:
+    """Data, network, callbacks, training, summary."""
+    plan = checked(config)
+    data = run.data(plan)
+    probes = run.probes(plan, data)
+    pl.seed_everything(plan.seed, workers=True, verbose=False)
+    module = run.module(plan, data, probes)
+    trainer = run.trainer(plan, module, probes)
+    run.announce(plan, data, module, trainer)
+    if plan.resume is None:
+        trainer.validate(module, data, verbose=False)
+    trainer.fit(module, data, ckpt_path=plan.resume)
+    if plan.test:
+        trainer.test(module, data, verbose=False)
+    run.summarise(plan, module, trainer)
+
+
+if __name__ == "__main__":
+    start(main)
