@@ -137,7 +137,9 @@ def _draw_outline(axes: Axes, mask: NDArray, colour: Colour, side: int, *, dashe
     rimmed = np.pad(mask.astype(np.float32), 1)
     y, x = ((np.arange(n + 2) - 0.5) * scale + (side - n * scale) / 2 - 0.5 for n in mask.shape)
     style = "dashed" if dashed else "solid"
-    axes.contour(x, y, rimmed, levels=[0.5], colors=[_rgb(colour)], linestyles=style)
+    axes.contour(
+        x, y, rimmed, levels=[0.5], colors=[_rgb(colour)], linestyles=style, linewidths=side / 400
+    )
 
 
 def _draw_legend(figure: Figure, top: float, *, truth: bool, bar_words: str) -> None:
