@@ -1,1 +1,1 @@
-
+"""Numbers read off a flow: where the evidence lies, how it changes, when it begins."""

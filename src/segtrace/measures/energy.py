@@ -1,0 +1,103 @@
+"""Measures that are sums over a map: how much of it lies on the organ, and how large it is."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segtrace.measures.resize import adjoint, inner, pooled, total
+
+GAIN_ROOM = 0.02
+"""``gain`` needs a perfect map that beats the uniform one by this much of the map."""
+
+FLOOR = 1e-12
+"""Added under the logarithms: a magnitude of -12 says that nothing was there."""
+
+
+def nan_where(where: Tensor, values: Tensor) -> Tensor:
+    """The values, NaN where they are not defined."""
+    return values.masked_fill(where, torch.nan)
+
+
+def area(masks: Tensor) -> Tensor:
+    """Part of the image under a mask, (…, H, W) -> (…) float64: the mass of a uniform map.
+
+    NaN where the mask is empty.
+    """
+    part = total(masks) / masks.shape[-2:].numel()
+    return nan_where(part == 0, part)
+
+
+@dataclass(frozen=True)
+class Organs:
+    """Masks as one grid sees them, for sums over maps of that grid without resizing them.
+
+    Attributes:
+        weights: (…, h, w) Uᵀ(m), see :mod:`segtrace.measures.resize`.
+        everywhere: (h, w) Uᵀ(1).
+        present: (…) bool, the mask is not empty.
+        perfect: (…, h, w) the mask averaged over each cell, the best map this grid can show.
+    """
+
+    weights: Tensor
+    everywhere: Tensor
+    present: Tensor
+    perfect: Tensor
+
+    @classmethod
+    def on(cls, masks: Tensor, grid: tuple[int, int]) -> "Organs":
+        """Masks (…, H, W) of 0 and 1, in the dtype of the maps, as a grid (h, w) sees them."""
+        return cls(
+            weights=adjoint(masks, grid),
+            everywhere=adjoint(masks.new_ones(masks.shape[-2:]), grid),
+            present=masks.flatten(-2).any(-1),
+            perfect=pooled(masks, grid),
+        )
+
+    def mass(self, maps: Tensor) -> Tensor:
+        """Part of the positive map that lies on the mask, in [0, 1] (energy-based pointing game).
+
+        mass = Σ_m U(L) / Σ U(L), L = ReLU(map).
+
+        Args:
+            maps: (…, h, w) signed maps; leading axes broadcast against those of the masks.
+
+        Returns:
+            (…) float64; NaN where the mask is empty or no cell is positive.
+        """
+        positive = maps.relu()
+        share = inner(positive, self.weights) / inner(positive, self.everywhere)
+        return nan_where(~self.present, share)
+
+    def ceiling(self) -> Tensor:
+        """Mass of the perfect map, (…) float64: 1 at full resolution, NaN for an empty mask."""
+        return self.mass(self.perfect)
+
+
+def gain(mass: Tensor, ceiling: Tensor, area: Tensor) -> Tensor:
+    """(mass - area) / (ceiling - area): 0 is uniform, 1 the best this grid can show.
+
+    Below 0 the map avoids the organ. NaN where ceiling - area < 0.02: such a grid can say nothing
+    of such an organ.
+    """
+    room = ceiling - area
+    return nan_where(room < GAIN_ROOM, (mass - area) / room)
+
+
+def magnitudes(maps: Tensor) -> dict[str, Tensor]:
+    """How large a map is: what every normalisation hides.
+
+    Args:
+        maps: (…, h, w) signed maps.
+
+    Returns:
+        ``magnitude`` log10(1e-12 + ΣL/(h·w)); ``max`` the largest value of L, 0 for a dead map;
+        ``frac_pos`` ΣL / Σ|map| in [0, 1], NaN where the map is zero. Each (…) float64.
+    """
+    positive = maps.relu()
+    summed = total(positive)
+    return {
+        "magnitude": (FLOOR + summed / maps.shape[-2:].numel()).log10(),
+        "max": positive.amax((-2, -1)).double(),
+        "frac_pos": summed / total(maps.abs()),
+    }

@@ -1,0 +1,145 @@
+"""Measures of a map as a classifier or distribution of pixels, on the image's grid.
+
+Sources: pointing game (Zhang et al. 2018), relevance rank accuracy (Arras et al. 2022), average
+precision and best-threshold Dice of the map as a pixel classifier, Gini sparseness (Chalasani et
+al. 2020). ``best_*`` choose their threshold knowing the answer: upper bounds.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segtrace.measures.resize import resized
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Counts = NDArray[np.integer]
+
+MEASURES = (
+    "pg",
+    "rra",
+    "ap",
+    "best_dice",
+    "best_threshold",
+    "best_iou",
+    "eff_area",
+    "gini",
+    "com_mm",
+)
+
+
+def measure(
+    maps: Mapping[str, Tensor], masks: Tensor, spacing: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The measures of this file for every map.
+
+    Args:
+        maps: stage -> (R, O, N, h, w) signed maps.
+        masks: (O, N, H, W) bool.
+        spacing: (N, 2) mm along rows and columns of the image's grid.
+
+    Returns:
+        measure -> (S, R, O, N) float64; NaN where the organ is absent or the map has no positive
+        cell.
+    """
+    size = (masks.shape[-2], masks.shape[-1])
+    organs = masks.bool().cpu().numpy()
+    sides = np.full((masks.shape[1], 2), np.nan) if spacing is None else spacing.double().numpy()
+    by_stage = []
+    for stage in maps.values():
+        image = resized(stage.detach().cpu().relu(), size).numpy()
+        found = np.full((*stage.shape[:3], len(MEASURES)), np.nan)
+        for r, o, n in np.ndindex(*stage.shape[:3]):
+            if organs[o, n].any() and np.isfinite(image[r, o, n]).all() and image[r, o, n].any():
+                found[r, o, n] = of_map(image[r, o, n], organs[o, n], sides[n])
+        by_stage.append(torch.from_numpy(found))
+    stacked = torch.stack(by_stage)  # (S, R, O, N, measure)
+    return {name: stacked[..., i] for i, name in enumerate(MEASURES)}
+
+
+def of_map(image: Floats, mask: Bools, spacing: Floats) -> tuple[float, ...]:
+    """Every measure of one resized positive map, in the order of :data:`MEASURES`.
+
+    Args:
+        image: (H, W) U(L), not negative, somewhere positive.
+        mask: (H, W) the organ, not empty.
+        spacing: (2,) mm.
+    """
+    rising = np.sort(image, axis=None)
+    return (
+        pointing_game(image, mask),
+        rank_accuracy(image, mask, rising),
+        average_precision(image, mask, rising),
+        *best_dice(image, mask, rising),
+        effective_area(image),
+        gini(rising),
+        centre_distance(image, mask, spacing),
+    )
+
+
+def pointing_game(image: Floats, mask: Bools) -> float:
+    """1 if a largest pixel of the map lies on the organ, else 0."""
+    return float(image[mask].max() == image.max())
+
+
+def rank_accuracy(image: Floats, mask: Bools, rising: Floats) -> float:
+    """Part of the k largest pixels that lie on the organ, k its size; ties in reading order."""
+    k = int(mask.sum())
+    least = rising[-k]
+    above = image > least
+    tied = np.flatnonzero(image == least)[: k - int(above.sum())]
+    return float((mask[above].sum() + mask.ravel()[tied].sum()) / k)
+
+
+def _hits(image: Floats, mask: Bools, rising: Floats) -> tuple[Floats, Counts, Counts]:
+    """At every value of the map on the organ, largest first: value, pixels at or above, hits."""
+    values = np.sort(image[mask])
+    claimed = rising.size - np.searchsorted(rising, values, "left")
+    hits = values.size - np.searchsorted(values, values, "left")
+    return values[::-1], claimed[::-1], hits[::-1]
+
+
+def average_precision(image: Floats, mask: Bools, rising: Floats) -> float:
+    """Mean over the organ's pixels of the precision at their value; chance: the organ's area."""
+    _, claimed, hits = _hits(image, mask, rising)
+    return float((hits / claimed).mean())
+
+
+def best_dice(image: Floats, mask: Bools, rising: Floats) -> tuple[float, float, float]:
+    """Largest Dice of {map >= t} over all t, that t (the largest one), and its IoU.
+
+    Exact: between two values on the organ, a lower threshold only adds false positives.
+    """
+    values, claimed, hits = _hits(image, mask, rising)
+    dice = 2 * hits / (claimed + values.size)
+    best = int(dice.argmax())
+    return float(dice[best]), float(values[best]), float(dice[best] / (2 - dice[best]))
+
+
+def effective_area(image: Floats) -> float:
+    """exp(-Σ P ln P) / n, from 1/n (one pixel) to 1 (uniform)."""
+    share = image[image > 0].astype(np.float64)
+    share /= share.sum()
+    return float(np.exp(-(share * np.log(share)).sum()) / image.size)
+
+
+def gini(rising: Floats) -> float:
+    """Σ (2i - n - 1) P_(i) / n over ascending P, from 0 (uniform) to 1 - 1/n (one pixel)."""
+    n = rising.size
+    weights = 2 * np.arange(1, n + 1, dtype=np.float64) - n - 1
+    return float(weights @ rising / (n * rising.sum(dtype=np.float64)))
+
+
+def centre(weights: Floats | Bools) -> Floats:
+    """Centre of mass (2,) of an image (H, W), in pixels along rows and columns."""
+    rows, columns = weights.sum(1, dtype=np.float64), weights.sum(0, dtype=np.float64)
+    first = np.arange(rows.size) @ rows, np.arange(columns.size) @ columns
+    return np.array(first) / rows.sum()
+
+
+def centre_distance(image: Floats, mask: Bools, spacing: Floats) -> float:
+    """Distance of the map's centre of mass from the organ's, in mm."""
+    return float(np.linalg.norm(spacing * (centre(image) - centre(mask))))

@@ -1,0 +1,255 @@
+"""Localisation against the equations, the numbers by hand, and what must hold for any map."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from measures.flows import flow_of
+from segtrace.attribution.flow import Status
+from segtrace.errors import InputError
+from segtrace.measures.localisation import ALL, LEADING, count_valid, measure, over_slices, rows
+
+BY_HAND = torch.tensor([[0, 0, 1, 0], [0, 4, 3, 0], [0, 2, 0, 0], [0, 0, 0, 2]]).double()
+MIDDLE = torch.zeros(4, 4, dtype=torch.bool)
+MIDDLE[1:3, 1:3] = True
+
+
+def one(image: Tensor, mask: Tensor, **options: object) -> dict[str, float]:
+    """Every measure of one map and one mask."""
+    flow = flow_of({"stage": image[None, None, None]}, mask[None, None])
+    values = measure(flow, mask[None, None], measures="all", **options)
+    return {name: value.item() for name, value in values.items()}
+
+
+def test_the_worked_example_comes_out_to_the_last_digit() -> None:
+    found = one(BY_HAND, MIDDLE, spacing=torch.tensor([[2.0, 1.5]]))
+    expected = {
+        "mass": 0.75,
+        "ceiling": 1.0,
+        "area": 0.25,
+        "gain": 2 / 3,
+        "lift": 3.0,
+        "pg": 1.0,
+        "rra": 0.75,
+        "ap": 0.75,
+        "best_dice": 0.75,
+        "best_threshold": 2.0,
+        "best_iou": 0.6,
+        "gini": 0.760417,
+        "eff_area": 0.284938,
+        "com_mm": 0.300463,
+        "magnitude": math.log10(12 / 16),
+        "gradient": 1.0,
+        "score_per_px": 1.5,
+        "max": 4.0,
+        "frac_pos": 1.0,
+        "kappa": 0.5,
+    }
+    assert {name: round(found[name], 6) for name in expected} == {
+        name: round(value, 6) for name, value in expected.items()
+    }
+
+
+def test_a_map_of_the_organ_itself_is_perfect() -> None:
+    found = one(MIDDLE.double(), MIDDLE, spacing=torch.ones(1, 2))
+    perfect = ("mass", "gain", "ap", "best_dice", "best_iou", "pg", "rra")
+    assert {name: found[name] for name in perfect} == dict.fromkeys(perfect, 1.0)
+    assert (found["lift"], found["com_mm"]) == (4.0, 0.0)
+
+
+def test_a_uniform_map_says_nothing() -> None:
+    found = one(torch.full((4, 4), 0.3).double(), MIDDLE)
+    assert found["mass"] == pytest.approx(0.25)
+    assert found["gain"] == pytest.approx(0, abs=1e-12)
+    assert found["lift"] == pytest.approx(1)
+    assert found["eff_area"] == pytest.approx(1)
+    assert found["gini"] == pytest.approx(0, abs=1e-12)
+    assert found["ap"] == pytest.approx(0.25)
+    assert found["best_dice"] == pytest.approx(2 * 0.25 / 1.25)
+
+
+def test_a_dead_map_keeps_its_magnitudes_and_nothing_else() -> None:
+    found = one(-BY_HAND, MIDDLE, spacing=torch.ones(1, 2))
+    assert found["magnitude"] == -12
+    assert (found["max"], found["frac_pos"]) == (0, 0)
+    assert (found["ceiling"], found["area"]) == (1, 0.25)
+    for name in ("mass", "gain", "lift", "pg", "rra", "ap", "best_dice", "gini", "com_mm"):
+        assert math.isnan(found[name]), name
+
+
+def test_an_absent_organ_has_no_number_at_all() -> None:
+    found = one(BY_HAND, torch.zeros_like(MIDDLE))
+    assert {name for name, value in found.items() if not math.isnan(value)} == set()
+
+
+def test_a_map_that_is_not_finite_has_no_number_at_all() -> None:
+    image = BY_HAND.clone()
+    image[0, 0] = torch.nan
+    status = torch.full((1, 1, 1, 1), Status.NONFINITE, dtype=torch.int8)
+    flow = flow_of({"stage": image[None, None, None]}, MIDDLE[None, None], status)
+    values = measure(flow, MIDDLE[None, None], torch.ones(1, 2), "all")
+    assert all(value.isnan().all() for value in values.values())
+
+
+def test_an_organ_missing_from_the_masks_but_not_from_the_region_has_magnitudes_only() -> None:
+    flow = flow_of({"stage": BY_HAND[None, None, None]}, MIDDLE[None, None])
+    values = measure(flow, torch.zeros(1, 1, 4, 4, dtype=torch.bool), measures="all")
+    assert values["mass"].isnan().all()
+    assert values["gain"].isnan().all()
+    assert values["magnitude"].isfinite().all()
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 8, 16, 32])
+def test_a_perfect_coarse_map_has_gain_one_at_every_stride(stride: int) -> None:
+    mask = torch.zeros(2, 1, 64, 64, dtype=torch.bool)
+    mask[0, 0, 11:37, 5:30] = True
+    mask[1, 0, 40:51, 33:62] = True
+    coarse = torch.nn.functional.avg_pool2d(mask.double(), stride)
+    values = measure(flow_of({"stage": coarse[None]}, mask), mask)
+    torch.testing.assert_close(values["gain"], torch.ones(1, 1, 2, 1, dtype=torch.float64))
+    assert stride == 1 or (values["mass"] < 0.95).all()
+
+
+def test_a_grid_that_cannot_show_the_organ_has_no_gain() -> None:
+    mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    mask[..., 20:22, 20:22] = True
+    values = measure(flow_of({"stage": torch.rand(1, 1, 1, 2, 2)}, mask), mask)
+    assert values["gain"].isnan().all()
+    assert values["mass"].isfinite().all()
+
+
+def loop_mass(image: Tensor, mask: Tensor) -> float:
+    """Σ_m U(L) / ΣU(L), pixel by pixel."""
+    size = tuple(mask.shape)
+    big = interpolate(image.relu()[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    inside = total = 0.0
+    for y in range(size[0]):
+        for x in range(size[1]):
+            total += big[y, x].item()
+            inside += big[y, x].item() if mask[y, x] else 0.0
+    return inside / total
+
+
+@pytest.mark.parametrize("grid", [(24, 36), (12, 18), (5, 7), (1, 1), (24, 9)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_mass_at_the_stage_s_resolution_equals_resizing_and_summing(
+    grid: tuple[int, int], dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    maps = torch.randn(2, 3, 2, *grid, generator=generator, dtype=dtype)
+    maps[..., 0, 0] = 1.0  # a single cell must not be negative
+    masks = torch.rand(3, 2, 24, 36, generator=generator) > 0.7
+    found = measure(flow_of({"stage": maps}, masks), masks)["mass"][0]
+    slow = [
+        [[loop_mass(maps[r, o, n].double(), masks[o, n]) for n in range(2)] for o in range(3)]
+        for r in range(2)
+    ]
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    torch.testing.assert_close(
+        found, torch.tensor(slow, dtype=torch.float64), rtol=tolerance, atol=0
+    )
+
+
+def test_half_precision_maps_are_measured_in_float32() -> None:
+    flow = flow_of({"stage": BY_HAND.half()[None, None, None]}, MIDDLE[None, None])
+    assert measure(flow, MIDDLE[None, None])["mass"].item() == pytest.approx(0.75)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), factor=st.sampled_from([1e-6, 0.25, 4.0, 1e6]))
+def test_no_localisation_changes_with_the_map_s_scale_and_all_keep_their_bounds(
+    seed: int, factor: float
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    image[1, 1] = 1.0
+    mask = torch.rand(8, 12, generator=generator) > 0.6
+    mask[2, 2] = True
+    found = one(image, mask, spacing=torch.ones(1, 2))
+    scaled = one(image * factor, mask, spacing=torch.ones(1, 2))
+    for name in ("mass", "gain", "lift", "pg", "rra", "ap", "best_dice", "eff_area", "gini"):
+        assert scaled[name] == pytest.approx(found[name], rel=1e-9, nan_ok=True), name
+    assert scaled["max"] == pytest.approx(factor * found["max"])
+    for name in ("mass", "rra", "best_dice", "best_iou", "eff_area", "gini", "frac_pos"):
+        assert 0 <= found[name] <= 1 + 1e-12, name
+    assert 0 < found["ap"] <= 1
+    assert found["lift"] <= 1 / found["area"] + 1e-9
+
+
+def two_slices(masses: tuple[float, float], areas: tuple[float, float]) -> dict[str, Tensor]:
+    mass, area = torch.tensor(masses).double(), torch.tensor(areas).double()
+    gain = (mass - area) / (1 - area)
+    values = {"mass": mass, "gain": gain, "ceiling": torch.ones_like(mass), "area": area}
+    return {name: value.expand(1, 1, 1, 2) for name, value in values.items()}
+
+
+def test_gain_over_slices_is_the_ratio_of_sums_and_mass_the_mean() -> None:
+    reduced = over_slices(two_slices((0.9, 0.3), (0.1, 0.6)))
+    assert reduced["gain"].item() == pytest.approx((0.8 - 0.3) / (0.9 + 0.4))
+    assert reduced["mass"].item() == pytest.approx(0.6)
+    assert reduced["n_valid"].item() == 2
+
+
+def test_slices_without_a_number_are_left_out_and_counted() -> None:
+    reduced = over_slices(two_slices((0.9, math.nan), (0.1, 0.6)))
+    assert reduced["gain"].item() == pytest.approx(0.8 / 0.9)
+    assert reduced["n_valid"].item() == 1
+    assert over_slices(two_slices((math.nan, math.nan), (0.1, 0.6)))["gain"].isnan().all()
+    assert count_valid(two_slices((0.9, math.nan), (0.1, 0.6)))["area"].item() == 2
+
+
+def test_maps_that_may_not_be_read_are_left_out_where_the_status_is_given() -> None:
+    status = torch.tensor([Status.GAP_DEGENERATE, Status.OK]).expand(1, 1, 1, 2)
+    reduced = over_slices(two_slices((0.9, 0.3), (0.1, 0.6)), status)
+    assert reduced["mass"].item() == pytest.approx(0.3)
+    assert reduced["n_valid"].item() == 1
+
+
+def test_the_table_has_a_row_a_map_with_its_own_numbers() -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = {
+        "enc": torch.randn(2, 3, 4, 4, 4, generator=generator),
+        "head": torch.randn(2, 3, 4, 8, 8, generator=generator),
+    }
+    masks = torch.rand(3, 4, 8, 8, generator=generator) > 0.5
+    masks[1, 2] = False
+    flow = flow_of(maps, masks)
+    values = measure(flow, masks)
+    cases = ["a", "a", "b", "c"]
+    table = rows(flow, values, cases, [3, 9, 1, 0], epoch=2, region="gt")
+    assert len(table) == 2 * 2 * 3 * 4
+    first = ["epoch", "case", "slice", "organ", "rule", "stage"]
+    assert list(table[0]) == [*first, "status", "region", "region_px", "score", *LEADING]
+    row = next(
+        r for r in table
+        if (r["slice"], r["organ"], r["rule"], r["stage"]) == (9, "organ2", "rule1", "head")
+    )  # fmt: skip
+    assert (row["case"], row["epoch"], row["status"]) == ("a", 2, "ok")
+    assert row["mass"] == values["mass"][1, 1, 2, 1].item()
+    assert row["region_px"] == masks[2, 1].sum()
+    absent = [r for r in table if r["status"] == "absent"]
+    assert {(r["organ"], r["slice"]) for r in absent} == {("organ1", 1)}
+    assert all(math.isnan(r["mass"]) for r in absent)
+
+
+def test_all_measures_come_in_the_table_s_order() -> None:
+    flow = flow_of({"stage": BY_HAND[None, None, None]}, MIDDLE[None, None])
+    assert tuple(measure(flow, MIDDLE[None, None], measures="all")) == ALL
+    assert tuple(measure(flow, MIDDLE[None, None])) == LEADING
+
+
+def test_masks_of_other_slices_are_refused() -> None:
+    flow = flow_of({"stage": BY_HAND[None, None, None]}, MIDDLE[None, None])
+    with pytest.raises(InputError, match=r"masks have shape \(1, 2, 4, 4\)"):
+        measure(flow, MIDDLE.expand(1, 2, 4, 4))
+
+
+def test_an_unknown_set_of_measures_is_refused() -> None:
+    flow = flow_of({"stage": BY_HAND[None, None, None]}, MIDDLE[None, None])
+    with pytest.raises(InputError, match="'some'; say 'leading' or 'all'"):
+        measure(flow, MIDDLE[None, None], measures="some")
