@@ -72,6 +72,21 @@ def test_resized_images_stay_within_the_window():
         assert resized.max() <= 1 + 1e-6
 
 
+def test_a_label_is_that_of_the_voxel_under_the_pixels_centre():
+    stack = np.zeros((1, 30, 30), dtype=np.uint8)
+    stack[:, 1::3, 1::3] = 1
+    assert Geometry.fit(Grid((30, 30, 1)), 10).resize_labels(stack).all()
+
+
+def test_a_tall_slice_is_padded_at_its_sides():
+    stack = np.ones((1, 40, 20), dtype=np.float32)
+    geometry = Geometry.fit(Grid((20, 40, 1)), 40)
+    image = geometry.resize_images(stack)[0]
+    assert image[:, :10].max() == image[:, 30:].max() == 0
+    assert image[:, 10:30].min() == 1
+    assert np.allclose(geometry.to_source(image[None]), 1)
+
+
 def test_padding_is_centred_and_dark():
     stack = np.ones((1, 20, 40), dtype=np.float32)
     image = Geometry.fit(Grid((40, 20, 1)), 40).resize_images(stack)[0]

@@ -1,12 +1,16 @@
 import shutil
+import sys
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
 
+import segtrace.data
+from raw_layout import AFFINES, write_case
 from segtrace.data.cases import TEST12, TRAIN18
 from segtrace.data.labels import BTCV
-from segtrace.data.sources import NiftiSource, RawSource
+from segtrace.data.sources import NiftiSource, PhantomSource, RawSource
 from segtrace.errors import InputError
 
 VOXELS_9001 = {
@@ -132,3 +136,47 @@ def test_real_scans_lie_as_the_convention_says(ct_root, case):
         assert centre(volume.label == BTCV["right_kidney"])[2] < body[1]
         assert centre(volume.label == BTCV["left_kidney"])[2] > body[1]
     assert height == volume.grid.rows_columns[0]
+
+
+@pytest.fixture
+def generator(monkeypatch):
+    """A generator of one marked case that counts its calls."""
+    calls = []
+
+    def write(root, seed, cases, shape, workers):
+        calls.append(seed)
+        image = np.zeros(shape)
+        write_case(root / "RawData" / "Training", "0001", image, image, AFFINES["LAS"])
+        if seed == 13:
+            raise KeyboardInterrupt
+        return root
+
+    fake = SimpleNamespace(write=write, __file__=__file__)
+    monkeypatch.setitem(sys.modules, "segtrace.data.phantom", fake)
+    monkeypatch.setattr(segtrace.data, "phantom", fake, raising=False)
+    return calls
+
+
+def test_a_phantom_is_written_once_for_each_kind(generator, tmp_path):
+    options = {"root": str(tmp_path / "phantom"), "cases": 1, "shape": [8, 8, 4]}
+    for _ in range(2):
+        assert PhantomSource(**options).cases() == ("0001",)
+    assert generator == [0]
+    PhantomSource(**(options | {"seed": 1}))
+    PhantomSource(**(options | {"shape": [8, 8, 5]}))
+    assert generator == [0, 1, 0]
+
+
+def test_an_interrupted_phantom_is_never_taken_for_a_whole_one(generator, tmp_path):
+    options = {"root": str(tmp_path), "seed": 13, "cases": 1, "shape": (8, 8, 4)}
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            PhantomSource(**options)
+    assert generator == [13, 13]
+
+
+def test_a_phantom_folder_that_cannot_be_written_is_named(generator, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file: cannot write the phantom.*give data.root="):
+        PhantomSource(root=str(tmp_path / "file"), cases=1, shape=(8, 8, 4))
+    assert generator == []
