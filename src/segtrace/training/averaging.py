@@ -16,7 +16,8 @@ def kept_weights(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator
     They differ from the trained ones under Lightning's ``WeightAveraging`` alone, which saves the
     averages. The trained weights come back bit by bit.
     """
-    averages = [c._average_model for c in trainer.callbacks if isinstance(c, WeightAveraging)]
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
+    averages = [c._average_model for c in callbacks if isinstance(c, WeightAveraging)]
     if not averages or averages[0] is None:
         yield
         return

@@ -24,7 +24,7 @@ def finished_epochs(trainer: pl.Trainer) -> int:
 
     Validation inside ``fit`` closes a pass that Lightning has not counted yet.
     """
-    finished = trainer.fit_loop.epoch_progress.current.processed
+    finished = getattr(trainer.fit_loop.epoch_progress.current, "processed")  # noqa: B009 (untyped)
     closing = trainer.state.fn == TrainerFn.FITTING and trainer.validating
     return int(finished + closing)
 
@@ -66,7 +66,7 @@ def load(path: Path) -> Checkpoint:
         )
     net = build(description["network"], f"{path}: network")
     if description["memory_format"] == "channels_last":
-        net = net.to(memory_format=torch.channels_last)
+        net = in_channels_last(net)
     weights = {
         name.removeprefix("net."): tensor
         for name, tensor in saved["state_dict"].items()
@@ -74,6 +74,14 @@ def load(path: Path) -> Checkpoint:
     }
     fill(net, weights, path)
     return Checkpoint(net.eval(), description, path)
+
+
+def in_channels_last(net: nn.Module) -> nn.Module:
+    """The network with its 2-D weights laid out for channels-last convolutions."""
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)
+    return net
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import targets
-from segtrace.attribution.stages import StagesLike
+from segtrace.attribution.stages import Stage, StagesLike, resolve
 from segtrace.attribution.trace import trace
+from segtrace.attribution.undisturbed import unwrapped
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.measures.localisation import measure, rows
@@ -110,12 +111,13 @@ def explain_probes(
         InputError: organs that the network does not have; region ``gt`` without a truth.
     """
     chosen = _chosen(channels, settings.organs)
+    kept = stages if settings.stages is None else _kept(net, stages, settings.stages)
     truth = None if probes.labels is None else probes.labels.long()
     if truth is None and settings.region == "gt":
         raise InputError("region gt needs labels, which these slices lack; say region=pred")
     flow = trace(
         net,
-        stages,
+        kept,
         probes.images,
         targets.organs(chosen, settings.region, truth),
         settings.rules,
@@ -148,3 +150,12 @@ def _chosen(channels: Mapping[str, int], organs: list[str] | None) -> dict[str, 
         if organ not in channels:
             raise unknown("organ", organ, channels, "this network")
     return {organ: channels[organ] for organ in organs}
+
+
+def _kept(net: nn.Module, stages: StagesLike, names: list[str]) -> dict[str, Stage]:
+    """The named ones of the network's stages, in the order of the names."""
+    known = {stage.name: stage for stage in resolve(unwrapped(net), stages)}
+    for name in names:
+        if name not in known:
+            raise unknown("stage", name, known, "this network")
+    return {name: known[name] for name in names}

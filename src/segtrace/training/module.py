@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from segtrace.training.checkpoint import DESCRIPTION, finished_epochs
+from segtrace.training.checkpoint import DESCRIPTION, finished_epochs, in_channels_last
 from segtrace.training.evaluation import CaseDice, per_organ
 from segtrace.training.randomness import seed_of
 
@@ -47,7 +47,7 @@ class SegmentationModule(pl.LightningModule):
         description: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.net = net.to(memory_format=torch.channels_last) if channels_last else net
+        self.net = in_channels_last(net) if channels_last else net
         self.organs = dict(organs)
         self.optimizer = optimizer
         self.scheduler = scheduler

@@ -55,7 +55,7 @@ def checked(config: DictConfig) -> Plan:
     """
     plain = plainly(config)
     check(plain, KEYS)
-    _check_probes(plain["probes"])
+    check_probes(plain["probes"])
     if type(plain["seed"]) is not int or plain["seed"] < 0:
         raise InputError(f"seed={plain['seed']!r}; give a whole number, 0 or more")
     if plain["resume"] is not None and not Path(plain["resume"]).is_file():
@@ -81,7 +81,12 @@ def plainly(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _check_probes(given: Mapping[str, Any]) -> None:
+def check_probes(given: Mapping[str, Any]) -> None:
+    """Hold the options of the probes against what they may be.
+
+    Raises:
+        InputError: an unknown option or a value of the wrong kind.
+    """
     for key, value in given.items():
         if key not in PROBE_KEYS:
             raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in PROBE_KEYS])

@@ -1,7 +1,7 @@
 """Check a configuration against the constructors it names, before any work."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, get_type_hints
 
 from hydra.errors import HydraException
@@ -24,7 +24,7 @@ OPEN = ("model.net", "model.stages")
 """Places where any network, with any arguments, may stand."""
 
 
-def check(config: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+def check(config: Mapping[str, Any], known: Collection[str]) -> None:
     """Hold every part of a configuration against the signature of what it would call.
 
     Args:
@@ -102,7 +102,7 @@ def _parameters(called: Callable[..., Any], target: str) -> dict[str, inspect.Pa
 def _constructors(called: Callable[..., Any]) -> list[Callable[..., Any]]:
     if not inspect.isclass(called):
         return [called]
-    return [cls.__init__ for cls in called.__mro__ if "__init__" in vars(cls)]
+    return [vars(cls)["__init__"] for cls in called.__mro__ if "__init__" in vars(cls)]
 
 
 def _hints(called: Callable[..., Any]) -> dict[str, Any]:

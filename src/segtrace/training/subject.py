@@ -4,7 +4,6 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +103,13 @@ def paths_of(patterns: str | Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        matches = sorted(glob(str(pattern), recursive=True)) or (
-            [str(pattern)] if Path(pattern).exists() else []
-        )
+        exact = Path(pattern)  # a name may hold brackets, which a glob would read
+        anchor = Path(exact.anchor)
+        below = str(exact.relative_to(anchor))
+        matches = [exact] if exact.exists() else sorted(anchor.glob(below))
         if not matches:
             raise InputError(f"checkpoint={pattern}: no such file")
-        found |= dict.fromkeys(map(Path, matches))
+        found |= dict.fromkeys(matches)
     return list(found)
 
 

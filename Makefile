@@ -1,0 +1,48 @@
+# Every check and every command by one name; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+RUN ?= outputs
+
+.DEFAULT_GOAL := help
+.PHONY: help train explain tensorboard test lint format bench screenshots clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# The pinned set, then the project itself; made anew when either list of packages changes.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
+	@touch $@
+
+train: $(VENV)/installed  ## Train on the phantom and explain every epoch; ARGS='data=synapse data.root=…'
+	$(BIN)/python train.py $(ARGS)
+
+explain: $(VENV)/installed  ## Explain a checkpoint; ARGS='checkpoint=…'
+	$(BIN)/python explain.py $(ARGS)
+
+tensorboard: $(VENV)/installed  ## Open TensorBoard on all runs, or one: RUN=outputs/…
+	$(BIN)/tensorboard --logdir $(RUN) --samples_per_plugin images=1000,text=1000
+
+test: $(VENV)/installed  ## Run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed  ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/installed  ## Put the code into its style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/installed  ## Measure speed against the floor and the neighbours; takes minutes
+	$(BIN)/python tests/benchmarks/bench_trace.py $(ARGS)
+
+screenshots: $(VENV)/installed  ## Photograph TensorBoard with a headless Chromium; RUN=outputs/…
+	$(BIN)/python tests/browser/screenshots.py $(RUN) screenshots
+
+clean:  ## Remove the virtual environment and all caches; runs and data stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
