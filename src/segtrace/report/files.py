@@ -16,6 +16,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from segtrace.errors import InputError
@@ -155,12 +156,19 @@ def load_maps(path: Path | str) -> Record:
     if not path.is_file():
         raise InputError(f"no file {path}; expected the maps.npz that explain.py writes")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return unpack(arrays)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        with ZipFile(path) as archive:
+            return unpack(
+                {name.removesuffix(".npy"): _entry(archive, name) for name in archive.namelist()}
+            )
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise InputError(
             f"{path}: not a whole maps.npz of segtrace ({error}); write it again with explain.py"
         ) from error
+
+
+def _entry(archive: ZipFile, name: str) -> NDArray:
+    with archive.open(name) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def sha256(path: Path | str) -> str:

@@ -1,0 +1,42 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from segtrace.errors import InputError
+from segtrace.report.record import pack, unpack
+
+
+def test_every_array_loads_without_pickle(record):
+    assert all(values.dtype.kind in "fiubU" for values in pack(record).values())
+
+
+def test_a_stage_named_like_another_array_is_refused(record):
+    maps = {"enc1": torch.zeros(2, 3, 3, 2, 2), "scores": torch.zeros(2, 3, 3, 2, 2)}
+    with pytest.raises(InputError, match="'scores'; rename the stage"):
+        pack(replace(record, flow=replace(record.flow, maps=maps)))
+
+
+def test_patient_images_are_left_out_on_request(record):
+    arrays = pack(record, embed=False)
+    assert not {"image", "truth"} & set(arrays)
+    scene = unpack(arrays).scene
+    assert scene.truth is None
+    assert scene.image.shape == record.scene.image.shape
+    assert int(scene.image.count_nonzero()) == 0
+
+
+def test_an_unknown_epoch_stays_unknown(record):
+    assert unpack(pack(replace(record, epoch=None))).epoch is None
+    assert unpack(pack(replace(record, epoch=0))).epoch == 0
+
+
+def test_the_arrays_have_the_names_and_shapes_of_the_documentation(record):
+    arrays = pack(record)
+    assert arrays["enc2"].shape == (2, 3, 3, 4, 4)
+    np.testing.assert_array_equal(arrays["rules"], ["seg_grad_cam", "grad_pam"])
+    np.testing.assert_array_equal(arrays["organs"], ["left_kidney", "liver", "spleen"])
+    np.testing.assert_array_equal(arrays["slices"], [11, 12, 5])
+    assert str(arrays["score"]) == "logit"
+    assert int(arrays["epoch"]) == 7

@@ -1,0 +1,65 @@
+import pytest
+
+from segtrace.errors import InputError
+from segtrace.report import tables
+from segtrace.report.tables import append_rows, forget_rows, read_table, save_table
+
+ROWS = [{"epoch": 0, "organ": "liver", "gain": 0.1}, {"epoch": 1, "organ": "liver", "gain": 0.2}]
+
+
+def test_the_header_is_the_columns_in_order_of_appearance(tmp_path):
+    path = tmp_path / "measures.csv"
+    save_table(path, ROWS)
+    assert path.read_text() == "epoch,organ,gain\n0,liver,0.1\n1,liver,0.2\n"
+
+
+def test_appended_rows_follow_the_header_that_is_there(tmp_path):
+    path = tmp_path / "measures.csv"
+    append_rows(path, ROWS[:1])
+    append_rows(path, [{"gain": float("nan"), "epoch": 2}])
+    assert path.read_text() == "epoch,organ,gain\n0,liver,0.1\n2,,nan\n"
+
+
+def test_numbers_come_back_with_all_their_digits(tmp_path):
+    value = 0.1 + 0.2
+    save_table(tmp_path / "t.csv", [{"x": value}])
+    assert float(read_table(tmp_path / "t.csv")[0]["x"]) == value
+
+
+def test_a_new_column_is_refused_and_the_table_stays(tmp_path):
+    path = tmp_path / "measures.csv"
+    save_table(path, ROWS)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"no column 'lift'.*epoch, organ, gain"):
+        append_rows(path, [{"epoch": 2, "lift": 1}])
+    assert path.read_bytes() == before
+
+
+def test_an_interrupted_append_leaves_the_table_whole(tmp_path, monkeypatch):
+    path = tmp_path / "measures.csv"
+    save_table(path, ROWS)
+    before = path.read_bytes()
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tables.shutil, "copyfileobj", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        append_rows(path, ROWS)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_resumed_run_forgets_the_epochs_it_writes_anew(tmp_path):
+    path = tmp_path / "measures.csv"
+    save_table(path, ROWS)
+    forget_rows(path, "epoch", since=1)
+    assert read_table(path) == [{"epoch": "0", "organ": "liver", "gain": "0.1"}]
+    forget_rows(path, "epoch", since=0)
+    assert path.read_text() == "epoch,organ,gain\n"
+
+
+def test_a_table_that_does_not_exist_is_empty(tmp_path):
+    assert read_table(tmp_path / "none.csv") == []
+    forget_rows(tmp_path / "none.csv", "epoch", since=0)
+    assert not (tmp_path / "none.csv").exists()
