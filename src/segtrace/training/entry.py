@@ -34,6 +34,7 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
 
 def start(main: Callable[[], None]) -> None:
     """Run a script: a user's mistake is one line and exit code 1, a defect keeps its traceback."""
+    sys.argv[1:] = [opened(argument) for argument in sys.argv[1:]]
     # Hydra then raises what it would print over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # A trained network on real CT is several times slower while tiny numbers are kept exact.
@@ -51,6 +52,20 @@ def start(main: Callable[[], None]) -> None:
         )
 
 
+def opened(argument: str) -> str:
+    """An override that may name any option, not only those which the YAML files list.
+
+    The constructors are the schema: :func:`segtrace.training.schema.check` knows every option and
+    lists the nearest ones, where Hydra would only ask for a plus sign.
+
+    >>> opened("trainer.max_epochs=3"), opened("data=synapse"), opened("hydra.run.dir=here")
+    ('++trainer.max_epochs=3', 'data=synapse', 'hydra.run.dir=here')
+    """
+    key, equals, _ = argument.partition("=")
+    plain = key[:1].isalpha() and "." in key and "/" not in key and not key.startswith("hydra.")
+    return f"++{argument}" if plain and equals else argument
+
+
 def _mistake(error: BaseException) -> InputError | None:
     """The user's mistake behind an exception that Hydra wrapped."""
     cause: BaseException | None = error
@@ -65,7 +80,7 @@ def _stop(message: str) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     return "; ".join(line for line in lines if not line.startswith(("full_key", "object_type")))
 
 

@@ -1,0 +1,204 @@
+"""The promises that only the two scripts together can keep or break."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from scripts import run_script
+from segtrace.report.files import load_maps
+from segtrace.report.mosaic import flow_picture
+from segtrace.report.tensorboard import expected_tags
+from segtrace.training.callback import charts
+
+ORGANS = ["spleen", "left_kidney", "liver", "stomach"]
+STAGES = ["enc1", "enc2", "enc3", "enc4", "enc5", "dec1", "dec2", "dec3", "dec4", "head"]
+RULES = ("seg_grad_cam", "grad_pam")
+
+
+def test_epochs_leave_exactly_the_promised_checkpoints(run):
+    found = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
+    assert found == ["epoch_000.ckpt", "epoch_001.ckpt", "epoch_002.ckpt", "last.ckpt",
+                     "previous.ckpt"]  # fmt: skip
+
+
+def test_the_run_folder_holds_what_the_readme_says(run):
+    found = {path.name for path in run.folder.iterdir()}
+    assert found == {"checkpoints", "tensorboard", "flow", "config.yaml", "dice.csv"}
+
+
+def test_the_summary_names_the_run_its_dice_and_the_next_commands(run):
+    assert "left_kidney" in run.ran.out
+    assert "mean" in run.ran.out
+    assert f"make tensorboard RUN={run.folder}" in run.ran.out
+    assert f"python explain.py checkpoint={run.checkpoint(2)}" in run.ran.out
+    assert "checkpoints take about" in run.ran.out
+
+
+@pytest.mark.parametrize("name", ["epoch_000", "epoch_002", "last"])
+def test_a_checkpoint_holds_plain_values_and_describes_itself(run, name):
+    saved = torch.load(run.folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+    description = saved["segtrace"]
+    assert description["epoch"] == (0 if name == "epoch_000" else 2)
+    assert list(description["stages"]) == STAGES
+    assert description["organs"] == {organ: i + 1 for i, organ in enumerate(ORGANS)}
+    assert description["network"]["out_channels"] == 5
+    assert len(description["probes"]["images"]) == 3
+    assert ("optimizer_states" in saved) == (name == "last")
+
+
+@pytest.fixture(scope="module")
+def events(run):
+    accumulator = EventAccumulator(
+        str(run.folder / "tensorboard"), {"images": 0, "scalars": 0, "tensors": 0}
+    )
+    return accumulator.Reload()
+
+
+def test_the_tags_of_the_event_file_are_the_ones_expected(events):
+    found = events.Tags()
+    tags = set(found["images"]) | set(found["scalars"]) | set(found["tensors"])
+    ours = expected_tags(rules=RULES, organs=ORGANS, stages=STAGES, blocks=charts(RULES))
+    for split in ("val", "test"):
+        ours |= {f"{split}/dice/{name}" for name in [*ORGANS, "mean"]}
+    theirs = {"train/loss", "lr-AdamW", "hp_metric", "epoch", "_hparams_/experiment"}
+    assert tags - theirs == ours
+
+
+def test_the_step_of_every_picture_and_dice_is_the_epoch(events):
+    for organ in ORGANS:
+        assert [e.step for e in events.Images(f"flow/seg_grad_cam/{organ}")] == [0, 1, 2]
+        assert [e.step for e in events.Scalars(f"val/dice/{organ}")] == [0, 1, 2]
+    assert [e.step for e in events.Scalars("measure_gain/grad_pam/liver/dec1")] == [0, 1, 2]
+
+
+def test_every_number_of_every_slice_stands_in_the_table(run):
+    with (run.folder / "flow" / "measures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * len(RULES) * len(ORGANS) * len(STAGES) * 3  # epochs … probes
+    assert {row["epoch"] for row in rows} == {"0", "1", "2"}
+    assert {row["case"] for row in rows} == {"0027"}
+
+
+@pytest.fixture(scope="module")
+def explained(run, tmp_path_factory):
+    """explain.py on a copy of the checkpoint alone, in another process and folder."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    copy = shutil.copy(run.checkpoint(2), folder / "copied.ckpt")
+    ran = run_script("explain.py", f"checkpoint={copy}", "hydra.run.dir=again", cwd=folder)
+    assert ran.code == 0, ran.err[-3000:]
+    return folder / "again"
+
+
+def test_explain_repeats_what_the_callback_drew_and_measured(run, explained):
+    for rule in RULES:
+        for organ in ORGANS:
+            ours = Image.open(run.folder / "flow" / "epoch_002" / rule / f"{organ}.png")
+            again = Image.open(explained / "figures" / rule / f"{organ}.png")
+            assert np.array_equal(np.asarray(ours), np.asarray(again)), (rule, organ)
+    with (run.folder / "flow" / "measures.csv").open() as file:
+        then = [row for row in csv.DictReader(file) if row["epoch"] == "2"]
+    with (explained / "measures.csv").open() as file:
+        now = list(csv.DictReader(file))
+    assert now == then  # every digit
+    manifest = json.loads((explained / "manifest.json").read_text())
+    assert manifest["repeats_the_callback"].startswith("to the last bit")
+    assert manifest["checkpoint"] == "copied.ckpt"
+
+
+def test_a_logged_picture_is_redrawn_from_the_maps_pixel_by_pixel(run, explained):
+    record = load_maps(explained / "maps.npz")
+    for rule in RULES:
+        picture = flow_picture(
+            record.flow, record.scene, rule, "liver", region=record.region, epoch=record.epoch
+        )
+        logged = Image.open(run.folder / "flow" / "epoch_002" / rule / "liver.png")
+        assert np.array_equal(picture, np.asarray(logged))
+
+
+def test_maps_differ_after_one_weight_is_changed(run, explained, tmp_path):
+    saved = torch.load(run.checkpoint(2), weights_only=True)
+    name = next(name for name in saved["state_dict"] if name.endswith("conv_0.conv_0.conv.weight"))
+    saved["state_dict"][name][0, 0, 0, 0] += 0.1
+    torch.save(saved, tmp_path / "changed.ckpt")
+    ran = run_script("explain.py", "checkpoint=changed.ckpt", "hydra.run.dir=out", cwd=tmp_path)
+    assert ran.code == 0, ran.err[-3000:]
+    before, after = load_maps(explained / "maps.npz"), load_maps(tmp_path / "out" / "maps.npz")
+    assert not torch.equal(before.flow.maps["dec1"], after.flow.maps["dec1"])
+
+
+def test_several_checkpoints_a_region_and_the_papers_figure_in_one_call(run, tmp_path):
+    ran = run_script(
+        "explain.py",
+        f"checkpoint='{run.folder}/checkpoints/epoch_00[12].ckpt'",
+        "study=paper_figure",
+        "region=gt",
+        "stages=[dec4,enc1]",
+        "hydra.run.dir=out",
+        cwd=tmp_path,
+    )
+    assert ran.code == 0, ran.err[-3000:]
+    for epoch in ("epoch_001", "epoch_002"):
+        figures = tmp_path / "out" / epoch / "figures"
+        assert (figures / "paper_figure.png").stat().st_size > 10_000
+        assert (figures / "paper_figure.pdf").read_bytes().startswith(b"%PDF")
+        record = load_maps(tmp_path / "out" / epoch / "maps.npz")
+        assert record.flow.stages == ("dec4", "enc1")
+        assert record.flow.organs == ("left_kidney", "liver")
+
+
+def test_a_new_image_is_explained_where_the_network_finds_organs(run, tiny_raw, tmp_path):
+    ran = run_script(
+        "explain.py",
+        f"checkpoint={run.checkpoint(2)}",
+        f"image={tiny_raw / 'img' / 'img0001.nii.gz'}",
+        "hydra.run.dir=out",
+        cwd=tmp_path,
+    )
+    if ran.code:  # two epochs may find no organ at all: then that is what it says
+        assert "organ" in ran.err
+        assert len(ran.err.strip().splitlines()) == 1
+        return
+    record = load_maps(tmp_path / "out" / "maps.npz")
+    assert record.region == "pred"
+    assert record.scene.truth is None
+    assert set(record.scene.cases) == {"img0001"}
+
+
+BUILDER = """
+import torch
+from monai.networks.nets import BasicUNet
+
+def build():
+    return BasicUNet(2, 1, 5, features=(8, 8, 16, 16, 32, 8), norm="batch", dropout=0.1)
+"""
+
+
+def test_a_network_of_the_users_own_gives_the_same_maps(run, explained, tiny_raw, tmp_path):
+    (tmp_path / "my_module.py").write_text(BUILDER)
+    (tmp_path / "stages.yaml").write_text("bottleneck: down_4\nlast: upcat_1\n")
+    saved = torch.load(run.checkpoint(2), weights_only=True)["state_dict"]
+    wrapped = {name.replace("net.", "module._orig_mod.", 1): value for name, value in saved.items()}
+    torch.save({"state_dict": wrapped}, tmp_path / "my.pth")
+    ran = run_script(
+        "explain.py",
+        "net=my_module:build",
+        "weights=my.pth",
+        "stages=stages.yaml",
+        "data=synapse",
+        f"data.root={tiny_raw}",
+        "data.split={train: ['0005'], val: ['0027']}",
+        "data.organs=[spleen,left_kidney,liver,stomach]",
+        "data.size=64",
+        "probes.n=3",
+        "hydra.run.dir=out",
+        cwd=tmp_path,
+    )
+    assert ran.code == 0, ran.err[-3000:]
+    ours, theirs = load_maps(explained / "maps.npz").flow, load_maps(tmp_path / "out/maps.npz").flow
+    torch.testing.assert_close(theirs.maps["last"], ours.maps["dec4"], rtol=1e-3, atol=1e-5)
