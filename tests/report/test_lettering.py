@@ -49,3 +49,8 @@ def test_a_word_too_long_for_the_line_ends_in_an_ellipsis():
     assert line.endswith("…")
     assert text_width(line) <= 60
     assert shorten("enc1", 60) == "enc1"
+
+
+def test_a_no_break_space_keeps_words_together():
+    lines = wrap("drawn in solid\N{NO-BREAK SPACE}blue", text_width("drawn in solid") + 2)
+    assert lines == ["drawn in", "solid\N{NO-BREAK SPACE}blue"]

@@ -115,12 +115,17 @@ def test_the_caption_holds_every_fact_of_the_picture(flow, scene):
 
 
 @pytest.mark.parametrize(
-    ("vmax", "words"),
-    [(None, "own maximum"), (0.25, "0 to 2.5e-01"), ({"enc1": 1.0}, "fixed scale for each stage")],
+    ("vmax", "words", "brightest"),
+    [
+        (None, "own maximum", "max"),
+        (0.25, "0 to 2.5e-01", "2.5e-01"),
+        ({"enc1": 1.0}, "fixed scale for each stage", "stage's limit"),
+    ],
 )
-def test_the_caption_says_which_scale_was_used(flow, scene, vmax, words):
+def test_the_caption_says_which_scale_was_used(flow, scene, vmax, words, brightest):
     caption = describe_picture(flow, scene, "grad_pam", "liver", rows=[0], vmax=vmax, **SAYS)
     assert words in caption.scale
+    assert caption.brightest == brightest
 
 
 def test_marks_stand_in_red_on_the_picture(flow, scene):

@@ -43,7 +43,7 @@ def test_marks_name_phantom_and_training_slices_and_are_empty_otherwise():
 
 
 def test_the_key_names_sides_and_use_and_the_truth_only_where_there_is_one():
-    key = Caption(**FACTS, epoch=1).key
+    key = Caption(**FACTS, epoch=1).key.replace("\N{NO-BREAK SPACE}", " ")
     assert "solid blue: ground truth" in key
     assert "R, L: the patient's right and left" in key
     assert "not for diagnosis" in key

@@ -36,11 +36,11 @@ def test_the_mark_is_on_its_own_line_where_it_does_not_fit_beside(caption):
     assert head(caption, 208).shape[0] > head(caption, 1208).shape[0]
 
 
-@pytest.mark.parametrize("width", [208, 420, 1208])
-def test_the_key_shows_the_colours_of_the_contours(caption, width):
-    sheet = key(caption, width)
-    assert (sheet == TRUTH).all(-1).any()
-    assert (sheet == PREDICTION).all(-1).any()
+def test_the_key_shows_the_colours_of_the_contours_at_any_width(caption):
+    for width in range(208, 900, 12):
+        sheet = key(caption, width)
+        assert (sheet == TRUTH).all(-1).any()
+        assert (sheet == PREDICTION).all(-1).any()
 
 
 def test_a_colour_bar_stands_between_its_ends():

@@ -76,9 +76,12 @@ def shorten(text: str, width: int, bold: bool = False) -> str:
 
 
 def wrap(text: str, width: int, bold: bool = False) -> list[str]:
-    """The text in lines of at most ``width`` pixels, broken at spaces; a long word is cut."""
+    """The text in lines of at most ``width`` pixels; a word too long for a line is cut.
+
+    Lines break at plain spaces alone: a no-break space keeps words together.
+    """
     lines: list[str] = []
-    for word in text.split():
+    for word in text.split(" "):
         joined = f"{lines[-1]} {word}" if lines else word
         if lines and text_width(joined, bold) <= width:
             lines[-1] = joined

@@ -52,12 +52,15 @@ def shared_maximum(flow: Flow, rule: str, organ: str) -> float:
     return max(peaks, default=0.0)
 
 
-def _scale_words(vmax: VMax) -> str:
+def _scale_words(vmax: VMax) -> tuple[str, str]:
+    """What the colours mean, and the upper end of the colour bar."""
     if vmax is None:
-        return "each cell from 0 to its own maximum, which is written below it"
+        return "each cell from 0 to its own maximum, which is written below it", "max"
     if isinstance(vmax, Mapping):
-        return "a fixed scale for each stage; each cell's maximum is written below it"
-    return f"all cells from 0 to {vmax:.1e}; each cell's maximum is written below it"
+        words = "a fixed scale for each stage; each cell's maximum is written below it"
+        return words, "stage's limit"
+    top = f"{vmax:.1e}"
+    return f"all cells from 0 to {top}; each cell's maximum is written below it", top
 
 
 def describe_picture(
@@ -73,13 +76,15 @@ def describe_picture(
 ) -> Caption:
     """Everything the picture of these rows must say, from the flow and the scene."""
     pixels = flow.region_px[flow.organs.index(organ)]
+    scale, brightest = _scale_words(vmax)
     return Caption(
         organ=organ,
         rule=rule,
         region=region,
         score=flow.score,
         epoch=epoch,
-        scale=_scale_words(vmax),
+        scale=scale,
+        brightest=brightest,
         rows=tuple(f"{scene.name(n)}, {int(pixels[n])} px explained" for n in rows),
         truth=scene.truth is not None,
         training=scene.training,

@@ -8,6 +8,8 @@ from torch import Tensor
 from segtrace.attribution.flow import Status
 
 RESEARCH_USE = "research use only, not for diagnosis"
+TRUTH_LINE = "solid\N{NO-BREAK SPACE}blue"
+PREDICTION_LINE = "dashed\N{NO-BREAK SPACE}orange"
 REGIONS = {
     "gt": "ground truth",
     "pred": "prediction",
@@ -73,6 +75,7 @@ class Caption:
         epoch: finished passes, 0 for the untrained network; None where unknown.
         scale: what the brightest colour stands for.
         rows: case, slice and explained pixels of each row.
+        brightest: the number or word at the upper end of the colour bar.
         truth: ground truth is outlined.
         training: the slices are from the training split.
         phantom: the image was generated.
@@ -85,6 +88,7 @@ class Caption:
     epoch: int | None
     scale: str
     rows: tuple[str, ...]
+    brightest: str = "max"
     truth: bool = True
     training: bool = False
     phantom: bool = False
@@ -112,7 +116,7 @@ class Caption:
     @property
     def key(self) -> str:
         """How to read the CT cell."""
-        outlines = "dashed orange: prediction"
+        outlines = f"{PREDICTION_LINE}: prediction"
         if self.truth:
-            outlines = f"solid blue: ground truth, {outlines}"
+            outlines = f"{TRUTH_LINE}: ground truth, {outlines}"
         return f"{outlines}  ·  R, L: the patient's right and left  ·  {RESEARCH_USE}"

@@ -14,7 +14,7 @@ from segtrace.report.lettering import (
     text_width,
     wrap,
 )
-from segtrace.report.scene import Caption
+from segtrace.report.scene import PREDICTION_LINE, TRUTH_LINE, Caption
 
 GAP = 4
 MARGIN = 6
@@ -65,17 +65,17 @@ def head(caption: Caption, width: int) -> Picture:
 def key(caption: Caption, width: int) -> Picture:
     """How to read contours, sides and colours; the colour bar stands in the last line."""
     lines = wrap(caption.key, width - 2 * MARGIN)
-    full = text_width(lines[-1]) + BAR_PX + 80 > width - 2 * MARGIN
+    full = text_width(lines[-1]) + BAR_PX + text_width(caption.brightest) + 50 > width - 2 * MARGIN
     sheet = np.concatenate(
         [
             paragraph([(caption.key, INK, False)], width),
             blank(INK_HEIGHT * full + MARGIN, width),
         ]
     )
-    _underline(sheet, lines, "solid blue", TRUTH)
-    _underline(sheet, lines, "dashed orange", PREDICTION)
+    _underline(sheet, lines, TRUTH_LINE, TRUTH)
+    _underline(sheet, lines, PREDICTION_LINE, PREDICTION)
     heat = blend()[np.linspace(0, 255, BAR_PX).astype(int), 0, :3]
-    colour_bar(sheet, sheet.shape[0] - MARGIN - INK_HEIGHT, heat, "0", "max")
+    colour_bar(sheet, sheet.shape[0] - MARGIN - INK_HEIGHT, heat, "0", caption.brightest)
     return sheet
 
 
