@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from segtrace.attribution.flow import Status
 from segtrace.report.cells import note_cell
 from segtrace.report.lettering import INK_HEIGHT
 from segtrace.report.mosaic import (
@@ -57,7 +56,7 @@ def test_an_organ_on_no_slice_gets_one_row_that_says_so(flow, dark_scene):
     picture = flow_picture(flow, dark_scene, "seg_grad_cam", "spleen", **SAYS)
     ((_, *stages),) = cells_of(picture, 1, 4)
     for cell in stages:
-        np.testing.assert_array_equal(cell, note_cell(REASONS[Status.ABSENT], CELL))
+        np.testing.assert_array_equal(cell, note_cell(REASONS["absent"], CELL))
 
 
 def test_every_cell_of_the_picture_is_the_heat_cell_of_its_map(flow, dark_scene):
@@ -72,7 +71,7 @@ def test_every_cell_of_the_picture_is_the_heat_cell_of_its_map(flow, dark_scene)
 def test_an_unsound_map_gives_way_to_its_reason_in_grey(flow, dark_scene):
     picture = flow_picture(flow, dark_scene, "seg_grad_cam", "liver", **SAYS)
     head = cells_of(picture, 2, 4)[0][3]
-    np.testing.assert_array_equal(head, note_cell(REASONS[Status.GAP_DEGENERATE], CELL))
+    np.testing.assert_array_equal(head, note_cell(REASONS["gap_degenerate"], CELL))
     sound = flow_picture(flow, dark_scene, "grad_pam", "liver", **SAYS)
     assert np.ptp(cells_of(sound, 2, 4)[0][3].astype(int), -1).max() > 50
 

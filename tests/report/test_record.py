@@ -40,3 +40,11 @@ def test_the_arrays_have_the_names_and_shapes_of_the_documentation(record):
     np.testing.assert_array_equal(arrays["slices"], [11, 12, 5])
     assert str(arrays["score"]) == "logit"
     assert int(arrays["epoch"]) == 7
+    assert arrays["status_names"][arrays["status"].max()] == "absent"
+
+
+def test_what_integration_adds_comes_back(record):
+    change = torch.rand(3, 3, 3)
+    integrated = replace(record, flow=replace(record.flow, change=change))
+    assert torch.equal(unpack(pack(integrated)).flow.change, change)
+    assert unpack(pack(record)).flow.change is None

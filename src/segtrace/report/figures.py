@@ -61,7 +61,7 @@ def _stage_panel(
     s, r, o = flow.stages.index(stage), flow.rules.index(rule), flow.organs.index(organ)
     status = Status(int(flow.status[s, r, o, n]))
     if status != Status.OK:
-        return Panel(stage, None, REASONS[status])
+        return Panel(stage, None, REASONS[status.label])
     values = flow.maps[stage][r, o, n]
     picture = heat_cell(values, record.scene.image[n, 0], size, vmax)
     return Panel(stage, picture, f"{float(values.max()):.1e}")

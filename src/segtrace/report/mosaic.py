@@ -169,7 +169,7 @@ def _stage_column(
         status = Status(int(flow.status[s, r, o, n]))
         words.append(_below(maps[i], status, float(flow.kappa[s, o, n])))
         if status != Status.OK:
-            cells[i] = note_cell(REASONS[status], size)
+            cells[i] = note_cell(REASONS[status.label], size)
     return Column(stage, cells, words)
 
 

@@ -1,18 +1,18 @@
 """A flow with all that is needed to draw it again, as named arrays."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segtrace.attribution.flow import Flow
+from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError
 from segtrace.report.scene import Scene
 
-FLOW_TENSORS = ("kappa", "gradient_l1", "status", "scores", "region_px", "prediction")
-FLOW_WORDS = ("rules", "organs", "stages")
+WORDS = ("rules", "organs", "stages")
+TENSORS = tuple(f.name for f in fields(Flow) if f.name not in {*WORDS, "maps", "score"})
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,13 @@ def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
     """
     flow, scene = record.flow, record.scene
     named = {
-        **{name: getattr(flow, name).detach().cpu().numpy() for name in FLOW_TENSORS},
-        **{name: np.array(getattr(flow, name), dtype=str) for name in FLOW_WORDS},
+        **{
+            name: values.detach().cpu().numpy()
+            for name in TENSORS
+            if (values := getattr(flow, name)) is not None
+        },
+        "status_names": np.array([status.label for status in Status]),
+        **{name: np.array(getattr(flow, name), dtype=str) for name in WORDS},
         "score": np.array(flow.score),
         "region": np.array(record.region),
         "epoch": np.array(-1 if record.epoch is None else record.epoch),
@@ -75,7 +80,7 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
     stages = tuple(str(name) for name in arrays["stages"])
     flow = Flow(
         maps={stage: torch.from_numpy(arrays[stage]) for stage in stages},
-        **{name: torch.from_numpy(arrays[name]) for name in FLOW_TENSORS},
+        **{name: torch.from_numpy(arrays[name]) for name in TENSORS if name in arrays},
         rules=tuple(str(name) for name in arrays["rules"]),
         organs=tuple(str(name) for name in arrays["organs"]),
         score=str(arrays["score"]),

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from segtrace.attribution.flow import Status
-
 RESEARCH_USE = "research use only, not for diagnosis"
 TRUTH_LINE = "solid\N{NO-BREAK SPACE}blue"
 PREDICTION_LINE = "dashed\N{NO-BREAK SPACE}orange"
@@ -19,14 +17,15 @@ REGIONS = {
     "all": "whole image",
 }
 REASONS = {
-    Status.DEAD: "no positive evidence",
-    Status.GAP_DEGENERATE: "gradient averages to zero (GAP degenerate)",
-    Status.GRADIENT_CUT: "gradient is cut inside the network",
-    Status.DISCONNECTED: "score does not depend on this stage",
-    Status.ABSENT: "empty region, nothing to explain",
-    Status.NONFINITE: "not finite (NaN or infinity)",
+    "dead": "no positive evidence",
+    "incomplete": "the map does not add up to the score's change",
+    "gap_degenerate": "gradient averages to zero (GAP degenerate)",
+    "gradient_cut": "gradient is cut inside the network",
+    "disconnected": "score does not depend on this stage",
+    "absent": "empty region, nothing to explain",
+    "nonfinite": "not finite (NaN or infinity)",
 }
-"""Why a cell holds no map, in a reader's words."""
+"""Why a cell holds no map, in a reader's words; by the label of the status."""
 
 
 @dataclass(frozen=True)
