@@ -353,8 +353,8 @@ def test_nan_is_told_before_all_else_and_does_not_spread_to_other_slices():
 
 
 def test_statuses_rank_as_documented():
-    ranked = ["nonfinite", "absent", "disconnected", "gradient_cut", "gap_degenerate", "dead", "ok"]
-    assert [s.label for s in sorted(Status, reverse=True)] == ranked
+    ranked = "nonfinite absent disconnected gradient_cut gap_degenerate incomplete dead ok"
+    assert [s.label for s in sorted(Status, reverse=True)] == ranked.split()
 
 
 # Promise 4: never below float32
@@ -392,7 +392,7 @@ def test_half_precision_parameters_are_refused_by_name(dtype):
         ({"target": targets.organ(9, "all")}, "no channel 9.*0 … 3"),
         ({"stages": {"enc1": "8"}}, "stage 'enc1'.*no module '8'"),
         ({"stages": {}}, "no stage is named"),
-        ({"stages": None}, "stages of Sequential are not in the table"),
+        ({"stages": None}, "places of Sequential are not in the table"),
         ({"output": lambda logits: (logits,)}, "returns a tuple; say output="),
         ({"output": lambda logits: logits[:, 0]}, r"logits have shape \(1, 8, 8\)"),
     ],

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from typing import Any
 
 from torch import Tensor
 
@@ -13,15 +14,17 @@ class Status(IntEnum):
     OK = 0
     DEAD = 1
     """The region is there, yet no pixel of the map is positive."""
-    GAP_DEGENERATE = 2
+    INCOMPLETE = 2
+    """An integrated map whose sum misses the change of the score by more than 5 %."""
+    GAP_DEGENERATE = 3
     """The rule averages a gradient whose average is structurally (nearly) zero."""
-    GRADIENT_CUT = 3
+    GRADIENT_CUT = 4
     """Autograd's gradient at this stage is not the derivative (see ``describe``)."""
-    DISCONNECTED = 4
+    DISCONNECTED = 5
     """The score does not depend on this stage."""
-    ABSENT = 5
+    ABSENT = 6
     """The region is empty: nothing to explain."""
-    NONFINITE = 6
+    NONFINITE = 7
     """A NaN or an infinity in the activation, the gradient or the score."""
 
     @property
@@ -49,6 +52,8 @@ class Flow:
         rules: names along R.
         organs: names along O.
         score: φ, one of ``logit``, ``centered``, ``logprob``, ``prob``.
+        change: (S, O, N) score minus score at the baseline; of ``integrate`` alone.
+        completeness_error: (S, O, N) |Σ map - change| / |change|; of ``integrate`` alone.
     """
 
     maps: Mapping[str, Tensor]
@@ -61,6 +66,8 @@ class Flow:
     rules: tuple[str, ...]
     organs: tuple[str, ...]
     score: str
+    change: Tensor | None = None
+    completeness_error: Tensor | None = None
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -69,7 +76,10 @@ class Flow:
 
     def cpu(self) -> "Flow":
         """The same flow in main memory."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {name: t.cpu() for name, t in tensors.items() if isinstance(t, Tensor)}
         maps = {stage: tensor.cpu() for stage, tensor in self.maps.items()}
+        moved: dict[str, Any] = {
+            field.name: value.cpu()
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
         return replace(self, maps=maps, **moved)

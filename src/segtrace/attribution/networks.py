@@ -1,33 +1,111 @@
-"""The stages of known networks: plain data, by the name of the class."""
+"""The stages and edges of known networks: plain data, by the name of the class.
 
-from collections.abc import Mapping
+The networks come in every depth, so a place is a pattern over the paths that ``named_modules``
+says, which may end in ``:`` and the name of the class that stands there.
+"""
 
-# The paper counts decoder stages from the bottleneck up; MONAI's BasicUNet counts down.
-STAGES: Mapping[str, Mapping[str, str]] = {
-    "FlexibleUNet": {
-        # The encoder returns a list, so its stages are the modules inside it.
-        "enc1": "encoder.act",
-        "enc2": "encoder.layer1",
-        "enc3": "encoder.layer2",
-        "enc4": "encoder.layer3",
-        "enc5": "encoder.layer4",
-        "dec1": "decoder.blocks.0",
-        "dec2": "decoder.blocks.1",
-        "dec3": "decoder.blocks.2",
-        "dec4": "decoder.blocks.3",
-        "dec5": "decoder.blocks.4",
-        "head": "segmentation_head.0",
-    },
-    "BasicUNet": {
-        "enc1": "conv_0",
-        "enc2": "down_1",
-        "enc3": "down_2",
-        "enc4": "down_3",
-        "enc5": "down_4",
-        "dec1": "upcat_4",
-        "dec2": "upcat_3",
-        "dec3": "upcat_2",
-        "dec4": "upcat_1",
-        "head": "final_conv",
-    },
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+# MONAI nests its UNets: the level below sits in `model.1.submodule`, the next one in
+# `model.1.submodule.1.submodule`, and so on.
+_LEVELS = r"model(\.1\.submodule)*"
+_BELOW = r"model(\.1\.submodule)+"
+
+STAGES: Mapping[str, Sequence[tuple[str, str]]] = {
+    # The encoders return lists, so their stages are the modules inside them.
+    "FlexibleUNet": (
+        ("enc", r"encoder\.act"),
+        ("enc", r"encoder\.layer\d"),
+        ("enc", r"encoder\._blocks\.[01246]"),  # EfficientNet
+        ("dec", r"decoder\.blocks\.\d"),
+        ("head", r"segmentation_head\.0"),
+    ),
+    # The paper counts decoder stages from the bottleneck up; this class counts down.
+    "BasicUNet": (
+        ("enc", r"conv_0"),
+        ("enc", r"down_\d"),
+        ("dec", r"upcat_\d"),
+        ("head", r"final_conv"),
+    ),
+    # The last decoder block puts out the logits: it is the head.
+    "UNet": (
+        ("enc", rf"{_LEVELS}\.0:(Convolution|ResidualUnit)"),
+        ("enc", rf"{_BELOW}:(Convolution|ResidualUnit)"),
+        ("dec", rf"{_BELOW}\.2"),
+        ("head", r"model\.2"),
+    ),
+    "AttentionUnet": (
+        ("enc", rf"{_LEVELS}\.0:ConvBlock"),
+        ("enc", rf"{_BELOW}:ConvBlock"),
+        ("dec", rf"{_LEVELS}\.1:AttentionLayer"),
+        ("head", r"model\.2"),
+    ),
+    "SegResNet": (
+        ("enc", r"down_layers\.\d"),
+        ("dec", r"up_layers\.\d"),
+        ("head", r"conv_final"),
+    ),
+    "DynUNet": (
+        ("enc", r"input_block"),
+        ("enc", r"downsamples\.\d"),
+        ("enc", r"bottleneck"),
+        ("dec", r"upsamples\.\d"),
+        ("head", r"output_block"),
+    ),
+    # enc5 is the transformer's last layer; its tokens lie on the network's own grid.
+    "UNETR": (
+        ("enc", r"encoder\d"),
+        ("enc", r"vit\.norm"),
+        ("dec", r"decoder\d"),
+        ("head", r"out"),
+    ),
+    # enc5 is also the skip into dec1; enc6 is the bottleneck.
+    "SwinUNETR": (
+        ("enc", r"encoder[1-4]"),
+        ("enc", r"swinViT\.layers3\.0"),
+        ("enc", r"encoder10"),
+        ("dec", r"decoder\d"),
+        ("head", r"out"),
+    ),
 }
+"""class -> (kind, pattern) in the order of the stages. Encoder stages are counted downwards,
+decoder stages from the bottleneck up."""
+
+LAYOUTS: Mapping[str, Mapping[str, str]] = {"UNETR": {r"vit\.norm": "tokens{feat_size}"}}
+"""class -> pattern -> layout where it is not ``nchw``; braces name an attribute of the network."""
+
+
+@dataclass(frozen=True)
+class Junction:
+    """Where skip and up enter a decoder stage, in terms of that stage's path.
+
+    ``{stage}`` stands for the stage's path, ``{parent}`` and ``{last}`` for its two halves.
+
+    Attributes:
+        up: the module whose output is the up path, just before the two are joined.
+        skip: the module whose output is the skip, or, with ``argument``, whose input it is.
+        argument: which positional argument of ``skip`` is the skip.
+        joined: ``cat`` or ``add`` where that argument is the skip and the up path in one.
+    """
+
+    up: str
+    skip: str = "{stage}"
+    argument: int | None = None
+    joined: str | None = None
+
+
+_UPCAT = Junction(up="{stage}.upsample", argument=1)
+_UNETR = Junction(up="{stage}.transp_conv", argument=1)
+
+JUNCTIONS: Mapping[str, Junction] = {
+    "FlexibleUNet": _UPCAT,
+    "BasicUNet": _UPCAT,
+    "UNet": Junction(up="{parent}.1.submodule", argument=0, joined="cat"),
+    "AttentionUnet": Junction(up="{stage}.upconv", skip="{stage}.attention"),
+    "SegResNet": Junction(up="up_samples.{last}", argument=0, joined="add"),
+    "DynUNet": _UNETR,
+    "UNETR": _UNETR,
+    "SwinUNETR": _UNETR,
+}
+"""class -> how its decoder stages are joined to skip and up path."""

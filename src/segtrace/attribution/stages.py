@@ -1,14 +1,15 @@
 """Stages: named places in a network, and the record of what passes through them."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from torch import Tensor, nn
 
-from segtrace.attribution.networks import STAGES
+from segtrace.attribution.networks import LAYOUTS, STAGES
 from segtrace.errors import InputError, unknown
 
 _TOKENS = re.compile(r"tokens\((\d+), *(\d+)(?:, *(\d+))?\)")
@@ -86,15 +87,65 @@ def resolve(net: nn.Module, stages: StagesLike = None) -> tuple[Stage, ...]:
     return tuple(_stage(net, name, place) for name, place in stages.items())
 
 
-def _known(net: nn.Module) -> Mapping[str, str]:
+def class_in(table: Collection[str], net: nn.Module) -> str:
+    """The name under which a table of networks knows this one, by its class or a parent class.
+
+    Raises:
+        InputError: a network that is not in the table; says how to name places by hand.
+    """
     for cls in type(net).__mro__:
-        if cls.__name__ in STAGES:
-            return STAGES[cls.__name__]
-    raise InputError(
-        f"the stages of {type(net).__name__} are not in the table ({', '.join(STAGES)}); "
-        "give stages={'enc1': 'path.of.module', …}; its modules are "
-        + ", ".join(name for name, _ in net.named_children())
+        if cls.__name__ in table:
+            return cls.__name__
+    raise _not_in_table(net, table)
+
+
+def _not_in_table(net: nn.Module, table: Collection[str]) -> InputError:
+    tree = [
+        f"{path} ({type(module).__name__})"
+        for path, module in net.named_modules()
+        if path and path.count(".") < 2
+    ]
+    more = f" and {len(tree) - 40} more" if len(tree) > 40 else ""
+    return InputError(
+        f"the places of {type(net).__name__} are not in the table ({', '.join(table)}); "
+        "name them: stages={'enc1': 'path.of.a.module', …}; its modules are "
+        + ", ".join(tree[:40])
+        + more
     )
+
+
+def _known(net: nn.Module) -> dict[str, Stage]:
+    """The stages of a network in the table."""
+    cls = class_in(STAGES, net)
+    found: dict[str, list[str]] = {"enc": [], "dec": [], "head": []}
+    for kind, pattern in STAGES[cls]:
+        found[kind] += _matching(net, pattern)
+    # Nested decoders come shallowest first; the deepest has the longest path.
+    found["dec"].sort(key=lambda path: -path.count("."))
+    if not found["enc"]:
+        raise _not_in_table(net, STAGES)
+    named = {
+        kind if kind == "head" else f"{kind}{number}": path
+        for kind, paths in found.items()
+        for number, path in enumerate(paths, 1)
+    }
+    return {name: Stage(name, path, _layout(net, cls, path)) for name, path in named.items()}
+
+
+def _matching(net: nn.Module, pattern: str) -> list[str]:
+    pattern = pattern if ":" in pattern else rf"{pattern}:\w+"
+    return [
+        path
+        for path, module in net.named_modules()
+        if re.fullmatch(pattern, f"{path}:{type(module).__name__}")
+    ]
+
+
+def _layout(net: nn.Module, cls: str, path: str) -> str:
+    for pattern, layout in LAYOUTS.get(cls, {}).items():
+        if re.fullmatch(pattern, path):
+            return layout.format_map(vars(net))
+    return "nchw"
 
 
 def _stage(net: nn.Module, name: str, place: Any) -> Stage:
@@ -108,11 +159,24 @@ def _stage(net: nn.Module, name: str, place: Any) -> Stage:
         raise InputError(
             f"stage {name!r} is {place!r}; give a module path, or a mapping module: …, layout: …"
         )
-    paths = [path for path, _ in net.named_modules() if path]
-    if stage.module not in paths:
-        error = unknown("module", stage.module, paths[:40], "this network")
-        raise InputError(f"stage {name!r}: {error}")
+    check_module(net, stage.module, f"stage {name!r}")
     return stage
+
+
+def check_module(net: nn.Module, path: str, what: str) -> None:
+    """Refuse the path of a module that the network does not have.
+
+    Raises:
+        InputError: names the path and the nearest ones that exist.
+    """
+    paths = [name for name, _ in net.named_modules(remove_duplicate=False) if name]
+    if path not in paths:
+        nearest = get_close_matches(path, paths, n=3)
+        tops = [name for name, _ in net.named_children()]
+        raise InputError(
+            f"{what}: no module {path!r}; this network has {', '.join(tops)} and what is in them"
+            + (f"; did you mean {', '.join(nearest)}?" if nearest else "")
+        )
 
 
 @dataclass(frozen=True)
