@@ -12,7 +12,15 @@ from torch.nn.functional import interpolate
 from measures.flows import flow_of
 from segtrace.attribution.flow import Status
 from segtrace.errors import InputError
-from segtrace.measures.localisation import ALL, LEADING, count_valid, measure, over_slices, rows
+from segtrace.measures.localisation import (
+    ALL,
+    LEADING,
+    count_valid,
+    measure,
+    over_slices,
+    readable,
+    rows,
+)
 
 BY_HAND = torch.tensor([[0, 0, 1, 0], [0, 4, 3, 0], [0, 2, 0, 0], [0, 0, 0, 2]]).double()
 MIDDLE = torch.zeros(4, 4, dtype=torch.bool)
@@ -203,9 +211,9 @@ def test_slices_without_a_number_are_left_out_and_counted() -> None:
     assert count_valid(two_slices((0.9, math.nan), (0.1, 0.6)))["area"].item() == 2
 
 
-def test_maps_that_may_not_be_read_are_left_out_where_the_status_is_given() -> None:
+def test_maps_that_may_not_be_read_can_be_left_out() -> None:
     status = torch.tensor([Status.GAP_DEGENERATE, Status.OK]).expand(1, 1, 1, 2)
-    reduced = over_slices(two_slices((0.9, 0.3), (0.1, 0.6)), status)
+    reduced = over_slices(readable(two_slices((0.9, 0.3), (0.1, 0.6)), status))
     assert reduced["mass"].item() == pytest.approx(0.3)
     assert reduced["n_valid"].item() == 1
 

@@ -49,8 +49,7 @@ def measure(
     resolution. ``gradient``: log10(1e-12 + Σ|G|). ``score_per_px``: the explained score over the
     pixels of the region. The rest, with ``measures="all"``, in :mod:`segtrace.measures.pixels`.
 
-    A map that is gap-degenerate keeps its numbers here; leave them out by giving the status to
-    :func:`over_slices`.
+    A map that is gap-degenerate keeps its numbers here; :func:`readable` leaves them out.
 
     Args:
         flow: the maps.
@@ -130,7 +129,18 @@ def _of_gradient(flow: Flow) -> dict[str, Tensor]:
     return {name: value[:, None].expand(flow.status.shape) for name, value in shared.items()}
 
 
-def over_slices(values: Mapping[str, Tensor], status: Tensor | None = None) -> dict[str, Tensor]:
+def readable(values: Mapping[str, Tensor], status: Tensor) -> dict[str, Tensor]:
+    """The values of maps that may be read: NaN from gap-degenerate on.
+
+    Args:
+        values: measure -> (S, R, O, N).
+        status: (S, R, O, N) the flow's.
+    """
+    unreadable = status >= Status.GAP_DEGENERATE
+    return {name: value.masked_fill(unreadable, torch.nan) for name, value in values.items()}
+
+
+def over_slices(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """One number a stage, rule and organ: (S, R, O, N) -> (S, R, O).
 
     ``gain`` is the ratio of sums, Σ(mass - area) / Σ(ceiling - area) over the slices where it is
@@ -138,17 +148,12 @@ def over_slices(values: Mapping[str, Tensor], status: Tensor | None = None) -> d
     where it is defined.
 
     Args:
-        values: as :func:`measure` returns them.
-        status: the flow's; given, maps that may not be read (gap-degenerate and worse) are left
-            out.
+        values: as :func:`measure` or :func:`readable` returns them.
 
     Returns:
         measure -> (S, R, O), NaN where no slice has it; and ``n_valid``, the number of slices
         whose map could be judged (mass is defined).
     """
-    if status is not None:
-        unreadable = status >= Status.GAP_DEGENERATE
-        values = {name: value.masked_fill(unreadable, torch.nan) for name, value in values.items()}
     reduced = {name: value.nanmean(-1) for name, value in values.items()}
     if "gain" in values:
         above, room = gain_terms(values)

@@ -1,0 +1,130 @@
+"""When does a stage begin to localise an organ? Read from the curve of ``gain`` over the epochs.
+
+It needs the end of the training: while it runs only the curve can be shown.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtrace.errors import InputError
+
+Floats = NDArray[np.float64]
+
+RISE = 0.1
+"""The gain must end this much above where it began."""
+
+HOLD = 3
+"""Logged epochs for which the curve must stay up."""
+
+DICE = 0.5
+"""A Dice from which on the organ counts as found in the output."""
+
+Answer = Literal["emerged", "none", "fell", "late"]
+
+
+@dataclass(frozen=True)
+class Emergence:
+    """The epoch at which one stage began to localise one organ, or why there is none.
+
+    Attributes:
+        answer: ``emerged``; ``none``, it never rose; ``fell``, it rose and came down again;
+            ``late``, it rose in the last logged epochs, too late to see whether it stays.
+        epoch: finished passes at the emergence; None unless ``emerged``.
+        dice_epoch: first epoch with a Dice of at least 0.5; None if there is none.
+    """
+
+    answer: Answer
+    epoch: int | None = None
+    dice_epoch: int | None = None
+
+    @property
+    def lag(self) -> int | None:
+        """Epochs from the Dice's emergence to the map's.
+
+        Above 0 the map follows the prediction; below 0 the stage localises before the output does.
+        """
+        if self.epoch is None or self.dice_epoch is None:
+            return None
+        return self.epoch - self.dice_epoch
+
+
+def smoothed(curve: Floats) -> Floats:
+    """Median of 3 neighbours, of those that are defined.
+
+    The first value stays, so that the untrained network is not mixed with a trained one; the last
+    is the median of the last three.
+    """
+    middle = range(1, len(curve) - 1)
+    windows = [curve[:1], *(curve[i - 1 : i + 2] for i in middle)]
+    if len(curve) > 1:
+        windows.append(curve[-3:] if len(curve) > 2 else curve[-1:])
+    return np.array([np.nanmedian(w) if np.isfinite(w).any() else np.nan for w in windows])
+
+
+def emergence(
+    epochs: Sequence[int],
+    gain: Sequence[float],
+    untrained_largest: float,
+    dice: Sequence[float] | None = None,
+) -> Emergence:
+    """The first epoch at which the gain has made half of its rise, and stays there.
+
+    With g the smoothed gain: the first epoch with g >= g₀ + (g_end - g₀) / 2 that holds for 3
+    logged epochs. Defined only if g_end - g₀ >= 0.1 and g_end is above anything that the untrained
+    network reached on a single slice.
+
+    Args:
+        epochs: the logged epochs in order, beginning with 0, the untrained network.
+        gain: one value an epoch, NaN where not defined. An untrained map without gain (dead)
+            counts as uniform, 0.
+        untrained_largest: the untrained network's largest gain over slices; NaN sets no bar.
+        dice: validation Dice of the organ at the same epochs, NaN where not known.
+
+    Raises:
+        InputError: epochs that do not begin with 0 or rise, or lists of different lengths.
+    """
+    _check(epochs, gain, dice)
+    curve = np.asarray(gain, dtype=np.float64)
+    curve[0] = np.nan_to_num(curve[0])
+    curve = smoothed(curve)
+    found = _first(epochs, np.asarray([] if dice is None else dice) >= DICE)
+    risen = (curve - curve[0] >= RISE) & ~(curve <= untrained_largest)
+    if not risen[-1]:
+        return Emergence("fell" if _held(risen).any() else "none", None, found)
+    up = _held(curve >= curve[0] + (curve[-1] - curve[0]) / 2)
+    epoch = _first(epochs, up)
+    return Emergence("late" if epoch is None else "emerged", epoch, found)
+
+
+def _check(epochs: Sequence[int], gain: Sequence[float], dice: Sequence[float] | None) -> None:
+    if len(epochs) != len(gain) or (dice is not None and len(dice) != len(epochs)):
+        raise InputError("emergence needs one gain and one Dice for every logged epoch")
+    if not epochs or epochs[0] != 0 or sorted(set(epochs)) != list(epochs):
+        raise InputError(
+            f"emergence needs the untrained network, epoch 0, and rising epochs; got {list(epochs)}"
+        )
+
+
+def _held(up: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where ``up`` holds at an epoch and the next ones, HOLD in all."""
+    starts = range(len(up))
+    return np.array([i + HOLD <= len(up) and bool(up[i : i + HOLD].all()) for i in starts])
+
+
+def _first(epochs: Sequence[int], where: NDArray[np.bool_]) -> int | None:
+    return int(epochs[int(where.argmax())]) if where.any() else None
+
+
+def over_seeds(runs: Sequence[Emergence]) -> str:
+    """The range over runs that differ in their seed, as text."""
+    emerged = sorted(run.epoch for run in runs if run.epoch is not None)
+    if len(runs) == 1:
+        return f"{runs[0].answer if runs[0].epoch is None else f'epoch {runs[0].epoch}'} (one run)"
+    if not emerged:
+        return f"in none of {len(runs)} runs"
+    span = f"{emerged[0]}" if emerged[0] == emerged[-1] else f"{emerged[0]} to {emerged[-1]}"
+    return f"epoch {span} in {len(emerged)} of {len(runs)} runs"

@@ -1,0 +1,232 @@
+"""Leakage that is an event: found at a stage, beyond what chance and resolution explain.
+
+"Liver leaks onto right kidney at dec4, gone at dec5" is an observation of this kind (Hasany et al.
+2023, Fig. 1). It is found by the program, or not found; no pair is expected.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segtrace.errors import InputError
+from segtrace.measures.energy import nan_where
+from segtrace.measures.leakage import Leakage
+from segtrace.measures.statistics import interval
+
+LEAST_DENSITY = 2.0
+"""An event puts at least twice on an organ what a uniform map would …"""
+
+LEAST_SHARE = 0.05
+"""… and at least this part of the whole map …"""
+
+LEAST_SLICES = 3
+"""… over at least so many slices that hold both organs."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One organ's evidence lies on another organ, at neighbouring stages.
+
+    Attributes:
+        rule: the rule whose maps show it.
+        organ: the organ that is explained.
+        onto: the organ on whose pixels the evidence lies.
+        stages: where it holds, in order.
+        gone: the first later stage where it is back inside the null; None if there is none.
+        last: the last stage that was looked at.
+        peak: the one of ``stages`` with the highest density; the numbers below are of it.
+        density: 1 is what a uniform map puts there.
+        share: part of the map.
+        slices: slices that hold both organs.
+        interval: 95 % interval of the density over cases; None with fewer than two cases.
+        coarse: density of the perfect map of that stage's grid.
+        untrained: density of the untrained network's map; NaN if none was given or it has none.
+        mirrored: density on the mirror image of the other organ.
+        checked: what it was held against besides ``coarse``: ``centered``, ``untrained``.
+    """
+
+    rule: str
+    organ: str
+    onto: str
+    stages: tuple[str, ...]
+    gone: str | None
+    last: str
+    peak: str
+    density: float
+    share: float
+    slices: int
+    interval: tuple[float, float] | None
+    coarse: float
+    untrained: float
+    mirrored: float
+    checked: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Plain text, e.g. ``liver leaks onto right kidney at dec4, gone at dec5``."""
+        where = self.stages[0] if len(self.stages) == 1 else f"{self.stages[0]}-{self.stages[-1]}"
+        end = f"gone at {self.gone}" if self.gone else f"not gone by {self.last}"
+        if self.stages[-1] == self.last:
+            end = "the last stage"
+        return f"{_words(self.organ)} leaks onto {_words(self.onto)} at {where}, {end}"
+
+    @property
+    def detail(self) -> str:
+        """The numbers behind the sentence, in one line."""
+        span = "one case" if self.interval is None else "{:.1f} to {:.1f}".format(*self.interval)
+        return (
+            f"{self.peak}: {self.density:.1f} times uniform ({span}), {self.share:.0%} of the map, "
+            f"{self.slices} slices; perfect coarse map {self.coarse:.1f}, untrained "
+            f"{self.untrained:.1f}, mirror image {self.mirrored:.1f}; {self.rule}"
+        )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def find_events(
+    found: Leakage,
+    centered: Leakage | None = None,
+    untrained: Leakage | None = None,
+    cases: Sequence[str] | None = None,
+) -> list[Event]:
+    """Every leak that is more than uniform, resolution, the untrained network and a common mode.
+
+    At a stage it holds if the density is at least 2, the share at least 0.05 and the slices at
+    least 3, on logits and on centred logits, and the density is beyond the null: that of the
+    uniform map, of the perfect map of the stage's grid, and of the untrained network.
+
+    Args:
+        found: leakage of the flow of ``score="logit"``.
+        centered: of ``score="centered"``; what disappears there is shared by all logits.
+        untrained: of the network at epoch 0.
+        cases: name of each slice's case, for the interval; without it there is none.
+
+    Raises:
+        InputError: leakages of different stages, rules or organs.
+    """
+    for other in (centered, untrained):
+        _check(found, other)
+    null = _null(found, untrained)
+    holds = _candidates(found) & (found.density > null)
+    if centered is not None:
+        holds &= _candidates(centered) & (centered.density > _null(centered, untrained))
+    inside = found.density <= null
+    runs = [
+        (rule, organ, column, run)
+        for rule, organ, column in holds.any(0).nonzero().tolist()
+        if found.organs[organ] != found.columns[column]
+        for run in _runs(holds[:, rule, organ, column].tolist())
+    ]
+    checked = {"centered": centered, "untrained": untrained}
+    names = tuple(name for name, given in checked.items() if given is not None)
+    return [_event(found, untrained, inside, cases, names, *run) for run in runs]
+
+
+def _check(found: Leakage, other: Leakage | None) -> None:
+    if other is None:
+        return
+    for axis in ("stages", "rules", "organs", "columns"):
+        mine, theirs = getattr(found, axis), getattr(other, axis)
+        if mine != theirs:
+            raise InputError(
+                f"leakages can be held against each other for the same {axis} only; these have "
+                f"{', '.join(mine)} and {', '.join(theirs)}"
+            )
+
+
+def _candidates(leak: Leakage) -> Tensor:
+    """(S, R, O, J) bool, large enough over enough slices."""
+    large = (leak.density >= LEAST_DENSITY) & (leak.matrix >= LEAST_SHARE)
+    return large & (leak.slices >= LEAST_SLICES)
+
+
+def _null(leak: Leakage, untrained: Leakage | None) -> Tensor:
+    """(S, R, O, J) density that uniform, coarse and untrained maps reach; NaN is no obstacle."""
+    null = leak.coarse_density.nan_to_num(nan=0.0).clamp(min=1.0)
+    return null if untrained is None else torch.fmax(null, untrained.density)
+
+
+def _runs(holds: Sequence[bool]) -> list[range]:
+    """Stretches of consecutive True."""
+    starts = [i for i, h in enumerate(holds) if h and not (i and holds[i - 1])]
+    ends = [i + 1 for i, h in enumerate(holds) if h and not (i + 1 < len(holds) and holds[i + 1])]
+    return [range(start, end) for start, end in zip(starts, ends, strict=True)]
+
+
+def _event(
+    found: Leakage,
+    untrained: Leakage | None,
+    inside: Tensor,
+    cases: Sequence[str] | None,
+    checked: tuple[str, ...],
+    rule: int,
+    organ: int,
+    column: int,
+    run: range,
+) -> Event:
+    density = found.density[:, rule, organ, column]
+    peak = max(run, key=lambda stage: density[stage].item())
+    entry = (peak, rule, organ, column)
+    later = range(run.stop, len(found.stages))
+    gone = next((found.stages[s] for s in later if inside[s, rule, organ, column]), None)
+    return Event(
+        rule=found.rules[rule],
+        organ=found.organs[organ],
+        onto=found.columns[column],
+        stages=tuple(found.stages[s] for s in run),
+        gone=gone,
+        last=found.stages[-1],
+        peak=found.stages[peak],
+        density=density[peak].item(),
+        share=found.matrix[entry].item(),
+        slices=int(found.slices[entry]),
+        interval=None if cases is None else _interval(found, entry, cases),
+        coarse=found.coarse_density[entry].item(),
+        untrained=torch.nan if untrained is None else untrained.density[entry].item(),
+        mirrored=found.mirrored_density[entry].item(),
+        checked=checked,
+    )
+
+
+def _interval(
+    leak: Leakage, entry: tuple[int, int, int, int], cases: Sequence[str]
+) -> tuple[float, float] | None:
+    stage, _, organ, column = entry
+    unusable = ~leak.usable[entry]
+    ends = interval(
+        nan_where(unusable, leak.share[entry]),
+        nan_where(unusable, leak.area[stage, organ, column]),
+        cases,
+    )
+    low, high = ends.tolist()
+    return None if ends.isnan().any() else (low, high)
+
+
+def too_few_slices(leak: Leakage) -> list[str]:
+    """Pairs of which nothing can be said: ``liver, spleen: too few slices (2)``."""
+    together = leak.counted.any(0).sum(-1)  # (O, J)
+    return [
+        f"{_words(organ)}, {_words(column)}: too few slices ({int(together[o, j])})"
+        for o, organ in enumerate(leak.organs)
+        for j, column in enumerate(leak.columns)
+        if organ != column and together[o, j] < LEAST_SLICES
+    ]
+
+
+def strongest(leak: Leakage, stage: str, rule: str, count: int = 3) -> list[str]:
+    """The largest densities of one matrix on other organs, as text; events or not."""
+    s, r = leak.stages.index(stage), leak.rules.index(rule)
+    entries = [
+        (leak.density[s, r, o, j].item(), o, j)
+        for o, j in (leak.slices[s, r] >= LEAST_SLICES).nonzero().tolist()
+        if leak.organs[o] != leak.columns[j]
+    ]
+    return [
+        f"{_words(leak.organs[o])} on {_words(leak.columns[j])}: {density:.1f} times uniform, "
+        f"{leak.matrix[s, r, o, j].item():.0%} of the map, {int(leak.slices[s, r, o, j])} slices"
+        for density, o, j in sorted(entries, reverse=True)[:count]
+    ]

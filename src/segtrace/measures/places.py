@@ -1,0 +1,182 @@
+"""Where evidence can lie, as one grid sees it: organs, their mirror images, rims, background."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from segtrace.measures.energy import nan_where
+from segtrace.measures.resize import adjoint, inner, pooled, total
+
+LEAST_RIM = 2
+"""Pixels around an organ that are never charged to a neighbour, on any grid."""
+
+
+def rim_of(masks: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Pixels around each mask (…, H, W) and not on it: max(2 px, half a cell), rows and columns."""
+    (height, width), (h, w) = masks.shape[-2:], grid
+    up, aside = (max(LEAST_RIM, ceil(n / cells / 2)) for n, cells in ((height, h), (width, w)))
+    return _spread(_spread(masks, up, -2), aside, -1) & ~masks
+
+
+def _spread(masks: Tensor, reach: int, dim: int) -> Tensor:
+    """All pixels within ``reach`` of a mask along one axis."""
+    size, covered = masks.shape[dim], 0
+    reach = min(reach, size - 1)
+    while covered < reach:
+        step = min(2 * covered + 1, reach - covered)  # no gap opens between the shifted copies
+        grown = masks.clone()
+        grown.narrow(dim, step, size - step).logical_or_(masks.narrow(dim, 0, size - step))
+        grown.narrow(dim, 0, size - step).logical_or_(masks.narrow(dim, step, size - step))
+        masks, covered = grown, covered + step
+    return masks
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Pixels of column j that belong to row c first. P overlaps that are not empty.
+
+    Attributes:
+        row, column, slice: (P,) which.
+        weights: (P, h, w) as the grid sees them.
+        pixels: (O, J, N) how many.
+    """
+
+    row: Tensor
+    column: Tensor
+    slice: Tensor
+    weights: Tensor
+    pixels: Tensor
+
+    @classmethod
+    def of(
+        cls, first: Tensor, labels: Tensor, columns: int, grid: tuple[int, int], dtype: torch.dtype
+    ) -> "Overlaps":
+        """Of ``first`` (O, N, H, W) bool with ``labels`` (N, H, W), J where no column lies."""
+        rows, slices = first.shape[:2]
+        row, number, y, x = first.nonzero().unbind(1)
+        entry = (row * (columns + 1) + labels[number, y, x]) * slices + number
+        pixels = entry.bincount(minlength=rows * (columns + 1) * slices)
+        pixels = pixels.view(rows, columns + 1, slices)[:, :columns]
+        row, column, number = pixels.nonzero().unbind(1)
+        shared = first[row, number] & (labels[number] == column[:, None, None])
+        return cls(row, column, number, adjoint(shared.to(dtype), grid), pixels)
+
+    def taken(self, lying: Tensor, positive: Tensor) -> Tensor:
+        """What lies on whole columns (R, O, J, N) without what lies on the overlaps."""
+        left = lying.clone()
+        left[:, self.row, self.column, self.slice] -= inner(
+            positive[:, self.row, self.slice], self.weights
+        )
+        return left
+
+
+@dataclass(frozen=True)
+class Charged:
+    """Parts of every positive map; see :class:`segtrace.measures.leakage.Leakage`.
+
+    Attributes:
+        share: (R, O, J, N) on the organs.
+        rim: (R, O, N) on the rim.
+        background: (R, O, N) elsewhere.
+        mirrored: (R, O, J, N) on the organs' mirror images.
+    """
+
+    share: Tensor
+    rim: Tensor
+    background: Tensor
+    mirrored: Tensor
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places of one grid. O rows, J columns, N slices.
+
+    Attributes:
+        organs: (J, N, h, w) whole organs, as the grid sees them.
+        rims: (O, N, h, w) the rims around the rows' organs.
+        everywhere: (h, w) the whole image.
+        present: (O, N) the row's organ is there.
+        within: what a row's rim takes from the columns.
+        opposite: what a row's organ and rim take from the columns' mirror images.
+        area: (O, J, N) part of the image that counts for a column.
+        mirrored_area: (O, J, N) the same for its mirror image.
+        counted: (O, J, N) both organs are there and the rim leaves at least half of the column.
+        perfect: (O, N, h, w) the best maps this grid can show.
+    """
+
+    organs: Tensor
+    rims: Tensor
+    everywhere: Tensor
+    present: Tensor
+    within: Overlaps
+    opposite: Overlaps
+    area: Tensor
+    mirrored_area: Tensor
+    counted: Tensor
+    perfect: Tensor
+
+    @classmethod
+    def on(
+        cls, masks: Tensor, rows: Sequence[int], grid: tuple[int, int], dtype: torch.dtype
+    ) -> "Places":
+        """The places of masks (J, N, H, W), ``rows`` of which are explained, on a grid."""
+        dtype = dtype if dtype == torch.float64 else torch.float32
+        fields = masks.to(dtype)
+        own = masks[list(rows)]
+        rims = rim_of(own, grid)
+        labels = torch.full(masks.shape[1:], len(masks))
+        for column, mask in enumerate(masks):
+            labels[mask] = column
+        within = Overlaps.of(rims, labels, len(masks), grid, dtype)
+        opposite = Overlaps.of(own | rims, labels.flip(-1), len(masks), grid, dtype)
+        size = total(fields)  # (J, N)
+        present = size[list(rows)] > 0
+        pixels = masks.shape[-2:].numel()
+        return cls(
+            organs=adjoint(fields, grid),
+            rims=adjoint(rims.to(dtype), grid),
+            everywhere=adjoint(fields.new_ones(masks.shape[-2:]), grid),
+            present=present,
+            within=within,
+            opposite=opposite,
+            area=(size - within.pixels) / pixels,
+            mirrored_area=(size - opposite.pixels) / pixels,
+            counted=present[:, None] & (size > 0) & (within.pixels <= size / 2),
+            perfect=pooled(fields[list(rows)], grid),
+        )
+
+    @cached_property
+    def coarse(self) -> Tensor:
+        """(O, J, N) share of the perfect map of this grid: resolution, and not leakage."""
+        return self.charge(self.perfect[None], ~self.present[None]).share[0]
+
+    def charge(self, maps: Tensor, unreadable: Tensor) -> Charged:
+        """Charge maps (R, O, N, h, w) to the places.
+
+        NaN where ``unreadable`` (R, O, N), the row's organ is absent or no cell is positive.
+        """
+        positive = maps.to(self.organs).relu()
+        whole = nan_where(unreadable | ~self.present, inner(positive, self.everywhere))  # (R, O, N)
+        whole = nan_where(whole == 0, whole)
+        share = self.within.taken(_lying(positive, self.organs), positive) / whole[:, :, None]
+        # The mirror image of an adjoint mask is the adjoint of the mirror image.
+        opposite = _lying(positive, self.organs.flip(-1))
+        rim = inner(positive, self.rims) / whole
+        return Charged(
+            share=share,
+            rim=rim,
+            background=1 - share.sum(2) - rim,
+            mirrored=self.opposite.taken(opposite, positive) / whole[:, :, None],
+        )
+
+
+def _lying(positive: Tensor, weights: Tensor) -> Tensor:
+    """Σ map · weight, maps (R, O, N, h, w) and weights (J, N, h, w) -> (R, O, J, N) float64."""
+    rules, organs = positive.shape[:2]
+    cells = positive.flatten(-2).flatten(0, 1).transpose(0, 1)  # (N, R·O, cells)
+    summed = cells @ weights.flatten(-2).permute(1, 2, 0)  # (N, R·O, J)
+    return summed.permute(1, 2, 0).unflatten(0, (rules, organs)).double()
