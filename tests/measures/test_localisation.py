@@ -18,7 +18,6 @@ from segtrace.measures.localisation import (
     count_valid,
     measure,
     over_slices,
-    readable,
     rows,
 )
 
@@ -213,7 +212,9 @@ def test_slices_without_a_number_are_left_out_and_counted() -> None:
 
 def test_maps_that_may_not_be_read_can_be_left_out() -> None:
     status = torch.tensor([Status.GAP_DEGENERATE, Status.OK]).expand(1, 1, 1, 2)
-    reduced = over_slices(readable(two_slices((0.9, 0.3), (0.1, 0.6)), status))
+    values = two_slices((0.9, 0.3), (0.1, 0.6)) | {"kappa": torch.tensor([0.02, 0.5])}
+    reduced = over_slices(values, status)
+    assert reduced["kappa"].item() == pytest.approx(0.26)
     assert reduced["mass"].item() == pytest.approx(0.3)
     assert reduced["n_valid"].item() == 1
 

@@ -33,6 +33,9 @@ LEADING = (
 ALL = (*LEADING, "lift", *pixels.MEASURES, "locality")
 """What ``measures="all"`` gives."""
 
+NOT_OF_THE_MAP = ("ceiling", "area", "kappa", "gradient", "score_per_px")
+"""What can be said whether or not the map may be read."""
+
 
 def measure(
     flow: Flow,
@@ -132,15 +135,21 @@ def _of_gradient(flow: Flow) -> dict[str, Tensor]:
 def readable(values: Mapping[str, Tensor], status: Tensor) -> dict[str, Tensor]:
     """The values of maps that may be read: NaN from gap-degenerate on.
 
+    What is said of the gradient, the score and the masks and not of the map stays, ``kappa`` first:
+    it is what shows that a map is degenerate.
+
     Args:
         values: measure -> (S, R, O, N).
         status: (S, R, O, N) the flow's.
     """
     unreadable = status >= Status.GAP_DEGENERATE
-    return {name: value.masked_fill(unreadable, torch.nan) for name, value in values.items()}
+    return {
+        name: value if name in NOT_OF_THE_MAP else value.masked_fill(unreadable, torch.nan)
+        for name, value in values.items()
+    }
 
 
-def over_slices(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def over_slices(values: Mapping[str, Tensor], status: Tensor | None = None) -> dict[str, Tensor]:
     """One number a stage, rule and organ: (S, R, O, N) -> (S, R, O).
 
     ``gain`` is the ratio of sums, Σ(mass - area) / Σ(ceiling - area) over the slices where it is
@@ -148,12 +157,15 @@ def over_slices(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     where it is defined.
 
     Args:
-        values: as :func:`measure` or :func:`readable` returns them.
+        values: as :func:`measure` returns them.
+        status: the flow's; given, only the maps that may be read count, see :func:`readable`.
 
     Returns:
         measure -> (S, R, O), NaN where no slice has it; and ``n_valid``, the number of slices
         whose map could be judged (mass is defined).
     """
+    if status is not None:
+        values = readable(values, status)
     reduced = {name: value.nanmean(-1) for name, value in values.items()}
     if "gain" in values:
         above, room = gain_terms(values)
