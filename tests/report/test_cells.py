@@ -70,6 +70,14 @@ def test_each_map_is_scaled_by_its_own_maximum_unless_told():
     assert brightness(dimmer).max() < brightness(same).max() / 3
 
 
+@pytest.mark.parametrize("side", [3, 224])
+def test_a_single_cell_reaches_the_brightest_colour_at_any_resolution(side):
+    delta = np.zeros((side, side))
+    delta[1, 1] = 1e-7
+    full = heat_cell(np.ones((1, 1)), np.zeros((8, 8)), 96)[0, 0]
+    assert (heat_cell(delta, np.zeros((8, 8)), 96) == full).all(-1).any()
+
+
 def test_a_fixed_scale_is_in_the_unit_of_the_map():
     black = np.zeros((4, 4))
     half = heat_cell(np.full((4, 4), 1.0), black, 4, vmax=2.0)

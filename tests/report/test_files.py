@@ -131,6 +131,14 @@ def test_nothing_has_the_name_before_the_end(tmp_path):
     assert path.read_bytes() == b"whole"
 
 
+def test_whoever_reads_the_old_file_while_a_new_one_comes_reads_it_whole(tmp_path):
+    save_text(tmp_path / "x.txt", "old")
+    with (tmp_path / "x.txt").open() as reader:
+        save_text(tmp_path / "x.txt", "new")
+        assert reader.read() == "old"
+    assert (tmp_path / "x.txt").read_text() == "new"
+
+
 @pytest.mark.parametrize(
     ("code", "remedy"),
     [

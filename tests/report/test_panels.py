@@ -81,6 +81,7 @@ def test_an_outline_runs_around_the_mask_and_closes_at_the_edge():
     axes = one_strip([panel]).axes[0]
     (paths,) = [c.get_paths() for c in axes.collections]
     x, y = paths[0].vertices.T
+    assert (x[0], y[0]) == pytest.approx((x[-1], y[-1]))
     assert (x.min(), x.max()) == pytest.approx((2 * 5 - 0.5, 2 * 15 - 0.5), abs=1.1)
     assert (y.min(), y.max()) == pytest.approx((-0.5, 2 * 10 - 0.5), abs=1.1)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,8 @@ def test_a_paragraph_grows_with_its_lines():
     two = paragraph([("short words " * 8, (0, 0, 0), False)], 300)
     assert one.shape[0] == INK_HEIGHT
     assert two.shape[0] > INK_HEIGHT
+
+
+def test_the_colour_bar_ends_with_the_number_of_a_shared_scale(caption):
+    shared = replace(caption, brightest="2.5e-01")
+    assert (key(shared, 900)[:, -60:] != key(caption, 900)[:, -60:]).any()
