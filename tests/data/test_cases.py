@@ -64,6 +64,11 @@ def test_a_given_split_is_resolved_and_may_leave_out_the_test_cases():
     assert split == {"train": ("9001", "0009"), "val": ("0010",), "test": ()}
 
 
+def test_one_case_may_stand_without_brackets():
+    split = given_split({"train": 9001, "val": "img9002"}, CASES)
+    assert split == {"train": ("9001",), "val": ("9002",), "test": ()}
+
+
 @pytest.mark.parametrize("other", ["val", "test"])
 def test_a_case_in_two_parts_is_refused(other):
     given = {"train": [9001], "val": [9002]}
@@ -72,7 +77,7 @@ def test_a_case_in_two_parts_is_refused(other):
         given_split(given, CASES)
 
 
-@pytest.mark.parametrize("given", [{"train": [9001]}, {"train": [9001], "val": []}, {}])
+@pytest.mark.parametrize("given", [{"train": [9001]}, {"train": [9001], "val": []}, {}, "9001"])
 def test_a_split_without_train_or_val_shows_the_cases_and_the_remedy(given):
     with pytest.raises(InputError) as caught:
         given_split(given, CASES)

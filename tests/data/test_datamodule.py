@@ -8,8 +8,8 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from segtrace.data.datamodule import EpochSampler, SliceDataModule
-from segtrace.data.prepare import Preprocessing
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import RawSource
 from segtrace.errors import InputError
 
@@ -111,13 +111,6 @@ def test_a_longer_epoch_goes_on_with_another_permutation(build):
     assert seen[:16] != seen[16:32]
     singly = epoch_of(build(batch_size=1, steps_per_epoch=32), 0)
     assert len({picture for picture, *_ in singly}) == 32
-
-
-def test_the_sampler_asks_for_the_epoch_when_iteration_starts():
-    epoch = [0]
-    sampler = EpochSampler(6, 0, lambda: epoch[0])
-    epoch[0] = 2
-    assert list(sampler) == list(EpochSampler(6, 0, lambda: 2))
 
 
 def test_validation_and_test_slices_come_whole_and_in_order(build):

@@ -1,4 +1,3 @@
-import json
 import os
 import time
 from dataclasses import replace
@@ -8,7 +7,8 @@ import pytest
 
 from segtrace.data import prepare as preparing
 from segtrace.data.labels import BTCV, TRANSUNET, organ_table
-from segtrace.data.prepare import Preprocessing, labels_of, prepare
+from segtrace.data.prepare import prepare
+from segtrace.data.preprocessing import Preprocessing, labels_of
 from segtrace.data.sources import NiftiSource, RawSource
 from segtrace.data.transunet import TransUNetSource
 from segtrace.errors import InputError
@@ -40,16 +40,6 @@ def test_a_prepared_case_equals_the_same_case_preprocessed_afresh(source, tmp_pa
         assert case.areas[index].tolist() == counts.tolist()
     assert case.areas.sum() > 0
     assert not case.phantom
-
-
-def test_the_window_maps_hu_to_zero_and_one(source):
-    volume = source.load("0005")
-    hu = np.array([-1000, -125, 75, 275, 900], dtype=np.float32)
-    image = np.broadcast_to(hu[:, None, None], (5, 64, 64))
-    settings = replace(SETTINGS, size=64)
-    images, _ = settings.images(replace(volume, image=image))
-    assert images[:, 32, 32].tolist() == [0, 0, 0.5, 1, 1]
-    assert images.dtype == np.float32
 
 
 def test_a_second_call_reads_the_cache_and_writes_nothing(source, tmp_path, monkeypatch):
@@ -128,32 +118,6 @@ def test_a_label_value_outside_the_table_leaves_no_cache(tiny_raw, tmp_path):
     with pytest.raises(InputError, match=r"label0005.nii.gz: label value 2 is outside the label"):
         prepare(source, ["0005"], SETTINGS, tmp_path)
     assert folders(tmp_path) == []
-
-
-def test_windowed_files_refuse_another_window(source):
-    volume = replace(source.load("0005"), windowed=True)
-    with pytest.raises(InputError, match=r"already clipped to \[-125.0, 275.0\]"):
-        replace(SETTINGS, window=(-200.0, 300.0)).images(volume)
-
-
-@pytest.mark.parametrize("change", [{"window": (275.0, -125.0)}, {"size": 0}])
-def test_impossible_settings_are_refused(change):
-    with pytest.raises(InputError):
-        replace(SETTINGS, **change)
-
-
-def test_settings_survive_json_and_refuse_another_version():
-    plain = json.loads(json.dumps(SETTINGS.to_plain()))
-    assert Preprocessing.from_plain(plain) == SETTINGS
-    with pytest.raises(InputError, match=r"preprocessing version 99"):
-        Preprocessing.from_plain(plain | {"version": 99})
-
-
-def test_an_unlabelled_volume_has_no_labels(source):
-    volume = replace(source.load("0005"), label=None)
-    _, geometry = SETTINGS.images(volume)
-    with pytest.raises(InputError, match=r"no label belongs to this image"):
-        labels_of(volume, BTCV, SETTINGS, geometry)
 
 
 def test_a_slice_loads_in_well_under_a_millisecond(source, tmp_path):

@@ -61,13 +61,14 @@ def given_split(given: Mapping[str, Sequence[object]], cases: Sequence[str]) -> 
     Raises:
         InputError: an unknown part or case, a part that is missing or empty, a case named twice.
     """
-    for part in given:
+    for part in given if isinstance(given, Mapping) else ():
         if part not in PARTS:
             raise unknown("part of the split", part, PARTS)
     if not isinstance(given, Mapping) or not (given.get("train") and given.get("val")):
         raise InputError(f"data.split needs both train and val; {remedy(cases)}")
-    split = {part: tuple(case_name(value, cases) for value in given.get(part) or ())
-             for part in PARTS}  # fmt: skip
+    split = {
+        part: tuple(case_name(value, cases) for value in _listed(given.get(part))) for part in PARTS
+    }
     names = [name for part in PARTS for name in split[part]]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -76,6 +77,13 @@ def given_split(given: Mapping[str, Sequence[object]], cases: Sequence[str]) -> 
             "says nothing about others: name each case once"
         )
     return split
+
+
+def _listed(values: object) -> Sequence[object]:
+    """One case may stand without brackets."""
+    if values is None:
+        return ()
+    return values if isinstance(values, Sequence) and not isinstance(values, str) else (values,)
 
 
 def remedy(cases: Sequence[str]) -> str:

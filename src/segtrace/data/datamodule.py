@@ -1,88 +1,21 @@
 """The slices as Lightning wants them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from segtrace.data.augment import Augmentation
 from segtrace.data.cases import Split, given_split, remedy
 from segtrace.data.labels import organ_table
 from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
 from segtrace.data.probes import Probes, choose
+from segtrace.data.sampling import Draw, EpochSampler, Slices
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, unknown
-
-Draw = tuple[int, int, int]
-"""(epoch, pass, index): all that a training slice's randomness depends on, beside the seed."""
-
-
-class Slices(Dataset[dict[str, Any]]):
-    """Every slice of some cases, in order.
-
-    Args:
-        cases: the cases.
-        seed: of the augmentation.
-        augmentation: None leaves the slices as they are.
-    """
-
-    def __init__(
-        self,
-        cases: Sequence[PreparedCase],
-        seed: int = 0,
-        augmentation: Augmentation | None = None,
-    ) -> None:
-        self.cases = tuple(cases)
-        self.seed = seed
-        self.augmentation = augmentation
-        self.keys = [(row, index) for row, case in enumerate(cases) for index in range(len(case))]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, draw: int | Draw) -> dict[str, Any]:
-        """One slice: image (1, H, W) float32, label (1, H, W) uint8, case, slice.
-
-        A draw carries its epoch with it: what a worker returns depends on nothing else.
-        """
-        row, index = self.keys[draw if isinstance(draw, int) else draw[2]]
-        case = self.cases[row]
-        image, label = torch.from_numpy(case.image(index)), torch.from_numpy(case.label(index))
-        if self.augmentation and not isinstance(draw, int):
-            image, label = self.augmentation(image, label, (self.seed, *draw))
-        return {"image": image[None], "label": label[None], "case": case.name, "slice": index}
-
-
-class EpochSampler(Sampler[Draw]):
-    """The epoch's draws: permutations that depend on (seed, epoch, pass) alone.
-
-    Args:
-        size: number of slices.
-        seed: of the permutations.
-        epoch: asked when iteration starts, since Lightning builds the loader before it restores
-            the epoch of a resumed run.
-        draws: how many slices; None for one pass. More than a pass goes on with the next one.
-    """
-
-    def __init__(
-        self, size: int, seed: int, epoch: Callable[[], int], draws: int | None = None
-    ) -> None:
-        self.size, self.seed, self.epoch = size, seed, epoch
-        self.draws = size if draws is None else draws
-
-    def __len__(self) -> int:
-        return self.draws
-
-    def __iter__(self) -> Iterator[Draw]:
-        epoch = self.epoch()
-        for start in range(0, self.draws, self.size):
-            turn = start // self.size
-            random = np.random.default_rng([self.seed, epoch, turn])
-            for index in random.permutation(self.size)[: self.draws - start]:
-                yield epoch, turn, int(index)
 
 
 class SliceDataModule(LightningDataModule):

@@ -12,90 +12,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from segtrace.data.geometry import Geometry
-from segtrace.data.labels import to_channels
 from segtrace.data.nifti import Volume
+from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError
-
-VERSION = 1
-"""Of the preprocessing; a change of its results needs another number, so that old caches die."""
-
-TRANSUNET_WINDOW = (-125.0, 275.0)
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """All that turns a volume into the network's input; a checkpoint holds it as a plain dict.
-
-    Attributes:
-        window: HU that become 0 and 1.
-        size: rows and columns.
-        organs: organ name -> channel.
-    """
-
-    window: tuple[float, float]
-    size: int
-    organs: dict[str, int]
-
-    def __post_init__(self) -> None:
-        if not self.window[0] < self.window[1]:
-            raise InputError(f"data.window={list(self.window)}; give [low, high] in HU, low < high")
-        if self.size < 1:
-            raise InputError(f"data.size={self.size}; give a positive number of pixels")
-
-    def to_plain(self) -> dict[str, Any]:
-        """Dicts, lists, text and numbers alone."""
-        return {
-            "window": list(self.window),
-            "size": self.size,
-            "organs": dict(self.organs),
-            "orientation": "LPS, slices transposed: row 0 anterior, column 0 patient right",
-            "padding": "to a square in mm, centred, with the window's low end",
-            "resizing": "image antialiased bilinear, label nearest",
-            "version": VERSION,
-        }
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> "Preprocessing":
-        """Undoes :meth:`to_plain`.
-
-        Raises:
-            InputError: it was written by another version of the preprocessing.
-        """
-        if plain["version"] != VERSION:
-            raise InputError(
-                f"preprocessing version {plain['version']}; this segtrace has version {VERSION}: "
-                "use the segtrace that wrote it"
-            )
-        low, high = plain["window"]
-        return cls((float(low), float(high)), int(plain["size"]), dict(plain["organs"]))
-
-    def images(self, volume: Volume) -> tuple[NDArray[np.float32], Geometry]:
-        """Images (D, size, size) float32 in [0, 1], and the geometry that leads back.
-
-        Raises:
-            InputError: the files were already windowed, and otherwise.
-        """
-        geometry = Geometry.fit(volume.grid, self.size)
-        return geometry.resize_images(self._windowed(volume)), geometry
-
-    def _windowed(self, volume: Volume) -> NDArray[np.float32]:
-        if volume.windowed:
-            if tuple(self.window) != TRANSUNET_WINDOW:
-                raise InputError(
-                    f"data.window={list(self.window)}, but {volume.where} is already clipped to "
-                    f"{list(TRANSUNET_WINDOW)}; leave data.window out"
-                )
-            return volume.image
-        low, high = self.window
-        return (volume.image.clip(low, high) - np.float32(low)) / np.float32(high - low)
 
 
 @dataclass(frozen=True)
@@ -202,22 +128,3 @@ def _open(case: str, folder: Path) -> PreparedCase:
         geometry=Geometry.from_plain(index["geometry"]),
         phantom=index["phantom"],
     )
-
-
-def labels_of(
-    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, geometry: Geometry
-) -> NDArray[np.uint8]:
-    """Channels (D, size, size) of a labelled volume.
-
-    Raises:
-        InputError: a label value outside the numbering, or no label.
-    """
-    if volume.label is None:
-        raise InputError(f"{volume.where}: no label belongs to this image")
-    channels = to_channels(volume.label, numbering, preprocessing.organs, volume.where)
-    return geometry.resize_labels(channels)
-
-
-def organ_areas(labels: NDArray[np.uint8], organs: int) -> NDArray[np.int64]:
-    """(D, K) pixels of channels 1..K on every slice of (D, H, W)."""
-    return np.stack([(labels == channel).sum((1, 2)) for channel in range(1, organs + 1)], axis=1)
