@@ -29,8 +29,8 @@ def case_name(value: object, available: Sequence[str]) -> str:
     whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1000
     if not (isinstance(value, str) or whole):
         raise InputError(
-            f"case name {value!r} is a {type(value).__name__}, not text: YAML reads 0010 as 8; "
-            f"quote it, e.g. '{available[0] if available else '0010'}' in quotes"
+            f"case name {value!r} is not text, and YAML reads 0010 as 8; quote it, "
+            f"""e.g. "{available[0] if available else "0010"}"; cases: {", ".join(available)}"""
         )
     text = str(value)
     if text in available:
