@@ -168,10 +168,11 @@ def test_half_precision_maps_are_measured_in_float32() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10**6), factor=st.sampled_from([1e-6, 0.25, 4.0, 1e6]))
+@given(seed=st.integers(0, 10**6), factor=st.sampled_from([2.0**-20, 0.25, 4.0, 2.0**20]))
 def test_no_localisation_changes_with_the_map_s_scale_and_all_keep_their_bounds(
     seed: int, factor: float
 ) -> None:
+    # Powers of two: any other factor rounds, and so breaks ties of the rank measures.
     generator = torch.Generator().manual_seed(seed)
     image = torch.randn(4, 6, generator=generator, dtype=torch.float64)
     image[1, 1] = 1.0

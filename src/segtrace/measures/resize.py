@@ -45,8 +45,9 @@ def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """U(L): maps (…, h, w) on the image's grid (…, H, W)."""
     if maps.shape[-2:] == size:
         return maps
-    (h, w), (height, width) = maps.shape[-2:], size
-    return between(bilinear_matrix(h, height), maps, bilinear_matrix(w, width))
+    planes = maps.flatten(0, -3)[:, None]
+    images = interpolate(planes, size=size, mode="bilinear", align_corners=False)
+    return images.view(*maps.shape[:-2], *size)
 
 
 def adjoint(masks: Tensor, grid: tuple[int, int]) -> Tensor:

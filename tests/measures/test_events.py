@@ -1,0 +1,133 @@
+"""Leakage events: found where planted, refused where anything else explains them."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from measures.flows import flow_of
+from segtrace.errors import InputError
+from segtrace.measures.events import find_events, strongest, too_few_slices
+from segtrace.measures.leakage import Leakage, leakage
+
+ORGANS = ("liver", "right_kidney")
+GRIDS = {"dec3": 16, "dec4": 32, "dec5": 64, "head": 64}
+CASES = ["a", "a", "b", "c"]
+
+
+def masks(slices: int = 4) -> Tensor:
+    found = torch.zeros(2, slices, 64, 64, dtype=torch.bool)
+    found[0, :, 10:34, 6:30] = True
+    found[1, :, 44:54, 12:22] = True
+    return found
+
+
+def leak(onto: dict[str, float], slices: int = 4) -> Leakage:
+    """The liver's maps: ``onto[stage]`` of them on the right kidney, the rest on the liver."""
+    places = masks(slices)
+    maps = {}
+    for stage, side in GRIDS.items():
+        organs = torch.nn.functional.adaptive_avg_pool2d(places.float(), side)
+        liver, kidney = organs / organs.sum((-2, -1), keepdim=True)
+        part = onto.get(stage, 0.0)
+        maps[stage] = torch.stack([(1 - part) * liver + part * kidney, kidney])[None]
+    return leakage(flow_of(maps, places, organs=ORGANS), places)
+
+
+PLANTED = leak({"dec4": 0.3})
+CLEAN = leak({})
+
+
+def test_the_paper_s_kind_of_observation_is_found() -> None:
+    events = find_events(PLANTED, PLANTED, CLEAN, CASES)
+    assert [event.sentence for event in events] == [
+        "liver leaks onto right kidney at dec4, gone at dec5"
+    ]
+    event = events[0]
+    assert event.checked == ("centered", "untrained")
+    assert event.density > 5
+    assert 0.2 < event.share < 0.3
+    assert (event.slices, event.coarse, event.untrained) == (4, 0, 0)
+    assert event.interval == pytest.approx((event.density, event.density))
+    assert f"{event.density:.1f} times uniform" in event.detail
+
+
+def test_nothing_is_found_where_nothing_leaks() -> None:
+    assert find_events(CLEAN, CLEAN, CLEAN, CASES) == []
+
+
+def test_a_common_mode_of_all_logits_is_no_event() -> None:
+    assert find_events(PLANTED, centered=CLEAN) == []
+
+
+def test_what_the_untrained_network_shows_as_well_is_no_event() -> None:
+    assert find_events(PLANTED, untrained=leak({"dec4": 0.35})) == []
+    assert len(find_events(PLANTED, untrained=leak({"dec4": 0.25}))) == 1
+
+
+def test_less_than_a_twentieth_of_the_map_is_no_event() -> None:
+    faint = leak({"dec4": 0.055})
+    assert faint.density[1, 0, 0, 1] > 1.5
+    assert find_events(faint) == []
+
+
+def test_two_slices_are_too_few_and_said_to_be() -> None:
+    few = leak({"dec4": 0.3}, slices=2)
+    assert find_events(few) == []
+    assert too_few_slices(few) == [
+        "liver, right kidney: too few slices (2)",
+        "right kidney, liver: too few slices (2)",
+    ]
+    assert too_few_slices(PLANTED) == []
+
+
+def test_an_event_at_the_end_says_that_it_stays() -> None:
+    event = find_events(leak({"dec5": 0.3, "head": 0.3}))[0]
+    assert event.sentence == "liver leaks onto right kidney at dec5-head, the last stage"
+    assert (event.gone, event.interval) == (None, None)
+
+
+def test_a_leak_that_weakens_but_stays_beyond_the_null_is_not_gone() -> None:
+    event = find_events(leak({"dec4": 0.3, "dec5": 0.04, "head": 0.04}))[0]
+    assert event.stages == ("dec4",)
+    assert event.sentence == "liver leaks onto right kidney at dec4, not gone by head"
+
+
+def test_two_stretches_are_two_events() -> None:
+    events = find_events(leak({"dec3": 0.4, "dec5": 0.4}))
+    assert [event.sentence for event in events] == [
+        "liver leaks onto right kidney at dec3, gone at dec4",
+        "liver leaks onto right kidney at dec5, gone at head",
+    ]
+
+
+def test_what_a_coarse_grid_spreads_by_itself_is_no_event() -> None:
+    # Two organs 9 px apart on cells of 16 px: the perfect map lies on both.
+    places = torch.zeros(2, 4, 64, 64, dtype=torch.bool)
+    places[0, :, 16:32, 17:24] = True
+    places[1, :, 16:32, 33:39] = True
+    perfect = torch.nn.functional.avg_pool2d(places.float(), 16)[None]
+    found = leakage(flow_of({"enc5": perfect}, places, organs=ORGANS), places)
+    assert found.coarse_density[0, 0, 0, 1] > 2
+    assert found.matrix[0, 0, 0, 1] > 0.05
+    assert find_events(found) == []
+
+
+def test_one_case_has_no_interval_and_says_so() -> None:
+    event = find_events(PLANTED, cases=["a"] * 4)[0]
+    assert event.interval is None
+    assert "(one case)" in event.detail
+
+
+def test_the_strongest_entries_are_listed_with_their_numbers() -> None:
+    lines = strongest(PLANTED, "dec4", "rule0")
+    assert len(lines) == 2
+    assert lines[0].startswith("liver on right kidney: ")
+    assert "4 slices" in lines[0]
+
+
+def test_leakages_of_other_organs_are_refused() -> None:
+    places = masks()
+    maps = {stage: torch.ones(1, 2, 4, side, side) for stage, side in GRIDS.items()}
+    other = leakage(flow_of(maps, places, organs=("liver", "spleen")), places)
+    with pytest.raises(InputError, match="liver, right_kidney and liver, spleen"):
+        find_events(PLANTED, untrained=other)

@@ -1,0 +1,186 @@
+"""The leakage matrix against a loop over pixels, and what holds for any map."""
+
+from math import ceil
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from measures.flows import flow_of
+from segtrace.attribution.flow import Flow, Status
+from segtrace.errors import InputError
+from segtrace.measures.leakage import leakage
+from segtrace.measures.places import rim_of
+
+SIZE = (16, 24)
+GRIDS = {"enc1": (8, 12), "enc2": (2, 3), "head": SIZE}
+
+
+def scene(seed: int) -> tuple[Flow, Tensor]:
+    """Maps of 2 rules, 3 organs that touch, 2 slices; the third organ is missing from slice 1."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.zeros(2, *SIZE, dtype=torch.long)
+    labels[:, 2:9, 3:10] = 1
+    labels[:, 2:12, 10:13] = 2
+    labels[0, 12:15, 15:22] = 3
+    masks = torch.stack([labels == organ for organ in (1, 2, 3)])
+    maps = {
+        stage: torch.randn(2, 3, 2, *grid, generator=generator, dtype=torch.float64)
+        for stage, grid in GRIDS.items()
+    }
+    return flow_of(maps, masks), masks
+
+
+def loop_row(image: Tensor, masks: Tensor, row: int, rim: tuple[int, int]) -> dict[str, Tensor]:
+    """Every pixel charged once: J organs, rim, background, and the J mirror images."""
+    columns = len(masks)
+    charged, mirrored = torch.zeros(columns + 2).double(), torch.zeros(columns).double()
+    pixels = torch.zeros(columns)
+    for y in range(SIZE[0]):
+        for x in range(SIZE[1]):
+            near = masks[
+                row, max(0, y - rim[0]) : y + rim[0] + 1, max(0, x - rim[1]) : x + rim[1] + 1
+            ]
+            mirror = masks[:, y, SIZE[1] - 1 - x]
+            organ = int(masks[:, y, x].int().argmax()) if masks[:, y, x].any() else columns + 1
+            if near.any() and organ != row:
+                organ = columns
+            charged[organ] += image[y, x]
+            if organ < columns:
+                pixels[organ] += 1
+            if not near.any() and mirror.any():
+                mirrored[int(mirror.int().argmax())] += image[y, x]
+    return {"charged": charged / image.sum(), "mirrored": mirrored / image.sum(), "pixels": pixels}
+
+
+def test_every_entry_equals_the_loop_over_pixels() -> None:
+    flow, masks = scene(0)
+    found = leakage(flow, masks)
+    for s, (stage, grid) in enumerate(GRIDS.items()):
+        rim = tuple(max(2, ceil(n / cells / 2)) for n, cells in zip(SIZE, grid, strict=True))
+        for r, o, n in [(0, 0, 0), (1, 1, 0), (0, 2, 0), (1, 0, 1)]:
+            signed = flow.maps[stage][r, o, n].relu()[None, None]
+            image = interpolate(signed, SIZE, mode="bilinear", align_corners=False)[0, 0]
+            slow = loop_row(image, masks[:, n], o, rim)
+            torch.testing.assert_close(found.share[s, r, o, :, n], slow["charged"][:3])
+            torch.testing.assert_close(found.rim[s, r, o, n], slow["charged"][3])
+            torch.testing.assert_close(found.background[s, r, o, n], slow["charged"][4])
+            torch.testing.assert_close(found.mirrored[s, r, o, :, n], slow["mirrored"])
+            pixels = (slow["pixels"] / (SIZE[0] * SIZE[1])).double()
+            torch.testing.assert_close(found.area[s, o, :, n], pixels, atol=1e-7, rtol=0)
+
+
+def test_the_worked_example_charges_what_the_hand_says() -> None:
+    # The 4x4 example, shown twice as large and without neighbours inside the rim's reach.
+    image = torch.zeros(12, 12).double()
+    image[1:3, 1:3] = torch.tensor([[4.0, 3.0], [2.0, 0.0]])
+    image[11, 11], image[5, 0] = 2.0, 1.0
+    own, other = torch.zeros(2, 12, 12, dtype=torch.bool)
+    own[1:3, 1:3], other[11, 11] = True, True
+    masks = torch.stack([own, other])[:, None]
+    found = leakage(flow_of({"head": image.expand(1, 2, 1, 12, 12)}, masks), masks)
+    assert found.share[0, 0, 0, :, 0].tolist() == pytest.approx([0.75, 2 / 12])
+    assert found.background[0, 0, 0, 0].item() == pytest.approx(1 / 12)
+    assert found.rim[0, 0, 0, 0].item() == 0
+    assert found.density[0, 0, 0].tolist() == pytest.approx([0.75 * 36, 2 / 12 * 144])
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), factor=st.sampled_from([1e-9, 1.0, 1e9]))
+def test_rows_sum_to_one_whatever_the_scale(seed: int, factor: float) -> None:
+    flow, masks = scene(seed)
+    scaled = flow_of({stage: maps * factor for stage, maps in flow.maps.items()}, masks)
+    found = leakage(scaled, masks)
+    rows = found.share.sum(3) + found.rim + found.background
+    present = flow.status != Status.ABSENT
+    alive = present & (flow.status != Status.DEAD)
+    torch.testing.assert_close(rows[alive], torch.ones_like(rows[alive]))
+    assert rows[~alive].isnan().all()
+    for part in (found.share, found.rim, found.background, found.mirrored):
+        part = part[part.isfinite()]
+        assert ((part > -1e-9) & (part < 1 + 1e-9)).all()
+    torch.testing.assert_close(found.share, leakage(flow, masks).share, equal_nan=True)
+
+
+def test_permuting_the_organs_permutes_the_matrix() -> None:
+    flow, masks = scene(1)
+    order = [2, 0, 1]
+    permuted = flow_of({stage: maps[:, order] for stage, maps in flow.maps.items()}, masks[order])
+    straight, turned = leakage(flow, masks), leakage(permuted, masks[order])
+    for name in ("matrix", "density", "coarse_density", "mirrored_density", "slices"):
+        expected = getattr(straight, name)[:, :, order][..., order]
+        torch.testing.assert_close(getattr(turned, name), expected, equal_nan=True)
+
+
+def test_columns_may_hold_organs_that_are_not_explained() -> None:
+    flow, masks = scene(2)
+    fewer = flow_of({s: maps[:, 1:2] for s, maps in flow.maps.items()}, masks[1:2], organs=("b",))
+    found = leakage(fewer, masks, columns=("a", "b", "c"))
+    torch.testing.assert_close(
+        found.share[:, :, 0], leakage(flow, masks).share[:, :, 1], equal_nan=True
+    )
+
+
+def test_a_uniform_map_has_density_one_everywhere() -> None:
+    _, masks = scene(3)
+    uniform = flow_of({"head": torch.ones(1, 3, 2, *SIZE).double()}, masks)
+    found = leakage(uniform, masks)
+    finite = found.density[found.density.isfinite()]
+    torch.testing.assert_close(finite, torch.ones_like(finite))
+    assert len(finite) >= 7
+    mirrored = found.mirrored_density[found.mirrored_density.isfinite()]
+    torch.testing.assert_close(mirrored, torch.ones_like(mirrored))
+
+
+def test_a_neighbour_that_the_rim_mostly_covers_has_no_entry() -> None:
+    flow, masks = scene(4)
+    found = leakage(flow, masks)
+    # At enc2 a cell is 8 px: its rim of 4 px takes all of the second organ (3 px wide).
+    stages = list(GRIDS)
+    assert found.density[stages.index("enc2"), :, 0, 1].isnan().all()
+    assert found.slices[stages.index("enc2"), 0, 0, 1] == 0
+    assert not found.counted[stages.index("head"), 0, 1].any()  # 2 of 3 px wide, in 7 of 10 rows
+    assert found.counted[stages.index("head"), 0, 2].tolist() == [True, False]
+
+
+def test_maps_that_may_not_be_read_have_no_share() -> None:
+    flow, masks = scene(5)
+    status = flow.status.clone()
+    status[0, 1, 0, 0] = Status.GAP_DEGENERATE
+    found = leakage(flow_of(flow.maps, masks, status), masks)
+    assert found.share[0, 1, 0, :, 0].isnan().all()
+    assert found.share[0, 0, 0, :, 0].isfinite().all()
+
+
+def test_the_perfect_coarse_map_is_the_pooled_mask() -> None:
+    _, masks = scene(6)
+    perfect = avg_pool2d(masks.double(), 2)[None]
+    found = leakage(flow_of({"enc1": perfect}, masks), masks)
+    torch.testing.assert_close(found.coarse[0], found.share[0, 0], equal_nan=True)
+    at_full_resolution = leakage(flow_of({"head": masks.double()[None]}, masks), masks)
+    others = ~torch.eye(3, dtype=torch.bool)
+    assert (at_full_resolution.coarse[0][others].nan_to_num() == 0).all()
+
+
+@pytest.mark.parametrize("reach", [(1, 1), (5, 2), (40, 40)])
+def test_a_rim_reaches_as_far_as_half_a_cell(reach: tuple[int, int]) -> None:
+    mask = torch.zeros(1, 20, 30, dtype=torch.bool)
+    mask[0, 8, 11] = True
+    grid = (max(1, 20 // (2 * reach[0])), max(1, 30 // (2 * reach[1])))
+    up, aside = (max(2, ceil(n / cells / 2)) for n, cells in zip((20, 30), grid, strict=True))
+    expected = torch.zeros_like(mask)
+    expected[0, max(0, 8 - up) : 9 + up, max(0, 11 - aside) : 12 + aside] = True
+    assert torch.equal(rim_of(mask, grid), expected & ~mask)
+
+
+def test_masks_that_overlap_or_do_not_fit_are_refused() -> None:
+    flow, masks = scene(7)
+    with pytest.raises(InputError, match="overlap"):
+        leakage(flow, masks | masks[:1])
+    with pytest.raises(InputError, match=r"ask for \(3, 2, H, W\)"):
+        leakage(flow, masks[:2])
+    with pytest.raises(InputError, match="no column 'organ1'"):
+        leakage(flow, masks, columns=("organ0", "liver", "organ2"))

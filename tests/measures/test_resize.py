@@ -1,0 +1,45 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import avg_pool2d, interpolate
+
+from segtrace.measures.resize import adjoint, area_matrix, inner, pooled, resized
+
+SIDE = st.integers(1, 12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(grid=st.tuples(SIDE, SIDE), size=st.tuples(SIDE, SIDE))
+def test_resizing_is_torch_s_bilinear_and_its_adjoint_takes_the_same_sums(
+    grid: tuple[int, int], size: tuple[int, int]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.rand(2, 3, *grid, generator=generator, dtype=torch.float64)
+    mask = torch.rand(3, *size, generator=generator, dtype=torch.float64)
+    truth = interpolate(maps, size, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(resized(maps, size), truth)
+    torch.testing.assert_close(inner(maps, adjoint(mask, grid)), (truth * mask).sum((-2, -1)))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_pooling_over_whole_pixels_is_average_pooling(stride: int) -> None:
+    mask = (torch.arange(64.0).view(1, 8, 8) % 3 == 0).double()
+    grid = (8 // stride, 8 // stride)
+    torch.testing.assert_close(pooled(mask, grid), avg_pool2d(mask, stride))
+
+
+def test_a_pixel_under_two_cells_is_shared_by_area() -> None:
+    expected = torch.tensor([[2, 1, 0], [0, 1, 2]]).double() / 3
+    torch.testing.assert_close(area_matrix(2, 3), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(grid=st.tuples(SIDE, SIDE), size=st.tuples(SIDE, SIDE))
+def test_pooling_keeps_the_mean(grid: tuple[int, int], size: tuple[int, int]) -> None:
+    mask = torch.rand(*size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    torch.testing.assert_close(pooled(mask, grid).mean(), mask.mean())
+
+
+def test_a_uniform_map_stays_uniform() -> None:
+    torch.testing.assert_close(resized(torch.ones(1, 3, 5), (17, 11)), torch.ones(1, 17, 11))
