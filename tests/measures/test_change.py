@@ -71,7 +71,13 @@ def test_every_change_equals_scipy_s(seed: int) -> None:
     if len(set(p[support])) > 1 and len(set(q[support])) > 1:
         expected = spearmanr(p[support], q[support]).statistic
         assert found["spearman_support"] == pytest.approx(expected)
-    np.testing.assert_array_equal(average_ranks(p), rankdata(p))
+    for precision in (np.float64, np.float32):
+        np.testing.assert_array_equal(average_ranks(p.astype(precision)), rankdata(p))
+
+
+def test_ranks_of_a_negative_zero_and_of_the_smallest_numbers_are_right() -> None:
+    values = np.array([3e-39, 0.0, -0.0, 1e-45, 2.0, 1e30], dtype=np.float32)
+    np.testing.assert_array_equal(average_ranks(values), rankdata(values))
 
 
 def test_stages_are_compared_with_the_next_one_on_the_image_s_grid() -> None:

@@ -123,14 +123,25 @@ def _information(p: Floats, mixed: Floats) -> float:
 
 
 def average_ranks(values: Floats) -> Floats:
-    """Ranks 1 … n of values (n,), ties sharing their mean rank."""
-    order = values.argsort()
+    """Ranks 1 … n of values (n,) >= 0, ties sharing their mean rank."""
+    order = _order(values)
     rising = values[order]
     begins = np.flatnonzero(np.concatenate([[True], rising[1:] != rising[:-1]]))
     ends = np.append(begins[1:], values.size)
     ranks = np.empty(values.size)
     ranks[order] = np.repeat((begins + 1 + ends) / 2, ends - begins)
     return ranks
+
+
+def _order(values: Floats) -> NDArray[np.int64]:
+    """Positions of values (n,) >= 0 in rising order."""
+    if values.dtype != np.float32:
+        return values.argsort()
+    # The bits of floats >= 0 are in the order of their values, and integers that carry their own
+    # position sort four times as fast as positions by their values.
+    packed = values.view(np.int32).astype(np.int64) << 32 | np.arange(values.size)
+    packed.sort()
+    return packed & 0xFFFFFFFF
 
 
 def correlation(one: Floats, other: Floats) -> float:
