@@ -49,7 +49,7 @@ class TransUNetData(SliceDataModule):
     Args:
         root: the folder that holds ``train_npz/``, or any parent of it.
         lists: the folder with ``train.txt`` and ``test_vol.txt``.
-        spacing: mm between rows and columns, if known; the files do not say.
+        spacing: mm of a voxel (left-right, front-back, foot-head), if known; the files do not say.
         options: of :class:`SliceDataModule`.
     """
 

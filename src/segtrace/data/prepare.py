@@ -66,7 +66,9 @@ def prepare(
     cache = Path(cache_dir).expanduser()
     folders = [cache / f"{case}-{_key(source, case, preprocessing)}" for case in cases]
     todo = [pair for pair in zip(cases, folders, strict=True) if not pair[1].is_dir()]
-    for case, folder in tqdm(todo, desc="preparing slices", unit="case", disable=not todo):
+    for case, folder in tqdm(
+        todo, desc="preparing slices", unit="case", disable=None if todo else True
+    ):
         _write(source.load(case), source.numbering, preprocessing, folder)
     return [_open(case, folder) for case, folder in zip(cases, folders, strict=True)]
 

@@ -151,10 +151,11 @@ class PhantomSource(RawSource):
 
 def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], workers: int) -> Path:
     # Not above: whoever brings data of their own never needs the generator.
-    from segtrace.data import phantom
+    from segtrace.data import anatomy, phantom
 
     options = {"seed": seed, "cases": cases, "shape": shape}
-    code = Path(phantom.__file__).read_bytes()  # another generator makes another phantom
+    # Another generator makes another phantom.
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (anatomy, phantom))
     digest = hashlib.sha256(json.dumps(options).encode() + code).hexdigest()[:10]
     final = root / f"seed{seed}-{cases}x{'x'.join(map(str, shape))}-{digest}"
     if final.is_dir():
