@@ -12,14 +12,18 @@ from segtrace.errors import InputError
 
 if TYPE_CHECKING:
     from segtrace.attribution.trace import trace
+    from segtrace.training.callback import FlowCallback
+    from segtrace.training.explain import explain
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "FlowCallback": "segtrace.training.callback",
+    "explain": "segtrace.training.explain",
     "trace": "segtrace.attribution.trace",
 }
 
-__all__ = ["InputError", "trace"]
+__all__ = ["FlowCallback", "InputError", "explain", "trace"]
 
 
 def __getattr__(name: str) -> Any:

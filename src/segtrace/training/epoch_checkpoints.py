@@ -1,10 +1,12 @@
 """One slim checkpoint an epoch, and a full one to go on from."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import finished_epochs
 
 
@@ -40,7 +42,9 @@ class EpochCheckpoints(Checkpoint):
     def _save(self, trainer: pl.Trainer, name: str, slim: bool, previous: str = "") -> None:
         # Written under another name first: a killed run leaves no half checkpoint.
         partial, final = self.folder / f".{name}.partial", self.folder / name
-        trainer.save_checkpoint(partial, weights_only=slim)
+        # Callbacks have no say in a slim checkpoint, so averaged weights are put in their place.
+        with kept_weights(trainer, trainer.lightning_module) if slim else nullcontext():
+            trainer.save_checkpoint(partial, weights_only=slim)
         if trainer.is_global_zero:
             if previous and final.exists():
                 final.replace(self.folder / previous)

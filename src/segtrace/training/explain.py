@@ -1,0 +1,50 @@
+"""Explain any network on any loader, from Python: what ``explain.py`` does, in one call."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from segtrace.attribution.stages import StagesLike
+from segtrace.report.files import check_writable
+from segtrace.training import results
+from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
+from segtrace.training.probing import probes_from
+
+
+def explain(
+    net: nn.Module,
+    loader: Iterable[Any],
+    stages: StagesLike,
+    labels: Mapping[str, int],
+    out: str | Path | None = None,
+    *,
+    slices: int = 8,
+    settings: Settings = DEFAULT,
+    epoch: int | None = None,
+    output: Callable[[Any], Tensor] | None = None,
+) -> Explained:
+    """Maps and measures of a network on the most telling slices of a loader.
+
+    Args:
+        net: any network (N, C, H, W) -> logits (N, channels, H, W); it is left as it was.
+        loader: batches ``{"image": …, "label": …}`` or (image, label), read twice.
+        stages: name -> module path; ``None`` for a network of the table.
+        labels: organ -> channel of the logits.
+        out: folder for maps, measures, pictures and manifest; ``None`` writes nothing.
+        slices: how many to choose: for every organ the one where it is largest, then the richest.
+        settings: rules, region, score, …
+        epoch: finished passes, if known; stands on the pictures.
+        output: picks the logits from what the network returns.
+
+    Raises:
+        InputError: batches, stages or organs that do not fit; a folder that cannot be written.
+    """
+    if out is not None:
+        check_writable(out)
+    probes = probes_from(loader, labels, slices)
+    explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
+    if out is not None:
+        results.write(explained, Path(out), {"network": type(net).__name__})
+    return explained

@@ -1,0 +1,165 @@
+"""The callback leaves no mark on a training, in our module or in anybody's."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from segtrace import FlowCallback, InputError
+from segtrace.report.tables import read_table
+from segtrace.training.callback import charts
+from segtrace.training.explanation import Settings
+
+
+class Backbone(nn.Module):
+    """A two-level U-Net with dropout and batch normalisation whose output is a tuple."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.deep = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(4, 8, 3, padding=1), nn.ReLU())
+        self.drop = nn.Dropout(0.3)
+        self.up = nn.Upsample(scale_factor=2)
+        self.last = nn.Conv2d(12, 3, 1)
+
+    def forward(self, x):
+        fine = self.down(x)
+        joined = torch.cat([fine, self.up(self.drop(self.deep(fine)))], 1)
+        return self.last(joined), "something else"
+
+
+class TheirModule(pl.LightningModule):
+    """A Lightning module written without segtrace."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone = Backbone()
+
+    def training_step(self, batch, batch_idx):
+        image, label = batch
+        return nn.functional.cross_entropy(self.backbone(image)[0], label)
+
+    def validation_step(self, batch, batch_idx):
+        self.training_step(batch, batch_idx)
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=1e-2)
+
+
+def loader(shuffle):
+    random = torch.Generator().manual_seed(0)
+    label = torch.zeros(6, 16, 16, dtype=torch.long)
+    label[1:, 2:7, 2:7] = 1
+    label[2:, 9:14, 9:14] = 2
+    image = label[:, None] / 2 + 0.1 * torch.randn(6, 1, 16, 16, generator=random)
+    return DataLoader(TensorDataset(image, label), batch_size=2, shuffle=shuffle)
+
+
+STAGES = {"enc1": "down", "enc2": "deep", "head": "last"}
+ORGANS = {"box": 1, "corner": 2}
+
+
+def watch(**options):
+    options = {"net": "backbone", "stages": STAGES, "organs": ORGANS} | options
+    return FlowCallback(output=lambda out: out[0], **options)
+
+
+def fit(folder, callbacks, epochs=2, val=True, **options):
+    torch.manual_seed(1)
+    module = TheirModule()
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(folder, name="", version="tb"),
+        default_root_dir=folder,
+        accelerator="cpu",
+        accumulate_grad_batches=2,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        **options,
+    )
+    trainer.fit(module, loader(shuffle=True), loader(shuffle=False) if val else None)
+    return module
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
+class TestInAnybodysModule:
+    def test_final_weights_are_bit_identical_with_and_without_it(self, tmp_path):
+        with_it = fit(tmp_path / "with", [watch()]).state_dict()
+        without = fit(tmp_path / "without", []).state_dict()
+        assert all(torch.equal(with_it[name], without[name]) for name in without)
+        assert without["backbone.down.1.running_mean"].abs().sum() > 0  # it did train
+
+    def test_it_logs_the_expected_tags_and_files(self, tmp_path):
+        fit(tmp_path, [watch()])
+        events = EventAccumulator(str(tmp_path / "tb")).Reload()
+        pictures = {f"flow/{r}/{o}" for r in ("seg_grad_cam", "grad_pam") for o in ORGANS}
+        assert set(events.Tags()["images"]) == pictures
+        charted = {f"measure_{m}/{r}/{o}/{s}" for m, r in charts(("seg_grad_cam", "grad_pam"))
+                   for o in ORGANS for s in STAGES}  # fmt: skip
+        assert charted <= set(events.Tags()["scalars"])
+        folder = tmp_path / "tb" / "flow"
+        files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+        drawn = {f"epoch_{e:03d}/{p.removeprefix('flow/')}.png" for e in range(3) for p in pictures}
+        assert files == drawn | {"measures.csv"}
+
+    def test_epoch_zero_is_the_untrained_network_and_the_last_epoch_is_there(self, tmp_path):
+        fit(tmp_path, [watch(every_n_epochs=2)], epochs=3)
+        epochs = [row["epoch"] for row in read_table(tmp_path / "tb" / "flow" / "measures.csv")]
+        assert list(dict.fromkeys(epochs)) == ["0", "2", "3"]
+
+    def test_averaged_weights_are_what_is_explained(self, tmp_path):
+        averaging = WeightAveraging(avg_fn=lambda average, current, n: average * 0.5)
+        callback = watch()
+        fit(tmp_path, [averaging, callback], epochs=1)
+        averaged = averaging._average_model.module.backbone.eval()
+        truth = callback.probes.labels == 1
+        with torch.no_grad():
+            logits = averaged(callback.probes.images)[0]
+        scores = (logits[:, 1] * truth).sum((1, 2))
+        torch.testing.assert_close(callback.explained.record.flow.scores[0], scores)
+
+    def test_a_network_that_is_not_there_is_named_before_any_work(self, tmp_path):
+        with pytest.raises(
+            InputError, match=r"no network 'net'; FlowCallback\(net=…\) can be backbone"
+        ):
+            fit(tmp_path, [watch(net="net")])
+
+    @pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*")
+    def test_without_validation_data_it_says_what_to_give(self, tmp_path):
+        with pytest.raises(InputError, match="no validation loader; give probes"):
+            fit(tmp_path, [watch()], val=False)
+
+    def test_an_organ_without_a_channel_of_its_own_is_refused(self, tmp_path):
+        settings = Settings(rules=["seg_grad_cam"], organs=["liver"])
+        with pytest.raises(InputError, match="no organ 'liver'; this network has box, corner"):
+            fit(tmp_path, [watch(settings=settings)])
+
+    def test_without_tensorboard_it_warns_and_writes_files(self, tmp_path):
+        module = TheirModule()
+        trainer = pl.Trainer(max_epochs=1, callbacks=[watch()], logger=False, accelerator="cpu",
+                             default_root_dir=tmp_path, enable_progress_bar=False,
+                             enable_model_summary=False, enable_checkpointing=False)  # fmt: skip
+        with pytest.warns(UserWarning, match="found no TensorBoardLogger"):
+            trainer.fit(module, loader(shuffle=True), loader(shuffle=False))
+        assert (tmp_path / "flow" / "epoch_001" / "grad_pam" / "box.png").is_file()
+
+
+def test_an_interval_below_one_is_refused():
+    with pytest.raises(InputError, match="every_n_epochs=0; give 1 or more, or auto"):
+        FlowCallback(every_n_epochs=0)
+
+
+def test_the_interval_keeps_explaining_under_a_twentieth_of_the_training(capsys):
+    callback = FlowCallback(every_n_epochs="auto")
+    callback._adapt(cost=2.0, training=10.0)
+    assert callback._interval == 4  # 2 s in every 40 s are 5 %
+    assert "every 4 epochs from here" in capsys.readouterr().out

@@ -1,0 +1,210 @@
+"""A run from its configuration: with and without the callback, killed and resumed."""
+
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+
+from scripts import ROOT, SMALL_NET, tiny_data
+from segtrace import InputError
+from segtrace.training import run
+from segtrace.training.checkpoint import load
+from segtrace.training.entry import opened
+from segtrace.training.plan import Plan, plainly
+from segtrace.training.schema import check
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*",
+    "ignore:.*LeafSpec.*",
+    "ignore:.*smaller than the logging interval.*",
+    "ignore:.*Checkpoint directory .* exists and is not empty.*",
+)
+
+
+def plan_of(folder: Path, root: Path, *overrides: str) -> Plan:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose(
+            "train",
+            [
+                opened(override)
+                for override in (
+                    *tiny_data(root),
+                    *SMALL_NET,
+                    f"callbacks.flow.folder={folder}/flow",
+                    f"callbacks.checkpoints.folder={folder}/checkpoints",
+                    f"logger.tensorboard.save_dir={folder}",
+                    f"data.cache_dir={folder.parent}/cache",
+                    *overrides,
+                )
+            ],
+        )
+    folder.mkdir(exist_ok=True)
+    return Plan(plainly(config), folder)
+
+
+class Killed(RuntimeError):
+    pass
+
+
+class KillAfter(pl.Callback):
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.current_epoch == self.epochs and batch_idx == 1:
+            raise Killed
+
+
+def fit(plan: Plan, kill: int | None = None, resume: Path | None = None):
+    data = run.data(plan)
+    probes = run.probes(plan, data)
+    pl.seed_everything(plan.seed, verbose=False)
+    module = run.module(plan, data, probes)
+    trainer = run.trainer(plan, module, probes)
+    if kill is not None:
+        trainer.callbacks.append(KillAfter(kill))
+        with pytest.raises(Killed):
+            trainer.fit(module, data)
+    else:
+        trainer.fit(module, data, ckpt_path=resume)
+    return module
+
+
+def assert_same_weights(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert different == []
+
+
+ACCUMULATE = ("trainer.accumulate_grad_batches=2", "data.steps_per_epoch=4")
+
+
+def test_final_weights_are_bit_identical_with_and_without_the_callback(tiny_raw, tmp_path):
+    """Dropout, shuffling, augmentation and accumulation over two batches are all at work."""
+    epochs = "trainer.max_epochs=2"
+    with_it = fit(plan_of(tmp_path / "with", tiny_raw, epochs, *ACCUMULATE))
+    without = fit(
+        plan_of(tmp_path / "without", tiny_raw, epochs, "callbacks.flow=null", *ACCUMULATE)
+    )
+    assert (tmp_path / "with" / "flow" / "measures.csv").is_file()
+    assert not (tmp_path / "without" / "flow").exists()
+    assert_same_weights(with_it, without)
+
+
+def test_a_killed_run_that_resumes_ends_with_the_weights_of_an_uninterrupted_one(
+    tiny_raw, tmp_path
+):
+    epochs = "trainer.max_epochs=3"
+    whole = fit(plan_of(tmp_path / "whole", tiny_raw, epochs, *ACCUMULATE))
+    broken = plan_of(tmp_path / "broken", tiny_raw, epochs, *ACCUMULATE)
+    fit(broken, kill=2)  # in the middle of the third pass
+    last = tmp_path / "broken" / "checkpoints" / "last.ckpt"
+    resumed = fit(broken, resume=last)
+    assert_same_weights(whole, resumed)
+    for folder in ("whole", "broken"):
+        found = sorted(path.name for path in (tmp_path / folder / "checkpoints").iterdir())
+        assert found == [*(f"epoch_{epoch:03d}.ckpt" for epoch in range(4)), "last.ckpt",
+                         "previous.ckpt"]  # fmt: skip
+    tables = [
+        (tmp_path / folder / "flow" / "measures.csv").read_text() for folder in ("whole", "broken")
+    ]
+    assert tables[0] == tables[1]  # no epoch twice, none missing
+
+
+def test_another_seed_gives_other_weights(tiny_raw, tmp_path):
+    one = fit(plan_of(tmp_path / "a", tiny_raw, "trainer.max_epochs=1", "callbacks.flow=null"))
+    other = fit(
+        plan_of(tmp_path / "b", tiny_raw, "trainer.max_epochs=1", "callbacks.flow=null", "seed=1")
+    )
+    assert not torch.equal(one.net.final_conv.weight, other.net.final_conv.weight)
+
+
+def test_averaged_weights_are_what_both_kinds_of_checkpoint_hold(tiny_raw, tmp_path):
+    plan = plan_of(
+        tmp_path / "ema",
+        tiny_raw,
+        "trainer.max_epochs=1",
+        "+callbacks.ema._target_=pytorch_lightning.callbacks.EMAWeightAveraging",
+    )
+    fit(plan)
+    folder = tmp_path / "ema" / "checkpoints"
+    slim = torch.load(folder / "epoch_001.ckpt", weights_only=True)["state_dict"]
+    full = torch.load(folder / "last.ckpt", weights_only=True)
+    assert all(torch.equal(slim[name], full["state_dict"][name]) for name in slim)
+    assert any(not torch.equal(slim[name], full["current_model_state"][name]) for name in slim)
+
+
+def test_the_untrained_checkpoint_is_the_network_as_it_was_made(tiny_raw, tmp_path):
+    plan = plan_of(tmp_path / "run", tiny_raw, "trainer.max_epochs=1", "callbacks.flow=null")
+    fit(plan)
+    pl.seed_everything(plan.seed, verbose=False)
+    data = run.data(plan)
+    fresh = run.module(plan, data, run.probes(plan, data))
+    loaded = load(tmp_path / "run" / "checkpoints" / "epoch_000.ckpt")
+    assert loaded.epoch == 0
+    assert_same_weights(loaded.net, fresh.net)
+
+
+def test_probes_need_not_be_embedded(tiny_raw, tmp_path):
+    plan = plan_of(
+        tmp_path / "run", tiny_raw, "trainer.max_epochs=1", "callbacks.flow=null",
+        "probes.embed=false",
+    )  # fmt: skip
+    fit(plan)
+    probes = load(tmp_path / "run" / "checkpoints" / "epoch_001.ckpt").description["probes"]
+    assert "images" not in probes
+    assert "labels" not in probes
+    assert probes["cases"] == ["0027"] * 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.max_epoch=3", "no option 'trainer.max_epoch'.*did you mean trainer.max_epochs"),
+        ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5: .*integer"),
+        ("data.batch_size=many", "data.batch_size='many': .*integer"),
+        ("data.bach_size=2", "no option 'data.bach_size'.*did you mean data.batch_size"),
+        ("model.optimizer.lr=fast", "model.optimizer.lr='fast'"),
+        ("model.optimiser.lr=1", "model"),
+        ("explain.rules=seg_grad_cam", "explain.rules='seg_grad_cam': .*list"),
+        ("explain.measures=some", "explain.measures='some': .*leading"),
+        ("callbacks.flow.every=2", "no option 'callbacks.flow.every'.*every_n_epochs"),
+        ("callbacks.flow.every_n_epochs=often", "every_n_epochs='often'"),
+        ("+speed=2", "no option 'speed'"),
+        ("data.source._target_=os.system", "no option 'data.source'"),
+        ("logger.csv._target_=pytorch_lightning.loggers.CVSLogger", "cannot import"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(tiny_raw, tmp_path, override, message):
+    plan = plan_of(tmp_path / "run", tiny_raw, override)
+    known = [key for key in plan.config if key != "speed"]
+    with pytest.raises(InputError, match=message) as caught:
+        check(plan.config, known)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_and_classes_of_the_users_own_stay_open(tiny_raw, tmp_path):
+    plan = plan_of(
+        tmp_path / "run", tiny_raw,
+        "+model.net.anything=1",
+        "+callbacks.mine._target_=collections.Counter",
+        "+callbacks.mine.whatever=2",
+    )  # fmt: skip
+    check(plan.config, list(plan.config))
+
+
+def test_a_network_with_arguments_it_does_not_take_is_one_clear_line(tiny_raw, tmp_path):
+    plan = plan_of(tmp_path / "run", tiny_raw, "model.net.fetures=[8]")
+    data = run.data(plan)
+    with pytest.raises(InputError, match=r"model.net: monai.networks.nets.BasicUNet: .*fetures"):
+        run.module(plan, data, run.probes(plan, data))
+
+
+def test_a_size_that_the_network_cannot_divide_is_refused_before_training(tiny_raw, tmp_path):
+    plan = plan_of(tmp_path / "run", tiny_raw, "data.size=8")
+    data = run.data(plan)
+    with pytest.raises(InputError, match=r"does not take slices of 8 x 8.*multiple of 32"):
+        run.module(plan, data, run.probes(plan, data))
