@@ -130,7 +130,7 @@ def gini(rising: Floats) -> float:
     """Σ (2i - n - 1) P_(i) / n over ascending P, from 0 (uniform) to 1 - 1/n (one pixel)."""
     n = rising.size
     weights = 2 * np.arange(1, n + 1, dtype=np.float64) - n - 1
-    return float(weights @ rising / (n * rising.sum(dtype=np.float64)))
+    return float((weights * rising).sum() / (n * rising.sum(dtype=np.float64)))
 
 
 def centre(weights: Floats | Bools) -> Floats:
