@@ -1,8 +1,10 @@
 """How the two scripts start, and how they end when the user made a mistake."""
 
+import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -37,6 +39,7 @@ def start(main: Callable[[], None]) -> None:
     sys.argv[1:] = [opened(argument) for argument in sys.argv[1:]]
     # Hydra then raises what it would print over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    _quiet()
     # A trained network on real CT is several times slower while tiny numbers are kept exact.
     torch.set_flush_denormal(True)
     try:
@@ -50,6 +53,13 @@ def start(main: Callable[[], None]) -> None:
             f"the run's folder cannot be written: {error.strerror}: {error.filename}; "
             "choose another with hydra.run.dir=…"
         )
+
+
+def _quiet() -> None:
+    """Keep advice of the packages that a user of these scripts can do nothing with."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for advice in (".*LeafSpec.*", ".*does not have many workers.*", ".*logging interval.*"):
+        warnings.filterwarnings("ignore", advice)
 
 
 def opened(argument: str) -> str:

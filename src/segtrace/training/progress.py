@@ -1,0 +1,26 @@
+"""The progress bar, counting epochs as everything else here does."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
+
+
+class EpochBar(TQDMProgressBar):
+    """Lightning's bar: the pass under way is number 1 of E, and no internal version is shown."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Name the pass by the epoch that it will complete."""
+        super().on_train_epoch_start(trainer)
+        width = len(str(trainer.max_epochs))
+        self.train_progress_bar.set_description(
+            f"Epoch {trainer.current_epoch + 1:>{width}}/{trainer.max_epochs}"
+        )
+
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Loss and Dice."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
