@@ -1,34 +1,23 @@
 """One forward pass, one backward pass an organ, every stage and rule: a :class:`Flow`."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.flow import Flow, Status
-from segtrace.attribution.rules import Rule
+from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
+from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
-from segtrace.attribution.stages import Stage, StagesLike, recording
+from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.stages import resolve as resolve_stages
-from segtrace.attribution.targets import Target
+from segtrace.attribution.statuses import KAPPA_DEGENERATE, mixes_slices, unnormalised, worst
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError, unknown
 
-KAPPA_DEGENERATE = 0.05
-"""Below it the averaged gradient is residue (methods: normalisation cancels the mean)."""
-
-SCORES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "logit": lambda logits: logits,
-    "centered": lambda logits: logits - logits.mean(1, keepdim=True),
-    "logprob": lambda logits: logits.log_softmax(1),
-    "prob": lambda logits: logits.softmax(1),
-}
-"""φ of the score Σ weights · φ(logits). ``centered`` and ``prob`` do not change when the same map
-is added to every logit, as the prediction does not; ``logit`` does."""
-
-TargetsLike = Mapping[str, Target | Tensor] | Target | Tensor
+SLICES_ON_CPU = 4
+"""Slices per forward pass on a CPU, whose caches larger batches outgrow (see ``make bench``)."""
 
 
 def trace(
@@ -36,15 +25,16 @@ def trace(
     stages: StagesLike,
     image: Tensor,
     target: TargetsLike,
-    rules: Iterable[str | Rule] = ("seg_grad_cam",),
+    rules: Iterable[str | Rule | MapOf] = ("seg_grad_cam",),
     score: str = "logit",
     *,
-    output: Callable[[Any], Tensor] | None = None,
+    output: Output | None = None,
     gradient_cut: Collection[str] = (),
+    batch: int | None = None,
 ) -> Flow:
     """Evidence maps of every stage for every organ: Eq. 1-3 of Hasany et al. 2023 and relatives.
 
-    One forward pass of the batch and one backward pass an organ that is present, shared by all
+    Every slice goes forward once and backward once an organ that is present in it, shared by all
     stages and rules, no deeper than the shallowest stage. The network is left as it was: weights,
     ``.grad``, buffers, train/eval flags, hooks, random state, autocast and grad mode.
 
@@ -52,13 +42,18 @@ def trace(
         net: the network; wrappers of ``torch.compile`` and DDP are looked through.
         stages: name -> module path (or ``{"module": …, "layout": …}``), a list of names of a
             known network, or ``None`` for all of its stages.
-        image: (N, C, *image) preprocessed slices. Half precision is raised to float32.
+        image: (N, C, *image) preprocessed slices, or volumes. Half precision is raised to float32.
         target: organ -> target; or one target, which is then called ``target``. See
             :mod:`segtrace.attribution.targets`; a tensor is a target too.
-        rules: names or :class:`~segtrace.attribution.rules.Rule` objects.
-        score: φ, a key of :data:`SCORES`.
+        rules: names, :class:`~segtrace.attribution.rules.Rule` objects, or functions
+            (activation, gradient) -> map.
+        score: φ, a key of :data:`~segtrace.attribution.forward.SCORES`.
         output: picks the logits (N, channels, *image) from what the network returns.
         gradient_cut: stages known to have a wrong gradient (from ``describe``).
+        batch: slices per pass; by default 4 on a CPU and all at once elsewhere. Slices do not
+            influence each other in evaluation mode, so this decides speed and memory, and results
+            up to rounding. For a network in which they do (attention over the slices of a batch),
+            give N.
 
     Raises:
         InputError: see the parameters; the message names the value and what was allowed.
@@ -74,198 +69,204 @@ def trace(
     chosen = resolve_rules(rules)
     if score not in SCORES:
         raise unknown("score", score, SCORES)
-    targets = target if isinstance(target, Mapping) else {"target": target}
-    if not targets:
-        raise InputError("no organ is named; give at least one target")
+    targets = named(target)
     x = as_input(net, image)
     with undisturbed(net, x.device):
-        acts, logits = forward(net, places, x.requires_grad_(), output)
-        scored = SCORES[score](logits)
-        bare = unnormalised(acts, scored)
-        organs = [
-            _Organ.of(weights_of(name, weights, logits), scored, acts, places, chosen)
-            for name, weights in targets.items()
+        runs = [
+            _Run.of(*forward(net, places, part.requires_grad_(), output), score)
+            for part in x.split(_batch(x, batch))
         ]
-    structural = torch.tensor(
-        [Status.GRADIENT_CUT if p.name in gradient_cut else Status.OK for p in places]
-    )
+        logits = torch.cat([run.logits for run in runs])
+        weights = torch.stack([weights_of(name, t, logits) for name, t in targets.items()])
+        parts, first = [], 0
+        while runs:  # a run's graph is freed once it is explained
+            run = runs.pop(0)
+            mine = slice(first, first := first + len(run.logits))
+            parts.append(_Evidence.of(run, weights[:, mine], places, chosen, x.shape[2:]))
+    evidence = _Evidence.joined(parts)
     return Flow(
-        maps={p.name: torch.stack([o.maps[p.name] for o in organs], 1) for p in places},
-        kappa=torch.stack([o.kappa for o in organs], 1),
-        gradient_l1=torch.stack([o.gradient_l1 for o in organs], 1),
-        status=torch.stack([_status(o, places, chosen, bare, structural) for o in organs], 2),
-        scores=torch.stack([o.score for o in organs]),
-        region_px=torch.stack([o.region_px for o in organs]),
-        prediction=logits.detach().argmax(1),
+        maps=evidence.maps,
+        kappa=evidence.kappa,
+        gradient_l1=evidence.gradient_l1,
+        status=evidence.status(places, chosen, gradient_cut),
+        scores=evidence.scores,
+        region_px=evidence.region_px,
+        prediction=logits.argmax(1),
         rules=tuple(rule.name for rule in chosen),
         organs=tuple(targets),
         score=score,
     )
 
 
-def forward(
-    net: nn.Module,
-    stages: Sequence[Stage],
-    x: Tensor,
-    output: Callable[[Any], Tensor] | None = None,
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Activations of the stages by name, as the network made them, and the logits: one graph.
-
-    Raises:
-        InputError: a stage that did not run or does not depend on the input; logits that are not
-            (N, channels, *image).
-    """
-    with recording(net, stages) as record:
-        returned = net(x)
-    if overwritten := record.overwritten():
-        # Run again, passing copies on, so that the record keeps what the stage itself put out.
-        with recording(net, stages, cloned=overwritten) as record:
-            returned = net(x)
-    for stage in stages:
-        if stage.name not in record.outputs:
-            raise InputError(f"stage {stage.name!r} ({stage.module}) did not run")
-        if not record.outputs[stage.name].requires_grad:
-            raise InputError(f"stage {stage.name!r} ({stage.module}) does not depend on the image")
-    acts = {stage.name: record.outputs[stage.name] for stage in stages}
-    return acts, _logits(returned, x, output)
-
-
-def _logits(returned: Any, x: Tensor, output: Callable[[Any], Tensor] | None) -> Tensor:
-    logits = returned if output is None else output(returned)
-    if not isinstance(logits, Tensor):
-        raise InputError(
-            f"the network returns a {type(logits).__name__}; say output=… to pick the logits, "
-            "e.g. output=lambda out: out[0]"
-        )
-    if logits.ndim != x.ndim or logits.shape[0] != x.shape[0]:
-        raise InputError(
-            f"the logits have shape {tuple(logits.shape)}; an image of {tuple(x.shape)} asks for "
-            f"({x.shape[0]}, channels, …) with {x.ndim - 2} image axes"
-        )
-    return logits
-
-
-def weights_of(name: str, target: Target | Tensor, logits: Tensor) -> Tensor:
-    """The target's weights over these logits, shape checked.
-
-    Raises:
-        InputError: weights of another shape than the logits.
-    """
-    weights = target if isinstance(target, Tensor) else target(logits.detach())
-    if weights.shape != logits.shape:
-        raise InputError(
-            f"the target of {name!r} has shape {tuple(weights.shape)}; "
-            f"the logits have {tuple(logits.shape)}"
-        )
-    return weights.detach().to(logits)
+def _batch(x: Tensor, batch: int | None) -> int:
+    if batch is None:
+        return min(len(x), SLICES_ON_CPU) if x.device.type == "cpu" else len(x)
+    if not isinstance(batch, int) or batch < 1:
+        raise InputError(f"batch is {batch!r}; give a number of slices from 1, or None")
+    return batch
 
 
 @dataclass(frozen=True)
-class _Organ:
-    """One organ's share of a flow. S stages, R rules, N slices."""
+class _Run:
+    """One forward pass of n slices."""
 
-    maps: dict[str, Tensor]  # stage -> (R, N, h, w)
-    kappa: Tensor  # (S, N)
-    gradient_l1: Tensor  # (S, N)
-    connected: tuple[bool, ...]  # S
-    score: Tensor  # (N,)
-    region_px: Tensor  # (N,)
+    acts: Mapping[str, Tensor]  # stage -> as the network made it
+    scored: Tensor  # (n, C, *image) φ(logits), with its graph
+    logits: Tensor  # (n, C, *image), without
+
+    @classmethod
+    def of(cls, acts: Mapping[str, Tensor], logits: Tensor, score: str) -> "_Run":
+        return cls(acts, SCORES[score](logits), logits.detach())
+
+    def gradients(self, weights: Tensor) -> dict[str, Tensor | None]:
+        """∂(Σ weights · φ)/∂A at every stage; ``None`` where the score does not depend on it."""
+        gradients = torch.autograd.grad(
+            self.scored, list(self.acts.values()), weights, retain_graph=True, allow_unused=True
+        )
+        if all(gradient is None for gradient in gradients):
+            raise InputError(f"the score depends on none of the stages {', '.join(self.acts)}")
+        return dict(zip(self.acts, gradients, strict=True))
+
+
+def together(present: Tensor) -> Iterator[Tensor]:
+    """Which organ each slice is explained for in each backward pass.
+
+    Slices do not influence each other, so one pass may serve another organ in every slice: as
+    many passes are needed as the fullest slice has organs.
+
+    Args:
+        present: (O, N) bool.
+
+    Yields:
+        (N,) number of the organ, -1 for a slice that has had all of its organs.
+
+    >>> [organ.tolist() for organ in together(torch.tensor([[True, False], [True, True]]))]
+    [[0, 1], [1, -1]]
+    """
+    organs = [column.nonzero()[:, 0].tolist() for column in present.T]
+    for turn in range(max(map(len, organs))):
+        yield torch.tensor([own[turn] if turn < len(own) else -1 for own in organs])
+
+
+def one_by_one(present: Tensor) -> Iterator[Tensor]:
+    """The same with one organ a pass, for networks in which slices influence each other."""
+    for organ, slices in enumerate(present):
+        if slices.any():
+            yield torch.where(slices, organ, -1)
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What a flow holds, of some slices. S stages, R rules, O organs, N slices."""
+
+    maps: dict[str, Tensor]  # stage -> (R, O, N, *cells)
+    kappa: Tensor  # (S, O, N)
+    gradient_l1: Tensor  # (S, O, N)
+    disconnected: Tensor  # (S, O, N)
+    normalised: Tensor  # (S, O, N)
+    scores: Tensor  # (O, N)
+    region_px: Tensor  # (O, N)
 
     @classmethod
     def of(
         cls,
+        run: _Run,
         weights: Tensor,
-        scored: Tensor,
-        acts: Mapping[str, Tensor],
         stages: Sequence[Stage],
         rules: Sequence[Rule],
-    ) -> "_Organ":
-        region_px = (weights != 0).any(1).flatten(1).sum(1)
-        present = bool(region_px.any())
-        gradients = _gradients(weights, scored, acts) if present else dict.fromkeys(acts)
-        maps, kappas, norms = {}, [], []
+        image: Sequence[int],
+    ) -> "_Evidence":
+        evidence = cls.blank(run, weights, stages, len(rules))
+        present = (evidence.region_px > 0).cpu()
+        if mixes_slices(run.scored) or evidence._fill(
+            run, weights, stages, rules, image, together(present)
+        ):
+            evidence = cls.blank(run, weights, stages, len(rules))
+            evidence._fill(run, weights, stages, rules, image, one_by_one(present))
+        return evidence
+
+    def _fill(
+        self,
+        run: _Run,
+        weights: Tensor,
+        stages: Sequence[Stage],
+        rules: Sequence[Rule],
+        image: Sequence[int],
+        turns: Iterable[Tensor],
+    ) -> bool:
+        """Explain the organs of each turn; whether a slice without one got a gradient."""
+        mixed = False
+        for turn in turns:
+            slices = (turn >= 0).nonzero()[:, 0]
+            organs = turn[slices]
+            seed = torch.zeros_like(run.scored)
+            seed[slices] = weights[organs, slices]
+            gradients = run.gradients(seed)
+            for s, stage in enumerate(stages):
+                gradient = gradients[stage.name]
+                if gradient is None:
+                    self.disconnected[s, organs, slices] = True
+                    continue
+                activation = stage.channels_first(run.acts[stage.name].detach())
+                gradient = stage.channels_first(gradient)
+                stride = tuple(i / c for i, c in zip(image, activation.shape[2:], strict=True))
+                for r, rule in enumerate(rules):
+                    found = rule(activation, gradient, stride)
+                    self.maps[stage.name][r, organs, slices] = found[slices]
+                l1 = torch.linalg.vector_norm(gradient.flatten(1), 1, 1)
+                signed = gradient.flatten(2).sum(2).abs().sum(1)
+                self.gradient_l1[s, organs, slices] = l1[slices]
+                self.kappa[s, organs, slices] = (signed / l1).clamp(max=1)[slices]
+                mixed |= bool((l1[turn < 0] > 0).any())
+        return mixed
+
+    @classmethod
+    def blank(cls, run: _Run, weights: Tensor, stages: Sequence[Stage], rules: int) -> "_Evidence":
+        """What holds of empty regions."""
+        bare = unnormalised(run.acts, run.scored)
+        region_px = (weights != 0).any(2).flatten(2).sum(2)
+        shape = (len(stages), *region_px.shape)
+        maps = {}
         for stage in stages:
-            activation = stage.channels_first(acts[stage.name].detach())
-            gradient = gradients[stage.name]
-            if gradient is None:
-                cells = activation[:, 0]
-                maps[stage.name] = cells.new_zeros(len(rules), *cells.shape)
-                norms.append(cells.new_zeros(len(cells)))
-                kappas.append(cells.new_full((len(cells),), torch.nan))
-                continue
-            gradient = stage.channels_first(gradient)
-            maps[stage.name] = torch.stack([rule.map(activation, gradient) for rule in rules])
-            norms.append(gradient.abs().flatten(1).sum(1))
-            kappas.append(gradient.flatten(2).sum(2).abs().sum(1) / norms[-1])
+            activation = stage.channels_first(run.acts[stage.name].detach())
+            cells = activation.shape[2:]
+            maps[stage.name] = activation.new_zeros(rules, *region_px.shape, *cells)
+        normalised = torch.tensor([stage.name not in bare for stage in stages])
         return cls(
             maps=maps,
-            kappa=torch.stack(kappas),
-            gradient_l1=torch.stack(norms),
-            connected=tuple(not present or gradients[s.name] is not None for s in stages),
-            score=(weights * scored.detach()).flatten(1).sum(1),
+            kappa=weights.new_full(shape, torch.nan),
+            gradient_l1=weights.new_zeros(shape),
+            disconnected=torch.zeros(shape, dtype=torch.bool, device=weights.device),
+            normalised=normalised[:, None, None].expand(shape).to(weights.device),
+            scores=(weights * run.scored.detach()).flatten(2).sum(2),
             region_px=region_px,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["_Evidence"]) -> "_Evidence":
+        """Several slices' evidence as one's; slices are the third axis of maps, the last else."""
+        maps = {name: torch.cat([p.maps[name] for p in parts], 2) for name in parts[0].maps}
+        names = [name for name in cls.__dataclass_fields__ if name != "maps"]
+        rest = {name: torch.cat([getattr(p, name) for p in parts], -1) for name in names}
+        return cls(maps=maps, **rest)
 
-def _gradients(
-    weights: Tensor, scored: Tensor, acts: Mapping[str, Tensor]
-) -> dict[str, Tensor | None]:
-    """∂S/∂A at every stage; ``None`` where the score does not depend on the stage."""
-    gradients = torch.autograd.grad(
-        scored, list(acts.values()), weights, retain_graph=True, allow_unused=True
-    )
-    if all(gradient is None for gradient in gradients):
-        raise InputError(f"the score depends on none of the stages {', '.join(acts)}")
-    return dict(zip(acts, gradients, strict=True))
-
-
-def unnormalised(acts: Mapping[str, Tensor], scored: Tensor) -> frozenset[str]:
-    """The stages from which some path to the score meets no instance normalisation.
-
-    An instance normalisation subtracts every channel's mean, so the gradient in front of it has
-    mean zero. Where all paths pass one, averaging rules draw the residue of the image border.
-    """
-    seen, queue = set(), [scored.grad_fn]
-    while queue:
-        node = queue.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if not _is_instance_norm(node):
-            queue.extend(following for following, _ in node.next_functions)
-    return frozenset(name for name, activation in acts.items() if activation.grad_fn in seen)
-
-
-def _is_instance_norm(node: Any) -> bool:
-    # torch runs instance normalisation as batch normalisation on the batch's own statistics;
-    # in evaluation mode nothing else does.
-    return "BatchNorm" in node.name() and bool(getattr(node, "_saved_training", False))
-
-
-def _status(
-    organ: _Organ,
-    stages: Sequence[Stage],
-    rules: Sequence[Rule],
-    bare: Collection[str],
-    structural: Tensor,
-) -> Tensor:
-    """(S, R, N) worst status that applies to each map of an organ."""
-    averages = torch.tensor([rule.averages for rule in rules])[:, None]  # (R, 1)
-    found = []
-    for s, stage in enumerate(stages):
-        maps = organ.maps[stage.name].flatten(2)  # (R, N, cells)
-        degenerate = (organ.kappa[s] < KAPPA_DEGENERATE) | (stage.name not in bare)  # (N,)
-        finite = maps.isfinite().all(2) & (organ.score + organ.gradient_l1[s]).isfinite()
+    def status(
+        self, stages: Sequence[Stage], rules: Sequence[Rule], gradient_cut: Collection[str]
+    ) -> Tensor:
+        """(S, R, O, N) the worst status that applies to each map."""
+        averages = torch.tensor([rule.averages for rule in rules], device=self.kappa.device)
+        degenerate = (self.kappa < KAPPA_DEGENERATE) | self.normalised  # (S, O, N)
+        degenerate = degenerate[:, None] & averages[:, None, None]  # (S, R, O, N)
+        maps = [self.maps[stage.name].flatten(3) for stage in stages]
+        numbers = (self.scores + self.gradient_l1).isfinite()[:, None]  # (S, 1, O, N)
+        finite = torch.stack([m.isfinite().all(3) for m in maps]) & numbers
+        cut = torch.tensor([stage.name in gradient_cut for stage in stages])
         holds = {
-            Status.DEAD: (maps <= 0).all(2),
-            Status.GAP_DEGENERATE: averages & degenerate,
-            Status.GRADIENT_CUT: structural[s] == Status.GRADIENT_CUT,
-            Status.DISCONNECTED: torch.tensor(not organ.connected[s]),
-            Status.ABSENT: organ.region_px == 0,
+            Status.DEAD: torch.stack([(m <= 0).all(3) for m in maps]),
+            Status.GAP_DEGENERATE: degenerate,
+            Status.GRADIENT_CUT: cut[:, None, None, None],
+            Status.DISCONNECTED: self.disconnected[:, None],
+            Status.ABSENT: self.region_px == 0,
             Status.NONFINITE: ~finite,
         }
-        worst = torch.zeros(maps.shape[:2], dtype=torch.int8, device=maps.device)
-        for status, where in holds.items():  # in rising order, so the worst one stays
-            worst[where.to(maps.device).expand_as(worst)] = status
-        found.append(worst)
-    return torch.stack(found)
+        return worst(holds, degenerate.shape, degenerate.device)

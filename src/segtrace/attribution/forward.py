@@ -1,0 +1,93 @@
+"""The forward pass: activations of the stages and logits, in one graph."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from segtrace.attribution.stages import Stage, recording
+from segtrace.attribution.targets import Target
+from segtrace.errors import InputError
+
+SCORES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "logit": lambda logits: logits,
+    "centered": lambda logits: logits - logits.mean(1, keepdim=True),
+    "logprob": lambda logits: logits.log_softmax(1),
+    "prob": lambda logits: logits.softmax(1),
+}
+"""φ of the score Σ weights · φ(logits). ``centered`` and ``prob`` do not change when the same map
+is added to every logit, as the prediction does not; ``logit``, the paper's, does."""
+
+Output = Callable[[Any], Tensor]
+TargetsLike = Mapping[str, Target | Tensor] | Target | Tensor
+
+
+def forward(
+    net: nn.Module, stages: Sequence[Stage], x: Tensor, output: Output | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Activations of the stages by name, as the network made them, and the logits: one graph.
+
+    Raises:
+        InputError: a stage that did not run or does not depend on the input; logits that are not
+            (N, channels, *image).
+    """
+    with recording(net, stages) as record:
+        returned = net(x)
+    if overwritten := record.overwritten():
+        # Run again, passing copies on, so that the record keeps what the stage itself put out.
+        with recording(net, stages, cloned=overwritten) as record:
+            returned = net(x)
+    for stage in stages:
+        if stage.name not in record.outputs:
+            raise InputError(f"stage {stage.name!r} ({stage.module}) did not run")
+        if not record.outputs[stage.name].requires_grad:
+            raise InputError(f"stage {stage.name!r} ({stage.module}) does not depend on the image")
+    acts = {stage.name: record.outputs[stage.name] for stage in stages}
+    return acts, logits_of(returned, x, output)
+
+
+def logits_of(returned: Any, x: Tensor, output: Output | None) -> Tensor:
+    """The logits (N, channels, *image) in what the network returned.
+
+    Raises:
+        InputError: no tensor, or one of another rank or number of slices than the image.
+    """
+    logits = returned if output is None else output(returned)
+    if not isinstance(logits, Tensor):
+        raise InputError(
+            f"the network returns a {type(logits).__name__}; say output=… to pick the logits, "
+            "e.g. output=lambda out: out[0]"
+        )
+    if logits.ndim != x.ndim or logits.shape[0] != x.shape[0]:
+        raise InputError(
+            f"the logits have shape {tuple(logits.shape)}; an image of {tuple(x.shape)} asks for "
+            f"({x.shape[0]}, channels, …) with {x.ndim - 2} image axes"
+        )
+    return logits
+
+
+def named(target: TargetsLike) -> dict[str, Target | Tensor]:
+    """Organ -> target; a single one is called ``target``.
+
+    Raises:
+        InputError: no target at all.
+    """
+    targets = dict(target) if isinstance(target, Mapping) else {"target": target}
+    if not targets:
+        raise InputError("no organ is named; give at least one target")
+    return targets
+
+
+def weights_of(name: str, target: Target | Tensor, logits: Tensor) -> Tensor:
+    """The target's weights over these logits, shape checked.
+
+    Raises:
+        InputError: weights of another shape than the logits.
+    """
+    weights = target if isinstance(target, Tensor) else target(logits.detach())
+    if weights.shape != logits.shape:
+        raise InputError(
+            f"the target of {name!r} has shape {tuple(weights.shape)}; "
+            f"the logits have {tuple(logits.shape)}"
+        )
+    return weights.detach().to(logits)
