@@ -32,6 +32,10 @@ def test_a_curve_that_rises_and_comes_down_fell() -> None:
     assert of(0.0, 0.5, 0.5, 0.5, 0.5, 0.1, 0.0, 0.0).answer == "fell"
 
 
+def test_a_bump_that_does_not_last_three_epochs_is_no_rise() -> None:
+    assert of(0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0).answer == "none"
+
+
 def test_a_curve_that_only_falls_never_rose() -> None:
     assert of(0.6, 0.5, 0.4, 0.2, 0.1, 0.1).answer == "none"
 
@@ -48,7 +52,7 @@ def test_the_end_must_beat_the_untrained_network_s_best_slice() -> None:
 
 
 def test_the_untrained_value_is_not_smoothed_with_trained_ones() -> None:
-    assert smoothed(np.array([0.0, 0.8, 0.9, 0.7])).tolist() == [0.0, 0.8, 0.8, 0.8]
+    assert smoothed(np.array([0.0, 0.8, 0.9, 0.1])).tolist() == [0.0, 0.8, 0.8, 0.8]
     assert smoothed(np.array([0.3])).tolist() == [0.3]
     assert smoothed(np.array([0.3, 0.5])).tolist() == [0.3, 0.5]
 

@@ -92,6 +92,11 @@ def test_a_leak_that_weakens_but_stays_beyond_the_null_is_not_gone() -> None:
     assert event.sentence == "liver leaks onto right kidney at dec4, not gone by head"
 
 
+def test_what_a_uniform_map_puts_there_counts_as_gone() -> None:
+    event = find_events(leak({"dec4": 0.3, "dec5": 0.01}))[0]
+    assert event.gone == "dec5"
+
+
 def test_two_stretches_are_two_events() -> None:
     events = find_events(leak({"dec3": 0.4, "dec5": 0.4}))
     assert [event.sentence for event in events] == [
