@@ -1,0 +1,162 @@
+"""What a cut puts in the place of an activation: means over training slices.
+
+Taken from training slices and kept with the network, so that what a cut does to one slice does not
+depend on the slices it happens to be shown with.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.attribution.forward import Output
+from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal.cutting import Site, see
+from segtrace.errors import InputError, unknown
+
+SLICES = 64
+"""Training slices of the default sample; the measurement behind it is in the README."""
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Mean activations of sites over a sample of slices.
+
+    Attributes:
+        channels: site -> (K,) mean over slices and cells.
+        spread: site -> (K,) standard deviation over slices of a slice's mean over cells.
+        maps: site -> (K, *cells) mean over slices; empty where not asked for.
+        count: number of slices.
+    """
+
+    channels: Mapping[str, Tensor]
+    spread: Mapping[str, Tensor]
+    maps: Mapping[str, Tensor]
+    count: int
+
+    def like(self, site: str, activation: Tensor) -> Tensor:
+        """The channel means, in every cell of an activation (N, K, *cells).
+
+        Raises:
+            InputError: a site without a baseline, or with other channels.
+        """
+        mean = self._of(self.channels, site).to(activation)
+        if len(mean) != activation.shape[1]:
+            raise InputError(
+                f"the baseline of {site!r} has {len(mean)} channels; the activation has "
+                f"{activation.shape[1]}: it is another network's"
+            )
+        shape = (1, -1) + (1,) * (activation.ndim - 2)
+        # A copy: the network may write into it.
+        return mean.view(shape).expand_as(activation).contiguous()
+
+    def map_like(self, site: str, activation: Tensor) -> Tensor:
+        """The mean map, for every slice of an activation (N, K, *cells).
+
+        Raises:
+            InputError: no mean maps were kept, or they are of images of another size.
+        """
+        if not self.maps:
+            raise InputError("these baselines hold no mean maps; collect them with maps=True")
+        mean = self._of(self.maps, site).to(activation)
+        if mean.shape != activation.shape[1:]:
+            raise InputError(
+                f"the mean map of {site!r} is {tuple(mean.shape)}; the activation is "
+                f"{tuple(activation.shape[1:])}: images must have the size of the training's"
+            )
+        return mean.expand_as(activation).contiguous()
+
+    def _of(self, means: Mapping[str, Tensor], site: str) -> Tensor:
+        if site not in means:
+            raise unknown("baseline", site, means, "the stored sample")
+        return means[site]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values and float32 tensors, for a checkpoint read with ``weights_only=True``."""
+        return {
+            "count": self.count,
+            **{
+                part: {name: mean.float() for name, mean in getattr(self, part).items()}
+                for part in ("channels", "spread", "maps")
+            },
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Baselines":
+        """What :meth:`to_plain` gave."""
+        return cls(**{key: plain[key] for key in ("channels", "spread", "maps", "count")})
+
+    def uncertainty(self) -> dict[str, float]:
+        """Site -> by how much the channel means are off, relative to their own size.
+
+        √(Σ_k spread² / count) / √(Σ_k mean²): the standard error over slices drawn at random.
+        """
+        return {
+            name: float((spread.square().sum() / self.count).sqrt() / self.channels[name].norm())
+            for name, spread in self.spread.items()
+        }
+
+
+def collect(
+    net: nn.Module,
+    sites: Sequence[Site],
+    images: Iterable[Tensor],
+    *,
+    maps: bool = False,
+    batch: int = SLICES_ON_CPU,
+    output: Output | None = None,
+) -> Baselines:
+    """Mean activations of sites over slices, batch by batch; the network is left as it is.
+
+    Args:
+        net: the network.
+        sites: see :func:`segtrace.causal.cutting.sites_of`.
+        images: batches (n, C, *image) of preprocessed training slices, without augmentation.
+        maps: also keep mean maps; as large as one slice's activations.
+        batch: slices per forward pass; decides memory alone.
+        output: picks the logits from what the network returns.
+
+    Raises:
+        InputError: fewer than two slices, which say nothing about how slices differ.
+    """
+    net = unwrapped(net)
+    sums = {site.name: _Sum() for site in sites}
+    for images_of_batch in images:
+        x = as_input(net, images_of_batch)
+        with undisturbed(net, x.device):
+            for part in x.split(batch):
+                for name, activation in see(net, sites, part, output).activations.items():
+                    sums[name].add(activation.double(), maps)
+    count = min((total.count for total in sums.values()), default=0)
+    if count < 2:
+        raise InputError(f"baselines of {count} slices; give at least 2 training slices")
+    return Baselines(
+        channels={name: total.mean() for name, total in sums.items()},
+        spread={name: total.deviation() for name, total in sums.items()},
+        maps={name: total.maps / count for name, total in sums.items()} if maps else {},
+        count=count,
+    )
+
+
+class _Sum:
+    """Running sums of one site, in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.means: list[Tensor] = []  # (n, K) of each batch
+        self.maps = torch.zeros(())
+
+    def add(self, activation: Tensor, maps: bool) -> None:
+        self.count += len(activation)
+        self.means.append(activation.flatten(2).mean(2).cpu())
+        if maps:
+            self.maps = self.maps + activation.sum(0).cpu()
+
+    def mean(self) -> Tensor:
+        return torch.cat(self.means).mean(0)
+
+    def deviation(self) -> Tensor:
+        return torch.cat(self.means).std(0)

@@ -1,0 +1,146 @@
+import pytest
+import torch
+from torch import nn
+
+from attribution.nets import basic_unet, flexible_unet, images
+from causal import nets
+from segtrace import InputError
+from segtrace.attribution.edges import Edge
+from segtrace.attribution.stages import Stage
+from segtrace.causal.cutting import chosen, cutting, see, sites_of
+
+X = torch.rand(2, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def hooks_on(net):
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.modules())
+
+
+def run(net, x, edits=None):
+    with torch.no_grad(), cutting(net, edits or {}):
+        return net(x)
+
+
+def test_cutting_one_of_two_paths_takes_exactly_its_part_away():
+    net = nets.TwoPaths().double()
+    (left,) = chosen(sites_of(net, nets.TWO_PATHS, {}), ["enc1"])
+    cut = run(net, X, {left: lambda a: torch.full_like(a, 0.25)})
+    expected = torch.cat([0.25 + 0 * X, 0.25 + 3 * X], 1)
+    torch.testing.assert_close(cut, expected)
+
+
+def test_cutting_a_branch_that_leads_nowhere_changes_no_bit():
+    net = nets.TwoPaths().double()
+    (aside,) = chosen(sites_of(net, nets.TWO_PATHS, {}), ["enc3"])
+    assert torch.equal(run(net, X, {aside: torch.zeros_like}), run(net, X))
+
+
+def test_cutting_all_inputs_of_a_stage_cuts_the_stage():
+    net = nets.Routed(0.5, 0.5)
+    stage = Stage("dec1", "dec")
+    both = dict.fromkeys(nets.ROUTED_EDGE.values(), torch.zeros_like)
+    assert torch.equal(run(net, X, both), run(net, X, {stage: torch.zeros_like}))
+
+
+def test_a_hand_built_route_is_the_one_whose_cut_matters():
+    for edge, other in (("skip_1", "up_1"), ("up_1", "skip_1")):
+        net = nets.Routed(float(edge == "skip_1"), float(edge == "up_1"))
+        clean = run(net, X)
+        assert not torch.equal(run(net, X, {nets.ROUTED_EDGE[edge]: torch.zeros_like}), clean)
+        assert torch.equal(run(net, X, {nets.ROUTED_EDGE[other]: torch.zeros_like}), clean)
+
+
+@pytest.mark.parametrize("build", [flexible_unet, basic_unet])
+def test_looking_at_every_site_of_a_real_network_changes_no_bit(build):
+    net, x = build(), images(1, 32)
+    sites = sites_of(net)
+    assert {site.name for site in sites} >= {"enc1", "dec1", "head", "skip_1", "up_1"}
+    with torch.no_grad():
+        clean = net(x)
+    assert torch.equal(run(net, x, {site: lambda a: a for site in sites}), clean)
+    assert torch.equal(run(net, x, dict.fromkeys(sites, torch.clone)), clean)
+    assert torch.equal(see(net, sites, x).logits, clean)
+
+
+@pytest.mark.parametrize("build", [flexible_unet, basic_unet])
+def test_a_skip_edge_is_the_encoder_stage_and_its_cut_leaves_what_lies_below(build):
+    net, x = build(), images(1, 32)
+    seen = see(net, sites_of(net), x)
+    skip, stage = chosen(sites_of(net), ["skip_1", "enc4"])
+    assert torch.equal(seen.activations["skip_1"], seen.activations["enc4"])
+    below = chosen(sites_of(net), ["enc5"])
+    with cutting(net, {skip: torch.zeros_like}):
+        edge_cut = see(net, below, x).activations["enc5"]
+    with cutting(net, {stage: torch.zeros_like}):
+        stage_cut = see(net, below, x).activations["enc5"]
+    assert torch.equal(edge_cut, seen.activations["enc5"])
+    assert not torch.equal(stage_cut, seen.activations["enc5"])
+
+
+def test_hooks_are_gone_afterwards_also_after_an_exception():
+    net = nets.Routed()
+    before, hooks = run(net, X), hooks_on(net)
+    sites = sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES)
+
+    def fails(_activation):
+        raise KeyError("in the edit")
+
+    with pytest.raises(KeyError), cutting(net, dict.fromkeys(sites, fails)):
+        net(X)
+    assert hooks_on(net) == hooks
+    assert torch.equal(run(net, X), before)
+
+
+def test_a_layout_with_channels_last_is_edited_with_channels_second():
+    net = nn.Sequential(nn.Identity())
+    site = Stage("enc1", "0", "nhwc")
+    x = X.movedim(1, -1)
+    shapes = []
+
+    def first_row(activation):
+        shapes.append(activation.shape)
+        edited = activation.clone()
+        edited[:, :, 0] = 0
+        return edited
+
+    cut = run(net, x, {site: first_row})
+    assert shapes == [(2, 1, 8, 8)]
+    assert not cut[:, 0].any()
+    assert torch.equal(cut[:, 1:], x[:, 1:])
+
+
+def test_a_class_token_is_no_cell_and_stays():
+    net = nn.Sequential(nn.Identity())
+    tokens = torch.rand(2, 5, 3)
+    cut = run(net, tokens, {Stage("enc1", "0", "tokens(2, 2)"): torch.zeros_like})
+    assert torch.equal(cut[:, 0], tokens[:, 0])
+    assert not cut[:, 1:].any()
+
+
+def test_mistakes_are_named():
+    net = nets.Routed()
+    sites = sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES)
+    with pytest.raises(InputError, match=r"no site 'skip_2'; this network has .*skip_1"):
+        chosen(sites, ["skip_2"])
+    with pytest.raises(InputError, match="edge 'enc1' has the name of a stage"):
+        sites_of(net, nets.ROUTED_STAGES, {"enc1": nets.ROUTED_EDGES["skip_1"]})
+    with pytest.raises(InputError, match=r"the edit of 'enc1' returns \(1, 1\)"):
+        run(net, X, {sites[0]: lambda a: torch.zeros(1, 1)})
+    with pytest.raises(InputError, match="name them"):
+        sites_of(net, nets.ROUTED_STAGES)
+    with pytest.raises(InputError, match="holds a tuple"):
+        run(Pair(), X, {Edge("skip_1", "dec1", "pair"): torch.zeros_like})
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pair = Two()
+
+    def forward(self, x):
+        return self.pair(x)[0]
+
+
+class Two(nn.Module):
+    def forward(self, x):
+        return x, x
