@@ -1,0 +1,293 @@
+"""Necessity: what an organ loses when a site is cut.
+
+A map says where a stage's evidence lies; only a cut says whether the network uses it. What is
+found is this trained network's reliance on a site: a network trained without it might do as well.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.attribution.forward import Output
+from segtrace.attribution.stages import Stage
+from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal.baselines import Baselines
+from segtrace.causal.batches import Batches, Clock, OnProgress
+from segtrace.causal.cutting import Edit, Site, cutting, see
+from segtrace.causal.outcome import Judge, Outcome
+from segtrace.causal.replay import Replay, Timetable
+from segtrace.causal.vertices import cut_vertices
+from segtrace.errors import InputError, unknown
+from segtrace.measures.statistics import interval
+
+CUTS = ("channel_mean", "mean_map", "zero", "resample")
+"""What stands in the place of a cut activation.
+
+``channel_mean``: each channel's mean over training slices; takes all places away. ``mean_map``: the
+mean map over training slices; leaves where things usually are, and is the milder one to use behind
+InstanceNorm, which blows a constant's border up. ``zero``: as in the literature, and unlike
+anything the network has seen. ``resample``: the activation of another slice, of another case where
+there is one; the mean over several draws.
+"""
+
+Replacement = Callable[[str, Tensor, slice, int], Tensor]
+"""(site, activation (n, K, *cells), which slices, number of the draw) -> what stands there."""
+
+
+@dataclass(frozen=True)
+class Necessity:
+    """Dice and score of every organ and slice, whole and with each site cut.
+
+    S sites, O organs, N slices; NaN where the organ is absent from the slice.
+
+    Attributes:
+        sites: names along S.
+        places: ``stage`` or ``edge``, along S.
+        organs: names along O.
+        cases: name of each slice's case, along N.
+        cut: what stood in the place of an activation, one of :data:`CUTS`.
+        draws: how often, for ``resample``; else 1.
+        score: φ of the score, the mean φ(logit) of the organ over its own pixels.
+        cut_vertex: (S,) every path runs through it: total by construction, left out of ranks.
+        whole: dice and score of the network as it is, (O, N).
+        dice: (S, O, N) mean over the draws.
+        scores: (S, O, N) mean over the draws.
+    """
+
+    sites: tuple[str, ...]
+    places: tuple[str, ...]
+    organs: tuple[str, ...]
+    cases: tuple[str, ...]
+    cut: str
+    draws: int
+    score: str
+    cut_vertex: Tensor
+    whole: Outcome
+    dice: Tensor
+    scores: Tensor
+
+    @property
+    def dice_lost(self) -> Tensor:
+        """(S, O, N) Dice of the whole network minus Dice of the cut one; in [-1, 1]."""
+        return self.whole.dice - self.dice
+
+    @property
+    def score_lost(self) -> Tensor:
+        """(S, O, N) the same of the score, in units of φ."""
+        return self.whole.score - self.scores
+
+    def mean(self) -> Tensor:
+        """(S, O) Dice lost, mean over the slices that hold the organ."""
+        return self.dice_lost.nanmean(2)
+
+    def interval(self, level: float = 0.95) -> Tensor:
+        """(S, O, 2) interval of :meth:`mean`, drawing whole cases.
+
+        Raises:
+            InputError: fewer than two cases.
+        """
+        if (cases := len(set(self.cases))) < 2:
+            raise InputError(
+                f"an interval over cases needs at least 2; these slices are of {cases}"
+            )
+        lost = self.dice_lost
+        seen = torch.where(lost.isnan(), torch.nan, 1.0)
+        return interval(lost, seen, self.cases, level=level)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a site, organ and slice, for a CSV."""
+        return [
+            {
+                "site": site,
+                "place": self.places[s],
+                "cut_vertex": bool(self.cut_vertex[s]),
+                "cut": self.cut,
+                "organ": organ,
+                "case": case,
+                "number": n,
+                "dice": float(self.whole.dice[o, n]),
+                "dice_cut": float(self.dice[s, o, n]),
+                "score": float(self.whole.score[o, n]),
+                "score_cut": float(self.scores[s, o, n]),
+            }
+            for s, site in enumerate(self.sites)
+            for o, organ in enumerate(self.organs)
+            for n, case in enumerate(self.cases)
+        ]
+
+
+def necessity(
+    net: nn.Module,
+    sites: Sequence[Site],
+    images: Tensor,
+    truth: Tensor,
+    channels: Mapping[str, int],
+    baselines: Baselines | None = None,
+    *,
+    cases: Sequence[str] | None = None,
+    cut: str = "channel_mean",
+    draws: int = 5,
+    seed: int = 0,
+    score: str = "logit",
+    batch: int = SLICES_ON_CPU,
+    output: Output | None = None,
+    progress: OnProgress | None = None,
+) -> Necessity:
+    """Cut every site in turn; one forward pass a site, of what lies behind the site.
+
+    The network is left as it was: hooks, flags, buffers, random state.
+
+    Args:
+        net: the network; wrappers of ``torch.compile`` and DDP are looked through.
+        sites: see :func:`segtrace.causal.cutting.sites_of`.
+        images: (N, C, H, W) preprocessed slices.
+        truth: (N, H, W) label map in channel numbers.
+        channels: organ -> channel.
+        baselines: stored means over training slices, for ``channel_mean`` and ``mean_map``.
+        cases: name of each slice's case; by default every slice is one of its own.
+        cut: what stands in the place of an activation, see :data:`CUTS`.
+        draws: other slices per slice, for ``resample``. Keeps the activations of all slices at
+            all sites in main memory: 17 MB a slice of 128² for FlexibleUNet-ResNet-18.
+        seed: of the draws.
+        score: φ, a key of :data:`segtrace.attribution.forward.SCORES`.
+        batch: slices per pass; halves when memory runs out.
+        output: picks the logits from what the network returns.
+        progress: called with an estimate before the start and after every pass.
+
+    Raises:
+        InputError: an unknown cut; baselines that are missing or of another network; an organ
+            that is in none of the slices; a single slice to resample.
+    """
+    net = unwrapped(net)
+    judge = Judge(channels, truth, score)
+    names = tuple(cases) if cases is not None else tuple(str(n) for n in range(len(images)))
+    _check(sites, images, names, cut, draws)
+    draws = draws if cut == "resample" else 1
+    x = as_input(net, images)
+    with undisturbed(net, x.device), torch.no_grad():
+        timetable = Timetable.of(net, x[:1])
+        vertices = cut_vertices(net, sites, x[:1], output)
+        replacement = _replacement(
+            net, sites, x, baselines, cut, _donors(names, draws, seed), output
+        )
+        clock = Clock(len(x) * len(sites) * draws, _seconds(net, x[:batch]), progress)
+
+        def cut_all(part: slice) -> tuple[Outcome, list[Outcome]]:
+            replay = Replay.of(net, x[part], timetable, sites, output)
+            found = []
+            for site in sites:
+                found.append(_cut(replay, site, replacement, judge, part, draws))
+                clock.step(len(replay.x) * draws)
+            return judge.of(replay.logits, part), found
+
+        parts = [result for _, result in Batches(batch).over(len(x), cut_all)]
+    return Necessity(
+        sites=tuple(site.name for site in sites),
+        places=tuple("stage" if isinstance(site, Stage) else "edge" for site in sites),
+        organs=tuple(channels),
+        cases=names,
+        cut=cut,
+        draws=draws,
+        score=score,
+        cut_vertex=vertices,
+        whole=_joined([whole for whole, _ in parts]),
+        dice=torch.cat([torch.stack([o.dice for o in found]) for _, found in parts], 2),
+        scores=torch.cat([torch.stack([o.score for o in found]) for _, found in parts], 2),
+    )
+
+
+def _check(
+    sites: Sequence[Site], images: Tensor, cases: Sequence[str], cut: str, draws: int
+) -> None:
+    if cut not in CUTS:
+        raise unknown("cut", cut, CUTS)
+    if not sites:
+        raise InputError("no site is named; give at least one stage or edge")
+    if len(cases) != len(images):
+        raise InputError(f"{len(cases)} cases are named for {len(images)} slices; name one each")
+    if cut == "resample" and (len(images) < 2 or draws < 1):
+        raise InputError(
+            f"resampling {len(images)} slices {draws} times; it needs at least 2 slices and 1 draw"
+        )
+
+
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    return Outcome(
+        torch.cat([outcome.dice for outcome in outcomes], 1),
+        torch.cat([outcome.score for outcome in outcomes], 1),
+    )
+
+
+def _seconds(net: nn.Module, x: Tensor) -> float:
+    """What one slice takes to go forward; the first passes, not timed, have warmed up."""
+    start = time.perf_counter()
+    net(x)
+    return (time.perf_counter() - start) / len(x)
+
+
+def _cut(
+    replay: Replay, site: Site, replacement: Replacement, judge: Judge, part: slice, draws: int
+) -> Outcome:
+    """The mean outcome over the draws."""
+    found = []
+    for draw in range(draws):
+        with cutting(replay.net, {site: _edit(site, replacement, part, draw)}):
+            found.append(judge.of(replay.run(site), part))
+    return Outcome(
+        torch.stack([outcome.dice for outcome in found]).mean(0),
+        torch.stack([outcome.score for outcome in found]).mean(0),
+    )
+
+
+def _edit(site: Site, replacement: Replacement, part: slice, draw: int) -> Edit:
+    return lambda activation: replacement(site.name, activation, part, draw)
+
+
+def _replacement(
+    net: nn.Module,
+    sites: Sequence[Site],
+    x: Tensor,
+    baselines: Baselines | None,
+    cut: str,
+    donors: Tensor,
+    output: Output | None,
+) -> Replacement:
+    """What stands in the place of an activation."""
+    if cut == "zero":
+        return lambda _site, activation, _part, _draw: torch.zeros_like(activation)
+    if cut == "resample":
+        pool = activations(net, sites, x, output)
+        return lambda site, activation, part, draw: pool[site][donors[draw, part]].to(activation)
+    if baselines is None:
+        raise InputError(f"cut {cut!r} needs baselines; collect them over training slices")
+    like = baselines.like if cut == "channel_mean" else baselines.map_like
+    return lambda site, activation, _part, _draw: like(site, activation)
+
+
+def activations(
+    net: nn.Module, sites: Sequence[Site], x: Tensor, output: Output | None = None
+) -> dict[str, Tensor]:
+    """Site name -> activations (N, K, *cells) of all slices, in main memory."""
+    found: dict[str, list[Tensor]] = {site.name: [] for site in sites}
+    for part in x.split(SLICES_ON_CPU):
+        for name, activation in see(net, sites, part, output).activations.items():
+            found[name].append(activation.cpu())
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _donors(cases: Sequence[str], draws: int, seed: int) -> Tensor:
+    """(draws, N) for every slice another one, of another case where there is one."""
+    generator = torch.Generator().manual_seed(seed)
+    donors = torch.zeros(draws, len(cases), dtype=torch.long)
+    for n, case in enumerate(cases):
+        others = [k for k, other in enumerate(cases) if other != case]
+        others = others or [k for k in range(len(cases)) if k != n]
+        if others:
+            drawn = torch.randint(len(others), (draws,), generator=generator)
+            donors[:, n] = torch.tensor(others)[drawn]
+    return donors

@@ -1,0 +1,141 @@
+import pytest
+import torch
+
+from attribution.nets import flexible_unet, images, labels
+from causal import nets
+from segtrace import InputError
+from segtrace.causal.baselines import collect
+from segtrace.causal.cutting import chosen, cutting, sites_of
+from segtrace.causal.necessity import CUTS, necessity
+from segtrace.causal.outcome import Judge
+
+X, TRUTH = nets.blob(4)
+ORGAN = {"organ": 1}
+
+
+def routed(skip=1.0, up=0.0):
+    net = nets.Routed(skip, up)
+    sites = sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES)
+    return net, sites, collect(net, sites, [X], maps=True)
+
+
+def lost(found):
+    return dict(zip(found.sites, found.mean()[:, 0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_hand_built_route_is_found_and_the_other_costs_nothing(cut):
+    for skip, up in ((1.0, 0.0), (0.0, 1.0)):
+        net, sites, means = routed(skip, up)
+        found = necessity(net, sites, X, TRUTH, ORGAN, means, cut=cut, draws=3)
+        assert found.whole.dice.eq(1).all()
+        used, unused = ("skip_1", "up_1") if skip else ("up_1", "skip_1")
+        assert lost(found)[used] > 0.3
+        assert lost(found)[unused] == 0
+        assert lost(found)["enc1"] == lost(found)["dec1"] == lost(found)[used]
+
+
+def test_two_paths_lose_exactly_their_part_of_the_score():
+    net = nets.TwoPaths(2.0, 3.0).double()
+    sites = sites_of(net, nets.TWO_PATHS, {})
+    found = necessity(net, sites, X, TRUTH, ORGAN, cut="zero")
+    # the organ's pixels are 1: logit 5 whole, of which 2 and 3 come over the two paths
+    assert found.whole.score.eq(5).all()
+    assert found.score_lost[:, 0].mean(1).tolist() == [2.0, 3.0, 0.0, 5.0]
+    assert not found.dice_lost[2].any()
+
+
+def test_every_number_equals_a_plain_loop_over_sites_slices_and_draws():
+    net, x, truth = flexible_unet(), images(3, 32), labels(3, 32)
+    sites = chosen(sites_of(net), ["enc2", "enc5", "dec2", "skip_2", "up_3"])
+    organs = {"a": 1, "b": 2, "c": 3}
+    means = collect(net, sites, [x])
+    found = necessity(net, sites, x, truth, organs, means, batch=2)
+    for s, site in enumerate(sites):
+        for n in range(3):
+            mean = means.channels[site.name][None, :, None, None]
+            with torch.no_grad(), cutting(net, {site: lambda a, m=mean: m + 0 * a}):
+                slow = Judge({"any": int(truth[n, 0, 0])}, truth[n : n + 1])
+                logits = net(x[n : n + 1])
+            for o, channel in enumerate(organs.values()):
+                if not (truth[n] == channel).any():
+                    assert found.dice[s, o, n].isnan()
+                    continue
+                slow = Judge({"organ": channel}, truth[n : n + 1]).of(logits)
+                assert found.dice[s, o, n] == pytest.approx(float(slow.dice))
+                assert found.scores[s, o, n] == pytest.approx(float(slow.score), rel=1e-9)
+
+
+def test_batches_and_seeds_decide_nothing_else():
+    net, sites, _ = routed()
+    one = necessity(net, sites, X, TRUTH, ORGAN, cut="resample", seed=3, batch=1)
+    all_ = necessity(net, sites, X, TRUTH, ORGAN, cut="resample", seed=3, batch=4)
+    torch.testing.assert_close(one.dice, all_.dice)
+    other = necessity(net, sites, X, TRUTH, ORGAN, cut="resample", seed=4, draws=1)
+    again = necessity(net, sites, X, TRUTH, ORGAN, cut="resample", seed=4, draws=1)
+    assert torch.equal(other.dice, again.dice)
+
+
+def test_resampling_takes_slices_of_other_cases():
+    net, sites, _ = routed()
+    # slices 0 and 3 differ from 1 and 2; within a case all are alike
+    x = X[[0, 0, 1, 1]]
+    truth = TRUTH[[0, 0, 1, 1]]
+    found = necessity(net, sites, x, truth, ORGAN, cases=["p", "p", "q", "q"], cut="resample")
+    assert found.dice[0].eq(0).all()  # the two squares do not overlap
+    assert found.draws == 5
+
+
+def test_intervals_draw_cases():
+    net, sites, means = routed()
+    found = necessity(net, sites, X, TRUTH, ORGAN, means, cases=["p", "p", "q", "q"])
+    low, high = found.interval()[0, 0].tolist()
+    assert low <= float(found.mean()[0, 0]) <= high
+    with pytest.raises(InputError, match="at least 2; these slices are of 1"):
+        necessity(net, sites, X, TRUTH, ORGAN, means, cases=["p"] * 4).interval()
+
+
+def test_rows_hold_every_number():
+    net, sites, means = routed()
+    found = necessity(net, sites, X, TRUTH, ORGAN, means)
+    rows = found.rows()
+    assert len(rows) == len(sites) * 4
+    assert rows[0]["dice"] - rows[0]["dice_cut"] == float(found.dice_lost[0, 0, 0])
+    assert {row["site"] for row in rows if row["cut_vertex"]} == {"enc1", "dec1", "head"}
+
+
+def test_an_estimate_comes_before_the_start_and_every_pass_is_counted():
+    net, sites, means = routed()
+    told = []
+    necessity(net, sites, X, TRUTH, ORGAN, means, batch=2, progress=told.append)
+    assert told[0].done == 0
+    assert told[0].left > 0
+    assert told[-1].done == told[-1].total == len(sites) * 4
+
+
+def test_the_network_is_left_as_it_was():
+    net, x, truth = flexible_unet().train(), images(2, 32), labels(2, 32)
+    sites = chosen(sites_of(net), ["enc3", "skip_1"])
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    state = torch.get_rng_state()
+    necessity(net, sites, x, truth, {"a": 1}, cut="resample", draws=2)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(module.training for module in net.modules())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+def test_mistakes_are_named():
+    net, sites, means = routed()
+    with pytest.raises(InputError, match="no cut 'mean'; allowed are channel_mean"):
+        necessity(net, sites, X, TRUTH, ORGAN, means, cut="mean")
+    with pytest.raises(InputError, match="needs baselines"):
+        necessity(net, sites, X, TRUTH, ORGAN)
+    with pytest.raises(InputError, match="2 cases are named for 4 slices"):
+        necessity(net, sites, X, TRUTH, ORGAN, means, cases=["a", "b"])
+    with pytest.raises(InputError, match="at least 2 slices"):
+        necessity(net, sites, X[:1], TRUTH[:1], ORGAN, cut="resample")
+    with pytest.raises(InputError, match="no site is named"):
+        necessity(net, [], X, TRUTH, ORGAN, means)
+    with pytest.raises(InputError, match="organ 'spleen' is in none of the 4 slices"):
+        necessity(net, sites, X, TRUTH, {"spleen": 2}, means)
