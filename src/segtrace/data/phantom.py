@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
-from segtrace.data import anatomy
-from segtrace.data.anatomy import Build, Field, Space
+from segtrace.data.anatomy import Build
 from segtrace.data.cases import TEST12, TRAIN18
-from segtrace.data.labels import BTCV
+from segtrace.data.fields import WARP, Field, Space
+from segtrace.data.nifti import PHANTOM_MARK
+from segtrace.data.painting import paint
 
 CASES = tuple(sorted((*TRAIN18, *TEST12)))
 """The published numbers."""
@@ -76,7 +77,7 @@ def _write_case(folder: Path, seed: int, shape: tuple[int, int, int], case: str)
     volume, labels, affine = generate(case, seed, shape)
     for part, data in (("img", volume), ("label", labels)):
         image = nibabel.Nifti1Image(data, affine)
-        image.header["descrip"] = f"segtrace phantom seed={seed}".encode()
+        image.header["descrip"] = f"{PHANTOM_MARK} seed={seed}".encode()
         image.header.set_xyzt_units("mm")
         packed = io.BytesIO()
         # Neither name nor time in the file: one seed repeats byte for byte.
@@ -102,8 +103,8 @@ def generate(
         fat=float(random.uniform(8, 22)),
         random=random,
     )
-    hu, labels = _paint(_space(shape, spacing, random), build)
-    volume = _scanned(hu, spacing, random)
+    canvas = paint(_space(shape, spacing, random), build, _smooth(shape, 1.0, random, knots=10))
+    volume = _scanned(canvas.hu, spacing, random)
     axes = ORIENTATIONS[sum(case.encode()) % len(ORIENTATIONS)]
     flips = [
         slice(None, None, 1 if axis == own else -1) for axis, own in zip(axes, "LPS", strict=True)
@@ -113,7 +114,7 @@ def generate(
     affine[:3, 3] = -signs * spacing * (np.array(shape) - 1) / 2
     return (
         np.ascontiguousarray(volume[tuple(flips)]),
-        np.ascontiguousarray(labels[tuple(flips)]),
+        np.ascontiguousarray(canvas.labels[tuple(flips)]),
         affine,
     )
 
@@ -129,7 +130,7 @@ def _space(
     ]
     axes[2] += np.float32(EXTENT[2] / 2)
     grids = np.meshgrid(*axes, indexing="ij")
-    warped = (grid + _smooth(shape, 5.0, random) for grid in grids)
+    warped = (grid + _smooth(shape, 5.0, random).clip(-WARP, WARP) for grid in grids)
     return Space((axes[0], axes[1], axes[2]), *warped)
 
 
@@ -141,94 +142,7 @@ def _smooth(
     for axis, n in enumerate(shape):
         spline = ndimage.zoom(np.eye(knots, dtype=np.float32), (n / knots, 1), order=3)
         field = np.moveaxis(np.tensordot(spline, field, (1, axis)), 0, axis)
-    return field
-
-
-def _paint(space: Space, build: Build) -> tuple[Field, Labels]:
-    """HU without noise, and labels: what is painted later lies on top."""
-    shape, random = space.x.shape, build.random
-    trunk = anatomy.trunk(space, build)
-    hu = np.full(shape, -1000, np.float32)
-    labels = np.zeros(shape, np.uint8)
-    texture = _smooth(shape, 1.0, random, knots=10)
-    inside = trunk["cavity"] < 0
-    below_dome = inside & (trunk["dome"] < 3)
-
-    def paint(where: NDArray[np.bool_], value: float, organ: str = "", grain: float = 4.0) -> None:
-        hu[where] = value + grain * texture[where]
-        labels[where] = BTCV.get(organ, 0)
-
-    paint(trunk["body"] < 0, -100, grain=6)
-    hu[(trunk["body"] < 0) & (trunk["body"] > -2.5)] = 10  # skin
-    paint(trunk["wall"] < 0, random.normal(58, 5))
-    paint(inside, -98, grain=8)
-    paint(trunk["lungs"] < 0, -830, grain=25)
-    paint(trunk["mediastinum"] < 0, random.normal(55, 5), grain=8)
-    for field in anatomy.bowel(space, build):
-        _paint_hollow(paint, field, below_dome, space, random)
-    _paint_organs(paint, space, build, below_dome)
-    paint((anatomy.muscles(space, build) < 0) & (trunk["wall"] < 0), random.normal(60, 5))
-    bones = anatomy.bones(space, build)
-    deep = trunk["wall"] < -3
-    column = (bones["column"] < 0) & deep
-    paint(column, random.normal(230, 25), grain=25)
-    paint(column & (bones["column"] > -3), 420, grain=30)
-    paint((bones["disc"] < 0) & deep, 95)
-    paint((bones["canal"] < 0) & deep, 25)
-    paint((bones["ribs"] < 0) & deep, random.normal(330, 30), grain=30)
-    return hu, labels
-
-
-def _paint_organs(paint, space: Space, build: Build, cavity: NDArray[np.bool_]) -> None:  # type: ignore[no-untyped-def]
-    random = build.random
-    _paint_hollow(paint, anatomy.stomach(space, build), cavity, space, random, "stomach")
-    liver_hu = random.normal(106, 11)
-    liver = (anatomy.liver(space, build) < 0) & cavity
-    paint(liver, liver_hu, "liver")
-    for points in _hepatic_veins(build):
-        branch = space.tube(points, [4.5, 2.5])
-        paint(liver & (branch < 0), liver_hu + 38, "liver")
-    spleen_hu = random.normal(116, 11)
-    paint((anatomy.spleen(space, build) < 0) & cavity, spleen_hu, "spleen")
-    if random.random() < 0.3:  # an accessory spleen: one organ in two components
-        spot = space.ellipsoid(build.at(66, 40, 134), build.radii(9, 9, 9))
-        paint((spot < 0) & cavity, spleen_hu, "spleen")
-    kidney_hu = random.normal(158, 16)
-    for side, name in ((-1, "right_kidney"), (1, "left_kidney")):
-        parenchyma, sinus = anatomy.kidney(space, build, side)
-        paint((sinus < 0) & cavity, random.normal(-40, 15))
-        paint((parenchyma < 0) & cavity, kidney_hu + random.normal(0, 4), name)
-    paint((anatomy.gallbladder(space, build) < 0) & cavity, random.normal(12, 6), "gallbladder")
-    paint((anatomy.pancreas(space, build) < 0) & cavity, random.normal(92, 10), "pancreas", 9)
-    blood = random.normal(150, 13)
-    vessels = anatomy.vessels(space, build)
-    paint((vessels["mesenteric"] < 0) & cavity, blood)
-    for name, value in (
-        ("portal_splenic_vein", blood + random.normal(4, 5)),
-        ("inferior_vena_cava", blood - random.uniform(8, 35)),
-        ("aorta", blood + random.normal(0, 5)),
-    ):
-        paint((vessels[name] < 0), value, name)
-    paint(vessels["esophagus"] < 0, random.normal(48, 6), "esophagus")
-    for side, name in ((-1, "right_adrenal"), (1, "left_adrenal")):
-        paint((anatomy.adrenal(space, build, side) < 0) & cavity, random.normal(76, 9), name)
-
-
-def _paint_hollow(paint, field: Field, cavity: NDArray[np.bool_], space: Space,  # type: ignore[no-untyped-def]
-                  random: np.random.Generator, organ: str = "") -> None:  # fmt: skip
-    """A wall, its content, and gas on top (in front) of it."""
-    lumen = (field < -3.5) & cavity
-    paint((field < 0) & cavity, random.normal(78, 14), organ)
-    paint(lumen, random.uniform(5, 110), organ, 10)
-    if random.random() < 0.65 and lumen.any():
-        level = np.quantile(space.y[lumen], random.uniform(0.08, 0.4))
-        paint(lumen & (space.y < level), -850, organ, 15)
-
-
-def _hepatic_veins(build: Build) -> list[list[anatomy.Point]]:
-    root = build.at(-26, 12, 200, spread=3)
-    ends = [(-110, 10, 175), (-80, -45, 165), (-20, -55, 178), (-95, 30, 140), (-60, -20, 145)]
-    return [[root, build.at(*end, spread=8)] for end in ends]
+    return np.ascontiguousarray(field)
 
 
 def _scanned(

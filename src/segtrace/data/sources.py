@@ -151,11 +151,12 @@ class PhantomSource(RawSource):
 
 def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], workers: int) -> Path:
     # Not above: whoever brings data of their own never needs the generator.
-    from segtrace.data import anatomy, phantom
+    from segtrace.data import anatomy, fields, painting, phantom, surroundings
 
     options = {"seed": seed, "cases": cases, "shape": shape}
     # Another generator makes another phantom.
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (anatomy, phantom))
+    modules = (anatomy, fields, painting, phantom, surroundings)
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
     digest = hashlib.sha256(json.dumps(options).encode() + code).hexdigest()[:10]
     final = root / f"seed{seed}-{cases}x{'x'.join(map(str, shape))}-{digest}"
     if final.is_dir():
