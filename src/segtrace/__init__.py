@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from segtrace.errors import InputError
 
 if TYPE_CHECKING:
+    from segtrace.attribution.describe import describe
+    from segtrace.attribution.integrate import integrate
     from segtrace.attribution.trace import trace
     from segtrace.training.callback import FlowCallback
     from segtrace.training.explain import explain
@@ -19,11 +21,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "FlowCallback": "segtrace.training.callback",
+    "describe": "segtrace.attribution.describe",
     "explain": "segtrace.training.explain",
+    "integrate": "segtrace.attribution.integrate",
     "trace": "segtrace.attribution.trace",
 }
 
-__all__ = ["FlowCallback", "InputError", "explain", "trace"]
+__all__ = ["FlowCallback", "InputError", "describe", "explain", "integrate", "trace"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,253 @@
+"""What a network is made of, and whether its gradients can be believed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from segtrace.attribution import edges as edges_of
+from segtrace.attribution import stages as stages_of
+from segtrace.attribution.edges import Edge, EdgesLike, altering
+from segtrace.attribution.forward import Output, forward, logits_of
+from segtrace.attribution.networks import JUNCTIONS
+from segtrace.attribution.stages import Stage, StagesLike
+from segtrace.attribution.statuses import KAPPA_DEGENERATE, unnormalised
+from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.errors import InputError
+
+STEPS = (1e-6, 1e-7, 1e-8)
+"""How far a stage is moved, as a share of its own values. A kink (ReLU, max-pool) within a step
+spoils the quotient, so a stage that fails is tried again, along another direction, by less."""
+TOLERANCE = 1e-3
+"""Autograd and the quotient agree to about 1e-7 in float64; a cut path leaves some per cent."""
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """One line of the table.
+
+    Attributes:
+        stage: name, module path, layout.
+        kind: class of the module.
+        channels: K.
+        cells: (h, w) of the stage for the image given.
+        stride: input pixels per cell along each axis.
+        gradient: autograd's derivative of a random score along a random direction.
+        quotient: the central difference quotient of the same, in float64.
+        gradient_cut: whether the two disagree: maps of this stage are wrong.
+        kappa: coherence of the gradient, in [0, 1].
+        averages: whether rules that average the gradient (``seg_grad_cam``) can be used here.
+    """
+
+    stage: Stage
+    kind: str
+    channels: int
+    cells: tuple[int, ...]
+    stride: tuple[float, ...]
+    gradient: float
+    quotient: float
+    gradient_cut: bool
+    kappa: float
+    averages: bool
+
+
+@dataclass(frozen=True)
+class Description:
+    """The table of a network's stages, and its edges. ``print`` it.
+
+    Attributes:
+        stages: one report a stage.
+        edges: what enters the decoder stages; empty where it is not known.
+        memory: bytes that the stages' activations and gradients take for one slice in float32,
+            the least that a trace needs beside the network's own forward and backward pass.
+    """
+
+    stages: tuple[StageReport, ...]
+    edges: tuple[Edge, ...]
+    memory: int
+
+    @property
+    def gradient_cut(self) -> tuple[str, ...]:
+        """The stages with a wrong gradient: pass them on as ``trace(gradient_cut=…)``."""
+        return tuple(report.stage.name for report in self.stages if report.gradient_cut)
+
+    @property
+    def unaveraged(self) -> tuple[str, ...]:
+        """The stages at which rules that average the gradient draw noise."""
+        return tuple(report.stage.name for report in self.stages if not report.averages)
+
+    def __str__(self) -> str:
+        head = ("stage", "module", "K", "cells", "stride", "layout", "kappa", "gradient", "average")
+        rows = [head, *map(_row, self.stages)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        for edge in self.edges:
+            place = "" if edge.argument is None else f", argument {edge.argument}"
+            joined = f" ({edge.joined} with {edge.beside})" if edge.joined else ""
+            lines.append(
+                f"{edge.name}: {edge.source} -> {edge.stage} at {edge.module}{place}{joined}"
+            )
+        lines.append(
+            f"maps of one slice: {self.memory / 2**20:.0f} MiB beside the network's passes"
+        )
+        return "\n".join(lines)
+
+
+def _row(report: StageReport) -> tuple[str, ...]:
+    return (
+        report.stage.name,
+        f"{report.stage.module} ({report.kind})",
+        str(report.channels),
+        "x".join(map(str, report.cells)),
+        "x".join(f"{s:g}" for s in report.stride),
+        report.stage.layout,
+        f"{report.kappa:.2f}",
+        "cut" if report.gradient_cut else "right",
+        "yes" if report.averages else "no: only normalised paths leave, or kappa < 0.05",
+    )
+
+
+def describe(
+    net: nn.Module,
+    image: Tensor,
+    stages: StagesLike = None,
+    *,
+    edges: EdgesLike = None,
+    output: Output | None = None,
+) -> Description:
+    """The stages and edges of a network, and whether autograd is the derivative at each stage.
+
+    Some networks cut paths out of autograd (MONAI 1.6.1's ResNet-18 shortcuts pass ``out.data``);
+    every map behind the cut is then wrong, and no comparison with another autograd tool shows it.
+    So each stage is moved by a small step along a random direction, in float64, and the change of
+    a random score is held against the gradient. Run it once on a network that is new to you.
+
+    The direction scales and shifts whole channels and leaves exact zeros where they are, so that
+    ties in max-pooling, of which CT has many in air, stay ties: at a tie there is no derivative.
+
+    Args:
+        net: as in :func:`segtrace.trace`. It runs in float64 and is left as it was.
+        image: (N, C, *image); the first slice is used.
+        stages: as in :func:`segtrace.trace`.
+        edges: as in :func:`segtrace.attribution.edges.resolve`; where the network is not in the
+            table and none are given, none are described.
+        output: as in :func:`segtrace.trace`.
+
+    Raises:
+        InputError: as in :func:`segtrace.trace`; non-finite logits.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    >>> print(describe(net, torch.rand(1, 1, 9, 9), {"enc1": "1"}).gradient_cut)
+    ()
+    """
+    net = unwrapped(net)
+    places = stages_of.resolve(net, stages)
+    known = any(cls.__name__ in JUNCTIONS for cls in type(net).__mro__)
+    found = edges_of.resolve(net, edges) if known or edges is not None else ()
+    x = as_input(net, image[:1]).double().requires_grad_()
+    with undisturbed(net, x.device):
+        double = _Double(net)
+        acts, logits = forward(double, [_inside(stage) for stage in places], x, output)
+        if not logits.isfinite().all():
+            raise InputError("the logits are not finite: there is no derivative to check")
+        bare = unnormalised(acts, logits)
+        # One weight a channel, as organs have: the average of the gradient then means something.
+        weights = torch.zeros_like(logits) + _per_channel(logits[0], seed=0)
+        gradients = torch.autograd.grad(
+            logits, list(acts.values()), weights, allow_unused=True, materialize_grads=True
+        )
+        reports = []
+        for stage, gradient in zip(places, gradients, strict=True):
+
+            def score(moved: Tensor, stage: Stage = stage) -> float:
+                with torch.no_grad(), altering(double, {_inside(stage): lambda _: moved}):
+                    return float((weights * logits_of(double(x), x, output)).sum())
+
+            pair = _derivatives(stage, acts[stage.name].detach(), gradient, score)
+            reports.append(_report(net, stage, gradient, pair, x, bare))
+    memory = 2 * 4 * sum(activation.numel() for activation in acts.values())
+    return Description(tuple(reports), found, memory)
+
+
+class _Double(nn.Module):
+    """A network that runs in float64 while its own parameters stay as they are."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.state: Mapping[str, Tensor] = {
+            name: tensor.detach().double() if tensor.is_floating_point() else tensor
+            for name, tensor in (*net.named_parameters(), *net.named_buffers())
+        }
+
+    def forward(self, x: Tensor) -> object:
+        return functional_call(self.net, dict(self.state), (x,))
+
+
+def _inside(stage: Stage) -> Stage:
+    return Stage(stage.name, f"net.{stage.module}", stage.layout)
+
+
+def _per_channel(first: Tensor, seed: int) -> Tensor:
+    """(K, 1, …) random numbers for the channels of (K, *cells)."""
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.randn(len(first), generator=generator, dtype=torch.float64)
+    return numbers.to(first).reshape(-1, *[1] * (first.ndim - 1))
+
+
+def _derivatives(
+    stage: Stage, activation: Tensor, gradient: Tensor, score: Callable[[Tensor], float]
+) -> tuple[float, float]:
+    """Autograd's derivative and the difference quotient along one direction."""
+    for attempt, size in enumerate(STEPS):
+        step = _direction(stage, activation, seed=attempt)
+        quotient = (score(activation + size * step) - score(activation - size * step)) / (2 * size)
+        pair = float((gradient * step).sum()), quotient
+        if _agree(*pair):
+            break
+    return pair
+
+
+def _agree(derivative: float, quotient: float) -> bool:
+    return abs(derivative - quotient) <= TOLERANCE * max(abs(derivative), abs(quotient))
+
+
+def _direction(stage: Stage, activation: Tensor, seed: int) -> Tensor:
+    """(r_k A_k + c_k s) where A is not exactly zero; s the root mean square of A."""
+    first = stage.channels_first(activation)[0]  # (K, *cells)
+    scale, shift = (_per_channel(first, 1 + 2 * seed + part) for part in (0, 1))
+    step = torch.zeros_like(activation)
+    moved = scale * first + shift * first.square().mean().sqrt()
+    stage.channels_first(step)[0].copy_(moved * (first != 0))
+    return step
+
+
+def _report(
+    net: nn.Module,
+    stage: Stage,
+    gradient: Tensor,
+    derivatives: tuple[float, float],
+    x: Tensor,
+    bare: frozenset[str],
+) -> StageReport:
+    first = stage.channels_first(gradient)
+    cells = tuple(first.shape[2:])
+    l1 = float(gradient.abs().sum())
+    kappa = float(first.flatten(2).sum(2).abs().sum()) / l1 if l1 else torch.nan
+    return StageReport(
+        stage=stage,
+        kind=type(net.get_submodule(stage.module)).__name__,
+        channels=first.shape[1],
+        cells=cells,
+        stride=tuple(size / cell for size, cell in zip(x.shape[2:], cells, strict=True)),
+        gradient=derivatives[0],
+        quotient=derivatives[1],
+        gradient_cut=not _agree(*derivatives),
+        kappa=kappa,
+        averages=stage.name in bare and kappa >= KAPPA_DEGENERATE,
+    )
