@@ -6,8 +6,9 @@ from causal import nets
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import chosen, cutting, sites_of
-from segtrace.causal.necessity import CUTS, necessity
+from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
+from segtrace.causal.replacement import CUTS
 
 X, TRUTH = nets.blob(4)
 ORGAN = {"organ": 1}

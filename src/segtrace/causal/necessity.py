@@ -5,7 +5,7 @@ found is this trained network's reliance on a site: a network trained without it
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,25 +18,13 @@ from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Batches, Clock, OnProgress
-from segtrace.causal.cutting import Edit, Site, cutting, see
+from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.outcome import Judge, Outcome
+from segtrace.causal.replacement import Replacement
 from segtrace.causal.replay import Replay, Timetable
 from segtrace.causal.vertices import cut_vertices
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError
 from segtrace.measures.statistics import interval
-
-CUTS = ("channel_mean", "mean_map", "zero", "resample")
-"""What stands in the place of a cut activation.
-
-``channel_mean``: each channel's mean over training slices; takes all places away. ``mean_map``: the
-mean map over training slices; leaves where things usually are, and is the milder one to use behind
-InstanceNorm, which blows a constant's border up. ``zero``: as in the literature, and unlike
-anything the network has seen. ``resample``: the activation of another slice, of another case where
-there is one; the mean over several draws.
-"""
-
-Replacement = Callable[[str, Tensor, slice, int], Tensor]
-"""(site, activation (n, K, *cells), which slices, number of the draw) -> what stands there."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,8 @@ class Necessity:
         places: ``stage`` or ``edge``, along S.
         organs: names along O.
         cases: name of each slice's case, along N.
-        cut: what stood in the place of an activation, one of :data:`CUTS`.
+        cut: what stood in the place of an activation, one of
+            :data:`segtrace.causal.replacement.CUTS`.
         draws: how often, for ``resample``; else 1.
         score: φ of the score, the mean φ(logit) of the organ over its own pixels.
         cut_vertex: (S,) every path runs through it: total by construction, left out of ranks.
@@ -150,7 +139,8 @@ def necessity(
         channels: organ -> channel.
         baselines: stored means over training slices, for ``channel_mean`` and ``mean_map``.
         cases: name of each slice's case; by default every slice is one of its own.
-        cut: what stands in the place of an activation, see :data:`CUTS`.
+        cut: what stands in the place of an activation, see
+            :data:`segtrace.causal.replacement.CUTS`.
         draws: other slices per slice, for ``resample``. Keeps the activations of all slices at
             all sites in main memory: 17 MB a slice of 128² for FlexibleUNet-ResNet-18.
         seed: of the draws.
@@ -166,15 +156,13 @@ def necessity(
     net = unwrapped(net)
     judge = Judge(channels, truth, score)
     names = tuple(cases) if cases is not None else tuple(str(n) for n in range(len(images)))
-    _check(sites, images, names, cut, draws)
+    _check(sites, images, names)
     draws = draws if cut == "resample" else 1
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
         timetable = Timetable.of(net, x[:1])
         vertices = cut_vertices(net, sites, x[:1], output)
-        replacement = _replacement(
-            net, sites, x, baselines, cut, _donors(names, draws, seed), output
-        )
+        replacement = replacing(net, sites, x, names, cut, baselines, draws, seed, output)
         clock = Clock(len(x) * len(sites) * draws, _seconds(net, x[:batch]), progress)
 
         def cut_all(part: slice) -> tuple[Outcome, list[Outcome]]:
@@ -201,19 +189,11 @@ def necessity(
     )
 
 
-def _check(
-    sites: Sequence[Site], images: Tensor, cases: Sequence[str], cut: str, draws: int
-) -> None:
-    if cut not in CUTS:
-        raise unknown("cut", cut, CUTS)
+def _check(sites: Sequence[Site], images: Tensor, cases: Sequence[str]) -> None:
     if not sites:
         raise InputError("no site is named; give at least one stage or edge")
     if len(cases) != len(images):
         raise InputError(f"{len(cases)} cases are named for {len(images)} slices; name one each")
-    if cut == "resample" and (len(images) < 2 or draws < 1):
-        raise InputError(
-            f"resampling {len(images)} slices {draws} times; it needs at least 2 slices and 1 draw"
-        )
 
 
 def _joined(outcomes: Sequence[Outcome]) -> Outcome:
@@ -246,48 +226,3 @@ def _cut(
 
 def _edit(site: Site, replacement: Replacement, part: slice, draw: int) -> Edit:
     return lambda activation: replacement(site.name, activation, part, draw)
-
-
-def _replacement(
-    net: nn.Module,
-    sites: Sequence[Site],
-    x: Tensor,
-    baselines: Baselines | None,
-    cut: str,
-    donors: Tensor,
-    output: Output | None,
-) -> Replacement:
-    """What stands in the place of an activation."""
-    if cut == "zero":
-        return lambda _site, activation, _part, _draw: torch.zeros_like(activation)
-    if cut == "resample":
-        pool = activations(net, sites, x, output)
-        return lambda site, activation, part, draw: pool[site][donors[draw, part]].to(activation)
-    if baselines is None:
-        raise InputError(f"cut {cut!r} needs baselines; collect them over training slices")
-    like = baselines.like if cut == "channel_mean" else baselines.map_like
-    return lambda site, activation, _part, _draw: like(site, activation)
-
-
-def activations(
-    net: nn.Module, sites: Sequence[Site], x: Tensor, output: Output | None = None
-) -> dict[str, Tensor]:
-    """Site name -> activations (N, K, *cells) of all slices, in main memory."""
-    found: dict[str, list[Tensor]] = {site.name: [] for site in sites}
-    for part in x.split(SLICES_ON_CPU):
-        for name, activation in see(net, sites, part, output).activations.items():
-            found[name].append(activation.cpu())
-    return {name: torch.cat(parts) for name, parts in found.items()}
-
-
-def _donors(cases: Sequence[str], draws: int, seed: int) -> Tensor:
-    """(draws, N) for every slice another one, of another case where there is one."""
-    generator = torch.Generator().manual_seed(seed)
-    donors = torch.zeros(draws, len(cases), dtype=torch.long)
-    for n, case in enumerate(cases):
-        others = [k for k, other in enumerate(cases) if other != case]
-        others = others or [k for k in range(len(cases)) if k != n]
-        if others:
-            drawn = torch.randint(len(others), (draws,), generator=generator)
-            donors[:, n] = torch.tensor(others)[drawn]
-    return donors

@@ -1,0 +1,98 @@
+"""What stands in the place of an activation that is cut."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.attribution.forward import Output
+from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.causal.baselines import Baselines
+from segtrace.causal.cutting import Site, see
+from segtrace.errors import InputError, unknown
+
+CUTS = ("channel_mean", "mean_map", "zero", "resample")
+"""What stands in the place of a cut activation.
+
+``channel_mean``: each channel's mean over training slices; takes all places away. ``mean_map``: the
+mean map over training slices; leaves where things usually are, and is the milder one to use behind
+InstanceNorm, which blows a constant's border up. ``zero``: as in the literature, and unlike
+anything the network has seen. ``resample``: the activation of another slice, of another case where
+there is one; the mean over several draws.
+"""
+
+Replacement = Callable[[str, Tensor, slice, int], Tensor]
+"""(site, activation (n, K, *cells), which slices, number of the draw) -> what stands there."""
+
+
+def replacing(
+    net: nn.Module,
+    sites: Sequence[Site],
+    x: Tensor,
+    cases: Sequence[str],
+    cut: str,
+    baselines: Baselines | None = None,
+    draws: int = 5,
+    seed: int = 0,
+    output: Output | None = None,
+) -> Replacement:
+    """What stands in the place of an activation.
+
+    Args:
+        net: the network itself, in evaluation mode.
+        sites: the sites that will be cut.
+        x: (N, C, *image) the slices that will be run.
+        cases: name of each slice's case.
+        cut: one of :data:`CUTS`.
+        baselines: for ``channel_mean`` and ``mean_map``.
+        draws: for ``resample``.
+        seed: of the draws.
+        output: picks the logits from what the network returns.
+
+    Raises:
+        InputError: an unknown cut, missing baselines, a single slice to resample.
+    """
+    if cut not in CUTS:
+        raise unknown("cut", cut, CUTS)
+    if cut == "zero":
+        return lambda _site, activation, _part, _draw: torch.zeros_like(activation)
+    if cut == "resample":
+        others = donors(cases, draws, seed)
+        pool = activations(net, sites, x, output)
+        return lambda site, activation, part, draw: pool[site][others[draw, part]].to(activation)
+    if baselines is None:
+        raise InputError(f"cut {cut!r} needs baselines; collect them over training slices")
+    like = baselines.like if cut == "channel_mean" else baselines.map_like
+    return lambda site, activation, _part, _draw: like(site, activation)
+
+
+def activations(
+    net: nn.Module, sites: Sequence[Site], x: Tensor, output: Output | None = None
+) -> dict[str, Tensor]:
+    """Site name -> activations (N, K, *cells) of all slices, in main memory."""
+    found: dict[str, list[Tensor]] = {site.name: [] for site in sites}
+    for part in x.split(SLICES_ON_CPU):
+        for name, activation in see(net, sites, part, output).activations.items():
+            found[name].append(activation.cpu())
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def donors(cases: Sequence[str], draws: int, seed: int) -> Tensor:
+    """(draws, N) for every slice another one, of another case where there is one.
+
+    Raises:
+        InputError: a single slice, which has no other.
+    """
+    if len(cases) < 2 or draws < 1:
+        raise InputError(
+            f"resampling {len(cases)} slices {draws} times; it needs at least 2 slices and 1 draw"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.zeros(draws, len(cases), dtype=torch.long)
+    for n, case in enumerate(cases):
+        others = [k for k, other in enumerate(cases) if other != case]
+        others = others or [k for k in range(len(cases)) if k != n]
+        drawn[:, n] = torch.tensor(others)[
+            torch.randint(len(others), (draws,), generator=generator)
+        ]
+    return drawn
