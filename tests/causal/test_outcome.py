@@ -32,7 +32,7 @@ def test_some_of_the_slices_are_judged_by_their_own_truth():
 
 def test_mistakes_are_named():
     with pytest.raises(InputError, match="organ 'c' is in none of the 2 slices"):
-        Judge({"c": 3}, TRUTH)
+        Judge({"c": 3}, TRUTH).checked()
     with pytest.raises(InputError, match="no score 'logits'"):
         Judge({"a": 1}, TRUTH, "logits")
     with pytest.raises(InputError, match="no organ is named"):

@@ -20,7 +20,7 @@ from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Batches, Clock, OnProgress
 from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.outcome import Judge, Outcome
-from segtrace.causal.replacement import Replacement
+from segtrace.causal.replacement import Replacement, replacing
 from segtrace.causal.replay import Replay, Timetable
 from segtrace.causal.vertices import cut_vertices
 from segtrace.errors import InputError
@@ -154,7 +154,7 @@ def necessity(
             that is in none of the slices; a single slice to resample.
     """
     net = unwrapped(net)
-    judge = Judge(channels, truth, score)
+    judge = Judge(channels, truth, score).checked()
     names = tuple(cases) if cases is not None else tuple(str(n) for n in range(len(images)))
     _check(sites, images, names)
     draws = draws if cut == "resample" else 1

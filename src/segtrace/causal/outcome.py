@@ -49,12 +49,20 @@ class Judge:
             raise unknown("score", self.score, SCORES)
         if not self.channels:
             raise InputError("no organ is named; give at least one, name: channel")
+
+    def checked(self) -> "Judge":
+        """Itself.
+
+        Raises:
+            InputError: an organ that is in none of the slices.
+        """
         for organ, channel in self.channels.items():
             if not (self.truth == channel).any():
                 raise InputError(
                     f"organ {organ!r} is in none of the {len(self.truth)} slices; leave it out "
                     "or give slices that hold it"
                 )
+        return self
 
     @property
     def masks(self) -> Tensor:

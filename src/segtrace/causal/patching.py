@@ -1,0 +1,94 @@
+"""Patching: run on one slice with a site's activation from another.
+
+Necessity takes away; patching carries over. If slice b, given nothing of slice a but what passes
+one edge, shows a's organ where a has it, then that edge carries where the organ is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.attribution.forward import Output, logits_of
+from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal.cutting import Site, cutting, see
+from segtrace.causal.outcome import Judge
+from segtrace.errors import InputError
+
+LEAST_TO_GAIN = 0.02
+"""Below this difference of Dice between a's own slice and b's there is nothing to carry over."""
+
+
+@dataclass(frozen=True)
+class Patched:
+    """How much of a's organs came along to b. O organs, N pairs of slices (a, b).
+
+    Attributes:
+        organs: names along O.
+        own: (O, N) Dice of the network on a with a's truth: what could come along at most.
+        before: (O, N) Dice of the network on b with a's truth.
+        after: (O, N) the same with a's activation at the sites.
+        kept: (O, N) Dice of that prediction with b's truth.
+    """
+
+    organs: tuple[str, ...]
+    own: Tensor
+    before: Tensor
+    after: Tensor
+    kept: Tensor
+
+    def came_along(self) -> Tensor:
+        """(O, N) (after - before) / (own - before): 0 nothing, 1 all of it.
+
+        NaN where a lacks the organ, or where b shows it as well as a does.
+        """
+        room = self.own - self.before
+        return torch.where(room >= LEAST_TO_GAIN, (self.after - self.before) / room, torch.nan)
+
+
+def patch(
+    net: nn.Module,
+    sites: Sequence[Site],
+    giving: tuple[Tensor, Tensor],
+    taking: tuple[Tensor, Tensor],
+    channels: Mapping[str, int],
+    *,
+    output: Output | None = None,
+) -> Patched:
+    """Run slices b with the activations of slices a at some sites, all at once.
+
+    Args:
+        net: the network.
+        sites: what is carried over from a to b.
+        giving: images (N, C, H, W) and truth (N, H, W) of slices a.
+        taking: the same of slices b, one for each.
+        channels: organ -> channel.
+        output: picks the logits from what the network returns.
+
+    Raises:
+        InputError: no site; slices that do not pair; an organ that no slice a holds.
+    """
+    net = unwrapped(net)
+    if not sites:
+        raise InputError("no site is named; give at least one stage or edge")
+    if giving[0].shape != taking[0].shape:
+        raise InputError(
+            f"slices {tuple(giving[0].shape)} cannot be patched into {tuple(taking[0].shape)}; "
+            "give as many of the same size"
+        )
+    of_a = Judge(channels, giving[1]).checked()
+    a, b = as_input(net, giving[0]), as_input(net, taking[0])
+    with undisturbed(net, a.device), torch.no_grad():
+        seen = see(net, sites, a, output)
+        clean = logits_of(net(b), b, output)
+        stand = {site: (lambda _, name=site.name: seen.activations[name]) for site in sites}
+        with cutting(net, stand):
+            patched = logits_of(net(b), b, output)
+    return Patched(
+        organs=tuple(channels),
+        own=of_a.of(seen.logits).dice,
+        before=of_a.of(clean).dice,
+        after=of_a.of(patched).dice,
+        kept=Judge(channels, taking[1]).of(patched).dice,
+    )

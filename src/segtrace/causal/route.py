@@ -1,0 +1,157 @@
+"""Routes: how the score divides between what came over the skip and what came from below."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.attribution import targets
+from segtrace.attribution.edges import EdgesLike, resolve
+from segtrace.attribution.flow import Flow
+from segtrace.attribution.forward import Output
+from segtrace.attribution.integrate import integrate
+from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.undisturbed import unwrapped
+from segtrace.causal.baselines import Baselines
+from segtrace.causal.outcome import Judge
+
+STEPS = 8
+"""Steps of the joint integration; the error they leave is part of the result."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """What came over each edge of a decoder stage. E edges, O organs, N slices.
+
+    Attributes:
+        edges: names along E.
+        stages: the decoder stage that each edge enters, along E.
+        organs: names along O.
+        part: (E, O, N) of the score's change, what came over the edge; NaN where the organ is
+            absent.
+        change: (E, O, N) score minus score with all edges of that stage at their means.
+    """
+
+    edges: tuple[str, ...]
+    stages: tuple[str, ...]
+    organs: tuple[str, ...]
+    part: Tensor
+    change: Tensor
+
+    def share(self) -> Tensor:
+        """(E, O) Σ part / Σ change over slices: adds to 1 over the edges of a stage.
+
+        But for :meth:`error`. Beyond [0, 1] where the edges work against each other; NaN where the
+        stage changes nothing. A share of the score is no share of Dice: see ``necessity``.
+        """
+        return _ratio(self.part.nansum(2), self.change.nansum(2))
+
+    def shares(self) -> Tensor:
+        """(E, O, N) the same of every slice."""
+        return _ratio(self.part, self.change)
+
+    def error(self) -> Tensor:
+        """(E, O) by how much the shares of the edge's stage miss 1."""
+        share = self.share()
+        rows = []
+        for stage in self.stages:
+            mine = torch.tensor([other == stage for other in self.stages])
+            rows.append((share[mine].sum(0) - 1).abs())
+        return torch.stack(rows)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row an edge and organ, for a CSV."""
+        share, error = self.share(), self.error()
+        return [
+            {
+                "edge": edge,
+                "stage": self.stages[e],
+                "organ": organ,
+                "share": float(share[e, o]),
+                "error": float(error[e, o]),
+                "change": float(self.change[e, o].nansum()),
+            }
+            for e, edge in enumerate(self.edges)
+            for o, organ in enumerate(self.organs)
+        ]
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    return torch.where(below != 0, above / below, torch.nan)
+
+
+def route(
+    net: nn.Module,
+    images: Tensor,
+    truth: Tensor,
+    channels: Mapping[str, int],
+    baselines: Baselines,
+    *,
+    edges: EdgesLike = None,
+    region: str = "gt",
+    score: str = "logit",
+    steps: int = STEPS,
+    batch: int = SLICES_ON_CPU,
+    output: Output | None = None,
+) -> Route:
+    """Integrate over all edges of each decoder stage at once, from their stored means.
+
+    Costs ``steps`` forward and, for each organ, backward passes a decoder stage and slice.
+
+    Args:
+        net: the network.
+        images: (N, C, H, W) preprocessed slices.
+        truth: (N, H, W) label map in channel numbers.
+        channels: organ -> channel.
+        baselines: stored means over training slices, of the edges.
+        edges: see :func:`segtrace.attribution.edges.resolve`.
+        region: of the explained score, see :func:`segtrace.attribution.targets.organ`.
+        score: φ, a key of :data:`segtrace.attribution.forward.SCORES`.
+        steps: of the midpoint rule.
+        batch: slices per pass; decides memory alone.
+        output: picks the logits from what the network returns.
+
+    Raises:
+        InputError: edges that cannot be found, baselines that are missing or of another network,
+            an organ that is in none of the slices.
+    """
+    Judge(channels, truth, score).checked()
+    stage_of = {edge.name: edge.stage for edge in resolve(unwrapped(net), edges)}
+    flows = [
+        integrate(
+            net,
+            None,
+            images[first : first + batch],
+            targets.organs(channels, region, truth[first : first + batch].long()),
+            baselines.channels,
+            steps,
+            joint=True,
+            edges=edges,
+            score=score,
+            output=output,
+        ).cpu()
+        for first in range(0, len(images), batch)
+    ]
+    names = flows[0].stages
+    return Route(
+        edges=names,
+        stages=tuple(stage_of[name] for name in names),
+        organs=tuple(channels),
+        part=torch.cat([_parts(flow) for flow in flows], 2),
+        change=torch.cat([_where_present(flow, flow.change) for flow in flows], 2),
+    )
+
+
+def _parts(flow: Flow) -> Tensor:
+    """(E, O, n) sum of each edge's map."""
+    sums = torch.stack([flow.maps[edge][0].flatten(2).double().sum(2) for edge in flow.stages])
+    return _where_present(flow, sums)
+
+
+def _where_present(flow: Flow, values: Tensor | None) -> Tensor:
+    absent = (flow.region_px == 0).expand(len(flow.stages), -1, -1)
+    if values is None:
+        values = torch.zeros(absent.shape)
+    return values.double().masked_fill(absent, torch.nan)

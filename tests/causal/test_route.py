@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from attribution.nets import basic_unet, images, labels
+from causal import nets
+from segtrace import InputError
+from segtrace.causal.baselines import collect
+from segtrace.causal.cutting import sites_of
+from segtrace.causal.route import route
+
+X, TRUTH = nets.blob(3)
+ORGAN = {"organ": 1}
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.75, 0.25)])
+def test_the_route_of_a_linear_stage_is_known_by_its_weights(weights):
+    net = nets.Routed(*weights)
+    means = collect(net, sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES), [X])
+    found = route(net, X, TRUTH, ORGAN, means, edges=nets.ROUTED_EDGES)
+    # on the organ's pixels skip and up are both 1, so each gives weight * (1 - mean)
+    pixels = TRUTH.flatten(1).sum(1)
+    for e, edge in enumerate(found.edges):
+        weight = weights[["skip_1", "up_1"].index(edge)]
+        expected = weight * (1 - means.channels[edge]) * pixels
+        torch.testing.assert_close(found.part[e, 0], expected)
+        assert float(found.share()[e, 0]) == pytest.approx(weight)
+    assert found.stages == ("dec1", "dec1")
+    assert float(found.error().max()) < 1e-12
+
+
+def test_parts_add_to_the_change_and_shares_to_one_within_the_stated_error():
+    net, x, truth = basic_unet(), images(3, 32), labels(3, 32)
+    means = collect(net, sites_of(net), [images(4, 32, seed=9)])
+    found = route(net, x, truth, {"a": 1, "c": 3}, means, steps=16, batch=2)
+    assert set(found.stages) == {"dec1", "dec2", "dec3", "dec4"}
+    for stage in set(found.stages):
+        mine = [e for e, other in enumerate(found.stages) if other == stage]
+        parts, change = found.part[mine], found.change[mine[0]]
+        missed = (parts.sum(0) - change).abs().nansum() / parts.abs().nansum()
+        assert float(missed) < 0.02
+        gap = (found.share()[mine].sum(0) - 1).abs()
+        torch.testing.assert_close(gap, found.error()[mine[0]])
+    assert found.part[:, 1, 2].isnan().all()  # the organ is absent from the last slice
+    assert found.share().isfinite().all()
+
+
+def test_slices_do_not_depend_on_their_companions():
+    net, x, truth = basic_unet(), images(3, 32), labels(3, 32)
+    means = collect(net, sites_of(net), [images(4, 32, seed=9)])
+    alone = route(net, x, truth, {"a": 1}, means, steps=2, batch=1)
+    together = route(net, x, truth, {"a": 1}, means, steps=2, batch=3)
+    torch.testing.assert_close(alone.part, together.part)
+
+
+def test_rows_hold_every_number():
+    net = nets.Routed(0.5, 0.5)
+    means = collect(net, sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES), [X])
+    rows = route(net, X, TRUTH, ORGAN, means, edges=nets.ROUTED_EDGES).rows()
+    assert {(row["edge"], row["stage"], row["organ"]) for row in rows} == {
+        ("skip_1", "dec1", "organ"),
+        ("up_1", "dec1", "organ"),
+    }
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
+
+
+def test_mistakes_are_named():
+    net = nets.Routed()
+    means = collect(net, sites_of(net, nets.ROUTED_STAGES, {}), [X])
+    with pytest.raises(InputError, match="no baseline of 'skip_1'"):
+        route(net, X, TRUTH, ORGAN, means, edges=nets.ROUTED_EDGES)
+    with pytest.raises(InputError, match="organ 'spleen' is in none"):
+        route(net, X, TRUTH, {"spleen": 2}, means, edges=nets.ROUTED_EDGES)
+    with pytest.raises(InputError, match="not in the table"):
+        route(net, X, TRUTH, ORGAN, means)
