@@ -55,7 +55,7 @@ def kidney(space: Space, build: Build, side: int) -> tuple[Field, Field]:
         side: -1 the patient's right, 1 the left.
     """
     centre = build.at(side * 59, 42, 98 if side < 0 else 112, spread=5)
-    radii = build.radii(28, 25, 54)
+    radii = build.radii(29, 26, 55, spread=0.06)
     turn, tilt = build.random.normal(25, 6), build.random.normal(9, 3)
     outer = space.ellipsoid(centre, radii, side * turn, -side * tilt)
     hilum = (centre[0] - side * 17 * build.size, centre[1] - 9 * build.size, centre[2])
@@ -89,7 +89,7 @@ def stomach(space: Space, build: Build) -> Field:
 def spleen(space: Space, build: Build) -> Field:
     """A crescent behind the stomach, with a hollow side towards it."""
     centre = build.at(95, 40, 174)
-    outer = space.ellipsoid(centre, build.radii(36, 52, 54), turn=-24, tilt=8)
+    outer = space.ellipsoid(centre, build.radii(39, 55, 58), turn=-24, tilt=8)
     hollow = (centre[0] - 38 * build.size, centre[1] - 18 * build.size, centre[2] - 4)
     return np.maximum(outer, -space.ellipsoid(hollow, (28 * build.size, 36 * build.size, 50)))
 
@@ -104,7 +104,7 @@ def gallbladder(space: Space, build: Build) -> Field:
     """A pear at the liver's lower edge."""
     neck = build.at(-46, -38, 126, spread=3)
     end = (neck[0] - 20 * build.size, neck[1] - 24 * build.size, neck[2] - 26 * build.size)
-    swell = build.size * np.clip(build.random.normal(1, 0.12), 0.8, 1.3)
+    swell = build.size * np.clip(build.random.normal(1, 0.1), 0.8, 1.15)
     return space.tube([neck, end], [9 * swell, 18 * swell])
 
 
@@ -132,8 +132,8 @@ def adrenal(space: Space, build: Build, side: int) -> Field:
     """Two thin limbs that meet in front, like a lambda."""
     s = build.size
     top = build.at(side * 31, 28, 158 if side < 0 else 161, spread=2)
-    reach = space.ellipsoid((top[0], top[1] + 8 * s, top[2]), (13 * s, 15 * s, 17 * s))
-    limbs = [space.slab(top, (1.0, tilt, 0.1), 2.5 * s, 30 * s) for tilt in (-0.42, 0.42)]
+    reach = space.ellipsoid((top[0], top[1] + 8 * s, top[2]), (13 * s, 14 * s, 15 * s))
+    limbs = [space.slab(top, (1.0, tilt, 0.1), 2.1 * s, 30 * s) for tilt in (-0.42, 0.42)]
     behind = top[1] - 6 * s - space.y
     return np.maximum(np.maximum(np.minimum(*limbs), reach), behind)
 

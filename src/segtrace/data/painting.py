@@ -124,7 +124,7 @@ def _paint_digestive_organs(canvas: Canvas, space: Space, build: Build, cavity: 
     spleen_hu = random.normal(118, 11)
     canvas.paint(places(anatomy.spleen(space, build), cavity), spleen_hu, "spleen")
     if random.random() < 0.3:  # an accessory spleen: one organ in two components
-        spot = space.ellipsoid(build.at(66, 40, 134), build.radii(9, 9, 9))
+        spot = space.ellipsoid(build.at(84, -12, 120), build.radii(9, 9, 9))
         canvas.paint(places(spot, cavity), spleen_hu, "spleen")
     for name, field, hu, grain in (
         ("gallbladder", anatomy.gallbladder(space, build), random.normal(12, 6), 4),
