@@ -1,5 +1,7 @@
+import json
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -12,6 +14,7 @@ from segtrace.data.labels import BTCV, TRANSUNET
 from segtrace.data.modules import PhantomData
 from segtrace.data.nifti import Volume
 from segtrace.data.sources import PhantomSource, RawSource
+from segtrace.errors import InputError
 
 SMALL = (24, 24, 12)
 
@@ -264,3 +267,94 @@ def test_an_interrupted_write_is_not_taken_for_a_whole_set(tmp_path, monkeypatch
         with pytest.raises(KeyboardInterrupt):
             PhantomSource(**options)
     assert PhantomSource(**options).cases() == ("0001", "0002", "0003")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three cases in a folder of their own, ``seed7``."""
+    root = tmp_path_factory.mktemp("whole") / "seed7"
+    phantom.write(root, seed=7, cases=3, shape=SMALL)
+    return root
+
+
+def contents(root):
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def test_a_whole_set_is_not_written_again(folder, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    monkeypatch.setattr(phantom, "generate", None)
+    assert phantom.write(folder, seed=7, cases=3, shape=SMALL) == folder / "RawData" / "Training"
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_the_mark_of_a_whole_set_says_how_it_was_made(folder):
+    mark = json.loads((folder / "phantom.json").read_text())
+    assert mark["seed"] == 7
+    assert mark["shape"] == list(SMALL)
+    assert mark["cases"] == list(phantom.CASES[:3])
+    assert mark["generator"]
+
+
+@pytest.mark.parametrize("change", [{"seed": 8}, {"cases": 2}, {"shape": (24, 24, 9)}])
+def test_another_phantom_is_never_written_over_one(folder, change):
+    before = contents(folder)
+    with pytest.raises(InputError, match=r"seed7: holds .*; give an empty or new folder") as error:
+        phantom.write(folder, **({"seed": 7, "cases": 3, "shape": SMALL} | change))
+    assert "\n" not in str(error.value)
+    assert contents(folder) == before
+
+
+def test_a_folder_with_other_content_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds notes\.txt; give an empty or new folder"):
+        phantom.write(tmp_path, cases=1, shape=SMALL)
+    assert contents(tmp_path) == {"notes.txt": b"mine"}
+
+
+def test_an_interrupted_write_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
+    generate, seen = phantom.generate, []
+
+    def stop_at_the_second(case, *rest):
+        seen.append(case)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return generate(case, *rest)
+
+    root = tmp_path / "set"
+    with monkeypatch.context() as patch:
+        patch.setattr(phantom, "generate", stop_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            phantom.write(root, seed=7, cases=3, shape=SMALL)
+    assert len(seen) == 2
+    assert not list(tmp_path.rglob("*.nii.gz"))
+    assert not root.exists()
+    phantom.write(root, seed=7, cases=3, shape=SMALL)
+    assert len(contents(root)) == 7
+
+
+def test_an_existing_empty_folder_will_do(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    phantom.write(Path(), cases=1, shape=SMALL)
+    assert {path.split("/")[0] for path in contents(tmp_path)} == {"here"}
+    assert len(contents(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cases": 31}, "cases=31: there are 30 published numbers"),
+        ({"cases": 0}, "cases=0"),
+        ({"cases": ["0001", "0001"]}, "give one or more names, each once"),
+        ({"shape": (8, 8)}, "shape="),
+        ({"shape": (8, 8, 0)}, "shape="),
+        ({"workers": 0}, "workers=0"),
+    ],
+)
+def test_what_cannot_be_generated_is_refused_in_one_line(tmp_path, options, message):
+    with pytest.raises(InputError, match=message) as error:
+        phantom.write(tmp_path / "set", **options)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())

@@ -6,11 +6,16 @@ tells the left kidney from the right. See the tests for what is pinned. Everythi
 of (seed, case).
 """
 
+import functools
 import gzip
+import hashlib
 import io
+import json
+import os
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 
 import nibabel
@@ -19,11 +24,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from tqdm import tqdm
 
+from segtrace.data import anatomy, fields, painting, surroundings
 from segtrace.data.anatomy import Build
 from segtrace.data.cases import TEST12, TRAIN18
 from segtrace.data.fields import WARP, Field, Space
 from segtrace.data.nifti import PHANTOM_MARK
 from segtrace.data.painting import paint
+from segtrace.errors import InputError
 
 CASES = tuple(sorted((*TRAIN18, *TEST12)))
 """The published numbers."""
@@ -31,6 +38,12 @@ CASES = tuple(sorted((*TRAIN18, *TEST12)))
 ORIENTATIONS = ("RAS", "LAS", "LPS")
 EXTENT = (384.0, 384.0, 240.0)
 """mm of the scanned box: left-right, front-back, foot-head (before the case's own spacing)."""
+
+TRAINING = Path("RawData", "Training")
+MARK = "phantom.json"
+"""Stands in a whole set and says how it was made."""
+LEAST = 8
+"""Voxels along an axis: fewer hold no organ."""
 
 Volume = NDArray[np.int16]
 Labels = NDArray[np.uint8]
@@ -45,32 +58,90 @@ def write(
 ) -> Path:
     """Write ``img/img0001.nii.gz`` and ``label/label0001.nii.gz`` of every case below ``root``.
 
+    Whole or not at all: the set is made beside ``root`` and takes its place when it is complete,
+    with ``phantom.json`` saying how it was made. The same set is not written again.
+
     Args:
         root: an empty or new folder; the files go to ``RawData/Training`` in it.
-        seed: of everything.
+        seed: of everything, 0 or more.
         cases: names, or how many of the published ones.
         shape: voxels (left-right, front-back, foot-head).
         workers: processes; the files do not depend on it.
 
     Returns:
         The folder that holds ``img`` and ``label``.
+
+    Raises:
+        InputError: the folder holds something else, or there is no such phantom.
     """
-    names = CASES[:cases] if isinstance(cases, int) else tuple(cases)
-    folder = Path(root) / "RawData" / "Training"
-    for part in ("img", "label"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+    names, size = _names(cases), _size(shape)
+    if seed < 0 or workers < 1:
+        raise InputError(f"seed={seed}, workers={workers}: give a seed >= 0 and workers >= 1")
+    mark = json.dumps(
+        {"generator": fingerprint(), "seed": seed, "shape": size, "cases": names}, indent=1
+    )
+    root = Path(root).resolve()  # "." has no name to put another one beside
+    if not _holds(root, mark):
+        partial = root.with_name(f".{root.name}.partial-{os.getpid()}")
+        try:
+            _write_cases(partial / TRAINING, seed, names, size, workers)
+            (partial / MARK).write_text(mark)
+            partial.replace(root)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return root / TRAINING
+
+
+def fingerprint() -> str:
+    """Of the generator's code: other code makes another phantom."""
+    modules = (anatomy, fields, painting, surroundings)
+    files = [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _names(cases: Sequence[str] | int) -> list[str]:
+    if isinstance(cases, int) and not 1 <= cases <= len(CASES):
+        raise InputError(
+            f"cases={cases}: there are {len(CASES)} published numbers; give 1 to {len(CASES)}, "
+            "or names"
+        )
+    names = list(CASES[:cases] if isinstance(cases, int) else cases)
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"cases={names}: give one or more names, each once")
+    return names
+
+
+def _size(shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(shape) != 3 or min(shape) < LEAST:
+        raise InputError(f"shape={list(shape)}: give three numbers of voxels, each >= {LEAST}")
     width, depth, height = shape
-    one = partial(_write_case, folder, seed, (width, depth, height))
-    with tqdm(total=len(names), desc="generating the phantom", unit="case", disable=None) as bar:
-        if workers == 1:
-            for name in names:
-                one(name)
-                bar.update()
-        else:
-            with ProcessPoolExecutor(workers) as pool:
-                for _ in pool.map(one, names):
-                    bar.update()
-    return folder
+    return width, depth, height
+
+
+def _holds(root: Path, mark: str) -> bool:
+    """Whether the set is there already; an empty folder or none holds nothing."""
+    found = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    if MARK in found and (root / MARK).read_text() == mark:
+        return True
+    if found or (root.exists() and not root.is_dir()):
+        what = f"another phantom (see {MARK})" if MARK in found else found[0] if found else "a file"
+        raise InputError(f"{root}: holds {what}; give an empty or new folder")
+    return False
+
+
+def _write_cases(
+    folder: Path, seed: int, names: Sequence[str], shape: tuple[int, int, int], workers: int
+) -> None:
+    for part in ("img", "label"):
+        (folder / part).mkdir(parents=True)
+    one = functools.partial(_write_case, folder, seed, shape)
+    with (
+        tqdm(total=len(names), desc="generating the phantom", unit="case", disable=None) as bar,
+        ExitStack() as stack,
+    ):
+        run = map if workers == 1 else stack.enter_context(ProcessPoolExecutor(workers)).map
+        for _ in run(one, names):
+            bar.update()
 
 
 def _write_case(folder: Path, seed: int, shape: tuple[int, int, int], case: str) -> None:
