@@ -193,6 +193,13 @@ def test_organs_lie_where_a_radiologist_looks_for_them(cases):
         assert centre["left_kidney"][0] < centre["spleen"][0]
 
 
+def test_the_liver_never_closes_in_the_right_kidney(cases):
+    for case in cases:
+        for liver, kidney in zip(case.organ("liver"), case.organ("right_kidney"), strict=True):
+            closed_in = ndimage.binary_fill_holes(liver) & kidney
+            assert closed_in.sum() <= 0.5 * kidney.sum()
+
+
 def test_the_lungs_are_at_the_cranial_end(cases):
     for case in cases:
         body = slice(len(case.volume.image[0]) // 3, 2 * len(case.volume.image[0]) // 3)

@@ -74,7 +74,9 @@ def liver(space: Space, build: Build) -> Field:
     edge = 0.6 * (150 * np.float32(s) - space.z)
     wedge = rounded_max(rounded_max(right, np.float32(0.9) * below, 6), medial, 6)
     lobe = rounded_max(left, edge, 4)
-    return np.minimum(wedge, lobe)
+    # The right kidney lies behind the liver, in fat, and never within it.
+    fossa = space.ellipsoid((-50 * s, 66 * s, 100 * s), (50 * s, 50 * s, 84 * s))
+    return np.minimum(rounded_max(wedge, -fossa, 6), lobe)
 
 
 def stomach(space: Space, build: Build) -> Field:
