@@ -127,8 +127,8 @@ def describe(
     So each stage is moved by a small step along a random direction, in float64, and the change of
     a random score is held against the gradient. Run it once on a network that is new to you.
 
-    The direction scales and shifts whole channels and leaves exact zeros where they are, so that
-    ties in max-pooling, of which CT has many in air, stay ties: at a tie there is no derivative.
+    The direction moves equal values equally, so that ties in max-pooling, of which CT has many in
+    air, stay ties: at a tie there is no derivative.
 
     Args:
         net: as in :func:`segtrace.trace`. It runs in float64 and is left as it was.
@@ -218,12 +218,16 @@ def _agree(derivative: float, quotient: float) -> bool:
 
 
 def _direction(stage: Stage, activation: Tensor, seed: int) -> Tensor:
-    """(r_k A_k + c_k s) where A is not exactly zero; s the root mean square of A."""
+    """r_k A_k + c_k A_k |A_k| / s, s the root mean square of A.
+
+    A function of the value alone, so ties stay ties and zeros stay zeros; not an affine one, which
+    a normalisation behind the stage would undo.
+    """
     first = stage.channels_first(activation)[0]  # (K, *cells)
-    scale, shift = (_per_channel(first, 1 + 2 * seed + part) for part in (0, 1))
+    linear, square = (_per_channel(first, 1 + 2 * seed + part) for part in (0, 1))
+    size = first.square().mean().sqrt().clamp(min=torch.finfo(first.dtype).tiny)
     step = torch.zeros_like(activation)
-    moved = scale * first + shift * first.square().mean().sqrt()
-    stage.channels_first(step)[0].copy_(moved * (first != 0))
+    stage.channels_first(step)[0].copy_(linear * first + square * first * first.abs() / size)
     return step
 
 

@@ -187,7 +187,7 @@ class _Path:
                 for place, gradient in zip(places, gradients, strict=True):
                     if gradient is not None:
                         total[place][o] += gradient / self.steps
-        with torch.no_grad(), self._standing(start):
+        with torch.no_grad(), self._standing({p: start[p] for p in places}):
             change = scores - self.scored(self.score())
         maps = {p: total[p] * (values[p] - start[p]) for p in places}
         return maps, change

@@ -45,6 +45,11 @@ class Stage:
         if grid is None:
             return tensor
         cells = [int(size) for size in grid.groups() if size]
+        if tensor.ndim != 3:
+            raise InputError(
+                f"stage {self.name!r} has shape {tuple(tensor.shape)}; {self.layout} needs "
+                "(N, tokens, channels)"
+            )
         n, tokens, channels = tensor.shape
         count = 1
         for size in cells:
