@@ -37,7 +37,7 @@ def test_parts_add_to_the_change_and_shares_to_one_within_the_stated_error():
         mine = [e for e, other in enumerate(found.stages) if other == stage]
         parts, change = found.part[mine], found.change[mine[0]]
         missed = (parts.sum(0) - change).abs().nansum() / parts.abs().nansum()
-        assert float(missed) < 0.02
+        assert float(missed) < 0.05
         gap = (found.share()[mine].sum(0) - 1).abs()
         torch.testing.assert_close(gap, found.error()[mine[0]])
     assert found.part[:, 1, 2].isnan().all()  # the organ is absent from the last slice

@@ -118,13 +118,17 @@ def route(
             an organ that is in none of the slices.
     """
     Judge(channels, truth, score).checked()
-    stage_of = {edge.name: edge.stage for edge in resolve(unwrapped(net), edges)}
-    flows = [
-        integrate(
+    by_stage: dict[str, list[str]] = {}
+    for edge in resolve(unwrapped(net), edges):
+        by_stage.setdefault(edge.stage, []).append(edge.name)
+
+    def along(stage: str, part: slice) -> Flow:
+        target = targets.organs(channels, region, truth[part].long())
+        return integrate(
             net,
-            None,
-            images[first : first + batch],
-            targets.organs(channels, region, truth[first : first + batch].long()),
+            [stage],
+            images[part],
+            target,
             baselines.channels,
             steps,
             joint=True,
@@ -132,15 +136,16 @@ def route(
             score=score,
             output=output,
         ).cpu()
-        for first in range(0, len(images), batch)
-    ]
-    names = flows[0].stages
+
+    # One stage and a few slices at a time: a map of every edge, organ and slice is much to hold.
+    parts = [slice(first, first + batch) for first in range(0, len(images), batch)]
+    flows = {stage: [along(stage, part) for part in parts] for stage in by_stage}
     return Route(
-        edges=names,
-        stages=tuple(stage_of[name] for name in names),
+        edges=tuple(edge for edges_of_stage in by_stage.values() for edge in edges_of_stage),
+        stages=tuple(stage for stage, own in by_stage.items() for _ in own),
         organs=tuple(channels),
-        part=torch.cat([_parts(flow) for flow in flows], 2),
-        change=torch.cat([_where_present(flow, flow.change) for flow in flows], 2),
+        part=torch.cat([torch.cat([_parts(f) for f in flows[s]], 2) for s in by_stage]),
+        change=torch.cat([torch.cat([_changes(f) for f in flows[s]], 2) for s in by_stage]),
     )
 
 
@@ -150,8 +155,13 @@ def _parts(flow: Flow) -> Tensor:
     return _where_present(flow, sums)
 
 
-def _where_present(flow: Flow, values: Tensor | None) -> Tensor:
+def _changes(flow: Flow) -> Tensor:
+    """(E, O, n) the score's change, the same for all edges of the stage."""
+    if flow.change is None:
+        raise TypeError("the flow is not integrated")
+    return _where_present(flow, flow.change)
+
+
+def _where_present(flow: Flow, values: Tensor) -> Tensor:
     absent = (flow.region_px == 0).expand(len(flow.stages), -1, -1)
-    if values is None:
-        values = torch.zeros(absent.shape)
     return values.double().masked_fill(absent, torch.nan)
