@@ -62,11 +62,13 @@ def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
         "training": np.array(scene.training),
         "phantom": np.array(scene.phantom),
     }
+    if scene.spacing is not None:
+        named["spacing"] = scene.spacing.detach().cpu().numpy()
     if embed:
         named["image"] = scene.image.detach().cpu().numpy()
         if scene.truth is not None:
             named["truth"] = scene.truth.detach().cpu().numpy()
-    taken = [stage for stage in flow.stages if stage in {*named, "image", "truth"}]
+    taken = [stage for stage in flow.stages if stage in {*named, "image", "truth", "spacing"}]
     if taken:
         raise InputError(f"a stage cannot be saved under the name {taken[0]!r}; rename the stage")
     return {stage: maps.detach().cpu().numpy() for stage, maps in flow.maps.items()} | named
@@ -93,6 +95,8 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
         training=bool(arrays["training"]),
         phantom=bool(arrays["phantom"]),
     )
+    if "spacing" in arrays:
+        scene = replace(scene, spacing=torch.from_numpy(arrays["spacing"]))
     if "image" in arrays:
         scene = replace(scene, image=torch.from_numpy(arrays["image"]))
     if "truth" in arrays:

@@ -41,6 +41,7 @@ class Scene:
         truth: (N, H, W) labels, or None for an image without.
         training: the slices belong to the training split.
         phantom: the image was generated.
+        spacing: (N, 2) mm of a pixel along rows and columns, NaN where unknown; or None.
     """
 
     image: Tensor
@@ -50,6 +51,7 @@ class Scene:
     truth: Tensor | None = None
     training: bool = False
     phantom: bool = False
+    spacing: Tensor | None = None
 
     def name(self, n: int) -> str:
         """Case and slice of the nth slice, in words."""
