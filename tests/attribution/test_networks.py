@@ -92,7 +92,7 @@ def test_autograd_is_the_derivative_at_every_stage(name):
     assert names == [*counted, "head"]
     assert described.gradient_cut == ()
     for report in described.stages:
-        assert report.gradient == pytest.approx(report.quotient, rel=1e-4), report.stage.name
+        assert report.gradient == pytest.approx(report.quotient, rel=1e-3), report.stage.name
         assert report.gradient != 0
 
 

@@ -427,3 +427,82 @@ def test_the_logits_of_a_network_that_returns_more_are_picked_by_output():
     flow = segtrace.trace(Chatty(), places, x, target, output=lambda out: out["logits"])
     plain = segtrace.trace(nets.plain(4), nets.PLAIN_STAGES, x, target)
     assert torch.equal(flow.maps["enc2"], plain.maps["enc2"])
+
+
+# Passes: another organ in every slice, and slices in parts
+
+
+def test_slices_share_passes_and_maps_equal_those_of_one_organ_a_call(net):
+    x, truth = nets.images(3, 32), nets.labels(3, 32)
+    truth[0][truth[0] == 1] = 0
+    truth[2][truth[2] == 2] = 0  # every slice lacks another organ
+    together = segtrace.trace(net, None, x, of_organs(truth), BOTH, batch=3)
+    for o, (name, channel) in enumerate(ORGANS.items()):
+        one = segtrace.trace(net, None, x, {name: targets.organ(channel, "gt", truth)}, BOTH)
+        for stage in together.stages:
+            near(together.maps[stage][:, o], one.maps[stage][:, 0])
+        torch.testing.assert_close(together.kappa[:, o], one.kappa[:, 0], equal_nan=True)
+        assert torch.equal(together.status[:, :, o], one.status[:, :, 0])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_the_number_of_slices_per_pass_changes_nothing(batch):
+    net, x, target = nets.basic_unet(), nets.images(3, 32), of_organs(nets.labels(3, 32))
+    expected = segtrace.trace(net, None, x, target, BOTH)
+    found = segtrace.trace(net, None, x, target, BOTH, batch=batch)
+    for stage in expected.stages:
+        near(found.maps[stage], expected.maps[stage])
+    assert torch.equal(found.status, expected.status)
+
+
+@pytest.mark.parametrize("batch", [0, 1.5])
+def test_a_batch_that_is_no_number_of_slices_is_refused(batch):
+    with pytest.raises(segtrace.InputError, match="batch is"):
+        segtrace.trace(
+            nets.plain(), nets.PLAIN_STAGES, nets.images(1, 8), targets.organ(1, "all"), batch=batch
+        )
+
+
+class Mixing(nn.Module):
+    """Slices that see each other, as with attention over the slices of a volume."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        seen = self.first(x)
+        return self.last((seen + seen.mean(0)).tanh())
+
+
+@pytest.mark.parametrize("kind", ["mean over slices", "statistics of the batch"])
+def test_slices_that_influence_each_other_are_explained_one_organ_at_a_time(kind):
+    if kind == "mean over slices":
+        net, path = nets.stirred(Mixing), "first"
+    else:
+        norm = lambda: nn.BatchNorm2d(3, track_running_stats=False)  # noqa: E731
+        net = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), norm(), nn.Conv2d(3, 4, 3)).double()
+        path = "0"
+    x, truth = nets.images(2, 8), nets.labels(2, 8)
+    size = net(x).shape[-1]
+    truth = truth[:, :size, :size].clone()
+    truth[1][truth[1] == 2] = 0
+    flow = segtrace.trace(net, {"a": path}, x, of_organs(truth), BOTH, batch=2)
+    weights = weights_at(1, truth == 1)
+    x, kept = x.requires_grad_(), []
+    handle = net.get_submodule(path).register_forward_hook(lambda _m, _i, out: kept.append(out))
+    score = (net(x) * weights).sum()
+    handle.remove()
+    (gradient,) = torch.autograd.grad(score, kept[0])
+    near(flow.maps["a"][1, 0], (gradient * kept[0]).sum(1).detach())
+
+
+def test_volumes_are_traced_like_slices():
+    net = nets.stirred(lambda: nets.BasicUNet(3, 1, 4, features=(2, 2, 4, 4, 4, 2), norm="batch"))
+    x = torch.rand(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0)).double()
+    flow = segtrace.trace(net, None, x, {"liver": targets.organ(1, "all")}, BOTH)
+    weights = torch.zeros(1, 4, 16, 16, 16).double()
+    weights[:, 1] = 1
+    theirs = LayerGradCam(lambda image: (net(image) * weights).flatten(1).sum(1), net.down_1)
+    near(flow.maps["enc2"][0, 0], theirs.attribute(x.requires_grad_())[:, 0])
+    assert flow.maps["enc2"].shape == (2, 1, 1, 8, 8, 8)
