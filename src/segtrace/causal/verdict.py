@@ -1,0 +1,113 @@
+"""Verdicts: whether cutting bears out what a map says, and the numbers that rests on."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segtrace.causal.deletion import WAYS, Deletion
+from segtrace.measures.statistics import interval
+
+SUPPORTED = "supported"
+NOT_SUPPORTED = "not supported here"
+NOTHING = "nothing to find"
+TOO_FEW = "too few cases"
+
+LEAST_CASES = 3
+"""Cases below which an interval over cases is not worth its name."""
+LEAST_LOSS = 0.01
+"""Dice. Where neither map nor chance costs this much, the places do not matter to the network."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What cutting says of one rule's maps at one stage. Dice lost is a mean over slices.
+
+    Attributes:
+        site: the stage or edge.
+        rule: the rule.
+        organ: the organ.
+        where: ``anywhere``, or ``outside`` the organ and its rim.
+        verdict: ``supported``, ``not supported here``, ``nothing to find``, ``too few cases``.
+        by_map: Dice lost by removing what the map marks.
+        by_shifted: by removing its shifted pattern.
+        by_random: by removing as many random cells.
+        beyond_shifted: 95 % interval over cases of ``by_map`` - ``by_shifted``.
+        beyond_random: of ``by_map`` - ``by_random``.
+        cases: number of cases with a value.
+        slices: number of slices with a value.
+    """
+
+    site: str
+    rule: str
+    organ: str
+    where: str
+    verdict: str
+    by_map: float
+    by_shifted: float
+    by_random: float
+    beyond_shifted: tuple[float, float]
+    beyond_random: tuple[float, float]
+    cases: int
+    slices: int
+
+    def row(self) -> dict[str, Any]:
+        """Plain values for a CSV."""
+        row = asdict(self)
+        for name in ("beyond_shifted", "beyond_random"):
+            row[f"{name}_low"], row[f"{name}_high"] = row.pop(name)
+        return row
+
+
+def verdicts(found: Deletion) -> Iterator[Verdict]:
+    """One verdict a place, site, rule and organ.
+
+    ``supported`` asks that the map beats its shifted pattern and random cells, each with an
+    interval over cases above 0. Many verdicts are given at a time: of those on maps that know
+    nothing, about one in forty will be ``supported`` against either control by chance.
+    """
+    for w, where in enumerate(found.where):
+        for s, site in enumerate(found.sites):
+            for r, rule in enumerate(found.rules):
+                for o, organ in enumerate(found.organs):
+                    lost = found.lost[w, s, r, o]  # (3, N)
+                    yield _verdict(lost, found.cases, (site, rule, organ, where))
+
+
+def _verdict(lost: Tensor, cases: tuple[str, ...], named: tuple[str, str, str, str]) -> Verdict:
+    site, rule, organ, where = named
+    lost = lost.masked_fill(lost.isnan().any(0), torch.nan)  # slices with all three
+    seen = ~lost[0].isnan()
+    counted = {case for case, has in zip(cases, seen.tolist(), strict=True) if has}
+    means = lost[:, seen].mean(1)
+    ends = [_beyond(lost[0] - lost[way], cases) for way in range(1, len(WAYS))]
+    return Verdict(
+        site=site,
+        rule=rule,
+        organ=organ,
+        where=where,
+        verdict=_word(means, ends, len(counted)),
+        by_map=float(means[0]),
+        by_shifted=float(means[1]),
+        by_random=float(means[2]),
+        beyond_shifted=ends[0],
+        beyond_random=ends[1],
+        cases=len(counted),
+        slices=int(seen.sum()),
+    )
+
+
+def _beyond(difference: Tensor, cases: tuple[str, ...]) -> tuple[float, float]:
+    seen = torch.where(difference.isnan(), torch.nan, 1.0)
+    low, high = interval(difference, seen, cases).tolist()
+    return low, high
+
+
+def _word(means: Tensor, ends: list[tuple[float, float]], cases: int) -> str:
+    if cases < LEAST_CASES:
+        return TOO_FEW
+    if float(means.max()) < LEAST_LOSS:
+        return NOTHING
+    return SUPPORTED if all(low > 0 for low, _ in ends) else NOT_SUPPORTED

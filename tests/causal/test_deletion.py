@@ -1,0 +1,127 @@
+import pytest
+import torch
+
+from causal import nets
+from segtrace import InputError
+from segtrace.attribution import targets
+from segtrace.attribution.trace import trace
+from segtrace.causal.baselines import collect
+from segtrace.causal.cutting import chosen, sites_of
+from segtrace.causal.deletion import WAYS, deletion
+from segtrace.causal.verdict import verdicts
+
+X, TRUTH = nets.blob(6)
+ORGAN = {"organ": 1}
+CASES = ["a", "b", "c", "d", "e", "f"]
+NET = nets.Routed()
+SITES = sites_of(NET, nets.ROUTED_STAGES, nets.ROUTED_EDGES)
+MEANS = collect(NET, SITES, [X])
+(SHALLOW,) = chosen(SITES, ["enc1"])
+
+
+def knowing(activation, _gradient):
+    """The organ itself."""
+    return activation[:, 0]
+
+
+def ignorant(activation, _gradient):
+    """Anything but the organ."""
+    return -activation[:, 0] + 2
+
+
+def explained(*rules):
+    return trace(NET, nets.ROUTED_STAGES, X, targets.organs(ORGAN, "gt", TRUTH), rules)
+
+
+def played(flow, **options):
+    options = {"cases": CASES, "fractions": (4 / 64,), "draws": 4} | options
+    return deletion(NET, flow, [SHALLOW], X, TRUTH, ORGAN, MEANS, **options)
+
+
+def test_a_map_of_the_evidence_costs_all_and_chance_little():
+    found = played(explained(knowing), where=["anywhere"])
+    assert found.lost.shape == (1, 1, 1, 1, len(WAYS), 6)
+    by_map, by_shifted, by_random = found.lost[0, 0, 0, 0]
+    # the four organ pixels become the mean, which is below the threshold of the head
+    assert by_map.eq(1).all()
+    assert by_shifted.mean() < 0.5
+    assert by_random.mean() < 0.3
+    (verdict,) = verdicts(found)
+    assert verdict.verdict == "supported"
+    assert verdict.by_map == 1
+    assert verdict.cases == verdict.slices == 6
+
+
+def test_a_map_of_anything_else_is_not_supported():
+    (verdict,) = verdicts(played(explained(ignorant), where=["anywhere"]))
+    assert verdict.verdict == "not supported here"
+    assert verdict.by_map == 0
+    assert verdict.beyond_shifted[1] <= 0
+
+
+def test_a_network_that_looks_at_each_pixel_alone_has_nothing_to_find_outside():
+    (verdict,) = verdicts(played(explained(knowing), where=["outside"]))
+    assert verdict.verdict == "nothing to find"
+    assert verdict.by_map == verdict.by_random == 0
+
+
+def test_a_stage_off_the_route_has_nothing_to_find():
+    flow = explained(knowing)
+    deep = chosen(SITES, ["enc2"])
+    found = deletion(
+        NET, flow, deep, X, TRUTH, ORGAN, MEANS, cases=CASES, where=["anywhere"], draws=1
+    )
+    assert not found.lost.nansum()
+
+
+def test_two_cases_are_too_few():
+    found = played(explained(knowing), cases=["a", "a", "a", "b", "b", "b"], where=["anywhere"])
+    (verdict,) = verdicts(found)
+    assert verdict.verdict == "too few cases"
+    assert verdict.cases == 2
+
+
+def test_a_dead_map_marks_nothing():
+    def dead(activation, _gradient):
+        return -activation[:, 0]
+
+    found = played(explained(dead), where=["anywhere"])
+    assert found.lost.isnan().all()
+    (verdict,) = verdicts(found)
+    assert verdict.slices == 0
+
+
+def test_numbers_are_functions_of_the_seed_and_not_of_the_batch():
+    flow = explained(knowing)
+    one, other = played(flow, batch=1, seed=5), played(flow, batch=6, seed=5)
+    assert torch.equal(one.lost.nan_to_num(9), other.lost.nan_to_num(9))
+
+
+def test_rows_are_plain():
+    (verdict,) = verdicts(played(explained(knowing), where=["anywhere"]))
+    row = verdict.row()
+    assert row["verdict"] == "supported"
+    assert row["beyond_random_low"] > 0
+    assert all(isinstance(value, str | float | int) for value in row.values())
+
+
+def test_mistakes_are_named():
+    flow = explained(knowing)
+    edge = chosen(SITES, ["skip_1"])
+    with pytest.raises(InputError, match="no map of 'skip_1'; this flow has enc1"):
+        deletion(NET, flow, edge, X, TRUTH, ORGAN, MEANS)
+    with pytest.raises(InputError, match="parts between 0 and 1"):
+        played(flow, fractions=(1.0,))
+    with pytest.raises(InputError, match="no place 'inside'"):
+        played(flow, where=["inside"])
+    with pytest.raises(InputError, match="the flow explains organ"):
+        deletion(NET, flow, [SHALLOW], X, TRUTH, {"liver": 1}, MEANS)
+    with pytest.raises(InputError, match="they must be as many"):
+        played(flow, cases=["a"])
+
+
+def test_a_network_with_dice_0_gets_no_verdict():
+    net = nets.Routed(0.0, 0.0)
+    flow = trace(net, nets.ROUTED_STAGES, X, targets.organs(ORGAN, "gt", TRUTH), [knowing])
+    with pytest.raises(InputError, match="Dice for 'organ' is 0 in every slice"):
+        deletion(net, flow, [SHALLOW], X, TRUTH, ORGAN, MEANS)

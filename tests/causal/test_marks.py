@@ -1,0 +1,63 @@
+import torch
+
+from segtrace.causal.marks import marked, outside, scattered, shifted
+
+EVERYWHERE = torch.ones(2, 4, 4, dtype=torch.bool)
+
+
+def maps(seed=0):
+    return torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_largest_cells_are_marked_and_their_number_is_the_fraction():
+    one = torch.arange(16.0).view(1, 4, 4)
+    found = marked(one, 0.25, EVERYWHERE[:1])
+    assert one[found].tolist() == [12, 13, 14, 15]
+    assert marked(one, 0.001, EVERYWHERE[:1]).sum() == 1
+
+
+def test_a_map_of_equal_cells_marks_the_first_ones_and_no_more():
+    assert marked(torch.zeros(1, 4, 4), 0.25, EVERYWHERE[:1])[0].nonzero().tolist() == [
+        [0, 0],
+        [0, 1],
+        [0, 2],
+        [0, 3],
+    ]
+
+
+def test_only_allowed_cells_are_marked_and_a_slice_with_too_few_marks_none():
+    allowed = EVERYWHERE.clone()
+    allowed[0, :2] = False
+    allowed[1, :, 1:] = False
+    allowed[1, 0] = False  # three cells are left
+    found = marked(maps(), 0.25, allowed)
+    assert found.flatten(1).sum(1).tolist() == [4, 0]
+    assert not (found & ~allowed).any()
+
+
+def test_a_shifted_map_has_the_same_values_at_other_places():
+    generator = torch.Generator().manual_seed(0)
+    one = maps()
+    for _ in range(20):
+        moved = shifted(one, generator)
+        assert torch.equal(moved.flatten(1).sort().values, one.flatten(1).sort().values)
+        assert not any(torch.equal(a, b) for a, b in zip(moved, one, strict=True))
+
+
+def test_shifts_and_chance_are_functions_of_the_generator():
+    for make in (shifted, scattered):
+        one, again, other = (
+            make(maps(), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        )
+        assert torch.equal(one, again)
+        assert not torch.equal(one, other)
+
+
+def test_outside_holds_neither_the_organ_nor_its_rim():
+    mask = torch.zeros(1, 16, 16, dtype=torch.bool)
+    mask[0, 0:4, 0:4] = True
+    found = outside(mask, (4, 4))
+    # the organ is the first cell; the rim of 2 px reaches into its neighbours
+    expected = torch.ones(4, 4, dtype=torch.bool)
+    expected[:2, :2] = False
+    assert torch.equal(found[0], expected)
