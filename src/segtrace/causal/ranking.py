@@ -1,0 +1,269 @@
+"""Does the ranking of sites by a map or a share predict the Dice lost when they are cut?
+
+By completeness an integrated score ranks the loss of *score* well: that is no evidence. What is
+tested is the loss of *Dice* under another kind of cut (``resample``), and always on cases that the
+predictor has not seen: the predictor of a case is its mean over all other cases.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.attribution.forward import SCORES, Output, logits_of
+from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal.cutting import Edit, Site, cutting
+from segtrace.causal.necessity import Necessity
+from segtrace.causal.outcome import Judge
+from segtrace.causal.ranks import kendall, permutation_p, spearman
+from segtrace.causal.verdict import (
+    LEAST_CASES,
+    LEAST_LOSS,
+    NOT_SUPPORTED,
+    NOTHING,
+    SUPPORTED,
+    TOO_FEW,
+)
+from segtrace.errors import InputError, unknown
+from segtrace.measures.statistics import interval
+
+LEAST_SITES = 5
+"""Below this no order of sites is unlikely enough: of 4, the best of 24 has p = 0.04."""
+CHANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well one predictor ranks the sites by the Dice that an organ loses.
+
+    Attributes:
+        predictor: its name.
+        organ: the organ.
+        verdict: as :class:`segtrace.causal.verdict.Verdict`; ``supported`` asks for p <= 0.05 and
+            a ρ above that of every control.
+        rho: Spearman's, mean over cases.
+        low: lower end of ρ's 95 % interval over cases.
+        high: upper end.
+        tau: Kendall's τ-b, mean over cases.
+        p: by permutation of the sites, one-sided.
+        best_control: largest ρ among the controls; NaN without.
+        sites: number of sites that were ranked.
+        cases: number of cases.
+    """
+
+    predictor: str
+    organ: str
+    verdict: str
+    rho: float
+    low: float
+    high: float
+    tau: float
+    p: float
+    best_control: float
+    sites: int
+    cases: int
+
+    def row(self) -> dict[str, Any]:
+        """Plain values for a CSV."""
+        return asdict(self)
+
+
+def rankings(
+    found: Necessity,
+    predictors: Mapping[str, Tensor],
+    controls: Mapping[str, Tensor],
+) -> list[Ranking]:
+    """Rank the sites of a necessity table by predictors and controls.
+
+    Sites that are cut vertices are left out. A predictor of places (a share, a map's mass) says
+    where evidence passes, not how much Dice hangs on it; expect ``not supported here``.
+
+    Args:
+        found: made with ``cut="resample"``; its sites are ranked.
+        predictors: name -> (S, O, N), or (S,) where it is the same for all; NaN where undefined.
+        controls: the same for what a predictor must beat: :func:`gradient_norms`, depth, the
+            same predictor of the untrained network.
+
+    Raises:
+        InputError: another kind of cut; a predictor of another shape.
+    """
+    if found.cut != "resample":
+        raise InputError(
+            f"these sites were cut by {found.cut!r}; rank losses of cut='resample', which no "
+            "predictor is built on"
+        )
+    rows = []
+    for o, organ in enumerate(found.organs):
+        table = _Table.of(found, o)
+        marks = {name: table.agreement(name, values) for name, values in controls.items()}
+        best = max((mark.rho for mark in marks.values() if mark.rho == mark.rho), default=torch.nan)
+        for name, values in predictors.items():
+            marks[name] = table.agreement(name, values)
+        for name, mark in marks.items():
+            against = best if name in predictors else torch.nan
+            rows.append(
+                Ranking(
+                    predictor=name,
+                    organ=organ,
+                    verdict=table.word(mark, against),
+                    best_control=float(against),
+                    sites=len(table.lost),
+                    cases=mark.cases,
+                    **{key: getattr(mark, key) for key in ("rho", "low", "high", "tau", "p")},
+                )
+            )
+    return rows
+
+
+@dataclass(frozen=True)
+class _Agreement:
+    rho: float
+    low: float
+    high: float
+    tau: float
+    p: float
+    cases: int
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One organ's losses at the sites that may be ranked. S' sites, C cases."""
+
+    kept: Tensor  # (S,) bool
+    organ: int
+    shape: torch.Size  # (S, O, N)
+    cases: tuple[str, ...]  # of each slice
+    names: tuple[str, ...]  # of the cases that hold the organ
+    lost: Tensor  # (S', C)
+
+    @classmethod
+    def of(cls, found: Necessity, organ: int) -> "_Table":
+        lost = found.dice_lost[~found.cut_vertex, organ]  # (S', N)
+        names, means = by_case(lost, found.cases)
+        held = ~means.isnan().any(0)
+        return cls(
+            kept=~found.cut_vertex,
+            organ=organ,
+            shape=found.dice.shape,
+            cases=found.cases,
+            names=tuple(n for n, has in zip(names, held.tolist(), strict=True) if has),
+            lost=means[:, held],
+        )
+
+    def agreement(self, name: str, values: Tensor) -> _Agreement:
+        """A predictor against the losses, each case by the other cases' predictor."""
+        predictor = self._predictor(name, values)  # (S', C)
+        defined = ~predictor.isnan().any(0)
+        one, other = predictor[:, defined].T, self.lost[:, defined].T  # (C', S')
+        cases = [n for n, has in zip(self.names, defined.tolist(), strict=True) if has]
+        if not cases or len(self.lost) < 2:
+            nan = float("nan")
+            return _Agreement(nan, nan, nan, nan, nan, len(cases))
+        rho, tau = spearman(one, other), kendall(one, other)
+        seen = torch.where(rho.isnan(), torch.nan, 1.0)
+        low, high = interval(rho, seen, cases).tolist()
+        return _Agreement(
+            rho=float(rho.nanmean()),
+            low=low,
+            high=high,
+            tau=float(tau.nanmean()),
+            p=permutation_p(one, other),
+            cases=len(cases),
+        )
+
+    def _predictor(self, name: str, values: Tensor) -> Tensor:
+        if values.ndim == 1 and len(values) == self.shape[0]:
+            return values[self.kept, None].double().expand(-1, len(self.names))
+        if values.shape != self.shape:
+            raise InputError(
+                f"predictor {name!r} has shape {tuple(values.shape)}; the table asks for "
+                f"(sites, organs, slices) = {tuple(self.shape)}, or ({self.shape[0]},)"
+            )
+        own = values[self.kept, self.organ].double()
+        columns = []
+        for case in self.names:
+            others = torch.tensor([other != case for other in self.cases])
+            columns.append(own[:, others].nanmean(1))
+        return torch.stack(columns, 1) if columns else own[:, :0]
+
+    def word(self, mark: _Agreement, control: float) -> str:
+        """The verdict; NaN ``control`` where there is none to beat."""
+        if mark.cases < LEAST_CASES or len(self.lost) < LEAST_SITES:
+            return TOO_FEW
+        if float(self.lost.mean(1).max()) < LEAST_LOSS:
+            return NOTHING
+        beaten = control != control or mark.rho > control
+        return SUPPORTED if mark.p <= CHANCE and beaten else NOT_SUPPORTED
+
+
+def by_case(values: Tensor, cases: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
+    """Names of the cases, and the means (S, C) over the slices (S, N) of each; NaN left out."""
+    names = tuple(dict.fromkeys(cases))
+    columns = [values[:, [other == name for other in cases]].nanmean(1) for name in names]
+    return names, torch.stack(columns, 1)
+
+
+def gradient_norms(
+    net: nn.Module,
+    sites: Sequence[Site],
+    images: Tensor,
+    truth: Tensor,
+    channels: Mapping[str, int],
+    *,
+    score: str = "logit",
+    output: Output | None = None,
+) -> Tensor:
+    """(S, O, N) Σ|∂S/∂A| at every site: a control that any predictor must beat.
+
+    Args:
+        net: the network.
+        sites: the sites.
+        images: (N, C, H, W).
+        truth: (N, H, W) label map; S is the organ's φ(logits) summed over its pixels.
+        channels: organ -> channel.
+        score: φ.
+        output: picks the logits from what the network returns.
+
+    Returns:
+        NaN where the organ is absent from the slice; 0 where S does not depend on the site.
+    """
+    if score not in SCORES:
+        raise unknown("score", score, SCORES)
+    net = unwrapped(net)
+    masks = Judge(channels, truth, score).checked().masks
+    columns = []
+    for n in range(len(images)):
+        x = as_input(net, images[n : n + 1]).requires_grad_()
+        passed: dict[str, Tensor] = {}
+        with undisturbed(net, x.device), cutting(net, {s: _kept(s.name, passed) for s in sites}):
+            scored = SCORES[score](logits_of(net(x), x, output))
+            columns.append(
+                _norms(scored[0], masks[:, n], channels, [passed[s.name] for s in sites])
+            )
+    return torch.stack(columns, 2)
+
+
+def _kept(name: str, passed: dict[str, Tensor]) -> Edit:
+    def keep(activation: Tensor) -> Tensor:
+        passed[name] = activation.clone()
+        return passed[name]
+
+    return keep
+
+
+def _norms(
+    scored: Tensor, masks: Tensor, channels: Mapping[str, int], acts: Sequence[Tensor]
+) -> Tensor:
+    """(S, O) of one slice."""
+    columns = []
+    for mask, channel in zip(masks, channels.values(), strict=True):
+        if not mask.any():
+            columns.append(torch.full((len(acts),), torch.nan).double())
+            continue
+        total = scored[channel][mask.to(scored.device)].sum()
+        found = torch.autograd.grad(total, list(acts), retain_graph=True, allow_unused=True)
+        sizes = [0.0 if g is None else float(g.double().abs().sum()) for g in found]
+        columns.append(torch.tensor(sizes, dtype=torch.float64))
+    return torch.stack(columns, 1)

@@ -1,0 +1,128 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from attribution.nets import basic_unet, images, labels
+from causal import nets
+from segtrace import InputError
+from segtrace.attribution import targets
+from segtrace.attribution.trace import trace
+from segtrace.causal.cutting import sites_of
+from segtrace.causal.necessity import Necessity
+from segtrace.causal.outcome import Outcome
+from segtrace.causal.ranking import by_case, gradient_norms, rankings
+
+CASES = ("a", "a", "b", "c", "d")
+LOSSES = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0]).double()  # the last a cut vertex
+GENERATOR = torch.Generator().manual_seed(0)
+NOISE = torch.rand(7, 1, 5, generator=GENERATOR, dtype=torch.float64) * 0.02
+
+
+def table(losses=LOSSES):
+    n = len(losses)
+    whole = Outcome(torch.ones(1, 5).double(), torch.ones(1, 5).double())
+    dice = 1 - losses[:, None, None] - NOISE[:n]
+    vertex = torch.zeros(n, dtype=torch.bool)
+    vertex[-1] = True
+    return Necessity(
+        sites=tuple(f"s{k}" for k in range(n)),
+        places=("edge",) * n,
+        organs=("organ",),
+        cases=CASES,
+        cut="resample",
+        draws=5,
+        score="logit",
+        cut_vertex=vertex,
+        whole=whole,
+        dice=dice,
+        scores=dice,
+    )
+
+
+def knowing():
+    return (LOSSES[:, None, None] + NOISE.flip(2)).clone()
+
+
+def test_a_predictor_that_knows_is_supported_and_one_upside_down_is_not():
+    good, bad = rankings(table(), {"knows": knowing(), "upside down": -knowing()}, {})
+    assert (good.verdict, bad.verdict) == ("supported", "not supported here")
+    assert good.rho == good.tau == 1
+    assert good.p == pytest.approx(1 / 720)  # six sites: the cut vertex is left out
+    assert (good.sites, good.cases) == (6, 4)
+    assert good.low <= good.rho <= good.high
+    assert bad.p > 0.9
+
+
+def test_a_predictor_that_does_not_beat_a_control_is_not_supported():
+    depth = torch.arange(7.0)
+    control, found = rankings(table(), {"knows": knowing()}, {"depth": depth})
+    assert control.predictor == "depth"
+    assert control.rho == 1
+    assert found.best_control == 1
+    assert found.verdict == "not supported here"
+
+
+def test_a_case_is_predicted_by_the_other_cases_alone():
+    values = torch.zeros(7, 1, 5).double()
+    values[:, 0, 2] = LOSSES  # only case b knows, and b is not to be asked about itself
+    (found,) = rankings(table(), {"b": values}, {})
+    assert found.cases == 4
+    hidden = values.clone()
+    hidden[:, 0, [0, 1, 3, 4]] = torch.nan
+    (alone,) = rankings(table(), {"b alone": hidden}, {})
+    assert alone.cases == 3  # b itself has no other case to be predicted by
+
+
+def test_where_no_cut_costs_anything_there_is_nothing_to_find():
+    found = replace(table(), dice=torch.ones(7, 1, 5).double())
+    assert rankings(found, {"knows": knowing()}, {})[0].verdict == "nothing to find"
+
+
+def test_too_few_cases_or_sites_give_no_verdict():
+    few = replace(table(), cases=("a", "a", "b", "b", "b"))
+    assert rankings(few, {"knows": knowing()}, {})[0].verdict == "too few cases"
+    narrow = table(LOSSES[-5:])
+    assert rankings(narrow, {"knows": knowing()[-5:]}, {})[0].verdict == "too few cases"
+
+
+def test_means_of_cases_by_hand():
+    names, means = by_case(torch.tensor([[1.0, 3, 5, torch.nan, 7]]), CASES)
+    assert names == ("a", "b", "c", "d")
+    assert means[0, :2].tolist() == [2, 5]
+    assert means[0, 2].isnan()
+
+
+def test_gradient_norms_equal_those_of_the_trace_at_stages():
+    net, x, truth = basic_unet(), images(2, 32), labels(2, 32)
+    organs = {"a": 1, "c": 3}
+    sites = sites_of(net)
+    found = gradient_norms(net, sites, x, truth, organs)
+    flow = trace(net, None, x, targets.organs(organs, "gt", truth))
+    stages = len(flow.stages)
+    torch.testing.assert_close(
+        found[:stages].nan_to_num(0), flow.gradient_l1.double().nan_to_num(0)
+    )
+    assert found[:, 1, 1].isnan().all()  # absent from the last slice
+    assert found[:, 0].gt(0).all()
+
+
+def test_gradient_norms_of_a_known_route():
+    net, (x, truth) = nets.Routed(0.0, 1.0), nets.blob(2)
+    sites = sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES)
+    found = dict(
+        zip(
+            [site.name for site in sites],
+            gradient_norms(net, sites, x, truth, {"organ": 1})[:, 0],
+            strict=True,
+        )
+    )
+    assert found["skip_1"].tolist() == [0, 0]
+    assert found["up_1"].tolist() == [4, 4]  # the organ's four pixels, weight 1
+
+
+def test_mistakes_are_named():
+    with pytest.raises(InputError, match="cut by 'zero'; rank losses of cut='resample'"):
+        rankings(replace(table(), cut="zero"), {}, {})
+    with pytest.raises(InputError, match=r"predictor 'short' has shape \(3,\)"):
+        rankings(table(), {"short": torch.ones(3)}, {})
