@@ -25,6 +25,7 @@ def main(config: DictConfig) -> None:
     module = run.module(plan, data, probes)
     trainer = run.trainer(plan, module, probes)
     run.announce(plan, data, module, trainer)
+    run.note_hyperparameters(plan, trainer)
     if plan.resume is None:
         trainer.validate(module, data, verbose=False)
     trainer.fit(module, data, ckpt_path=plan.resume)

@@ -11,8 +11,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from segtrace import FlowCallback, InputError
 from segtrace.report.tables import read_table
-from segtrace.training.callback import charts
+from segtrace.report.tensorboard import expected_tags
 from segtrace.training.explanation import Settings
+from segtrace.training.history import timelines
+from segtrace.training.sink import charts
 
 
 class Backbone(nn.Module):
@@ -62,6 +64,7 @@ def loader(shuffle):
 
 STAGES = {"enc1": "down", "enc2": "deep", "head": "last"}
 ORGANS = {"box": 1, "corner": 2}
+RULES = ("seg_grad_cam", "grad_pam")
 
 
 def watch(**options):
@@ -98,18 +101,53 @@ class TestInAnybodysModule:
         assert all(torch.equal(with_it[name], without[name]) for name in without)
         assert without["backbone.down.1.running_mean"].abs().sum() > 0  # it did train
 
-    def test_it_logs_the_expected_tags_and_files(self, tmp_path):
+    def test_it_logs_the_expected_tags_and_no_others(self, tmp_path):
         fit(tmp_path, [watch()])
-        events = EventAccumulator(str(tmp_path / "tb")).Reload()
-        pictures = {f"flow/{r}/{o}" for r in ("seg_grad_cam", "grad_pam") for o in ORGANS}
-        assert set(events.Tags()["images"]) == pictures
-        charted = {f"measure_{m}/{r}/{o}/{s}" for m, r in charts(("seg_grad_cam", "grad_pam"))
-                   for o in ORGANS for s in STAGES}  # fmt: skip
-        assert charted <= set(events.Tags()["scalars"])
+        tags = EventAccumulator(str(tmp_path / "tb")).Reload().Tags()
+        expected = expected_tags(rules=RULES, organs=ORGANS, stages=STAGES, blocks=charts(RULES),
+                                 timelines=timelines(RULES), leaks=RULES, events=RULES)  # fmt: skip
+        theirs = {"hp_metric", "_hparams_/experiment"}
+        assert {*tags["images"], *tags["scalars"], *tags["tensors"]} - theirs == expected
+
+    def test_it_writes_what_it_logs_as_files(self, tmp_path):
+        fit(tmp_path, [watch()])
         folder = tmp_path / "tb" / "flow"
         files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-        drawn = {f"epoch_{e:03d}/{p.removeprefix('flow/')}.png" for e in range(3) for p in pictures}
-        assert files == drawn | {"measures.csv"}
+        pictures = {(0, r) for r in RULES} | {(1, "seg_grad_cam")} | {(2, r) for r in RULES}
+        expected = {f"epoch_{e:03d}/{r}/{o}.png" for e, r in pictures for o in ORGANS}
+        expected |= {f"epoch_{e:03d}/leak/{r}/{s}.png" for e in (0, 2) for r in RULES
+                     for s in STAGES}  # fmt: skip
+        expected |= {f"epoch_{e:03d}/events/{r}.txt" for e in (0, 2) for r in RULES}
+        expected |= {f"timeline/{m}/{r}/{o}.png" for m, r in timelines(RULES) for o in ORGANS}
+        tables = {f"{name}.csv" for name in
+                  ("measures", "timeline", "depth", "leakage", "emergence")}  # fmt: skip
+        assert files == expected | tables
+
+    def test_every_number_stands_beside_the_untrained_networks(self, tmp_path):
+        fit(tmp_path, [watch()])
+        rows = read_table(tmp_path / "tb" / "flow" / "timeline.csv")
+        assert len(rows) == 3 * len(RULES) * len(ORGANS) * len(STAGES)
+        where = ("rule", "organ", "stage")
+        start = {tuple(row[key] for key in where): row for row in rows if row["epoch"] == "0"}
+        for row in rows:
+            first = start[tuple(row[key] for key in where)]
+            for measure in ("gain", "kappa", "magnitude", "mass"):
+                assert row[f"{measure}_untrained"] == first[measure]
+            assert row["echo"] == str(float(first["mass"]) >= 0.5)
+
+    def test_pictures_come_as_often_as_asked_and_numbers_every_epoch(self, tmp_path):
+        fit(tmp_path, [watch(draw_every={"seg_grad_cam": 2, "charts": 3})], epochs=5)
+        events = EventAccumulator(str(tmp_path / "tb")).Reload()
+
+        def steps(tag):
+            return [event.step for event in events.Images(tag)]
+
+        assert steps("flow/seg_grad_cam/box") == [0, 2, 4, 5]
+        assert steps("flow/grad_pam/box") == [0, 5]
+        assert steps("timeline/gain/grad_pam/box") == [0, 3, 5]
+        assert steps("leak/seg_grad_cam/head") == [0, 3, 5]
+        charted = [event.step for event in events.Scalars("measure_gain/grad_pam/box/head")]
+        assert charted == [0, 1, 2, 3, 4, 5]
 
     def test_epoch_zero_is_the_untrained_network_and_the_last_epoch_is_there(self, tmp_path):
         fit(tmp_path, [watch(every_n_epochs=2)], epochs=3)
@@ -151,6 +189,11 @@ class TestInAnybodysModule:
         with pytest.warns(UserWarning, match="found no TensorBoardLogger"):
             trainer.fit(module, loader(shuffle=True), loader(shuffle=False))
         assert (tmp_path / "flow" / "epoch_001" / "grad_pam" / "box.png").is_file()
+
+
+def test_drawing_less_often_than_every_epoch_is_a_whole_number_of_epochs():
+    with pytest.raises(InputError, match=r"draw_every\.grad_pam=0; give 1 or more"):
+        FlowCallback(draw_every={"grad_pam": 0})
 
 
 def test_an_interval_below_one_is_refused():

@@ -9,16 +9,19 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from scripts import run_script
 from segtrace.report.files import load_maps
 from segtrace.report.mosaic import flow_picture
 from segtrace.report.tensorboard import expected_tags
-from segtrace.training.callback import charts
+from segtrace.training.history import timelines
+from segtrace.training.sink import charts
 
 ORGANS = ["spleen", "left_kidney", "liver", "stomach"]
 STAGES = ["enc1", "enc2", "enc3", "enc4", "enc5", "dec1", "dec2", "dec3", "dec4", "head"]
 RULES = ("seg_grad_cam", "grad_pam")
+HPARAMS = ("experiment", "session_start_info", "session_end_info")
 
 
 def test_epochs_leave_exactly_the_promised_checkpoints(run):
@@ -63,11 +66,29 @@ def events(run):
 def test_the_tags_of_the_event_file_are_the_ones_expected(events):
     found = events.Tags()
     tags = set(found["images"]) | set(found["scalars"]) | set(found["tensors"])
-    ours = expected_tags(rules=RULES, organs=ORGANS, stages=STAGES, blocks=charts(RULES))
+    ours = expected_tags(
+        rules=RULES,
+        organs=ORGANS,
+        stages=STAGES,
+        blocks=charts(RULES),
+        timelines=timelines(RULES),
+        leaks=RULES,
+        events=RULES,
+    )
     for split in ("val", "test"):
         ours |= {f"{split}/dice/{name}" for name in [*ORGANS, "mean"]}
-    theirs = {"train/loss", "lr-AdamW", "hp_metric", "epoch", "_hparams_/experiment"}
+    theirs = {"train/loss", "lr-AdamW", "epoch"}
     assert tags - theirs == ours
+
+
+def test_hyperparameters_stand_once_beside_the_dice(events):
+    found = events.PluginTagToContent("hparams")
+    assert set(found) == {f"_hparams_/{part}" for part in HPARAMS}
+    experiment = HParamsPluginData.FromString(found["_hparams_/experiment"]).experiment
+    assert [metric.name.tag for metric in experiment.metric_infos] == ["val/dice/mean"]
+    names = {info.name for info in experiment.hparam_infos}
+    assert {"seed", "data.size", "model.optimizer.lr", "trainer.max_epochs"} <= names
+    assert "data.root" not in names  # a folder on somebody's disk
 
 
 def test_the_step_of_every_picture_and_dice_is_the_epoch(events):

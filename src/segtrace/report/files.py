@@ -126,6 +126,13 @@ def jpeg(picture: Picture, quality: int = JPEG_QUALITY) -> bytes:
     return buffer.getvalue()
 
 
+def png(picture: Picture) -> bytes:
+    """(H, W, 3) as PNG, packed well: for charts, whose few colours a JPEG would smear."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def save_maps(path: Path | str, record: Record, *, embed: bool = True) -> None:
     """Write a flow and its scene to one ``.npz`` that loads with ``allow_pickle=False``.
 

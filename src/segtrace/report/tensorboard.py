@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from torch.utils.tensorboard.summary import Summary
+from torch.utils.tensorboard.summary import Summary, hparams
 from torch.utils.tensorboard.summary import text as text_summary
 
 from segtrace.report.cells import Picture
-from segtrace.report.files import jpeg
+from segtrace.report.files import jpeg, png
 
 SCALAR_BUDGET = 400
 """Charts that a person still scrolls through; TensorBoard itself turns slow above."""
@@ -131,10 +131,17 @@ def expected_tags(
 
 def add_picture(writer: Writer, tag: str, picture: Picture, epoch: int) -> None:
     """Add (H, W, 3) as a JPEG: a fifth of a PNG's size, which ``add_image`` would write."""
+    _add_image(writer, tag, picture, jpeg(picture), epoch)
+
+
+def add_chart(writer: Writer, tag: str, picture: Picture, epoch: int) -> None:
+    """Add (H, W, 3) of few colours as a PNG, then smaller than a JPEG and without its smear."""
+    _add_image(writer, tag, picture, png(picture), epoch)
+
+
+def _add_image(writer: Writer, tag: str, picture: Picture, encoded: bytes, epoch: int) -> None:
     height, width = picture.shape[:2]
-    image = Summary.Image(
-        height=height, width=width, colorspace=RGB, encoded_image_string=jpeg(picture)
-    )
+    image = Summary.Image(height=height, width=width, colorspace=RGB, encoded_image_string=encoded)
     _add(writer, Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
 
 
@@ -149,6 +156,17 @@ def add_scalars(writer: Writer, values: Mapping[str, float], epoch: int) -> None
     """Add one point to each curve, tag -> value; NaN is kept: a gap, not a zero."""
     for tag, value in values.items():
         writer.add_scalar(tag, value, epoch)
+
+
+def add_hyperparameters(
+    writer: Writer, values: Mapping[str, float | str | bool], metrics: Iterable[str]
+) -> None:
+    """Fill a row of the hyper-parameters page, once a run; the metrics are tags of its curves.
+
+    ``SummaryWriter.add_hparams`` would open a second run and repeat the metrics there.
+    """
+    for summary in hparams(dict(values), dict.fromkeys(metrics, 0.0)):
+        _add(writer, summary, 0)
 
 
 def _add(writer: Writer, summary: Summary, epoch: int) -> None:

@@ -11,26 +11,16 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
-from segtrace.attribution.rules import RULES
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.measures.localisation import over_slices
-from segtrace.report.files import check_writable, save_png
-from segtrace.report.tables import append_rows, forget_rows
-from segtrace.report.tensorboard import (
-    Block,
-    Writer,
-    add_layout,
-    add_picture,
-    add_scalars,
-    flow_tag,
-    scalar_blocks,
-    scalar_tag,
-)
+from segtrace.report.files import check_writable
+from segtrace.report.tensorboard import Writer
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import finished_epochs
+from segtrace.training.course import Course, Network
 from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
 from segtrace.training.probing import probes_of
+from segtrace.training.sink import Sink
 
 SHARE = 0.05
 """Of the training time, which ``every_n_epochs=auto`` stays under."""
@@ -51,6 +41,9 @@ class FlowCallback(pl.Callback):
         settings: rules, region, score, …
         every_n_epochs: how often; ``"auto"`` stays under 5 % of the training time, and says so.
             Epoch 0 and the last are always explained.
+        draw_every: rule -> epochs between two of its pictures, ``charts`` -> between two drawings
+            of timelines, leakage and events; what is not named follows
+            :data:`~segtrace.training.pace.EVERY`. Numbers come with every explained epoch.
         output: picks the logits from what the network returns.
         folder: for files; ``None`` takes ``flow`` in the trainer's folder.
 
@@ -58,9 +51,11 @@ class FlowCallback(pl.Callback):
         ``flow/{rule}/{organ}``: picture, probes x stages.
         ``measure_{measure}/{rule}/{organ}/{stage}``: scalar over the probes, for ``gain``,
         ``kappa``, ``magnitude`` and ``mass`` as far as 400 charts go; and their layout.
+        ``timeline/{measure}/{rule}/{organ}``: picture, stages x epochs.
+        ``leak/{rule}/{stage}``: picture, organ x organ. ``events/{rule}``: text.
 
-    Written into ``folder``: the same pictures as ``epoch_003/{rule}/{organ}.png``, and every
-    number of every slice in ``measures.csv``.
+    Written into ``folder``: the same pictures, texts and numbers, see
+    :class:`~segtrace.training.sink.Sink`.
     """
 
     def __init__(
@@ -71,11 +66,15 @@ class FlowCallback(pl.Callback):
         probes: Probes | int = 8,
         settings: Settings = DEFAULT,
         every_n_epochs: int | Literal["auto"] = 1,
+        draw_every: dict[str, int] | None = None,
         output: Callable[[Any], Tensor] | None = None,
         folder: str | None = None,
     ) -> None:
         if every_n_epochs != "auto" and every_n_epochs < 1:
             raise InputError(f"every_n_epochs={every_n_epochs}; give 1 or more, or auto")
+        for name, every in (draw_every or {}).items():
+            if every < 1:
+                raise InputError(f"draw_every.{name}={every}; give 1 or more")
         self.net = net
         self.stages = stages
         self.organs = organs
@@ -88,7 +87,7 @@ class FlowCallback(pl.Callback):
         """The last epoch's maps and measures."""
         self._interval = 1 if every_n_epochs == "auto" else every_n_epochs
         self._epoch_began = 0.0
-        self._laid_out = False
+        self._course = Course(draw_every)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse what cannot work before any work is done."""
@@ -108,7 +107,7 @@ class FlowCallback(pl.Callback):
         if not trainer.is_global_zero:
             return
         epoch = finished_epochs(trainer)
-        forget_rows(self._table(trainer), "epoch", epoch + (epoch > 0))
+        self._sink(trainer).forget(epoch + (epoch > 0))
         if epoch == 0:
             self._explain(trainer, pl_module)
 
@@ -119,7 +118,7 @@ class FlowCallback(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Explain the weights that this epoch leaves behind."""
         epoch = finished_epochs(trainer)
-        due = epoch % self._interval == 0 or epoch == trainer.max_epochs
+        due = epoch % self._interval == 0 or self._final(trainer)
         if not trainer.is_global_zero or not due:
             return
         began = time.monotonic()
@@ -133,52 +132,26 @@ class FlowCallback(pl.Callback):
             raise InputError("FlowCallback needs organs={name: channel, …}")
         if not isinstance(self.probes, Probes):
             self.probes = probes_of(trainer, organs, self.probes)
+        network = Network(self._network(pl_module), self.stages, self.probes, organs, self.settings)
+        epoch, final = finished_epochs(trainer), self._final(trainer)
         with kept_weights(trainer, pl_module):
-            self.explained = explain_probes(
-                self._network(pl_module),
-                self.stages,
-                self.probes,
-                organs,
-                self.settings,
-                finished_epochs(trainer),
-                self.output,
-            )
-        self._write(trainer, self.explained)
+            explained = explain_probes(*network, epoch=epoch, output=self.output)
+            leaks = self._course.leaks(network, explained, final, self.output)
+        dice = getattr(pl_module, "organ_dice", {})
+        self._course.tell(self._sink(trainer), explained, leaks, dice, final)
+        self.explained = explained
 
-    def _write(self, trainer: pl.Trainer, explained: Explained) -> None:
-        epoch = explained.record.epoch or 0
-        writer, folder = self._writer(trainer), self._folder(trainer)
-        for rule, organ, picture in explained.pictures():
-            save_png(folder / f"epoch_{epoch:03d}" / rule / f"{organ}.png", picture)
-            if writer is not None:
-                add_picture(writer, flow_tag(rule, organ), picture, epoch)
-        append_rows(self._table(trainer), explained.rows())
-        if writer is not None:
-            self._write_scalars(writer, explained, epoch)
+    def _final(self, trainer: pl.Trainer) -> bool:
+        """The last epoch of the training, planned or because something stops it."""
+        return finished_epochs(trainer) == trainer.max_epochs or trainer.should_stop
 
-    def _write_scalars(self, writer: Writer, explained: Explained, epoch: int) -> None:
-        flow = explained.record.flow
-        blocks, left_out = scalar_blocks(charts(flow.rules), flow.organs, flow.stages)
-        if not self._laid_out:
-            add_layout(writer, blocks, flow.organs, flow.stages)
-            self._laid_out = True
-            if left_out:
-                names = ", ".join(f"{measure} of {rule}" for measure, rule in left_out)
-                print(f"More than 400 charts: {names} only in measures.csv")
-        readable = over_slices(explained.values, flow.status)
-        # Coherence is charted where it is low too: that is what it is for.
-        means = readable | {"kappa": over_slices(explained.values)["kappa"]}
-        add_scalars(
-            writer,
-            {
-                scalar_tag(measure, rule, organ, stage): float(means[measure][s, r, o])
-                for measure, rule in blocks
-                for r in [flow.rules.index(rule)]
-                for o, organ in enumerate(flow.organs)
-                for s, stage in enumerate(flow.stages)
-            },
-            epoch,
-        )
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to go on with the timelines: plain values and tensors."""
+        return self._course.to_plain()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._course.go_on(state_dict)
 
     def _adapt(self, cost: float, training: float) -> None:
         interval = max(1, ceil(cost / (SHARE * training)))
@@ -204,8 +177,8 @@ class FlowCallback(pl.Callback):
             return Path(self.folder)
         return Path(trainer.log_dir or trainer.default_root_dir) / "flow"
 
-    def _table(self, trainer: pl.Trainer) -> Path:
-        return self._folder(trainer) / "measures.csv"
+    def _sink(self, trainer: pl.Trainer) -> Sink:
+        return Sink(self._folder(trainer), self._writer(trainer))
 
     def _writer(self, trainer: pl.Trainer) -> Writer | None:
         for logger in trainer.loggers:
@@ -213,14 +186,3 @@ class FlowCallback(pl.Callback):
                 writer: Writer = logger.experiment
                 return writer
         return None
-
-
-def charts(rules: tuple[str, ...]) -> list[Block]:
-    """(measure, rule) pairs worth a chart, the most telling first.
-
-    Coherence qualifies the rules that average the gradient, so it is drawn for these alone.
-    """
-    averaging = [rule for rule in rules if rule not in RULES or RULES[rule].averages]
-    wanted = [("gain", rule) for rule in rules]
-    wanted += [("kappa", rule) for rule in averaging]
-    return wanted + [(measure, rule) for measure in ("magnitude", "mass") for rule in rules]

@@ -1,6 +1,6 @@
 """Explain slices: the one step that the callback and ``explain.py`` share."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import targets
+from segtrace.attribution.flow import Flow
+from segtrace.attribution.forward import TargetsLike
 from segtrace.attribution.stages import Stage, StagesLike, resolve
 from segtrace.attribution.trace import trace
 from segtrace.attribution.undisturbed import unwrapped
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.measures.localisation import measure, rows
+from segtrace.measures.locality import parts
 from segtrace.report.cells import Picture
 from segtrace.report.mosaic import flow_picture
 from segtrace.report.record import Record
@@ -110,24 +113,79 @@ def explain_probes(
     Raises:
         InputError: organs that the network does not have; region ``gt`` without a truth.
     """
+    record = traced(net, stages, probes, channels, settings, epoch, output)
+    masks = organ_masks(record, record.flow.organs)
+    halves = None
+    if settings.measures == "all":
+        halves = _halves(net, stages, probes, channels, settings, masks, output)
+    values = measure(record.flow, masks, probes.spacing, settings.measures, parts=halves)
+    return Explained(record, values)
+
+
+def traced(
+    net: nn.Module,
+    stages: StagesLike,
+    probes: Probes,
+    channels: Mapping[str, int],
+    settings: Settings,
+    epoch: int | None = None,
+    output: Callable[[Any], Tensor] | None = None,
+) -> Record:
+    """Trace the slices; see :func:`explain_probes`."""
     chosen = _chosen(channels, settings.organs)
-    kept = stages if settings.stages is None else _kept(net, stages, settings.stages)
     truth = None if probes.labels is None else probes.labels.long()
-    if truth is None and settings.region == "gt":
-        raise InputError("region gt needs labels, which these slices lack; say region=pred")
-    flow = trace(
-        net,
-        kept,
-        probes.images,
-        targets.organs(chosen, settings.region, truth),
-        settings.rules,
-        settings.score,
-        output=output,
+    if truth is None and settings.region in ("gt", "tp", "fp", "fn"):
+        raise InputError(
+            f"region {settings.region} needs labels, which these slices lack; say region=pred"
+        )
+    organs = targets.organs(chosen, settings.region, truth)
+    flow = _flow(net, stages, probes, organs, settings, output)
+    return Record(flow, scene(probes, channels), settings.region, epoch)
+
+
+def organ_masks(record: Record, organs: Sequence[str]) -> Tensor:
+    """(O, N, H, W) bool: where the truth, or else the prediction, has the organs."""
+    truth = record.scene.truth
+    labels = record.flow.prediction if truth is None else truth
+    return torch.stack([labels == record.scene.channels[organ] for organ in organs])
+
+
+def _flow(
+    net: nn.Module,
+    stages: StagesLike,
+    probes: Probes,
+    organs: TargetsLike,
+    settings: Settings,
+    output: Callable[[Any], Tensor] | None,
+) -> Flow:
+    kept = stages if settings.stages is None else _kept(net, stages, settings.stages)
+    return trace(
+        net, kept, probes.images, organs, settings.rules, settings.score, output=output
     ).cpu()
-    labels = flow.prediction if truth is None else truth
-    masks = torch.stack([labels == channel for channel in chosen.values()])  # (O, N, H, W)
-    values = measure(flow, masks, probes.spacing, settings.measures)
-    return Explained(Record(flow, scene(probes, channels), settings.region, epoch), values)
+
+
+def _halves(
+    net: nn.Module,
+    stages: StagesLike,
+    probes: Probes,
+    channels: Mapping[str, int],
+    settings: Settings,
+    masks: Tensor,
+    output: Callable[[Any], Tensor] | None,
+) -> tuple[Flow, Flow]:
+    """The flows of two parts of every organ: does a stage tell them apart?"""
+    chosen = _chosen(channels, settings.organs)
+    one, other = (
+        {
+            organ: targets.organ(channel, "gt", half[o] * channel)
+            for o, (organ, channel) in enumerate(chosen.items())
+        }
+        for half in parts(masks)
+    )
+    return (
+        _flow(net, stages, probes, one, settings, output),
+        _flow(net, stages, probes, other, settings, output),
+    )
 
 
 def scene(probes: Probes, channels: Mapping[str, int]) -> Scene:
@@ -140,6 +198,7 @@ def scene(probes: Probes, channels: Mapping[str, int]) -> Scene:
         truth=probes.labels,
         training=probes.split == "train",
         phantom=probes.phantom,
+        spacing=probes.spacing,
     )
 
 

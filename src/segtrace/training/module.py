@@ -54,6 +54,8 @@ class SegmentationModule(pl.LightningModule):
         self.seed = seed
         self.description = dict(description or {})
         self.dice: CaseDice | None = None
+        self.organ_dice: dict[str, float] = {}
+        """Validation Dice of the weights as they are; empty where they were not validated."""
         self.loss = DiceCELoss(
             to_onehot_y=True,
             softmax=True,
@@ -67,6 +69,10 @@ class SegmentationModule(pl.LightningModule):
         """Logits of a batch of slices."""
         logits: Tensor = self.net(image)
         return logits
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the Dice of the weights that are about to change."""
+        self.organ_dice = {}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout a function of (seed, epoch, batch), so that a resumed run repeats it."""
@@ -115,7 +121,8 @@ class SegmentationModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write what is needed to rebuild the network and repeat the explanation."""
         epoch = finished_epochs(self.trainer)
-        checkpoint[DESCRIPTION] = self.description | {"epoch": epoch}
+        known = {"epoch": epoch, "dice": dict(self.organ_dice)}
+        checkpoint[DESCRIPTION] = self.description | known
 
     def _counter(self, split: str) -> CaseDice:
         cases = getattr(self.trainer, "datamodule").split[split]  # noqa: B009 (untyped in Lightning)
@@ -130,6 +137,8 @@ class SegmentationModule(pl.LightningModule):
         if self.dice is None:
             return
         means = per_organ(self.dice.compute(), self.organs)
+        if split == "val":
+            self.organ_dice = means
         values = {f"{split}/dice/{name}": value for name, value in means.items()}
         # Lightning's own logging would use the optimiser's step; ours is the epoch everywhere.
         epoch = finished_epochs(self.trainer)

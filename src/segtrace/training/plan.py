@@ -1,6 +1,6 @@
 """A checked configuration: what ``train.py`` was asked to do."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ KEYS = (
     "seed", "resume", "test", "probes",
     "data", "model", "explain", "trainer", "callbacks", "logger",
 )  # fmt: skip
+PLACES = ("data.root", "data.cache_dir", "data.lists")
+"""Folders on somebody's disk, which a result does not depend on."""
+
 PROBE_KEYS = {"n": int, "from": str, "embed": bool}
 
 
@@ -42,9 +45,28 @@ class Plan:
         return self.config["resume"]
 
     @property
+    def hyperparameters(self) -> dict[str, float | str | bool]:
+        """What a run can be told from another by, one level deep: ``data.size`` -> 224."""
+        parts = {
+            name: self.config[name] for name in ("seed", "data", "model", "explain", "trainer")
+        }
+        return {key: value for key, value in _flat(parts) if key not in PLACES}
+
+    @property
     def test(self) -> bool:
         """Whether to score the test cases."""
         return bool(self.config["test"])
+
+
+def _flat(node: Any, where: str = "") -> Iterator[tuple[str, float | str | bool]]:
+    """Every leaf with its path; lists as text, what is null left out."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _flat(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(node, bool | int | float | str):
+        yield where, node
+    elif node is not None:
+        yield where, str(node)
 
 
 def checked(config: DictConfig) -> Plan:

@@ -7,6 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
 import segtrace
@@ -16,6 +18,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import environment
 from segtrace.report.tables import save_table
+from segtrace.report.tensorboard import Writer, add_hyperparameters
 from segtrace.training import checkpoint
 from segtrace.training.callback import FlowCallback
 from segtrace.training.evaluation import per_organ
@@ -102,11 +105,10 @@ def settings(plan: Plan) -> Settings:
 
 def trainer(plan: Plan, module: SegmentationModule, probes: Probes) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers of the configuration."""
-    callbacks = [
-        _callback(node, plan, module, probes)
-        for node in plan.config["callbacks"].values()
-        if node is not None
-    ]
+    nodes = [node for node in plan.config["callbacks"].values() if node is not None]
+    callbacks = [_callback(node, plan, module, probes) for node in nodes]
+    if not plan.config["trainer"].get("enable_progress_bar", True):
+        callbacks = [c for c in callbacks if not isinstance(c, ProgressBar)]
     # Explaining comes last, on the weights that the checkpoint will hold.
     callbacks.sort(key=lambda callback: isinstance(callback, FlowCallback))
     loggers = [instantiate(node) for node in plan.config["logger"].values() if node is not None]
@@ -158,6 +160,14 @@ def announce(
             f"{plan.folder}: {free / 2**30:.1f} GiB free, {need / 2**30:.1f} GiB needed; free "
             "some, or say callbacks.checkpoints.every_n_epochs=10"
         )
+
+
+def note_hyperparameters(plan: Plan, trainer: pl.Trainer) -> None:
+    """Fill the hyper-parameters page of TensorBoard, beside ``val/dice/mean``; once a run."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero and not plan.resume:
+            writer: Writer = logger.experiment
+            add_hyperparameters(writer, plan.hyperparameters, ["val/dice/mean"])
 
 
 def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> None:

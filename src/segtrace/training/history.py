@@ -1,0 +1,230 @@
+"""What every epoch left behind in numbers, and what can only be read from many epochs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segtrace.attribution.rules import RULES
+from segtrace.errors import InputError
+from segtrace.measures.change import contrast, refinement
+from segtrace.measures.emergence import Emergence, emergence, over_seeds
+from segtrace.measures.leakage import Leakage
+from segtrace.measures.localisation import gain_terms, over_slices, readable
+from segtrace.measures.statistics import echo, interval
+from segtrace.report.cells import Picture
+from segtrace.report.charts import timeline_picture
+from segtrace.report.scene import REGIONS
+from segtrace.report.tensorboard import Block
+from segtrace.training.explanation import Explained
+
+MEASURES = ("gain", "kappa", "magnitude", "mass")
+"""What is kept of every epoch, in the order of the table."""
+
+
+def averaging(rules: Sequence[str]) -> list[str]:
+    """The rules that average the gradient, which its coherence qualifies."""
+    return [rule for rule in rules if rule not in RULES or RULES[rule].averages]
+
+
+def timelines(rules: Sequence[str]) -> list[Block]:
+    """(measure, rule) pairs that are drawn over the epochs, the most telling first."""
+    blocks = [("gain", rule) for rule in rules]
+    blocks += [("kappa", rule) for rule in averaging(rules)]
+    return blocks + [("magnitude", rule) for rule in rules]
+
+
+@dataclass
+class History:
+    """The numbers of the epochs of one run. S stages, R rules, O organs.
+
+    Attributes:
+        epochs: finished passes, rising.
+        means: measure -> one (S, R, O) an epoch, over the probes; ``n_valid`` counts them.
+        intervals: one (S, R, O, 2) an epoch: 95 % interval of the gain over cases.
+        dice: organ -> validation Dice an epoch; NaN where not known.
+        largest: (S, R, O) the untrained network's largest gain on a single slice.
+        leak: the untrained network's leakage.
+        facts: what stands on every picture.
+    """
+
+    epochs: list[int] = field(default_factory=list)
+    stages: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    organs: tuple[str, ...] = ()
+    means: dict[str, list[Tensor]] = field(default_factory=dict)
+    intervals: list[Tensor] = field(default_factory=list)
+    dice: list[dict[str, float]] = field(default_factory=list)
+    largest: Tensor | None = None
+    leak: Leakage | None = None
+    facts: str = ""
+
+    def add(self, explained: Explained, dice: Mapping[str, float]) -> None:
+        """Append an epoch; the first one decides what the run is about.
+
+        Raises:
+            InputError: other stages, rules or organs than before.
+        """
+        flow = explained.record.flow
+        values = readable(explained.values, flow.status)
+        if not self.epochs:
+            self.stages, self.rules, self.organs = flow.stages, flow.rules, flow.organs
+            self.facts = _facts(explained)
+        self._check(explained)
+        self.epochs.append(explained.record.epoch or 0)
+        means = over_slices(values)
+        for name in (*MEASURES, "n_valid"):
+            self.means.setdefault(name, []).append(means[name])
+        self.intervals.append(interval(*gain_terms(values), explained.record.scene.cases))
+        self.dice.append({organ: float(dice.get(organ, torch.nan)) for organ in flow.organs})
+        if self.epochs[-1] == 0:
+            self.largest = values["gain"].nan_to_num(nan=-torch.inf).amax(-1)
+
+    def _check(self, explained: Explained) -> None:
+        for what in ("stages", "rules", "organs"):
+            ours, theirs = getattr(self, what), getattr(explained.record.flow, what)
+            if ours != theirs:
+                raise InputError(
+                    f"epoch {explained.record.epoch} has the {what} {', '.join(theirs)}, those "
+                    f"before it {', '.join(ours)}; one timeline needs the same {what}"
+                )
+
+    @property
+    def untrained(self) -> dict[str, Tensor] | None:
+        """Measure -> (S, R, O) at epoch 0; ``None`` where the history begins later."""
+        if not self.epochs or self.epochs[0] != 0:
+            return None
+        return {name: values[0] for name, values in self.means.items()}
+
+    @property
+    def echo(self) -> Tensor:
+        """(S, R, O) bool: the untrained map already lies in its own region."""
+        if self.untrained is None:
+            return torch.zeros(len(self.stages), len(self.rules), len(self.organs)).bool()
+        return echo(self.untrained)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The newest epoch: one row a rule, organ and stage, beside the untrained network's."""
+        now = {name: values[-1].tolist() for name, values in self.means.items()}
+        ends, echoes = self.intervals[-1].tolist(), self.echo.tolist()
+        nan = torch.full_like(self.means["gain"][-1], torch.nan)
+        then = self.untrained or dict.fromkeys(MEASURES, nan)
+        start = {name: then[name].tolist() for name in MEASURES}
+        return [
+            {
+                "epoch": self.epochs[-1],
+                "rule": rule,
+                "organ": organ,
+                "stage": stage,
+                **{name: now[name][s][r][o] for name in MEASURES},
+                **{f"{name}_untrained": start[name][s][r][o] for name in MEASURES},
+                "gain_low": ends[s][r][o][0],
+                "gain_high": ends[s][r][o][1],
+                "echo": echoes[s][r][o],
+                "n_valid": now["n_valid"][s][r][o],
+            }
+            for r, rule in enumerate(self.rules)
+            for o, organ in enumerate(self.organs)
+            for s, stage in enumerate(self.stages)
+        ]
+
+    def depth_rows(self) -> list[dict[str, Any]]:
+        """The newest epoch: one row a rule and organ, the gain along the depth in two numbers."""
+        gain = self.means["gain"][-1]
+        rising, gap = refinement(gain, self.stages).tolist(), contrast(gain, self.stages).tolist()
+        return [
+            {
+                "epoch": self.epochs[-1],
+                "rule": rule,
+                "organ": organ,
+                "dice": self.dice[-1][organ],
+                "refinement": rising[r][o],
+                "contrast": gap[r][o],
+            }
+            for r, rule in enumerate(self.rules)
+            for o, organ in enumerate(self.organs)
+        ]
+
+    def emergences(self) -> list[dict[str, Any]]:
+        """One row a rule, organ and stage; empty without the untrained network."""
+        if self.untrained is None:
+            return []
+        return [
+            self._emergence_row(s, r, o)
+            for r in range(len(self.rules))
+            for o in range(len(self.organs))
+            for s in range(len(self.stages))
+        ]
+
+    def _emergence_row(self, s: int, r: int, o: int) -> dict[str, Any]:
+        organ = self.organs[o]
+        found = self._emergence(s, r, o)
+        return {
+            "rule": self.rules[r],
+            "organ": organ,
+            "stage": self.stages[s],
+            "answer": found.answer,
+            "epoch": found.epoch,
+            "dice_epoch": found.dice_epoch,
+            "lag": found.lag,
+            "echo": bool(self.echo[s, r, o]),
+            "last_epoch": self.epochs[-1],
+            "words": over_seeds([found]),
+        }
+
+    def _emergence(self, s: int, r: int, o: int) -> Emergence:
+        bar = torch.nan if self.largest is None else float(self.largest[s, r, o])
+        return emergence(
+            self.epochs,
+            [float(gain[s, r, o]) for gain in self.means["gain"]],
+            bar,
+            [dice[self.organs[o]] for dice in self.dice],
+        )
+
+    def picture(self, measure: str, rule: str, organ: str) -> Picture:
+        """A measure over stages and epochs; echoes and the redrawn prediction are marked."""
+        r, o = self.rules.index(rule), self.organs.index(organ)
+        curves = torch.stack([values[:, r, o] for values in self.means[measure]], 1)  # (S, E)
+        low, high = self._limits(measure, r)
+        caption = f"{organ}  ·  {measure}  ·  {rule}\n{self.facts}"
+        names = [self._name(stage, bool(self.echo[s, r, o])) for s, stage in enumerate(self.stages)]
+        return timeline_picture(curves, names, self.epochs, caption, vmin=low, vmax=high)
+
+    def _name(self, stage: str, echoes: bool) -> str:
+        marks = ["prediction redrawn"] * (stage == "head") + ["echo"] * echoes
+        return f"{stage} ({', '.join(marks)})" if marks else stage
+
+    def _limits(self, measure: str, r: int) -> tuple[float, float]:
+        """Ends of the colours, the same for all organs of a rule."""
+        if measure != "magnitude":
+            return 0.0, 1.0
+        whole = torch.stack(self.means[measure])[:, :, r]
+        known = whole[whole.isfinite()]
+        if not known.numel():
+            return 0.0, 1.0
+        return float(known.min().floor()), float(max(known.max().ceil(), known.min().floor() + 1))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values and tensors, for a checkpoint."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return plain | {"leak": None if self.leak is None else asdict(self.leak)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "History":
+        """Undoes :meth:`to_plain`."""
+        leak = plain["leak"]
+        return cls(**{**plain, "leak": None if leak is None else Leakage(**leak)})
+
+
+def _facts(explained: Explained) -> str:
+    record = explained.record
+    region = REGIONS.get(record.region, record.region)
+    phantom = "; PHANTOM" if record.scene.phantom else ""
+    slices = len(record.scene.cases)
+    cases = len(set(record.scene.cases))
+    return (
+        f"over {slices} slices of {cases} {'case' if cases == 1 else 'cases'}; region: {region}; "
+        f"score: {record.flow.score}; epoch 0 is untrained; one run{phantom}"
+    )

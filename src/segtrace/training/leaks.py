@@ -1,0 +1,135 @@
+"""Whose evidence lies on whose pixels, at one epoch: numbers, pictures, events in words."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from segtrace.attribution.stages import StagesLike
+from segtrace.data.probes import Probes
+from segtrace.measures.events import Event, find_events, strongest, too_few_slices
+from segtrace.measures.leakage import Leakage, leakage
+from segtrace.report.cells import Picture
+from segtrace.report.charts import leak_picture
+from segtrace.report.record import Record
+from segtrace.report.scene import REGIONS
+from segtrace.training.explanation import Settings, organ_masks, traced
+
+DENSEST = 4.0
+"""Upper end of the colours: four times what a uniform map puts there."""
+
+
+def leak_of(record: Record) -> Leakage:
+    """The leakage of a record's flow; the columns are all organs of the network."""
+    names = tuple(record.scene.channels)
+    return leakage(record.flow, organ_masks(record, names), names)
+
+
+def centred_leak(
+    net: nn.Module,
+    stages: StagesLike,
+    probes: Probes,
+    channels: Mapping[str, int],
+    settings: Settings,
+    output: Callable[[Any], Tensor] | None = None,
+) -> Leakage | None:
+    """The leakage on centred logits, where the settings explain plain ones; else ``None``.
+
+    What disappears there is shared by all logits and says nothing about one organ.
+    """
+    if settings.score != "logit":
+        return None
+    centred = replace(settings, score="centered")
+    return leak_of(traced(net, stages, probes, channels, centred, None, output))
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """The leakage of one epoch and what it was held against.
+
+    Attributes:
+        record: of the epoch.
+        found: its leakage.
+        centred: the same on centred logits; ``None`` where that was not traced.
+        untrained: of the network at epoch 0; ``None`` where that is not known.
+    """
+
+    record: Record
+    found: Leakage
+    centred: Leakage | None
+    untrained: Leakage | None
+
+    def events(self, rule: str) -> list[Event]:
+        """Leaks beyond what resolution, the untrained network and a common mode explain."""
+        cases = self.record.scene.cases
+        events = find_events(self.found, self.centred, self.untrained, cases)
+        return [event for event in events if event.rule == rule]
+
+    def text(self, rule: str) -> str:
+        """The events of one rule and what was looked at, as Markdown that reads as plain text."""
+        found = [f"* {event.sentence} ({event.detail})" for event in self.events(rule)]
+        against = {"centred logits": self.centred, "the untrained network": self.untrained}
+        missing = [name for name, leak in against.items() if leak is None]
+        lines = [
+            f"Leakage events, {rule}, epoch {self.record.epoch} (one run)",
+            *(found or ["* none found"]),
+            *(f"* not held against {name}" for name in missing),
+            "Largest densities off the diagonal, events or not:",
+            *self._strongest(rule),
+        ]
+        few = too_few_slices(self.found)
+        if few:
+            lines += ["Nothing can be said of:", *(f"* {words}" for words in few)]
+        return "\n\n".join(lines) + "\n"
+
+    def _strongest(self, rule: str) -> Iterator[str]:
+        for stage in self.found.stages:
+            top = strongest(self.found, stage, rule)
+            yield f"* {stage}: {'; '.join(top) if top else 'too few slices'}"
+
+    def picture(self, rule: str, stage: str) -> Picture:
+        """The organ x organ matrix of densities: 1 is what a uniform map would put there."""
+        s, r = self.found.stages.index(stage), self.found.rules.index(rule)
+        record = self.record
+        region = REGIONS.get(record.region, record.region)
+        phantom = "  ·  PHANTOM" if record.scene.phantom else ""
+        caption = (
+            f"leak  ·  {stage}  ·  {rule}  ·  epoch {record.epoch}{phantom}\n"
+            f"times uniform; region: {region}; score: {record.flow.score}; one run"
+        )
+        density = self.found.density[s, r]
+        return leak_picture(
+            density, self.found.organs, caption, columns=self.found.columns, vmax=DENSEST
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a rule, stage, organ and organ leaked onto, beside what it is held against."""
+        found, nan = self.found, float("nan")
+        # Copied out whole: an item of a tensor at a time would take seconds.
+        numbers = {
+            "density": found.density,
+            "share": found.matrix,
+            "density_coarse": found.coarse_density,
+            "density_mirrored": found.mirrored_density,
+            "slices": found.slices,
+        }
+        controls = {"density_untrained": self.untrained, "density_centred": self.centred}
+        columns = {name: values.tolist() for name, values in numbers.items()}
+        columns |= {name: leak.density.tolist() for name, leak in controls.items() if leak}
+        return [
+            {
+                "epoch": self.record.epoch,
+                "rule": rule,
+                "stage": stage,
+                "organ": organ,
+                "onto": onto,
+                **{name: columns[name][s][r][o][j] for name in numbers},
+                **{name: columns[name][s][r][o][j] if leak else nan
+                   for name, leak in controls.items()},
+            }
+            for r, rule in enumerate(found.rules)
+            for s, stage in enumerate(found.stages)
+            for o, organ in enumerate(found.organs)
+            for j, onto in enumerate(found.columns)
+        ]  # fmt: skip

@@ -1,0 +1,133 @@
+"""Where the numbers and pictures of a run go: a folder, and TensorBoard beside it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segtrace.report.cells import Picture
+from segtrace.report.files import save_png, save_text
+from segtrace.report.tables import append_rows, forget_rows, save_table
+from segtrace.report.tensorboard import (
+    Block,
+    Writer,
+    add_chart,
+    add_layout,
+    add_picture,
+    add_scalars,
+    add_text,
+    events_tag,
+    flow_tag,
+    leak_tag,
+    scalar_blocks,
+    scalar_tag,
+    timeline_tag,
+)
+from segtrace.training.explanation import Explained
+from segtrace.training.history import History, timelines
+from segtrace.training.leaks import Leaks
+
+TABLES = ("measures.csv", "timeline.csv", "depth.csv", "change.csv", "leakage.csv")
+"""Tables that grow with every epoch."""
+
+
+def charts(rules: tuple[str, ...]) -> list[Block]:
+    """(measure, rule) pairs worth a chart of scalars, the most telling first."""
+    return timelines(rules) + [("mass", rule) for rule in rules]
+
+
+@dataclass(frozen=True)
+class Sink:
+    """A folder, and a writer of TensorBoard where there is one.
+
+    Files: ``epoch_003/{rule}/{organ}.png``; ``measures.csv``, a row a slice; ``timeline.csv``, a
+    row a stage beside the untrained network's; ``depth.csv``, gain along the depth;
+    ``change.csv``, along depth and epochs, with ``measures="all"``;
+    ``timeline/{measure}/{rule}/{organ}.png``; ``epoch_003/leak/{rule}/{stage}.png`` and
+    ``leakage.csv``; ``epoch_003/events/{rule}.txt``; ``emergence.csv`` at the end.
+    """
+
+    folder: Path
+    writer: Writer | None
+
+    def forget(self, since: int) -> None:
+        """Drop the rows of the epochs that a resumed run writes anew."""
+        for name in TABLES:
+            forget_rows(self.folder / name, "epoch", since)
+
+    def pictures(self, explained: Explained, rules: Iterable[str], *, files: bool = True) -> None:
+        """Draw an epoch's maps under these rules."""
+        epoch = explained.record.epoch or 0
+        for rule in rules:
+            for organ in explained.record.flow.organs:
+                picture = explained.picture(rule, organ)
+                if files:
+                    save_png(self._epoch(epoch) / rule / f"{organ}.png", picture)
+                if self.writer is not None:
+                    add_picture(self.writer, flow_tag(rule, organ), picture, epoch)
+
+    def layout(self, history: History) -> None:
+        """Set the custom-scalars page, and say which numbers get no chart of their own."""
+        blocks, left_out = scalar_blocks(charts(history.rules), history.organs, history.stages)
+        if self.writer is None:
+            return
+        add_layout(self.writer, blocks, history.organs, history.stages)
+        if left_out:
+            names = ", ".join(f"{measure} of {rule}" for measure, rule in left_out)
+            print(f"More than 400 charts: {names} only in timeline.csv")
+
+    def numbers(self, explained: Explained, history: History) -> None:
+        """Write the numbers of the newest epoch."""
+        append_rows(self.folder / "measures.csv", explained.rows())
+        append_rows(self.folder / "timeline.csv", history.rows())
+        append_rows(self.folder / "depth.csv", history.depth_rows())
+        if self.writer is None:
+            return
+        blocks, _ = scalar_blocks(charts(history.rules), history.organs, history.stages)
+        points = {
+            scalar_tag(measure, rule, organ, stage): float(history.means[measure][-1][s, r, o])
+            for measure, rule in blocks
+            for r in [history.rules.index(rule)]
+            for o, organ in enumerate(history.organs)
+            for s, stage in enumerate(history.stages)
+        }
+        add_scalars(self.writer, points, history.epochs[-1])
+
+    def changes(self, rows: list[dict[str, Any]]) -> None:
+        """Write how the maps differ along depth and epochs."""
+        append_rows(self.folder / "change.csv", rows)
+
+    def timelines(self, history: History) -> None:
+        """Draw every stage over the epochs so far; the file of the last time is replaced."""
+        for measure, rule in timelines(history.rules):
+            for organ in history.organs:
+                path = self.folder / "timeline" / measure / rule / f"{organ}.png"
+                tag = timeline_tag(measure, rule, organ)
+                self._chart(path, tag, history.picture(measure, rule, organ), history.epochs[-1])
+
+    def leaks(self, leaks: Leaks) -> None:
+        """Draw whose evidence lies on whose pixels, and tell the events."""
+        epoch = leaks.record.epoch or 0
+        append_rows(self.folder / "leakage.csv", leaks.rows())
+        for rule in leaks.found.rules:
+            text = leaks.text(rule)
+            save_text(self._epoch(epoch) / "events" / f"{rule}.txt", text)
+            if self.writer is not None:
+                add_text(self.writer, events_tag(rule), text, epoch)
+            for stage in leaks.found.stages:
+                path = self._epoch(epoch) / "leak" / rule / f"{stage}.png"
+                self._chart(path, leak_tag(rule, stage), leaks.picture(rule, stage), epoch)
+
+    def end(self, history: History) -> None:
+        """Write when each stage began to localise: it needs the end of the training."""
+        rows = history.emergences()
+        if rows:
+            save_table(self.folder / "emergence.csv", rows)
+
+    def _chart(self, path: Path, tag: str, picture: Picture, epoch: int) -> None:
+        save_png(path, picture)
+        if self.writer is not None:
+            add_chart(self.writer, tag, picture, epoch)
+
+    def _epoch(self, epoch: int) -> Path:
+        return self.folder / f"epoch_{epoch:03d}"
