@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import log1p
 from pathlib import Path
 from typing import Any
@@ -34,51 +35,81 @@ def write_page(
     window: tuple[float, float] = WINDOW,
     budget: int = BUDGET,
 ) -> None:
-    """Write the page of one network, or of one training over its epochs.
-
-    The file holds the slices, their labels and the maps: image data. It names cases as the record
-    does, except where there is no ground truth: the name of such a case is a file's name, which
-    may be a person's, so it becomes ``image 1``. Folders are cut from all facts.
+    """Write the page of one network, or of one training over its epochs; see :class:`Page`.
 
     Args:
         path: ``index.html``.
         series: records of the same slices, stages, rules and organs, in the order of their epochs;
-            gone through once, so it may be made on the way.
-        facts: what made it, as in the manifest.
-        events: sentences to list.
-        window: HU that the image maps to 0 and 1.
-        budget: most bytes of the file. Kept by coarser maps, then by leaving out epochs: first,
-            last and best stay longest, then those spaced evenly in the logarithm. What was left
-            out is said on the page; numbers over the slices are there for every epoch.
+            gone through once.
+        facts: see :meth:`Page.write`.
+        events: see :meth:`Page.write`.
+        window: see :meth:`Page.write`.
+        budget: see :meth:`Page.write`.
 
     Raises:
-        InputError: no records, records of different slices or networks, epochs out of order; a
-            budget too small for one epoch; a file that cannot be written.
+        InputError: see :meth:`Page.add` and :meth:`Page.write`.
     """
-    story = gathered(series)
-    told = {
-        "facts": fact_rows({**environment(), **(facts or {})}),
-        "events": list(events),
-    }
-    save_text(path, _html(story, told, window, budget))
-
-
-def gathered(series: Iterable[Measured]) -> Story:
-    """All epochs, each made small as it comes.
-
-    Raises:
-        InputError: see :func:`write_page`.
-    """
-    first: Record | None = None
-    snapshots: list[Snapshot] = []
+    page = Page()
     for measured in series:
+        page.add(measured)
+    page.write(path, facts, events=events, window=window, budget=budget)
+
+
+@dataclass
+class Page:
+    """The page while its epochs come in; of each it keeps what it will show, and no more.
+
+    Attributes:
+        first: the first record; the others differ from it in maps, numbers and prediction alone.
+        snapshots: the epochs so far.
+    """
+
+    first: Record | None = None
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+    def add(self, measured: Measured) -> None:
+        """Take in the next epoch.
+
+        Raises:
+            InputError: other slices or another network than before, or an epoch out of order.
+        """
         record = measured.record
-        first = first or record
-        _check(first, record, snapshots)
-        snapshots.append(Snapshot.of(measured, body(first.scene.image)))
-    if first is None:
-        raise InputError("no records for a page; explain at least one checkpoint")
-    return Story(first, body(first.scene.image), snapshots)
+        self.first = self.first or record
+        _check(self.first, record, self.snapshots)
+        self.snapshots.append(Snapshot.of(measured, body(self.first.scene.image)))
+
+    def write(
+        self,
+        path: Path | str,
+        facts: Mapping[str, object] | None = None,
+        *,
+        events: Sequence[str] = (),
+        window: tuple[float, float] = WINDOW,
+        budget: int = BUDGET,
+    ) -> None:
+        """Write ``index.html``.
+
+        It holds slices, labels and maps: image data. It names cases as the record does, except
+        where there is no ground truth: the name of such a case is a file's, which may be a
+        person's, so it becomes ``image 1``. Folders are cut from all facts.
+
+        Args:
+            path: of the file.
+            facts: what made it, as in the manifest.
+            events: sentences to list.
+            window: HU that the image maps to 0 and 1.
+            budget: most bytes of the file. Kept by coarser maps, then by leaving out epochs:
+                first, last and best stay longest, then those spaced evenly in the logarithm. What
+                was left out is said on the page; numbers over the slices stay for every epoch.
+
+        Raises:
+            InputError: no epochs; no room for one of them; a file that cannot be written.
+        """
+        if self.first is None:
+            raise InputError("no maps for a page; explain at least one checkpoint")
+        story = Story(self.first, body(self.first.scene.image), self.snapshots)
+        told = {"facts": fact_rows({**environment(), **(facts or {})}), "events": list(events)}
+        save_text(path, _html(story, told, window, budget))
 
 
 def _check(first: Record, record: Record, before: Sequence[Snapshot]) -> None:
