@@ -31,8 +31,8 @@ VOLUMES = {
     "inferior_vena_cava": (42, 148),  # 24 cm of 15 to 28 mm, Prince 1983
     "portal_splenic_vein": (9, 45),  # 8 cm of 15.5 ± 1.9 mm (Stamm 2016) and 10 cm of 6-10 mm
     "pancreas": (21, 124),  # Saisho 2007, adults, 72.4 ± 25.8
-    "right_adrenal": (2.5, 6.6),  # Wang 2012, range in the portal venous phase
-    "left_adrenal": (1.8, 6.6),
+    "right_adrenal": (2.59, 6.56),  # Wang 2012, range in the portal venous phase
+    "left_adrenal": (2.85, 5.83),  # the same
 }
 
 # Mean HU 60-80 s after contrast: usual clinical values, widened by what the edge voxels (partial
