@@ -129,7 +129,7 @@ def collect(
         with undisturbed(net, x.device):
             for part in x.split(batch):
                 for name, activation in see(net, sites, part, output).activations.items():
-                    sums[name].add(activation.double(), maps)
+                    sums[name].add(activation, maps)
     count = min((total.count for total in sums.values()), default=0)
     if count < 2:
         raise InputError(f"baselines of {count} slices; give at least 2 training slices")
@@ -151,9 +151,10 @@ class _Sum:
 
     def add(self, activation: Tensor, maps: bool) -> None:
         self.count += len(activation)
-        self.means.append(activation.flatten(2).mean(2).cpu())
+        cells = tuple(range(2, activation.ndim))
+        self.means.append(activation.mean(cells, dtype=torch.float64).cpu())
         if maps:
-            self.maps = self.maps + activation.sum(0).cpu()
+            self.maps = self.maps + activation.sum(0, dtype=torch.float64).cpu()
 
     def mean(self) -> Tensor:
         return torch.cat(self.means).mean(0)

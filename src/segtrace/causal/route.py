@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import targets
-from segtrace.attribution.edges import EdgesLike, resolve
+from segtrace.attribution.edges import Edge, EdgesLike, resolve
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
 from segtrace.attribution.integrate import integrate
@@ -28,6 +28,7 @@ class Route:
     Attributes:
         edges: names along E.
         stages: the decoder stage that each edge enters, along E.
+        sources: the stage that each edge comes from, along E; empty where it is not known.
         organs: names along O.
         part: (E, O, N) of the score's change, what came over the edge; NaN where the organ is
             absent.
@@ -36,6 +37,7 @@ class Route:
 
     edges: tuple[str, ...]
     stages: tuple[str, ...]
+    sources: tuple[str, ...]
     organs: tuple[str, ...]
     part: Tensor
     change: Tensor
@@ -118,9 +120,9 @@ def route(
             an organ that is in none of the slices.
     """
     Judge(channels, truth, score).checked()
-    by_stage: dict[str, list[str]] = {}
+    by_stage: dict[str, list[Edge]] = {}
     for edge in resolve(unwrapped(net), edges):
-        by_stage.setdefault(edge.stage, []).append(edge.name)
+        by_stage.setdefault(edge.stage, []).append(edge)
 
     def along(stage: str, part: slice) -> Flow:
         target = targets.organs(channels, region, truth[part].long())
@@ -141,8 +143,9 @@ def route(
     parts = [slice(first, first + batch) for first in range(0, len(images), batch)]
     flows = {stage: [along(stage, part) for part in parts] for stage in by_stage}
     return Route(
-        edges=tuple(edge for edges_of_stage in by_stage.values() for edge in edges_of_stage),
+        edges=tuple(edge.name for own in by_stage.values() for edge in own),
         stages=tuple(stage for stage, own in by_stage.items() for _ in own),
+        sources=tuple(edge.source for own in by_stage.values() for edge in own),
         organs=tuple(channels),
         part=torch.cat([torch.cat([_parts(f) for f in flows[s]], 2) for s in by_stage]),
         change=torch.cat([torch.cat([_changes(f) for f in flows[s]], 2) for s in by_stage]),

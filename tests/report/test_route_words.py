@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+from segtrace import InputError
+from segtrace.causal.necessity import Necessity
+from segtrace.causal.outcome import Outcome
+from segtrace.causal.route import Route
+from segtrace.report.route_words import Branch, branches, sentence
+
+EDGES = ("skip_1", "up_1", "skip_2", "up_2")
+
+
+def found(*lost):
+    places = [("enc2", "dec1"), ("enc3", "dec1"), ("enc1", "dec2"), ("dec1", "dec2")]
+    return [
+        Branch(name, source, stage, 0.5, loss, 0.0)
+        for name, (source, stage), loss in zip(EDGES, places, lost, strict=True)
+    ]
+
+
+def test_the_sentence_says_where_the_organ_enters_and_what_is_not_needed():
+    assert sentence("left_kidney", found(0.5, 0.0, 0.0, 0.8)) == (
+        "The left kidney enters by the skip of enc2 and travels up; the bottleneck is not needed."
+    )
+    assert sentence("liver", found(0.2, 0.3, 0.9, 0.8)) == (
+        "The liver enters by the skips of enc1 and enc2 and travels up; "
+        "without the bottleneck 0.30 Dice is lost."
+    )
+    assert sentence("aorta", found(0.0, 0.0, 0.9, 0.0)) == (
+        "The aorta enters by the skip of enc1; the bottleneck is not needed."
+    )
+
+
+def test_an_organ_that_enters_from_below_or_from_nowhere_is_said_to():
+    assert sentence("spleen", found(0.0, 0.6, 0.0, 0.6)) == (
+        "The spleen enters by no single skip; without the bottleneck 0.60 Dice is lost."
+    )
+    assert sentence("spleen", found(0.0, 0.02, 0.0, 0.05)) == (
+        "The spleen hangs on no single edge: no cut costs more than 0.05 Dice."
+    )
+
+
+def tables(sites=EDGES):
+    route = Route(
+        edges=EDGES,
+        stages=("dec1", "dec1", "dec2", "dec2"),
+        sources=("enc2", "enc3", "enc1", "dec1"),
+        organs=("a", "b"),
+        part=torch.tensor([[1.0], [3.0], [2.0], [2.2]])[:, None].expand(4, 2, 1).double(),
+        change=torch.full((4, 2, 1), 4.0).double(),
+    )
+    whole = Outcome(torch.ones(1, 1).double(), torch.ones(1, 1).double())
+    dice = torch.linspace(0, 0.9, len(sites)).double()[:, None, None]
+    necessity = Necessity(
+        sites=tuple(sites),
+        places=("edge",) * len(sites),
+        organs=("b",),
+        cases=("p",),
+        cut="zero",
+        draws=1,
+        score="logit",
+        cut_vertex=torch.zeros(len(sites), dtype=torch.bool),
+        whole=whole,
+        dice=dice,
+        scores=dice,
+    )
+    return route, necessity
+
+
+def test_branches_hold_share_and_loss_of_the_same_edge():
+    route, necessity = tables(("enc1", *EDGES[::-1]))
+    one = branches(route, necessity, "b")
+    assert [b.name for b in one] == list(EDGES)
+    assert [b.share for b in one] == pytest.approx([0.25, 0.75, 0.5, 0.55])
+    assert [b.error for b in one] == pytest.approx([0, 0, 0.05, 0.05])
+    by_name = dict(zip(necessity.sites, necessity.mean()[:, 0].tolist(), strict=True))
+    assert [b.lost for b in one] == [by_name[edge] for edge in EDGES]
+
+
+def test_mistakes_are_named():
+    route, necessity = tables()
+    with pytest.raises(InputError, match="no organ 'a'; this table has b"):
+        branches(route, necessity, "a")
+    route, few = tables(EDGES[:3])
+    with pytest.raises(InputError, match="edge 'up_2' was not cut"):
+        branches(route, few, "b")
