@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from pages import COLUMNS, ROWS, epoch, unpacked
+from segtrace.report.page import Page
+from segtrace.report.payload import Story, base_name, common, fact_rows, frame
+from segtrace.report.scene import REASONS
+from segtrace.report.sentences import CAUTIONS
+from segtrace.report.snapshot import body, cut
+
+WINDOW = (-125.0, 275.0)
+
+
+def story_of(*epochs):
+    page = Page()
+    for number in epochs:
+        page.add(epoch(number))
+    return Story(page.first, body(page.first.scene.image), page.snapshots)
+
+
+@pytest.fixture(scope="module")
+def story():
+    return story_of(0, 4, 8)
+
+
+@pytest.fixture(scope="module")
+def shared(story):
+    return common(story, 1, WINDOW)
+
+
+def test_the_image_reads_back_to_half_a_hounsfield_unit(story, shared):
+    height, width = shared["crop"][2:]
+    low, high = unpacked(shared["image"], "u1", 2, 3, height, width).astype(int)
+    found = WINDOW[0] + (low + 256 * high) / shared["steps"] * (WINDOW[1] - WINDOW[0])
+    exact = WINDOW[0] + 400 * cut(story.first.scene.image[:, 0].numpy(), story.crop)
+    np.testing.assert_allclose(found, exact, atol=0.501)
+
+
+def test_labels_are_those_of_the_record(story, shared):
+    shape = (3, *shared["crop"][2:])
+    truth = unpacked(shared["truth"], "u1", *shape)
+    np.testing.assert_array_equal(truth, cut(story.first.scene.truth.numpy(), story.crop))
+    last = frame(story, story.snapshots[-1], 1)
+    found = unpacked(last["prediction"], "u1", *shape)
+    np.testing.assert_array_equal(found, cut(epoch(8).record.flow.prediction.numpy(), story.crop))
+    assert shared["size"] == (ROWS, COLUMNS)
+
+
+def test_stages_that_localise_untrained_are_marked_as_echo(shared):
+    echo = unpacked(shared["echo"], "u1", 4, 2, 3)
+    assert echo[3, 1].all()  # the element-wise map at the head
+    assert not echo[:3].any()
+    assert not echo[3, 0].any()
+
+
+def test_without_the_untrained_network_nothing_is_called_echo_and_the_sentence_says_so():
+    story = story_of(4)
+    assert not unpacked(common(story, 1, WINDOW)["echo"], "u1", 4, 2, 3).any()
+    assert "untrained not known" in story.sentences(story.snapshots[0])[0][1]
+
+
+def test_a_sentence_stands_for_every_rule_and_organ_and_follows_the_epoch(story):
+    first, last = (story.sentences(story.snapshots[i]) for i in (0, -1))
+    assert [len(rule) for rule in last] == [3, 3]
+    assert last[0][1].startswith("Liver: found very well (Dice 1.00). Evidence on it")
+    assert first[0][1] != last[0][1]
+    assert "head" not in "".join(last[1])  # an echo is no evidence
+
+
+def test_the_worst_organ_comes_first():
+    story = story_of(0, 4)
+    dice = story.organ_dice(story.snapshots[-1])
+    order = common(story, 1, WINDOW)["order"]
+    assert dice[order].tolist() == sorted(dice.tolist())
+    assert len(set(dice.tolist())) > 1
+
+
+def test_the_dice_of_an_organ_is_the_mean_over_cases(story):
+    snapshot = story.snapshots[1]
+    cases = snapshot.case_dice
+    expected = [np.nanmean(cases[o, [0, 2]]) for o in range(3)]
+    assert story.organ_dice(snapshot).tolist() == pytest.approx(expected)
+
+
+def test_every_status_and_caution_has_its_words(shared):
+    assert set(shared["reasons"]) == set(shared["statuses"]) - {"ok"} == set(REASONS)
+    assert shared["cautions"] == CAUTIONS
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("/home/meier/a.ckpt", "a.ckpt"),
+        ("C:\\Users\\meier\\a.ckpt", "a.ckpt"),
+        ("runs/meier/", "meier"),
+        ("my_module:build", "my_module:build"),
+        ("0027", "0027"),
+    ],
+)
+def test_a_folder_is_cut_off(value, name):
+    assert base_name(value) == name
+
+
+def test_nested_facts_become_lines():
+    rows = fact_rows({"network": {"_target_": "a.B", "sizes": [1, 2]}, "score_of": "see /x/y.txt"})
+    assert rows == [("network", "_target_ a.B, sizes 1, 2"), ("score of", "see y.txt")]

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+
+from pages import ORGANS, RULES, STAGES, epoch, unpacked
+from segtrace.attribution.flow import Status
+from segtrace.report.cells import resize
+from segtrace.report.snapshot import Snapshot, body, cells_of, cut, text
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return epoch(3)
+
+
+@pytest.fixture(scope="module")
+def snapshot(measured):
+    return Snapshot.of(measured, body(measured.record.scene.image))
+
+
+def stored(snapshot, stage, factor=1):
+    height, width = (-(-side // factor) for side in snapshot.boxes[stage][2:])
+    return unpacked(text(snapshot.coarser(stage, factor)), "u1", -1, height, width)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_maps_that_may_be_read_are_stored_in_order_to_half_a_step(measured, snapshot, stage):
+    flow, s = measured.record.flow, list(STAGES).index(stage)
+    levels = iter(stored(snapshot, stage))
+    for r in range(len(RULES)):
+        for o in range(len(ORGANS)):
+            for n in range(3):
+                if flow.status[s, r, o, n] == Status.OK:
+                    positive = flow.maps[stage][r, o, n].relu().numpy()
+                    step = positive.max() / 255
+                    expected = cut(positive, snapshot.boxes[stage])
+                    np.testing.assert_allclose(next(levels) * step, expected, atol=0.51 * step)
+    assert next(levels, None) is None
+
+
+def test_the_scale_of_a_map_is_the_measured_maximum(measured, snapshot):
+    flow = measured.record.flow
+    there = (flow.status[2] != Status.ABSENT).numpy()
+    largest = flow.maps["dec2"].relu().amax((-1, -2)).numpy()
+    np.testing.assert_array_equal(snapshot.numbers["max"][2][there], largest[there])
+
+
+def test_dice_equals_counting_pixels(measured, snapshot):
+    record = measured.record
+    for o, channel in enumerate(record.scene.channels.values()):
+        sums = {}
+        for n, case in enumerate(record.scene.cases):
+            truth = record.scene.truth[n] == channel
+            found = record.flow.prediction[n] == channel
+            counts = np.array([(truth & found).sum(), truth.sum(), found.sum()], float)
+            sums[case] = sums.get(case, 0) + counts
+            expected = 2 * counts[0] / counts[1:].sum() if counts[1] else np.nan
+            assert snapshot.dice[o, n] == pytest.approx(expected, nan_ok=True)
+        for n, case in enumerate(record.scene.cases):
+            both, truth, found = sums[case]
+            expected = 2 * both / (truth + found) if truth else np.nan
+            assert snapshot.case_dice[o, n] == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_crop_holds_the_body_and_leaves_air_out(measured):
+    image = measured.record.scene.image
+    box = body(image)
+    outside = image.clone()
+    top, left, height, width = box
+    outside[..., top : top + height, left : left + width] = 0
+    assert outside.max() == 0
+    assert top > 0
+    assert width < image.shape[-1]
+
+
+def test_an_empty_image_is_not_cropped():
+    assert body(torch.zeros(2, 1, 30, 41)) == (0, 0, 30, 41)
+
+
+@pytest.mark.parametrize("grid", [(96, 128), (48, 64), (6, 8), (3, 4), (7, 9)])
+def test_a_cropped_map_draws_the_same_inside_the_crop(grid):
+    values = np.random.default_rng(0).random(grid)
+    size, crop = (96, 128), (12, 20, 64, 88)
+    top, left, height, width = cells_of(crop, size, grid)
+    alone = np.zeros(grid)
+    alone[top : top + height, left : left + width] = cut(values, (top, left, height, width))
+    np.testing.assert_allclose(
+        cut(resize(alone, size), crop), cut(resize(values, size), crop), atol=1e-12
+    )
+
+
+def test_a_coarser_map_is_the_mean_of_its_blocks(snapshot):
+    fine, coarse = stored(snapshot, "dec2"), stored(snapshot, "dec2", 4)
+    height, width = fine.shape[1] // 4 * 4, fine.shape[2] // 4 * 4
+    blocks = fine[:, :height, :width].reshape(len(fine), height // 4, 4, width // 4, 4)
+    means = blocks.mean((2, 4))
+    np.testing.assert_allclose(coarse[:, : height // 4, : width // 4], means, atol=0.5)
+
+
+def test_separate_parts_of_the_explained_region_are_counted(measured):
+    labels = measured.record.scene.truth
+    labels[0, 10:14, 60:64] = 2
+    try:
+        parts = Snapshot.of(measured, body(measured.record.scene.image)).parts
+    finally:
+        labels[0, 10:14, 60:64] = 0
+    assert parts[1].tolist() == [2, 1, 1]
+    assert parts[2].tolist() == [0, 0, 1]
