@@ -1,9 +1,10 @@
 """Explain a trained network: the callback's maps again, on new images, or any other network.
 
 python explain.py checkpoint=outputs/…/checkpoints/epoch_010.ckpt
-python explain.py checkpoint='outputs/…/epoch_*.ckpt' log_dir=logs    the course of a training
-python explain.py checkpoint=… image=any_ct.nii.gz
+python explain.py checkpoint='outputs/…/epoch_*.ckpt' log_dir=logs     the course of a training
+python explain.py checkpoint=… image=any_ct.nii.gz volume=true         every slice, as NIfTI
 python explain.py net=my_module:build weights=my.pth stages=stages.yaml data=synapse data.root=…
+python explain.py runs='multirun/…/*'                                  mean and band over seeds
 python explain.py --help
 """
 
@@ -11,29 +12,46 @@ import hydra
 from omegaconf import DictConfig
 
 from segtrace.report.page import Page
-from segtrace.training import request, results
+from segtrace.training import request, results, seeds
 from segtrace.training.entry import answering, start
 from segtrace.training.explanation import explain_probes
+from segtrace.training.volumes import explain_volume
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="explain")
 @answering
 def main(config: DictConfig) -> None:
-    """Every network asked for: its slices, their maps, the files."""
+    """Runs that differ in their seed, whole volumes, or the most telling slices."""
     asked = request.checked(config)
-    page = Page()
-    replay = asked.replay()
+    if asked.runs:
+        seeds.compare([seeds.read_run(folder) for folder in asked.runs], asked.folder)
+    elif asked.whole:
+        for subject, folder in asked.subjects():
+            for volume in asked.volumes():
+                place = folder / volume.name
+                explain_volume(subject, volume, place, asked.trainer, asked.numbering)
+    else:
+        explain_slices(asked)
+
+
+def explain_slices(asked: request.Request) -> None:
+    """Every network asked for: its slices, their maps, the files; of a training, its course."""
+    page, replay = Page(), asked.replay()
     for subject, folder in asked.subjects():
         network = subject.on(asked.slices(subject))
         explained = explain_probes(*network, epoch=subject.epoch)
         results.write(explained, folder, subject.facts)
-        if replay is not None:
-            replay.add(network, explained, subject.dice)
+        replay.add(network, explained, subject.dice)
         if asked.figure:
             results.draw_paper_figure(explained.record, folder)
-        print(f"{subject.name}: {folder}")
         page.add(explained)
-    page.write(asked.folder / "index.html", subject.facts, window=subject.preprocessing.window)
+        print(f"{subject.name}: {folder}")
+    page.write(
+        asked.folder / "index.html",
+        subject.facts,
+        events=replay.events,
+        window=subject.preprocessing.window,
+    )
 
 
 if __name__ == "__main__":

@@ -41,6 +41,10 @@ class Writer(Protocol):
         """Set the custom-scalars page."""
         ...
 
+    def close(self) -> None:
+        """Write what is left."""
+        ...
+
 
 def flow_tag(rule: str, organ: str) -> str:
     """The picture of an organ: probes x stages."""

@@ -58,12 +58,7 @@ def load(path: Path) -> Checkpoint:
             weights that do not fit the network described.
     """
     saved = read(path)
-    description = saved.get(DESCRIPTION)
-    if not isinstance(description, Mapping):
-        raise InputError(
-            f"{path} is no checkpoint of train.py (it does not describe its network); for a "
-            "network of your own give net=module:builder weights=… stages=…"
-        )
+    description = _description(saved, path)
     net = build(description["network"], f"{path}: network")
     if description["memory_format"] == "channels_last":
         net = in_channels_last(net)
@@ -76,6 +71,25 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(net.eval(), description, path)
 
 
+def describe(path: Path) -> Mapping[str, Any]:
+    """What a checkpoint says of itself; its tensors stay on the disk until they are used.
+
+    Raises:
+        InputError: see :func:`load`.
+    """
+    return _description(read(path, mmap=True), path)
+
+
+def _description(saved: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    description = saved.get(DESCRIPTION)
+    if not isinstance(description, Mapping):
+        raise InputError(
+            f"{path} is no checkpoint of train.py (it does not describe its network); for a "
+            "network of your own give net=module:builder weights=… stages=…"
+        )
+    return description
+
+
 def in_channels_last(net: nn.Module) -> nn.Module:
     """The network with its 2-D weights laid out for channels-last convolutions."""
     for parameter in net.parameters():
@@ -84,14 +98,18 @@ def in_channels_last(net: nn.Module) -> nn.Module:
     return net
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
     """The contents of a file that ``torch.save`` wrote, values and tensors only.
+
+    Args:
+        path: the file.
+        mmap: leave tensors on the disk until they are used.
 
     Raises:
         InputError: missing, damaged, or holding code.
     """
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except IsADirectoryError:

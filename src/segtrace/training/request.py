@@ -6,17 +6,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from segtrace.data.cases import case_name
 from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.nifti import Volume, read_image
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
+from segtrace.training import checkpoint
 from segtrace.training.image import probes_of_image
 from segtrace.training.plan import check_probes, plainly
+from segtrace.training.replay import Replay, in_order
 from segtrace.training.schema import check
+from segtrace.training.seeds import folders_of
 from segtrace.training.subject import (
     Subject,
     from_checkpoint,
@@ -27,7 +33,7 @@ from segtrace.training.subject import (
 
 KEYS = (
     "checkpoint", "image", "net", "weights", "stages", "rules", "region", "score", "organs",
-    "measures", "probes", "seed", "data", "study",
+    "measures", "probes", "seed", "data", "study", "log_dir", "volume", "cases", "trainer", "runs",
 )  # fmt: skip
 
 
@@ -48,6 +54,16 @@ class Request:
         """Whether to draw the paper's figure."""
         return (self.config.get("study") or {}).get("figure") == "paper_figure"
 
+    @property
+    def runs(self) -> list[Path]:
+        """Runs that differ in their seed, to be compared; nothing else is asked then."""
+        return folders_of(self.config["runs"]) if self.config["runs"] is not None else []
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole volumes are explained, and not the most telling slices."""
+        return bool(self.config["volume"]) or self.config["cases"] is not None
+
     @cached_property
     def data(self) -> SliceDataModule | None:
         """The data set that was named, if any."""
@@ -56,23 +72,75 @@ class Request:
         module: SliceDataModule = instantiate(self.config["data"], _convert_="all")
         return module
 
+    @cached_property
+    def _checkpoints(self) -> dict[str, Path]:
+        """Name of a folder -> checkpoint; several are of one run, in the order of its epochs."""
+        paths = paths_of(self.config["checkpoint"])
+        if len(paths) > 1:
+            return {f"epoch_{epoch:03d}": path for epoch, path in in_order(paths).items()}
+        return {paths[0].stem: paths[0]}
+
+    @property
+    def _tells(self) -> bool:
+        """Whether the course of a training is told, and not one network alone."""
+        own = self.config["net"] is not None
+        return not own and (len(self._checkpoints) > 1 or self.config["log_dir"] is not None)
+
+    def replay(self) -> Replay:
+        """What tells the course of the training; silent for a network alone."""
+        if not self._tells:
+            return Replay(self.folder, None, [])
+        epochs = [checkpoint.describe(path)["epoch"] for path in self._checkpoints.values()]
+        return Replay(self.folder, self.config["log_dir"], epochs)
+
     def subjects(self) -> Iterator[tuple[Subject, Path]]:
         """The networks, one at a time, and a folder for each."""
         if self.config["net"] is not None:
             yield self._with_settings(self._own_network()), self.folder
             return
-        paths = paths_of(self.config["checkpoint"])
-        for path, name in zip(paths, _names(paths), strict=True):
-            folder = self.folder / name if len(paths) > 1 else self.folder
+        for name, path in self._checkpoints.items():
+            folder = self.folder / name if self._tells else self.folder
             yield self._with_settings(from_checkpoint(path)), folder
 
     def slices(self, subject: Subject) -> Probes:
-        """The slices to explain it on."""
-        n = self.config["probes"]["n"]
+        """The slices to explain it on; the same for all checkpoints of a run."""
         if self.config["image"] is not None:
-            path = Path(self.config["image"])
-            return probes_of_image(path, subject.net, subject.preprocessing, n)
+            return self._slices_of_image
+        n = self.config["probes"]["n"]
         return subject.slices(self.data, n, self.config["probes"]["from"])
+
+    @cached_property
+    def _slices_of_image(self) -> Probes:
+        """Chosen by what the network, of several the last, finds in the image."""
+        if self.config["net"] is not None:
+            subject = self._own_network()
+        else:
+            subject = from_checkpoint(list(self._checkpoints.values())[-1])
+        path = Path(self.config["image"])
+        n = self.config["probes"]["n"]
+        return probes_of_image(path, subject.net, subject.preprocessing, n)
+
+    def volumes(self) -> Iterator[Volume]:
+        """The volumes to explain, one at a time: the image, or the cases with their labels."""
+        if self.config["image"] is not None:
+            yield read_image(self.config["image"])
+            return
+        if self.data is None or not self.config["cases"]:
+            raise InputError("say which volumes: image=…, or cases=[…] data=… data.root=…")
+        available = self.data.source.cases()
+        for case in [case_name(value, available) for value in self.config["cases"]]:
+            yield self.data.source.load(case)
+
+    def trainer(self, **options: Any) -> pl.Trainer:
+        """Lightning's trainer for whole volumes."""
+        node = self.config["trainer"]
+        built: pl.Trainer = instantiate(node, _partial_=True, _convert_="all")(**options)
+        return built
+
+    @property
+    def numbering(self) -> Mapping[str, int] | None:
+        """Organ -> number in the label files of the data set, if one was named."""
+        return None if self.data is None else self.data.source.numbering
 
     def _own_network(self) -> Subject:
         if self.data is None:
@@ -86,7 +154,8 @@ class Request:
         given["measures"] = self.config["measures"]
         if self.config["net"] is None:
             given["stages"] = self.config["stages"]
-        if self.config["image"] is not None and given["region"] is None:
+        unseen = self.config["image"] is not None or self.whole
+        if unseen and given["region"] is None:
             given["region"] = "pred"  # a new image has no ground truth
         return with_settings(subject, **given)
 
@@ -100,22 +169,22 @@ def checked(config: DictConfig) -> Request:
     plain = plainly(config)
     check(plain, KEYS)
     check_probes(plain["probes"])
-    if (plain["checkpoint"] is None) == (plain["net"] is None):
-        raise InputError("say what to explain: checkpoint=…, or net=module:builder weights=…")
+    if plain["runs"] is None and (plain["checkpoint"] is None) == (plain["net"] is None):
+        raise InputError(
+            "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "
+            "compare seeds"
+        )
     if isinstance(plain["stages"], str) and plain["net"] is None:
         raise InputError(
             f"stages={plain['stages']}: a checkpoint knows its stages; give names to keep, "
             "e.g. stages=[enc1,dec4]"
         )
+    if plain["log_dir"] is not None and plain["checkpoint"] is None:
+        raise InputError(
+            f"log_dir={plain['log_dir']}: TensorBoard's step is the epoch, which checkpoints of "
+            "train.py know; say checkpoint=…"
+        )
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_writable(folder)
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     return Request(plain, folder)
-
-
-def _names(paths: list[Path]) -> list[str]:
-    """A folder name for each checkpoint: its own, numbered where two runs use the same."""
-    stems = [path.stem for path in paths]
-    if len(set(stems)) == len(stems):
-        return stems
-    return [f"{number:03d}_{stem}" for number, stem in enumerate(stems)]

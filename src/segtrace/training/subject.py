@@ -18,6 +18,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import environment, sha256
 from segtrace.training import checkpoint
+from segtrace.training.course import Network
 from segtrace.training.explanation import DEFAULT, Settings
 
 
@@ -34,6 +35,7 @@ class Subject:
         settings: what is explained, unless the user says otherwise.
         epoch: finished passes, ``None`` where not known.
         probes: its own slices, as a checkpoint holds them; ``None`` where there are none.
+        dice: organ -> validation Dice, as far as known.
         facts: for the manifest.
     """
 
@@ -45,7 +47,12 @@ class Subject:
     settings: Settings = DEFAULT
     epoch: int | None = None
     probes: Mapping[str, Any] | None = None
+    dice: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def on(self, probes: Probes) -> Network:
+        """This network on these slices."""
+        return Network(self.net, self.stages, probes, self.channels, self.settings)
 
     def slices(self, data: SliceDataModule | None, n: int, part: str) -> Probes:
         """The slices to explain: of the given data, or those the network was watched on."""
@@ -77,6 +84,7 @@ def from_checkpoint(path: Path) -> Subject:
         settings=Settings(**description["explain"]),
         epoch=loaded.epoch,
         probes=description["probes"],
+        dice=description.get("dice", {}),
         facts={
             "checkpoint": path.name,
             "sha256": sha256(path),
@@ -155,6 +163,8 @@ def _built(builder: str) -> nn.Module:
         build = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise InputError(f"net={builder}: {error}") from error
+    if not callable(build):
+        raise InputError(f"net={builder}: {function} is not callable; name what builds the network")
     net = build()
     if not isinstance(net, nn.Module):
         raise InputError(f"net={builder} returns a {type(net).__name__}; a network is needed")

@@ -1,0 +1,160 @@
+"""The course of a training after the fact, from its checkpoints."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from torch.utils.tensorboard import SummaryWriter
+
+from segtrace.errors import InputError
+from segtrace.report.figures import epoch_grid, save_figure
+from segtrace.report.files import check_writable
+from segtrace.report.record import Record
+from segtrace.report.tensorboard import Writer
+from segtrace.training import checkpoint
+from segtrace.training.course import Course, Network
+from segtrace.training.explanation import Explained
+from segtrace.training.sink import Sink
+
+ROWS = 8
+"""Epochs in a printed grid, dense at the beginning of the training."""
+
+SAME = {
+    "network": "networks",
+    "stages": "stages",
+    "organs": "organs",
+    "preprocessing": "preprocessing",
+}
+"""What the checkpoints of one timeline have in common."""
+
+
+def in_order(paths: Sequence[Path]) -> dict[int, Path]:
+    """Epoch -> checkpoint, rising.
+
+    Raises:
+        InputError: checkpoints of different networks, label sets, or probes; an epoch twice.
+    """
+    described = [(path, checkpoint.describe(path)) for path in paths]
+    first, begin = described[0]
+    found: dict[int, Path] = {}
+    for path, description in described:
+        _check_same(first, begin, path, description)
+        epoch = int(description["epoch"])
+        if epoch in found:
+            raise InputError(
+                f"{found[epoch]} and {path} are both of epoch {epoch}; a timeline takes one run, "
+                "each epoch once (to compare runs: runs=…)"
+            )
+        found[epoch] = path
+    return dict(sorted(found.items()))
+
+
+def _check_same(
+    first: Path, begin: Mapping[str, Any], path: Path, description: Mapping[str, Any]
+) -> None:
+    for key, words in SAME.items():
+        if description[key] != begin[key]:
+            raise InputError(
+                f"{first} and {path} have different {words}; one timeline takes the checkpoints "
+                "of one run"
+            )
+    if description["probes"]["hash"] != begin["probes"]["hash"]:
+        raise InputError(
+            f"{first} and {path} were watched on different slices; one timeline takes the "
+            "checkpoints of one run"
+        )
+
+
+class Replay:
+    """What the callback would have left behind, written from checkpoints.
+
+    Args:
+        folder: for tables, timelines, leakage, events and figures, named as under ``flow/``.
+        log_dir: of TensorBoard; ``None`` for files alone.
+        epochs: all that will come, rising; without any, nothing is written: a network alone.
+
+    Attributes:
+        events: the leakage events of the last epoch, in sentences.
+
+    Raises:
+        InputError: ``log_dir`` cannot be written, or holds one of the epochs.
+    """
+
+    def __init__(self, folder: Path, log_dir: str | None, epochs: Sequence[int]) -> None:
+        writer: Writer | None = None
+        if log_dir is not None:
+            check_writable(log_dir)
+            _refuse_logged(Path(log_dir), epochs)
+            writer = SummaryWriter(log_dir)
+        self._sink = Sink(folder, writer)
+        self._course = Course(files=False)
+        self._epochs = list(epochs)
+        self._dice: dict[int, float] = {}
+        self._records: list[Record] = []
+        self.events: list[str] = []
+        self._kept = set(spaced(self._epochs, ROWS))
+
+    def add(self, network: Network, explained: Explained, dice: Mapping[str, float]) -> None:
+        """Tell the next epoch."""
+        if not self._epochs:
+            return
+        epoch = explained.record.epoch
+        final = epoch == self._epochs[-1]
+        leaks = self._course.leaks(network, explained, final)
+        self._course.tell(self._sink, explained, leaks, dice, final)
+        if epoch in self._kept:
+            self._records.append(explained.record)
+        if leaks is not None:
+            rules = self._course.history.rules
+            self.events = [event.sentence for rule in rules for event in leaks.events(rule)]
+        if final:
+            self._close()
+
+    def _close(self) -> None:
+        if self._sink.writer is not None:
+            self._sink.writer.close()
+        for organ in self._course.history.organs if len(self._records) > 1 else ():
+            if _shown(self._records[-1], organ):
+                rule = self._course.history.rules[0]
+                figure, caption = epoch_grid(self._records, organ, rule)
+                name = f"epoch_grid_{rule}_{organ}"
+                save_figure(self._sink.folder / "figures", name, figure, caption)
+
+
+def _shown(record: Record, organ: str) -> bool:
+    """Whether the last epoch has a region of the organ to draw."""
+    return bool(record.flow.region_px[record.flow.organs.index(organ)].any())
+
+
+def spaced(epochs: Sequence[int], count: int) -> list[int]:
+    """Up to ``count`` of the epochs: first, last, and between them dense at the beginning.
+
+    >>> spaced(range(101), 6)
+    [0, 1, 3, 10, 32, 100]
+    >>> spaced([0, 5, 7], 8)
+    [0, 5, 7]
+    """
+    if len(epochs) <= count:
+        return list(epochs)
+    last = len(epochs) - 1
+    steps = [round(last ** (i / (count - 2))) for i in range(count - 1)]
+    return [epochs[i] for i in sorted({0, *steps})]
+
+
+def _refuse_logged(folder: Path, epochs: Sequence[int]) -> None:
+    logged = {
+        step for path in sorted(folder.glob("events.out.tfevents.*")) for step in _steps(path)
+    }
+    twice = sorted(logged & set(epochs))
+    if twice:
+        raise InputError(
+            f"log_dir={folder}: epoch {twice[0]} is already logged there; name another folder"
+        )
+
+
+def _steps(path: Path) -> Iterator[int]:
+    """The epochs for which a file holds maps or measures."""
+    for event in LegacyEventFileLoader(str(path)).Load():
+        if any(value.tag.startswith(("flow/", "measure_")) for value in event.summary.value):
+            yield event.step

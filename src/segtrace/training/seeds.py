@@ -1,0 +1,201 @@
+"""Several runs that differ in their seed, read from the tables they left behind."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+import yaml
+from torch import Tensor
+
+from segtrace.errors import InputError
+from segtrace.measures.emergence import Answer, Emergence, over_seeds
+from segtrace.measures.statistics import Band, over_runs
+from segtrace.report.bands import band_figure
+from segtrace.report.figures import save_figure
+from segtrace.report.tables import read_table, save_table
+from segtrace.training.history import MEASURES
+
+Place = tuple[str, str, str]
+"""(rule, organ, stage)"""
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """What one run left behind.
+
+    Attributes:
+        folder: of the run.
+        seed: of its weights, order and dropout.
+        epochs: that were explained.
+        values: measure -> place -> one number an epoch.
+        dice: organ -> validation Dice an epoch.
+        emergences: place -> when the stage began to localise; empty for a run that did not end.
+    """
+
+    folder: Path
+    seed: int
+    epochs: tuple[int, ...]
+    values: Mapping[str, Mapping[Place, Tensor]]
+    dice: Mapping[str, Tensor]
+    emergences: Mapping[Place, Emergence]
+
+
+def folders_of(patterns: str | Sequence[str]) -> list[Path]:
+    """The runs that a folder, a glob, or a list of them stands for: those with a timeline.
+
+    Raises:
+        InputError: a pattern without a run.
+    """
+    found: dict[Path, None] = {}
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        exact = Path(pattern)
+        anchor = Path(exact.anchor)
+        matches = [exact] if exact.exists() else sorted(anchor.glob(str(exact.relative_to(anchor))))
+        runs = [path for path in matches if (path / "flow" / "timeline.csv").is_file()]
+        if not runs:
+            raise InputError(
+                f"runs={pattern}: no folder there holds flow/timeline.csv, which train.py writes"
+            )
+        found |= dict.fromkeys(runs)
+    return list(found)
+
+
+def read_run(folder: Path) -> RunTables:
+    """The tables of one run."""
+    rows = read_table(folder / "flow" / "timeline.csv")
+    epochs = tuple(dict.fromkeys(int(row["epoch"]) for row in rows))
+    values: dict[str, dict[Place, list[float]]] = {name: {} for name in MEASURES}
+    for row in rows:
+        for name in MEASURES:
+            values[name].setdefault(_place(row), []).append(float(row[name]))
+    dice: dict[str, dict[int, float]] = {}
+    for row in read_table(folder / "flow" / "depth.csv"):
+        dice.setdefault(row["organ"], {})[int(row["epoch"])] = float(row["dice"])
+    return RunTables(
+        folder,
+        int(yaml.safe_load((folder / "config.yaml").read_text())["seed"]),
+        epochs,
+        {name: {place: torch.tensor(curve) for place, curve in curves.items()}
+         for name, curves in values.items()},
+        {organ: torch.tensor([curve[epoch] for epoch in epochs]) for organ, curve in dice.items()},
+        {_place(row): _emergence(row) for row in read_table(folder / "flow" / "emergence.csv")},
+    )  # fmt: skip
+
+
+def compare(runs: Sequence[RunTables], folder: Path) -> None:
+    """Write mean and range over the runs, as table, figures and emergence.
+
+    ``seeds.csv``: a row an epoch and place; ``seeds_emergence.csv``: a row a place;
+    ``figures/gain_{rule}_{organ}.png`` and ``.pdf``; ``figures/dice.png`` and ``.pdf``.
+
+    Raises:
+        InputError: runs of other epochs, stages, rules or organs.
+    """
+    _check(runs)
+    first = runs[0]
+    bands = {
+        (name, place): over_runs([run.values[name][place] for run in runs])
+        for name, curves in first.values.items()
+        for place in curves
+    }
+    dice = {organ: over_runs([run.dice[organ] for run in runs]) for organ in first.dice}
+    rows = [row for at, band in bands.items() for row in _rows(first.epochs, band, *at)]
+    for organ, band in dice.items():
+        rows += _rows(first.epochs, band, "dice", ("", organ, ""))
+    save_table(folder / "seeds.csv", rows)
+    if all(run.emergences for run in runs):
+        save_table(folder / "seeds_emergence.csv", _emergence_rows(runs))
+    _draw(first.epochs, bands, dice, [run.seed for run in runs], folder)
+    print(f"{next(iter(dice.values())).label}: {folder}")
+
+
+def _place(row: Mapping[str, str]) -> Place:
+    return row["rule"], row["organ"], row["stage"]
+
+
+def _emergence(row: Mapping[str, str]) -> Emergence:
+    epoch, dice = (int(row[key]) if row[key] else None for key in ("epoch", "dice_epoch"))
+    answers: dict[str, Answer] = {name: name for name in get_args(Answer)}
+    return Emergence(answers[row["answer"]], epoch, dice)
+
+
+def _check(runs: Sequence[RunTables]) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        if run.seed in [other.seed for other in runs if other is not run]:
+            raise InputError(
+                f"runs={run.folder}: seed {run.seed} twice; runs of one seed are one run"
+            )
+        if run.epochs != first.epochs:
+            raise InputError(
+                f"{first.folder} was explained at epochs {list(first.epochs)}, {run.folder} at "
+                f"{list(run.epochs)}; compare runs of the same epochs"
+            )
+        if run.values["gain"].keys() != first.values["gain"].keys():
+            raise InputError(
+                f"{first.folder} and {run.folder} have different rules, organs or stages; compare "
+                "runs that differ in their seed alone"
+            )
+
+
+def _rows(epochs: Sequence[int], band: Band, measure: str, place: Place) -> list[dict[str, Any]]:
+    rule, organ, stage = place
+    return [
+        {
+            "measure": measure,
+            "rule": rule,
+            "organ": organ,
+            "stage": stage,
+            "epoch": epoch,
+            "mean": mean,
+            "low": low,
+            "high": high,
+            "runs": band.label,
+        }
+        for epoch, mean, low, high in zip(
+            epochs, band.mean.tolist(), band.low.tolist(), band.high.tolist(), strict=True
+        )
+    ]
+
+
+def _emergence_rows(runs: Sequence[RunTables]) -> list[dict[str, Any]]:
+    return [
+        {"rule": rule, "organ": organ, "stage": stage,
+         "emergence": over_seeds([run.emergences[rule, organ, stage] for run in runs])}
+        for rule, organ, stage in runs[0].emergences
+    ]  # fmt: skip
+
+
+def _draw(
+    epochs: Sequence[int],
+    bands: Mapping[tuple[str, Place], Band],
+    dice: Mapping[str, Band],
+    seeds: Sequence[int],
+    folder: Path,
+) -> None:
+    rules = tuple(dict.fromkeys(place[0] for _, place in bands))
+    for rule, organ in ((rule, organ) for rule in rules for organ in dice):
+        panels = {place[2]: band for (name, place), band in bands.items()
+                  if (name, *place[:2]) == ("gain", rule, organ)}  # fmt: skip
+        title = f"gain of {rule}, {organ.replace('_', ' ')}"
+        _save(folder, f"gain_{rule}_{organ}", title, panels, epochs, seeds)
+    _save(folder, "dice", "validation Dice", dice, epochs, seeds)
+
+
+def _save(
+    folder: Path,
+    name: str,
+    title: str,
+    panels: Mapping[str, Band],
+    epochs: Sequence[int],
+    seeds: Sequence[int],
+) -> None:
+    label = next(iter(panels.values())).label
+    caption = (
+        f"{title[0].upper()}{title[1:]} at epochs {epochs[0]} to {epochs[-1]} (0: untrained); "
+        f"{label}, seeds {', '.join(map(str, seeds))}. Line: mean over runs; band: lowest to "
+        "highest. Research use only, not for diagnosis."
+    )
+    save_figure(folder / "figures", name, band_figure(panels, epochs, title), caption)
