@@ -73,6 +73,9 @@ def floor(net: nn.Module, x: Tensor, truth: Tensor, size: int) -> None:
                 torch.autograd.grad(logits, kept, seed, retain_graph=True)
 
 
+OutputTarget = Callable[[Tensor], Tensor]
+
+
 def torchcam(net: nn.Module, x: Tensor, truth: Tensor) -> None:
     """Its call for many layers, a callable target an organ, on one forward pass."""
     layers = [net.get_submodule(stage.module) for stage in stages_of.resolve(net)]
@@ -81,10 +84,11 @@ def torchcam(net: nn.Module, x: Tensor, truth: Tensor) -> None:
         for channel in range(1, ORGANS + 1):
             mask = truth == channel
 
-            def score(out: Tensor, channel: int = channel, mask: Tensor = mask) -> Tensor:
-                return (out[channel] * mask[0]).sum()
+            def score_of(n: int, channel: int = channel, mask: Tensor = mask) -> OutputTarget:
+                return lambda out: (out[channel] * mask[n]).sum()
 
-            method([score] * len(x), logits, retain_graph=True, normalized=False)
+            per_slice = [score_of(n) for n in range(len(x))]
+            method(None, logits, normalized=False, targets=per_slice, retain_graph=True)
 
 
 def captum(net: nn.Module, x: Tensor, truth: Tensor) -> None:

@@ -36,6 +36,8 @@ class Rule:
         map: (activation, gradient) -> signed map, see the module's docstring.
         averages: whether it averages the gradient over all cells, which is void where that
             average vanishes by construction (status ``gap_degenerate``).
+        of_mean: the same map from (activation, mean gradient (N, K)), for rules that need no more
+            of the gradient: the mean is taken once, for them and for kappa.
         strided: whether ``map`` takes the stage's stride as third argument: input pixels per cell
             along each axis.
     """
@@ -43,6 +45,7 @@ class Rule:
     name: str
     map: MapOf | MapOfStride
     averages: bool = False
+    of_mean: MapOf | None = None
     strided: bool = False
 
     def __call__(self, activation: Tensor, gradient: Tensor, stride: tuple[float, ...]) -> Tensor:
@@ -73,8 +76,13 @@ def seg_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     >>> seg_grad_cam(activation, gradient)
     tensor([[1., 2., 3., 4.]])
     """
-    weights = gradient.mean(_cells(gradient))  # (N, K)
-    return torch.einsum("nk,nk...->n...", weights, activation)
+    return weighted_sum(activation, gradient.mean(_cells(gradient)))
+
+
+def weighted_sum(activation: Tensor, weights: Tensor) -> Tensor:
+    """Σ_k α_k A^k of α (N, K), Eq. 1 without its ReLU, as one matrix product a slice."""
+    product = torch.bmm(weights[:, None], activation.flatten(2))  # (N, 1, cells)
+    return product[:, 0].unflatten(1, activation.shape[2:])
 
 
 def grad_pam(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -183,7 +191,7 @@ def _cells(tensor: Tensor) -> tuple[int, ...]:
 
 
 RULES: Mapping[str, Rule] = {
-    "seg_grad_cam": Rule("seg_grad_cam", seg_grad_cam, averages=True),
+    "seg_grad_cam": Rule("seg_grad_cam", seg_grad_cam, averages=True, of_mean=weighted_sum),
     "grad_pam": Rule("grad_pam", grad_pam),
     "seg_xres_cam": Rule("seg_xres_cam", seg_xres_cam().map, strided=True),
     "layer_cam": Rule("layer_cam", layer_cam),

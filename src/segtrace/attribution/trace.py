@@ -16,7 +16,7 @@ from segtrace.attribution.statuses import KAPPA_DEGENERATE, mixes_slices, unnorm
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError, unknown
 
-SLICES_ON_CPU = 4
+SLICES_ON_CPU = 2
 """Slices per forward pass on a CPU, whose caches larger batches outgrow (see ``make bench``)."""
 
 
@@ -50,7 +50,7 @@ def trace(
         score: φ, a key of :data:`~segtrace.attribution.forward.SCORES`.
         output: picks the logits (N, channels, *image) from what the network returns.
         gradient_cut: stages known to have a wrong gradient (from ``describe``).
-        batch: slices per pass; by default 4 on a CPU and all at once elsewhere. Slices do not
+        batch: slices per pass; by default 2 on a CPU and all at once elsewhere. Slices do not
             influence each other in evaluation mode, so this decides speed and memory, and results
             up to rounding. For a network in which they do (attention over the slices of a batch),
             give N.
@@ -210,11 +210,15 @@ class _Evidence:
                 activation = stage.channels_first(run.acts[stage.name].detach())
                 gradient = stage.channels_first(gradient)
                 stride = tuple(i / c for i, c in zip(image, activation.shape[2:], strict=True))
+                mean = gradient.flatten(2).mean(2)  # (n, K)
                 for r, rule in enumerate(rules):
-                    found = rule(activation, gradient, stride)
+                    if rule.of_mean is not None:
+                        found = rule.of_mean(activation, mean)
+                    else:
+                        found = rule(activation, gradient, stride)
                     self.maps[stage.name][r, organs, slices] = found[slices]
                 l1 = torch.linalg.vector_norm(gradient.flatten(1), 1, 1)
-                signed = gradient.flatten(2).sum(2).abs().sum(1)
+                signed = mean.abs().sum(1) * activation[0, 0].numel()
                 self.gradient_l1[s, organs, slices] = l1[slices]
                 self.kappa[s, organs, slices] = (signed / l1).clamp(max=1)[slices]
                 mixed |= bool((l1[turn < 0] > 0).any())
