@@ -57,6 +57,16 @@ def test_replacements_have_the_shape_of_the_activation():
     assert torch.equal(found.map_like("enc1", x)[1, 0], torch.tensor([[2.0, 3], [4, 5]]))
 
 
+def test_replacements_lie_in_memory_as_the_activation_does():
+    net, x = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Identity()), torch.rand(2, 1, 4, 4)
+    found = collect(net, [SITE], [x], maps=True)
+    activation = torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    for instead in (found.like("enc1", activation), found.map_like("enc1", activation)):
+        assert instead.is_contiguous(memory_format=torch.channels_last)
+        instead[0, 0, 0, 0] = 9  # its own memory in every cell
+        assert instead[1, 0, 0, 0] != 9
+
+
 def test_the_uncertainty_is_the_standard_error_of_the_mean():
     net = nn.Sequential(nn.Identity(), nn.Identity())
     x = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1, 1)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.causal.outcome import Judge, dice
+from segtrace.causal.outcome import Judge, confusion, dice
 
 TRUTH = torch.tensor([[[1, 1], [0, 2]], [[0, 0], [0, 2]]])
 LOGITS = torch.zeros(2, 3, 2, 2)
@@ -10,10 +10,30 @@ LOGITS[:, 1, 0, 0] = 4.0  # the first pixel is predicted 1 in both slices
 LOGITS[0, 2, 1, 1] = 2.0
 
 
-def test_dice_of_masks_by_hand():
-    found = dice(torch.tensor([[[True, False]]]), torch.tensor([[[True, True]]]))
-    assert found.tolist() == [pytest.approx(2 / 3)]
-    assert dice(torch.tensor([[[True]]]), torch.tensor([[[False]]])).isnan().all()
+def test_dice_of_numbers_by_hand():
+    found = dice(torch.tensor([1, 0]), torch.tensor([1, 1]), torch.tensor([2, 0]))
+    assert float(found[0]) == pytest.approx(2 / 3)
+    assert found[1].isnan()
+
+
+def test_pixels_are_counted_as_in_a_loop():
+    generator = torch.Generator().manual_seed(0)
+    one, other = torch.randint(0, 4, (2, 3, 5, 6), generator=generator)
+    found = confusion(one, other, 4)
+    for n in range(3):
+        for true in range(4):
+            for predicted in range(4):
+                count = ((other[n] == true) & (one[n] == predicted)).sum()
+                assert found[n, true, predicted] == count
+
+
+def test_labels_beyond_the_networks_channels_are_nobodys():
+    truth = TRUTH.clone()
+    truth[0, 1, 0] = 9
+    found = Judge({"a": 1}, truth).of(LOGITS)
+    assert torch.equal(
+        found.dice.nan_to_num(9), Judge({"a": 1}, TRUTH).of(LOGITS).dice.nan_to_num(9)
+    )
 
 
 def test_outcomes_by_hand():

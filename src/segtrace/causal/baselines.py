@@ -49,9 +49,7 @@ class Baselines:
                 f"the baseline of {site!r} has {len(mean)} channels; the activation has "
                 f"{activation.shape[1]}: it is another network's"
             )
-        shape = (1, -1) + (1,) * (activation.ndim - 2)
-        # A copy: the network may write into it.
-        return mean.view(shape).expand_as(activation).contiguous()
+        return laid_out(mean.view(-1, *[1] * (activation.ndim - 2)), activation)
 
     def map_like(self, site: str, activation: Tensor) -> Tensor:
         """The mean map, for every slice of an activation (N, K, *cells).
@@ -67,7 +65,7 @@ class Baselines:
                 f"the mean map of {site!r} is {tuple(mean.shape)}; the activation is "
                 f"{tuple(activation.shape[1:])}: images must have the size of the training's"
             )
-        return mean.expand_as(activation).contiguous()
+        return laid_out(mean, activation)
 
     def _of(self, means: Mapping[str, Tensor], site: str) -> Tensor:
         if site not in means:
@@ -98,6 +96,15 @@ class Baselines:
             name: float((spread.square().sum() / self.count).sqrt() / self.channels[name].norm())
             for name, spread in self.spread.items()
         }
+
+
+def laid_out(values: Tensor, like: Tensor) -> Tensor:
+    """A copy of the values, as a tensor that lies in memory as another does.
+
+    A copy, because the network may write into it; in the same memory format (channels last, say),
+    because convolutions are slower in the other one.
+    """
+    return torch.empty_like(like).copy_(values)
 
 
 def collect(

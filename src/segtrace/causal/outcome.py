@@ -10,16 +10,21 @@ from segtrace.attribution.forward import SCORES
 from segtrace.errors import InputError, unknown
 
 
-def dice(prediction: Tensor, truth: Tensor) -> Tensor:
-    """Hard Dice 2|P ∩ T| / (|P| + |T|) of masks (…, H, W); NaN where the truth is empty.
+def dice(both: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
+    """Hard Dice 2|P ∩ T| / (|P| + |T|) of numbers of pixels; NaN where the truth is empty.
 
-    >>> prediction, truth = torch.tensor([[1, 1, 0]]), torch.tensor([[0, 1, 0]])
-    >>> float(dice(prediction.bool()[None], truth.bool()[None])[0])
-    0.6666666865348816
+    >>> dice(torch.tensor([1, 0]), torch.tensor([2, 3]), torch.tensor([1, 0]))
+    tensor([0.6667,    nan])
     """
-    both, either = (prediction & truth).flatten(-2).sum(-1), prediction.flatten(-2).sum(-1)
-    true = truth.flatten(-2).sum(-1)
-    return torch.where(true > 0, 2 * both / (either + true), torch.nan)
+    return torch.where(true > 0, 2 * both / (predicted + true), torch.nan)
+
+
+def confusion(prediction: Tensor, truth: Tensor, channels: int) -> Tensor:
+    """Pixels of every slice by (true, predicted) channel: (n, H, W) twice -> (n, C, C)."""
+    number = torch.arange(len(truth), device=truth.device).view(-1, 1, 1)
+    places = (number * channels + truth) * channels + prediction
+    counts = places.flatten().bincount(minlength=len(truth) * channels**2)
+    return counts.view(len(truth), channels, channels)
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Judge:
         Raises:
             InputError: logits of another size than the truth, or too few channels.
         """
-        truth = self.truth[part].to(logits.device)
+        truth = self.truth[part].to(logits.device).long()
         if logits.shape[0] != len(truth) or logits.shape[2:] != truth.shape[1:]:
             raise InputError(
                 f"the truth has shape {tuple(truth.shape)}; the logits ask for "
@@ -83,11 +88,12 @@ class Judge:
             )
         if (most := max(self.channels.values())) >= logits.shape[1]:
             raise InputError(f"no channel {most}; the logits have 0 … {logits.shape[1] - 1}")
-        prediction, scored = logits.argmax(1), SCORES[self.score](logits)
-        dices, scores = [], []
-        for channel in self.channels.values():
-            mask = truth == channel
-            dices.append(dice(prediction == channel, mask))
-            total = (scored[:, channel] * mask).flatten(1).sum(1)
-            scores.append(total / mask.flatten(1).sum(1))  # 0 / 0 is NaN: absent
-        return Outcome(torch.stack(dices).double().cpu(), torch.stack(scores).double().cpu())
+        own = torch.tensor(list(self.channels.values()), device=logits.device)
+        counts = confusion(logits.argmax(1), truth, max(logits.shape[1], int(truth.max()) + 1))
+        true, predicted = counts.sum(2)[:, own], counts.sum(1)[:, own]  # (n, O)
+        masks = truth[:, None] == own.view(-1, 1, 1)
+        total = (SCORES[self.score](logits)[:, own] * masks).sum((2, 3), dtype=torch.float64)
+        return Outcome(
+            dice(counts[:, own, own], predicted, true).double().T.cpu(),
+            (total / true).T.cpu(),  # 0 / 0 is NaN: absent
+        )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
 from segtrace.attribution.trace import SLICES_ON_CPU
-from segtrace.causal.baselines import Baselines
+from segtrace.causal.baselines import Baselines, laid_out
 from segtrace.causal.cutting import Site, see
 from segtrace.errors import InputError, unknown
 
@@ -59,7 +59,9 @@ def replacing(
     if cut == "resample":
         others = donors(cases, draws, seed)
         pool = activations(net, sites, x, output)
-        return lambda site, activation, part, draw: pool[site][others[draw, part]].to(activation)
+        return lambda site, activation, part, draw: laid_out(
+            pool[site][others[draw, part]], activation
+        )
     if baselines is None:
         raise InputError(f"cut {cut!r} needs baselines; collect them over training slices")
     like = baselines.like if cut == "channel_mean" else baselines.map_like
