@@ -30,6 +30,12 @@ ALLOWED = {
 TORCH_ALONE = {"torch", "segtrace", *sys.stdlib_module_names}
 
 
+def inner_or_package(package, name):
+    inner = SOURCE.parent.joinpath(*package.split("."), name)
+    is_module = inner.is_dir() or inner.with_suffix(".py").exists()
+    return f"{package}.{name}" if is_module else package
+
+
 def imports(path):
     """(module, whether at the top of the file) for every import in a file."""
     tree = ast.parse(path.read_text())
@@ -39,15 +45,7 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import"
             # `from package import module` means the module, where there is one.
-            names = [
-                f"{node.module}.{alias.name}"
-                if (SOURCE.parent / f"{node.module}.{alias.name}".replace(".", "/")).exists()
-                or (
-                    SOURCE.parent / (f"{node.module}.{alias.name}".replace(".", "/") + ".py")
-                ).exists()
-                else node.module
-                for alias in node.names
-            ]
+            names = [inner_or_package(node.module, alias.name) for alias in node.names]
         else:
             continue
         yield from ((name, node in tree.body) for name in names)
@@ -85,28 +83,13 @@ def test_attribution_needs_torch_and_takes_scipy_only_when_components_are_asked_
 
 
 # Everything but the standard library and what `pip install torch` brings is made unimportable.
-TORCH_BRINGS = [
-    "torch",
-    "torchgen",
-    "functorch",
-    "sympy",
-    "mpmath",
-    "networkx",
-    "jinja2",
-    "markupsafe",
-    "filelock",
-    "fsspec",
-    "typing_extensions",
-    "setuptools",
-    "_distutils_hack",
-    "pkg_resources",
-    "triton",
-]
+TORCH_BRINGS = """torch torchgen functorch sympy mpmath networkx jinja2 markupsafe filelock fsspec
+    typing_extensions setuptools _distutils_hack pkg_resources triton"""
 ALONE = f"""
 import sys
 
 class Blocked:
-    allowed = {sorted({*TORCH_BRINGS, "segtrace"})!r}
+    allowed = {[*TORCH_BRINGS.split(), "segtrace"]!r}
 
     def find_spec(self, name, path=None, target=None):
         root = name.split(".")[0]
