@@ -77,9 +77,9 @@ def read_run(folder: Path) -> RunTables:
         folder,
         int(yaml.safe_load((folder / "config.yaml").read_text())["seed"]),
         epochs,
-        {name: {place: torch.tensor(curve) for place, curve in curves.items()}
+        {name: {place: _curve(curve) for place, curve in curves.items()}
          for name, curves in values.items()},
-        {organ: torch.tensor([curve[epoch] for epoch in epochs]) for organ, curve in dice.items()},
+        {organ: _curve([curve[epoch] for epoch in epochs]) for organ, curve in dice.items()},
         {_place(row): _emergence(row) for row in read_table(folder / "flow" / "emergence.csv")},
     )  # fmt: skip
 
@@ -109,6 +109,10 @@ def compare(runs: Sequence[RunTables], folder: Path) -> None:
         save_table(folder / "seeds_emergence.csv", _emergence_rows(runs))
     _draw(first.epochs, bands, dice, [run.seed for run in runs], folder)
     print(f"{next(iter(dice.values())).label}: {folder}")
+
+
+def _curve(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def _place(row: Mapping[str, str]) -> Place:

@@ -1,0 +1,100 @@
+"""Runs that differ in their seed: one sweep, then one command."""
+
+import math
+
+import numpy as np
+import pytest
+import yaml
+
+from scripts import SMALL_NET, run_script, tiny_data
+from segtrace import InputError
+from segtrace.report.tables import append_rows, read_table, save_table
+from segtrace.training.seeds import compare, folders_of, read_run
+
+
+def write_run(folder, seed, gains, *, emerged=2, epochs=(0, 1, 2), stage="dec1"):
+    """The tables of a run with one rule, organ and stage."""
+    (folder / "flow").mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed": seed}))
+    place = {"rule": "grad_pam", "organ": "liver", "stage": stage}
+    for epoch, gain in zip(epochs, gains, strict=True):
+        numbers = {"gain": gain, "kappa": 0.5, "magnitude": -1.0, "mass": 0.2}
+        append_rows(folder / "flow" / "timeline.csv", [{"epoch": epoch, **place, **numbers}])
+        row = {"epoch": epoch, "rule": "grad_pam", "organ": "liver", "dice": epoch / 4}
+        append_rows(folder / "flow" / "depth.csv", [row])
+    answer = {"answer": "emerged" if emerged else "none", "epoch": emerged, "dice_epoch": None}
+    save_table(folder / "flow" / "emergence.csv", [place | answer])
+    return folder
+
+
+def test_mean_and_range_over_three_seeds(tmp_path):
+    gains = [(0.0, 0.2, 0.5), (0.1, 0.3, math.nan), (0.2, 0.7, 0.9)]
+    folders = [write_run(tmp_path / str(i), i, g, emerged=(2, 1, None)[i])
+               for i, g in enumerate(gains)]  # fmt: skip
+    compare([read_run(folder) for folder in folders], tmp_path / "out")
+    rows = [row for row in read_table(tmp_path / "out" / "seeds.csv") if row["measure"] == "gain"]
+    found = [[float(row[key]) for key in ("mean", "low", "high")] for row in rows]
+    expected = [[0.1, 0, 0.2], [0.4, 0.2, 0.7], [0.7, 0.5, 0.9]]
+    np.testing.assert_allclose(found, expected)
+    assert {row["runs"] for row in rows} == {"3 runs"}
+    (emergence,) = read_table(tmp_path / "out" / "seeds_emergence.csv")
+    assert emergence["emergence"] == "epoch 1 to 2 in 2 of 3 runs"
+    assert (tmp_path / "out" / "figures" / "gain_grad_pam_liver.pdf").is_file()
+    assert (tmp_path / "out" / "figures" / "dice.png").is_file()
+    assert "3 runs, seeds 0, 1, 2" in (tmp_path / "out" / "figures" / "caption.txt").read_text()
+
+
+def test_one_run_is_called_one_run(tmp_path):
+    folder = write_run(tmp_path / "a", 4, (0.0, 0.2, 0.5))
+    compare([read_run(folder)], tmp_path / "out")
+    rows = read_table(tmp_path / "out" / "seeds.csv")
+    assert {row["runs"] for row in rows} == {"one run"}
+    assert "one run, seeds 4" in (tmp_path / "out" / "figures" / "caption.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"seed": 1, "epochs": (0, 1, 3)}, r"at epochs \[0, 1, 2\], .* at \[0, 1, 3\]"),
+        ({"seed": 1, "stage": "dec2"}, "different rules, organs or stages"),
+        ({"seed": 0}, "seed 0 twice; runs of one seed are one run"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(tmp_path, other, message):
+    one = write_run(tmp_path / "a", 0, (0.0, 0.2, 0.5))
+    two = write_run(tmp_path / "b", gains=(0.0, 0.2, 0.5), **other)
+    with pytest.raises(InputError, match=message):
+        compare([read_run(one), read_run(two)], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pattern_without_a_run_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"runs=.*nothing\*: no folder there holds flow/timeline"):
+        folders_of(f"{tmp_path}/nothing*")
+
+
+def test_a_sweep_over_seeds_and_the_command_that_compares_it(tiny_raw, tmp_path):
+    swept = run_script(
+        "train.py",
+        "-m",
+        "seed=1,2",
+        *tiny_data(tiny_raw),
+        *SMALL_NET,
+        "data.steps_per_epoch=1",
+        "trainer.max_epochs=1",
+        "explain.rules=[seg_grad_cam]",
+        "explain.stages=[enc1,dec4]",
+        "explain.organs=[liver]",
+        "hydra.sweep.dir=sweep",
+        "data.cache_dir=cache",
+        cwd=tmp_path,
+    )
+    assert swept.code == 0, swept.err[-3000:]
+    ran = run_script("explain.py", "runs='sweep/*'", "hydra.run.dir=out", cwd=tmp_path)
+    assert ran.code == 0, ran.err[-3000:]
+    assert "2 runs" in ran.out
+    rows = read_table(tmp_path / "out" / "seeds.csv")
+    assert {row["runs"] for row in rows} == {"2 runs"}
+    gains = [row for row in rows if row["measure"] == "gain"]
+    assert {row["stage"] for row in gains} == {"enc1", "dec4"}
+    assert any(row["low"] != row["high"] for row in rows)
