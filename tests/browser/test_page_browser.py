@@ -1,0 +1,248 @@
+"""The page does what its controls say, in a real browser, opened from disk."""
+
+from dataclasses import replace
+
+import pytest
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.support.select import Select
+
+from browser.screenshots import SIZE, open_page, resize, until
+from pages import ORGANS, RULES, STAGES, epoch
+from segtrace.report.page import write_page
+from segtrace.report.sentences import CAUTIONS
+
+COLOURED = """
+const canvas = document.getElementById(arguments[0]);
+const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+let count = 0;
+for (let i = 0; i < pixels.length; i += 4) {
+  count += Math.max(pixels[i], pixels[i + 1], pixels[i + 2])
+    - Math.min(pixels[i], pixels[i + 1], pixels[i + 2]) > 30;
+}
+return count / (canvas.width * canvas.height);
+"""
+"""Part of a canvas that is not grey."""
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    write_page(path, [epoch(n) for n in (0, 3, 8)], {"checkpoint": "epoch_008.ckpt"})
+    return path
+
+
+@pytest.fixture
+def page(driver, path):
+    resize(driver, *SIZE)
+    driver.get_log("browser")  # of the pages before
+    open_page(driver, path)
+    yield driver
+    errors = [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert errors == []
+
+
+def find(page, selector):
+    return page.find_element("css selector", selector)
+
+
+def text(page, selector):
+    return find(page, selector).text
+
+
+def cautions(page):
+    items = page.find_elements("css selector", "#cautions li")
+    return {item.get_attribute("data-caution"): item.text for item in items}
+
+
+def choose(page, name, words):
+    Select(find(page, f"#{name}")).select_by_visible_text(words)
+
+
+def settled(page, selector, words):
+    until(lambda: words in text(page, selector), 5)
+
+
+def press(page, *keys):
+    for key in keys:
+        find(page, "body").send_keys(key)
+
+
+def to_stage(page, stage):
+    find(page, f'#strip [title="stage {stage}"]').click()
+    settled(page, "#map-words", f"at {stage}")
+
+
+def test_on_top_stands_a_sentence_an_organ_and_the_warning(page):
+    sentences = [b.text for b in page.find_elements("css selector", "#organs button")]
+    assert len(sentences) == len(ORGANS)
+    assert any(
+        s.startswith("Liver: found very well (Dice 1.00). Evidence on it") for s in sentences
+    )
+    assert text(page, ".use") == "research use only, not for diagnosis · contains image data"
+
+
+def test_everything_fits_the_width_of_1280_pixels(page):
+    assert page.execute_script("return document.documentElement.scrollWidth") <= 1280
+
+
+def test_viewer_and_stages_are_on_the_first_screen(page):
+    bottom = page.execute_script(
+        "return document.getElementById('strip').getBoundingClientRect().bottom"
+    )
+    assert bottom < 900
+
+
+def test_a_click_chooses_the_organ_and_its_worst_slice(page):
+    find(page, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    settled(page, "#map-words", "Evidence for spleen")
+    assert "0028, slice 7" in text(page, "#ct-words")
+    options = [o.text for o in page.find_elements("css selector", "#slice option")]
+    assert options[0] == "0028, slice 7 · Dice 1.00"
+    assert options[1] == "0027, slice 18 · organ not here"
+
+
+def test_the_rule_can_be_chosen_and_the_sentences_follow(page):
+    before = text(page, "#organs")
+    choose(page, "rule", "grad pam")
+    settled(page, "#map-words", "grad pam")
+    assert text(page, "#organs") != before
+    assert "Grad-PAM" in text(page, "#reading")
+
+
+def test_another_slice_and_a_slice_without_the_organ_can_be_chosen(page):
+    find(page, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    settled(page, "#map-words", "Evidence for spleen")
+    choose(page, "slice", "0027, slice 31 · organ not here")
+    settled(page, "#ct-words", "slice 31")
+    assert cautions(page)["status"] == "Not shown: empty region, nothing to explain."
+    assert "no map to show" in text(page, "#map-words")
+
+
+def test_arrow_keys_walk_through_stages_and_epochs(page):
+    to_stage(page, "enc1")
+    press(page, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    settled(page, "#map-words", "at dec2")
+    press(page, Keys.ARROW_DOWN)
+    settled(page, "#epoch-words", "epoch 3")
+    press(page, Keys.ARROW_DOWN, Keys.ARROW_DOWN)
+    settled(page, "#epoch-words", "epoch 0, untrained")
+    assert "epoch 0, untrained" in text(page, "#what")
+    assert cautions(page)["untrained"] == CAUTIONS["untrained"]
+
+
+def test_letters_change_organ_slice_and_rule(page):
+    organ = text(page, "#organs [aria-checked=true]")
+    press(page, "o")
+    settled(page, "#map-words", "Evidence for")
+    assert text(page, "#organs [aria-checked=true]") != organ
+    press(page, "r")
+    settled(page, "#map-words", "grad pam")
+    slice_ = text(page, "#ct-words")
+    press(page, "]")
+    settled(page, "#ct-words", "slice")
+    assert text(page, "#ct-words") != slice_
+
+
+def test_sliders_move_stage_and_epoch(page):
+    find(page, "#epoch").send_keys(Keys.HOME)
+    settled(page, "#epoch-words", "untrained")
+    find(page, "#stage").send_keys(Keys.HOME)
+    settled(page, "#stage-words", next(iter(STAGES)))
+    find(page, "#stage").send_keys(Keys.ARROW_RIGHT)
+    settled(page, "#stage-words", "dec1")
+
+
+def test_the_overlay_and_the_contours_come_and_go(page):
+    to_stage(page, "dec2")
+    assert page.execute_script(COLOURED, "ct") > 0  # contours
+    find(page, "#truth").click()
+    find(page, "#prediction").click()
+    assert page.execute_script(COLOURED, "ct") == 0
+    assert page.execute_script(COLOURED, "map") > 0
+    press(page, "h")
+    assert page.execute_script(COLOURED, "map") == 0
+    press(page, "t")
+    assert page.execute_script(COLOURED, "map") > 0
+
+
+def test_less_opacity_leaves_more_of_the_ct(page):
+    to_stage(page, "dec1")
+    full = page.execute_script(COLOURED, "map")
+    script = "const o = arguments[0]; o.value = 0; o.dispatchEvent(new Event('input'))"
+    page.execute_script(script, find(page, "#opacity"))
+    assert page.execute_script(COLOURED, "map") < full / 2
+
+
+def test_a_window_preset_changes_the_ct(page):
+    script = "return document.getElementById('ct').toDataURL()"
+    before = page.execute_script(script)
+    choose(page, "window", "liver, W 150 L 90")
+    assert page.execute_script(script) != before
+
+
+def test_a_shared_scale_shows_that_an_early_map_is_weak(page):
+    to_stage(page, "head")
+    choose(page, "scale", "all epochs'")
+    assert "largest of these epochs" in text(page, "#map-words")
+
+
+def test_hu_millimetres_and_labels_stand_under_the_cursor(page):
+    ActionChains(page).move_to_element_with_offset(find(page, "#ct"), 0, 0).perform()
+    settled(page, "#readout", "HU")
+    words = text(page, "#readout")
+    assert "mm from the R edge" in words
+    assert "truth: none" in words
+    assert words.startswith("35 HU")  # 0.4 of the window
+    size = find(page, "#ct").size
+    corner = (-size["width"] // 2 + 2, -size["height"] // 2 + 2)
+    ActionChains(page).move_to_element_with_offset(find(page, "#ct"), *corner).perform()
+    settled(page, "#readout", "≤ -125 HU")
+
+
+@pytest.mark.parametrize(
+    ("organ", "rule", "stage", "expected"),
+    [
+        ("liver", "seg grad cam", "dec1", "status"),
+        ("left_kidney", "grad pam", "head", "echo"),
+        ("liver", "grad pam", "head", "final"),
+        ("liver", "grad pam", "dec2", "phantom"),
+        ("liver", "grad pam", "dec2", "one_run"),
+    ],
+)
+def test_cautions_follow_what_is_shown(page, organ, rule, stage, expected):
+    find(page, f'[data-organ="{ORGANS.index(organ)}"]').click()
+    choose(page, "rule", rule)
+    to_stage(page, stage)
+    found = cautions(page)
+    assert expected in found
+    if expected == "status":
+        assert "GAP degenerate" in found["status"]
+    else:
+        assert found[expected] == CAUTIONS[expected]
+        assert "status" not in found
+    assert ("final" in found) == (stage == "head")
+
+
+def test_charts_show_the_records_numbers_and_choose_the_stage(page):
+    find(page, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    choose(page, "rule", "grad pam")
+    settled(page, "#map-words", "spleen")
+    gain = epoch(8).values["gain"]
+    titles = page.find_elements("css selector", "#chart-gain title")
+    words = [title.get_attribute("textContent") for title in titles]
+    at = (RULES.index("grad_pam"), ORGANS.index("spleen"), 2)
+    for s, stage in enumerate(STAGES):
+        assert words[s].startswith(stage)
+        assert f"this slice {float(gain[(s, *at)]):.3f}" in words[s]
+    page.find_elements("css selector", "#chart-gain rect")[0].click()
+    settled(page, "#map-words", "at enc1")
+
+
+def test_one_epoch_has_no_epoch_slider(driver, tmp_path):
+    one = epoch(8)
+    record = replace(one.record, scene=replace(one.record.scene, truth=None), region="pred")
+    write_page(tmp_path / "index.html", [replace(one, record=record)])
+    open_page(driver, tmp_path / "index.html")
+    assert not find(driver, "#epochs").is_displayed()
+    assert "image 1" in text(driver, "#ct-words")
+    assert {"no_untrained", "unlabelled"} <= set(cautions(driver))
