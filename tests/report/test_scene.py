@@ -58,3 +58,9 @@ def test_a_mask_is_none_without_labels_or_channel(scene):
 
 def test_a_slice_is_named_by_case_and_index(scene):
     assert scene.name(2) == "img0002, slice 5"
+
+
+def test_the_final_stage_is_called_the_prediction_redrawn_where_it_is_shown():
+    words = "head: the prediction redrawn"
+    assert words in Caption(**FACTS, epoch=1, final=True).key
+    assert words not in Caption(**FACTS, epoch=1).key

@@ -16,7 +16,7 @@ from segtrace.report.cells import (
     heat_cells,
     note_cell,
 )
-from segtrace.report.scene import REASONS, Caption, Scene
+from segtrace.report.scene import FINAL, REASONS, Caption, Scene
 from segtrace.report.sheet import Column, grid, head, key
 
 __all__ = ["choose_rows", "describe_picture", "flow_picture", "heat_cell", "shared_maximum"]
@@ -89,6 +89,7 @@ def describe_picture(
         truth=scene.truth is not None,
         training=scene.training,
         phantom=scene.phantom,
+        final=FINAL in flow.stages,
     )
 
 

@@ -8,6 +8,9 @@ from torch import Tensor
 RESEARCH_USE = "research use only, not for diagnosis"
 TRUTH_LINE = "solid\N{NO-BREAK SPACE}blue"
 PREDICTION_LINE = "dashed\N{NO-BREAK SPACE}orange"
+FINAL = "head"
+"""The stage of the logits."""
+FINAL_WORDS = "head: the prediction redrawn, no explanation of it"
 REGIONS = {
     "gt": "ground truth",
     "pred": "prediction",
@@ -80,6 +83,7 @@ class Caption:
         truth: ground truth is outlined.
         training: the slices are from the training split.
         phantom: the image was generated.
+        final: the stage of the logits is among those shown.
     """
 
     organ: str
@@ -93,6 +97,7 @@ class Caption:
     truth: bool = True
     training: bool = False
     phantom: bool = False
+    final: bool = False
 
     @property
     def title(self) -> str:
@@ -120,4 +125,5 @@ class Caption:
         outlines = f"{PREDICTION_LINE}: prediction"
         if self.truth:
             outlines = f"{TRUTH_LINE}: ground truth, {outlines}"
-        return f"{outlines}  ·  R, L: the patient's right and left  ·  {RESEARCH_USE}"
+        final = f"  ·  {FINAL_WORDS}" if self.final else ""
+        return f"{outlines}  ·  R, L: the patient's right and left{final}  ·  {RESEARCH_USE}"

@@ -16,7 +16,7 @@ from segtrace.measures.localisation import gain_terms, over_slices, readable
 from segtrace.measures.statistics import echo, interval
 from segtrace.report.cells import Picture
 from segtrace.report.charts import timeline_picture
-from segtrace.report.scene import REGIONS
+from segtrace.report.scene import FINAL, REGIONS
 from segtrace.report.tensorboard import Block
 from segtrace.training.explanation import Explained
 
@@ -193,7 +193,7 @@ class History:
         return timeline_picture(curves, names, self.epochs, caption, vmin=low, vmax=high)
 
     def _name(self, stage: str, echoes: bool) -> str:
-        marks = ["prediction redrawn"] * (stage == "head") + ["echo"] * echoes
+        marks = ["prediction redrawn"] * (stage == FINAL) + ["echo"] * echoes
         return f"{stage} ({', '.join(marks)})" if marks else stage
 
     def _limits(self, measure: str, r: int) -> tuple[float, float]:
