@@ -3,15 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attribution.nets import basic_unet, images, labels
-from causal import nets
 from segtrace import InputError
-from segtrace.attribution import targets
-from segtrace.attribution.trace import trace
-from segtrace.causal.cutting import sites_of
 from segtrace.causal.necessity import Necessity
 from segtrace.causal.outcome import Outcome
-from segtrace.causal.ranking import by_case, gradient_norms, rankings
+from segtrace.causal.ranking import by_case, rankings
 
 CASES = ("a", "a", "b", "c", "d")
 LOSSES = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0]).double()  # the last a cut vertex
@@ -91,34 +86,6 @@ def test_means_of_cases_by_hand():
     assert names == ("a", "b", "c", "d")
     assert means[0, :2].tolist() == [2, 5]
     assert means[0, 2].isnan()
-
-
-def test_gradient_norms_equal_those_of_the_trace_at_stages():
-    net, x, truth = basic_unet(), images(2, 32), labels(2, 32)
-    organs = {"a": 1, "c": 3}
-    sites = sites_of(net)
-    found = gradient_norms(net, sites, x, truth, organs)
-    flow = trace(net, None, x, targets.organs(organs, "gt", truth))
-    stages = len(flow.stages)
-    torch.testing.assert_close(
-        found[:stages].nan_to_num(0), flow.gradient_l1.double().nan_to_num(0)
-    )
-    assert found[:, 1, 1].isnan().all()  # absent from the last slice
-    assert found[:, 0].gt(0).all()
-
-
-def test_gradient_norms_of_a_known_route():
-    net, (x, truth) = nets.Routed(0.0, 1.0), nets.blob(2)
-    sites = sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES)
-    found = dict(
-        zip(
-            [site.name for site in sites],
-            gradient_norms(net, sites, x, truth, {"organ": 1})[:, 0],
-            strict=True,
-        )
-    )
-    assert found["skip_1"].tolist() == [0, 0]
-    assert found["up_1"].tolist() == [4, 4]  # the organ's four pixels, weight 1
 
 
 def test_mistakes_are_named():

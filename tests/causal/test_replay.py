@@ -1,6 +1,6 @@
 import pytest
 import torch
-from monai.networks.nets import UNet
+from monai.networks.nets import AttentionUnet, DynUNet, UNet
 from torch import nn
 
 from attribution.nets import basic_unet, flexible_unet, images, stirred
@@ -11,6 +11,10 @@ from segtrace.causal.replay import Replay, Timetable
 BUILDS = {
     "FlexibleUNet": flexible_unet,
     "BasicUNet": basic_unet,
+    "AttentionUnet": lambda: stirred(lambda: AttentionUnet(2, 1, 3, (4, 6, 8), (2, 2))),
+    "DynUNet": lambda: stirred(
+        lambda: DynUNet(2, 1, 3, (3, 3, 3), (1, 2, 2), (2, 2), filters=(4, 6, 8))
+    ),
     "UNet": lambda: stirred(lambda: UNet(2, 1, 3, (4, 6, 8), (2, 2), num_res_units=1)),
 }
 

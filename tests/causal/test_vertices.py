@@ -1,6 +1,6 @@
 import pytest
 import torch
-from monai.networks.nets import SegResNet, UNet
+from monai.networks.nets import AttentionUnet, SegResNet, UNet
 from torch import nn
 
 from attribution.nets import basic_unet, flexible_unet, images, stirred
@@ -13,6 +13,7 @@ from segtrace.causal.vertices import cut_vertices
 BUILDS = {
     "FlexibleUNet": flexible_unet,
     "BasicUNet": basic_unet,
+    "AttentionUnet": lambda: stirred(lambda: AttentionUnet(2, 1, 3, (4, 6, 8), (2, 2))),
     "UNet": lambda: stirred(lambda: UNet(2, 1, 3, (4, 6, 8), (2, 2), num_res_units=1)),
     "SegResNet": lambda: stirred(lambda: SegResNet(2, 8, 1, 3, blocks_down=(1, 1), blocks_up=(1,))),
 }
