@@ -17,8 +17,10 @@ from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Site, see
 from segtrace.errors import InputError, unknown
 
-SLICES = 64
-"""Training slices of the default sample; the measurement behind it is in the README."""
+ENOUGH = 64
+"""Training slices that suffice, drawn at random. Of FlexibleUNet-ResNet-18 on a real CT, the means
+over 64 slices are off by at most 3.5 % of their size at every site (standard error); over 8, by
+10 to 13 %, which moved the Dice lost at single sites by up to 0.14."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import Output
-from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import Batches
+from segtrace.causal.batches import SLICES, Batches
 from segtrace.causal.cutting import Site, cutting
 from segtrace.causal.marks import marked, outside, scattered, shifted
 from segtrace.causal.outcome import Judge
@@ -72,7 +71,7 @@ def deletion(
     draws: int = 5,
     cut: str = "channel_mean",
     seed: int = 0,
-    batch: int = SLICES_ON_CPU,
+    batch: int = SLICES,
     output: Output | None = None,
 ) -> Deletion:
     """Remove the marked cells of every map of a flow.

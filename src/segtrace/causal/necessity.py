@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
 from segtrace.attribution.stages import Stage
-from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import Batches, Clock, OnProgress
+from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress
 from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.outcome import Judge, Outcome
 from segtrace.causal.replacement import Replacement, replacing
@@ -123,7 +122,7 @@ def necessity(
     draws: int = 5,
     seed: int = 0,
     score: str = "logit",
-    batch: int = SLICES_ON_CPU,
+    batch: int = SLICES,
     output: Output | None = None,
     progress: OnProgress | None = None,
 ) -> Necessity:
