@@ -48,3 +48,11 @@ def test_what_integration_adds_comes_back(record):
     integrated = replace(record, flow=replace(record.flow, change=change))
     assert torch.equal(unpack(pack(integrated)).flow.change, change)
     assert unpack(pack(record)).flow.change is None
+
+
+def test_the_pixel_size_comes_back_where_it_is_known(record):
+    assert unpack(pack(record)).scene.spacing is None
+    spacing = torch.tensor([[0.7, 0.8], [torch.nan, torch.nan], [1.0, 1.0]], dtype=torch.float64)
+    known = replace(record, scene=replace(record.scene, spacing=spacing))
+    found = unpack(pack(known, embed=False)).scene.spacing
+    torch.testing.assert_close(found, spacing, rtol=0, atol=0, equal_nan=True)
