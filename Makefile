@@ -40,6 +40,7 @@ format: $(VENV)/installed  ## Put the code into its style
 
 bench: $(VENV)/installed  ## Measure speed against the floor and the neighbours; takes minutes
 	$(BIN)/python tests/benchmarks/bench_trace.py $(ARGS)
+	$(BIN)/python tests/benchmarks/bench_epoch.py
 
 screenshots: $(VENV)/installed  ## Photograph TensorBoard with a headless Chromium; RUN=outputs/…
 	$(BIN)/python tests/browser/screenshots.py $(RUN) screenshots

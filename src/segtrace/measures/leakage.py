@@ -90,13 +90,25 @@ class Leakage:
         return summed / (area[:, None] * usable).sum(-1)
 
 
-def leakage(flow: Flow, masks: Tensor, columns: Sequence[str] | None = None) -> Leakage:
+Grids = dict[tuple[int, ...], Places]
+"""(h, w) -> where the organs lie, as maps of this size see them."""
+
+
+def leakage(
+    flow: Flow,
+    masks: Tensor,
+    columns: Sequence[str] | None = None,
+    *,
+    known: Grids | None = None,
+) -> Leakage:
     """Charge every positive map to the organs it lies on.
 
     Args:
         flow: the maps.
         masks: (J, N, H, W) bool, where the organs lie; they must not overlap.
         columns: names along J, among them all organs of the flow; default those organs.
+        known: what an earlier call with the same masks, columns and organs has worked out; it is
+            filled. Most of the time goes there.
 
     Raises:
         InputError: masks that do not fit, overlap, or lack an organ of the flow.
@@ -106,9 +118,10 @@ def leakage(flow: Flow, masks: Tensor, columns: Sequence[str] | None = None) -> 
     _check(flow, masks, names)
     rows = [names.index(organ) for organ in flow.organs]
     shapes = {maps.shape[-2:]: maps.dtype for maps in flow.maps.values()}
-    places = {
-        grid: Places.on(masks, rows, (grid[0], grid[1]), dtype) for grid, dtype in shapes.items()
-    }
+    places = {} if known is None else known
+    for grid, dtype in shapes.items():
+        if grid not in places:
+            places[grid] = Places.on(masks, rows, (grid[0], grid[1]), dtype)
     by_stage = [places[maps.shape[-2:]] for maps in flow.maps.values()]
     charged = [
         place.charge(maps, status >= Status.GAP_DEGENERATE)

@@ -107,6 +107,12 @@ def check_writable(folder: Path | str) -> None:
             probe.write(b"segtrace")
 
 
+def save_bytes(path: Path | str, content: bytes) -> None:
+    """Write what is encoded already."""
+    with atomic(path) as file:
+        file.write(content)
+
+
 def save_text(path: Path | str, text: str) -> None:
     """Write UTF-8 text."""
     with atomic(path) as file:

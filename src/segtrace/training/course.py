@@ -11,7 +11,7 @@ from segtrace.measures.change import between_epochs, between_stages
 from segtrace.report.record import Record
 from segtrace.training.explanation import Explained, Settings
 from segtrace.training.history import History
-from segtrace.training.leaks import Leaks, centred_leak, leak_of
+from segtrace.training.leaks import LeakMeter, Leaks
 from segtrace.training.pace import CHARTS, EVERY, Pace
 from segtrace.training.sink import Sink
 
@@ -38,6 +38,7 @@ class Course:
         self.history = History()
         self.pace = Pace(EVERY | dict(draw_every or {}))
         self.files = files
+        self._meter = LeakMeter()
         self._before: Record | None = None
         self._laid_out = False
 
@@ -52,11 +53,12 @@ class Course:
         record = explained.record
         if not self.pace.due(CHARTS, record.epoch or 0, final):
             return None
-        found = leak_of(record)
+        found = self._meter.of(record)
         if record.epoch == 0:
             self.history.leak = found
             return Leaks(record, found, None, None)
-        return Leaks(record, found, centred_leak(*network, output=output), self.history.leak)
+        centred = self._meter.of_centred(*network, output=output)
+        return Leaks(record, found, centred, self.history.leak)
 
     def tell(
         self,

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.stages import StagesLike
 from segtrace.data.probes import Probes
 from segtrace.measures.events import Event, find_events, strongest, too_few_slices
-from segtrace.measures.leakage import Leakage, leakage
+from segtrace.measures.leakage import Grids, Leakage, leakage
 from segtrace.report.cells import Picture
 from segtrace.report.charts import leak_picture
 from segtrace.report.record import Record
@@ -20,28 +21,38 @@ DENSEST = 4.0
 """Upper end of the colours: four times what a uniform map puts there."""
 
 
-def leak_of(record: Record) -> Leakage:
-    """The leakage of a record's flow; the columns are all organs of the network."""
-    names = tuple(record.scene.channels)
-    return leakage(record.flow, organ_masks(record, names), names)
+class LeakMeter:
+    """The leakage of one epoch after another; where the organs lie is worked out once."""
 
+    def __init__(self) -> None:
+        self._masks: Tensor | None = None
+        self._known: Grids = {}
 
-def centred_leak(
-    net: nn.Module,
-    stages: StagesLike,
-    probes: Probes,
-    channels: Mapping[str, int],
-    settings: Settings,
-    output: Callable[[Any], Tensor] | None = None,
-) -> Leakage | None:
-    """The leakage on centred logits, where the settings explain plain ones; else ``None``.
+    def of(self, record: Record) -> Leakage:
+        """The leakage of a record's flow; the columns are all organs of the network."""
+        names = tuple(record.scene.channels)
+        masks = organ_masks(record, names)
+        if self._masks is None or not torch.equal(masks, self._masks):
+            self._masks, self._known = masks, {}
+        return leakage(record.flow, masks, names, known=self._known)
 
-    What disappears there is shared by all logits and says nothing about one organ.
-    """
-    if settings.score != "logit":
-        return None
-    centred = replace(settings, score="centered")
-    return leak_of(traced(net, stages, probes, channels, centred, None, output))
+    def of_centred(
+        self,
+        net: nn.Module,
+        stages: StagesLike,
+        probes: Probes,
+        channels: Mapping[str, int],
+        settings: Settings,
+        output: Callable[[Any], Tensor] | None = None,
+    ) -> Leakage | None:
+        """The leakage on centred logits, where the settings explain plain ones; else ``None``.
+
+        What disappears there is shared by all logits and says nothing about one organ.
+        """
+        if settings.score != "logit":
+            return None
+        centred = replace(settings, score="centered")
+        return self.of(traced(net, stages, probes, channels, centred, None, output))
 
 
 @dataclass(frozen=True)

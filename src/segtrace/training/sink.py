@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrace.report.cells import Picture
-from segtrace.report.files import save_png, save_text
+from segtrace.report.files import png, save_bytes, save_png, save_text
 from segtrace.report.tables import append_rows, forget_rows, save_table
 from segtrace.report.tensorboard import (
     Block,
@@ -125,9 +125,10 @@ class Sink:
             save_table(self.folder / "emergence.csv", rows)
 
     def _chart(self, path: Path, tag: str, picture: Picture, epoch: int) -> None:
-        save_png(path, picture)
+        encoded = png(picture)
+        save_bytes(path, encoded)
         if self.writer is not None:
-            add_chart(self.writer, tag, picture, epoch)
+            add_chart(self.writer, tag, picture, encoded, epoch)
 
     def _epoch(self, epoch: int) -> Path:
         return self.folder / f"epoch_{epoch:03d}"
