@@ -127,9 +127,9 @@ class Request:
             return
         if self.data is None or not self.config["cases"]:
             raise InputError("say which volumes: image=…, or cases=[…] data=… data.root=…")
-        available = self.data.source.cases()
-        for case in [case_name(value, available) for value in self.config["cases"]]:
-            yield self.data.source.load(case)
+        given, available = self.config["cases"], self.data.source.cases()
+        for value in given if isinstance(given, list) else [given]:
+            yield self.data.source.load(case_name(value, available))
 
     def trainer(self, **options: Any) -> pl.Trainer:
         """Lightning's trainer for whole volumes."""

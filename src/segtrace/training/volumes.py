@@ -1,8 +1,8 @@
 """Whole volumes: every slice through Lightning's predict loop, maps back in the file's own grid."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytorch_lightning as pl
@@ -17,6 +17,7 @@ from segtrace.data.nifti import Volume
 from segtrace.data.preprocessing import labels_of
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.report.files import check_writable
 from segtrace.training.explanation import Explained, explain_probes
 from segtrace.training.subject import Subject
 from segtrace.training.volume_files import Stacks, check_room, write_volume
@@ -56,16 +57,19 @@ def explain_volume(
     slices = VolumeSlices(volume, images, labels, geometry)
     trial = _explained(subject, slices.probes([len(slices) // 2]))
     check_room(folder, geometry.grid.shape, trial.record.flow)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Every process of a distributed run writes its slices into the same files.
-    with TemporaryDirectory(prefix=".stacks-", dir=folder) as scratch:
-        writer = VolumeWriter(Path(scratch), trial, len(slices))
-        predictor = trainer(callbacks=[writer])
+    # One name for all: every process of a distributed run writes its slices into the same files.
+    scratch = folder / ".stacks"
+    check_writable(scratch)
+    writer = VolumeWriter(scratch, trial, len(slices))
+    predictor = trainer(callbacks=[writer])
+    try:
         tracer = VolumeTracer(subject, slices)
         predictor.predict(tracer, DataLoader(slices, BATCH), return_predictions=False)
         if predictor.is_global_zero:
             write_volume(folder, writer.stacks, subject, volume, geometry)
-        predictor.strategy.barrier()
+    finally:
+        if predictor.is_global_zero:
+            shutil.rmtree(scratch)
 
 
 def _explained(subject: Subject, probes: Probes) -> Explained:
