@@ -26,8 +26,9 @@ explain: $(VENV)/installed  ## Explain a checkpoint; ARGS='checkpoint=…'
 tensorboard: $(VENV)/installed  ## Open TensorBoard on all runs, or one: RUN=outputs/…
 	$(BIN)/tensorboard --logdir $(RUN) --samples_per_plugin images=1000,text=1000
 
+# Two processes of one thread each: threads that wait for one another are slower than none.
 test: $(VENV)/installed  ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed  ## Check style and types
 	$(BIN)/ruff check

@@ -143,7 +143,7 @@ def by_importance(epochs: Sequence[int], best: int | None) -> list[int]:
     Distance is that of log(1 + epoch): early epochs, where most happens, lie far apart.
 
     >>> by_importance([0, 1, 2, 4, 8, 16], best=None)[:4]
-    [5, 0, 2, 4]
+    [5, 0, 3, 1]
     """
     place = [log1p(epoch) for epoch in epochs]
     chosen = list(dict.fromkeys(i for i in (len(epochs) - 1, 0, best) if i is not None))
