@@ -195,6 +195,16 @@ def test_a_wrong_option_is_one_clear_line(tiny_raw, tmp_path, override, message)
     assert "\n" not in str(caught.value)
 
 
+def test_the_benchmarks_protocol_is_a_valid_experiment(tiny_raw, tmp_path):
+    plan = plan_of(tmp_path / "run", tiny_raw, "experiment=transunet_protocol")
+    check(plan.config, list(plan.config))
+    optimizer = plan.config["model"]["optimizer"]
+    assert optimizer["_target_"] == "torch.optim.SGD"
+    assert optimizer["momentum"] == 0.9
+    assert plan.config["model"]["scheduler"]["_target_"].endswith("polynomial")
+    assert plan.config["callbacks"]["checkpoints"]["every_n_epochs"] == 10
+
+
 def test_a_network_and_classes_of_the_users_own_stay_open(tiny_raw, tmp_path):
     plan = plan_of(
         tmp_path / "run", tiny_raw,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from segtrace.attribution.stages import StagesLike
 from segtrace.report.files import check_writable
+from segtrace.report.page import Page
 from segtrace.training import results
 from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
 from segtrace.training.probing import probes_from
@@ -32,7 +33,7 @@ def explain(
         loader: batches ``{"image": …, "label": …}`` or (image, label), read twice.
         stages: name -> module path; ``None`` for a network of the table.
         labels: organ -> channel of the logits.
-        out: folder for maps, measures, pictures and manifest; ``None`` writes nothing.
+        out: folder for maps, measures, pictures, page and manifest; ``None`` writes nothing.
         slices: how many to choose: for every organ the one where it is largest, then the richest.
         settings: rules, region, score, …
         epoch: finished passes, if known; stands on the pictures.
@@ -46,5 +47,9 @@ def explain(
     probes = probes_from(loader, labels, slices)
     explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
     if out is not None:
-        results.write(explained, Path(out), {"network": type(net).__name__})
+        facts = {"network": type(net).__name__}
+        results.write(explained, Path(out), facts)
+        page = Page()
+        page.add(explained)
+        page.write(Path(out) / "index.html", facts)
     return explained

@@ -1,0 +1,67 @@
+"""Explain from Python, without the scripts."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import segtrace
+from segtrace.report.files import load_maps
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 1))
+
+
+def loader(shuffle=False):
+    label = torch.zeros(5, 16, 16, dtype=torch.long)
+    label[1, 2:8, 2:8] = 1
+    label[3, 9:14, 9:14] = 2
+    image = label[:, None] / 2 + torch.rand(
+        5, 1, 16, 16, generator=torch.Generator().manual_seed(0)
+    )
+    return DataLoader(TensorDataset(image, label), batch_size=2, shuffle=shuffle)
+
+
+STAGES = {"enc": "1", "head": "2"}
+LABELS = {"box": 1, "corner": 2}
+
+
+def test_one_call_explains_any_network_on_any_loader(tmp_path):
+    explained = segtrace.explain(net(), loader(), STAGES, LABELS, out=tmp_path, slices=2)
+    assert explained.record.scene.slices == (1, 3)  # where each organ is largest
+    again = load_maps(tmp_path / "maps.npz")
+    assert torch.equal(again.flow.maps["enc"], explained.record.flow.maps["enc"])
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    pictures = {f"figures/{r}/{o}.png" for r in ("seg_grad_cam", "grad_pam") for o in LABELS}
+    assert found == pictures | {"maps.npz", "measures.csv", "manifest.json", "index.html"}
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    segtrace.explain(net(), loader(), STAGES, LABELS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loader_that_shuffles_is_refused():
+    torch.manual_seed(1)
+    with pytest.raises(segtrace.InputError, match="shuffles"):
+        segtrace.explain(net(), Shuffling(), STAGES, LABELS)
+
+
+class Shuffling:
+    """The same slices, in another order each time."""
+
+    def __init__(self):
+        self.turn = 0
+
+    def __iter__(self):
+        self.turn += 1
+        batches = list(loader())
+        return iter(batches if self.turn == 1 else batches[::-1])
+
+
+def test_batches_of_another_kind_are_named():
+    with pytest.raises(segtrace.InputError, match="the validation loader gives str"):
+        segtrace.explain(net(), ["nonsense"], STAGES, LABELS)
