@@ -151,7 +151,7 @@ def generator(monkeypatch):
             raise KeyboardInterrupt
         return root
 
-    fake = SimpleNamespace(write=write, __file__=__file__)
+    fake = SimpleNamespace(write=write, fingerprint=lambda: "of a stand-in")
     monkeypatch.setitem(sys.modules, "segtrace.data.phantom", fake)
     monkeypatch.setattr(segtrace.data, "phantom", fake, raising=False)
     return calls

@@ -151,13 +151,10 @@ class PhantomSource(RawSource):
 
 def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], workers: int) -> Path:
     # Not above: whoever brings data of their own never needs the generator.
-    from segtrace.data import anatomy, fields, painting, phantom, surroundings
+    from segtrace.data import phantom
 
-    options = {"seed": seed, "cases": cases, "shape": shape}
-    # Another generator makes another phantom.
-    modules = (anatomy, fields, painting, phantom, surroundings)
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
-    digest = hashlib.sha256(json.dumps(options).encode() + code).hexdigest()[:10]
+    made_by = {"seed": seed, "cases": cases, "shape": shape, "generator": phantom.fingerprint()}
+    digest = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:10]
     final = root / f"seed{seed}-{cases}x{'x'.join(map(str, shape))}-{digest}"
     if final.is_dir():
         return final
