@@ -13,6 +13,7 @@ from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, logits_of, named, weights_of
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import worst
+from segtrace.attribution.targets import predicted
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError, unknown
 
@@ -237,7 +238,7 @@ def _flow(
         status=worst(holds, flat.shape, flat.device),
         scores=scores,
         region_px=region_px,
-        prediction=logits.argmax(1),
+        prediction=predicted(logits),
         rules=("integrated",),
         organs=organs,
         score=score,

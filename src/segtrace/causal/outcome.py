@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.forward import SCORES
+from segtrace.attribution.targets import predicted
 from segtrace.errors import InputError, unknown
 
 
@@ -89,11 +90,11 @@ class Judge:
         if (most := max(self.channels.values())) >= logits.shape[1]:
             raise InputError(f"no channel {most}; the logits have 0 … {logits.shape[1] - 1}")
         own = torch.tensor(list(self.channels.values()), device=logits.device)
-        counts = confusion(logits.argmax(1), truth, max(logits.shape[1], int(truth.max()) + 1))
-        true, predicted = counts.sum(2)[:, own], counts.sum(1)[:, own]  # (n, O)
+        counts = confusion(predicted(logits), truth, max(logits.shape[1], int(truth.max()) + 1))
+        true, found = counts.sum(2)[:, own], counts.sum(1)[:, own]  # (n, O)
         masks = truth[:, None] == own.view(-1, 1, 1)
         total = (SCORES[self.score](logits)[:, own] * masks).sum((2, 3), dtype=torch.float64)
         return Outcome(
-            dice(counts[:, own, own], predicted, true).double().T.cpu(),
+            dice(counts[:, own, own], found, true).double().T.cpu(),
             (total / true).T.cpu(),  # 0 / 0 is NaN: absent
         )

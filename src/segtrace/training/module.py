@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from segtrace.attribution.targets import predicted
 from segtrace.training.checkpoint import DESCRIPTION, finished_epochs, in_channels_last
 from segtrace.training.evaluation import CaseDice, per_organ
 from segtrace.training.randomness import seed_of
@@ -130,7 +131,7 @@ class SegmentationModule(pl.LightningModule):
 
     def _count(self, batch: Mapping[str, Any]) -> None:
         if self.dice is not None:
-            prediction = self(batch["image"]).argmax(1)
+            prediction = predicted(self(batch["image"]))
             self.dice.update(prediction, batch["label"][:, 0], batch["case"])
 
     def _log_dice(self, split: str) -> None:
