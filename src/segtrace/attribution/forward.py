@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from segtrace.attribution.stages import Stage, recording
-from segtrace.attribution.targets import Target
+from segtrace.attribution.targets import ChannelTarget, Target
+from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError
 
 SCORES: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -78,16 +79,18 @@ def named(target: TargetsLike) -> dict[str, Target | Tensor]:
     return targets
 
 
-def weights_of(name: str, target: Target | Tensor, logits: Tensor) -> Tensor:
+def weights_of(name: str, target: Target | Tensor, logits: Tensor) -> Weights:
     """The target's weights over these logits, shape checked.
 
     Raises:
         InputError: weights of another shape than the logits.
     """
+    if isinstance(target, ChannelTarget):
+        return target.weights(logits.detach())
     weights = target if isinstance(target, Tensor) else target(logits.detach())
     if weights.shape != logits.shape:
         raise InputError(
             f"the target of {name!r} has shape {tuple(weights.shape)}; "
             f"the logits have {tuple(logits.shape)}"
         )
-    return weights.detach().to(logits)
+    return Weights.of(weights.detach().to(logits))

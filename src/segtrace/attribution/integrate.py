@@ -85,7 +85,9 @@ def integrate(
     x = as_input(net, image)
     with undisturbed(net, x.device):
         values, logits = _values(net, places, x, output)
-        weights = torch.stack([weights_of(name, t, logits) for name, t in targets.items()])
+        weights = torch.stack(
+            [weights_of(name, t, logits).dense(logits) for name, t in targets.items()]
+        )
         path = _Path(lambda: SCORES[score](logits_of(net(x), x, output)), net, weights, steps)
         start = {place: _start(place, values[place], baseline) for place in places}
         scores = path.scored(SCORES[score](logits))

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
 
 Target = Callable[[Tensor], Tensor]
@@ -48,7 +49,7 @@ def organ(channel: int, region: str = "pred", truth: Tensor | None = None) -> Ta
     >>> organ(1, "fn", truth=torch.tensor([[0, 1, 1]]))(logits)[:, 1]
     tensor([[0., 0., 1.]])
     """
-    return _Weights(channel, _region(channel, region, truth))
+    return ChannelTarget(channel, _region(channel, region, truth))
 
 
 def pixel(channel: int, *place: int) -> Target:
@@ -66,7 +67,7 @@ def pixel(channel: int, *place: int) -> Target:
         there[index] = True
         return there
 
-    return _Weights(channel, mask)
+    return ChannelTarget(channel, mask)
 
 
 def box(
@@ -91,7 +92,7 @@ def box(
         inside[:, *(slice(*ends) for ends in ranges)] = True
         return whole(logits) & inside
 
-    return _Weights(channel, mask)
+    return ChannelTarget(channel, mask)
 
 
 def component(
@@ -119,7 +120,7 @@ def component(
     def mask(logits: Tensor) -> Tensor:
         return torch.stack([_component(inside, which) for inside in whole(logits)])
 
-    return _Weights(channel, mask)
+    return ChannelTarget(channel, mask)
 
 
 def margin(channel: int, against: int, region: str = "pred", truth: Tensor | None = None) -> Target:
@@ -133,7 +134,7 @@ def margin(channel: int, against: int, region: str = "pred", truth: Tensor | Non
         region: as in :func:`organ`.
         truth: as in :func:`organ`.
     """
-    return _Weights(channel, _region(channel, region, truth), against)
+    return ChannelTarget(channel, _region(channel, region, truth), against)
 
 
 def organs(
@@ -149,23 +150,33 @@ def predicted(logits: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Weights:
-    """A mask at one organ's channel, and its negative at another's."""
+class ChannelTarget:
+    """A mask at one organ's channel, and its negative at another's.
+
+    Attributes:
+        channel: the organ's.
+        mask: where.
+        against: the other organ's channel, if any.
+    """
 
     channel: int
     mask: Region
     against: int | None = None
 
     def __call__(self, logits: Tensor) -> Tensor:
+        """The weights (N, C, *image)."""
+        return self.weights(logits).dense(logits)
+
+    def weights(self, logits: Tensor) -> Weights:
+        """The same, channel by channel."""
         for channel in (self.channel, self.against):
             if channel is not None and not 0 <= channel < logits.shape[1]:
                 raise InputError(f"no channel {channel}; the logits have 0 … {logits.shape[1] - 1}")
         mask = self.mask(logits).to(logits)
-        weights = torch.zeros_like(logits)
-        weights[:, self.channel] = mask
+        planes = {self.channel: mask}
         if self.against is not None:
-            weights[:, self.against] -= mask
-        return weights
+            planes[self.against] = -mask if self.against != self.channel else 0 * mask
+        return Weights(planes)
 
 
 def _region(channel: int, region: str, truth: Tensor | None) -> Region:
