@@ -30,9 +30,9 @@ NETWORKS = 3
 """As many different networks; noise that repeats would compress too well in no file here."""
 
 
-def slices(folder: Path) -> tuple[PhantomData, Probes]:
+def slices(folder: Path, side: int = SIDE) -> tuple[PhantomData, Probes]:
     data = PhantomData(
-        str(folder / "phantom"), phantom_cases=2, size=SIDE, cache_dir=str(folder / "cache"),
+        str(folder / "phantom"), phantom_cases=2, size=side, cache_dir=str(folder / "cache"),
         split={"train": ["0001"], "val": ["0002"]},
     )  # fmt: skip
     return data, data.probes(8)

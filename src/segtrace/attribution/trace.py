@@ -18,7 +18,7 @@ from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
 
-SLICES_ON_CPU = 2
+SLICES_ON_CPU = 4
 """Slices per forward pass on a CPU, whose caches larger batches outgrow (see ``make bench``)."""
 
 
@@ -52,7 +52,7 @@ def trace(
         score: φ, a key of :data:`~segtrace.attribution.forward.SCORES`.
         output: picks the logits (N, channels, *image) from what the network returns.
         gradient_cut: stages known to have a wrong gradient (from ``describe``).
-        batch: slices per pass; by default 2 on a CPU and all at once elsewhere. Slices do not
+        batch: slices per pass; by default 4 on a CPU and all at once elsewhere. Slices do not
             influence each other in evaluation mode, so this decides speed and memory, and results
             up to rounding. For a network in which they do (attention over the slices of a batch),
             give N.
