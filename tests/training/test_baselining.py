@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from segtrace import InputError
 from segtrace.causal.baselines import Baselines, collect
+from segtrace.causal.batches import SLICES
 from segtrace.causal.cutting import sites_of
 from segtrace.training import run as steps
 from segtrace.training.baselining import KeepBaselines
@@ -29,7 +30,7 @@ def test_a_checkpoint_holds_the_means_of_its_own_weights(run, epoch):
     plan = plan_of_run(run)
     images = steps.data(plan).sample(64)
     places = sites_of(loaded.net, described["stages"], described["edges"])
-    again = collect(loaded.net, places, [images])
+    again = collect(loaded.net, places, [images], batch=SLICES)
     kept = Baselines.from_plain(described["baselines"])
     assert set(kept.channels) == {*described["stages"], *described["edges"]}
     assert {"enc1", "dec4", "head", "skip_1", "up_4"} <= set(kept.channels)
@@ -79,7 +80,7 @@ def test_averaged_weights_are_the_ones_whose_means_are_kept(tiny_raw, tmp_path):
     loaded = load(tmp_path / "run" / "checkpoints" / "epoch_001.ckpt")
     described = loaded.description
     places = sites_of(loaded.net, described["stages"], described["edges"])
-    again = collect(loaded.net, places, [steps.data(plan).sample(64)])
+    again = collect(loaded.net, places, [steps.data(plan).sample(64)], batch=SLICES)
     for name, mean in again.channels.items():
         assert torch.equal(described["baselines"]["channels"][name], mean.float()), name
 

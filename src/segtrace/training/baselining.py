@@ -3,6 +3,7 @@
 import pytorch_lightning as pl
 
 from segtrace.causal.baselines import ENOUGH, collect
+from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.errors import InputError
 from segtrace.training.averaging import kept_weights
@@ -52,5 +53,6 @@ class KeepBaselines(pl.Callback):
         described = pl_module.description
         with kept_weights(trainer, pl_module):
             places = sites(pl_module.net, described["stages"], described["edges"])
-            found = collect(pl_module.net, places, [data.sample(self.slices)])
+            images = data.sample(self.slices)
+            found = collect(pl_module.net, places, [images], batch=SLICES)
         pl_module.baselines = found.to_plain()
