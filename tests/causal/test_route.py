@@ -6,6 +6,7 @@ from causal import nets
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import sites_of
+from segtrace.causal.replay import Timetable
 from segtrace.causal.route import route
 
 X, TRUTH = nets.blob(3)
@@ -72,3 +73,32 @@ def test_mistakes_are_named():
         route(net, X, TRUTH, {"spleen": 2}, means, edges=nets.ROUTED_EDGES)
     with pytest.raises(InputError, match="not in the table"):
         route(net, X, TRUTH, ORGAN, means)
+
+
+def test_what_comes_over_the_only_edge_of_a_stage_is_all_of_the_change():
+    net, alone = nets.Routed(0.5, 0.5), {"up_1": nets.ROUTED_EDGES["up_1"]}
+    means = collect(net, sites_of(net, nets.ROUTED_STAGES, alone), [X])
+    found = route(net, X, TRUTH, ORGAN, means, edges=alone)
+    assert torch.equal(found.part, found.change)
+    assert float(found.share()[0, 0]) == 1
+
+
+def test_replaying_what_lies_before_the_edges_changes_no_bit(monkeypatch):
+    net, x, truth = basic_unet(), images(3, 32), labels(3, 32)
+    means = collect(net, sites_of(net), [images(4, 32, seed=9)])
+    found = route(net, x, truth, {"a": 1}, means, steps=2)
+    monkeypatch.setattr(Timetable, "before", lambda *_sites: ())
+    again = route(net, x, truth, {"a": 1}, means, steps=2)
+    assert torch.equal(found.part.nan_to_num(), again.part.nan_to_num())
+    assert torch.equal(found.change.nan_to_num(), again.change.nan_to_num())
+
+
+def test_progress_is_told_before_the_start_and_reaches_the_end():
+    net, x, truth = basic_unet(), images(3, 32), labels(3, 32)
+    means = collect(net, sites_of(net), [images(4, 32, seed=9)])
+    seen = []
+    route(net, x, truth, {"a": 1}, means, steps=1, batch=2, progress=seen.append)
+    assert [p.done for p in seen] == [0, 2, 4, 6, 8, 9, 10, 11, 12]
+    assert {p.total for p in seen} == {3 * 4}
+    assert seen[0].left > 0
+    assert seen[-1].left == 0

@@ -237,3 +237,17 @@ def test_a_real_scan_trains_and_gives_probes(ct_root, cache, case):
     assert set(probes.labels.unique().tolist()) == set(range(9))
     batch = next(iter(data.train_dataloader()))
     assert batch["image"].shape == (8, 1, 224, 224)
+
+
+def test_the_sample_of_training_slices_depends_on_the_seed_alone(build):
+    data = build()
+    data.set_epoch(3)
+    one, again, other = data.sample(4), build(batch_size=3).sample(4), build(seed=1).sample(4)
+    assert one.shape == (4, 1, 48, 48)
+    assert one.dtype == torch.float32
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    everything = torch.cat([torch.from_numpy(case.image(i))[None, None]
+                            for case in data.cases("train") for i in range(len(case))])  # fmt: skip
+    assert torch.equal(data.sample(1000), everything)  # unaugmented, all where there are fewer
+    assert all(any(torch.equal(slice_, known) for known in everything) for slice_ in one)

@@ -160,7 +160,14 @@ def _hooks(
 
     def on_input(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         arguments: Any = dict(kwargs) if isinstance(edge.argument, str) else list(args)
-        arguments[edge.argument] = _altered(edge, arguments[edge.argument], other, alteration)
+        try:
+            argument = arguments[edge.argument]
+        except (IndexError, KeyError):
+            raise InputError(
+                f"edge {edge.name!r}: {edge.module} is called without argument "
+                f"{edge.argument!r}; positional ones count from 0, keywords go by their names"
+            ) from None
+        arguments[edge.argument] = _altered(edge, argument, other, alteration)
         return (args, arguments) if isinstance(arguments, dict) else (tuple(arguments), kwargs)
 
     yield module.register_forward_pre_hook(on_input, with_kwargs=True)

@@ -184,6 +184,8 @@ class _Path:
             with self._standing(here):
                 scored = self.score()
             for o, weights in enumerate(self.weights):
+                if not weights.any():  # an organ that is absent from all slices
+                    continue
                 gradients = torch.autograd.grad(
                     scored, list(here.values()), weights, retain_graph=True, allow_unused=True
                 )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from segtrace.attribution.edges import Edge
 from segtrace.attribution.forward import Output, logits_of
+from segtrace.attribution.stages import Stage
 from segtrace.causal.cutting import Site
 
 
@@ -44,24 +45,27 @@ class Timetable:
             net(x)
         return cls(watch.starts, watch.returns, watch.replayable())
 
-    def before(self, site: Site) -> tuple[str, ...]:
-        """The outermost modules whose outputs a cut of the site cannot change.
+    def before(self, *sites: Site) -> tuple[str, ...]:
+        """The outermost modules whose outputs a cut of all these sites cannot change.
 
-        The module whose output the site is belongs to them: the cut comes behind it.
+        The module whose output a site is belongs to them: the cut comes behind it.
         """
-        heard = [site.module]
-        if isinstance(site, Edge) and site.beside is not None:
-            heard.append(site.beside)
+        heard = [site.module for site in sites]
+        heard += [s.beside for s in sites if isinstance(s, Edge) and s.beside is not None]
         if any(path not in self.starts for path in heard):
             return ()
-        takes_input = isinstance(site, Edge) and site.argument is not None
-        moment = (self.starts if takes_input else self.returns)[site.module]
+        moment = min(self._moment(site) for site in sites)
         done = [
             path
             for path in self.replayable
             if self.returns[path] <= moment and not any(_inside(h, path) for h in heard)
         ]
         return tuple(path for path in done if not any(_inside(path, other) for other in done))
+
+    def _moment(self, site: Site) -> int:
+        """When the site is passed."""
+        takes_input = isinstance(site, Edge) and site.argument is not None
+        return (self.starts if takes_input else self.returns)[site.module]
 
 
 def _modules(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -142,11 +146,12 @@ class Replay:
         net: nn.Module,
         x: Tensor,
         timetable: Timetable,
-        sites: Sequence[Site],
+        sites: Sequence[Site | Sequence[Site]],
         output: Output | None = None,
     ) -> "Replay":
-        """Run the batch and keep what cuts of these sites leave as it is."""
-        paths = dict.fromkeys(path for site in sites for path in timetable.before(site))
+        """Run the batch and keep what cuts of these sites, alone or together, leave as it is."""
+        cuts = [(site,) if isinstance(site, Stage | Edge) else site for site in sites]
+        paths = dict.fromkeys(path for cut in cuts for path in timetable.before(*cut))
         outputs: dict[str, Any] = {}
         with torch.no_grad(), ExitStack() as stack:
             for path in paths:
@@ -159,11 +164,20 @@ class Replay:
 
         To be called while the site is cut (see :func:`segtrace.causal.cutting.cutting`).
         """
-        paths = [path for path in self.timetable.before(site) if path in self.outputs]
-        with torch.no_grad(), ExitStack() as stack:
+        with torch.no_grad(), self.standing(site):
+            return logits_of(self.net(self.x), self.x, self.output)
+
+    @contextmanager
+    def standing(self, *sites: Site) -> Iterator[None]:
+        """In the block the network, run on this batch, computes only what lies behind the sites.
+
+        Of what is recorded (see :meth:`of`); for sites that are cut together.
+        """
+        paths = [path for path in self.timetable.before(*sites) if path in self.outputs]
+        with ExitStack() as stack:
             for path in paths:
                 stack.enter_context(_returning(self.net.get_submodule(path), self.outputs[path]))
-            return logits_of(self.net(self.x), self.x, self.output)
+            yield
 
 
 @contextmanager

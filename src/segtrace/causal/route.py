@@ -1,6 +1,7 @@
 """Routes: how the score divides between what came over the skip and what came from below."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,11 @@ from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
 from segtrace.attribution.integrate import integrate
 from segtrace.attribution.trace import SLICES_ON_CPU
-from segtrace.attribution.undisturbed import unwrapped
+from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
+from segtrace.causal.batches import Clock, OnProgress
 from segtrace.causal.outcome import Judge
+from segtrace.causal.replay import Replay, Timetable
 
 STEPS = 8
 """Steps of the joint integration; the error they leave is part of the result."""
@@ -97,10 +100,12 @@ def route(
     steps: int = STEPS,
     batch: int = SLICES_ON_CPU,
     output: Output | None = None,
+    progress: OnProgress | None = None,
 ) -> Route:
     """Integrate over all edges of each decoder stage at once, from their stored means.
 
-    Costs ``steps`` forward and, for each organ, backward passes a decoder stage and slice.
+    Costs ``steps`` forward and, for each organ, backward passes a decoder stage and slice, of what
+    lies behind the stage's edges. What comes over the only edge of a stage is all of the change.
 
     Args:
         net: the network.
@@ -114,34 +119,43 @@ def route(
         steps: of the midpoint rule.
         batch: slices per pass; decides memory alone.
         output: picks the logits from what the network returns.
+        progress: called with an estimate before the start and after every stage and batch.
 
     Raises:
         InputError: edges that cannot be found, baselines that are missing or of another network,
             an organ that is in none of the slices.
     """
     Judge(channels, truth, score).checked()
+    net = unwrapped(net)
     by_stage: dict[str, list[Edge]] = {}
-    for edge in resolve(unwrapped(net), edges):
+    for edge in resolve(net, edges):
         by_stage.setdefault(edge.stage, []).append(edge)
-
-    def along(stage: str, part: slice) -> Flow:
-        target = targets.organs(channels, region, truth[part].long())
-        return integrate(
-            net,
-            [stage],
-            images[part],
-            target,
-            baselines.channels,
-            steps,
-            joint=True,
-            edges=edges,
-            score=score,
-            output=output,
-        ).cpu()
-
+    flows: dict[str, list[Flow]] = {stage: [] for stage in by_stage}
+    clock: Clock | None = None
     # One stage and a few slices at a time: a map of every edge, organ and slice is much to hold.
-    parts = [slice(first, first + batch) for first in range(0, len(images), batch)]
-    flows = {stage: [along(stage, part) for part in parts] for stage in by_stage}
+    for part in (slice(first, first + batch) for first in range(0, len(images), batch)):
+        target = targets.organs(channels, region, truth[part].long())
+        began = time.perf_counter()
+        replay = _recorded(net, images[part], list(by_stage.values()), output)
+        if clock is None:
+            forward = (time.perf_counter() - began) / 3 / len(images[part])
+            clock = Clock(len(images) * len(by_stage), forward * steps * len(channels), progress)
+        for stage, own in by_stage.items():
+            with replay.standing(*own):
+                found = integrate(
+                    net,
+                    [stage],
+                    images[part],
+                    target,
+                    baselines.channels,
+                    steps if len(own) > 1 else 1,
+                    joint=True,
+                    edges=edges,
+                    score=score,
+                    output=output,
+                )
+            flows[stage].append(found.cpu())
+            clock.step(len(images[part]))
     return Route(
         edges=tuple(edge.name for own in by_stage.values() for edge in own),
         stages=tuple(stage for stage, own in by_stage.items() for _ in own),
@@ -152,8 +166,19 @@ def route(
     )
 
 
+def _recorded(
+    net: nn.Module, images: Tensor, joints: Sequence[Sequence[Edge]], output: Output | None
+) -> Replay:
+    """What lies before the edges of any decoder stage, run once: three forward passes."""
+    x = as_input(net, images)
+    with undisturbed(net, x.device):
+        return Replay.of(net, x, Timetable.of(net, x), joints, output)
+
+
 def _parts(flow: Flow) -> Tensor:
-    """(E, O, n) sum of each edge's map."""
+    """(E, O, n) sum of each edge's map; all of the change where the stage has one edge alone."""
+    if len(flow.stages) == 1:
+        return _changes(flow)
     sums = torch.stack([flow.maps[edge][0].flatten(2).double().sum(2) for edge in flow.stages])
     return _where_present(flow, sums)
 

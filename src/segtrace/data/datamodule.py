@@ -137,6 +137,19 @@ class SliceDataModule(LightningDataModule):
             generator=torch.Generator(),
         )
 
+    def sample(self, n: int) -> torch.Tensor:
+        """Training slices drawn at random, without augmentation: a function of the seed alone.
+
+        Args:
+            n: how many; all where there are fewer.
+
+        Returns:
+            (n, 1, H, W) float32, in the order of cases and slices.
+        """
+        slices = Slices(self.cases("train"))
+        drawn = np.random.default_rng(self.seed).permutation(len(slices))[:n]
+        return torch.stack([slices[int(row)]["image"] for row in np.sort(drawn)])
+
     def probes(self, n: int = 8, from_: str = "val") -> Probes:
         """The slices to watch (see :func:`choose`), without augmentation.
 

@@ -16,7 +16,7 @@ from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.report.tensorboard import Writer
 from segtrace.training.averaging import kept_weights
-from segtrace.training.checkpoint import finished_epochs
+from segtrace.training.checkpoint import finished_epochs, is_final
 from segtrace.training.course import Course, Network
 from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
 from segtrace.training.probing import probes_of
@@ -118,7 +118,7 @@ class FlowCallback(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Explain the weights that this epoch leaves behind."""
         epoch = finished_epochs(trainer)
-        due = epoch % self._interval == 0 or self._final(trainer)
+        due = epoch % self._interval == 0 or is_final(trainer)
         if not trainer.is_global_zero or not due:
             return
         began = time.monotonic()
@@ -133,17 +133,13 @@ class FlowCallback(pl.Callback):
         if not isinstance(self.probes, Probes):
             self.probes = probes_of(trainer, organs, self.probes)
         network = Network(self._network(pl_module), self.stages, self.probes, organs, self.settings)
-        epoch, final = finished_epochs(trainer), self._final(trainer)
+        epoch, final = finished_epochs(trainer), is_final(trainer)
         with kept_weights(trainer, pl_module):
             explained = explain_probes(*network, epoch=epoch, output=self.output)
             leaks = self._course.leaks(network, explained, final, self.output)
         dice = getattr(pl_module, "organ_dice", {})
         self._course.tell(self._sink(trainer), explained, leaks, dice, final)
         self.explained = explained
-
-    def _final(self, trainer: pl.Trainer) -> bool:
-        """The last epoch of the training, planned or because something stops it."""
-        return finished_epochs(trainer) == trainer.max_epochs or trainer.should_stop
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with the timelines: plain values and tensors."""

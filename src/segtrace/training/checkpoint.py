@@ -29,6 +29,11 @@ def finished_epochs(trainer: pl.Trainer) -> int:
     return int(finished + closing)
 
 
+def is_final(trainer: pl.Trainer) -> bool:
+    """The last epoch of the training, planned or because something stops it."""
+    return finished_epochs(trainer) == trainer.max_epochs or trainer.should_stop
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A network and all that is needed to repeat its explanation.

@@ -30,7 +30,7 @@ class SegmentationModule(pl.LightningModule):
             since the last bits of a map depend on it.
         seed: the origin of all randomness of a training step (dropout).
         description: plain values that the checkpoint carries: how to rebuild the network, the
-            stages, labels, preprocessing, probes and settings of the explanation.
+            stages and edges, labels, preprocessing, probes and settings of the explanation.
 
     Logged: ``train/loss`` per step; ``val/dice/{organ}`` and ``val/dice/mean`` with the epoch
     (finished passes) as step: per case, absent organs left out, mean over cases, then organs.
@@ -57,6 +57,8 @@ class SegmentationModule(pl.LightningModule):
         self.dice: CaseDice | None = None
         self.organ_dice: dict[str, float] = {}
         """Validation Dice of the weights as they are; empty where they were not validated."""
+        self.baselines: dict[str, Any] | None = None
+        """Mean activations of the weights as they are, as plain values; see ``KeepBaselines``."""
         self.loss = DiceCELoss(
             to_onehot_y=True,
             softmax=True,
@@ -72,8 +74,9 @@ class SegmentationModule(pl.LightningModule):
         return logits
 
     def on_train_epoch_start(self) -> None:
-        """Forget the Dice of the weights that are about to change."""
+        """Forget what was found out about the weights that are about to change."""
         self.organ_dice = {}
+        self.baselines = None
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout a function of (seed, epoch, batch), so that a resumed run repeats it."""
@@ -122,7 +125,7 @@ class SegmentationModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write what is needed to rebuild the network and repeat the explanation."""
         epoch = finished_epochs(self.trainer)
-        known = {"epoch": epoch, "dice": dict(self.organ_dice)}
+        known = {"epoch": epoch, "dice": dict(self.organ_dice), "baselines": self.baselines}
         checkpoint[DESCRIPTION] = self.description | known
 
     def _counter(self, split: str) -> CaseDice:

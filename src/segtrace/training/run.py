@@ -20,11 +20,13 @@ from segtrace.report.files import environment
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import Writer, add_hyperparameters
 from segtrace.training import checkpoint
+from segtrace.training.baselining import KeepBaselines
 from segtrace.training.callback import FlowCallback
 from segtrace.training.evaluation import per_organ
 from segtrace.training.explanation import Settings
 from segtrace.training.module import SegmentationModule
 from segtrace.training.plan import Plan
+from segtrace.training.wiring import named_edges
 
 
 def data(plan: Plan) -> SliceDataModule:
@@ -52,12 +54,15 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         recipe["out_channels"] = 1 + len(data.organs)
     net = checkpoint.build(recipe)
     size = int(data.preprocessing["size"])
-    check_size(net, size, int(recipe.get("in_channels", 1)), 1 + len(data.organs))
+    in_channels = int(recipe.get("in_channels", 1))
+    check_size(net, size, in_channels, 1 + len(data.organs))
     stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, model.pop("stages"))}
+    edges = named_edges(net, stages, model.pop("edges", None), size, in_channels)
     description = {
         "version": segtrace.__version__,
         "network": recipe,
         "stages": stages,
+        "edges": edges,
         "organs": dict(data.organs),
         "preprocessing": data.preprocessing,
         "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
@@ -109,8 +114,8 @@ def trainer(plan: Plan, module: SegmentationModule, probes: Probes) -> pl.Traine
     callbacks = [_callback(node, plan, module, probes) for node in nodes]
     if not plan.config["trainer"].get("enable_progress_bar", True):
         callbacks = [c for c in callbacks if not isinstance(c, ProgressBar)]
-    # Explaining comes last, on the weights that the checkpoint will hold.
-    callbacks.sort(key=lambda callback: isinstance(callback, FlowCallback))
+    # Explaining comes last, on the weights that the checkpoint will hold; what it cuts with before.
+    callbacks.sort(key=lambda c: 2 * isinstance(c, FlowCallback) + isinstance(c, KeepBaselines))
     loggers = [instantiate(node) for node in plan.config["logger"].values() if node is not None]
     built: pl.Trainer = _called(
         plan.config["trainer"],

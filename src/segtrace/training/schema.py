@@ -20,7 +20,7 @@ INJECTED = {
 }
 """Arguments that the scripts supply themselves, so that a configuration must not."""
 
-OPEN = ("model.net", "model.stages")
+OPEN = ("model.net", "model.stages", "model.edges")
 """Places where any network, with any arguments, may stand."""
 
 

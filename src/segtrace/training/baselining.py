@@ -1,0 +1,58 @@
+"""What a cut puts in an activation's place: found after every epoch, kept with the weights."""
+
+import pytorch_lightning as pl
+
+from segtrace.causal.baselines import ENOUGH, collect
+from segtrace.causal.batches import SLICES
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.errors import InputError
+from segtrace.training.averaging import kept_weights
+from segtrace.training.checkpoint import finished_epochs, is_final
+from segtrace.training.module import SegmentationModule
+from segtrace.training.wiring import sites
+
+
+class KeepBaselines(pl.Callback):
+    """Mean activations at every stage and edge, so that a network can be cut without its data.
+
+    They are means over a fixed sample of training slices, a function of the data's seed alone, of
+    the weights that the checkpoint will hold, and stand in ``pl_module.baselines``, from where the
+    checkpoint takes them. Leaves no mark on the training. Epoch 0 and the last always have them.
+
+    Args:
+        slices: how many; all where there are fewer. See :data:`~segtrace.causal.baselines.ENOUGH`.
+        every_n_epochs: how often. A checkpoint without them cannot be cut from the file alone.
+    """
+
+    def __init__(self, slices: int = ENOUGH, every_n_epochs: int = 1) -> None:
+        for name, value, least in (("slices", slices, 2), ("every_n_epochs", every_n_epochs, 1)):
+            if value < least:
+                raise InputError(f"callbacks.baselines.{name}={value}; give {least} or more")
+        self.slices = slices
+        self.every_n_epochs = every_n_epochs
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Those of the untrained network."""
+        if finished_epochs(trainer) == 0:
+            self._collect(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Those of the weights that this epoch leaves behind."""
+        if finished_epochs(trainer) % self.every_n_epochs == 0 or is_final(trainer):
+            self._collect(trainer, pl_module)
+
+    def _collect(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        data = getattr(trainer, "datamodule")  # noqa: B009 (untyped in Lightning)
+        if not (isinstance(pl_module, SegmentationModule) and isinstance(data, SliceDataModule)):
+            raise InputError(
+                "KeepBaselines works with train.py's own module and data; to cut a network of "
+                "another training give FlowCallback(training_slices=…)"
+            )
+        if not trainer.is_global_zero:
+            return
+        described = pl_module.description
+        with kept_weights(trainer, pl_module):
+            places = sites(pl_module.net, described["stages"], described["edges"])
+            images = data.sample(self.slices)
+            found = collect(pl_module.net, places, [images], batch=SLICES)
+        pl_module.baselines = found.to_plain()

@@ -1,0 +1,64 @@
+"""The edges of the network that is trained: found before any work, kept with its weights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from segtrace.attribution.edges import EdgesLike, resolve
+from segtrace.attribution.stages import StagesLike
+from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal.cutting import Site, see, sites_of
+from segtrace.errors import InputError
+
+NAMING = "model.edges={skip_1: {stage: dec1, module: path.of.a.module, argument: 1}}"
+"""How a user names edges: the module whose output an edge is, or whose argument."""
+
+
+def named_edges(
+    net: nn.Module, stages: StagesLike, edges: EdgesLike, size: int, channels: int = 1
+) -> dict[str, dict[str, Any]]:
+    """The edges as plain values for a checkpoint; none, said so, for a network of no table.
+
+    Args:
+        net: the network.
+        stages: its stages, whose names edges must not have.
+        edges: what the user named; ``None`` for the table of known networks.
+        size: rows and columns of a slice, which is sent through to see that every edge carries one.
+        channels: of the slice.
+
+    Raises:
+        InputError: a named edge that cannot be found or carries no tensor.
+    """
+    try:
+        found = resolve(net, edges)
+        _send_through(
+            net, sites_of(net, stages, {edge.name: edge for edge in found}), size, channels
+        )
+    except InputError:
+        if edges is not None:
+            raise
+        print(
+            f"Edges of {type(net).__name__} are not in the table: stages alone can be cut, and no "
+            f"route is found. To name them: '{NAMING}'"
+        )
+        return {}
+    return {edge.name: edge.to_plain() for edge in found}
+
+
+def _send_through(net: nn.Module, sites: tuple[Site, ...], size: int, channels: int) -> None:
+    net = unwrapped(net)
+    x = as_input(net, torch.zeros(1, channels, size, size))
+    with undisturbed(net, x.device):
+        see(net, sites, x)
+
+
+def sites(net: nn.Module, stages: StagesLike, edges: Mapping[str, Any] | None) -> tuple[Site, ...]:
+    """All that can be cut: the stages and the edges; of an older checkpoint, those of the table."""
+    try:
+        return sites_of(net, stages, edges)
+    except InputError:
+        if edges is not None:
+            raise
+        return sites_of(net, stages, {})
