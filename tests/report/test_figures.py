@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtrace.attribution.aggregate import aggregate
 from segtrace.errors import InputError
 from segtrace.report.cells import heat_cell
+from segtrace.report.combined import NOTHING
 from segtrace.report.figures import choose_slices, epoch_grid, paper_figure, save_figure
 from segtrace.report.panels import cell_pixels
 from segtrace.report.scene import REASONS
@@ -89,6 +91,22 @@ def test_a_shared_scale_dims_the_weaker_maps(record):
     shared = pictures_of(paper_figure(weak, ["liver"], "grad_pam", shared=True)[0])[1]
     assert shared.max() < own.max()
     assert np.ptp(shared.astype(int), -1).max() < 20
+
+
+def test_an_aggregate_is_the_last_cell_with_the_number_of_its_stages(record):
+    sound = replace(record, aggregate=aggregate(record.flow, ["enc1", "enc2", "head"]))
+    figure, caption = paper_figure(sound, ["liver"])
+    words = words_of(figure)
+    assert words[words.index("aggregate") + 1 :][:1] == ["2 of 3 stages"]
+    assert "each scaled from its minimum to its maximum (Mullan and Sonka 2022)" in caption
+    *_, last, _bar = pictures_of(figure)
+    expected = heat_cell(sound.aggregate.map[0, 1, 0], record.scene.image[0, 0], cell_pixels(5))
+    np.testing.assert_array_equal(last, expected)
+
+
+def test_an_aggregate_of_nothing_is_a_note(record):
+    degenerate = replace(record, aggregate=aggregate(record.flow, ["head"]))
+    assert NOTHING in words_of(epoch_grid([degenerate], "liver")[0])
 
 
 def test_an_unknown_rule_is_refused(record):

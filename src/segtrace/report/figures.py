@@ -9,6 +9,7 @@ from segtrace.attribution.flow import Status
 from segtrace.errors import InputError, unknown
 from segtrace.report.captions import epoch_words, marks, paragraph, plain
 from segtrace.report.cells import PREDICTION, TRUTH, array, grey_cells, heat_cell
+from segtrace.report.combined import NAME, NOTHING, counted
 from segtrace.report.files import atomic, save_text
 from segtrace.report.mosaic import shared_maximum
 from segtrace.report.panels import Panel, Strip, cell_pixels, lay_out, print_style
@@ -74,7 +75,23 @@ def _panels(record: Record, at: tuple[str, str, int], size: int, vmax: float | N
     return [
         _ct_panel(record, organ, n, size),
         *(_stage_panel(record, (stage, rule, organ, n), size, vmax) for stage in stages),
+        *([] if record.aggregate is None else [_aggregate_panel(record, at, size)]),
     ]
+
+
+def _columns(record: Record) -> int:
+    """Cells of an organ: the CT, every stage, the map over several stages."""
+    return 1 + len(record.flow.stages) + (record.aggregate is not None)
+
+
+def _aggregate_panel(record: Record, at: tuple[str, str, int], size: int) -> Panel:
+    """The map over several stages of (rule, organ, slice), where the record has one."""
+    (rule, organ, n), flow, aggregate = at, record.flow, record.aggregate
+    place = flow.rules.index(rule), flow.organs.index(organ), n
+    if aggregate is None or not aggregate.used[place]:
+        return Panel(NAME, None, NOTHING)
+    picture = heat_cell(aggregate.map[place], record.scene.image[n, 0], size)
+    return Panel(NAME, picture, counted(aggregate, place))
 
 
 def _check_rule(record: Record, rule: str) -> None:
@@ -109,7 +126,7 @@ def paper_figure(
     """
     _check_rule(record, rule)
     rows = slices or choose_slices(record, organs)
-    cells = 1 + len(record.flow.stages)
+    cells = _columns(record)
     columns = columns or (cells if cells <= ONE_ROW else -(-cells // 2))
     strips = []
     for organ in organs:
@@ -156,7 +173,7 @@ def epoch_grid(
     _check_rule(last, rule)
     n = choose_slices(last, [organ])[organ] if n is None else n
     vmax = max(shared_maximum(x.flow, rule, organ) for x in records) if shared else None
-    size = cell_pixels(1 + len(last.flow.stages))
+    size = cell_pixels(_columns(last))
     strips = [
         Strip(
             epoch_words(record.epoch).capitalize(),
