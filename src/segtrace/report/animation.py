@@ -38,10 +38,7 @@ class Animation:
         pictures = [np.asarray(Image.open(io.BytesIO(frame))) for frame in self._frames]
         frames = [_padded(picture, pictures) for picture in pictures]
         colours = palette(frames)
-        first, *rest = [
-            Image.fromarray(frame).quantize(palette=colours, dither=Image.Dither.NONE)
-            for frame in frames
-        ]
+        first, *rest = [_reduced(frame, colours) for frame in frames]
         times = [FRAME_MS] * len(rest) + [LAST_MS]
         buffer = io.BytesIO()
         first.save(buffer, "GIF", save_all=True, append_images=rest, duration=times, loop=0)
@@ -53,6 +50,17 @@ def _padded(picture: Picture, pictures: Sequence[Picture]) -> Picture:
     height, width = (max(other.shape[i] for other in pictures) for i in (0, 1))
     missing = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
     return np.pad(picture, missing, constant_values=255)
+
+
+def _reduced(picture: Picture, colours: Image.Image) -> Image.Image:
+    """The picture in the colours of a palette, without dithering, which would flicker."""
+    near = Image.fromarray(picture).quantize(palette=colours, dither=Image.Dither.NONE)
+    indices = np.array(near)
+    for i, colour in enumerate(KEPT):  # Pillow looks only for a colour nearby, not the nearest
+        indices[(picture == colour).all(-1)] = i
+    exact = Image.frombytes("P", near.size, indices.tobytes())
+    exact.putpalette(colours.getpalette() or [])
+    return exact
 
 
 def palette(frames: Sequence[Picture]) -> Image.Image:
