@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from segtrace.report.combined import explained
 from segtrace.report.record import Record
+from segtrace.report.references import sentence as sources
 from segtrace.report.scene import FINAL, FINAL_WORDS, REGIONS, RESEARCH_USE
 
 PAPER = "Hasany, Mériaudeau and Petitjean, The Do's and Don'ts of Grad-CAM in Image Segmentation"
@@ -69,5 +70,6 @@ def paragraph(record: Record, rule: str, opening: str, slices: Sequence[str], sc
         *([f"{FINAL_WORDS.capitalize()}."] if FINAL in flow.stages else []),
         *(f"Note: {mark}." for mark in marks(record)),
         f"{RESEARCH_USE.capitalize()}.",
+        sources(rule, None if record.aggregate is None else record.aggregate.how),
     ]
     return " ".join(sentences)

@@ -14,6 +14,7 @@ from segtrace.report.files import atomic, save_text
 from segtrace.report.mosaic import shared_maximum
 from segtrace.report.panels import Panel, Strip, cell_pixels, lay_out, print_style
 from segtrace.report.record import Record
+from segtrace.report.references import bibliography
 from segtrace.report.scene import REASONS
 
 OWN_SCALE = "from 0 to each map's own maximum"
@@ -218,12 +219,18 @@ def save_figure(folder: Path | str, name: str, figure: Figure, caption: str) -> 
     """Write ``name.png`` (300 dpi) and ``name.pdf``, and its paragraph in ``caption.txt``.
 
     The paragraph of another figure in the same file stays, an older one of this name does not.
+    ``references.bib`` holds the papers that the paragraphs cite.
 
     Raises:
         InputError: if they cannot be written.
     """
     folder = Path(folder)
-    paths = [folder / f"{name}.png", folder / f"{name}.pdf", folder / "caption.txt"]
+    paths = [
+        folder / f"{name}.png",
+        folder / f"{name}.pdf",
+        folder / "caption.txt",
+        folder / "references.bib",
+    ]
     with print_style():
         with atomic(paths[0]) as file:
             figure.savefig(file, format="png")
@@ -231,5 +238,7 @@ def save_figure(folder: Path | str, name: str, figure: Figure, caption: str) -> 
             figure.savefig(file, format="pdf", metadata={"CreationDate": None})
     kept = paths[2].read_text(encoding="utf-8").split("\n\n") if paths[2].exists() else []
     kept = [text.strip() for text in kept if text.strip() and not text.startswith(f"{name}: ")]
-    save_text(paths[2], "\n\n".join([*kept, f"{name}: {caption}"]) + "\n")
+    text = "\n\n".join([*kept, f"{name}: {caption}"]) + "\n"
+    save_text(paths[2], text)
+    save_text(paths[3], bibliography(text))
     return paths
