@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtrace.attribution.aggregate import aggregate
 from segtrace.errors import InputError
 from segtrace.report.cells import heat_cell
+from segtrace.report.combined import NOTHING
 from segtrace.report.figures import choose_slices, epoch_grid, paper_figure, save_figure
 from segtrace.report.panels import cell_pixels
 from segtrace.report.scene import REASONS
@@ -91,6 +93,22 @@ def test_a_shared_scale_dims_the_weaker_maps(record):
     assert np.ptp(shared.astype(int), -1).max() < 20
 
 
+def test_an_aggregate_is_the_last_cell_with_the_number_of_its_stages(record):
+    sound = replace(record, aggregate=aggregate(record.flow, ["enc1", "enc2", "head"]))
+    figure, caption = paper_figure(sound, ["liver"])
+    words = words_of(figure)
+    assert words[words.index("aggregate") + 1 :][:1] == ["2 of 3 stages"]
+    assert "each scaled from its minimum to its maximum (Mullan and Sonka 2022)" in caption
+    *_, last, _bar = pictures_of(figure)
+    expected = heat_cell(sound.aggregate.map[0, 1, 0], record.scene.image[0, 0], cell_pixels(5))
+    np.testing.assert_array_equal(last, expected)
+
+
+def test_an_aggregate_of_nothing_is_a_note(record):
+    degenerate = replace(record, aggregate=aggregate(record.flow, ["head"]))
+    assert NOTHING in words_of(epoch_grid([degenerate], "liver")[0])
+
+
 def test_an_unknown_rule_is_refused(record):
     with pytest.raises(InputError, match=r"no rule 'gradpam'.*did you mean grad_pam"):
         paper_figure(record, rule="gradpam")
@@ -120,14 +138,16 @@ def test_the_grid_refuses_what_does_not_belong_together(record):
 def test_the_figure_is_saved_for_print_with_its_caption(record, tmp_path):
     figure, caption = paper_figure(record)
     before = dict(matplotlib.rcParams)
-    png, pdf, text = save_figure(tmp_path, "paper_figure", figure, caption)
+    png, pdf, text, sources = save_figure(tmp_path, "paper_figure", figure, caption)
     assert dict(matplotlib.rcParams) == before
     with Image.open(png) as image:
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert image.width == pytest.approx(7.16 * 300, abs=1)
     assert pdf.read_bytes().startswith(b"%PDF")
     assert text.read_text() == f"paper_figure: {caption}\n"
+    assert "{vinogradova2020," in sources.read_text()
     assert {p.name for p in tmp_path.iterdir()} == {
+        "references.bib",
         "paper_figure.png",
         "paper_figure.pdf",
         "caption.txt",
@@ -140,6 +160,15 @@ def test_the_captions_of_other_figures_in_the_folder_stay(record, tmp_path):
     save_figure(tmp_path, "two", figure, "second")
     save_figure(tmp_path, "one", figure, "third")
     assert (tmp_path / "caption.txt").read_text() == "two: second\n\none: third\n"
+
+
+def test_the_sources_of_all_figures_in_the_folder_are_in_one_file(record, tmp_path):
+    for rule in ("seg_grad_cam", "grad_pam"):
+        save_figure(tmp_path, rule, *paper_figure(record, ["liver"], rule))
+    sources = (tmp_path / "references.bib").read_text()
+    for key in ("hasany_dos_and_donts", "vinogradova2020", "wan2020", "draelos2020"):
+        assert sources.count(f"{{{key},") == 1
+    assert "mullan2022" not in sources
 
 
 def test_no_pyplot_window_is_left_behind(record):

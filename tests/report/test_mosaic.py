@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from segtrace.attribution.aggregate import aggregate
 from segtrace.report.cells import note_cell
+from segtrace.report.combined import NOTHING
 from segtrace.report.lettering import INK_HEIGHT
 from segtrace.report.mosaic import (
     choose_rows,
@@ -95,12 +97,24 @@ def test_a_scale_for_each_stage_reaches_its_stage(flow, dark_scene):
 
 
 def test_an_aggregate_is_a_further_last_column(flow, dark_scene):
-    aggregate = torch.rand(3, 8, 8)
+    both = aggregate(flow, ["enc1", "enc2"])
     plain = flow_picture(flow, dark_scene, "grad_pam", "liver", **SAYS)
-    wider = flow_picture(flow, dark_scene, "grad_pam", "liver", aggregate=aggregate, **SAYS)
+    wider = flow_picture(flow, dark_scene, "grad_pam", "liver", aggregate=both, **SAYS)
     assert wider.shape[1] == plain.shape[1] + CELL + GAP
-    expected = heat_cell(aggregate[0], dark_scene.image[0, 0], CELL)
+    expected = heat_cell(both.map[1, 1, 0], dark_scene.image[0, 0], CELL)
     np.testing.assert_array_equal(cells_of(wider, 2, 5)[0][4], expected)
+
+
+def test_an_aggregate_without_a_usable_stage_is_a_note(flow, dark_scene):
+    degenerate = aggregate(flow, ["head"])  # of the liver by seg_grad_cam
+    picture = flow_picture(flow, dark_scene, "seg_grad_cam", "liver", aggregate=degenerate, **SAYS)
+    np.testing.assert_array_equal(cells_of(picture, 2, 5)[0][4], note_cell(NOTHING, CELL))
+
+
+def test_the_key_says_what_an_aggregate_is(flow, scene):
+    both = aggregate(flow, ["enc1", "enc2"], "max")
+    caption = describe_picture(flow, scene, "grad_pam", "liver", rows=[0], aggregate=both, **SAYS)
+    assert "aggregate: mean of the maps of enc1 and enc2, each divided by its max" in caption.key
 
 
 def test_the_caption_holds_every_fact_of_the_picture(flow, scene):

@@ -6,7 +6,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
+from segtrace import InputError
 from segtrace.report.files import load_maps
+from segtrace.training.explanation import Settings
 
 
 def net():
@@ -65,3 +67,24 @@ class Shuffling:
 def test_batches_of_another_kind_are_named():
     with pytest.raises(segtrace.InputError, match="the validation loader gives str"):
         segtrace.explain(net(), ["nonsense"], STAGES, LABELS)
+
+
+def test_an_aggregate_is_worked_out_only_where_it_is_asked_for():
+    stages = {"dec1": "1", "head": "2"}
+    settings = Settings(rules=["grad_pam"], aggregate="minmax")
+    plain = segtrace.explain(net(), loader(), stages, LABELS, slices=2)
+    explained = segtrace.explain(net(), loader(), stages, LABELS, slices=2, settings=settings)
+    assert plain.record.aggregate is None
+    assert explained.record.aggregate.stages == ("dec1",)
+    wider = (
+        explained.picture("grad_pam", "box").shape[1] - plain.picture("grad_pam", "box").shape[1]
+    )
+    assert wider > 90
+
+
+def test_an_aggregate_that_cannot_be_is_refused():
+    with pytest.raises(InputError, match=r"no way to aggregate 'mimax'.*did you mean minmax"):
+        Settings(rules=["grad_pam"], aggregate="mimax")
+    settings = Settings(rules=["grad_pam"], aggregate="max")
+    with pytest.raises(InputError, match="no stage begins with dec; name some of enc, head"):
+        segtrace.explain(net(), loader(), STAGES, LABELS, settings=settings)

@@ -1,15 +1,19 @@
 """The course of a training from its checkpoints: what the callback left behind, once more."""
 
+import math
 import shutil
+from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from scripts import run_script
 from segtrace import InputError
 from segtrace.report.tables import read_table
-from segtrace.training.replay import in_order, spaced
+from segtrace.training.replay import in_order, ranks
 
 TABLES = ("measures.csv", "timeline.csv", "depth.csv", "leakage.csv", "emergence.csv")
 
@@ -121,5 +125,21 @@ def test_checkpoints_come_in_the_order_of_their_epochs(run, tmp_path):
     assert list(in_order([run.checkpoint(2), run.checkpoint(1), tmp_path / early])) == [0, 1, 2]
 
 
-def test_many_epochs_are_thinned_towards_the_end():
-    assert spaced(range(151), 8) == [0, 1, 2, 5, 12, 28, 65, 150]
+def test_many_epochs_are_thinned_towards_the_end_and_the_best_stays():
+    dice = {epoch: float(epoch == 110) for epoch in range(151)}
+    assert sorted(ranks(dice)[:8]) == [0, 2, 5, 10, 34, 61, 110, 150]
+
+
+def test_without_any_dice_no_epoch_is_best():
+    assert ranks(dict.fromkeys(range(3), math.nan)) == [2, 0, 1]
+
+
+def test_an_organ_is_animated_over_the_epochs(run, told):
+    frames = []
+    with Image.open(told / "out" / "figures" / "animation_seg_grad_cam_liver.gif") as gif:
+        assert (gif.n_frames, gif.info["loop"]) == (3, 0)
+        for i in range(3):
+            gif.seek(i)
+            frames.append(np.asarray(gif.convert("RGB")).astype(int))
+    assert len({frame.shape for frame in frames}) == 1
+    assert all(np.abs(a - b).max() > 100 for a, b in pairwise(frames))

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from segtrace.report.combined import explained
 from segtrace.report.record import Record
+from segtrace.report.references import sentence as sources
 from segtrace.report.scene import FINAL, FINAL_WORDS, REGIONS, RESEARCH_USE
 
 PAPER = "Hasany, Mériaudeau and Petitjean, The Do's and Don'ts of Grad-CAM in Image Segmentation"
@@ -64,8 +66,10 @@ def paragraph(record: Record, rule: str, opening: str, slices: Sequence[str], sc
         f"Colour: {scale}; the number below a map is its maximum.",
         f"Contours: {truth}prediction dashed orange. R, L: the patient's right and left.",
         f"Image: {'; '.join(dict.fromkeys(slices))} (slices counted from caudal).",
+        *([] if record.aggregate is None else [f"The {explained(record.aggregate)}."]),
         *([f"{FINAL_WORDS.capitalize()}."] if FINAL in flow.stages else []),
         *(f"Note: {mark}." for mark in marks(record)),
         f"{RESEARCH_USE.capitalize()}.",
+        sources(rule, None if record.aggregate is None else record.aggregate.how),
     ]
     return " ".join(sentences)

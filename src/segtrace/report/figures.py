@@ -9,10 +9,12 @@ from segtrace.attribution.flow import Status
 from segtrace.errors import InputError, unknown
 from segtrace.report.captions import epoch_words, marks, paragraph, plain
 from segtrace.report.cells import PREDICTION, TRUTH, array, grey_cells, heat_cell
+from segtrace.report.combined import NAME, NOTHING, counted
 from segtrace.report.files import atomic, save_text
 from segtrace.report.mosaic import shared_maximum
 from segtrace.report.panels import Panel, Strip, cell_pixels, lay_out, print_style
 from segtrace.report.record import Record
+from segtrace.report.references import bibliography
 from segtrace.report.scene import REASONS
 
 OWN_SCALE = "from 0 to each map's own maximum"
@@ -74,7 +76,23 @@ def _panels(record: Record, at: tuple[str, str, int], size: int, vmax: float | N
     return [
         _ct_panel(record, organ, n, size),
         *(_stage_panel(record, (stage, rule, organ, n), size, vmax) for stage in stages),
+        *([] if record.aggregate is None else [_aggregate_panel(record, at, size)]),
     ]
+
+
+def _columns(record: Record) -> int:
+    """Cells of an organ: the CT, every stage, the map over several stages."""
+    return 1 + len(record.flow.stages) + (record.aggregate is not None)
+
+
+def _aggregate_panel(record: Record, at: tuple[str, str, int], size: int) -> Panel:
+    """The map over several stages of (rule, organ, slice), where the record has one."""
+    (rule, organ, n), flow, aggregate = at, record.flow, record.aggregate
+    place = flow.rules.index(rule), flow.organs.index(organ), n
+    if aggregate is None or not aggregate.used[place]:
+        return Panel(NAME, None, NOTHING)
+    picture = heat_cell(aggregate.map[place], record.scene.image[n, 0], size)
+    return Panel(NAME, picture, counted(aggregate, place))
 
 
 def _check_rule(record: Record, rule: str) -> None:
@@ -109,7 +127,7 @@ def paper_figure(
     """
     _check_rule(record, rule)
     rows = slices or choose_slices(record, organs)
-    cells = 1 + len(record.flow.stages)
+    cells = _columns(record)
     columns = columns or (cells if cells <= ONE_ROW else -(-cells // 2))
     strips = []
     for organ in organs:
@@ -156,7 +174,7 @@ def epoch_grid(
     _check_rule(last, rule)
     n = choose_slices(last, [organ])[organ] if n is None else n
     vmax = max(shared_maximum(x.flow, rule, organ) for x in records) if shared else None
-    size = cell_pixels(1 + len(last.flow.stages))
+    size = cell_pixels(_columns(last))
     strips = [
         Strip(
             epoch_words(record.epoch).capitalize(),
@@ -201,12 +219,18 @@ def save_figure(folder: Path | str, name: str, figure: Figure, caption: str) -> 
     """Write ``name.png`` (300 dpi) and ``name.pdf``, and its paragraph in ``caption.txt``.
 
     The paragraph of another figure in the same file stays, an older one of this name does not.
+    ``references.bib`` holds the papers that the paragraphs cite.
 
     Raises:
         InputError: if they cannot be written.
     """
     folder = Path(folder)
-    paths = [folder / f"{name}.png", folder / f"{name}.pdf", folder / "caption.txt"]
+    paths = [
+        folder / f"{name}.png",
+        folder / f"{name}.pdf",
+        folder / "caption.txt",
+        folder / "references.bib",
+    ]
     with print_style():
         with atomic(paths[0]) as file:
             figure.savefig(file, format="png")
@@ -214,5 +238,7 @@ def save_figure(folder: Path | str, name: str, figure: Figure, caption: str) -> 
             figure.savefig(file, format="pdf", metadata={"CreationDate": None})
     kept = paths[2].read_text(encoding="utf-8").split("\n\n") if paths[2].exists() else []
     kept = [text.strip() for text in kept if text.strip() and not text.startswith(f"{name}: ")]
-    save_text(paths[2], "\n\n".join([*kept, f"{name}: {caption}"]) + "\n")
+    text = "\n\n".join([*kept, f"{name}: {caption}"]) + "\n"
+    save_text(paths[2], text)
+    save_text(paths[3], bibliography(text))
     return paths

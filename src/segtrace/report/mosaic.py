@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.report.cells import (
@@ -16,6 +15,7 @@ from segtrace.report.cells import (
     heat_cells,
     note_cell,
 )
+from segtrace.report.combined import NAME, NOTHING, Combined, counted, explained
 from segtrace.report.scene import FINAL, REASONS, Caption, Scene
 from segtrace.report.sheet import Column, grid, head, key
 
@@ -73,6 +73,7 @@ def describe_picture(
     epoch: int | None,
     rows: Sequence[int],
     vmax: VMax = None,
+    aggregate: Combined | None = None,
 ) -> Caption:
     """Everything the picture of these rows must say, from the flow and the scene."""
     pixels = flow.region_px[flow.organs.index(organ)]
@@ -90,6 +91,7 @@ def describe_picture(
         training=scene.training,
         phantom=scene.phantom,
         final=FINAL in flow.stages,
+        aggregate="" if aggregate is None else explained(aggregate),
     )
 
 
@@ -104,7 +106,7 @@ def flow_picture(
     cell: int = CELL,
     rows: Sequence[int] | int = ROWS,
     vmax: VMax = None,
-    aggregate: Tensor | None = None,
+    aggregate: Combined | None = None,
 ) -> Picture:
     """The paper's Figure 1 for one organ, with what must be known to read it.
 
@@ -118,14 +120,22 @@ def flow_picture(
         cell: pixels of a cell's side.
         rows: slices to show, or how many of those with most of the organ.
         vmax: brightest value for all cells or for each stage; None: each cell's own maximum.
-        aggregate: (N, h, w) a further signed map, e.g. of all decoder stages, in a last column.
+        aggregate: a map over several stages, in a last column.
 
     Returns:
         (H, W, 3).
     """
     shown = choose_rows(flow, scene, organ, rows) if isinstance(rows, int) else list(rows)
     caption = describe_picture(
-        flow, scene, rule, organ, region=region, epoch=epoch, rows=shown, vmax=vmax
+        flow,
+        scene,
+        rule,
+        organ,
+        region=region,
+        epoch=epoch,
+        rows=shown,
+        vmax=vmax,
+        aggregate=aggregate,
     )
     grey = grey_cells(scene.image[shown, 0], cell)
     columns = [_ct_column(flow, scene, organ, shown, cell)]
@@ -133,7 +143,8 @@ def flow_picture(
         limit = vmax[stage] if isinstance(vmax, Mapping) else vmax
         columns.append(_stage_column(flow, scene, (stage, rule, organ), shown, grey, limit))
     if aggregate is not None:
-        columns.append(_aggregate_column(aggregate, scene, shown, grey))
+        at = flow.rules.index(rule), flow.organs.index(organ)
+        columns.append(_aggregate_column(aggregate, at, scene, shown, grey))
     body = grid(columns, caption.rows, cell)
     return np.concatenate([head(caption, body.shape[1]), body, key(caption, body.shape[1])])
 
@@ -182,8 +193,16 @@ def _below(values: NDArray, status: Status, kappa: float) -> str:
 
 
 def _aggregate_column(
-    aggregate: Tensor, scene: Scene, rows: list[int], grey: NDArray[np.uint8]
+    aggregate: Combined,
+    at: tuple[int, int],
+    scene: Scene,
+    rows: list[int],
+    grey: NDArray[np.uint8],
 ) -> Column:
-    maps = array(aggregate)[rows]
-    cells = list(heat_cells(maps, scene.image[rows, 0], grey.shape[-1], None, grey))
-    return Column("aggregate", cells, [f"max {max(float(m.max()), 0.0):.1e}" for m in maps])
+    """The cells of (rule, organ), with the number of stages that went in below each."""
+    maps, size = array(aggregate.map[at])[rows], grey.shape[-1]
+    cells = list(heat_cells(maps, scene.image[rows, 0], size, None, grey))
+    for i, n in enumerate(rows):
+        if not aggregate.used[(*at, n)]:
+            cells[i] = note_cell(NOTHING, size)
+    return Column(NAME, cells, [counted(aggregate, (*at, n)) for n in rows])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError
+from segtrace.report.combined import Combined
 from segtrace.report.scene import Scene
 
 WORDS = ("rules", "organs", "stages")
@@ -24,12 +25,15 @@ class Record:
         scene: the slices they lie on.
         region: the region that was explained.
         epoch: finished passes of the network; None where unknown.
+        aggregate: a map over several stages, for a last column of pictures; not among the arrays,
+            since the maps say it.
     """
 
     flow: Flow
     scene: Scene
     region: str
     epoch: int | None
+    aggregate: Combined | None = None
 
 
 def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:

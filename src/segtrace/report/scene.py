@@ -84,6 +84,7 @@ class Caption:
         training: the slices are from the training split.
         phantom: the image was generated.
         final: the stage of the logits is among those shown.
+        aggregate: what the column over several stages shows; empty without one.
     """
 
     organ: str
@@ -98,6 +99,7 @@ class Caption:
     training: bool = False
     phantom: bool = False
     final: bool = False
+    aggregate: str = ""
 
     @property
     def title(self) -> str:
@@ -121,9 +123,11 @@ class Caption:
 
     @property
     def key(self) -> str:
-        """How to read the CT cell."""
+        """How to read the CT cell and the column over several stages."""
         outlines = f"{PREDICTION_LINE}: prediction"
         if self.truth:
             outlines = f"{TRUTH_LINE}: ground truth, {outlines}"
         final = f"  ·  {FINAL_WORDS}" if self.final else ""
-        return f"{outlines}  ·  R, L: the patient's right and left{final}  ·  {RESEARCH_USE}"
+        sides = f"R, L: the patient's right and left{final}"
+        parts = (outlines, sides, self.aggregate, RESEARCH_USE)
+        return "  ·  ".join(part for part in parts if part)

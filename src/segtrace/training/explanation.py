@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import targets
+from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import TargetsLike
 from segtrace.attribution.stages import Stage, StagesLike, resolve
@@ -18,7 +19,8 @@ from segtrace.errors import InputError, unknown
 from segtrace.measures.localisation import measure, rows
 from segtrace.measures.locality import parts
 from segtrace.report.cells import Picture
-from segtrace.report.mosaic import flow_picture
+from segtrace.report.combined import SCALED
+from segtrace.report.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 
@@ -35,6 +37,11 @@ class Settings:
         stages: names out of the network's stages; ``None`` for all.
         organs: names out of the network's organs; ``None`` for all.
         measures: ``leading``, or ``all`` of them.
+        aggregate: ``minmax`` or ``max`` adds a column to the pictures: the maps of all decoder
+            stages in one, see :func:`~segtrace.attribution.aggregate.aggregate`.
+
+    Raises:
+        InputError: another way to aggregate.
     """
 
     rules: list[str]
@@ -43,6 +50,11 @@ class Settings:
     stages: list[str] | None = None
     organs: list[str] | None = None
     measures: Literal["leading", "all"] = "leading"
+    aggregate: Literal["minmax", "max"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.aggregate is not None and self.aggregate not in SCALED:
+            raise unknown("way to aggregate", self.aggregate, SCALED)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
@@ -76,11 +88,18 @@ class Explained:
             region=record.region,
         )
 
-    def picture(self, rule: str, organ: str) -> Picture:
-        """The array mosaic of one rule and organ, (H, W, 3)."""
+    def picture(self, rule: str, organ: str, rows: Sequence[int] | int = ROWS) -> Picture:
+        """The array mosaic of one rule and organ, (H, W, 3); see :func:`flow_picture`."""
         record = self.record
         return flow_picture(
-            record.flow, record.scene, rule, organ, region=record.region, epoch=record.epoch
+            record.flow,
+            record.scene,
+            rule,
+            organ,
+            region=record.region,
+            epoch=record.epoch,
+            rows=rows,
+            aggregate=record.aggregate,
         )
 
     def pictures(self) -> Iterator[tuple[str, str, Picture]]:
@@ -111,7 +130,8 @@ def explain_probes(
         output: picks the logits from what the network returns.
 
     Raises:
-        InputError: organs that the network does not have; region ``gt`` without a truth.
+        InputError: organs that the network does not have; region ``gt`` without a truth; an
+            aggregate over a decoder that is not among the stages.
     """
     record = traced(net, stages, probes, channels, settings, epoch, output)
     masks = organ_masks(record, record.flow.organs)
@@ -140,7 +160,8 @@ def traced(
         )
     organs = targets.organs(chosen, settings.region, truth)
     flow = _flow(net, stages, probes, organs, settings, output)
-    return Record(flow, scene(probes, channels), settings.region, epoch)
+    combined = None if settings.aggregate is None else aggregate(flow, how=settings.aggregate)
+    return Record(flow, scene(probes, channels), settings.region, epoch, combined)
 
 
 def organ_masks(record: Record, organs: Sequence[str]) -> Tensor:

@@ -1,6 +1,7 @@
 """The course of a training after the fact, from its checkpoints."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from torch.utils.tensorboard import SummaryWriter
 
 from segtrace.errors import InputError
+from segtrace.report.animation import Animation
 from segtrace.report.figures import epoch_grid, save_figure
-from segtrace.report.files import check_writable
+from segtrace.report.files import check_writable, save_bytes
+from segtrace.report.page import by_importance
 from segtrace.report.record import Record
 from segtrace.report.tensorboard import Writer
 from segtrace.training import checkpoint
@@ -18,7 +21,9 @@ from segtrace.training.explanation import Explained
 from segtrace.training.sink import Sink
 
 ROWS = 8
-"""Epochs in a printed grid, dense at the beginning of the training."""
+"""Epochs in a printed grid: the first, the last, the best, and those spaced in the logarithm."""
+FRAMES, FRAME_ROWS = 24, 2
+"""Epochs in an animation, chosen in the same way, and slices in each of its frames."""
 
 SAME = {
     "network": "networks",
@@ -72,7 +77,8 @@ class Replay:
     Args:
         folder: for tables, timelines, leakage, events and figures, named as under ``flow/``.
         log_dir: of TensorBoard; ``None`` for files alone.
-        epochs: all that will come, rising; without any, nothing is written: a network alone.
+        epochs: all that will come, rising -> mean validation Dice, NaN where not known; without
+            any, nothing is written: a network alone.
 
     Attributes:
         events: the leakage events of the last epoch, in sentences.
@@ -81,19 +87,20 @@ class Replay:
         InputError: ``log_dir`` cannot be written, or holds one of the epochs.
     """
 
-    def __init__(self, folder: Path, log_dir: str | None, epochs: Sequence[int]) -> None:
+    def __init__(self, folder: Path, log_dir: str | None, epochs: Mapping[int, float]) -> None:
         writer: Writer | None = None
         if log_dir is not None:
             check_writable(log_dir)
-            _refuse_logged(Path(log_dir), epochs)
+            _refuse_logged(Path(log_dir), list(epochs))
             writer = SummaryWriter(log_dir)
         self._sink = Sink(folder, writer)
         self._course = Course(files=False)
         self._epochs = list(epochs)
-        self._dice: dict[int, float] = {}
         self._records: list[Record] = []
+        self._animations: dict[tuple[str, str], Animation] = {}
         self.events: list[str] = []
-        self._kept = set(spaced(self._epochs, ROWS))
+        ranked = ranks(epochs)
+        self._in_grid, self._in_animation = set(ranked[:ROWS]), set(ranked[:FRAMES])
 
     def add(self, network: Network, explained: Explained, dice: Mapping[str, float]) -> None:
         """Tell the next epoch."""
@@ -103,23 +110,37 @@ class Replay:
         final = epoch == self._epochs[-1]
         leaks = self._course.leaks(network, explained, final)
         self._course.tell(self._sink, explained, leaks, dice, final)
-        if epoch in self._kept:
+        if epoch in self._in_grid:
             self._records.append(explained.record)
+        if epoch in self._in_animation:
+            self._animate(explained)
         if leaks is not None:
             rules = self._course.history.rules
             self.events = [event.sentence for rule in rules for event in leaks.events(rule)]
         if final:
             self._close()
 
+    def _animate(self, explained: Explained) -> None:
+        """Keep a frame of every organ, by the leading rule; all frames show the same slices."""
+        record, rule = explained.record, explained.record.flow.rules[0]
+        for organ in record.flow.organs:
+            # Without a truth the most telling slices would change from epoch to epoch.
+            fixed = range(min(FRAME_ROWS, len(record.scene.cases)))
+            rows = list(fixed) if record.scene.truth is None else FRAME_ROWS
+            frames = self._animations.setdefault((rule, organ), Animation())
+            frames.add(explained.picture(rule, organ, rows))
+
     def _close(self) -> None:
         if self._sink.writer is not None:
             self._sink.writer.close()
-        for organ in self._course.history.organs if len(self._records) > 1 else ():
+        if len(self._records) < 2:
+            return
+        figures = self._sink.folder / "figures"
+        for (rule, organ), animation in self._animations.items():
             if _shown(self._records[-1], organ):
-                rule = self._course.history.rules[0]
+                save_bytes(figures / f"animation_{rule}_{organ}.gif", animation.gif())
                 figure, caption = epoch_grid(self._records, organ, rule)
-                name = f"epoch_grid_{rule}_{organ}"
-                save_figure(self._sink.folder / "figures", name, figure, caption)
+                save_figure(figures, f"epoch_grid_{rule}_{organ}", figure, caption)
 
 
 def _shown(record: Record, organ: str) -> bool:
@@ -127,19 +148,19 @@ def _shown(record: Record, organ: str) -> bool:
     return bool(record.flow.region_px[record.flow.organs.index(organ)].any())
 
 
-def spaced(epochs: Sequence[int], count: int) -> list[int]:
-    """Up to ``count`` of the epochs: first, last, and between them dense at the beginning.
+def ranks(epochs: Mapping[int, float]) -> list[int]:
+    """The epochs, those that a selection should hold first; as on the page.
 
-    >>> spaced(range(101), 6)
-    [0, 1, 3, 10, 32, 100]
-    >>> spaced([0, 5, 7], 8)
-    [0, 5, 7]
+    Args:
+        epochs: epoch -> mean Dice, NaN where not known.
+
+    >>> ranks({0: 0.1, 1: 0.5, 2: 0.9, 3: 0.8, 4: 0.7})
+    [4, 0, 2, 1, 3]
     """
-    if len(epochs) <= count:
-        return list(epochs)
-    last = len(epochs) - 1
-    steps = [round(last ** (i / (count - 2))) for i in range(count - 1)]
-    return [epochs[i] for i in sorted({0, *steps})]
+    names = list(epochs)
+    known = [i for i, name in enumerate(names) if not isnan(epochs[name])]
+    best = max(known, key=lambda i: epochs[names[i]], default=None)
+    return [names[i] for i in by_importance(names, best)]
 
 
 def _refuse_logged(folder: Path, epochs: Sequence[int]) -> None:

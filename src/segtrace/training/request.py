@@ -1,5 +1,6 @@
 """A checked configuration: what ``explain.py`` was asked to do."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +34,8 @@ from segtrace.training.subject import (
 
 KEYS = (
     "checkpoint", "image", "net", "weights", "stages", "rules", "region", "score", "organs",
-    "measures", "probes", "seed", "data", "study", "log_dir", "volume", "cases", "trainer", "runs",
+    "measures", "aggregate", "probes", "seed", "data", "study", "log_dir", "volume", "cases",
+    "trainer", "runs",
 )  # fmt: skip
 
 
@@ -89,9 +91,10 @@ class Request:
     def replay(self) -> Replay:
         """What tells the course of the training; silent for a network alone."""
         if not self._tells:
-            return Replay(self.folder, None, [])
-        epochs = [checkpoint.describe(path)["epoch"] for path in self._checkpoints.values()]
-        return Replay(self.folder, self.config["log_dir"], epochs)
+            return Replay(self.folder, None, {})
+        described = [checkpoint.describe(path) for path in self._checkpoints.values()]
+        dice = {told["epoch"]: told.get("dice", {}).get("mean", math.nan) for told in described}
+        return Replay(self.folder, self.config["log_dir"], dice)
 
     def subjects(self) -> Iterator[tuple[Subject, Path]]:
         """The networks, one at a time, and a folder for each."""
@@ -151,7 +154,7 @@ class Request:
 
     def _with_settings(self, subject: Subject) -> Subject:
         given = {name: self.config[name] for name in ("rules", "region", "score", "organs")}
-        given["measures"] = self.config["measures"]
+        given |= {name: self.config[name] for name in ("measures", "aggregate")}
         if self.config["net"] is None:
             given["stages"] = self.config["stages"]
         unseen = self.config["image"] is not None or self.whole

@@ -14,6 +14,7 @@ from segtrace.measures.emergence import Answer, Emergence, over_seeds
 from segtrace.measures.statistics import Band, over_runs
 from segtrace.report.bands import band_figure
 from segtrace.report.figures import save_figure
+from segtrace.report.references import sentence as sources
 from segtrace.report.tables import read_table, save_table
 from segtrace.training.history import MEASURES
 
@@ -184,7 +185,7 @@ def _draw(
         panels = {place[2]: band for (name, place), band in bands.items()
                   if (name, *place[:2]) == ("gain", rule, organ)}  # fmt: skip
         title = f"gain of {rule}, {organ.replace('_', ' ')}"
-        _save(folder, f"gain_{rule}_{organ}", title, panels, epochs, seeds)
+        _save(folder, f"gain_{rule}_{organ}", title, panels, epochs, seeds, f" {sources(rule)}")
     _save(folder, "dice", "validation Dice", dice, epochs, seeds)
 
 
@@ -195,11 +196,12 @@ def _save(
     panels: Mapping[str, Band],
     epochs: Sequence[int],
     seeds: Sequence[int],
+    cited: str = "",
 ) -> None:
     label = next(iter(panels.values())).label
     caption = (
         f"{title[0].upper()}{title[1:]} at epochs {epochs[0]} to {epochs[-1]} (0: untrained); "
         f"{label}, seeds {', '.join(map(str, seeds))}. Line: mean over runs; band: lowest to "
-        "highest. Research use only, not for diagnosis."
+        f"highest. Research use only, not for diagnosis.{cited}"
     )
     save_figure(folder / "figures", name, band_figure(panels, epochs, title), caption)

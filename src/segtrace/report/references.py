@@ -1,0 +1,38 @@
+"""Which papers a figure rests on, and their entries for a manuscript's bibliography."""
+
+import re
+from functools import lru_cache
+from importlib.resources import files
+
+PAPER = "hasany_dos_and_donts"
+"""The paper whose Figure 1 the figures continue."""
+OF_RULE = {
+    "seg_grad_cam": ("vinogradova2020", "selvaraju2017"),
+    "grad_pam": ("wan2020", "draelos2020"),
+    "seg_xres_cam": ("hasany2023",),
+    "layer_cam": ("jiang2021",),
+}
+OF_AGGREGATE = {"minmax": ("mullan2022",)}
+
+
+def cited(rule: str, aggregate: str | None = None) -> list[str]:
+    """The keys of the papers behind a rule, and behind a way to combine stages."""
+    return [PAPER, *OF_RULE.get(rule, ()), *OF_AGGREGATE.get(aggregate or "", ())]
+
+
+def sentence(rule: str, aggregate: str | None = None) -> str:
+    """Where a caption's reader finds them."""
+    return f"Sources in references.bib: {', '.join(cited(rule, aggregate))}."
+
+
+@lru_cache(maxsize=1)
+def library() -> dict[str, str]:
+    """Key -> BibTeX entry, of all the papers that ``references.bib`` beside this file holds."""
+    text = files("segtrace.report").joinpath("references.bib").read_text(encoding="utf-8")
+    entries = [entry.strip() for entry in re.split(r"^(?=@)", text, flags=re.MULTILINE) if entry]
+    return {entry[entry.index("{") + 1 : entry.index(",")]: entry for entry in entries}
+
+
+def bibliography(text: str) -> str:
+    """The entries of all papers whose keys a text names, as a BibTeX file."""
+    return "\n\n".join(entry for key, entry in library().items() if key in text) + "\n"
