@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segtrace.attribution import targets
 from segtrace.attribution.weights import Weights
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 4), st.sets(st.integers(0, 4)))
 def test_planes_say_what_the_dense_tensor_says(seed, slices, used):
     generator = torch.Generator().manual_seed(seed)
