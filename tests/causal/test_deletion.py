@@ -41,7 +41,8 @@ def played(flow, **options):
 def test_a_map_of_the_evidence_costs_all_and_chance_little():
     found = played(explained(knowing), where=["anywhere"])
     assert found.lost.shape == (1, 1, 1, 1, len(WAYS), 6)
-    by_map, by_shifted, by_random = found.lost[0, 0, 0, 0]
+    by_map, by_shifted, by_random, by_untrained = found.lost[0, 0, 0, 0]
+    assert by_untrained.isnan().all()
     # the four organ pixels become the mean, which is below the threshold of the head
     assert by_map.eq(1).all()
     assert by_shifted.mean() < 0.5
@@ -95,6 +96,38 @@ def test_numbers_are_functions_of_the_seed_and_not_of_the_batch():
     flow = explained(knowing)
     one, other = played(flow, batch=1, seed=5), played(flow, batch=6, seed=5)
     assert torch.equal(one.lost.nan_to_num(9), other.lost.nan_to_num(9))
+
+
+def test_a_map_that_the_untrained_network_draws_as_well_is_not_supported():
+    flow = explained(knowing)
+    (known,) = verdicts(played(flow, where=["anywhere"], untrained=flow))
+    assert known.verdict == "not supported here"
+    assert known.by_untrained == known.by_map == 1
+    (beaten,) = verdicts(played(flow, where=["anywhere"], untrained=explained(ignorant)))
+    assert beaten.verdict == "supported"
+    assert beaten.beyond_untrained[0] > 0.5
+
+
+def test_all_organs_together_are_judged_by_their_cases():
+    net, both = nets.Routed(), {"organ": 1, "rest": 0}
+    flow = trace(net, nets.ROUTED_STAGES, X, targets.organs(both, "gt", TRUTH), [knowing])
+    found = deletion(
+        net, flow, [SHALLOW], X, TRUTH, both, MEANS,
+        cases=CASES, where=["anywhere"], fractions=(4 / 64,), draws=2,
+    )  # fmt: skip
+    first, second, pooled = verdicts(found)
+    assert (first.organ, second.organ, pooled.organ) == ("organ", "rest", "all")
+    assert pooled.slices == first.slices + second.slices
+    assert pooled.cases == 6
+    expected = (first.by_map * first.slices + second.by_map * second.slices) / pooled.slices
+    assert pooled.by_map == pytest.approx(expected)
+
+
+def test_progress_ends_at_the_number_of_passes_announced():
+    told = []
+    played(explained(knowing), progress=told.append)
+    assert told[0].done == 0
+    assert told[-1].done == told[-1].total == 2 * (1 + 2 * 4) * 6
 
 
 def test_rows_are_plain():

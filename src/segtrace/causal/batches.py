@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
+from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -81,6 +82,13 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+
+def seconds_per_slice(net: nn.Module, x: Tensor) -> float:
+    """What one slice takes to go forward; passes that were not timed must have warmed up."""
+    start = time.perf_counter()
+    net(x)
+    return (time.perf_counter() - start) / len(x)
 
 
 class Clock:

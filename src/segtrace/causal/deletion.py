@@ -2,31 +2,32 @@
 
 A map that tells where the evidence is must cost more Dice, when the cells it marks are cut out of
 its stage, than as many cells elsewhere: its own pattern shifted, which keeps the shape of its
-blobs, and cells drawn at random. Cells in the organ win this game for any map, so it is also played
-with cells outside the organ and its rim alone.
+blobs, and cells drawn at random; and, where it is known, than the cells that the map of the
+untrained network marks. Cells in the organ win this game for any map, so it is also played with
+cells outside the organ and its rim alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.flow import Flow, Status
+from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import SLICES, Batches
-from segtrace.causal.cutting import Site, cutting
-from segtrace.causal.marks import marked, outside, scattered, shifted
+from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress, seconds_per_slice
+from segtrace.causal.cutting import Site
 from segtrace.causal.outcome import Judge
-from segtrace.causal.replacement import Replacement, replacing
+from segtrace.causal.removal import WAYS, Removal, passes
+from segtrace.causal.replacement import replacing
 from segtrace.causal.replay import Replay, Timetable
 from segtrace.errors import InputError, unknown
 
+__all__ = ["WAYS", "WHERE", "Deletion", "deletion"]
+
 WHERE = ("anywhere", "outside")
-WAYS = ("map", "shifted", "random")
-UNMARKED = (Status.DEAD, Status.DISCONNECTED, Status.ABSENT, Status.NONFINITE)
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ class Deletion:
         cases: name of each slice's case, along N.
         where: along the first axis, out of :data:`WHERE`.
         fractions: parts of a stage's cells that were removed; Dice lost is the mean over them.
-        lost: (W, S, R, O, 3, N) Dice lost, mean over fractions and draws, by the cells that the
-            map marks, its shifted pattern, and random cells; NaN where the organ is absent, the
-            map marks nothing, or too few cells are outside the organ.
+        lost: (W, S, R, O, 4, N) Dice lost, mean over fractions and draws, by the cells that the
+            map marks, its shifted pattern, random cells, and those that the untrained network's
+            map marks; NaN where the organ is absent, the map marks nothing, too few cells are
+            outside the organ, or the untrained network is not known.
         whole: (O, N) Dice of the network as it is.
     """
 
@@ -71,14 +73,16 @@ def deletion(
     draws: int = 5,
     cut: str = "channel_mean",
     seed: int = 0,
+    untrained: Flow | None = None,
     batch: int = SLICES,
     output: Output | None = None,
+    progress: OnProgress | None = None,
 ) -> Deletion:
     """Remove the marked cells of every map of a flow.
 
-    Costs, for every site, rule, organ, ``where`` and fraction, 1 + 2 ``draws`` passes over the
-    slices that hold the organ, of what lies behind the site. Use slices of cases that the network
-    was not trained on.
+    Costs, for every site, rule, ``where`` and fraction, 1 + 2 ``draws`` passes (one more with
+    ``untrained``) of what lies behind the site, times the organs of the fullest slice. Use slices
+    of cases that the network was not trained on.
 
     Args:
         net: the network.
@@ -94,8 +98,10 @@ def deletion(
         draws: shifted and random patterns per map.
         cut: what stands in the place of removed cells.
         seed: of the patterns.
+        untrained: the same maps of the untrained network, a control more.
         batch: slices per pass; halves when memory runs out.
         output: picks the logits from what the network returns.
+        progress: called with an estimate before the start and after every pass.
 
     Raises:
         InputError: sites or organs that the flow does not hold; fractions outside (0, 1); an organ
@@ -116,10 +122,12 @@ def deletion(
         )
         whole = torch.cat([judge.of(run.logits, part).dice for part, run in runs], 1)
         _refuse_blind(whole, tuple(channels))
-        game = _Game(runs, replacement, judge, tuple(fractions), draws, seed)
-        lost = torch.stack(
+        count = passes(flow, sites, len(fractions), draws, untrained is not None)
+        clock = Clock(len(where) * count, seconds_per_slice(net, x[:batch]), progress)
+        removal = Removal(runs, replacement, judge, tuple(fractions), draws, seed, step=clock.step)
+        left = torch.stack(
             [
-                torch.stack([game.played(flow, site, place, whole) for site in sites])
+                torch.stack([removal.left(flow, site, place, untrained) for site in sites])
                 for place in where
             ]
         )
@@ -130,7 +138,7 @@ def deletion(
         cases=names,
         where=tuple(where),
         fractions=tuple(fractions),
-        lost=lost,
+        lost=whole[:, None] - left,
         whole=whole,
     )
 
@@ -170,65 +178,3 @@ def _refuse_blind(whole: Tensor, organs: Sequence[str]) -> None:
                 f"the network's Dice for {organ!r} is 0 in every slice: there is nothing to lose, "
                 "and no verdict on its maps; leave the organ out"
             )
-
-
-@dataclass(frozen=True)
-class _Game:
-    """The passes of one deletion."""
-
-    runs: Sequence[tuple[slice, Replay]]
-    replacement: Replacement
-    judge: Judge
-    fractions: tuple[float, ...]
-    draws: int
-    seed: int
-
-    def played(self, flow: Flow, site: Site, place: str, whole: Tensor) -> Tensor:
-        """(R, O, 3, N) Dice lost at one site."""
-        maps = flow.maps[site.name].cpu()  # (R, O, N, h, w)
-        status = flow.status[flow.stages.index(site.name)].cpu()  # (R, O, N)
-        lost = torch.full((*maps.shape[:2], len(WAYS), maps.shape[2]), torch.nan).double()
-        for o, mask in enumerate(self.judge.masks.cpu()):
-            allowed = torch.ones(maps.shape[2:], dtype=torch.bool)
-            if place == "outside":
-                allowed = outside(mask, maps.shape[3:])
-            for r in range(len(maps)):
-                left = self._left(site, maps[r, o], allowed, o)  # (3, N)
-                unmarked = torch.isin(status[r, o], torch.tensor(UNMARKED))
-                lost[r, o] = (whole[o] - left).masked_fill(unmarked, torch.nan)
-        return lost
-
-    def _left(self, site: Site, maps: Tensor, allowed: Tensor, organ: int) -> Tensor:
-        """(3, N) Dice left, mean over fractions and draws."""
-        generator = torch.Generator().manual_seed(self.seed)
-        ways = []
-        for way in WAYS:
-            found = [
-                self._dice(site, marked(pattern, fraction, allowed), organ)
-                for pattern in self._patterns(way, maps, generator)
-                for fraction in self.fractions
-            ]
-            ways.append(torch.stack(found).mean(0))
-        return torch.stack(ways)
-
-    def _patterns(self, way: str, maps: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
-        if way == "map":
-            yield maps
-            return
-        for _ in range(self.draws):
-            yield (shifted if way == "shifted" else scattered)(maps, generator)
-
-    def _dice(self, site: Site, marks: Tensor, organ: int) -> Tensor:
-        """(N,) Dice of one organ with marked cells removed; NaN where none is."""
-        found = []
-        for part, run in self.runs:
-            there = marks[part, None].to(run.x.device)
-
-            def remove(activation: Tensor, there: Tensor = there, part: slice = part) -> Tensor:
-                instead = self.replacement(site.name, activation, part, 0)
-                return torch.where(there, instead, activation)
-
-            with cutting(run.net, {site: remove}):
-                found.append(self.judge.of(run.run(site), part).dice[organ])
-        nothing = ~marks.flatten(1).any(1).to(found[0].device)
-        return torch.cat(found).masked_fill(nothing, torch.nan)

@@ -4,7 +4,6 @@ A map says where a stage's evidence lies; only a cut says whether the network us
 found is this trained network's reliance on a site: a network trained without it might do as well.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from segtrace.attribution.forward import Output
 from segtrace.attribution.stages import Stage
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress
+from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress, seconds_per_slice
 from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.outcome import Judge, Outcome
 from segtrace.causal.replacement import Replacement, replacing
@@ -162,7 +161,7 @@ def necessity(
         timetable = Timetable.of(net, x[:1])
         vertices = cut_vertices(net, sites, x[:1], output)
         replacement = replacing(net, sites, x, names, cut, baselines, draws, seed, output)
-        clock = Clock(len(x) * len(sites) * draws, _seconds(net, x[:batch]), progress)
+        clock = Clock(len(x) * len(sites) * draws, seconds_per_slice(net, x[:batch]), progress)
 
         def cut_all(part: slice) -> tuple[Outcome, list[Outcome]]:
             replay = Replay.of(net, x[part], timetable, sites, output)
@@ -200,13 +199,6 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
         torch.cat([outcome.dice for outcome in outcomes], 1),
         torch.cat([outcome.score for outcome in outcomes], 1),
     )
-
-
-def _seconds(net: nn.Module, x: Tensor) -> float:
-    """What one slice takes to go forward; the first passes, not timed, have warmed up."""
-    start = time.perf_counter()
-    net(x)
-    return (time.perf_counter() - start) / len(x)
 
 
 def _cut(

@@ -15,6 +15,8 @@ NOT_SUPPORTED = "not supported here"
 NOTHING = "nothing to find"
 TOO_FEW = "too few cases"
 
+ALL = "all"
+"""Stands for all organs together."""
 LEAST_CASES = 3
 """Cases below which an interval over cases is not worth its name."""
 LEAST_LOSS = 0.01
@@ -28,16 +30,18 @@ class Verdict:
     Attributes:
         site: the stage or edge.
         rule: the rule.
-        organ: the organ.
+        organ: the organ; ``all`` for the organs of all slices together.
         where: ``anywhere``, or ``outside`` the organ and its rim.
         verdict: ``supported``, ``not supported here``, ``nothing to find``, ``too few cases``.
         by_map: Dice lost by removing what the map marks.
         by_shifted: by removing its shifted pattern.
         by_random: by removing as many random cells.
+        by_untrained: by removing what the untrained network's map marks; NaN where not known.
         beyond_shifted: 95 % interval over cases of ``by_map`` - ``by_shifted``.
         beyond_random: of ``by_map`` - ``by_random``.
+        beyond_untrained: of ``by_map`` - ``by_untrained``.
         cases: number of cases with a value.
-        slices: number of slices with a value.
+        slices: number of slices with a value; of ``all``, of organs in slices.
     """
 
     site: str
@@ -48,40 +52,48 @@ class Verdict:
     by_map: float
     by_shifted: float
     by_random: float
+    by_untrained: float
     beyond_shifted: tuple[float, float]
     beyond_random: tuple[float, float]
+    beyond_untrained: tuple[float, float]
     cases: int
     slices: int
 
     def row(self) -> dict[str, Any]:
         """Plain values for a CSV."""
         row = asdict(self)
-        for name in ("beyond_shifted", "beyond_random"):
+        for name in (f"beyond_{control}" for control in WAYS[1:]):
             row[f"{name}_low"], row[f"{name}_high"] = row.pop(name)
         return row
 
 
 def verdicts(found: Deletion) -> Iterator[Verdict]:
-    """One verdict a place, site, rule and organ.
+    """One verdict a place, site, rule and organ, and one of all organs together.
 
-    ``supported`` asks that the map beats its shifted pattern and random cells, each with an
-    interval over cases above 0. Many verdicts are given at a time: of those on maps that know
-    nothing, about one in forty will be ``supported`` against either control by chance.
+    ``supported`` asks that the map beats its shifted pattern, random cells and, where it is known,
+    the untrained network's map, each with an interval over cases above 0. Many verdicts are given
+    at a time: of those on maps that know nothing, about one in forty will beat one control by
+    chance.
     """
     for w, where in enumerate(found.where):
         for s, site in enumerate(found.sites):
             for r, rule in enumerate(found.rules):
+                lost = found.lost[w, s, r]  # (O, 4, N)
                 for o, organ in enumerate(found.organs):
-                    lost = found.lost[w, s, r, o]  # (3, N)
-                    yield _verdict(lost, found.cases, (site, rule, organ, where))
+                    yield _verdict(lost[o], found.cases, (site, rule, organ, where))
+                if len(found.organs) > 1:
+                    pooled = lost.movedim(1, 0).flatten(1)  # (4, O · N)
+                    cases = found.cases * len(found.organs)
+                    yield _verdict(pooled, cases, (site, rule, ALL, where))
 
 
 def _verdict(lost: Tensor, cases: tuple[str, ...], named: tuple[str, str, str, str]) -> Verdict:
     site, rule, organ, where = named
-    lost = lost.masked_fill(lost.isnan().any(0), torch.nan)  # slices with all three
+    # Chance is drawn for every map; the untrained network may have none where this one does.
+    lost = lost.masked_fill(lost[:3].isnan().any(0), torch.nan)
     seen = ~lost[0].isnan()
     counted = {case for case, has in zip(cases, seen.tolist(), strict=True) if has}
-    means = lost[:, seen].mean(1)
+    means = lost.nanmean(1)
     ends = [_beyond(lost[0] - lost[way], cases) for way in range(1, len(WAYS))]
     return Verdict(
         site=site,
@@ -92,8 +104,10 @@ def _verdict(lost: Tensor, cases: tuple[str, ...], named: tuple[str, str, str, s
         by_map=float(means[0]),
         by_shifted=float(means[1]),
         by_random=float(means[2]),
+        by_untrained=float(means[3]),
         beyond_shifted=ends[0],
         beyond_random=ends[1],
+        beyond_untrained=ends[2],
         cases=len(counted),
         slices=int(seen.sum()),
     )
@@ -108,6 +122,7 @@ def _beyond(difference: Tensor, cases: tuple[str, ...]) -> tuple[float, float]:
 def _word(means: Tensor, ends: list[tuple[float, float]], cases: int) -> str:
     if cases < LEAST_CASES:
         return TOO_FEW
-    if float(means.max()) < LEAST_LOSS:
+    if float(means.nan_to_num(nan=-torch.inf).max()) < LEAST_LOSS:
         return NOTHING
-    return SUPPORTED if all(low > 0 for low, _ in ends) else NOT_SUPPORTED
+    known = [low for low, _ in ends if low == low]
+    return SUPPORTED if all(low > 0 for low in known) else NOT_SUPPORTED
