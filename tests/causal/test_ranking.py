@@ -81,6 +81,23 @@ def test_too_few_cases_or_sites_give_no_verdict():
     assert rankings(narrow, {"knows": knowing()[-5:]}, {})[0].verdict == "too few cases"
 
 
+def test_all_organs_together_are_the_mean_of_their_rankings():
+    one = table()
+    two = replace(
+        one,
+        organs=("organ", "other"),
+        whole=Outcome(torch.ones(2, 5).double(), torch.ones(2, 5).double()),
+        dice=torch.cat([one.dice, one.dice.flip(0)], 1),
+    )
+    knows = torch.cat([knowing(), knowing()], 1)  # right of the first organ alone
+    first, second, pooled = rankings(two, {"knows": knows}, {})
+    assert (first.organ, second.organ, pooled.organ) == ("organ", "other", "all")
+    assert first.rho == 1
+    assert pooled.rho == pytest.approx((first.rho + second.rho) / 2)
+    assert pooled.cases == 4
+    assert pooled.verdict == "not supported here"
+
+
 def test_means_of_cases_by_hand():
     names, means = by_case(torch.tensor([[1.0, 3, 5, torch.nan, 7]]), CASES)
     assert names == ("a", "b", "c", "d")

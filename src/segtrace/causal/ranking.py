@@ -15,6 +15,7 @@ from torch import Tensor
 from segtrace.causal.necessity import Necessity
 from segtrace.causal.ranks import kendall, permutation_p, spearman
 from segtrace.causal.verdict import (
+    ALL,
     LEAST_CASES,
     LEAST_LOSS,
     NOT_SUPPORTED,
@@ -36,7 +37,7 @@ class Ranking:
 
     Attributes:
         predictor: its name.
-        organ: the organ.
+        organ: the organ; ``all`` for all organs' rankings together, of which ρ is the mean.
         verdict: as :class:`segtrace.causal.verdict.Verdict`; ``supported`` asks for p <= 0.05 and
             a ρ above that of every control.
         rho: Spearman's, mean over cases.
@@ -91,8 +92,8 @@ def rankings(
             "predictor is built on"
         )
     rows = []
-    for o, organ in enumerate(found.organs):
-        table = _Table.of(found, o)
+    for organ in (*found.organs, *[ALL] * (len(found.organs) > 1)):
+        table = _Table.of(found, found.organs if organ == ALL else (organ,))
         marks = {name: table.agreement(name, values) for name, values in controls.items()}
         best = max((mark.rho for mark in marks.values() if mark.rho == mark.rho), default=torch.nan)
         for name, values in predictors.items():
@@ -125,27 +126,24 @@ class _Agreement:
 
 @dataclass(frozen=True)
 class _Table:
-    """One organ's losses at the sites that may be ranked. S' sites, C cases."""
+    """Some organs' losses at the sites that may be ranked. S' sites, C columns: organ and case."""
 
     kept: Tensor  # (S,) bool
-    organ: int
     shape: torch.Size  # (S, O, N)
     cases: tuple[str, ...]  # of each slice
-    names: tuple[str, ...]  # of the cases that hold the organ
+    columns: tuple[tuple[int, str], ...]  # (organ, case) along C, of those that hold the organ
     lost: Tensor  # (S', C)
 
     @classmethod
-    def of(cls, found: Necessity, organ: int) -> "_Table":
-        lost = found.dice_lost[~found.cut_vertex, organ]  # (S', N)
-        names, means = by_case(lost, found.cases)
-        held = ~means.isnan().any(0)
+    def of(cls, found: Necessity, organs: Sequence[str]) -> "_Table":
+        columns, lost = [], []
+        for organ in map(found.organs.index, organs):
+            names, means = by_case(found.dice_lost[~found.cut_vertex, organ], found.cases)
+            held = ~means.isnan().any(0)
+            columns += [(organ, n) for n, has in zip(names, held.tolist(), strict=True) if has]
+            lost.append(means[:, held])
         return cls(
-            kept=~found.cut_vertex,
-            organ=organ,
-            shape=found.dice.shape,
-            cases=found.cases,
-            names=tuple(n for n, has in zip(names, held.tolist(), strict=True) if has),
-            lost=means[:, held],
+            ~found.cut_vertex, found.dice.shape, found.cases, tuple(columns), torch.cat(lost, 1)
         )
 
     def agreement(self, name: str, values: Tensor) -> _Agreement:
@@ -153,10 +151,10 @@ class _Table:
         predictor = self._predictor(name, values)  # (S', C)
         defined = ~predictor.isnan().any(0)
         one, other = predictor[:, defined].T, self.lost[:, defined].T  # (C', S')
-        cases = [n for n, has in zip(self.names, defined.tolist(), strict=True) if has]
+        cases = [case for (_, case), has in zip(self.columns, defined.tolist(), strict=True) if has]
         if not cases or len(self.lost) < 2:
             nan = float("nan")
-            return _Agreement(nan, nan, nan, nan, nan, len(cases))
+            return _Agreement(nan, nan, nan, nan, nan, len(set(cases)))
         rho, tau = spearman(one, other), kendall(one, other)
         seen = torch.where(rho.isnan(), torch.nan, 1.0)
         low, high = interval(rho, seen, cases).tolist()
@@ -166,23 +164,22 @@ class _Table:
             high=high,
             tau=float(tau.nanmean()),
             p=permutation_p(one, other),
-            cases=len(cases),
+            cases=len(set(cases)),
         )
 
     def _predictor(self, name: str, values: Tensor) -> Tensor:
         if values.ndim == 1 and len(values) == self.shape[0]:
-            return values[self.kept, None].double().expand(-1, len(self.names))
+            return values[self.kept, None].double().expand(-1, len(self.columns))
         if values.shape != self.shape:
             raise InputError(
                 f"predictor {name!r} has shape {tuple(values.shape)}; the table asks for "
                 f"(sites, organs, slices) = {tuple(self.shape)}, or ({self.shape[0]},)"
             )
-        own = values[self.kept, self.organ].double()
-        columns = []
-        for case in self.names:
+        found = []
+        for organ, case in self.columns:
             others = torch.tensor([other != case for other in self.cases])
-            columns.append(own[:, others].nanmean(1))
-        return torch.stack(columns, 1) if columns else own[:, :0]
+            found.append(values[self.kept, organ][:, others].double().nanmean(1))
+        return torch.stack(found, 1) if found else self.lost
 
     def word(self, mark: _Agreement, control: float) -> str:
         """The verdict; NaN ``control`` where there is none to beat."""
