@@ -54,6 +54,7 @@ def patch(
     taking: tuple[Tensor, Tensor],
     channels: Mapping[str, int],
     *,
+    absent: bool = False,
     output: Output | None = None,
 ) -> Patched:
     """Run slices b with the activations of slices a at some sites, all at once.
@@ -64,6 +65,7 @@ def patch(
         giving: images (N, C, H, W) and truth (N, H, W) of slices a.
         taking: the same of slices b, one for each.
         channels: organ -> channel.
+        absent: whether organs that no slice a holds are let pass, as NaN.
         output: picks the logits from what the network returns.
 
     Raises:
@@ -77,7 +79,7 @@ def patch(
             f"slices {tuple(giving[0].shape)} cannot be patched into {tuple(taking[0].shape)}; "
             "give as many of the same size"
         )
-    of_a = Judge(channels, giving[1]).checked()
+    of_a = Judge(channels, giving[1]) if absent else Judge(channels, giving[1]).checked()
     a, b = as_input(net, giving[0]), as_input(net, taking[0])
     with undisturbed(net, a.device), torch.no_grad():
         seen = see(net, sites, a, output)
