@@ -12,6 +12,7 @@ import yaml
 from torch import Tensor, nn
 
 from segtrace.attribution.stages import StagesLike
+from segtrace.causal.baselines import Baselines
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
@@ -36,6 +37,8 @@ class Subject:
         epoch: finished passes, ``None`` where not known.
         probes: its own slices, as a checkpoint holds them; ``None`` where there are none.
         dice: organ -> validation Dice, as far as known.
+        edges: name -> what enters a decoder stage; ``None`` for the table of known networks.
+        baselines: means over training slices, to cut with; ``None`` where there are none.
         facts: for the manifest.
     """
 
@@ -48,6 +51,8 @@ class Subject:
     epoch: int | None = None
     probes: Mapping[str, Any] | None = None
     dice: Mapping[str, float] = field(default_factory=dict)
+    edges: Mapping[str, Any] | None = None
+    baselines: Baselines | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def on(self, probes: Probes) -> Network:
@@ -85,6 +90,8 @@ def from_checkpoint(path: Path) -> Subject:
         epoch=loaded.epoch,
         probes=description["probes"],
         dice=description.get("dice", {}),
+        edges=description.get("edges"),
+        baselines=_baselines(description.get("baselines")),
         facts={
             "checkpoint": path.name,
             "sha256": sha256(path),
@@ -92,6 +99,10 @@ def from_checkpoint(path: Path) -> Subject:
             "repeats_the_callback": _repeats(description["environment"]),
         },
     )
+
+
+def _baselines(plain: Mapping[str, Any] | None) -> Baselines | None:
+    return None if plain is None else Baselines.from_plain(plain)
 
 
 def _repeats(then: Mapping[str, Any]) -> str:
