@@ -4,6 +4,7 @@ python explain.py checkpoint=outputs/…/checkpoints/epoch_010.ckpt
 python explain.py checkpoint='outputs/…/epoch_*.ckpt' log_dir=logs     the course of a training
 python explain.py checkpoint=… image=any_ct.nii.gz volume=true         every slice, as NIfTI
 python explain.py net=my_module:build weights=my.pth stages=stages.yaml data=synapse data.root=…
+python explain.py checkpoint=… study=verdict data=phantom              do cuts bear out the maps?
 python explain.py runs='multirun/…/*'                                  mean and band over seeds
 python explain.py --help
 """
@@ -12,19 +13,24 @@ import hydra
 from omegaconf import DictConfig
 
 from segtrace.report.page import Page
-from segtrace.training import request, results, seeds
+from segtrace.training import request, results, seeds, trial_files
 from segtrace.training.entry import answering, start
 from segtrace.training.explanation import explain_probes
+from segtrace.training.trial import try_subject
 from segtrace.training.volumes import explain_volume
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="explain")
 @answering
 def main(config: DictConfig) -> None:
-    """Runs that differ in their seed, whole volumes, or the most telling slices."""
+    """Runs that differ in their seed, maps put to the test, whole volumes, or telling slices."""
     asked = request.checked(config)
     if asked.runs:
         seeds.compare([seeds.read_run(folder) for folder in asked.runs], asked.folder)
+    elif asked.tries:
+        for subject, untrained, probes, folder in asked.trials():
+            trial_files.write_trial(try_subject(subject, untrained, probes, asked.seed), folder)
+            print(f"{subject.name}: {folder}")
     elif asked.whole:
         for subject, folder in asked.subjects():
             for volume in asked.volumes():

@@ -251,3 +251,17 @@ def test_the_sample_of_training_slices_depends_on_the_seed_alone(build):
                             for case in data.cases("train") for i in range(len(case))])  # fmt: skip
     assert torch.equal(data.sample(1000), everything)  # unaugmented, all where there are fewer
     assert all(any(torch.equal(slice_, known) for known in everything) for slice_ in one)
+
+
+def test_every_case_of_a_part_has_its_say(tiny_raw, tmp_path):
+    data = SliceDataModule(
+        RawSource(str(tiny_raw)), cache_dir=str(tmp_path), size=64, organs=["spleen", "liver"],
+        split={"train": ["0005"], "val": ["0001", "0027", "0006"]},
+    )  # fmt: skip
+    found = data.spread(2, "val")
+    assert found.split == "val"
+    assert list(dict.fromkeys(found.cases)) == ["0001", "0027", "0006"]
+    assert all(1 <= found.cases.count(case) <= 2 for case in found.cases)
+    assert all((labels > 0).any() for labels in found.labels)
+    with pytest.raises(InputError, match="no test cases; say probes.from=val"):
+        data.spread(2, "test")

@@ -97,7 +97,7 @@ class Removal:
     ) -> Tensor:
         """(4, n) Dice left of the slices whose turn it is."""
         generator = torch.Generator().manual_seed(self.seed)
-        ways = []
+        ways: list[Tensor] = []
         for way in WAYS:
             found = [
                 self._dice(site, marked(pattern, fraction, allowed), turn)

@@ -161,6 +161,29 @@ class SliceDataModule(LightningDataModule):
         areas = np.concatenate([case.areas for case in self.cases(from_)])
         return self._read([keys[row] for row in choose(areas, keys, n)], from_)
 
+    def spread(self, per_case: int, part: str) -> Probes:
+        """Slices of every case of a part, chosen within each case as probes are.
+
+        Where intervals are over cases, every case must have its say.
+
+        Args:
+            per_case: how many of each; fewer where a case shows fewer organs.
+            part: ``"train"``, ``"val"`` or ``"test"``.
+
+        Raises:
+            InputError: a part that the split lacks, or a case without any organ.
+        """
+        if not self.split.get(part):
+            raise InputError(
+                f"the split has no {part} cases; say probes.from=val, or name some with data.split"
+            )
+        keys = [
+            (case.name, row)
+            for case in self.cases(part)
+            for row in choose(case.areas, [(case.name, i) for i in range(len(case))], per_case)
+        ]
+        return self._read(keys, part)
+
     def read_probes(self, plain: dict[str, Any]) -> Probes:
         """Probes that were saved without their images, read again and checked by their hash.
 

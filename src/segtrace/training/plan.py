@@ -1,6 +1,6 @@
 """A checked configuration: what ``train.py`` was asked to do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,12 @@ def plainly(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def check_probes(given: Mapping[str, Any]) -> None:
+def check_probes(given: Mapping[str, Any], parts: Sequence[str] = ("val", "train")) -> None:
     """Hold the options of the probes against what they may be.
+
+    Args:
+        given: name -> value.
+        parts: of the split, which they may be from.
 
     Raises:
         InputError: an unknown option or a value of the wrong kind.
@@ -114,5 +118,5 @@ def check_probes(given: Mapping[str, Any]) -> None:
             raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in PROBE_KEYS])
         if type(value) is not PROBE_KEYS[key]:
             raise InputError(f"probes.{key}={value!r}; a {PROBE_KEYS[key].__name__} is needed")
-    if given["from"] not in ("val", "train"):
-        raise unknown("probes.from", given["from"], ("val", "train"))
+    if given["from"] not in parts:
+        raise unknown("probes.from", given["from"], parts)

@@ -1,9 +1,14 @@
-"""The progress bar, counting epochs as everything else here does."""
+"""Progress bars: epochs counted as everything else here counts them, and long pieces of work."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
+from tqdm import tqdm
+
+from segtrace.causal.batches import OnProgress, Progress
 
 
 class EpochBar(TQDMProgressBar):
@@ -24,3 +29,24 @@ class EpochBar(TQDMProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
+
+
+@contextmanager
+def working(words: str) -> Iterator[OnProgress]:
+    """A bar over a long piece of work, with the estimate made before its start.
+
+    Args:
+        words: what is done.
+    """
+    bar = tqdm(desc=words, unit=" slices", leave=False, disable=None)
+
+    def tell(progress: Progress) -> None:
+        if progress.done == 0:
+            print(f"{words}: about {progress.left:.0f} s")
+        bar.total = progress.total
+        bar.update(progress.done - bar.n)
+
+    try:
+        yield tell
+    finally:
+        bar.close()

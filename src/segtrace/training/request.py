@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from segtrace.data.cases import case_name
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.nifti import Volume, read_image
+from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
@@ -35,7 +36,7 @@ from segtrace.training.subject import (
 KEYS = (
     "checkpoint", "image", "net", "weights", "stages", "rules", "region", "score", "organs",
     "measures", "aggregate", "probes", "seed", "data", "study", "log_dir", "volume", "cases",
-    "trainer", "runs",
+    "trainer", "runs", "verdict",
 )  # fmt: skip
 
 
@@ -141,6 +142,49 @@ class Request:
         return built
 
     @property
+    def seed(self) -> int:
+        """Of all draws."""
+        return int(self.config["seed"])
+
+    @property
+    def tries(self) -> bool:
+        """Whether the maps are put to the test by cutting."""
+        return bool(self.config["verdict"])
+
+    def trials(self) -> Iterator[tuple[Subject, Subject | None, Probes, Path]]:
+        """Network, the same before training if it lies beside it, slices, and a folder.
+
+        Raises:
+            InputError: data that cannot be prepared as the network needs them.
+        """
+        for name, path in self._checkpoints.items():
+            subject = self._with_settings(from_checkpoint(path))
+            before = path.with_name("epoch_000.ckpt")
+            known = before.is_file() and subject.epoch != 0
+            untrained = self._with_settings(from_checkpoint(before)) if known else None
+            folder = self.folder / name if len(self._checkpoints) > 1 else self.folder
+            yield subject, untrained, self._spread(subject), folder
+
+    def _spread(self, subject: Subject) -> Probes:
+        """Slices of every case of the data named, or else the network's own."""
+        if not self.config.get("data"):
+            return self.slices(subject)
+        given, wanted = self.config["probes"], subject.preprocessing
+        node = {
+            **self.config["data"],
+            "size": wanted.size,
+            "window": list(wanted.window),
+            "organs": list(wanted.organs),
+        }
+        data: SliceDataModule = instantiate(node, _convert_="all")
+        if Preprocessing.from_plain(data.preprocessing) != wanted:
+            raise InputError(
+                f"the network has the channels {dict(wanted.organs)}, these data "
+                f"{dict(data.organs)}; give data with the same organs"
+            )
+        return data.spread(given["n"], given["from"])
+
+    @property
     def numbering(self) -> Mapping[str, int] | None:
         """Organ -> number in the label files of the data set, if one was named."""
         return None if self.data is None else self.data.source.numbering
@@ -171,7 +215,11 @@ def checked(config: DictConfig) -> Request:
     """
     plain = plainly(config)
     check(plain, KEYS)
-    check_probes(plain["probes"])
+    check_probes(plain["probes"], ("val", "train", "test"))
+    if type(plain["verdict"]) is not bool:
+        raise InputError(f"verdict={plain['verdict']!r}; give true or false")
+    if plain["verdict"] and plain["checkpoint"] is None:
+        raise InputError("verdict=true needs checkpoint=…, which holds what stands for a cut")
     if plain["runs"] is None and (plain["checkpoint"] is None) == (plain["net"] is None):
         raise InputError(
             "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "

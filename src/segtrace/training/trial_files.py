@@ -1,0 +1,63 @@
+"""What a trial of the maps leaves behind: tables, figures, and a few lines to read."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from segtrace.causal.verdict import ALL, Verdict
+from segtrace.report.figures import save_figure
+from segtrace.report.tables import save_table
+from segtrace.report.verdict_figures import ranking_figure, verdict_figure
+from segtrace.training.trial import Trial
+
+
+def write_trial(trial: Trial, folder: Path) -> None:
+    """Print the trial; write ``verdicts.csv``, ``rankings.csv``, ``patching.csv`` and figures.
+
+    A row of ``verdicts.csv`` is a place, stage, rule and organ (``all``: together); of
+    ``rankings.csv`` a predictor and organ; of ``patching.csv`` an edge, organ and pair of slices.
+    """
+    print("\n".join(in_words(trial)))
+    save_table(folder / "verdicts.csv", [verdict.row() for verdict in trial.verdicts])
+    organs = {verdict.organ for verdict in trial.verdicts}
+    whose = ALL if ALL in organs else next(iter(organs))
+    figure, caption = verdict_figure(trial.verdicts, whose, trial.marks)
+    save_figure(folder / "figures", "verdicts", figure, caption)
+    if trial.rankings:
+        save_table(folder / "rankings.csv", [ranking.row() for ranking in trial.rankings])
+        figure, caption = ranking_figure(trial.rankings, whose, trial.marks)
+        save_figure(folder / "figures", "rankings", figure, caption)
+    if trial.carried is not None:
+        save_table(folder / "patching.csv", trial.carried.rows())
+
+
+def in_words(trial: Trial) -> Iterator[str]:
+    """The verdicts as lines for a terminal."""
+    yield (
+        f"Does cutting bear out the maps? {trial.slices} slices of {trial.cases} cases, one run; "
+        + ("beside the untrained network" if trial.untrained else "no untrained network at hand")
+    )
+    for organ, why in trial.left_out.items():
+        yield f"Left out: {organ}, {why}."
+    whose = ALL if any(v.organ == ALL for v in trial.verdicts) else trial.verdicts[0].organ
+    own = [verdict for verdict in trial.verdicts if verdict.organ == whose]
+    yield f"{'stage':8} {'rule':14} {'cells':9} {'by map':>7} {'moved':>7} {'random':>7}  verdict"
+    yield from map(_line, own)
+    if trial.rankings:
+        yield f"{'edges ranked by':32} {'rho':>6} {'95 % interval':>15} {'p':>6}  verdict"
+    for row in (asdict(ranking) for ranking in trial.rankings if ranking.organ == whose):
+        ends = f"{row['low']:.2f} to {row['high']:.2f}"
+        word = "control" if row["best_control"] != row["best_control"] else row["verdict"]
+        yield f"{row['predictor']:32} {row['rho']:6.2f} {ends:>15} {row['p']:6.3f}  {word}"
+    if trial.carried is not None:
+        yield "An edge's activation from another case brings along, of what that case shows:"
+        means = trial.carried.mean().nanmean(1).tolist()
+        words = zip(trial.carried.sites, means, strict=True)
+        yield "  " + ", ".join(f"{site} {mean:.0%}" for site, mean in words)
+
+
+def _line(verdict: Verdict) -> str:
+    return (
+        f"{verdict.site:8} {verdict.rule:14} {verdict.where:9} {verdict.by_map:7.3f} "
+        f"{verdict.by_shifted:7.3f} {verdict.by_random:7.3f}  {verdict.verdict}"
+    )
