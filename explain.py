@@ -50,7 +50,7 @@ def explain_slices(asked: request.Request) -> None:
         replay.add(network, explained, subject.dice)
         if asked.figure:
             results.draw_paper_figure(explained.record, folder)
-        page.add(explained)
+        page.add(explained, subject.whole)
         print(f"{subject.name}: {folder}")
     page.write(
         asked.folder / "index.html",

@@ -8,8 +8,9 @@ from selenium.webdriver.support.select import Select
 
 from browser.screenshots import SIZE, open_page, resize, until
 from pages import ORGANS, RULES, STAGES, epoch
-from segtrace.report.page import write_page
+from segtrace.report.page import Page, write_page
 from segtrace.report.sentences import CAUTIONS
+from segtrace.report.whole_cases import WholeCases
 
 COLOURED = """
 const canvas = document.getElementById(arguments[0]);
@@ -27,7 +28,12 @@ return count / (canvas.width * canvas.height);
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "index.html"
-    write_page(path, [epoch(n) for n in (0, 3, 8)], {"checkpoint": "epoch_008.ckpt"})
+    page = Page()
+    cases = {"0027": {"voxel_ml": 0.5, "truth_ml": {"liver": 1520.0}}}
+    for number in (0, 3, 8):
+        found = {"0027": {"liver": {"dice": 0.1 * number, "voxels": 3000}}}
+        page.add(epoch(number), WholeCases.from_plain(cases, found))
+    page.write(path, {"checkpoint": "epoch_008.ckpt"})
     return path
 
 
@@ -99,6 +105,16 @@ def test_a_click_chooses_the_organ_and_its_worst_slice(page):
     options = [o.text for o in page.find_elements("css selector", "#slice option")]
     assert options[0] == "0028, slice 7 · Dice 1.00"
     assert options[1] == "0027, slice 18 · organ not here"
+
+
+def test_the_whole_case_has_its_dice_and_volumes_where_they_are_known(page):
+    find(page, f'[data-organ="{ORGANS.index("liver")}"]').click()
+    settled(page, "#ct-words", "whole case: Dice 0.80, truth 1520 ml, prediction 1500 ml")
+    press(page, Keys.ARROW_DOWN)
+    settled(page, "#ct-words", "whole case: Dice 0.30")
+    find(page, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    settled(page, "#ct-words", "0028, slice 7")
+    assert "whole case" not in text(page, "#ct-words")
 
 
 def test_the_rule_can_be_chosen_and_the_sentences_follow(page):

@@ -2,6 +2,7 @@ import hashlib
 import warnings
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -172,6 +173,19 @@ def test_probes_may_come_from_training_and_say_so(build):
         build().probes(from_="trian")
 
 
+def test_the_volume_of_a_whole_case_is_that_of_its_label_file(build, tiny_raw):
+    data = build()
+    (name,) = data.split["val"]
+    known = data.whole_cases([name, "another"], "val")[name]
+    label = nibabel.load(tiny_raw / "label" / f"label{name}.nii.gz")
+    voxel_ml = abs(np.linalg.det(label.affine[:3, :3])) / 1000
+    values = np.asarray(label.dataobj)
+    for organ, ml in known["truth_ml"].items():
+        source = (values == data.source.numbering[organ]).sum() * voxel_ml
+        assert ml == pytest.approx(source, rel=0.15, abs=0.5)  # counted on a coarser grid
+    assert max(known["truth_ml"].values()) > 1
+
+
 def test_probes_saved_without_images_are_found_again(build):
     probes = build().probes(n=4)
     plain = probes.to_plain(embed=False)
@@ -263,5 +277,5 @@ def test_every_case_of_a_part_has_its_say(tiny_raw, tmp_path):
     assert list(dict.fromkeys(found.cases)) == ["0001", "0027", "0006"]
     assert all(1 <= found.cases.count(case) <= 2 for case in found.cases)
     assert all((labels > 0).any() for labels in found.labels)
-    with pytest.raises(InputError, match="no test cases; say probes.from=val"):
+    with pytest.raises(InputError, match=r"no test cases; say probes\.from=val"):
         data.spread(2, "test")

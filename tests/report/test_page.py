@@ -10,6 +10,7 @@ from segtrace.errors import InputError
 from segtrace.measures.localisation import over_slices
 from segtrace.report.page import Page, by_importance, write_page
 from segtrace.report.snapshot import PER_SLICE
+from segtrace.report.whole_cases import WholeCases
 
 EPOCHS = (0, 3, 8)
 SHAPE = (len(STAGES), len(RULES), len(ORGANS), 3)
@@ -96,6 +97,33 @@ def test_the_file_name_of_an_unlabelled_image_is_not_told(series, tmp_path):
     page = read_page(tmp_path / "index.html")
     assert page["cases"] == ["image 1"] * 3
     assert page["truth"] is None
+
+
+def test_volume_and_dice_of_whole_cases_stand_beside_their_slices(series, tmp_path):
+    cases = {"0027": {"voxel_ml": 0.5, "truth_ml": {"liver": 1520.0}}}
+    page = Page()
+    for measured, dice in zip(series, (0.1, 0.8, 0.94), strict=True):
+        found = {"0027": {"liver": {"dice": dice, "voxels": 3000}}}
+        page.add(measured, WholeCases.from_plain(cases, found))
+    page.write(tmp_path / "index.html")
+    frames = read_page(tmp_path / "index.html")["frames"]
+    for frame, dice in zip(frames, (0.1, 0.8, 0.94), strict=True):
+        whole = {name: unpacked(text, "<f4", 3, 3) for name, text in frame["whole"].items()}
+        liver = {name: values[ORGANS.index("liver")].tolist() for name, values in whole.items()}
+        assert liver["dice"] == pytest.approx([dice, dice, np.nan], nan_ok=True)
+        assert liver["truth_ml"] == pytest.approx([1520, 1520, np.nan], nan_ok=True)
+        assert liver["found_ml"] == pytest.approx([1500, 1500, np.nan], nan_ok=True)
+
+
+def test_an_image_without_labels_is_no_case_of_the_training(series, tmp_path):
+    record = series[-1].record
+    scene = replace(record.scene, truth=None)  # it may have the name of one
+    page = Page()
+    known = WholeCases.from_plain({}, {"0027": {"liver": {"dice": 0.9, "voxels": 1}}})
+    page.add(replace(series[-1], record=replace(record, scene=scene, region="pred")), known)
+    page.write(tmp_path / "index.html")
+    (frame,) = read_page(tmp_path / "index.html")["frames"]
+    assert np.isnan(unpacked(frame["whole"]["dice"], "<f4", 3, 3)).all()
 
 
 def test_no_name_can_end_the_element_that_holds_the_data(series, tmp_path):

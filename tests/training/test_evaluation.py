@@ -60,6 +60,16 @@ def test_the_table_counts_false_organs():
     assert math.isnan(spleen["dice"])
 
 
+def test_whole_cases_are_plain_numbers():
+    metric = CaseDice(["a", "b"], ORGANS)
+    truth = torch.tensor([[[1, 1], [0, 0]]])
+    metric.update(torch.ones_like(truth), truth, ["b"])
+    cases = metric.whole_cases()
+    assert cases["b"]["liver"] == {"dice": pytest.approx(2 * 2 / 6), "voxels": 4.0}
+    assert math.isnan(cases["a"]["liver"]["dice"])
+    assert type(cases["b"]["liver"]["dice"]) is float
+
+
 def test_a_case_that_was_not_announced_is_refused():
     with pytest.raises(InputError, match="no case 'c'; this evaluation has a, b"):
         CaseDice(["a", "b"], ORGANS).update(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), ["c"])

@@ -15,8 +15,10 @@ from scripts import run_script
 from segtrace.report.files import load_maps
 from segtrace.report.mosaic import flow_picture
 from segtrace.report.tensorboard import expected_tags
+from segtrace.report.whole_cases import NAMES
 from segtrace.training.history import timelines
 from segtrace.training.sink import charts
+from segtrace.training.subject import from_checkpoint
 
 ORGANS = ["spleen", "left_kidney", "liver", "stomach"]
 STAGES = ["enc1", "enc2", "enc3", "enc4", "enc5", "dec1", "dec2", "dec3", "dec4", "head"]
@@ -53,6 +55,29 @@ def test_a_checkpoint_holds_plain_values_and_describes_itself(run, name):
     assert description["network"]["out_channels"] == 5
     assert len(description["probes"]["images"]) == 3
     assert ("optimizer_states" in saved) == (name == "last")
+
+
+def test_a_checkpoint_knows_the_whole_cases_that_its_slices_are_of(run):
+    subject = from_checkpoint(run.checkpoint(2))
+    whole = {name: subject.whole.table(name, ORGANS, ["0027"])[:, 0] for name in NAMES}
+    assert set(subject.probes["cases"]) == {"0027"}
+    assert (whole["truth_ml"] > 0).all()
+    # With one validation case its Dice is the mean over cases.
+    expected = [subject.dice[organ] for organ in ORGANS]
+    np.testing.assert_allclose(whole["dice"], expected, rtol=1e-6)
+    overlap = 2 * np.minimum(whole["truth_ml"], whole["found_ml"])
+    assert (whole["dice"] <= overlap / (whole["truth_ml"] + whole["found_ml"]) + 1e-6).all()
+
+
+def test_a_checkpoint_of_before_whole_cases_still_loads(run, tmp_path):
+    saved = torch.load(run.checkpoint(1), weights_only=True)
+    for key in ("cases", "found"):
+        del saved["segtrace"][key]
+    del saved["segtrace"]["explain"]["aggregate"]
+    torch.save(saved, tmp_path / "old.ckpt")
+    subject = from_checkpoint(tmp_path / "old.ckpt")
+    assert subject.settings.aggregate is None
+    assert np.isnan(subject.whole.table("dice", ORGANS, ["0027"])).all()
 
 
 @pytest.fixture(scope="module")

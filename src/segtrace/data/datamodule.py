@@ -1,6 +1,6 @@
 """The slices as Lightning wants them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -183,6 +183,22 @@ class SliceDataModule(LightningDataModule):
             for row in choose(case.areas, [(case.name, i) for i in range(len(case))], per_case)
         ]
         return self._read(keys, part)
+
+    def whole_cases(self, names: Collection[str], part: str) -> dict[str, dict[str, Any]]:
+        """Case -> ``voxel_ml``, and ``truth_ml``: organ -> volume; plain values, for a checkpoint.
+
+        Counted on the prepared slices, whose grid is the network's. NaN where mm are unknown.
+        """
+        return {
+            case.name: {
+                "voxel_ml": case.voxel_ml,
+                "truth_ml": dict(
+                    zip(self.organs, (case.areas.sum(0) * case.voxel_ml).tolist(), strict=True)
+                ),
+            }
+            for case in self.cases(part)
+            if case.name in names
+        }
 
     def read_probes(self, plain: dict[str, Any]) -> Probes:
         """Probes that were saved without their images, read again and checked by their hash.

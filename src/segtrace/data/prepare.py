@@ -45,6 +45,12 @@ class PreparedCase:
     def __len__(self) -> int:
         return len(self.areas)
 
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel of the prepared grid; NaN if unknown."""
+        rows, columns = self.geometry.spacing
+        return rows * columns * self.geometry.grid.spacing[2] / 1000
+
     def image(self, index: int) -> NDArray[np.float32]:
         """One slice (size, size) in [0, 1]."""
         # Mapped anew each time: an open map would be pickled whole into every worker.

@@ -16,6 +16,7 @@ from segtrace.report.payload import Story, common, fact_rows, frame
 from segtrace.report.record import Record
 from segtrace.report.scene import RESEARCH_USE
 from segtrace.report.snapshot import Measured, Snapshot, body
+from segtrace.report.whole_cases import WholeCases
 
 BUDGET = 10 * 2**20
 """Bytes of the file: what still goes through an e-mail."""
@@ -67,8 +68,12 @@ class Page:
     first: Record | None = None
     snapshots: list[Snapshot] = field(default_factory=list)
 
-    def add(self, measured: Measured) -> None:
+    def add(self, measured: Measured, whole: WholeCases | None = None) -> None:
         """Take in the next epoch.
+
+        Args:
+            measured: its maps and measures.
+            whole: volumes and Dice of the cases that labelled slices are of, as far as known.
 
         Raises:
             InputError: other slices or another network than before, or an epoch out of order.
@@ -76,7 +81,8 @@ class Page:
         record = measured.record
         self.first = self.first or record
         _check(self.first, record, self.snapshots)
-        self.snapshots.append(Snapshot.of(measured, body(self.first.scene.image)))
+        known = WholeCases() if whole is None or record.scene.truth is None else whole
+        self.snapshots.append(Snapshot.of(measured, body(self.first.scene.image), known))
 
     def write(
         self,

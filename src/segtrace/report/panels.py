@@ -81,6 +81,12 @@ def _rgb(colour: Colour) -> tuple[float, float, float]:
     return red / 255, green / 255, blue / 255
 
 
+def _points(words: str, cell: float) -> float:
+    """Size of letters with which a line fits a cell of so many inches, or nearly so."""
+    usual: float = STYLE["font.size"]
+    return usual if len(words) * usual * LETTER_WIDTH / 72 <= cell * 1.2 else SMALL_PT
+
+
 def _place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes without frame at inches from the upper left corner."""
     page_width, page_height = figure.get_size_inches()
@@ -201,4 +207,5 @@ def _draw_strip(figure: Figure, strip: Strip, top: float, cell: float) -> None:
             upper += LINE
         _draw_panel(_place(figure, left, upper, cell, cell), panel, cell)
         if panel.picture is not None:
-            _write(figure, left + cell / 2, upper + cell + 0.02, panel.words, ha="center")
+            below, points = upper + cell + 0.02, _points(panel.words, cell)
+            _write(figure, left + cell / 2, below, panel.words, ha="center", fontsize=points)

@@ -89,6 +89,7 @@ def frame(story: Story, snapshot: Snapshot, factor: int) -> dict[str, Any]:
         "parts": packed(snapshot.parts),
         "dice": packed(snapshot.dice),
         "case_dice": packed(snapshot.case_dice),
+        "whole": {name: packed(values) for name, values in snapshot.whole.items()},
         "prediction": packed(snapshot.prediction),
         "maps": {
             stage: text(snapshot.coarser(stage, used))

@@ -15,6 +15,7 @@ from segtrace.attribution.flow import Status
 from segtrace.measures.localisation import over_slices
 from segtrace.report.cells import array
 from segtrace.report.record import Record
+from segtrace.report.whole_cases import NAMES, WholeCases
 
 PER_SLICE = ("gain", "mass", "kappa", "magnitude", "max", "score_per_px")
 """Measures that the page holds for every slice of the epochs it shows."""
@@ -58,6 +59,7 @@ class Snapshot:
         parts: (O, N) separate parts of the explained region.
         dice: (O, N) of each slice; NaN where the truth lacks the organ.
         case_dice: (O, N) over the shown slices of the slice's case.
+        whole: name -> (O, N) of the slice's whole case, for :data:`~.whole_cases.NAMES`.
         prediction: (N, h, w) channels, cropped.
         maps: stage -> zlib of the maps with status OK, in the order of (R, O, N), 0..255 of each
             map's maximum.
@@ -71,12 +73,13 @@ class Snapshot:
     parts: NDArray[np.uint8]
     dice: Numbers
     case_dice: Numbers
+    whole: Mapping[str, Numbers]
     prediction: NDArray[np.uint8]
     maps: Mapping[str, bytes]
     boxes: Mapping[str, Box]
 
     @classmethod
-    def of(cls, measured: Measured, crop: Box) -> "Snapshot":
+    def of(cls, measured: Measured, crop: Box, whole: WholeCases | None = None) -> "Snapshot":
         """The record's epoch, cropped to a box in pixels of its image."""
         record, values = measured.record, measured.values
         flow = record.flow
@@ -94,6 +97,10 @@ class Snapshot:
             parts=_parts(record),
             dice=_dice(record),
             case_dice=_case_dice(record),
+            whole={
+                name: (whole or WholeCases()).table(name, flow.organs, record.scene.cases)
+                for name in NAMES
+            },
             prediction=cut(array(flow.prediction), crop).astype(np.uint8),
             maps={
                 name: _levels(array(maps), status[s] == Status.OK, boxes[name])

@@ -61,6 +61,22 @@ class CaseDice(Metric):
         """(case, organ) Dice in [0, 1]; NaN where the organ is absent from the truth."""
         return dice(*self.counts.unbind(-1))
 
+    def whole_cases(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Case -> organ -> ``dice`` and predicted ``voxels``: plain values, for a checkpoint.
+
+        Every process of a distributed validation must call it.
+        """
+        with self.sync_context():
+            counts = self.counts.clone()
+        values = dice(*counts.unbind(-1)).tolist()
+        return {
+            case: {
+                organ: {"dice": values[i][j], "voxels": float(counts[i, j, 1])}
+                for j, organ in enumerate(self.organs)
+            }
+            for i, case in enumerate(self.cases)
+        }
+
     def table(self) -> list[dict[str, object]]:
         """One row a case and organ: Dice and the three voxel counts, for a CSV."""
         values = self.compute()

@@ -57,6 +57,8 @@ class SegmentationModule(pl.LightningModule):
         self.dice: CaseDice | None = None
         self.organ_dice: dict[str, float] = {}
         """Validation Dice of the weights as they are; empty where they were not validated."""
+        self.whole_cases: dict[str, dict[str, dict[str, float]]] = {}
+        """The same by case, with predicted voxels: case -> organ -> name -> number."""
         self.baselines: dict[str, Any] | None = None
         """Mean activations of the weights as they are, as plain values; see ``KeepBaselines``."""
         self.loss = DiceCELoss(
@@ -75,7 +77,7 @@ class SegmentationModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forget what was found out about the weights that are about to change."""
-        self.organ_dice = {}
+        self.organ_dice, self.whole_cases = {}, {}
         self.baselines = None
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -125,7 +127,12 @@ class SegmentationModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write what is needed to rebuild the network and repeat the explanation."""
         epoch = finished_epochs(self.trainer)
-        known = {"epoch": epoch, "dice": dict(self.organ_dice), "baselines": self.baselines}
+        known = {
+            "epoch": epoch,
+            "dice": dict(self.organ_dice),
+            "found": self.whole_cases,
+            "baselines": self.baselines,
+        }
         checkpoint[DESCRIPTION] = self.description | known
 
     def _counter(self, split: str) -> CaseDice:
@@ -142,7 +149,7 @@ class SegmentationModule(pl.LightningModule):
             return
         means = per_organ(self.dice.compute(), self.organs)
         if split == "val":
-            self.organ_dice = means
+            self.organ_dice, self.whole_cases = means, self.dice.whole_cases()
         values = {f"{split}/dice/{name}": value for name, value in means.items()}
         # Lightning's own logging would use the optimiser's step; ours is the epoch everywhere.
         epoch = finished_epochs(self.trainer)

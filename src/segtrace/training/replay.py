@@ -99,7 +99,7 @@ class Replay:
         self._records: list[Record] = []
         self._animations: dict[tuple[str, str], Animation] = {}
         self.events: list[str] = []
-        ranked = ranks(epochs)
+        ranked = ranks(epochs) if epochs else []
         self._in_grid, self._in_animation = set(ranked[:ROWS]), set(ranked[:FRAMES])
 
     def add(self, network: Network, explained: Explained, dice: Mapping[str, float]) -> None:

@@ -66,6 +66,7 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         "organs": dict(data.organs),
         "preprocessing": data.preprocessing,
         "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
+        "cases": data.whole_cases(probes.cases, probes.split),
         "explain": settings(plan).to_plain(),
         "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",
         "environment": environment(),

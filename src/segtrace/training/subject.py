@@ -18,6 +18,7 @@ from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import environment, sha256
+from segtrace.report.whole_cases import WholeCases
 from segtrace.training import checkpoint
 from segtrace.training.course import Network
 from segtrace.training.explanation import DEFAULT, Settings
@@ -39,6 +40,7 @@ class Subject:
         dice: organ -> validation Dice, as far as known.
         edges: name -> what enters a decoder stage; ``None`` for the table of known networks.
         baselines: means over training slices, to cut with; ``None`` where there are none.
+        whole: volumes and Dice of the cases that the slices are of.
         facts: for the manifest.
     """
 
@@ -53,6 +55,7 @@ class Subject:
     dice: Mapping[str, float] = field(default_factory=dict)
     edges: Mapping[str, Any] | None = None
     baselines: Baselines | None = None
+    whole: WholeCases = field(default_factory=WholeCases)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def on(self, probes: Probes) -> Network:
@@ -92,6 +95,7 @@ def from_checkpoint(path: Path) -> Subject:
         dice=description.get("dice", {}),
         edges=description.get("edges"),
         baselines=_baselines(description.get("baselines")),
+        whole=WholeCases.from_plain(description.get("cases", {}), description.get("found", {})),
         facts={
             "checkpoint": path.name,
             "sha256": sha256(path),
