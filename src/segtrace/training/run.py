@@ -67,6 +67,7 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         "preprocessing": data.preprocessing,
         "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
         "explain": settings(plan).to_plain(),
+        "cut_every": plan.cut_every,
         "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",
         "environment": environment(),
     }
@@ -133,6 +134,7 @@ def _callback(
     if node["_target_"] == "segtrace.training.callback.FlowCallback":
         given = {
             "stages": module.description["stages"],
+            "edges": module.description["edges"],
             "probes": probes,
             "settings": settings(plan),
         }
