@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -147,7 +148,7 @@ def _label(ax: Axes, start: Place, end: Place, branch: Branch) -> None:
     """Share and loss: above what runs level, at the right of what rises."""
     share = "–" if np.isnan(branch.share) else f"{branch.share:.0%}"
     words = f"{share}  ·  {_loss(branch.lost)}"
-    style = {"fontsize": 6, "color": "0.1" if branch.needed else "0.45"}
+    style: dict[str, Any] = {"fontsize": 6, "color": "0.1" if branch.needed else "0.45"}
     raised = (width(branch) / 2 + 2) / 72 / ROW_INCHES
     if start[1] == end[1]:
         ax.text(0.5, end[1] + raised, words, ha="center", va="bottom", **style)

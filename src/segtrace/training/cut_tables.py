@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from segtrace.report.route_words import NEEDED
 from segtrace.training.cuts import Cuts
 
 NAN = float("nan")
@@ -91,7 +92,9 @@ def summary(cuts: Cuts) -> str:
     lines = [f"  {'organ':<{width}}  Dice  could least do without"]
     for o, organ in enumerate(cuts.organs):
         line = f"  {organ:<{width}}  {cuts.dice(organ):.2f}"
-        if free:
+        if not cuts.dice(organ) >= NEEDED:
+            line += "  not found: cutting can take nothing away"
+        elif free:
             ranked = sorted(free, key=lambda s: -float(lost[s, o]))[:3]
             line += "  " + ", ".join(_words(found.sites[s], lost[s, o], ends[s, o]) for s in ranked)
         lines.append(line)
