@@ -18,6 +18,7 @@ from segtrace.report.tensorboard import Writer
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import finished_epochs, is_final
 from segtrace.training.course import Course, Network
+from segtrace.training.cuts import Cuts
 from segtrace.training.cutter import Cutter
 from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
 from segtrace.training.probing import probes_of
@@ -168,6 +169,11 @@ class FlowCallback(pl.Callback):
             network = self._watched(trainer, pl_module)
             with kept_weights(trainer, pl_module):
                 self._cutter.cut(trainer, pl_module, network, self._sink(trainer), self.output)
+
+    @property
+    def cuts(self) -> Cuts | None:
+        """What the last cuts cost; ``None`` where nothing was cut."""
+        return self._cutter.latest
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with the timelines: plain values and tensors."""

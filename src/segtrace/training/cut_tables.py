@@ -105,3 +105,15 @@ def _words(site: str, lost: torch.Tensor, ends: torch.Tensor) -> str:
     low, high = ends.tolist()
     band = "" if low != low or high != high else f" [{low:.2f}, {high:.2f}]"
     return f"{site} {float(lost) + 0.0:.2f}{band}"
+
+
+def report(cuts: Cuts) -> None:
+    """Print which stage or edge each organ could least do without, and its route."""
+    print(f"\nDice lost when a stage or an edge is cut ({cuts.necessity.cut})\n{summary(cuts)}")
+    if cuts.left_out:
+        print(f"  on none of the slices: {', '.join(cuts.left_out)}")
+    if cuts.route is None:
+        print("  stages alone: the edges of this network are not known; give edges=edges.yaml")
+    for words in cuts.sentences().values():
+        print(f"  {words}")
+    print("  This is what the network relies on; one trained without the site might do as well.")
