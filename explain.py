@@ -42,11 +42,12 @@ def main(config: DictConfig) -> None:
 
 def explain_slices(asked: request.Request) -> None:
     """Every network asked for: its slices, their maps, the files; of a training, its course."""
-    page, replay = Page(), asked.replay()
+    page, replay, cutting = Page(), asked.replay(), asked.cutting()
     for subject, folder in asked.subjects():
         network = subject.on(asked.slices(subject))
         explained = explain_probes(*network, epoch=subject.epoch)
         results.write(explained, folder, subject.facts)
+        cutting.add(subject, network.probes, folder, replay.sink)
         replay.add(network, explained, subject.dice)
         if asked.figure:
             results.draw_paper_figure(explained.record, folder)

@@ -1,5 +1,5 @@
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 
 from segtrace import InputError
 from segtrace.report.figures import save_figure
@@ -7,6 +7,7 @@ from segtrace.report.route_picture import (
     GREY,
     THICKEST,
     THINNEST,
+    Diagram,
     as_picture,
     colour,
     places,
@@ -25,9 +26,27 @@ FOUND = (
 )
 
 
+STAGES = {
+    "enc1": 0.9,
+    "enc2": 0.02,
+    "enc3": 0.0,
+    "dec1": 0.4,
+    "dec2": 0.8,
+    "dec3": 0.9,
+    "head": 0.9,
+}
+
+
+def network(title, dice=0.9, branches=FOUND):
+    return Diagram(title, branches, STAGES, dice)
+
+
 def test_the_network_is_drawn_as_a_u():
     at = places(ENCODERS, FOUND)
-    assert [at[name] for name in ENCODERS] == [(0, 0), (0, -1), (0, -2)]
+    assert at["enc1"] == (0, 0)
+    assert at["enc2"] == (0, -1)
+    assert at["enc3"][0] == 0.5  # the deepest lies between encoder and decoder
+    assert at["enc3"][1] < -2
     assert at["dec1"] == (1, -1)  # beside enc2, whose skip it takes
     assert at["dec2"] == (1, 0)
     assert at["dec3"] == (1, 1)  # has no skip
@@ -42,19 +61,53 @@ def test_width_is_the_share_and_grey_costs_nothing():
     assert to_rgb(colour(FOUND[0])) != to_rgb(colour(FOUND[3]))
 
 
+def drawn(ax):
+    return [text.get_text() for text in ax.texts]
+
+
 def test_every_number_is_printed_and_the_untrained_network_stands_beside(tmp_path):
-    figure, caption = route_figure("liver", ENCODERS, {"epoch 9": FOUND, "epoch 0": FOUND})
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert {"0.90 | 0.50", "1.20 | 0.80", "enc1", "dec3"} <= set(texts)
-    assert [ax.get_title() for ax in figure.axes[:2]] == ["epoch 9", "epoch 0"]
+    both = [network("epoch 9"), network("epoch 0 (untrained)", 0.0)]
+    figure, caption = route_figure("liver", ENCODERS, both, ["PHANTOM"])
+    words = {"90%  ·  0.50", "120%  ·  0.80", "-20%  ·  0.30", "–  ·  –", "CT", "enc1", "head"}
+    assert words <= set(drawn(figure.axes[0]))
+    titles = [ax.get_title() for ax in figure.axes[:2]]
+    assert titles == ["epoch 9, Dice 0.90", "epoch 0 (untrained), Dice 0.00"]
     assert "add to 1 within 2.0%" in caption
     assert caption.startswith("The liver enters by the skips of enc2 and enc1 and travels up")
+    assert "Note: phantom." in caption
+    assert "PHANTOM" in [text.get_text() for text in figure.texts]
     paths = save_figure(tmp_path, "route_liver", figure, caption)
     assert all(path.stat().st_size > 0 for path in paths)
 
 
+def test_a_stage_has_the_colour_of_what_its_own_cut_costs():
+    figure, _ = route_figure("liver", ENCODERS, [network("epoch 9")])
+    faces = {
+        text.get_text(): text.get_bbox_patch().get_facecolor()
+        for text in figure.axes[0].texts
+        if text.get_bbox_patch() is not None
+    }
+    assert faces["enc3"] == to_rgba(GREY)
+    assert faces["CT"] == to_rgba("white")  # no stage
+    assert faces["enc1"] == faces["head"] != faces["dec1"]
+
+
+def test_no_two_words_of_a_panel_lie_on_one_another():
+    figure, _ = route_figure("liver", ENCODERS, [network("epoch 9"), network("epoch 0")])
+    as_picture(figure)  # lays it out
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    for k, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[k + 1 :])
+
+
+def test_a_network_that_finds_nothing_has_no_route_to_tell():
+    figure, caption = route_figure("liver", ENCODERS, [network("epoch 1", 0.02)])
+    assert caption.startswith("The liver is not found (Dice 0.02): cutting can take nothing away")
+    assert "not found" in figure.get_suptitle()
+
+
 def test_tensorboard_gets_pixels():
-    figure, _ = route_figure("liver", ENCODERS, {"epoch 9": FOUND})
+    figure, _ = route_figure("liver", ENCODERS, [network("epoch 9")])
     picture = as_picture(figure)
     assert picture.ndim == 3
     assert picture.shape[2] == 3
@@ -63,4 +116,6 @@ def test_tensorboard_gets_pixels():
 
 def test_nothing_to_draw_is_a_mistake():
     with pytest.raises(InputError, match="no edges to draw"):
-        route_figure("liver", ENCODERS, {"epoch 9": ()})
+        route_figure("liver", ENCODERS, [network("epoch 9", branches=())])
+    with pytest.raises(InputError, match="no edges to draw"):
+        route_figure("liver", ENCODERS, [])

@@ -40,6 +40,14 @@ def test_an_organ_that_enters_from_below_or_from_nowhere_is_said_to():
     )
 
 
+def test_three_ways_in_are_listed_and_what_is_not_found_has_none():
+    three = [*found(0.2, 0.0, 0.3, 0.8), Branch("skip_3", "enc0", "dec3", 0.5, 0.4, 0.0)]
+    assert "by the skips of enc0, enc1 and enc2 and travels up" in sentence("liver", three)
+    assert sentence("liver", three, 0.04) == (
+        "The liver is not found (Dice 0.04): cutting can take nothing away and says nothing."
+    )
+
+
 def tables(sites=EDGES):
     route = Route(
         edges=EDGES,

@@ -86,7 +86,8 @@ def assert_same_files(one: Path, other: Path):
         for folder in (one, other)
     ]
     assert names[0] == names[1]
-    assert {Path("timeline.csv"), Path("leakage.csv"), Path("emergence.csv")} <= set(names[0])
+    tables = ("timeline", "leakage", "emergence", "necessity", "route")
+    assert {Path(f"{name}.csv") for name in tables} <= set(names[0])
     for name in names[0]:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
@@ -109,7 +110,8 @@ def test_final_weights_are_bit_identical_with_and_without_the_callback(tiny_raw,
 def test_a_killed_run_that_resumes_ends_with_the_weights_of_an_uninterrupted_one(
     tiny_raw, tmp_path
 ):
-    options = ("trainer.max_epochs=3", "callbacks.flow.draw_every.charts=2", *ACCUMULATE)
+    often = ("callbacks.flow.draw_every.charts=2", "callbacks.flow.cut_every=2")
+    options = ("trainer.max_epochs=3", *often, *ACCUMULATE)
     whole = fit(plan_of(tmp_path / "whole", tiny_raw, *options))
     broken = plan_of(tmp_path / "broken", tiny_raw, *options)
     fit(broken, kill=2)  # in the middle of the third pass

@@ -99,6 +99,7 @@ def test_the_tags_of_the_event_file_are_the_ones_expected(events):
         timelines=timelines(RULES),
         leaks=RULES,
         events=RULES,
+        cut=ORGANS,
     )
     for split in ("val", "test"):
         ours |= {f"{split}/dice/{name}" for name in [*ORGANS, "mean"]}

@@ -66,8 +66,13 @@ def branches(route: Route, necessity: Necessity, organ: str) -> tuple[Branch, ..
     )
 
 
-def sentence(organ: str, found: Sequence[Branch]) -> str:
+def sentence(organ: str, found: Sequence[Branch], dice: float = 1.0) -> str:
     """Where the organ enters, whether it travels up, and whether the bottleneck is needed.
+
+    Args:
+        organ: the organ.
+        found: the edges.
+        dice: of the whole network: what it does not find cannot be lost.
 
     >>> found = [
     ...     Branch("skip_1", "enc2", "dec1", 0.9, 0.5, 0.0),
@@ -77,6 +82,11 @@ def sentence(organ: str, found: Sequence[Branch]) -> str:
     >>> print(sentence("left_kidney", found))
     The left kidney enters by the skip of enc2 and travels up; the bottleneck is not needed.
     """
+    if not dice >= NEEDED:
+        return (
+            f"The {plain(organ)} is not found (Dice {dice:.2f}): cutting can take nothing away and "
+            "says nothing."
+        )
     decoders = {branch.stage for branch in found}
     skips = [b for b in found if b.source not in decoders and not _is_deepest(b, found)]
     ways_in = sorted((b for b in skips if b.lost >= NEEDED), key=lambda b: -b.lost)
@@ -88,7 +98,8 @@ def sentence(organ: str, found: Sequence[Branch]) -> str:
     bottleneck = _bottleneck(deepest)
     if not ways_in:
         return f"{subject} enters by no single skip; {bottleneck}."
-    names = " and ".join(b.source or b.name for b in ways_in)
+    *others, last = [b.source or b.name for b in ways_in]
+    names = f"{', '.join(others)} and {last}" if others else last
     word = "skips" if len(ways_in) > 1 else "skip"
     climbs = any(b.lost >= NEEDED for b in found if b.source in decoders)
     return f"{subject} enters by the {word} of {names}{' and travels up' * climbs}; {bottleneck}."

@@ -66,6 +66,22 @@ def events_tag(rule: str) -> str:
     return f"events/{rule}"
 
 
+def route_tag(organ: str) -> str:
+    """The route diagram of an organ."""
+    return f"route/{organ}"
+
+
+def loss_timeline_tag(organ: str) -> str:
+    """The picture of the Dice lost by cuts: stages and edges x epochs."""
+    return f"timeline/necessity/{organ}"
+
+
+NECESSITY_TAG = "necessity/dice_lost"
+"""The picture of what cuts cost: stages and edges x organs."""
+ROUTES_TAG = "route/sentences"
+"""The text of all routes."""
+
+
 def scalar_tag(measure: str, rule: str, organ: str, stage: str) -> str:
     """The curve of a measure at a stage."""
     return f"measure_{measure}/{rule}/{organ}/{stage}"
@@ -108,6 +124,7 @@ def expected_tags(
     timelines: Iterable[Block] = (),
     leaks: Iterable[str] = (),
     events: Iterable[str] = (),
+    cut: Iterable[str] = (),
     budget: int = SCALAR_BUDGET,
 ) -> set[str]:
     """Every tag a run must hold, no more and no less, computed from its settings alone.
@@ -120,14 +137,18 @@ def expected_tags(
         timelines: (measure, rule) pairs drawn over the epochs.
         leaks: rules with leakage matrices.
         events: rules with events as text.
+        cut: organs whose stages and edges are cut, of a network whose edges are known.
         budget: as for :func:`scalar_blocks`.
     """
     kept, _ = scalar_blocks(blocks, organs, stages, budget)
+    cut = list(cut)
     return {
         *(flow_tag(rule, organ) for rule in rules for organ in organs),
         *(timeline_tag(m, r, organ) for m, r in timelines for organ in organs),
         *(leak_tag(rule, stage) for rule in leaks for stage in stages),
         *(events_tag(rule) for rule in events),
+        *(tag(organ) for tag in (route_tag, loss_timeline_tag) for organ in cut),
+        *([NECESSITY_TAG, ROUTES_TAG] if cut else []),
         *scalar_tags(kept, organs, stages),
         *([LAYOUT_TAG] if kept else []),
     }

@@ -18,6 +18,8 @@ from segtrace.report.tensorboard import Writer
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import finished_epochs, is_final
 from segtrace.training.course import Course, Network
+from segtrace.training.cuts import Cuts
+from segtrace.training.cutter import Cutter
 from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
 from segtrace.training.probing import probes_of
 from segtrace.training.sink import Sink
@@ -44,6 +46,12 @@ class FlowCallback(pl.Callback):
         draw_every: rule -> epochs between two of its pictures, ``charts`` -> between two drawings
             of timelines, leakage and events; what is not named follows
             :data:`~segtrace.training.pace.EVERY`. Numbers come with every explained epoch.
+        cut_every: epochs between two cuts of all stages and edges, which show what the network
+            relies on and take seconds to a minute; ``None`` for never. Epoch 0 and the last are.
+        edges: name -> edge, see :func:`segtrace.attribution.edges.resolve`; ``None`` for a network
+            of the table. Without edges the stages alone are cut.
+        training_slices: (n, C, H, W) preprocessed and not augmented, about 64 drawn at random: what
+            stands in the place of a cut activation is their mean. ``train.py`` needs none.
         output: picks the logits from what the network returns.
         folder: for files; ``None`` takes ``flow`` in the trainer's folder.
 
@@ -53,9 +61,12 @@ class FlowCallback(pl.Callback):
         ``kappa``, ``magnitude`` and ``mass`` as far as 400 charts go; and their layout.
         ``timeline/{measure}/{rule}/{organ}``: picture, stages x epochs.
         ``leak/{rule}/{stage}``: picture, organ x organ. ``events/{rule}``: text.
+        ``necessity/dice_lost``: picture, stages and edges x organs; ``timeline/necessity/{organ}``;
+        ``route/{organ}``: the route diagram; ``route/sentences``: text. Where it cuts.
 
     Written into ``folder``: the same pictures, texts and numbers, see
-    :class:`~segtrace.training.sink.Sink`.
+    :class:`~segtrace.training.sink.Sink` and
+    :class:`~segtrace.training.cut_course.CutCourse`.
     """
 
     def __init__(
@@ -67,6 +78,9 @@ class FlowCallback(pl.Callback):
         settings: Settings = DEFAULT,
         every_n_epochs: int | Literal["auto"] = 1,
         draw_every: dict[str, int] | None = None,
+        cut_every: int | None = None,
+        edges: Mapping[str, Any] | None = None,
+        training_slices: Tensor | None = None,
         output: Callable[[Any], Tensor] | None = None,
         folder: str | None = None,
     ) -> None:
@@ -75,6 +89,8 @@ class FlowCallback(pl.Callback):
         for name, every in (draw_every or {}).items():
             if every < 1:
                 raise InputError(f"draw_every.{name}={every}; give 1 or more")
+        if cut_every is not None and cut_every < 1:
+            raise InputError(f"cut_every={cut_every}; give 1 or more, or null for never")
         self.net = net
         self.stages = stages
         self.organs = organs
@@ -88,6 +104,7 @@ class FlowCallback(pl.Callback):
         self._interval = 1 if every_n_epochs == "auto" else every_n_epochs
         self._epoch_began = 0.0
         self._course = Course(draw_every)
+        self._cutter = Cutter(cut_every, edges, training_slices)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse what cannot work before any work is done."""
@@ -101,6 +118,7 @@ class FlowCallback(pl.Callback):
                 f"{self._folder(trainer)} alone",
                 stacklevel=2,
             )
+        self._cutter.warn(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Choose the probes, and explain the untrained network."""
@@ -110,6 +128,7 @@ class FlowCallback(pl.Callback):
         self._sink(trainer).forget(epoch + (epoch > 0))
         if epoch == 0:
             self._explain(trainer, pl_module)
+            self._cut(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -117,22 +136,26 @@ class FlowCallback(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Explain the weights that this epoch leaves behind."""
-        epoch = finished_epochs(trainer)
-        due = epoch % self._interval == 0 or is_final(trainer)
-        if not trainer.is_global_zero or not due:
+        if not trainer.is_global_zero:
             return
-        began = time.monotonic()
-        self._explain(trainer, pl_module)
-        if self.every_n_epochs == "auto":
-            self._adapt(time.monotonic() - began, began - self._epoch_began)
+        if finished_epochs(trainer) % self._interval == 0 or is_final(trainer):
+            began = time.monotonic()
+            self._explain(trainer, pl_module)
+            if self.every_n_epochs == "auto":
+                self._adapt(time.monotonic() - began, began - self._epoch_began)
+        self._cut(trainer, pl_module)
 
-    def _explain(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def _watched(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
+        """The network and its probes, which are chosen the first time."""
         organs = self.organs if self.organs is not None else getattr(pl_module, "organs", None)
         if not organs:
             raise InputError("FlowCallback needs organs={name: channel, …}")
         if not isinstance(self.probes, Probes):
             self.probes = probes_of(trainer, organs, self.probes)
-        network = Network(self._network(pl_module), self.stages, self.probes, organs, self.settings)
+        return Network(self._network(pl_module), self.stages, self.probes, organs, self.settings)
+
+    def _explain(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        network = self._watched(trainer, pl_module)
         epoch, final = finished_epochs(trainer), is_final(trainer)
         with kept_weights(trainer, pl_module):
             explained = explain_probes(*network, epoch=epoch, output=self.output)
@@ -141,13 +164,26 @@ class FlowCallback(pl.Callback):
         self._course.tell(self._sink(trainer), explained, leaks, dice, final)
         self.explained = explained
 
+    def _cut(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._cutter.due(trainer, pl_module):
+            network = self._watched(trainer, pl_module)
+            with kept_weights(trainer, pl_module):
+                self._cutter.cut(trainer, pl_module, network, self._sink(trainer), self.output)
+
+    @property
+    def cuts(self) -> Cuts | None:
+        """What the last cuts cost; ``None`` where nothing was cut."""
+        return self._cutter.latest
+
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with the timelines: plain values and tensors."""
-        return self._course.to_plain()
+        return self._course.to_plain() | {"cuts": self._cutter.course.to_plain()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
         self._course.go_on(state_dict)
+        if "cuts" in state_dict:
+            self._cutter.course.go_on(state_dict["cuts"])
 
     def _adapt(self, cost: float, training: float) -> None:
         interval = max(1, ceil(cost / (SHARE * training)))

@@ -53,6 +53,14 @@ class Plan:
         return {key: value for key, value in _flat(parts) if key not in PLACES}
 
     @property
+    def cut_every(self) -> int | None:
+        """Epochs between two cuts of the network; ``None`` for never."""
+        for node in self.config["callbacks"].values():
+            if node is not None and node["_target_"].endswith(".FlowCallback"):
+                return node.get("cut_every")
+        return None
+
+    @property
     def test(self) -> bool:
         """Whether to score the test cases."""
         return bool(self.config["test"])

@@ -81,6 +81,7 @@ class Replay:
             any, nothing is written: a network alone.
 
     Attributes:
+        sink: where everything goes.
         events: the leakage events of the last epoch, in sentences.
 
     Raises:
@@ -93,7 +94,7 @@ class Replay:
             check_writable(log_dir)
             _refuse_logged(Path(log_dir), list(epochs))
             writer = SummaryWriter(log_dir)
-        self._sink = Sink(folder, writer)
+        self.sink = Sink(folder, writer)
         self._course = Course(files=False)
         self._epochs = list(epochs)
         self._records: list[Record] = []
@@ -109,7 +110,7 @@ class Replay:
         epoch = explained.record.epoch
         final = epoch == self._epochs[-1]
         leaks = self._course.leaks(network, explained, final)
-        self._course.tell(self._sink, explained, leaks, dice, final)
+        self._course.tell(self.sink, explained, leaks, dice, final)
         if epoch in self._in_grid:
             self._records.append(explained.record)
         if epoch in self._in_animation:
@@ -131,11 +132,11 @@ class Replay:
             frames.add(explained.picture(rule, organ, rows))
 
     def _close(self) -> None:
-        if self._sink.writer is not None:
-            self._sink.writer.close()
+        if self.sink.writer is not None:
+            self.sink.writer.close()
         if len(self._records) < 2:
             return
-        figures = self._sink.folder / "figures"
+        figures = self.sink.folder / "figures"
         for (rule, organ), animation in self._animations.items():
             if _shown(self._records[-1], organ):
                 save_bytes(figures / f"animation_{rule}_{organ}.gif", animation.gif())

@@ -20,6 +20,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.training import checkpoint
+from segtrace.training.cut_replay import CutReplay, check_cut
 from segtrace.training.image import probes_of_image
 from segtrace.training.plan import check_probes, plainly
 from segtrace.training.replay import Replay, in_order
@@ -36,7 +37,7 @@ from segtrace.training.subject import (
 KEYS = (
     "checkpoint", "image", "net", "weights", "stages", "rules", "region", "score", "organs",
     "measures", "aggregate", "probes", "seed", "data", "study", "log_dir", "volume", "cases",
-    "trainer", "runs", "verdict",
+    "trainer", "runs", "cut", "untrained", "edges", "verdict",
 )  # fmt: skip
 
 
@@ -96,6 +97,17 @@ class Request:
         described = [checkpoint.describe(path) for path in self._checkpoints.values()]
         dice = {told["epoch"]: told.get("dice", {}).get("mean", math.nan) for told in described}
         return Replay(self.folder, self.config["log_dir"], dice)
+
+    def cutting(self) -> CutReplay:
+        """What cuts: every so many epochs of a training, or one network where that is asked."""
+        cut, own = self.config["cut"], self.config["net"] is not None
+        beside = self.config["untrained"]
+        if beside is None and not own:
+            beside = next(iter(self._checkpoints.values())).with_name("epoch_000.ckpt")
+        cutting = CutReplay(cut, self.data, beside and Path(beside))
+        if self._tells:
+            cutting.along([checkpoint.describe(path) for path in self._checkpoints.values()])
+        return cutting
 
     def subjects(self) -> Iterator[tuple[Subject, Path]]:
         """The networks, one at a time, and a folder for each."""
@@ -192,9 +204,10 @@ class Request:
     def _own_network(self) -> Subject:
         if self.data is None:
             raise InputError("net=… needs data=… data.root=…, which says organs and slices")
-        return from_user(
-            self.config["net"], self.config["weights"], self.config["stages"], self.data
+        net, weights, stages, edges = (
+            self.config[name] for name in ("net", "weights", "stages", "edges")
         )
+        return from_user(net, weights, stages, self.data, edges)
 
     def _with_settings(self, subject: Subject) -> Subject:
         given = {name: self.config[name] for name in ("rules", "region", "score", "organs")}
@@ -230,6 +243,7 @@ def checked(config: DictConfig) -> Request:
             f"stages={plain['stages']}: a checkpoint knows its stages; give names to keep, "
             "e.g. stages=[enc1,dec4]"
         )
+    check_cut(plain)
     if plain["log_dir"] is not None and plain["checkpoint"] is None:
         raise InputError(
             f"log_dir={plain['log_dir']}: TensorBoard's step is the epoch, which checkpoints of "

@@ -22,6 +22,7 @@ from segtrace.report.tensorboard import Writer, add_hyperparameters
 from segtrace.training import checkpoint
 from segtrace.training.baselining import KeepBaselines
 from segtrace.training.callback import FlowCallback
+from segtrace.training.cut_tables import report
 from segtrace.training.evaluation import per_organ
 from segtrace.training.explanation import Settings
 from segtrace.training.module import SegmentationModule
@@ -68,6 +69,7 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
         "cases": data.whole_cases(probes.cases, probes.split),
         "explain": settings(plan).to_plain(),
+        "cut_every": plan.cut_every,
         "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",
         "environment": environment(),
     }
@@ -134,6 +136,7 @@ def _callback(
     if node["_target_"] == "segtrace.training.callback.FlowCallback":
         given = {
             "stages": module.description["stages"],
+            "edges": module.description["edges"],
             "probes": probes,
             "settings": settings(plan),
         }
@@ -186,9 +189,18 @@ def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> No
     print("\nDice of the test cases" if plan.test else "\nDice of the validation cases")
     for name, value in means.items():
         print(f"  {name:<{width}}  {value:.3f}")
+    _tell_cuts(trainer)
     last = plan.folder / "checkpoints" / f"epoch_{checkpoint.finished_epochs(trainer):03d}.ckpt"
     print(
         f"\nRun        {plan.folder}"
         f"\nLook       make tensorboard RUN={plan.folder}"
         f"\nExplain    python explain.py checkpoint={last}"
     )
+
+
+def _tell_cuts(trainer: pl.Trainer) -> None:
+    """Which stage or edge each organ could least do without, where the network was cut."""
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
+    for callback in callbacks:
+        if isinstance(callback, FlowCallback) and callback.cuts is not None:
+            report(callback.cuts)

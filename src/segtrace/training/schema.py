@@ -16,7 +16,14 @@ CHECKED = ("segtrace", "pytorch_lightning", "torch", "monai")
 
 INJECTED = {
     "segtrace.training.module.SegmentationModule": {"organs", "description"},
-    "segtrace.training.callback.FlowCallback": {"probes", "settings", "stages", "organs"},
+    "segtrace.training.callback.FlowCallback": {
+        "probes",
+        "settings",
+        "stages",
+        "edges",
+        "organs",
+        "training_slices",
+    },
 }
 """Arguments that the scripts supply themselves, so that a configuration must not."""
 

@@ -27,7 +27,10 @@ from segtrace.training.explanation import Explained
 from segtrace.training.history import History, timelines
 from segtrace.training.leaks import Leaks
 
-TABLES = ("measures.csv", "timeline.csv", "depth.csv", "change.csv", "leakage.csv")
+TABLES = (
+    "measures.csv", "timeline.csv", "depth.csv", "change.csv", "leakage.csv",
+    "necessity.csv", "necessity_slices.csv", "route.csv",
+)  # fmt: skip
 """Tables that grow with every epoch."""
 
 
@@ -62,7 +65,7 @@ class Sink:
             for organ in explained.record.flow.organs:
                 picture = explained.picture(rule, organ)
                 if files:
-                    save_png(self._epoch(epoch) / rule / f"{organ}.png", picture)
+                    save_png(self.epoch(epoch) / rule / f"{organ}.png", picture)
                 if self.writer is not None:
                     add_picture(self.writer, flow_tag(rule, organ), picture, epoch)
 
@@ -103,7 +106,7 @@ class Sink:
             for organ in history.organs:
                 path = self.folder / "timeline" / measure / rule / f"{organ}.png"
                 tag = timeline_tag(measure, rule, organ)
-                self._chart(path, tag, history.picture(measure, rule, organ), history.epochs[-1])
+                self.chart(path, tag, history.picture(measure, rule, organ), history.epochs[-1])
 
     def leaks(self, leaks: Leaks) -> None:
         """Draw whose evidence lies on whose pixels, and tell the events."""
@@ -111,12 +114,12 @@ class Sink:
         append_rows(self.folder / "leakage.csv", leaks.rows())
         for rule in leaks.found.rules:
             text = leaks.text(rule)
-            save_text(self._epoch(epoch) / "events" / f"{rule}.txt", text)
+            save_text(self.epoch(epoch) / "events" / f"{rule}.txt", text)
             if self.writer is not None:
                 add_text(self.writer, events_tag(rule), text, epoch)
             for stage in leaks.found.stages:
-                path = self._epoch(epoch) / "leak" / rule / f"{stage}.png"
-                self._chart(path, leak_tag(rule, stage), leaks.picture(rule, stage), epoch)
+                path = self.epoch(epoch) / "leak" / rule / f"{stage}.png"
+                self.chart(path, leak_tag(rule, stage), leaks.picture(rule, stage), epoch)
 
     def end(self, history: History) -> None:
         """Write when each stage began to localise: it needs the end of the training."""
@@ -124,11 +127,13 @@ class Sink:
         if rows:
             save_table(self.folder / "emergence.csv", rows)
 
-    def _chart(self, path: Path, tag: str, picture: Picture, epoch: int) -> None:
+    def chart(self, path: Path, tag: str, picture: Picture, epoch: int) -> None:
+        """Write a picture of few colours, as a file and to TensorBoard."""
         encoded = png(picture)
         save_bytes(path, encoded)
         if self.writer is not None:
             add_chart(self.writer, tag, picture, encoded, epoch)
 
-    def _epoch(self, epoch: int) -> Path:
+    def epoch(self, epoch: int) -> Path:
+        """The folder of an epoch's pictures."""
         return self.folder / f"epoch_{epoch:03d}"

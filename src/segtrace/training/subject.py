@@ -23,6 +23,9 @@ from segtrace.training import checkpoint
 from segtrace.training.course import Network
 from segtrace.training.explanation import DEFAULT, Settings
 
+EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
+"""How a line of a file of edges looks."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -137,7 +140,11 @@ def paths_of(patterns: str | Sequence[str]) -> list[Path]:
 
 
 def from_user(
-    builder: str, weights: str | None, stages: str | None, data: SliceDataModule
+    builder: str,
+    weights: str | None,
+    stages: str | None,
+    data: SliceDataModule,
+    edges: str | None = None,
 ) -> Subject:
     """A network of the user's own.
 
@@ -146,6 +153,7 @@ def from_user(
         weights: file with a state dict, bare or under a usual key; prefixes are stripped.
         stages: YAML file, name: module.path; ``None`` for a network of the table.
         data: says organs and preprocessing.
+        edges: YAML file, name: {stage: …, module: …, argument: …}; ``None`` for the table.
 
     Raises:
         InputError: a builder that cannot be imported or builds no network; weights that do not
@@ -161,7 +169,8 @@ def from_user(
     return Subject(
         name=path.stem,
         net=net.eval(),
-        stages=None if stages is None else _mapping(Path(stages)),
+        stages=None if stages is None else _mapping("stages", stages, "enc1: encoder.layer1"),
+        edges=None if edges is None else _mapping("edges", edges, EDGE),
         channels=data.organs,
         preprocessing=Preprocessing.from_plain(data.preprocessing),
         facts=facts,
@@ -206,13 +215,13 @@ def fitted(saved: Mapping[str, Any], net: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def _mapping(option: str, file: str, example: str) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(path.read_text())
+        found = yaml.safe_load(Path(file).read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"stages={path}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{option}={file}: {str(error).splitlines()[0]}") from error
     if not isinstance(found, dict) or not found:
-        raise InputError(f"stages={path}: give one line a stage, e.g. enc1: encoder.layer1")
+        raise InputError(f"{option}={file}: give one line for each of the {option}, e.g. {example}")
     return found
 
 

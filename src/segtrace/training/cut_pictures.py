@@ -1,0 +1,30 @@
+"""What cutting found, as figures: the necessity table and the route of every organ."""
+
+from matplotlib.figure import Figure
+
+from segtrace.report.captions import epoch_words
+from segtrace.report.necessity_picture import necessity_figure
+from segtrace.report.route_picture import route_figure
+from segtrace.training.cuts import Cuts
+
+
+def table_figure(cuts: Cuts) -> tuple[Figure, str]:
+    """Stages and edges x organs, and the paragraph under it."""
+    return necessity_figure(
+        cuts.necessity.mean(),
+        cuts.necessity.sites,
+        cuts.organs,
+        dice=[cuts.dice(organ) for organ in cuts.organs],
+        vertices=cuts.necessity.cut_vertex.tolist(),
+        title=epoch_words(cuts.epoch),
+        cut=cuts.necessity.cut,
+        marks=cuts.marks,
+    )
+
+
+def route_of(cuts: Cuts, untrained: Cuts | None, organ: str) -> tuple[Figure, str]:
+    """The route diagram of an organ, the untrained network beside it, and its paragraph."""
+    networks = [cuts.diagram(organ, epoch_words(cuts.epoch))]
+    if untrained is not None and organ in untrained.organs and untrained.route is not None:
+        networks.append(untrained.diagram(organ, epoch_words(untrained.epoch)))
+    return route_figure(organ, cuts.encoders, networks, cuts.marks)

@@ -1,0 +1,174 @@
+"""The cuts that ``explain.py`` was asked for: of one network, or along a training."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from segtrace.causal.baselines import ENOUGH, Baselines, collect
+from segtrace.causal.batches import SLICES
+from segtrace.causal.replacement import CUTS
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.probes import Probes
+from segtrace.errors import InputError, unknown
+from segtrace.report.figures import save_figure
+from segtrace.report.tables import save_table
+from segtrace.training.cut_course import CutCourse
+from segtrace.training.cut_pictures import route_of, table_figure
+from segtrace.training.cut_progress import telling
+from segtrace.training.cut_tables import necessity_rows, report, route_rows, slice_rows
+from segtrace.training.cuts import CUT, Cuts, cut_network
+from segtrace.training.sink import Sink
+from segtrace.training.subject import Subject, from_checkpoint
+from segtrace.training.wiring import sites
+
+EVERY = 10
+"""Epochs between two cuts of a training that was not cut while it ran."""
+WITHOUT_MEANS = ("zero", "resample")
+"""Cuts that need no baselines."""
+
+
+class CutReplay:
+    """What is cut, and told of it.
+
+    Args:
+        cut: what stands in the place of an activation; ``None`` for what the training did, and for
+            nothing where one network is explained alone.
+        data: for baselines, where a network brings none.
+        untrained: checkpoint of epoch 0 to stand beside one network; ``None`` where there is none.
+
+    Attributes:
+        latest: the last cuts.
+        before: those of the untrained network.
+    """
+
+    def __init__(
+        self, cut: str | None, data: SliceDataModule | None = None, untrained: Path | None = None
+    ) -> None:
+        self.cut, self.data, self.untrained = cut, data, untrained
+        self.latest: Cuts | None = None
+        self.before: Cuts | None = None
+        self._course = CutCourse(None)
+        self._epochs: list[int] = []
+
+    def along(self, descriptions: Sequence[Mapping[str, Any]]) -> None:
+        """From here on a training is told, cut every so many epochs, as the callback did.
+
+        Args:
+            descriptions: of its checkpoints, in the order of their epochs.
+        """
+        every = descriptions[0].get("cut_every") or (EVERY if self.cut is not None else None)
+        self._course = CutCourse(every)
+        self._epochs = [int(description["epoch"]) for description in descriptions]
+
+    def add(self, subject: Subject, probes: Probes, folder: Path, sink: Sink) -> None:
+        """Cut the next network, if that was asked for and its turn has come, and tell the cost.
+
+        Args:
+            subject: the network.
+            probes: the slices.
+            folder: for the tables and figures of a network alone.
+            sink: for those of a training.
+
+        Raises:
+            InputError: see :func:`cut_subject`.
+        """
+        if self._epochs:
+            self._along(subject, probes, sink)
+        elif self.cut is not None:
+            self.latest = cut_subject(subject, probes, self.cut, self.data)
+            if subject.epoch != 0:
+                self.before = self._untrained(subject, probes)
+            write(self.latest, self.before, folder)
+
+    def _along(self, subject: Subject, probes: Probes, sink: Sink) -> None:
+        if subject.baselines is None and self.cut is None:  # the callback skipped it too
+            return
+        if self._course.due(subject.epoch or 0, subject.epoch == self._epochs[-1]):
+            self.latest = cut_subject(subject, probes, self.cut or CUT, self.data)
+            self._course.tell(sink, self.latest)
+            self.before = self._course.untrained
+
+    def _untrained(self, subject: Subject, probes: Probes) -> Cuts | None:
+        """The same cuts of the same network before its training, on the same slices."""
+        if self.untrained is None or not self.untrained.is_file():
+            print("No untrained network to stand beside it (epoch_000.ckpt): give untrained=…")
+            return None
+        other = replace(from_checkpoint(self.untrained), settings=subject.settings)
+        if (other.channels, other.stages) != (subject.channels, subject.stages):
+            print(f"{self.untrained} is of another network, so it does not stand beside it")
+            return None
+        return cut_subject(other, probes, self.cut or CUT, self.data)
+
+
+def cut_subject(subject: Subject, probes: Probes, cut: str, data: SliceDataModule | None) -> Cuts:
+    """Cut every stage and edge of a network on some slices.
+
+    Raises:
+        InputError: slices without labels or without any organ; no baselines and no data to
+            collect them from.
+    """
+    means = _means(subject, cut, data)
+    with telling() as progress:
+        found = cut_network(
+            subject.on(probes), subject.edges, means, subject.epoch, cut=cut, progress=progress
+        )
+    if found is None:
+        raise InputError(
+            f"none of the organs ({', '.join(subject.settings.organs or subject.channels)}) is on "
+            "these slices, so no cut can be judged; give other slices or organs"
+        )
+    return found
+
+
+def _means(subject: Subject, cut: str, data: SliceDataModule | None) -> Baselines | None:
+    """Those of the checkpoint, or of the training slices of the data that was given."""
+    if subject.baselines is not None and cut != "mean_map":
+        return subject.baselines
+    if data is not None:
+        places = sites(subject.net, subject.stages, subject.edges)
+        maps = cut == "mean_map"
+        return collect(subject.net, places, [data.sample(ENOUGH)], maps=maps, batch=SLICES)
+    if cut in WITHOUT_MEANS:
+        print(f"{subject.name} holds no baselines, so no route is found; give data=… data.root=…")
+        return None
+    what = "mean maps" if cut == "mean_map" else "baselines"
+    raise InputError(
+        f"cut={cut}: {subject.name} holds no {what}; give data=… data.root=…, so that they can be "
+        "collected over its training slices"
+    )
+
+
+def write(cuts: Cuts, untrained: Cuts | None, folder: Path) -> None:
+    """Tables and figures of one network, and the summary in the terminal.
+
+    ``necessity.csv`` (a row a site and organ), ``necessity_slices.csv`` (and slice), ``route.csv``;
+    ``figures/necessity.png``, ``figures/route_{organ}.png``, the same as PDF, and ``caption.txt``.
+    """
+    save_table(folder / "necessity.csv", necessity_rows(cuts, untrained))
+    save_table(folder / "necessity_slices.csv", slice_rows(cuts))
+    figures = folder / "figures"
+    save_figure(figures, "necessity", *table_figure(cuts))
+    if cuts.route is not None:
+        save_table(folder / "route.csv", route_rows(cuts, untrained))
+        for organ in cuts.organs:
+            save_figure(figures, f"route_{organ}", *route_of(cuts, untrained, organ))
+    report(cuts)
+
+
+def check_cut(options: Mapping[str, Any]) -> None:
+    """Refuse a cut that cannot be made, before any work.
+
+    Raises:
+        InputError: an unknown cut; images without labels; edges for a network that knows its own.
+    """
+    cut = options["cut"]
+    if cut is not None and cut not in CUTS:
+        raise unknown("cut", str(cut), CUTS)
+    if cut is not None and (options["image"] or options["volume"] or options["cases"]):
+        raise InputError(
+            f"cut={cut} is judged on labelled slices: those of the checkpoint, or of data=…; leave "
+            "image, volume and cases out"
+        )
+    if options["edges"] is not None and options["net"] is None:
+        raise InputError(f"edges={options['edges']}: a checkpoint knows its edges; leave it out")

@@ -1,0 +1,192 @@
+"""Cut a network on its slices: what every stage and edge is worth to every organ."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segtrace.attribution.edges import Edge
+from segtrace.attribution.stages import Stage
+from segtrace.causal.baselines import Baselines
+from segtrace.causal.batches import OnProgress
+from segtrace.causal.necessity import Necessity, necessity
+from segtrace.causal.outcome import Outcome
+from segtrace.causal.route import Route, route
+from segtrace.data.probes import Probes
+from segtrace.errors import InputError, unknown
+from segtrace.report.route_picture import Diagram
+from segtrace.report.route_words import branches, sentence
+from segtrace.training.course import Network
+from segtrace.training.wiring import sites
+
+CUT = "channel_mean"
+"""What stands in the place of an activation unless something else is said."""
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """What every cut cost a network at one epoch, and its route.
+
+    Attributes:
+        epoch: finished passes; ``None`` where not known.
+        necessity: of all stages and edges.
+        route: over the edges; ``None`` for a network whose edges are not known.
+        encoders: names of the encoder stages, from the image down.
+        left_out: organs that are on none of the slices.
+        marks: what the slices are not, in capitals.
+    """
+
+    epoch: int | None
+    necessity: Necessity
+    route: Route | None
+    encoders: tuple[str, ...]
+    left_out: tuple[str, ...]
+    marks: tuple[str, ...]
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        """Those that were judged."""
+        return self.necessity.organs
+
+    def dice(self, organ: str) -> float:
+        """Of the whole network, mean over the slices that hold the organ."""
+        return float(self.necessity.whole.dice[self.organs.index(organ)].nanmean())
+
+    def interval(self) -> Tensor:
+        """(S, O, 2) interval of the mean Dice lost over cases; NaN with fewer than two cases."""
+        if len(set(self.necessity.cases)) < 2:
+            return torch.full((*self.necessity.mean().shape, 2), torch.nan)
+        return self.necessity.interval()
+
+    def diagram(self, organ: str, title: str) -> Diagram:
+        """The network as the route picture draws it.
+
+        Raises:
+            InputError: there is no route.
+        """
+        if self.route is None:
+            raise InputError("no route: the network's edges are not known")
+        lost = self.necessity.mean()[:, self.organs.index(organ)].tolist()
+        places = zip(self.necessity.sites, self.necessity.places, lost, strict=True)
+        return Diagram(
+            title=title,
+            branches=branches(self.route, self.necessity, organ),
+            stages={site: value for site, place, value in places if place == "stage"},
+            dice=self.dice(organ),
+        )
+
+    def sentences(self) -> dict[str, str]:
+        """Organ -> its route in one plain sentence; empty without a route."""
+        if self.route is None:
+            return {}
+        found = {organ: branches(self.route, self.necessity, organ) for organ in self.organs}
+        return {organ: sentence(organ, own, self.dice(organ)) for organ, own in found.items()}
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values and tensors, for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Cuts":
+        """Undoes :meth:`to_plain`."""
+        found = plain["necessity"]
+        return cls(
+            **{
+                **plain,
+                "necessity": Necessity(**{**found, "whole": Outcome(**found["whole"])}),
+                "route": None if plain["route"] is None else Route(**plain["route"]),
+            }
+        )
+
+
+def cut_network(
+    network: Network,
+    edges: Mapping[str, Any] | None,
+    baselines: Baselines | None,
+    epoch: int | None,
+    *,
+    cut: str = CUT,
+    output: Callable[[Any], Tensor] | None = None,
+    progress: OnProgress | None = None,
+) -> Cuts | None:
+    """Cut every stage and edge of a network in turn, and integrate along its route.
+
+    Args:
+        network: what is cut, and the slices; their organs are judged against the truth.
+        edges: name -> edge; ``None`` for the table of known networks, ``{}`` for none.
+        baselines: means over training slices; the route and most cuts need them.
+        epoch: finished passes.
+        cut: see :data:`segtrace.causal.replacement.CUTS`.
+        output: picks the logits from what the network returns.
+        progress: told the estimate before, and how far it has come.
+
+    Returns:
+        What was found; ``None`` where no organ asked for is on any slice.
+
+    Raises:
+        InputError: slices without labels; baselines that are missing or of another network.
+    """
+    net, stages, probes, channels, settings = network
+    truth = _truth(probes)
+    asked = _asked(channels, settings.organs)
+    held = {organ: channel for organ, channel in asked.items() if (truth == channel).any()}
+    if not held:
+        return None
+    places = sites(net, stages, edges)
+    lost = necessity(
+        net,
+        places,
+        probes.images,
+        truth,
+        held,
+        baselines,
+        cases=probes.cases,
+        cut=cut,
+        score=settings.score,
+        output=output,
+        progress=progress,
+    )
+    own = {place.name: place for place in places if isinstance(place, Edge)}
+    passed = None
+    if own and baselines is not None:
+        passed = route(
+            net,
+            probes.images,
+            truth,
+            held,
+            baselines,
+            edges=own,
+            score=settings.score,
+            output=output,
+            progress=progress,
+        )
+    return Cuts(
+        epoch=epoch,
+        necessity=lost,
+        route=passed,
+        encoders=_encoders([place.name for place in places if isinstance(place, Stage)], own),
+        left_out=tuple(organ for organ in asked if organ not in held),
+        marks=("PHANTOM",) * probes.phantom + ("TRAINING SLICES",) * (probes.split == "train"),
+    )
+
+
+def _truth(probes: Probes) -> Tensor:
+    if probes.labels is None:
+        raise InputError("cutting is judged against labels, which these slices lack")
+    return probes.labels.long()
+
+
+def _asked(channels: Mapping[str, int], organs: list[str] | None) -> dict[str, int]:
+    for organ in organs or ():
+        if organ not in channels:
+            raise unknown("organ", organ, channels, "this network")
+    return dict(channels) if organs is None else {organ: channels[organ] for organ in organs}
+
+
+def _encoders(stages: list[str], edges: Mapping[str, Edge]) -> tuple[str, ...]:
+    """The stages that no edge enters and that come before those which edges enter."""
+    entered = {edge.stage for edge in edges.values()}
+    first = next((k for k, stage in enumerate(stages) if stage in entered), 0)
+    return tuple(stages[:first])
