@@ -65,6 +65,7 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         "edges": edges,
         "organs": dict(data.organs),
         "preprocessing": data.preprocessing,
+        "source": {"name": type(data.source).__name__, "settings": data.source.settings()},
         "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
         "explain": settings(plan).to_plain(),
         "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",
