@@ -6,7 +6,7 @@ ARGS ?=
 RUN ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help train explain tensorboard test lint format bench screenshots clean
+.PHONY: help train explain tensorboard test lint format bench planted screenshots clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ format: $(VENV)/installed  ## Put the code into its style
 bench: $(VENV)/installed  ## Measure speed against the floor and the neighbours; takes minutes
 	$(BIN)/python tests/benchmarks/bench_trace.py $(ARGS)
 	$(BIN)/python tests/benchmarks/bench_epoch.py
+
+planted: $(VENV)/installed  ## Train on planted evidence and put the rules to it; takes half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/planted_table.py $(ARGS)
 
 screenshots: $(VENV)/installed  ## Photograph TensorBoard with a headless Chromium; RUN=outputs/…
 	$(BIN)/python tests/browser/screenshots.py $(RUN) screenshots

@@ -1,8 +1,9 @@
 """See which stages a segmentation network uses for each organ.
 
 Public and stable: :func:`trace`, :func:`integrate`, :func:`describe`, :func:`explain`,
-:class:`FlowCallback` and :class:`InputError`. Tracing needs torch alone; ``explain`` and
-``FlowCallback`` need the pipeline (``pip install segtrace[train]``) and are imported on first use.
+:func:`score_planted`, :class:`FlowCallback` and :class:`InputError`. Tracing needs torch alone;
+``explain``, ``score_planted`` and ``FlowCallback`` need the pipeline (``pip install
+segtrace[train]``) and are imported on first use.
 """
 
 from importlib import import_module
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from segtrace.attribution.trace import trace
     from segtrace.training.callback import FlowCallback
     from segtrace.training.explain import explain
+    from segtrace.training.planted import score_planted
 
 __version__ = "0.1.0"
 
@@ -24,10 +26,19 @@ _HOMES = {
     "describe": "segtrace.attribution.describe",
     "explain": "segtrace.training.explain",
     "integrate": "segtrace.attribution.integrate",
+    "score_planted": "segtrace.training.planted",
     "trace": "segtrace.attribution.trace",
 }
 
-__all__ = ["FlowCallback", "InputError", "describe", "explain", "integrate", "trace"]
+__all__ = [
+    "FlowCallback",
+    "InputError",
+    "describe",
+    "explain",
+    "integrate",
+    "score_planted",
+    "trace",
+]
 
 
 def __getattr__(name: str) -> Any:

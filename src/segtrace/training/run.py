@@ -66,6 +66,7 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         "edges": edges,
         "organs": dict(data.organs),
         "preprocessing": data.preprocessing,
+        "source": {"name": type(data.source).__name__, "settings": data.source.settings()},
         "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
         "cases": data.whole_cases(probes.cases, probes.split),
         "explain": settings(plan).to_plain(),

@@ -1,0 +1,190 @@
+"""Put a rule to the test: do its maps lie on the evidence that was planted?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.attribution import targets
+from segtrace.attribution.flow import Flow, Status
+from segtrace.attribution.rules import MapOf, Rule
+from segtrace.attribution.rules import resolve as resolve_rules
+from segtrace.attribution.stages import resolve as resolve_stages
+from segtrace.attribution.trace import trace
+from segtrace.causal.verdict import LEAST_CASES, NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
+from segtrace.errors import unknown
+from segtrace.measures import energy
+from segtrace.measures.statistics import interval
+from segtrace.training.planted_network import ENOUGH, PlantedNetwork, PlantedSlices
+from segtrace.training.planted_score import REFUSED, Interval, PlantedScore, StageScore
+from segtrace.training.planted_swap import held_at_mark
+
+HELD = 0.5
+"""Part of the class margin from which on a stage is said to hold the class at the mark."""
+WHY = ("margin", "logit")
+
+
+def score_planted(
+    rule: str | Rule | MapOf, checkpoint: str | Path, *, why: str = "margin"
+) -> PlantedScore:
+    """Do a rule's maps lie on the mark that decides the class, and not on its decoy?
+
+    Validation slices are explained at every stage, on the disc as it is in truth. Of each map,
+    ``gain`` on the mark: (mass - area) / (ceiling - area), mass being the part of the positive map
+    on the mark's pixels, area that of a uniform map, ceiling that of the best map the stage's grid
+    can show. A map *names* the mark if, over cases, its gain lies above 0 (the mean gain of a map
+    moved about by chance is that of the uniform one), above its gain on the decoy, and above the
+    untrained network's gain.
+
+    Whether there is anything to name is found by swapping: the activations within AROUND pixels of
+    the mark are exchanged for those of the slice's twin, which shows the same but for the marks.
+    ``held`` = Σ (margin - margin swapped) / Σ (margin - margin of the twin), the margin being the
+    class's logit minus the other's on the disc: 1 where all that the stage knows of the class lies
+    there, 0 where it has moved on, to the disc in the end. A map that names the mark where less
+    than half is held there, or does not where more is, is ``not supported here``.
+
+    Args:
+        rule: a name, a :class:`~segtrace.attribution.rules.Rule`, or a function (activation,
+            gradient) -> map.
+        checkpoint: of ``train.py experiment=planted``; ``epoch_000.ckpt`` beside it is the
+            untrained network, without which that comparison is left out.
+        why: what is explained: the class's ``margin`` over the other class, or its ``logit``.
+
+    Returns:
+        Scores of all stages. A slice counts where its map can be read (see
+        :class:`~segtrace.attribution.flow.Status`) and ``gain`` is defined; a stage without such a
+        slice is NaN.
+
+    Raises:
+        InputError: a checkpoint that is none of planted evidence; an unknown rule or ``why``.
+    """
+    (score,) = score_rules([*resolve_rules(rule)], checkpoint, why=why)
+    return score
+
+
+def score_rules(
+    rules: Sequence[str | Rule | MapOf], checkpoint: str | Path, *, why: str = "margin"
+) -> tuple[PlantedScore, ...]:
+    """Several rules for the price of one: see :func:`score_planted`."""
+    chosen = resolve_rules(rules)
+    if why not in WHY:
+        raise unknown("why", why, WHY)
+    network = PlantedNetwork.load(checkpoint)
+    slices = network.slices()
+    dice = network.dice(slices)
+    flow = _explained(network.net, network, slices, chosen, why)
+    before = network.untrained()
+    null = None if before is None else _explained(before, network, slices, chosen, why)
+    stages = resolve_stages(network.net, network.stages)
+    held = held_at_mark(network.net, stages, slices)
+    reason = "" if dice > ENOUGH else f"Dice {dice:.2f}; the task is learned above {ENOUGH}"
+    return tuple(
+        PlantedScore(
+            rule=rule.name,
+            task=network.source.task,
+            seed=network.source.seed,
+            epoch=network.epoch,
+            dice=dice,
+            reason=reason,
+            stages=tuple(
+                _scored((stage.name, r), slices, held[stage.name], flow, null, bool(reason))
+                for stage in stages
+            ),
+        )
+        for r, rule in enumerate(chosen)
+    )
+
+
+def _explained(
+    net: nn.Module,
+    network: PlantedNetwork,
+    slices: PlantedSlices,
+    rules: Sequence[Rule],
+    why: str,
+) -> Flow:
+    one, other = network.channels.values()
+    asked = {
+        name: targets.margin(own, against, "gt", slices.truth)
+        if why == "margin"
+        else targets.organ(own, "gt", slices.truth)
+        for name, own, against in zip(network.channels, (one, other), (other, one), strict=True)
+    }
+    return trace(net, network.stages, slices.images, asked, rules).cpu()
+
+
+def gains(flow: Flow, which: tuple[str, int], masks: Tensor, own: Tensor) -> Tensor:
+    """(N,) gain of each slice's own map on its mask; NaN where one of the two says nothing.
+
+    Args:
+        flow: of the two classes.
+        which: stage, and number of the rule along the flow's.
+        masks: (N, H, W) bool.
+        own: (N,) number of each slice's organ along the flow's.
+    """
+    (stage, rule), number = which, torch.arange(len(own))
+    maps = flow.maps[stage][rule, own, number]
+    status = flow.status[flow.stages.index(stage), rule, own, number]
+    grid = (maps.shape[-2], maps.shape[-1])
+    places = energy.Organs.on(masks.to(maps.dtype), grid)
+    found = energy.gain(places.mass(maps), places.ceiling(), energy.area(masks.float()))
+    return energy.nan_where(status >= Status.GAP_DEGENERATE, found)
+
+
+def _scored(
+    which: tuple[str, int],
+    slices: PlantedSlices,
+    held: tuple[Tensor, Tensor],
+    flow: Flow,
+    null: Flow | None,
+    refused: bool,
+) -> StageScore:
+    own = slices.own - 1
+    gain = gains(flow, which, slices.evidence, own)
+    decoy = gains(flow, which, slices.decoy, own)
+    before = torch.full_like(gain, torch.nan)
+    if null is not None:
+        before = gains(null, which, slices.evidence, own)
+    ends = {
+        "gain": _mean_interval(gain, slices.cases),
+        "decoy": _mean_interval(gain - decoy, slices.cases),
+        "untrained": _mean_interval(gain - before, slices.cases),
+        "held": _ends(interval(*held, slices.cases)),
+    }
+    seen = ~gain.isnan()
+    cases = len({case for case, has in zip(slices.cases, seen.tolist(), strict=True) if has})
+    share = float(held[0].sum() / held[1].sum())
+    names = all(
+        ends[name][0] > 0 for name in ("gain", "decoy", "untrained")[: 2 + (null is not None)]
+    )
+    return StageScore(
+        stage=which[0],
+        verdict=REFUSED if refused else _word(cases, share >= HELD, names),
+        held=share,
+        held_interval=ends["held"],
+        gain=float(gain.nanmean()),
+        gain_interval=ends["gain"],
+        decoy=float(decoy.nanmean()),
+        beyond_decoy=ends["decoy"],
+        untrained=float(before.nanmean()),
+        beyond_untrained=ends["untrained"],
+        slices=int(seen.sum()),
+        cases=cases,
+    )
+
+
+def _word(cases: int, held: bool, named: bool) -> str:
+    if cases < LEAST_CASES:
+        return TOO_FEW
+    if held != named:
+        return NOT_SUPPORTED
+    return SUPPORTED if held else NOTHING
+
+
+def _mean_interval(values: Tensor, cases: Sequence[str]) -> Interval:
+    return _ends(interval(values, torch.where(values.isnan(), torch.nan, 1.0), cases))
+
+
+def _ends(found: Tensor) -> Interval:
+    low, high = found.tolist()
+    return low, high

@@ -1,0 +1,56 @@
+"""What a stage holds where: swap the activations there for those of the image's twin."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from segtrace.attribution.stages import Stage
+from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.undisturbed import as_input, undisturbed
+from segtrace.causal.cutting import Edit, cutting
+from segtrace.measures.resize import pooled
+from segtrace.training.planted_network import PlantedSlices
+
+AROUND = 2
+"""Pixels around a mark that count as its place."""
+
+
+def held_at_mark(
+    net: nn.Module, stages: Sequence[Stage], slices: PlantedSlices
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Stage -> margin lost by swapping the mark's cells, and by swapping all; (N,) each."""
+    x = as_input(net, slices.images)
+    near = functional.max_pool2d(slices.evidence[:, None].float(), 2 * AROUND + 1, 1, AROUND)
+    batch = 2 * SLICES_ON_CPU  # an even number keeps twins together
+
+    def margins(stage: Stage | None) -> Tensor:
+        parts = []
+        for part, places in zip(x.split(batch), near.split(batch), strict=True):
+            edits = {} if stage is None else {stage: _swap(places)}
+            with cutting(net, edits):
+                parts.append(net(part).cpu())
+        return slices.margin(torch.cat(parts))
+
+    with undisturbed(net, x.device), torch.no_grad():
+        whole = margins(None)
+        # The twin's own margin is of the other class: from this slice's side it is the negative.
+        total = whole + _twins(whole)
+        return {stage.name: (whole - margins(stage), total) for stage in stages}
+
+
+def _swap(places: Tensor) -> Edit:
+    """The edit that takes the twin's activation in the cells that hold a pixel of the places."""
+
+    def edit(activation: Tensor) -> Tensor:
+        grid = (activation.shape[-2], activation.shape[-1])
+        inside = pooled(places.to(activation), grid) > 0  # (n, 1, h, w)
+        return torch.where(inside, _twins(activation), activation)
+
+    return edit
+
+
+def _twins(values: Tensor) -> Tensor:
+    """Every slice's twin in its place, 1, 0, 3, 2 and so on."""
+    return values.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)

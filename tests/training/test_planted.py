@@ -1,0 +1,99 @@
+import math
+
+import pytest
+import torch
+
+import segtrace
+from planted_reader import STAGES, save_reader
+from segtrace import InputError
+from segtrace.attribution.rules import grad_pam
+from segtrace.attribution.trace import trace
+from segtrace.measures.resize import resized
+from segtrace.training import planted
+from segtrace.training.planted import gains, score_planted
+from segtrace.training.planted_network import PlantedNetwork
+
+
+@pytest.fixture(autouse=True)
+def _lenient(monkeypatch):
+    """The reader outlines the disc as well as a threshold can."""
+    monkeypatch.setattr(planted, "ENOUGH", 0.5)
+
+
+@pytest.fixture
+def reader(tmp_path):
+    return save_reader(tmp_path / "epoch_001.ckpt", "far")
+
+
+def by_stage(score):
+    return {stage.stage: stage for stage in score.stages}
+
+
+def opposite(activation, gradient):
+    """Marks every cell but those that matter."""
+    return -grad_pam(activation, gradient)
+
+
+def test_a_true_rule_is_supported_where_the_class_is_held_and_has_nothing_to_find_elsewhere(reader):
+    score = score_planted("grad_pam", reader)
+    found = by_stage(score)
+    assert {name: stage.verdict for name, stage in found.items()} == {
+        "marks": "supported", "told": "nothing to find", "head": "nothing to find",
+    }  # fmt: skip
+    assert found["marks"].held == pytest.approx(1)
+    assert found["marks"].gain > 0.5
+    assert found["marks"].beyond_decoy[0] > 0
+    assert math.isnan(found["marks"].untrained)  # no epoch_000.ckpt lies beside it
+    assert found["marks"].cases == 4
+    assert score.reason == ""
+
+
+def test_a_false_rule_is_not_supported(reader):
+    marks = by_stage(score_planted(opposite, reader))["marks"]
+    assert marks.verdict == "not supported here"
+    assert marks.gain < 0.5
+
+
+def test_a_rule_that_says_no_more_than_the_untrained_network_is_not_supported(reader):
+    """The null beside it is the same network: nothing was learned that the map could show."""
+    save_reader(reader.with_name("epoch_000.ckpt"), "far", epoch=0)
+    marks = by_stage(score_planted("grad_pam", reader))["marks"]
+    assert marks.untrained == marks.gain
+    assert marks.beyond_untrained == (0, 0)
+    assert marks.verdict == "not supported here"
+
+
+def test_gain_is_that_of_a_slow_sum_over_pixels(reader):
+    network = PlantedNetwork.load(reader)
+    slices = network.slices()
+    target = torch.zeros(len(slices.images), 3, 64, 64)
+    target[:, 1], target[:, 2] = 1, -1
+    flow = trace(network.net, STAGES, slices.images, {"a": target, "b": -target}, "grad_pam")
+    found = gains(flow, ("marks", 0), slices.evidence, slices.own - 1)
+    for n in range(len(found)):
+        signed = flow.maps["marks"][0, int(slices.own[n]) - 1, n]
+        positive = resized(signed[None, None].relu(), (64, 64))[0, 0]
+        mass = float(positive[slices.evidence[n]].sum() / positive.sum())
+        area = float(slices.evidence[n].float().mean())
+        assert float(found[n]) == pytest.approx((mass - area) / (1 - area), rel=1e-5)
+
+
+def test_a_network_that_has_not_learned_its_task_gets_no_verdict(tmp_path):
+    score = score_planted("grad_pam", save_reader(tmp_path / "epoch_001.ckpt", "far", blind=True))
+    assert {stage.verdict for stage in score.stages} == {"refused"}
+    assert score.reason == "Dice 0.00; the task is learned above 0.5"
+    assert "No verdict: Dice 0.00" in str(score)
+
+
+def test_it_is_public():
+    assert segtrace.score_planted is score_planted
+
+
+def test_an_unknown_rule_is_refused_before_any_work():
+    with pytest.raises(InputError, match="no rule 'grad_pan'"):
+        score_planted("grad_pan", "nowhere.ckpt")
+
+
+def test_too_few_cases_give_no_verdict():
+    assert planted._word(2, held=True, named=True) == "too few cases"
+    assert planted._word(3, held=False, named=True) == "not supported here"

@@ -1,0 +1,20 @@
+import pytest
+
+from planted_reader import STAGES, save_reader
+from segtrace.training.planted import score_planted
+
+
+@pytest.fixture
+def reader(tmp_path):
+    return save_reader(tmp_path / "epoch_001.ckpt", "far")
+
+
+def test_the_table_can_be_read_and_written(reader):
+    score = score_planted("seg_grad_cam", reader)
+    lines = str(score).splitlines()
+    assert lines[0].startswith("seg_grad_cam on planted evidence, task far, seed 0, epoch 1: Dice")
+    assert [line.split()[0] for line in lines[2:5]] == list(STAGES)
+    rows = score.rows()
+    assert [row["stage"] for row in rows] == list(STAGES)
+    assert {"rule", "task", "verdict", "held", "gain_interval_low"} <= set(rows[0])
+    assert not any(isinstance(value, tuple) for value in rows[0].values())
