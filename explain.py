@@ -17,6 +17,7 @@ from segtrace.training import request, results, seeds, trial_files
 from segtrace.training.entry import answering, start
 from segtrace.training.explanation import explain_probes
 from segtrace.training.trial import try_subject
+from segtrace.training.trial_request import trials
 from segtrace.training.volumes import explain_volume
 
 
@@ -28,7 +29,7 @@ def main(config: DictConfig) -> None:
     if asked.runs:
         seeds.compare([seeds.read_run(folder) for folder in asked.runs], asked.folder)
     elif asked.tries:
-        for subject, untrained, probes, folder in asked.trials():
+        for subject, untrained, probes, folder in trials(asked):
             trial_files.write_trial(try_subject(subject, untrained, probes, asked.seed), folder)
             print(f"{subject.name}: {folder}")
     elif asked.whole:

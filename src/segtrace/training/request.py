@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 from segtrace.data.cases import case_name
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.nifti import Volume, read_image
-from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
@@ -98,13 +97,18 @@ class Request:
         dice = {told["epoch"]: told.get("dice", {}).get("mean", math.nan) for told in described}
         return Replay(self.folder, self.config["log_dir"], dice)
 
+    @property
+    def untrained(self) -> Path | None:
+        """The checkpoint to hold against: the one named, or else epoch 0 of the same folder."""
+        if self.config["untrained"] is not None:
+            return Path(self.config["untrained"])
+        if self.config["net"] is not None:
+            return None
+        return next(iter(self._checkpoints.values())).with_name("epoch_000.ckpt")
+
     def cutting(self) -> CutReplay:
         """What cuts: every so many epochs of a training, or one network where that is asked."""
-        cut, own = self.config["cut"], self.config["net"] is not None
-        beside = self.config["untrained"]
-        if beside is None and not own:
-            beside = next(iter(self._checkpoints.values())).with_name("epoch_000.ckpt")
-        cutting = CutReplay(cut, self.data, beside and Path(beside))
+        cutting = CutReplay(self.config["cut"], self.data, self.untrained)
         if self._tells:
             cutting.along([checkpoint.describe(path) for path in self._checkpoints.values()])
         return cutting
@@ -162,39 +166,6 @@ class Request:
     def tries(self) -> bool:
         """Whether the maps are put to the test by cutting."""
         return bool(self.config["verdict"])
-
-    def trials(self) -> Iterator[tuple[Subject, Subject | None, Probes, Path]]:
-        """Network, the same before training if it lies beside it, slices, and a folder.
-
-        Raises:
-            InputError: data that cannot be prepared as the network needs them.
-        """
-        for name, path in self._checkpoints.items():
-            subject = self._with_settings(from_checkpoint(path))
-            before = path.with_name("epoch_000.ckpt")
-            known = before.is_file() and subject.epoch != 0
-            untrained = self._with_settings(from_checkpoint(before)) if known else None
-            folder = self.folder / name if len(self._checkpoints) > 1 else self.folder
-            yield subject, untrained, self._spread(subject), folder
-
-    def _spread(self, subject: Subject) -> Probes:
-        """Slices of every case of the data named, or else the network's own."""
-        if not self.config.get("data"):
-            return self.slices(subject)
-        given, wanted = self.config["probes"], subject.preprocessing
-        node = {
-            **self.config["data"],
-            "size": wanted.size,
-            "window": list(wanted.window),
-            "organs": list(wanted.organs),
-        }
-        data: SliceDataModule = instantiate(node, _convert_="all")
-        if Preprocessing.from_plain(data.preprocessing) != wanted:
-            raise InputError(
-                f"the network has the channels {dict(wanted.organs)}, these data "
-                f"{dict(data.organs)}; give data with the same organs"
-            )
-        return data.spread(given["n"], given["from"])
 
     @property
     def numbering(self) -> Mapping[str, int] | None:

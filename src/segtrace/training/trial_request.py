@@ -1,0 +1,47 @@
+"""Which networks are put to the test, on which slices, beside which untrained network."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from hydra.utils import instantiate
+
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.preprocessing import Preprocessing
+from segtrace.data.probes import Probes
+from segtrace.errors import InputError
+from segtrace.training.request import Request
+from segtrace.training.subject import Subject, from_checkpoint
+
+
+def trials(asked: Request) -> Iterator[tuple[Subject, Subject | None, Probes, Path]]:
+    """Network, the same before training if it is at hand, slices, and a folder.
+
+    Raises:
+        InputError: data that cannot be prepared as the network needs them.
+    """
+    for subject, folder in asked.subjects():
+        untrained, before = None, asked.untrained
+        if before is not None and before.is_file() and subject.epoch != 0:
+            untrained = replace(from_checkpoint(before), settings=subject.settings)
+        yield subject, untrained, _spread(asked, subject), folder
+
+
+def _spread(asked: Request, subject: Subject) -> Probes:
+    """Slices of every case of the data named, or else the network's own."""
+    if not asked.config.get("data"):
+        return asked.slices(subject)
+    given, wanted = asked.config["probes"], subject.preprocessing
+    node = {
+        **asked.config["data"],
+        "size": wanted.size,
+        "window": list(wanted.window),
+        "organs": list(wanted.organs),
+    }
+    data: SliceDataModule = instantiate(node, _convert_="all")
+    if Preprocessing.from_plain(data.preprocessing) != wanted:
+        raise InputError(
+            f"the network has the channels {dict(wanted.organs)}, these data "
+            f"{dict(data.organs)}; give data with the same organs"
+        )
+    return data.spread(given["n"], given["from"])
