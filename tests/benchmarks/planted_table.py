@@ -1,6 +1,6 @@
 """Planted evidence: train on every task and seed, put the rules to it, print the README's tables.
 
-    .venv/bin/python tests/benchmarks/planted_table.py [--seeds 0 1 2] [--folder outputs/planted]
+    .venv/bin/python tests/benchmarks/planted_table.py [--seeds 0 1 2] [--why logit]
 
 A run that is already in the folder is not trained again. All numbers go to CSV files there.
 """
@@ -15,7 +15,7 @@ import torch
 
 from segtrace.data.planted import TAGS, TASKS
 from segtrace.report.tables import save_table
-from segtrace.training.planted import score_rules
+from segtrace.training.planted import WHY, score_rules
 from segtrace.training.planted_network import PlantedNetwork
 from segtrace.training.planted_route import planted_route
 
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--folder", type=Path, default=Path("outputs/planted"))
+    parser.add_argument("--why", default="margin", choices=WHY, help="what is explained")
     options = parser.parse_args()
     torch.set_flush_denormal(True)
     networks = {
@@ -127,8 +128,7 @@ def main() -> None:
     }
     learned(networks)
     edges(networks, options.folder)
-    for why in ("margin", "logit"):
-        rules(networks, options.folder, why)
+    rules(networks, options.folder, options.why)
 
 
 if __name__ == "__main__":
