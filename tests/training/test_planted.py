@@ -94,6 +94,17 @@ def test_an_unknown_rule_is_refused_before_any_work():
         score_planted("grad_pan", "nowhere.ckpt")
 
 
+def test_an_unknown_question_is_refused(reader):
+    with pytest.raises(InputError, match="no why 'score'; allowed are margin, logit"):
+        score_planted("grad_pam", reader, why="score")
+
+
+def test_the_class_logit_alone_can_be_explained(reader):
+    """Of the reader both classes' logits are mirror images: half the margin, the same map."""
+    one, other = (score_planted("grad_pam", reader, why=why) for why in ("margin", "logit"))
+    assert by_stage(one)["marks"].gain == pytest.approx(by_stage(other)["marks"].gain)
+
+
 def test_too_few_cases_give_no_verdict():
     assert planted._word(2, held=True, named=True) == "too few cases"
     assert planted._word(3, held=False, named=True) == "not supported here"

@@ -21,7 +21,9 @@ from segtrace.training.planted_score import REFUSED, Interval, PlantedScore, Sta
 from segtrace.training.planted_swap import held_at_mark
 
 HELD = 0.5
-"""Part of the class margin from which on a stage is said to hold the class at the mark."""
+"""Part of the class margin from which on a stage is said to hold the class at the mark. Above the
+0.45 of the disc that a near mark and its surroundings cover: a class held evenly all over the disc
+is not held at the mark."""
 WHY = ("margin", "logit")
 
 

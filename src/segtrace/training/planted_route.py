@@ -17,7 +17,7 @@ from segtrace.attribution.edges import resolve as resolve_edges
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
-from segtrace.causal.cutting import cutting
+from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.route import Route, route
 from segtrace.measures.statistics import interval
@@ -107,7 +107,7 @@ def _right(
     network: PlantedNetwork, slices: PlantedSlices, edge: Edge, means: Baselines
 ) -> torch.Tensor:
     x = as_input(network.net, slices.images)
-    cut = {edge: lambda activation: means.like(edge.name, activation)}
+    cut: dict[Site, Edit] = {edge: lambda activation: means.like(edge.name, activation)}
     with undisturbed(network.net, x.device), torch.no_grad(), cutting(network.net, cut):
         logits = torch.cat([network.net(part).cpu() for part in x.split(SLICES_ON_CPU)])
     return slices.margin(logits) > 0

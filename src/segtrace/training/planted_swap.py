@@ -9,7 +9,7 @@ from torch.nn import functional
 from segtrace.attribution.stages import Stage
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed
-from segtrace.causal.cutting import Edit, cutting
+from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.measures.resize import pooled
 from segtrace.training.planted_network import PlantedSlices
 
@@ -28,7 +28,7 @@ def held_at_mark(
     def margins(stage: Stage | None) -> Tensor:
         parts = []
         for part, places in zip(x.split(batch), near.split(batch), strict=True):
-            edits = {} if stage is None else {stage: _swap(places)}
+            edits: dict[Site, Edit] = {} if stage is None else {stage: _swap(places)}
             with cutting(net, edits):
                 parts.append(net(part).cpu())
         return slices.margin(torch.cat(parts))
