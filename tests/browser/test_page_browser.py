@@ -117,6 +117,15 @@ def test_the_whole_case_has_its_dice_and_volumes_where_they_are_known(page):
     assert "whole case" not in text(page, "#ct-words")
 
 
+def test_a_value_between_undefined_ones_is_a_dot(page):
+    page.execute_script("""
+        const e = DATA.all_epochs.length - 1, size = DATA.stages.length * RULES * ORGANS;
+        DATA.means.gain.fill(NaN, 0, e * size);
+        show();
+    """)
+    until(lambda: find(page, "#chart-epochs circle"), 5)
+
+
 def test_the_rule_can_be_chosen_and_the_sentences_follow(page):
     before = text(page, "#organs")
     choose(page, "rule", "grad pam")

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -14,6 +15,9 @@ from segtrace.data.modules import SynapseData
 from segtrace.data.probes import Probes
 from segtrace.training.explanation import explain_probes
 from segtrace.training.image import probes_of_image
+from segtrace.training.plan import Plan
+from segtrace.training.replay import Replay
+from segtrace.training.run import announce
 from segtrace.training.subject import from_checkpoint, from_user, with_settings
 
 
@@ -67,6 +71,7 @@ def test_train_answers_a_mistake_with_one_line(overrides, parts, tmp_path):
     [
         ((), ("checkpoint=",)),
         (("checkpoint=none_*.ckpt",), ("none_*.ckpt", "no such file")),
+        (("checkpoint=a", "hydra.run.dir=/dev/null/out"), ("/dev/null/out", "hydra.run.dir")),
     ],
 )
 def test_explain_answers_a_mistake_with_one_line(overrides, parts, tmp_path):
@@ -99,6 +104,45 @@ def test_an_image_that_is_not_there_is_named(run):
     subject = from_checkpoint(run.checkpoint(1))
     with pytest.raises(InputError, match=r"nothing.nii.gz"):
         probes_of_image(Path("nothing.nii.gz"), subject.net, subject.preprocessing, 8)
+
+
+def test_an_image_in_which_the_network_finds_no_organ_is_refused(run, tiny_raw):
+    subject = from_checkpoint(run.checkpoint(1))
+    *_, head = subject.net.parameters()
+    head.data[:] = torch.tensor([1e6] + [-1e6] * 4)  # the bias of the logits: all background
+    image = tiny_raw / "img" / "img0001.nii.gz"
+    with pytest.raises(
+        InputError, match=r"img0001.nii.gz: the network finds none .*liver"
+    ) as found:
+        probes_of_image(image, subject.net, subject.preprocessing, 8)
+    assert "\n" not in str(found.value)
+
+
+def test_a_log_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot write .*file/logs.*name another folder"):
+        Replay(tmp_path / "out", str(tmp_path / "file" / "logs"), {0: 0.5})
+
+
+def test_results_are_not_overwritten(run, tmp_path):
+    """Neither a run by another run, nor an explanation by another one."""
+    again = run_script("train.py", f"hydra.run.dir={run.folder}", cwd=tmp_path)
+    one_line(again, "holds results already (checkpoints/", "hydra.run.dir", "resume=")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "measures.csv").write_text("epoch\n")
+    explain = ("explain.py", f"checkpoint={run.checkpoint(1)}", "hydra.run.dir=out")
+    one_line(run_script(*explain, cwd=tmp_path), "out holds results already (measures.csv)")
+    assert (tmp_path / "out" / "measures.csv").read_text() == "epoch\n"
+
+
+def test_a_disk_without_room_for_the_checkpoints_stops_the_run(tmp_path, monkeypatch):
+    full = type("Usage", (), {"free": 0})
+    monkeypatch.setattr("segtrace.training.run.shutil.disk_usage", lambda _: full)
+    module = SimpleNamespace(net=torch.nn.Linear(1000, 1000))
+    data = SimpleNamespace(split={"train": ["a"], "val": ["b"]}, organs={"liver": 1})
+    trainer = SimpleNamespace(max_epochs=1000)
+    with pytest.raises(InputError, match=r"0.0 GiB free, 3.8 GiB needed; free some, or say"):
+        announce(Plan({}, tmp_path), data, module, trainer)
 
 
 def test_a_builder_that_cannot_be_used_is_named(tiny_raw):

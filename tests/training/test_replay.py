@@ -43,7 +43,7 @@ def test_timelines_leakage_and_events_equal_those_of_the_callback(run, told):
     flow = run.folder / "flow"
     files = [*flow.glob("timeline/**/*.png"), *flow.glob("epoch_*/leak/**/*.png"),
              *flow.glob("epoch_*/events/*.txt")]  # fmt: skip
-    assert len(files) == 5 * 4 + 2 * 2 * 10 + 2 * 2
+    assert len(files) == 6 * 4 + 2 * 2 * 10 + 2 * 2
     for path in files:
         again = told / "out" / path.relative_to(flow)
         assert again.read_bytes() == path.read_bytes(), path

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from segtrace.measures.statistics import Band
 from segtrace.report.cells import array
@@ -56,6 +57,7 @@ def _draw(axis: Axes, band: Band, epochs: Sequence[int], name: str) -> None:
     axis.fill_between(epochs, array(band.low), array(band.high), color=colour, alpha=0.25, lw=0)
     axis.plot(epochs, array(band.mean), color=colour, marker="." if len(epochs) < 20 else None)
     axis.set_title(name, fontsize=7)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))  # no half epochs
     axis.axhline(0, color="0.8", linewidth=0.5, zorder=0)
     for side in ("left", "bottom"):
         axis.spines[side].set_linewidth(0.5)

@@ -11,6 +11,7 @@ from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.data.nifti import read_image
 from segtrace.data.prepare import Preprocessing, organ_areas
 from segtrace.data.probes import Probes, choose
+from segtrace.errors import InputError
 
 BATCH = 8
 
@@ -25,6 +26,11 @@ def probes_of_image(path: Path, net: nn.Module, preprocessing: Preprocessing, n:
     stack, geometry = preprocessing.images(volume)
     images = torch.from_numpy(stack)[:, None]  # (D, 1, H, W)
     areas = organ_areas(predict(net, images).numpy(), len(preprocessing.organs))
+    if not areas.any():
+        raise InputError(
+            f"{path}: the network finds none of its organs ({', '.join(preprocessing.organs)}) in "
+            "any slice, so there is nothing to explain"
+        )
     rows = choose(areas, [(volume.name, index) for index in range(len(images))], n)
     return Probes(
         images=images[rows],

@@ -81,7 +81,7 @@ def checked(config: DictConfig) -> Plan:
     """Check the configuration before any work, and keep it in the run's folder.
 
     Raises:
-        InputError: see :func:`segtrace.training.schema.check`.
+        InputError: see :func:`segtrace.training.schema.check`; a folder that holds another run.
     """
     plain = plainly(config)
     check(plain, KEYS)
@@ -92,8 +92,30 @@ def checked(config: DictConfig) -> Plan:
         raise InputError(f"resume={plain['resume']}: no such file; name a run's last.ckpt")
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_writable(folder)
+    if plain["resume"] is None:
+        refuse_used(folder, ["checkpoints/*.ckpt"], "to go on, say resume=…/last.ckpt")
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     return Plan(plain, folder)
+
+
+def refuse_used(folder: Path, patterns: Sequence[str], instead: str = "") -> None:
+    """Nothing is overwritten: a folder with results of before is not taken again.
+
+    Args:
+        folder: where results are to go.
+        patterns: of files that are results.
+        instead: what else the user may have wanted.
+
+    Raises:
+        InputError: one of them is there.
+    """
+    found = next((path for pattern in patterns for path in folder.glob(pattern)), None)
+    if found is not None:
+        wanted = f"; {instead}" if instead else ""
+        raise InputError(
+            f"{folder} holds results already ({found.relative_to(folder)}), and nothing is "
+            f"overwritten; name another folder with hydra.run.dir=…{wanted}"
+        )
 
 
 def plainly(config: DictConfig) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from segtrace.report.files import check_writable
 from segtrace.training import checkpoint
 from segtrace.training.cut_replay import CutReplay, check_cut
 from segtrace.training.image import probes_of_image
-from segtrace.training.plan import check_probes, plainly
+from segtrace.training.plan import check_probes, plainly, refuse_used
 from segtrace.training.replay import Replay, in_order
 from segtrace.training.schema import check
 from segtrace.training.seeds import folders_of
@@ -38,6 +38,10 @@ KEYS = (
     "measures", "aggregate", "probes", "seed", "data", "study", "log_dir", "volume", "cases",
     "trainer", "runs", "cut", "untrained", "edges", "verdict",
 )  # fmt: skip
+
+
+RESULTS = ("manifest.json", "*/manifest.json", "measures.csv", "seeds.csv")
+"""Files of which one is among the results, whatever was asked for."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,8 @@ def checked(config: DictConfig) -> Request:
     """Check the configuration before any work.
 
     Raises:
-        InputError: options that are unknown, missing, or exclude one another.
+        InputError: options that are unknown, missing, or exclude one another; a folder that cannot
+            be written, or holds results already.
     """
     plain = plainly(config)
     check(plain, KEYS)
@@ -222,5 +227,6 @@ def checked(config: DictConfig) -> Request:
         )
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_writable(folder)
+    refuse_used(folder, RESULTS)
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     return Request(plain, folder)
