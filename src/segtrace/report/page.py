@@ -151,6 +151,8 @@ def by_importance(epochs: Sequence[int], best: int | None) -> list[int]:
     >>> by_importance([0, 1, 2, 4, 8, 16], best=None)[:4]
     [5, 0, 3, 1]
     """
+    if not epochs:
+        return []
     place = [log1p(epoch) for epoch in epochs]
     chosen = list(dict.fromkeys(i for i in (len(epochs) - 1, 0, best) if i is not None))
     while len(chosen) < len(epochs):
