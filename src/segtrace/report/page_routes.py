@@ -9,8 +9,8 @@ from PIL import Image
 
 from segtrace.report.route_picture import as_picture
 
-DPI, COLOURS = 150, 32
-"""A diagram of 1074 pixels across then takes about 30 KiB."""
+DPI, COLOURS = 150, 96
+"""A diagram of 1074 pixels across then takes about 35 KiB."""
 CAUTION = (
     "What this trained network relies on, found by cutting: a network trained without the edge "
     "might do as well. A share of the score is no share of Dice, so both are written. One run."
