@@ -58,6 +58,7 @@ def explain_slices(asked: request.Request) -> None:
         asked.folder / "index.html",
         subject.facts,
         events=replay.events,
+        routes=cutting.routes(),
         window=subject.preprocessing.window,
     )
 

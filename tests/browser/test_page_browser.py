@@ -9,6 +9,9 @@ from selenium.webdriver.support.select import Select
 from browser.screenshots import SIZE, open_page, resize, until
 from pages import ORGANS, RULES, STAGES, epoch
 from segtrace.report.page import Page, write_page
+from segtrace.report.page_routes import CAUTION, route_entry
+from segtrace.report.route_picture import Diagram, route_figure
+from segtrace.report.route_words import Branch, sentence
 from segtrace.report.sentences import CAUTIONS
 from segtrace.report.whole_cases import WholeCases
 
@@ -271,3 +274,34 @@ def test_one_epoch_has_no_epoch_slider(driver, tmp_path):
     assert not find(driver, "#epochs").is_displayed()
     assert "image 1" in text(driver, "#ct-words")
     assert {"no_untrained", "unlabelled"} <= set(cautions(driver))
+
+
+def routes():
+    """One route diagram, for the spleen alone."""
+    found = [Branch("skip_1", "enc1", "dec1", 0.9, 0.5, 0.0),
+             Branch("up_1", "enc2", "dec1", 0.1, 0.0, 0.0)]  # fmt: skip
+    stages = {"enc1": 0.9, "enc2": 0.0, "dec1": 0.9, "head": 0.9}
+    network = Diagram("epoch 8", found, stages, 0.9)
+    figure, _ = route_figure("spleen", ("enc1", "enc2"), [network])
+    return {"spleen": route_entry(figure, sentence("spleen", found))}
+
+
+def test_the_route_of_the_chosen_organ_stands_there_with_its_caution(driver, tmp_path):
+    page = Page()
+    page.add(epoch(8))
+    page.write(tmp_path / "index.html", routes=routes())
+    open_page(driver, tmp_path / "index.html")
+    find(driver, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    settled(driver, "#route-words", "The spleen enters by the skip of enc1")
+    picture = find(driver, "#route-picture")
+    until(lambda: picture.get_property("naturalWidth") > 1000, 5)
+    assert picture.get_attribute("alt").startswith("Route diagram: The spleen")
+    assert text(driver, "#route-caution") == CAUTION
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= 1280
+    find(driver, f'[data-organ="{ORGANS.index("liver")}"]').click()
+    settled(driver, "#map-words", "Evidence for liver")
+    assert not find(driver, "#route").is_displayed()
+
+
+def test_without_cuts_there_is_no_section_of_routes(page):
+    assert not find(page, "#route").is_displayed()

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segtrace.errors import InputError
 from segtrace.report.files import environment, save_text
+from segtrace.report.page_routes import CAUTION, RouteEntry
 from segtrace.report.payload import Story, common, fact_rows, frame
 from segtrace.report.record import Record
 from segtrace.report.scene import RESEARCH_USE
@@ -90,6 +91,7 @@ class Page:
         facts: Mapping[str, object] | None = None,
         *,
         events: Sequence[str] = (),
+        routes: Mapping[str, RouteEntry] | None = None,
         window: tuple[float, float] = WINDOW,
         budget: int = BUDGET,
     ) -> None:
@@ -103,6 +105,7 @@ class Page:
             path: of the file.
             facts: what made it, as in the manifest.
             events: sentences to list.
+            routes: organ -> its route, where the network was cut.
             window: HU that the image maps to 0 and 1.
             budget: most bytes of the file. Kept by coarser maps, then by leaving out epochs:
                 first, last and best stay longest, then those spaced evenly in the logarithm. What
@@ -114,7 +117,12 @@ class Page:
         if self.first is None:
             raise InputError("no maps for a page; explain at least one checkpoint")
         story = Story(self.first, body(self.first.scene.image), self.snapshots)
-        told = {"facts": fact_rows({**environment(), **(facts or {})}), "events": list(events)}
+        told = {
+            "facts": fact_rows({**environment(), **(facts or {})}),
+            "events": list(events),
+            "routes": dict(routes or {}),
+            "route_caution": CAUTION,
+        }
         save_text(path, _html(story, told, window, budget))
 
 
@@ -151,6 +159,8 @@ def by_importance(epochs: Sequence[int], best: int | None) -> list[int]:
     >>> by_importance([0, 1, 2, 4, 8, 16], best=None)[:4]
     [5, 0, 3, 1]
     """
+    if not epochs:
+        return []
     place = [log1p(epoch) for epoch in epochs]
     chosen = list(dict.fromkeys(i for i in (len(epochs) - 1, 0, best) if i is not None))
     while len(chosen) < len(epochs):

@@ -100,9 +100,11 @@ def sentence(organ: str, found: Sequence[Branch], dice: float = 1.0) -> str:
         return f"{subject} enters by no single skip; {bottleneck}."
     *others, last = [b.source or b.name for b in ways_in]
     names = f"{', '.join(others)} and {last}" if others else last
-    word = "skips" if len(ways_in) > 1 else "skip"
+    way = f"by the {'skips' if others else 'skip'} of {names}"
+    if not all(b.source for b in ways_in):  # an edge of the user's that says not where it is from
+        way = f"over {names}"
     climbs = any(b.lost >= NEEDED for b in found if b.source in decoders)
-    return f"{subject} enters by the {word} of {names}{' and travels up' * climbs}; {bottleneck}."
+    return f"{subject} enters {way}{' and travels up' * climbs}; {bottleneck}."
 
 
 def _is_deepest(branch: Branch, found: Sequence[Branch]) -> bool:

@@ -12,6 +12,7 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.report.figures import save_figure
+from segtrace.report.page_routes import RouteEntry, route_entry
 from segtrace.report.tables import save_table
 from segtrace.training.cut_course import CutCourse
 from segtrace.training.cut_pictures import route_of, table_figure
@@ -88,6 +89,16 @@ class CutReplay:
             self.latest = cut_subject(subject, probes, self.cut or CUT, self.data)
             self._course.tell(sink, self.latest)
             self.before = self._course.untrained
+
+    def routes(self) -> dict[str, RouteEntry]:
+        """Organ -> the route of the last network that was cut, for the page; may be empty."""
+        if self.latest is None:
+            return {}
+        before = self.before if self.latest.epoch != 0 else None
+        return {
+            organ: route_entry(route_of(self.latest, before, organ)[0], words)
+            for organ, words in self.latest.sentences().items()
+        }
 
     def _untrained(self, subject: Subject, probes: Probes) -> Cuts | None:
         """The same cuts of the same network before its training, on the same slices."""

@@ -114,6 +114,7 @@ def report(cuts: Cuts) -> None:
         print(f"  on none of the slices: {', '.join(cuts.left_out)}")
     if cuts.route is None:
         print("  stages alone: the edges of this network are not known; give edges=edges.yaml")
-    for words in cuts.sentences().values():
-        print(f"  {words}")
+    for organ, words in cuts.sentences().items():
+        if cuts.dice(organ) >= NEEDED:
+            print(f"  {words}")
     print("  This is what the network relies on; one trained without the site might do as well.")

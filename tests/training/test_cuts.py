@@ -1,0 +1,112 @@
+"""What cuts found, on a network whose route is known by its weights: intervals, words, state."""
+
+import io
+
+import pytest
+import torch
+
+from causal.nets import ROUTED_EDGES, ROUTED_STAGES, Routed, blob
+from segtrace import InputError
+from segtrace.causal.baselines import collect
+from segtrace.causal.cutting import sites_of
+from segtrace.data.probes import Probes
+from segtrace.training.course import Network
+from segtrace.training.cut_tables import necessity_rows, route_rows, summary
+from segtrace.training.cuts import Cuts, cut_network
+from segtrace.training.explanation import Settings
+
+ORGANS = {"organ": 1, "ghost": 2}
+
+
+def probes(cases=("a", "b", "b"), labelled=True):
+    images, truth = blob(3)
+    spacing = torch.full((3, 2), torch.nan, dtype=torch.float64)
+    labels = truth.to(torch.uint8) if labelled else None
+    return Probes(images, labels, cases, (0, 1, 2), spacing, "train", phantom=True)
+
+
+def cut(epoch=3, weights=(1.0, 0.0), organs=None, shown=None, edges=ROUTED_EDGES, progress=None):
+    net = Routed(*weights)
+    images, _ = blob(3)
+    means = collect(net, sites_of(net, ROUTED_STAGES, edges), [images])
+    settings = Settings(["grad_pam"], organs=organs)
+    network = Network(net, ROUTED_STAGES, shown or probes(), ORGANS, settings)
+    return cut_network(network, edges, means, epoch, progress=progress)
+
+
+def test_the_way_that_the_weights_take_is_the_one_whose_cut_costs():
+    found = cut()
+    lost = dict(zip(found.necessity.sites, found.necessity.mean()[:, 0].tolist(), strict=True))
+    assert lost["skip_1"] == pytest.approx(1)
+    assert lost["up_1"] == pytest.approx(0)
+    assert found.dice("organ") == 1
+    assert found.encoders == ("enc1", "enc2")
+    assert found.sentences() == {
+        "organ": "The organ enters over skip_1; the bottleneck is not needed."
+    }
+    assert found.marks == ("PHANTOM", "TRAINING SLICES")
+
+
+def test_an_organ_that_no_slice_holds_is_left_out_and_alone_leaves_nothing():
+    assert cut().left_out == ("ghost",)
+    assert cut().organs == ("organ",)
+    assert cut(organs=["ghost"]) is None
+
+
+def test_mistakes_are_named():
+    with pytest.raises(InputError, match=r"no organ 'organs'; .*did you mean organ"):
+        cut(organs=["organs"])
+    with pytest.raises(InputError, match="judged against labels, which these slices lack"):
+        cut(shown=probes(labelled=False))
+
+
+def test_an_interval_needs_two_cases():
+    two, one = cut(), cut(shown=probes(("a", "a", "a")))
+    assert two.interval().isfinite().all()
+    assert one.interval().isnan().all()
+    row = necessity_rows(two, None)[0]
+    assert (row["cases"], row["slices"]) == (2, 3)
+    assert row["dice_lost_low"] <= row["dice_lost"] <= row["dice_lost_high"]
+    assert necessity_rows(one, None)[0]["cases"] == 1
+
+
+def test_rows_stand_beside_those_of_the_untrained_network():
+    now, before = cut(), cut(0, weights=(0.0, 1.0))
+    rows = {row["site"]: row for row in necessity_rows(now, before)}
+    assert rows["skip_1"]["dice_lost_untrained"] == pytest.approx(0)
+    assert rows["enc1"]["cut_vertex"] is True
+    shares = {row["edge"]: row for row in route_rows(now, before)}
+    assert shares["skip_1"]["share"] == pytest.approx(1)
+    assert shares["skip_1"]["share_untrained"] == pytest.approx(0)
+    assert shares["up_1"]["share_untrained"] == pytest.approx(1)
+    assert shares["skip_1"]["dice_lost"] == pytest.approx(1)
+
+
+def test_the_summary_names_no_cut_vertex_first():
+    words = summary(cut())
+    assert "organ  1.00  skip_1 1.00 [1.00, 1.00]" in words
+    assert "enc1" not in words  # every path runs through it
+    assert "head" not in words
+
+
+def test_the_summary_says_of_what_is_not_found_that_nothing_can_be_lost():
+    assert "not found: cutting can take nothing away" in summary(cut(weights=(-1.0, 0.0)))
+
+
+def test_cuts_come_back_from_a_checkpoint_as_they_were():
+    found = cut()
+    file = io.BytesIO()
+    torch.save(found.to_plain(), file)
+    file.seek(0)
+    again = Cuts.from_plain(torch.load(file, weights_only=True))
+    assert necessity_rows(again, found) == necessity_rows(found, found)
+    assert route_rows(again, found) == route_rows(found, found)
+    assert again.sentences() == found.sentences()
+
+
+def test_progress_is_told_of_the_cuts_and_then_of_the_route():
+    seen = []
+    cut(progress=seen.append)
+    starts = [k for k, progress in enumerate(seen) if progress.done == 0]
+    assert len(starts) == 2
+    assert seen[starts[1] - 1].left == seen[-1].left == 0
