@@ -10,6 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from segtrace.errors import InputError
 from segtrace.report.animation import Animation
+from segtrace.report.captions import plain
 from segtrace.report.figures import epoch_grid, save_figure
 from segtrace.report.files import check_writable, save_bytes
 from segtrace.report.page import by_importance
@@ -117,7 +118,11 @@ class Replay:
             self._animate(explained)
         if leaks is not None:
             rules = self._course.history.rules
-            self.events = [event.sentence for rule in rules for event in leaks.events(rule)]
+            self.events = [
+                f"{event.sentence} ({plain(rule)})"
+                for rule in rules
+                for event in leaks.events(rule)
+            ]
         if final:
             self._close()
 
