@@ -141,6 +141,8 @@ def test_mistakes_are_named():
         tried(network(probes=replace(PROBES, labels=None)))
     with pytest.raises(InputError, match="holds no baselines"):
         try_maps(network(), nets.ROUTED_EDGES, None)
+    with pytest.raises(InputError, match="no organ 'orgn'; this network has organ"):
+        tried(network()._replace(settings=replace(SETTINGS, organs=["orgn"])))
     with pytest.raises(InputError, match="finds none of the organs on these slices"):
         tried(network(nets.Routed(0.0, 0.0)))
 

@@ -1,7 +1,6 @@
 """The cuts that ``explain.py`` was asked for: of one network, or along a training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from segtrace.training.cut_progress import telling
 from segtrace.training.cut_tables import necessity_rows, report, route_rows, slice_rows
 from segtrace.training.cuts import CUT, Cuts, cut_network
 from segtrace.training.sink import Sink
-from segtrace.training.subject import Subject, from_checkpoint
+from segtrace.training.subject import Subject, untrained_of
 from segtrace.training.wiring import sites
 
 EVERY = 10
@@ -79,7 +78,9 @@ class CutReplay:
         elif self.cut is not None:
             self.latest = cut_subject(subject, probes, self.cut, self.data)
             if subject.epoch != 0:
-                self.before = self._untrained(subject, probes)
+                other = untrained_of(subject, self.untrained)
+                if other is not None:
+                    self.before = cut_subject(other, probes, self.cut, self.data)
             write(self.latest, self.before, folder)
 
     def _along(self, subject: Subject, probes: Probes, sink: Sink) -> None:
@@ -99,17 +100,6 @@ class CutReplay:
             organ: route_entry(route_of(self.latest, before, organ)[0], words)
             for organ, words in self.latest.sentences().items()
         }
-
-    def _untrained(self, subject: Subject, probes: Probes) -> Cuts | None:
-        """The same cuts of the same network before its training, on the same slices."""
-        if self.untrained is None or not self.untrained.is_file():
-            print("No untrained network to stand beside it (epoch_000.ckpt): give untrained=…")
-            return None
-        other = replace(from_checkpoint(self.untrained), settings=subject.settings)
-        if (other.channels, other.stages) != (subject.channels, subject.stages):
-            print(f"{self.untrained} is of another network, so it does not stand beside it")
-            return None
-        return cut_subject(other, probes, self.cut or CUT, self.data)
 
 
 def cut_subject(subject: Subject, probes: Probes, cut: str, data: SliceDataModule | None) -> Cuts:

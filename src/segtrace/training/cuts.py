@@ -15,10 +15,11 @@ from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.outcome import Outcome
 from segtrace.causal.route import Route, route
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError
 from segtrace.report.route_picture import Diagram
 from segtrace.report.route_words import branches, sentence
 from segtrace.training.course import Network
+from segtrace.training.explanation import chosen_organs
 from segtrace.training.wiring import sites
 
 CUT = "channel_mean"
@@ -130,7 +131,7 @@ def cut_network(
     """
     net, stages, probes, channels, settings = network
     truth = _truth(probes)
-    asked = _asked(channels, settings.organs)
+    asked = chosen_organs(channels, settings.organs)
     held = {organ: channel for organ, channel in asked.items() if (truth == channel).any()}
     if not held:
         return None
@@ -176,13 +177,6 @@ def _truth(probes: Probes) -> Tensor:
     if probes.labels is None:
         raise InputError("cutting is judged against labels, which these slices lack")
     return probes.labels.long()
-
-
-def _asked(channels: Mapping[str, int], organs: list[str] | None) -> dict[str, int]:
-    for organ in organs or ():
-        if organ not in channels:
-            raise unknown("organ", organ, channels, "this network")
-    return dict(channels) if organs is None else {organ: channels[organ] for organ in organs}
 
 
 def _encoders(stages: list[str], edges: Mapping[str, Edge]) -> tuple[str, ...]:

@@ -152,7 +152,7 @@ def traced(
     output: Callable[[Any], Tensor] | None = None,
 ) -> Record:
     """Trace the slices; see :func:`explain_probes`."""
-    chosen = _chosen(channels, settings.organs)
+    chosen = chosen_organs(channels, settings.organs)
     truth = None if probes.labels is None else probes.labels.long()
     if truth is None and settings.region in ("gt", "tp", "fp", "fn"):
         raise InputError(
@@ -195,7 +195,7 @@ def _halves(
     output: Callable[[Any], Tensor] | None,
 ) -> tuple[Flow, Flow]:
     """The flows of two parts of every organ: does a stage tell them apart?"""
-    chosen = _chosen(channels, settings.organs)
+    chosen = chosen_organs(channels, settings.organs)
     one, other = (
         {
             organ: targets.organ(channel, "gt", half[o] * channel)
@@ -223,7 +223,12 @@ def scene(probes: Probes, channels: Mapping[str, int]) -> Scene:
     )
 
 
-def _chosen(channels: Mapping[str, int], organs: list[str] | None) -> dict[str, int]:
+def chosen_organs(channels: Mapping[str, int], organs: list[str] | None) -> dict[str, int]:
+    """Organ -> channel of the organs named, or of all.
+
+    Raises:
+        InputError: an organ that the network does not have.
+    """
     if organs is None:
         return dict(channels)
     for organ in organs:

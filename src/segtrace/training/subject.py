@@ -108,6 +108,23 @@ def from_checkpoint(path: Path) -> Subject:
     )
 
 
+def untrained_of(subject: Subject, path: Path | None) -> Subject | None:
+    """The same network before its training, to stand beside it; ``None``, said so, without one.
+
+    Args:
+        subject: the network, whose settings it takes over.
+        path: checkpoint of epoch 0.
+    """
+    if path is None or not path.is_file():
+        print("No untrained network to stand beside it (epoch_000.ckpt): give untrained=…")
+        return None
+    other = replace(from_checkpoint(path), settings=subject.settings)
+    if (other.channels, other.stages) != (subject.channels, subject.stages):
+        print(f"{path} is of another network, so it does not stand beside it")
+        return None
+    return other
+
+
 def _baselines(plain: Mapping[str, Any] | None) -> Baselines | None:
     return None if plain is None else Baselines.from_plain(plain)
 

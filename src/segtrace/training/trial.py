@@ -15,6 +15,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.scene import FINAL
 from segtrace.training.course import Network
+from segtrace.training.explanation import chosen_organs
 from segtrace.training.progress import working
 from segtrace.training.subject import Subject
 from segtrace.training.trial_bench import Bench
@@ -92,8 +93,8 @@ def try_maps(
             "with callbacks.baselines"
         )
     truth = probes.labels.long()
-    asked = network.settings.organs or list(network.channels)
-    held = {o: network.channels[o] for o in asked if (truth == network.channels[o]).any()}
+    asked = chosen_organs(network.channels, network.settings.organs)
+    held = {organ: channel for organ, channel in asked.items() if (truth == channel).any()}
     bench = Bench(network, truth, held, baselines, seed)
     places = sites(network.net, network.stages, edges)
     stages = [place for place in places if isinstance(place, Stage) and place.name != FINAL]
@@ -116,7 +117,7 @@ def try_maps(
         carried=bench.carried(list(own.values())) if own else None,
         cases=len(set(probes.cases)),
         slices=len(probes),
-        left_out=_left_out(asked, held, found),
+        left_out=_left_out(list(asked), held, found),
         untrained=untrained is not None,
         marks=("PHANTOM",) * probes.phantom + ("TRAINING SLICES",) * (probes.split == "train"),
     )

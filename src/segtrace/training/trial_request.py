@@ -1,7 +1,6 @@
 """Which networks are put to the test, on which slices, beside which untrained network."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -11,7 +10,7 @@ from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.training.request import Request
-from segtrace.training.subject import Subject, from_checkpoint
+from segtrace.training.subject import Subject, untrained_of
 
 
 def trials(asked: Request) -> Iterator[tuple[Subject, Subject | None, Probes, Path]]:
@@ -21,9 +20,7 @@ def trials(asked: Request) -> Iterator[tuple[Subject, Subject | None, Probes, Pa
         InputError: data that cannot be prepared as the network needs them.
     """
     for subject, folder in asked.subjects():
-        untrained, before = None, asked.untrained
-        if before is not None and before.is_file() and subject.epoch != 0:
-            untrained = replace(from_checkpoint(before), settings=subject.settings)
+        untrained = untrained_of(subject, asked.untrained) if subject.epoch != 0 else None
         yield subject, untrained, _spread(asked, subject), folder
 
 
