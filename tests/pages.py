@@ -51,6 +51,17 @@ def scene() -> Scene:
     )
 
 
+def original(times: int) -> Tensor:
+    """(rows, columns) int16 HU of a slice at a finer resolution: air, soft tissue, some bone."""
+    y, x = torch.meshgrid(
+        (torch.arange(ROWS * times) + 0.5) / times,
+        (torch.arange(COLUMNS * times) + 0.5) / times,
+        indexing="ij",
+    )
+    hu = torch.where(((x - 64) / 52) ** 2 + ((y - 50) / 36) ** 2 < 1, 35.0, -1000.0)
+    return torch.where(((x - 64) / 8) ** 2 + ((y - 76) / 6) ** 2 < 1, 1500.0, hu).short()
+
+
 def epoch(number: int, last: int = 8) -> Measured:
     """The later the epoch, the more of the map lies on the organ and the better the prediction."""
     place = scene()

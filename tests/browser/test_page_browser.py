@@ -7,7 +7,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.select import Select
 
 from browser.screenshots import SIZE, open_page, resize, until
-from pages import ORGANS, RULES, STAGES, epoch
+from pages import ORGANS, RULES, STAGES, epoch, original
 from segtrace.report.page import Page, write_page
 from segtrace.report.page_routes import CAUTION, route_entry
 from segtrace.report.route_picture import Diagram, route_figure
@@ -225,6 +225,46 @@ def test_hu_millimetres_and_labels_stand_under_the_cursor(page):
     corner = (-size["width"] // 2 + 2, -size["height"] // 2 + 2)
     ActionChains(page).move_to_element_with_offset(find(page, "#ct"), *corner).perform()
     settled(page, "#readout", "≤ -125 HU")
+
+
+def windows(page):
+    return [option.text for option in page.find_elements("css selector", "#window option")]
+
+
+def test_the_input_offers_no_window_beyond_its_own(page):
+    assert len(windows(page)) == 4
+    assert not any("bone" in name for name in windows(page))
+    assert "The CT is the network's input, 96 × 128 pixels" in text(page, "#reading")
+
+
+MIDDLE_GREY = """
+const canvas = document.getElementById("ct"), y = arguments[0] * canvas.height;
+return canvas.getContext("2d").getImageData(canvas.width / 2, y, 1, 1).data[0];
+"""
+"""Brightness on the middle line, so far down."""
+
+
+def test_the_files_own_ct_has_hu_beyond_the_networks_window(driver, tmp_path):
+    one = epoch(8)
+    place = replace(one.record.scene, originals=(original(3), original(3), original(2)))
+    write_page(tmp_path / "index.html", [replace(one, record=replace(one.record, scene=place))])
+    open_page(driver, tmp_path / "index.html")
+    find(driver, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    settled(driver, "#ct-words", "0028, slice 7")  # the bone lies between the kidneys' boxes
+    told = text(driver, "#reading")
+    assert "The CT is shown as its file has it, 288 × 384 or 192 × 256 pixels" in told
+    assert "The network was given 96 × 128 pixels and a window of -125 to 275 HU" in told
+    canvas = find(driver, "#ct")
+    top, _, height, _ = driver.execute_script("return DATA.crop")
+    bone, tissue = ((row - top) / height for row in (76, 50))
+    for down, words in ((bone, "1500 HU"), (tissue, "35 HU")):
+        offset = round((down - 0.5) * canvas.size["height"])
+        ActionChains(driver).move_to_element_with_offset(canvas, 0, offset).perform()
+        settled(driver, "#readout", words)
+    assert driver.execute_script(MIDDLE_GREY, bone) == 255
+    choose(driver, "window", "bone, W 1800 L 400")
+    assert driver.execute_script(MIDDLE_GREY, bone) == 255
+    assert driver.execute_script(MIDDLE_GREY, tissue) == round(255 * (35 + 500) / 1800)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import RawSource
+from segtrace.data.transunet import TransUNetSource
 from segtrace.errors import InputError
 
 ORGANS = ["liver", "spleen", "right_kidney", "left_kidney"]
@@ -189,7 +190,9 @@ def test_the_volume_of_a_whole_case_is_that_of_its_label_file(build, tiny_raw):
 def test_probes_saved_without_images_are_found_again(build):
     probes = build().probes(n=4)
     plain = probes.to_plain(embed=False)
-    assert build().read_probes(plain).hash == probes.hash
+    again = build().read_probes(plain)
+    assert again.hash == probes.hash
+    assert all(map(torch.equal, again.originals, probes.originals))
     with pytest.raises(InputError, match=r"differ from those the network was watched on"):
         build(window=(-100.0, 300.0)).read_probes(plain)
     with pytest.raises(InputError, match=r"no slice 99 of case 0027 among the val cases"):
@@ -240,6 +243,31 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(build, tmp_path, work
         resumed = fit(build(**options), tmp_path / f"resumed{last}", 4, checkpoint)
         assert resumed.seen == {e: whole.seen[e] for e in range(last + 1, 4)}
         assert torch.equal(resumed.weight, whole.weight)
+
+
+def as_input(original, size=224):
+    """The network's input, made anew from a slice's HU."""
+    grey = ((original.float() + 125) / 400).clamp(0, 1)[None, None]
+    return torch.nn.functional.interpolate(
+        grey, (size, size), mode="bilinear", align_corners=False, antialias=True
+    )[0]
+
+
+@pytest.mark.parametrize(("case", "grid"), [("9001", (122, 122)), ("9002", (512, 512))])
+@pytest.mark.parametrize("layout", ["raw", "transunet"])
+def test_originals_are_the_files_hu_where_the_network_sees_them(ct_root, cache, layout, case, grid):
+    source = RawSource(str(ct_root))
+    other = {"9001": "9002", "9002": "9001"}[case]
+    if layout == "transunet":
+        source = TransUNetSource(str(ct_root / "transunet"))
+    split = {"train": [other], "val": [case]}
+    probes = SliceDataModule(source, split=split, cache_dir=cache).probes(3)
+    for image, original in zip(probes.images, probes.originals, strict=True):
+        assert original.dtype == torch.int16
+        assert tuple(original.shape) == grid  # 9001 is 122 x 101, padded
+        torch.testing.assert_close(as_input(original), image, atol=0.5 / 400 + 1e-5, rtol=0)
+    lowest = min(int(original.min()) for original in probes.originals)
+    assert (lowest < -1000) == (layout == "raw" or case == "9001")  # air, or what pads
 
 
 @pytest.mark.parametrize("case", [9001, "img9001"])

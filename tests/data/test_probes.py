@@ -82,6 +82,7 @@ def probes():
         spacing=torch.tensor([[1.5, 1.5], [float("nan")] * 2], dtype=torch.float64),
         split="val",
         phantom=True,
+        originals=(torch.arange(9).view(3, 3).short(), torch.full((4, 5), -1024).short()),
     )
 
 
@@ -99,13 +100,14 @@ def test_probes_survive_a_checkpoint(probes):
     assert torch.equal(again.spacing.nan_to_num(-1), probes.spacing.nan_to_num(-1))
     assert (again.cases, again.slices, again.split) == (probes.cases, probes.slices, "val")
     assert again.phantom
+    assert [hu.tolist() for hu in again.originals] == [hu.tolist() for hu in probes.originals]
     assert len(again) == 2
     assert again.hash == probes.hash
 
 
 def test_without_embedding_no_pixel_is_saved(probes):
     plain = saved(probes.to_plain(embed=False))
-    assert not {"images", "labels"} & set(plain)
+    assert not {"images", "labels", "originals"} & set(plain)
     assert plain["hash"] == probes.hash
     assert plain["cases"] == ["0027", "0028"]
     with pytest.raises(InputError, match=r"probes.embed=false\); give the data set"):
@@ -121,6 +123,13 @@ def test_the_hash_notices_every_change(probes, field):
         plain[field][0] = {"cases": "0029", "slices": 6}[field]
     with pytest.raises(InputError, match=r"differ from those the network was watched on"):
         Probes.from_plain(plain)
+
+
+def test_probes_of_a_checkpoint_without_originals_have_none(probes):
+    plain = probes.to_plain()
+    del plain["originals"]
+    assert Probes.from_plain(plain).originals is None
+    assert Probes.from_plain(replace(probes, originals=None).to_plain()).originals is None
 
 
 def test_probes_of_an_unlabelled_image_survive_too(probes):

@@ -1,12 +1,14 @@
 """The slices as Lightning wants them."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
+from tqdm import tqdm
 
 from segtrace.data.augment import Augmentation
 from segtrace.data.cases import Split, given_split, remedy
@@ -159,7 +161,8 @@ class SliceDataModule(LightningDataModule):
         """
         keys = [(case.name, i) for case in self.cases(from_) for i in range(len(case))]
         areas = np.concatenate([case.areas for case in self.cases(from_)])
-        return self._read([keys[row] for row in choose(areas, keys, n)], from_)
+        chosen = [keys[row] for row in choose(areas, keys, n)]
+        return replace(self._read(chosen, from_), originals=self._originals(chosen))
 
     def spread(self, per_case: int, part: str) -> Probes:
         """Slices of every case of a part, chosen within each case as probes are.
@@ -207,7 +210,18 @@ class SliceDataModule(LightningDataModule):
             InputError: a case or slice is not there, or shows something else.
         """
         keys = list(zip(plain["cases"], plain["slices"], strict=True))
-        return self._read(keys, plain["split"]).checked(plain["hash"])
+        probes = self._read(keys, plain["split"]).checked(plain["hash"])
+        return replace(probes, originals=self._originals(keys))
+
+    def _originals(self, keys: Sequence[tuple[str, int]]) -> tuple[torch.Tensor, ...]:
+        """The slices as their files have them, which the cache does not hold."""
+        found: dict[tuple[str, int], torch.Tensor] = {}
+        names = list(dict.fromkeys(name for name, _ in keys))
+        for case in tqdm(names, desc="reading watched slices", unit="case", leave=False):
+            indices = [index for name, index in keys if name == case]
+            slices = self._preprocessing.originals(self.source.load(case), indices)
+            found |= {(case, i): torch.from_numpy(hu) for i, hu in zip(indices, slices, strict=True)}
+        return tuple(found[key] for key in keys)
 
     def _read(self, keys: Sequence[tuple[str, int]], part: str) -> Probes:
         cases = {case.name: case for case in self.cases(part)}

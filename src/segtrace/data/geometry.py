@@ -121,18 +121,19 @@ class Geometry:
 
         Order 3, the protocol's choice, overshoots [0, 1]; bilinear cannot.
         """
-        padded = torch.from_numpy(self._pad(stack))
+        padded = torch.from_numpy(self.pad(stack))
         return _interpolate(padded, (self.size, self.size), "linear").numpy()
 
     def resize_labels(self, stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(D, H, W) -> (D, size, size): the nearest voxel, no half-pixel shift to the image."""
-        padded = torch.from_numpy(self._pad(stack))
+        padded = torch.from_numpy(self.pad(stack))
         return _interpolate(padded, (self.size, self.size), "nearest").numpy()
 
-    def _pad(self, stack: NDArray[Any]) -> NDArray[Any]:
+    def pad(self, stack: NDArray[Any], fill: float = 0) -> NDArray[Any]:
+        """(D, H, W) -> (D, rows, columns): square in mm, at the file's own resolution."""
         (top, left), (rows, columns) = self._offset, self.grid.rows_columns
         below, right = self.square[0] - rows - top, self.square[1] - columns - left
-        return np.pad(stack, ((0, 0), (top, below), (left, right)))
+        return np.pad(stack, ((0, 0), (top, below), (left, right)), constant_values=fill)
 
     def to_source(
         self, stack: NDArray[Any], mode: Literal["nearest", "linear"] = "linear"

@@ -1,6 +1,6 @@
 """From a volume to the network's input: the same for training and for a new image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ VERSION = 1
 """Of the preprocessing; a change of its results needs another number, so that old caches die."""
 
 TRANSUNET_WINDOW = (-125.0, 275.0)
+AIR = -1024
+"""HU of what lies outside the image."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,17 @@ class Preprocessing:
         geometry = Geometry.fit(volume.grid, self.size)
         return geometry.resize_images(self._windowed(volume)), geometry
 
+    def originals(self, volume: Volume, indices: Sequence[int]) -> tuple[NDArray[np.int16], ...]:
+        """Slices (rows, columns) in HU as the file has them, to be looked at.
+
+        Each covers the same square as the network's image of it. Files that were already windowed
+        give the HU of their window, and its ends stand for what lay beyond.
+        """
+        geometry = Geometry.fit(volume.grid, self.size)
+        return tuple(
+            geometry.pad(_hounsfield(volume, index)[None], fill=AIR)[0] for index in indices
+        )
+
     def _windowed(self, volume: Volume) -> NDArray[np.float32]:
         if volume.windowed:
             if tuple(self.window) != TRANSUNET_WINDOW:
@@ -84,6 +97,15 @@ class Preprocessing:
             return volume.image
         low, high = self.window
         return (volume.image.clip(low, high) - np.float32(low)) / np.float32(high - low)
+
+
+def _hounsfield(volume: Volume, index: int) -> NDArray[np.int16]:
+    image = volume.image[index]
+    if volume.windowed:
+        low, high = TRANSUNET_WINDOW
+        image = image * (high - low) + low
+    limits = np.iinfo(np.int16)
+    return image.round().clip(limits.min, limits.max).astype(np.int16)
 
 
 def labels_of(

@@ -25,6 +25,8 @@ class Probes:
         spacing: (n, 2) float64, pixel size in mm (row step, column step); NaN if unknown.
         split: where the slices come from: ``"val"``, ``"train"`` or ``"user"``.
         phantom: any of the cases was generated.
+        originals: of each slice its HU (rows, columns), int16, at the resolution of its file and
+            over the same square as the image; to be looked at. None where there is no file.
     """
 
     images: torch.Tensor
@@ -34,13 +36,14 @@ class Probes:
     spacing: torch.Tensor
     split: str
     phantom: bool
+    originals: tuple[torch.Tensor, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.cases)
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the slices show and of which they are."""
+        """SHA-256 of what the network is shown, and of which slices that is."""
         digest = hashlib.sha256(repr((self.cases, self.slices, self.split)).encode())
         digest.update(self.images.numpy().tobytes())
         if self.labels is not None:
@@ -63,7 +66,8 @@ class Probes:
             "hash": self.hash,
         }
         if embed:
-            plain |= {"images": self.images, "labels": self.labels}
+            originals = self.originals and list(self.originals)
+            plain |= {"images": self.images, "labels": self.labels, "originals": originals}
         return plain
 
     @classmethod
@@ -86,6 +90,7 @@ class Probes:
             spacing=plain["spacing"],
             split=plain["split"],
             phantom=plain["phantom"],
+            originals=_tuple(plain.get("originals")),
         )
         return probes.checked(plain["hash"])
 
@@ -101,6 +106,10 @@ class Probes:
                 "network was watched on: other files, window or size; give the original data set"
             )
         return self
+
+
+def _tuple(values: Sequence[torch.Tensor] | None) -> tuple[torch.Tensor, ...] | None:
+    return None if values is None else tuple(values)
 
 
 def choose(areas: NDArray[np.int64], keys: Sequence[tuple[str, int]], n: int = 8) -> list[int]:

@@ -14,6 +14,7 @@ from segtrace.attribution.flow import Status
 from segtrace.measures.statistics import echo
 from segtrace.report.captions import EQUATIONS, SCORES
 from segtrace.report.cells import COLOURS, PREDICTION, TRUTH, array
+from segtrace.report.ct import ct
 from segtrace.report.record import Record
 from segtrace.report.scene import REASONS, REGIONS
 from segtrace.report.sentences import AVERAGING, CAUTIONS, FINAL, LOW_COHERENCE, Finding
@@ -146,9 +147,6 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
 def _pictures(story: Story, window: tuple[float, float]) -> dict[str, Any]:
     """The slices, and how maps lie on them."""
     flow, scene = story.first.flow, story.first.scene
-    steps = _steps(window)
-    grey = np.clip(np.nan_to_num(cut(array(scene.image)[:, 0], story.crop)), 0, 1)
-    levels = (grey * steps + 0.5).astype(np.uint16)
     colours = colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3]
     truth = None if scene.truth is None else array(scene.truth)
     return {
@@ -158,19 +156,12 @@ def _pictures(story: Story, window: tuple[float, float]) -> dict[str, Any]:
         "grids": {stage: maps.shape[-2:] for stage, maps in flow.maps.items()},
         "spacing": _spacing(story.first),
         "window": window,
-        "steps": steps,
-        # Two planes: the high bytes are nearly constant and pack to nothing.
-        "image": packed(np.stack([levels & 255, levels >> 8]).astype(np.uint8)),
+        "ct": ct(scene, story.crop, window),
         "truth": None if truth is None else packed(cut(truth, story.crop).astype(np.uint8)),
         "colours": packed((colours * 255 + 0.5).astype(np.uint8)),
         "truth_colour": TRUTH,
         "prediction_colour": PREDICTION,
     }
-
-
-def _steps(window: tuple[float, float]) -> int:
-    """Grey levels of the embedded image: one a Hounsfield unit."""
-    return int(np.clip(round(window[1] - window[0]), 255, 65535))
 
 
 def _spacing(record: Record) -> list[list[float] | None]:

@@ -45,6 +45,8 @@ class Scene:
         training: the slices belong to the training split.
         phantom: the image was generated.
         spacing: (N, 2) mm of a pixel along rows and columns, NaN where unknown; or None.
+        originals: of each slice its HU (rows, columns) at the resolution of its file, over the
+            same square as ``image``; None where only the network's input is known.
     """
 
     image: Tensor
@@ -55,6 +57,7 @@ class Scene:
     training: bool = False
     phantom: bool = False
     spacing: Tensor | None = None
+    originals: tuple[Tensor, ...] | None = None
 
     def name(self, n: int) -> str:
         """Case and slice of the nth slice, in words."""

@@ -220,6 +220,7 @@ def scene(probes: Probes, channels: Mapping[str, int]) -> Scene:
         training=probes.split == "train",
         phantom=probes.phantom,
         spacing=probes.spacing,
+        originals=probes.originals,
     )
 
 

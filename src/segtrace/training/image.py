@@ -40,6 +40,7 @@ def probes_of_image(path: Path, net: nn.Module, preprocessing: Preprocessing, n:
         spacing=torch.tensor([geometry.spacing] * len(rows)).double(),
         split="user",
         phantom=volume.phantom,
+        originals=tuple(map(torch.from_numpy, preprocessing.originals(volume, rows))),
     )
 
 
