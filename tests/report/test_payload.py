@@ -7,6 +7,7 @@ from segtrace.report.payload import Story, base_name, common, fact_rows, frame
 from segtrace.report.scene import REASONS
 from segtrace.report.sentences import CAUTIONS
 from segtrace.report.snapshot import body, cut
+from segtrace.report.whole_cases import WholeCases
 
 WINDOW = (-125.0, 275.0)
 
@@ -54,7 +55,7 @@ def test_without_the_untrained_network_nothing_is_called_echo_and_the_sentence_s
 def test_a_sentence_stands_for_every_rule_and_organ_and_follows_the_epoch(story):
     first, last = (story.sentences(story.snapshots[i]) for i in (0, -1))
     assert [len(rule) for rule in last] == [3, 3]
-    assert last[0][1].startswith("Liver: found very well (Dice 1.00). Evidence on it")
+    assert last[0][1].startswith("Liver: found very well (Dice 1.00, these slices). Evidence on it")
     assert first[0][1] != last[0][1]
     assert "head" not in "".join(last[1])  # an echo is no evidence
 
@@ -65,6 +66,26 @@ def test_the_worst_organ_comes_first():
     order = common(story, 1, WINDOW)["order"]
     assert dice[order].tolist() == sorted(dice.tolist())
     assert len(set(dice.tolist())) > 1
+
+
+def test_the_dice_of_whole_cases_is_told_where_all_epochs_know_it(story):
+    liver, cases = story.first.flow.organs.index("liver"), {"0027": 0.4, "0028": 0.8}
+    found = {
+        case: {organ: {"dice": dice, "voxels": 1} for organ in story.first.flow.organs}
+        for case, dice in cases.items()
+    }
+    whole = WholeCases.from_plain({}, found)
+    page = Page()
+    for number in (0, 8):
+        page.add(epoch(number), whole)
+    told = Story(page.first, body(page.first.scene.image), page.snapshots)
+    assert told.extent == "whole cases"
+    assert told.organ_dice(told.snapshots[-1])[liver] == pytest.approx(0.6)
+    assert "(Dice 0.60, whole cases)" in told.sentences(told.snapshots[-1])[0][liver]
+    page.add(epoch(9))  # an epoch that was not validated
+    told = Story(page.first, body(page.first.scene.image), page.snapshots)
+    assert told.extent == "these slices"
+    assert told.organ_dice(told.snapshots[1])[liver] == pytest.approx(1.0)
 
 
 def test_the_dice_of_an_organ_is_the_mean_over_cases(story):

@@ -8,6 +8,7 @@ from segtrace.report.sentences import Finding
 FOUND = Finding(
     organ="left_kidney",
     dice=0.834,
+    extent="whole cases",
     slices=4,
     stages=("enc1", "dec1", "dec2", "head"),
     gain=np.array([0.01, 0.3, 0.62, 0.99]),
@@ -18,7 +19,7 @@ FOUND = Finding(
 
 def test_a_sentence_names_the_best_stage_that_is_evidence_and_the_untrained_network():
     assert FOUND.sentence == (
-        "Left kidney: found well (Dice 0.83). "
+        "Left kidney: found well (Dice 0.83, whole cases). "
         "Evidence on it, best at dec2 (focus 0.62, untrained 0.00)."
     )
 
@@ -27,8 +28,8 @@ def test_a_sentence_names_the_best_stage_that_is_evidence_and_the_untrained_netw
     ("changes", "words"),
     [
         ({"slices": 0}, "Left kidney: nothing to explain on these slices."),
-        ({"dice": 0.0}, "Left kidney: not found (Dice 0.00). Evidence on it"),
-        ({"dice": 0.95}, "found very well (Dice 0.95)"),
+        ({"dice": 0.0}, "Left kidney: not found (Dice 0.00, whole cases). Evidence on it"),
+        ({"dice": 0.95}, "found very well (Dice 0.95, whole cases)"),
         ({"dice": np.nan}, "Left kidney: Evidence on it"),
         ({"usable": np.zeros(4, bool)}, "No stage gives evidence that may be read."),
         ({"gain": FOUND.gain / 2}, "Evidence partly on it, best at dec2 (focus 0.31"),

@@ -51,11 +51,31 @@ class Story:
         means = {"mass": torch.from_numpy(self.untrained.means["mass"])}
         return array(echo(means))
 
+    @property
+    def whole(self) -> bool:
+        """Whether the Dice of the whole case is known wherever there is one of its slices."""
+        return all(
+            not (np.isnan(snapshot.whole["dice"]) & ~np.isnan(snapshot.case_dice)).any()
+            for snapshot in self.snapshots
+        )
+
+    @property
+    def extent(self) -> str:
+        """What :meth:`organ_dice` is the Dice of."""
+        if not self.whole:
+            return "these slices"
+        return "the whole case" if len(set(self.first.scene.cases)) == 1 else "whole cases"
+
     def organ_dice(self, snapshot: Snapshot) -> NDArray[np.float64]:
-        """(O,) mean over cases of the Dice over the case's shown slices; NaN without a truth."""
+        """(O,) mean over cases; NaN without a truth.
+
+        Of the whole cases that slices are shown of, where every epoch knows them; else over the
+        shown slices of each case.
+        """
         cases = self.first.scene.cases
         once = [cases.index(case) for case in dict.fromkeys(cases)]
-        dice = snapshot.case_dice[:, once].astype(np.float64)
+        dice = snapshot.whole["dice"] if self.whole else snapshot.case_dice
+        dice = dice[:, once].astype(np.float64)
         known = ~np.isnan(dice)
         return np.where(known, dice, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
 
@@ -69,6 +89,7 @@ class Story:
                 Finding(
                     organ=organ,
                     dice=float(dice[o]),
+                    extent=self.extent,
                     slices=int((snapshot.status[0, r, o] != Status.ABSENT).sum()),
                     stages=flow.stages,
                     gain=gain[:, r, o],
@@ -126,6 +147,7 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
         "all_epochs": [snapshot.epoch for snapshot in story.snapshots],
         "means": means,
         "organ_dice": packed(np.stack(dice).astype(np.float32)),
+        "extent": story.extent,
         "echo": packed(story.echo.astype(np.uint8)),
         "order": _worst_first(story),
         "region": REGIONS.get(story.first.region, story.first.region),

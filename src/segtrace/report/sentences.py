@@ -49,7 +49,8 @@ class Finding:
 
     Attributes:
         organ: its name.
-        dice: mean over cases of the Dice over the shown slices; NaN without a truth.
+        dice: mean over cases; NaN without a truth.
+        extent: what it is the Dice of, e.g. ``these slices``.
         slices: slices on which the explained region is not empty.
         stages: names along S.
         gain: (S,) over the slices, NaN where not defined.
@@ -59,6 +60,7 @@ class Finding:
 
     organ: str
     dice: float
+    extent: str
     slices: int
     stages: tuple[str, ...]
     gain: NDArray[np.floating]
@@ -81,7 +83,7 @@ class Finding:
         if np.isnan(self.dice):
             return ""
         verdict = next(words for least, words in VERDICTS if self.dice >= least)
-        return f"{verdict} (Dice {self.dice:.2f}). "
+        return f"{verdict} (Dice {self.dice:.2f}, {self.extent}). "
 
     @property
     def _evidence(self) -> str:
