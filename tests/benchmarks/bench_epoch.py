@@ -22,6 +22,7 @@ from segtrace.data.modules import PhantomData
 from segtrace.data.probes import Probes
 from segtrace.measures.localisation import measure
 from segtrace.models.flexible_unet import FlexibleUNet
+from segtrace.report.checksums import hasten_tensorboard
 from segtrace.training.course import Course, Network
 from segtrace.training.explanation import DEFAULT, Explained, organ_masks, traced
 from segtrace.training.sink import Sink
@@ -112,6 +113,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
+    hasten_tensorboard()
     torch.manual_seed(0)
     began, worked = time.perf_counter(), time.process_time()
     seconds: Seconds = {}

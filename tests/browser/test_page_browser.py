@@ -85,7 +85,8 @@ def test_on_top_stands_a_sentence_an_organ_and_the_warning(page):
     sentences = [b.text for b in page.find_elements("css selector", "#organs button")]
     assert len(sentences) == len(ORGANS)
     assert any(
-        s.startswith("Liver: found very well (Dice 1.00, these slices). Evidence on it") for s in sentences
+        s.startswith("Liver: found very well (Dice 1.00, these slices). Evidence on it")
+        for s in sentences
     )
     assert text(page, ".use") == "research use only, not for diagnosis · contains image data"
 

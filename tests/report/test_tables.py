@@ -1,7 +1,10 @@
+from contextlib import contextmanager
+
 import pytest
 
 from segtrace.errors import InputError
 from segtrace.report import tables
+from segtrace.report.files import growing
 from segtrace.report.tables import append_rows, forget_rows, read_table, save_table
 
 ROWS = [{"epoch": 0, "organ": "liver", "gain": 0.1}, {"epoch": 1, "organ": "liver", "gain": 0.2}]
@@ -40,10 +43,15 @@ def test_an_interrupted_append_leaves_the_table_whole(tmp_path, monkeypatch):
     save_table(path, ROWS)
     before = path.read_bytes()
 
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
+    @contextmanager
+    def interrupted(path):
+        with growing(path) as file:
+            yield file
+            file.flush()
+            assert path.read_bytes() > before
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(tables.shutil, "copyfileobj", interrupt)
+    monkeypatch.setattr(tables, "growing", interrupted)
     with pytest.raises(KeyboardInterrupt):
         append_rows(path, ROWS)
     assert path.read_bytes() == before
@@ -57,6 +65,26 @@ def test_a_resumed_run_forgets_the_epochs_it_writes_anew(tmp_path):
     assert read_table(path) == [{"epoch": "0", "organ": "liver", "gain": "0.1"}]
     forget_rows(path, "epoch", since=0)
     assert path.read_text() == "epoch,organ,gain\n"
+
+
+def test_a_line_that_a_killed_run_left_torn_is_forgotten(tmp_path):
+    path = tmp_path / "measures.csv"
+    save_table(path, [*ROWS, {"epoch": 12, "organ": "liver", "gain": 0.3}])
+    for kept in (b"\n12,liver", b"\n12", b"\n1"):  # the last looks like another epoch
+        whole = path.read_bytes()
+        path.write_bytes(whole[: whole.index(b"\n12")] + kept)
+        forget_rows(path, "epoch", since=12)
+        assert [row["epoch"] for row in read_table(path)] == ["0", "1"]
+        path.write_bytes(whole)
+
+
+def test_adding_to_a_table_does_not_copy_it(tmp_path):
+    path = tmp_path / "measures.csv"
+    save_table(path, ROWS)
+    inode = path.stat().st_ino
+    append_rows(path, ROWS)
+    assert path.stat().st_ino == inode
+    assert len(read_table(path)) == 4
 
 
 def test_a_table_that_does_not_exist_is_empty(tmp_path):

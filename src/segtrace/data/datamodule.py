@@ -220,7 +220,9 @@ class SliceDataModule(LightningDataModule):
         for case in tqdm(names, desc="reading watched slices", unit="case", leave=False):
             indices = [index for name, index in keys if name == case]
             slices = self._preprocessing.originals(self.source.load(case), indices)
-            found |= {(case, i): torch.from_numpy(hu) for i, hu in zip(indices, slices, strict=True)}
+            found |= {
+                (case, i): torch.from_numpy(hu) for i, hu in zip(indices, slices, strict=True)
+            }
         return tuple(found[key] for key in keys)
 
     def _read(self, keys: Sequence[tuple[str, int]], part: str) -> Probes:

@@ -1,4 +1,4 @@
-"""The CT under the maps as the page holds it: in HU, at its file's resolution where that is known."""
+"""The CT under the maps as the page holds it, in HU: as its file has it where that is known."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -89,6 +89,27 @@ def atomic(path: Path | str) -> Iterator[BinaryIO]:
             _discard(draft)
 
 
+@contextmanager
+def growing(path: Path | str) -> Iterator[BinaryIO]:
+    """A binary file to add to; after an exception it is as long as it was before.
+
+    Unlike :func:`atomic` it copies nothing, so that adding costs the same however long the file
+    is; a process that is killed meanwhile may leave a part of what it added.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    path = Path(path)
+    with writing(path):
+        before = path.stat().st_size
+        try:
+            with path.open("ab") as file:
+                yield file
+        except BaseException:
+            os.truncate(path, before)
+            raise
+
+
 def _discard(draft: Path) -> None:
     if draft.exists():
         draft.unlink()

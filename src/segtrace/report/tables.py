@@ -2,12 +2,12 @@
 
 import csv
 import io
-import shutil
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segtrace.errors import InputError
-from segtrace.report.files import atomic
+from segtrace.report.files import atomic, growing, writing
 
 Row = Mapping[str, object]
 
@@ -68,16 +68,24 @@ def append_rows(path: Path | str, rows: Sequence[Row], header: Sequence[str] | N
     with path.open(newline="", encoding="utf-8") as file:
         names = next(csv.reader(file))
     _check_columns(path, rows, names)
-    with atomic(path) as file:
-        with path.open("rb") as old:
-            shutil.copyfileobj(old, file)
+    with growing(path) as file:
         file.write(_lines(rows, names, titled=False))
     return None
 
 
 def forget_rows(path: Path | str, column: str, since: int) -> None:
-    """Drop the rows whose ``column`` is ``since`` or more: what a resumed run writes anew."""
+    """Drop the rows whose ``column`` is ``since`` or more: what a resumed run writes anew.
+
+    With them goes a last line without an end, which a killed run may leave.
+    """
+    _cut_torn_line(Path(path))
     rows = read_table(path)
     kept = [row for row in rows if int(row[column]) < since]
     if len(kept) < len(rows):
         save_table(path, kept, list(rows[0]))
+
+
+def _cut_torn_line(path: Path) -> None:
+    if path.exists() and not (content := path.read_bytes()).endswith(b"\n"):
+        with writing(path):
+            os.truncate(path, content.rfind(b"\n") + 1)

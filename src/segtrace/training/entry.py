@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from segtrace.errors import InputError
+from segtrace.report.checksums import hasten_tensorboard
 
 
 def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
@@ -42,6 +43,7 @@ def start(main: Callable[[], None]) -> None:
     _quiet()
     # A trained network on real CT is several times slower while tiny numbers are kept exact.
     torch.set_flush_denormal(True)
+    hasten_tensorboard()
     try:
         main()
     except (ConfigCompositionException, OmegaConfBaseException) as error:
