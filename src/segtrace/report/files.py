@@ -154,9 +154,9 @@ def jpeg(picture: Picture, quality: int = JPEG_QUALITY) -> bytes:
 
 
 def png(picture: Picture) -> bytes:
-    """(H, W, 3) as PNG, packed well: for charts, whose few colours a JPEG would smear."""
+    """(H, W, 3) as PNG, packed fairly: for charts, whose few colours a JPEG would smear."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 
