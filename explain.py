@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from segtrace.report.page import Page
 from segtrace.training import request, results, seeds, trial_files
 from segtrace.training.entry import answering, start
-from segtrace.training.explanation import explain_probes
+from segtrace.training.explanation import explain_probes, failures
 from segtrace.training.trial import try_subject
 from segtrace.training.trial_request import trials
 from segtrace.training.volumes import explain_volume
@@ -46,6 +46,10 @@ def explain_slices(asked: request.Request) -> None:
     page, replay, cutting = Page(), asked.replay(), asked.cutting()
     for subject, folder in asked.subjects():
         network = subject.on(asked.slices(subject))
+        if untrained := asked.beside(subject):
+            before = explain_probes(*untrained.on(network.probes), epoch=untrained.epoch)
+            results.write(before, folder / "untrained", untrained.facts)
+            page.add(before, untrained.whole)
         explained = explain_probes(*network, epoch=subject.epoch)
         results.write(explained, folder, subject.facts)
         cutting.add(subject, network.probes, folder, replay.sink)
@@ -54,6 +58,10 @@ def explain_slices(asked: request.Request) -> None:
             results.draw_paper_figure(explained.record, folder)
         page.add(explained, subject.whole)
         print(f"{subject.name}: {folder}")
+    if asked.failures:
+        for wrong in failures(*network, epoch=subject.epoch):
+            results.write(wrong, folder / wrong.record.region, subject.facts)
+            page.also(wrong)
     page.write(
         asked.folder / "index.html",
         subject.facts,

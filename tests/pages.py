@@ -5,7 +5,7 @@ import re
 import zlib
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,27 @@ def original(times: int) -> Tensor:
     )
     hu = torch.where(((x - 64) / 52) ** 2 + ((y - 50) / 36) ** 2 < 1, 35.0, -1000.0)
     return torch.where(((x - 64) / 8) ** 2 + ((y - 76) / 6) ** 2 < 1, 1500.0, hu).short()
+
+
+def wrong(number: int, region: str) -> Measured:
+    """An epoch explained for false positives (``fp``) or false negatives (``fn``)."""
+    measured = epoch(number)
+    flow, truth = measured.record.flow, measured.record.scene.truth
+    assert truth is not None
+    found, true = (
+        torch.stack([labels == channel for channel in measured.record.scene.channels.values()])
+        for labels in (flow.prediction, truth)
+    )
+    masks = found & ~true if region == "fp" else true & ~found
+    status = torch.zeros_like(flow.status)
+    status[:, :, ~masks.flatten(2).any(-1)] = Status.ABSENT
+    maps = {
+        stage: maps + torch.nn.functional.adaptive_avg_pool2d(masks.float(), maps.shape[-2:])
+        for stage, maps in flow.maps.items()
+    }
+    flow = replace(flow, maps=maps, status=status, region_px=masks.flatten(2).sum(-1))
+    record = replace(measured.record, flow=flow, region=region)
+    return Measured(record, measure(flow, true, record.scene.spacing))
 
 
 def epoch(number: int, last: int = 8) -> Measured:

@@ -7,7 +7,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.select import Select
 
 from browser.screenshots import SIZE, open_page, resize, until
-from pages import ORGANS, RULES, STAGES, epoch, original
+from pages import ORGANS, RULES, STAGES, epoch, original, wrong
 from segtrace.report.page import Page, write_page
 from segtrace.report.page_routes import CAUTION, route_entry
 from segtrace.report.route_picture import Diagram, route_figure
@@ -238,6 +238,8 @@ def test_the_input_offers_no_window_beyond_its_own(page):
     assert "The CT is the network's input, 96 × 128 pixels" in text(page, "#reading")
 
 
+MAP = "return document.getElementById('map').toDataURL()"
+
 MIDDLE_GREY = """
 const canvas = document.getElementById("ct"), y = arguments[0] * canvas.height;
 return canvas.getContext("2d").getImageData(canvas.width / 2, y, 1, 1).data[0];
@@ -342,6 +344,40 @@ def test_the_route_of_the_chosen_organ_stands_there_with_its_caution(driver, tmp
     find(driver, f'[data-organ="{ORGANS.index("liver")}"]').click()
     settled(driver, "#map-words", "Evidence for liver")
     assert not find(driver, "#route").is_displayed()
+
+
+def test_the_region_can_be_what_the_network_got_wrong(driver, tmp_path):
+    page = Page()
+    for number in (0, 3):
+        page.add(epoch(number))
+    for kind in ("fp", "fn"):
+        page.also(wrong(3, kind))
+    page.write(tmp_path / "index.html")
+    open_page(driver, tmp_path / "index.html")
+    find(driver, f'[data-organ="{ORGANS.index("liver")}"]').click()
+    to_stage(driver, "dec2")
+    before = driver.execute_script(MAP)
+    choose(driver, "region", "false positives")
+    settled(driver, "#what", "explained region: false positives")
+    assert driver.execute_script(MAP) != before
+    assert "summed over the region: false positives" in text(driver, "#reading")
+    gain = wrong(3, "fp").values["gain"]
+    title = driver.find_elements("css selector", "#chart-gain title")[0]
+    slice_ = text(driver, "#ct-words").split(",")[1].split()[1]
+    n = (18, 31, 7).index(int(slice_))
+    shown = f"this slice {float(gain[0, 0, ORGANS.index('liver'), n]):.3f}"
+    assert shown in title.get_attribute("textContent")
+    press(driver, "f")
+    settled(driver, "#what", "false negatives")
+    press(driver, Keys.ARROW_DOWN)  # an epoch that was explained for the organ alone
+    settled(driver, "#what", "epoch 0, untrained · explained region: ground truth")
+    assert not find(driver, "#region").is_displayed()
+    press(driver, Keys.ARROW_UP)
+    settled(driver, "#what", "false negatives")
+    press(driver, "f")
+    settled(driver, "#what", "ground truth")
+    assert driver.execute_script(MAP) == before
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= 1280
 
 
 def test_without_cuts_there_is_no_section_of_routes(page):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from pages import ORGANS, RULES, STAGES, epoch, read_page, unpacked
+from pages import ORGANS, RULES, STAGES, epoch, read_page, unpacked, wrong
 from segtrace.errors import InputError
 from segtrace.measures.localisation import over_slices
-from segtrace.report.page import Page, by_importance, write_page
+from segtrace.report.page import Page, write_page
 from segtrace.report.snapshot import PER_SLICE
 from segtrace.report.whole_cases import WholeCases
 
@@ -126,6 +126,55 @@ def test_an_image_without_labels_is_no_case_of_the_training(series, tmp_path):
     assert np.isnan(unpacked(frame["whole"]["dice"], "<f4", 3, 3)).all()
 
 
+def test_the_newest_epoch_can_hold_other_regions(series, tmp_path):
+    page = Page()
+    with pytest.raises(InputError, match="at least one checkpoint"):
+        page.also(wrong(3, "fp"))
+    for measured in series[:2]:
+        page.add(measured)
+    expected = {region: wrong(3, region) for region in ("fp", "fn")}
+    for measured in expected.values():
+        page.also(measured)
+    page.write(tmp_path / "index.html")
+    first, newest = read_page(tmp_path / "index.html")["frames"]
+    assert first["others"] == []
+    assert [other["region"] for other in newest["others"]] == ["false positives", "false negatives"]
+    for other, measured in zip(newest["others"], expected.values(), strict=True):
+        status = unpacked(other["status"], "i1", *SHAPE)
+        np.testing.assert_array_equal(status, measured.record.flow.status.numpy())
+        gain = unpacked(other["numbers"]["gain"], "<f4", *SHAPE)
+        np.testing.assert_array_equal(gain, measured.values["gain"].float().numpy())
+        mean = over_slices(measured.values, measured.record.flow.status)["gain"].float()
+        np.testing.assert_array_equal(
+            unpacked(other["means"]["gain"], "<f4", *SHAPE[:3]), mean.numpy()
+        )
+
+
+def test_other_regions_go_before_the_last_epoch_does(tmp_path):
+    page = Page()
+    page.add(epoch(3))
+    sizes, others = [], []
+    for budget in (10 * 2**20, 10 * 2**20, 80_000):
+        page.write(tmp_path / "index.html", budget=budget)
+        (frame,) = read_page(tmp_path / "index.html")["frames"]
+        sizes.append((tmp_path / "index.html").stat().st_size)
+        others.append(len(frame["others"]))
+        page.also(wrong(3, "fp"))
+    assert others == [0, 1, 0]
+    assert sizes[2] < 80_000 < sizes[0] < sizes[1]
+
+
+def test_a_region_that_is_nowhere_has_no_maps_at_any_resolution(tmp_path):
+    page = Page()
+    page.add(epoch(8))
+    page.also(wrong(8, "fp"))  # the prediction is perfect
+    page.write(tmp_path / "index.html")
+    whole = (tmp_path / "index.html").stat().st_size
+    page.write(tmp_path / "index.html", budget=whole - 1)  # coarser maps
+    (other,) = read_page(tmp_path / "index.html")["frames"][0]["others"]
+    assert unpacked(other["maps"]["enc1"], "u1", 0).size == 0
+
+
 def test_no_name_can_end_the_element_that_holds_the_data(series, tmp_path):
     record = series[-1].record
     scene = replace(record.scene, cases=("</script><b>", "0027", "0028"))
@@ -192,14 +241,6 @@ def test_equal_input_makes_an_equal_file(series, path, tmp_path):
         again, iter(series), {"checkpoint": "epoch_008.ckpt"}, events=["liver leaks at dec1"]
     )
     assert again.read_bytes() == path.read_bytes()
-
-
-def test_first_last_and_best_stay_longest_and_the_rest_is_spaced_in_the_logarithm():
-    order = by_importance(list(range(101)), best=60)
-    assert order[:3] == [100, 0, 60]
-    assert sorted(order) == list(range(101))
-    early = sorted(order[:8])
-    assert sum(epoch <= 20 for epoch in early) >= 4
 
 
 def test_a_record_without_spacing_has_no_millimetres(series, tmp_path):

@@ -36,8 +36,10 @@ def test_one_call_explains_any_network_on_any_loader(tmp_path):
     again = load_maps(tmp_path / "maps.npz")
     assert torch.equal(again.flow.maps["enc"], explained.record.flow.maps["enc"])
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
-    pictures = {f"figures/{r}/{o}.png" for r in ("seg_grad_cam", "grad_pam") for o in LABELS}
-    assert found == pictures | {"maps.npz", "measures.csv", "manifest.json", "index.html"}
+    own = {f"figures/{r}/{o}.png" for r in ("seg_grad_cam", "grad_pam") for o in LABELS}
+    own |= {"maps.npz", "measures.csv", "manifest.json"}
+    wrong = {f"{region}/{name}" for region in ("fp", "fn") for name in own}
+    assert found == own | wrong | {"index.html"}
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):

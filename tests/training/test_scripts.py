@@ -11,6 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from pages import read_page
 from scripts import run_script
 from segtrace.report.files import load_maps
 from segtrace.report.mosaic import flow_picture
@@ -156,6 +157,61 @@ def test_explain_repeats_what_the_callback_drew_and_measured(run, explained):
     manifest = json.loads((explained / "manifest.json").read_text())
     assert manifest["repeats_the_callback"].startswith("to the last bit")
     assert manifest["checkpoint"] == "copied.ckpt"
+
+
+def test_beside_a_network_alone_stand_the_untrained_one_and_its_own_failures(run, tmp_path):
+    ran = run_script(
+        "explain.py",
+        f"checkpoint={run.checkpoint(2)}",
+        "rules=[grad_pam]",
+        "organs=[liver]",
+        "hydra.run.dir=out",
+        cwd=tmp_path,
+    )
+    assert ran.code == 0, ran.err[-3000:]
+    with (run.folder / "flow" / "measures.csv").open() as file:
+        then = [
+            row
+            for row in csv.DictReader(file)
+            if (row["epoch"], row["rule"], row["organ"]) == ("0", "grad_pam", "liver")
+        ]
+    with (tmp_path / "out" / "untrained" / "measures.csv").open() as file:
+        assert list(csv.DictReader(file)) == then
+    page = read_page(tmp_path / "out" / "index.html")
+    assert page["all_epochs"] == [0, 2]
+    assert page["ct"]["original"]
+    untrained, now = page["frames"]
+    assert untrained["others"] == []
+    assert [other["region"] for other in now["others"]] == ["false positives", "false negatives"]
+    pixels = 0
+    for region in ("fp", "fn"):
+        record = load_maps(tmp_path / "out" / region / "maps.npz")
+        found, true = (
+            labels == record.scene.channels["liver"]
+            for labels in (record.flow.prediction, record.scene.truth)
+        )
+        wrong = found & ~true if region == "fp" else true & ~found
+        assert record.region == region
+        assert record.flow.region_px[0].tolist() == wrong.flatten(1).sum(1).tolist()
+        pixels += int(wrong.sum())
+    assert pixels > 0
+
+
+def test_where_the_prediction_is_explained_no_untrained_one_stands_beside_it(run, tmp_path):
+    ran = run_script(
+        "explain.py",
+        f"checkpoint={run.checkpoint(2)}",
+        "rules=[grad_pam]",
+        "organs=[liver]",
+        "region=pred",
+        "failures=false",
+        "hydra.run.dir=out",
+        cwd=tmp_path,
+    )
+    assert ran.code == 0, ran.err[-3000:]
+    assert not {"untrained", "fp", "fn"} & {path.name for path in (tmp_path / "out").iterdir()}
+    (frame,) = read_page(tmp_path / "out" / "index.html")["frames"]
+    assert frame["others"] == []
 
 
 def test_a_logged_picture_is_redrawn_from_the_maps_pixel_by_pixel(run, explained):

@@ -1,29 +1,18 @@
 """``index.html``: the results for a colleague, in one file that needs no server."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import log1p
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segtrace.errors import InputError
 from segtrace.report.files import environment, save_text
+from segtrace.report.fitting import BUDGET, fitted
 from segtrace.report.page_routes import CAUTION, RouteEntry
-from segtrace.report.payload import Story, common, fact_rows, frame
+from segtrace.report.payload import Story, fact_rows
 from segtrace.report.record import Record
-from segtrace.report.scene import RESEARCH_USE
 from segtrace.report.snapshot import Measured, Snapshot, body
 from segtrace.report.whole_cases import WholeCases
 
-BUDGET = 10 * 2**20
-"""Bytes of the file: what still goes through an e-mail."""
-ENOUGH = 8
-"""Epochs for whose sake maps are made coarser."""
-COARSER = (1, 2, 4)
 WINDOW = (-125.0, 275.0)
 """HU that the stored image maps to 0 and 1, where nothing else is said."""
 
@@ -85,6 +74,23 @@ class Page:
         known = WholeCases() if whole is None or record.scene.truth is None else whole
         self.snapshots.append(Snapshot.of(measured, body(self.first.scene.image), known))
 
+    def also(self, measured: Measured) -> None:
+        """Take in the newest epoch explained for another region, which can be chosen then.
+
+        Args:
+            measured: maps and measures of the same network on the same slices.
+
+        Raises:
+            InputError: no epoch so far, or other slices or another network.
+        """
+        if self.first is None:
+            raise InputError("no maps for a page; explain at least one checkpoint")
+        record = measured.record
+        _check(self.first, record, [])
+        newest = self.snapshots[-1]
+        other = Snapshot.of(measured, body(self.first.scene.image))
+        self.snapshots[-1] = replace(newest, others={**newest.others, record.region: other})
+
     def write(
         self,
         path: Path | str,
@@ -107,9 +113,7 @@ class Page:
             events: sentences to list.
             routes: organ -> its route, where the network was cut.
             window: HU that the image maps to 0 and 1.
-            budget: most bytes of the file. Kept by coarser maps, then by leaving out epochs:
-                first, last and best stay longest, then those spaced evenly in the logarithm. What
-                was left out is said on the page; numbers over the slices stay for every epoch.
+            budget: most bytes of the file, see :func:`~segtrace.report.fitting.fitted`.
 
         Raises:
             InputError: no epochs; no room for one of them; a file that cannot be written.
@@ -123,7 +127,7 @@ class Page:
             "routes": dict(routes or {}),
             "route_caution": CAUTION,
         }
-        save_text(path, _html(story, told, window, budget))
+        save_text(path, fitted(story, told, window, budget))
 
 
 def _check(first: Record, record: Record, before: Sequence[Snapshot]) -> None:
@@ -149,71 +153,3 @@ def _check(first: Record, record: Record, before: Sequence[Snapshot]) -> None:
             f"epoch {later} comes after epoch {earlier}; one page shows checkpoints of one run, "
             "in order, each once"
         )
-
-
-def by_importance(epochs: Sequence[int], best: int | None) -> list[int]:
-    """Positions of the epochs: last, first, best, then always the one farthest from those so far.
-
-    Distance is that of log(1 + epoch): early epochs, where most happens, lie far apart.
-
-    >>> by_importance([0, 1, 2, 4, 8, 16], best=None)[:4]
-    [5, 0, 3, 1]
-    """
-    if not epochs:
-        return []
-    place = [log1p(epoch) for epoch in epochs]
-    chosen = list(dict.fromkeys(i for i in (len(epochs) - 1, 0, best) if i is not None))
-    while len(chosen) < len(epochs):
-        rest = [i for i in range(len(epochs)) if i not in chosen]
-        chosen.append(max(rest, key=lambda i: min(abs(place[i] - place[j]) for j in chosen)))
-    return chosen
-
-
-def _best(story: Story) -> int | None:
-    """Position of the epoch with the largest mean Dice."""
-    known = [dice[~np.isnan(dice)] for dice in map(story.organ_dice, story.snapshots)]
-    if not all(len(dice) for dice in known):
-        return None
-    return int(np.argmax([dice.mean() for dice in known]))
-
-
-def _html(story: Story, told: Mapping[str, Any], window: tuple[float, float], budget: int) -> str:
-    """The page with as many epochs as the budget allows."""
-    order = by_importance([s.epoch or 0 for s in story.snapshots], _best(story))
-    for factor in COARSER:
-        shared = {**common(story, factor, window), **told}
-        room = budget - len(_rendered(shared | {"frames": []}).encode())
-        frames = _fitting(story, order, factor, room)
-        if len(frames) >= min(ENOUGH, len(order)):
-            break
-    if not frames:
-        raise InputError(
-            f"a page of {budget / 2**20:.1f} MiB has no room for one epoch; explain fewer slices "
-            "or organs: probes.n=…, organs=[…]"
-        )
-    return _rendered(shared | {"frames": [frames[i] for i in sorted(frames)]})
-
-
-def _fitting(
-    story: Story, order: Sequence[int], factor: int, room: int
-) -> dict[int, dict[str, Any]]:
-    """Position -> frame, in the order of importance, until one does not fit."""
-    frames = {}
-    for position in order:
-        found = frame(story, story.snapshots[position], factor)
-        room -= len(_json(found)) + len(", ")
-        if room < 0:
-            break
-        frames[position] = found
-    return frames
-
-
-def _json(data: object) -> str:
-    # An unescaped `<` could end the script element that holds the data.
-    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-
-
-def _rendered(data: Mapping[str, Any]) -> str:
-    loader = PackageLoader("segtrace.report", "")
-    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    return pages.get_template("page.html.jinja").render(data=_json(data), research=RESEARCH_USE)

@@ -106,18 +106,33 @@ def frame(story: Story, snapshot: Snapshot, factor: int) -> dict[str, Any]:
     """One epoch: arrays packed, maps of at least :data:`FINEST` cells made coarser."""
     return {
         "epoch": snapshot.epoch,
-        "numbers": {name: packed(values) for name, values in snapshot.numbers.items()},
-        "status": packed(snapshot.status),
-        "parts": packed(snapshot.parts),
+        **_evidence(story, snapshot, factor),
         "dice": packed(snapshot.dice),
         "case_dice": packed(snapshot.case_dice),
         "whole": {name: packed(values) for name, values in snapshot.whole.items()},
         "prediction": packed(snapshot.prediction),
+        "sentences": story.sentences(snapshot),
+        "others": [
+            {
+                "region": REGIONS.get(region, region),
+                "means": {name: packed(values) for name, values in other.means.items()},
+                **_evidence(story, other, factor),
+            }
+            for region, other in snapshot.others.items()
+        ],
+    }
+
+
+def _evidence(story: Story, snapshot: Snapshot, factor: int) -> dict[str, Any]:
+    """What depends on the region that is explained."""
+    return {
+        "numbers": {name: packed(values) for name, values in snapshot.numbers.items()},
+        "status": packed(snapshot.status),
+        "parts": packed(snapshot.parts),
         "maps": {
             stage: text(snapshot.coarser(stage, used))
             for stage, used in factors(story, factor).items()
         },
-        "sentences": story.sentences(snapshot),
     }
 
 

@@ -3,7 +3,7 @@
 import zlib
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -64,6 +64,7 @@ class Snapshot:
         maps: stage -> zlib of the maps with status OK, in the order of (R, O, N), 0..255 of each
             map's maximum.
         boxes: stage -> the crop in cells of its grid.
+        others: region -> the same network on the same slices, explained for that region.
     """
 
     epoch: int | None
@@ -77,6 +78,7 @@ class Snapshot:
     prediction: NDArray[np.uint8]
     maps: Mapping[str, bytes]
     boxes: Mapping[str, Box]
+    others: Mapping[str, "Snapshot"] = field(default_factory=dict)
 
     @classmethod
     def of(cls, measured: Measured, crop: Box, whole: WholeCases | None = None) -> "Snapshot":
@@ -117,7 +119,8 @@ class Snapshot:
         levels = np.frombuffer(zlib.decompress(self.maps[stage]), np.uint8)
         whole = levels.reshape(-1, height, width)
         whole = np.pad(whole, ((0, 0), (0, -height % factor), (0, -width % factor)), "edge")
-        blocks = whole.reshape(len(whole), whole.shape[1] // factor, factor, -1, factor)
+        count, rows, columns = whole.shape  # count may be 0, where no map is sound
+        blocks = whole.reshape(count, rows // factor, factor, columns // factor, factor)
         return zlib.compress((blocks.mean((2, 4)) + 0.5).astype(np.uint8).tobytes(), 9)
 
 

@@ -10,7 +10,13 @@ from segtrace.attribution.stages import StagesLike
 from segtrace.report.files import check_writable
 from segtrace.report.page import Page
 from segtrace.training import results
-from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
+from segtrace.training.explanation import (
+    DEFAULT,
+    Explained,
+    Settings,
+    explain_probes,
+    failures,
+)
 from segtrace.training.probing import probes_from
 
 
@@ -51,5 +57,8 @@ def explain(
         results.write(explained, Path(out), facts)
         page = Page()
         page.add(explained)
+        for wrong in failures(net, stages, probes, labels, settings, epoch, output):
+            results.write(wrong, Path(out) / wrong.record.region, facts)
+            page.also(wrong)
         page.write(Path(out) / "index.html", facts)
     return explained

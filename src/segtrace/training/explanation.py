@@ -1,7 +1,7 @@
 """Explain slices: the one step that the callback and ``explain.py`` share."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -62,6 +62,8 @@ class Settings:
 
 
 DEFAULT = Settings(rules=["seg_grad_cam", "grad_pam"])
+FAILURES = ("fp", "fn")
+"""Regions of an organ where the network was wrong: false positives, false negatives."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,26 @@ def explain_probes(
         halves = _halves(net, stages, probes, channels, settings, masks, output)
     values = measure(record.flow, masks, probes.spacing, settings.measures, parts=halves)
     return Explained(record, values)
+
+
+def failures(
+    net: nn.Module,
+    stages: StagesLike,
+    probes: Probes,
+    channels: Mapping[str, int],
+    settings: Settings = DEFAULT,
+    epoch: int | None = None,
+    output: Callable[[Any], Tensor] | None = None,
+) -> Iterator[Explained]:
+    """The same slices explained for what the network got wrong, see :func:`explain_probes`.
+
+    Nothing comes where there is no truth, or where a part of the error was explained already.
+    """
+    if probes.labels is None or settings.region not in ("gt", "pred"):
+        return
+    for region in FAILURES:
+        of_region = replace(settings, region=region, measures="leading", aggregate=None)
+        yield explain_probes(net, stages, probes, channels, of_region, epoch, output)
 
 
 def traced(

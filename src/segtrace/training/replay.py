@@ -13,7 +13,7 @@ from segtrace.report.animation import Animation
 from segtrace.report.captions import plain
 from segtrace.report.figures import epoch_grid, save_figure
 from segtrace.report.files import check_writable, save_bytes
-from segtrace.report.page import by_importance
+from segtrace.report.fitting import by_importance
 from segtrace.report.record import Record
 from segtrace.report.tensorboard import Writer
 from segtrace.training import checkpoint

@@ -30,13 +30,14 @@ from segtrace.training.subject import (
     from_checkpoint,
     from_user,
     paths_of,
+    untrained_of,
     with_settings,
 )
 
 KEYS = (
     "checkpoint", "image", "net", "weights", "stages", "rules", "region", "score", "organs",
     "measures", "aggregate", "probes", "seed", "data", "study", "log_dir", "volume", "cases",
-    "trainer", "runs", "cut", "untrained", "edges", "verdict",
+    "trainer", "runs", "cut", "untrained", "edges", "verdict", "failures",
 )  # fmt: skip
 
 
@@ -110,6 +111,15 @@ class Request:
             return None
         return next(iter(self._checkpoints.values())).with_name("epoch_000.ckpt")
 
+    def beside(self, subject: Subject) -> Subject | None:
+        """The untrained network, to stand beside one that is explained alone.
+
+        Not where the network itself decides what is explained: the regions would differ.
+        """
+        if self._tells or subject.epoch in (None, 0) or subject.settings.region != "gt":
+            return None
+        return untrained_of(subject, self.untrained)
+
     def cutting(self) -> CutReplay:
         """What cuts: every so many epochs of a training, or one network where that is asked."""
         cutting = CutReplay(self.config["cut"], self.data, self.untrained)
@@ -172,6 +182,11 @@ class Request:
         return bool(self.config["verdict"])
 
     @property
+    def failures(self) -> bool:
+        """Whether the last network is explained where it was wrong, too."""
+        return bool(self.config["failures"])
+
+    @property
     def numbering(self) -> Mapping[str, int] | None:
         """Organ -> number in the label files of the data set, if one was named."""
         return None if self.data is None else self.data.source.numbering
@@ -205,8 +220,9 @@ def checked(config: DictConfig) -> Request:
     plain = plainly(config)
     check(plain, KEYS)
     check_probes(plain["probes"], ("val", "train", "test"))
-    if type(plain["verdict"]) is not bool:
-        raise InputError(f"verdict={plain['verdict']!r}; give true or false")
+    for switch in ("verdict", "failures"):
+        if type(plain[switch]) is not bool:
+            raise InputError(f"{switch}={plain[switch]!r}; give true or false")
     if plain["verdict"] and plain["checkpoint"] is None:
         raise InputError("verdict=true needs checkpoint=…, which holds what stands for a cut")
     if plain["runs"] is None and (plain["checkpoint"] is None) == (plain["net"] is None):
