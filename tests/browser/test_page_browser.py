@@ -380,5 +380,15 @@ def test_the_region_can_be_what_the_network_got_wrong(driver, tmp_path):
     assert driver.execute_script("return document.documentElement.scrollWidth") <= 1280
 
 
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [(None, "Not looked for"), ([], "None found."), (["liver leaks at dec1"], "liver leaks at dec1")],
+)
+def test_the_list_of_events_tells_none_from_not_looked_for(driver, tmp_path, events, words):
+    write_page(tmp_path / "index.html", [epoch(8)], events=events)
+    open_page(driver, tmp_path / "index.html")
+    assert text(driver, "#events").startswith(words)
+
+
 def test_without_cuts_there_is_no_section_of_routes(page):
     assert not find(page, "#route").is_displayed()

@@ -22,7 +22,7 @@ def write_page(
     series: Iterable[Measured],
     facts: Mapping[str, object] | None = None,
     *,
-    events: Sequence[str] = (),
+    events: Sequence[str] | None = None,
     window: tuple[float, float] = WINDOW,
     budget: int = BUDGET,
 ) -> None:
@@ -96,7 +96,7 @@ class Page:
         path: Path | str,
         facts: Mapping[str, object] | None = None,
         *,
-        events: Sequence[str] = (),
+        events: Sequence[str] | None = None,
         routes: Mapping[str, RouteEntry] | None = None,
         window: tuple[float, float] = WINDOW,
         budget: int = BUDGET,
@@ -110,7 +110,7 @@ class Page:
         Args:
             path: of the file.
             facts: what made it, as in the manifest.
-            events: sentences to list.
+            events: sentences to list; ``None`` where they were not looked for.
             routes: organ -> its route, where the network was cut.
             window: HU that the image maps to 0 and 1.
             budget: most bytes of the file, see :func:`~segtrace.report.fitting.fitted`.
@@ -123,7 +123,7 @@ class Page:
         story = Story(self.first, body(self.first.scene.image), self.snapshots)
         told = {
             "facts": fact_rows({**environment(), **(facts or {})}),
-            "events": list(events),
+            "events": None if events is None else list(events),
             "routes": dict(routes or {}),
             "route_caution": CAUTION,
         }

@@ -83,7 +83,8 @@ class Replay:
 
     Attributes:
         sink: where everything goes.
-        events: the leakage events of the last epoch, in sentences.
+        events: the leakage events of the last epoch, in sentences; ``None`` where they were not
+            looked for.
 
     Raises:
         InputError: ``log_dir`` cannot be written, or holds one of the epochs.
@@ -100,7 +101,7 @@ class Replay:
         self._epochs = list(epochs)
         self._records: list[Record] = []
         self._animations: dict[tuple[str, str], Animation] = {}
-        self.events: list[str] = []
+        self.events: list[str] | None = None
         ranked = ranks(epochs) if epochs else []
         self._in_grid, self._in_animation = set(ranked[:ROWS]), set(ranked[:FRAMES])
 

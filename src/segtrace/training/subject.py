@@ -103,6 +103,7 @@ def from_checkpoint(path: Path) -> Subject:
             "checkpoint": path.name,
             "sha256": sha256(path),
             "network": description["network"],
+            "data": description.get("source", {}),
             "repeats_the_callback": _repeats(description["environment"]),
         },
     )
