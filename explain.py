@@ -55,7 +55,7 @@ def explain_slices(asked: request.Request) -> None:
         cutting.add(subject, network.probes, folder, replay.sink)
         replay.add(network, explained, subject.dice)
         if asked.figure:
-            results.draw_paper_figure(explained.record, folder)
+            results.draw_paper_figure(explained.record, folder, asked.shared_scale)
         page.add(explained, subject.whole)
         print(f"{subject.name}: {folder}")
     if asked.failures:

@@ -382,7 +382,11 @@ def test_the_region_can_be_what_the_network_got_wrong(driver, tmp_path):
 
 @pytest.mark.parametrize(
     ("events", "words"),
-    [(None, "Not looked for"), ([], "None found."), (["liver leaks at dec1"], "liver leaks at dec1")],
+    [
+        (None, "Not looked for"),
+        ([], "None found."),
+        (["liver leaks at dec1"], "liver leaks at dec1"),
+    ],
 )
 def test_the_list_of_events_tells_none_from_not_looked_for(driver, tmp_path, events, words):
     write_page(tmp_path / "index.html", [epoch(8)], events=events)

@@ -27,6 +27,12 @@ def test_one_run_is_called_one_run_and_no_curve_is_invented():
     assert [text.get_text() for text in figure.axes[0].texts] == ["undefined"]
 
 
+def test_what_the_slices_are_not_stands_in_red():
+    figure = band_figure({"dec1": over_runs(RUNS)}, [0, 5, 10], "gain", mark="phantom")
+    assert figure.get_supxlabel() == "PHANTOM"
+    assert band_figure({"dec1": over_runs(RUNS)}, [0, 5, 10], "gain").get_supxlabel() == ""
+
+
 def test_ends_of_the_axis_are_those_given_and_unused_panels_are_hidden():
     panels = {f"dec{i}": over_runs(RUNS) for i in range(5)}
     figure = band_figure(panels, [0, 5, 10], "kappa", limits=(0, 1))

@@ -242,6 +242,7 @@ def test_several_checkpoints_a_region_and_the_papers_figure_in_one_call(run, tmp
         "study=paper_figure",
         "region=gt",
         "stages=[dec4,enc1]",
+        "shared_scale=true",
         "hydra.run.dir=out",
         cwd=tmp_path,
     )
@@ -250,9 +251,12 @@ def test_several_checkpoints_a_region_and_the_papers_figure_in_one_call(run, tmp
         figures = tmp_path / "out" / epoch / "figures"
         assert (figures / "paper_figure.png").stat().st_size > 10_000
         assert (figures / "paper_figure.pdf").read_bytes().startswith(b"%PDF")
+        caption = (figures / "caption.txt").read_text()
+        assert "from 0 to the organ's maximum over all stages" in caption
         record = load_maps(tmp_path / "out" / epoch / "maps.npz")
         assert record.flow.stages == ("dec4", "enc1")
         assert record.flow.organs == ("left_kidney", "liver")
+    assert "in all maps" in (tmp_path / "out" / "figures" / "caption.txt").read_text()
 
 
 def test_a_new_image_is_explained_where_the_network_finds_organs(run, tiny_raw, tmp_path):

@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
+from segtrace.report.bands import band_figure
 from segtrace.report.tables import append_rows, read_table, save_table
+from segtrace.training import seeds
 from segtrace.training.seeds import compare, folders_of, read_run
 
 
@@ -42,6 +45,23 @@ def test_mean_and_range_over_three_seeds(tmp_path):
     assert (tmp_path / "out" / "figures" / "gain_grad_pam_liver.pdf").is_file()
     assert (tmp_path / "out" / "figures" / "dice.png").is_file()
     assert "3 runs, seeds 0, 1, 2" in (tmp_path / "out" / "figures" / "caption.txt").read_text()
+
+
+def test_what_the_slices_are_not_stands_in_figure_and_caption(tmp_path, monkeypatch):
+    folder = write_run(tmp_path / "a", 4, (0.0, 0.2, 0.5))
+    (folder / "checkpoints").mkdir()
+    probes = {"phantom": True, "split": "train"}
+    torch.save({"segtrace": {"probes": probes}}, folder / "checkpoints" / "epoch_000.ckpt")
+    drawn = []
+    monkeypatch.setattr(
+        seeds, "band_figure", lambda *a, **k: drawn.append(k) or band_figure(*a, **k)
+    )
+    compare([read_run(folder)], tmp_path / "out")
+    assert {k["mark"] for k in drawn} == {
+        "phantom (generated image)  ·  slices from the training split"
+    }
+    caption = (tmp_path / "out" / "figures" / "caption.txt").read_text()
+    assert "Phantom (generated image). Slices from the training split. Research use" in caption
 
 
 def test_one_run_is_called_one_run(tmp_path):
@@ -95,6 +115,7 @@ def test_a_sweep_over_seeds_and_the_command_that_compares_it(tiny_raw, tmp_path)
     assert "2 runs" in ran.out
     rows = read_table(tmp_path / "out" / "seeds.csv")
     assert {row["runs"] for row in rows} == {"2 runs"}
+    assert "Phantom" not in (tmp_path / "out" / "figures" / "caption.txt").read_text()
     gains = [row for row in rows if row["measure"] == "gain"]
     assert {row["stage"] for row in gains} == {"enc1", "dec4"}
     assert any(row["low"] != row["high"] for row in rows)

@@ -13,6 +13,7 @@ from segtrace.report.cells import array
 from segtrace.report.panels import PAGE_WIDTH, print_style
 
 ACROSS = 4
+WARNING = "#be1e1e"
 ROW_HEIGHT, TITLE_HEIGHT = 1.35, 0.45
 """Inches."""
 
@@ -23,6 +24,7 @@ def band_figure(
     title: str,
     *,
     limits: tuple[float, float] | None = None,
+    mark: str = "",
 ) -> Figure:
     """One panel a stage: the mean over runs as a line, from the lowest to the highest as a band.
 
@@ -31,6 +33,7 @@ def band_figure(
         epochs: numbers along the curves.
         title: what is shown; the number of runs is added.
         limits: ends of the vertical axis, of all panels; default what the bands span.
+        mark: what the slices are not, under the title in red; may be empty.
     """
     rows = -(-len(panels) // ACROSS)
     columns = min(ACROSS, len(panels))
@@ -49,6 +52,8 @@ def band_figure(
         label = next(iter(panels.values())).label
         band_words = "" if label == "one run" else ", line: mean, band: lowest to highest"
         figure.suptitle(f"{title} ({label}{band_words})", fontsize=8)
+        if mark:
+            figure.supxlabel(mark.upper(), fontsize=6, color=WARNING)
     return figure
 
 

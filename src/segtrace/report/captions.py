@@ -40,8 +40,13 @@ def epoch_words(epoch: int | None) -> str:
 
 def marks(record: Record) -> list[str]:
     """What the image is not: a patient, or unseen in training."""
-    found = ["phantom (generated image)"] if record.scene.phantom else []
-    return found + (["slices from the training split"] if record.scene.training else [])
+    return mark_words(record.scene.phantom, record.scene.training)
+
+
+def mark_words(phantom: bool, training: bool) -> list[str]:
+    """The same of any slices."""
+    found = ["phantom (generated image)"] if phantom else []
+    return found + (["slices from the training split"] if training else [])
 
 
 def paragraph(record: Record, rule: str, opening: str, slices: Sequence[str], scale: str) -> str:

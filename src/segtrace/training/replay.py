@@ -80,6 +80,7 @@ class Replay:
         log_dir: of TensorBoard; ``None`` for files alone.
         epochs: all that will come, rising -> mean validation Dice, NaN where not known; without
             any, nothing is written: a network alone.
+        shared_scale: one colour scale for all maps of a printed grid.
 
     Attributes:
         sink: where everything goes.
@@ -90,7 +91,13 @@ class Replay:
         InputError: ``log_dir`` cannot be written, or holds one of the epochs.
     """
 
-    def __init__(self, folder: Path, log_dir: str | None, epochs: Mapping[int, float]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        log_dir: str | None,
+        epochs: Mapping[int, float],
+        shared_scale: bool = False,
+    ) -> None:
         writer: Writer | None = None
         if log_dir is not None:
             check_writable(log_dir)
@@ -98,7 +105,7 @@ class Replay:
             writer = SummaryWriter(log_dir)
         self.sink = Sink(folder, writer)
         self._course = Course(files=False)
-        self._epochs = list(epochs)
+        self._epochs, self._shared_scale = list(epochs), shared_scale
         self._records: list[Record] = []
         self._animations: dict[tuple[str, str], Animation] = {}
         self.events: list[str] | None = None
@@ -146,7 +153,8 @@ class Replay:
         for (rule, organ), animation in self._animations.items():
             if _shown(self._records[-1], organ):
                 save_bytes(figures / f"animation_{rule}_{organ}.gif", animation.gif())
-                figure, caption = epoch_grid(self._records, organ, rule)
+                shared = self._shared_scale
+                figure, caption = epoch_grid(self._records, organ, rule, shared=shared)
                 save_figure(figures, f"epoch_grid_{rule}_{organ}", figure, caption)
 
 

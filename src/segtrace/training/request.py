@@ -38,6 +38,7 @@ KEYS = (
     "checkpoint", "image", "net", "weights", "stages", "rules", "region", "score", "organs",
     "measures", "aggregate", "probes", "seed", "data", "study", "log_dir", "volume", "cases",
     "trainer", "runs", "cut", "untrained", "edges", "verdict", "failures",
+    "shared_scale",
 )  # fmt: skip
 
 
@@ -61,6 +62,11 @@ class Request:
     def figure(self) -> bool:
         """Whether to draw the paper's figure."""
         return (self.config.get("study") or {}).get("figure") == "paper_figure"
+
+    @property
+    def shared_scale(self) -> bool:
+        """Whether the maps of a printed figure have one scale, which shows weak ones as weak."""
+        return bool(self.config["shared_scale"])
 
     @property
     def runs(self) -> list[Path]:
@@ -97,10 +103,10 @@ class Request:
     def replay(self) -> Replay:
         """What tells the course of the training; silent for a network alone."""
         if not self._tells:
-            return Replay(self.folder, None, {})
+            return Replay(self.folder, None, {}, self.shared_scale)
         described = [checkpoint.describe(path) for path in self._checkpoints.values()]
         dice = {told["epoch"]: told.get("dice", {}).get("mean", math.nan) for told in described}
-        return Replay(self.folder, self.config["log_dir"], dice)
+        return Replay(self.folder, self.config["log_dir"], dice, self.shared_scale)
 
     @property
     def untrained(self) -> Path | None:
@@ -220,7 +226,7 @@ def checked(config: DictConfig) -> Request:
     plain = plainly(config)
     check(plain, KEYS)
     check_probes(plain["probes"], ("val", "train", "test"))
-    for switch in ("verdict", "failures"):
+    for switch in ("verdict", "failures", "shared_scale"):
         if type(plain[switch]) is not bool:
             raise InputError(f"{switch}={plain[switch]!r}; give true or false")
     if plain["verdict"] and plain["checkpoint"] is None:

@@ -25,7 +25,8 @@ def write(explained: Explained, folder: Path, facts: Mapping[str, Any]) -> None:
     save_manifest(folder / "manifest.json", facts)
 
 
-def draw_paper_figure(record: Record, folder: Path) -> None:
+def draw_paper_figure(record: Record, folder: Path, shared_scale: bool = False) -> None:
     """The paper's Figure 1 for the organs of the record: PNG, PDF and caption."""
-    figure, caption = paper_figure(record, record.flow.organs, record.flow.rules[0])
+    organs, rule = record.flow.organs, record.flow.rules[0]
+    figure, caption = paper_figure(record, organs, rule, shared=shared_scale)
     save_figure(folder / "figures", "paper_figure", figure, caption)

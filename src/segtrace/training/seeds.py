@@ -8,14 +8,17 @@ from typing import Any, get_args
 import torch
 import yaml
 from torch import Tensor
+from tqdm import tqdm
 
 from segtrace.errors import InputError
 from segtrace.measures.emergence import Answer, Emergence, over_seeds
 from segtrace.measures.statistics import Band, over_runs
 from segtrace.report.bands import band_figure
+from segtrace.report.captions import mark_words
 from segtrace.report.figures import save_figure
 from segtrace.report.references import sentence as sources
 from segtrace.report.tables import read_table, save_table
+from segtrace.training import checkpoint
 from segtrace.training.history import MEASURES
 
 Place = tuple[str, str, str]
@@ -33,6 +36,7 @@ class RunTables:
         values: measure -> place -> one number an epoch.
         dice: organ -> validation Dice an epoch.
         emergences: place -> when the stage began to localise; empty for a run that did not end.
+        marks: what the slices are not, as far as the run's checkpoints know.
     """
 
     folder: Path
@@ -41,6 +45,7 @@ class RunTables:
     values: Mapping[str, Mapping[Place, Tensor]]
     dice: Mapping[str, Tensor]
     emergences: Mapping[Place, Emergence]
+    marks: tuple[str, ...] = ()
 
 
 def folders_of(patterns: str | Sequence[str]) -> list[Path]:
@@ -82,7 +87,17 @@ def read_run(folder: Path) -> RunTables:
          for name, curves in values.items()},
         {organ: _curve([curve[epoch] for epoch in epochs]) for organ, curve in dice.items()},
         {_place(row): _emergence(row) for row in read_table(folder / "flow" / "emergence.csv")},
+        _marks(folder),
     )  # fmt: skip
+
+
+def _marks(folder: Path) -> tuple[str, ...]:
+    """Of the slices that the run was watched on; nothing where no checkpoint is left."""
+    paths = sorted((folder / "checkpoints").glob("epoch_*.ckpt"))
+    if not paths:
+        return ()
+    probes = checkpoint.describe(paths[0])["probes"]
+    return tuple(mark_words(probes["phantom"], probes["split"] == "train"))
 
 
 def compare(runs: Sequence[RunTables], folder: Path) -> None:
@@ -108,7 +123,8 @@ def compare(runs: Sequence[RunTables], folder: Path) -> None:
     save_table(folder / "seeds.csv", rows)
     if all(run.emergences for run in runs):
         save_table(folder / "seeds_emergence.csv", _emergence_rows(runs))
-    _draw(first.epochs, bands, dice, [run.seed for run in runs], folder)
+    drawn = Drawn(first.epochs, [run.seed for run in runs], first.marks, folder / "figures")
+    _draw(bands, dice, drawn)
     print(f"{next(iter(dice.values())).label}: {folder}")
 
 
@@ -173,35 +189,34 @@ def _emergence_rows(runs: Sequence[RunTables]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _draw(
-    epochs: Sequence[int],
-    bands: Mapping[tuple[str, Place], Band],
-    dice: Mapping[str, Band],
-    seeds: Sequence[int],
-    folder: Path,
-) -> None:
+@dataclass(frozen=True)
+class Drawn:
+    """What all figures of a comparison share: epochs, seeds, marks, and where they go."""
+
+    epochs: Sequence[int]
+    seeds: Sequence[int]
+    marks: Sequence[str]
+    folder: Path
+
+    def save(self, name: str, title: str, panels: Mapping[str, Band], cited: str = "") -> None:
+        """Draw one and write its caption."""
+        label = next(iter(panels.values())).label
+        marks = "".join(f" {mark.capitalize()}." for mark in self.marks)
+        caption = (
+            f"{title[0].upper()}{title[1:]} at epochs {self.epochs[0]} to {self.epochs[-1]} "
+            f"(0: untrained); {label}, seeds {', '.join(map(str, self.seeds))}. Line: mean over "
+            f"runs; band: lowest to highest.{marks} Research use only, not for diagnosis.{cited}"
+        )
+        figure = band_figure(panels, self.epochs, title, mark="  ·  ".join(self.marks))
+        save_figure(self.folder, name, figure, caption)
+
+
+def _draw(bands: Mapping[tuple[str, Place], Band], dice: Mapping[str, Band], drawn: Drawn) -> None:
     rules = tuple(dict.fromkeys(place[0] for _, place in bands))
-    for rule, organ in ((rule, organ) for rule in rules for organ in dice):
+    pairs = [(rule, organ) for rule in rules for organ in dice]
+    for rule, organ in tqdm(pairs, desc="Drawing", unit="figure", disable=None):
         panels = {place[2]: band for (name, place), band in bands.items()
                   if (name, *place[:2]) == ("gain", rule, organ)}  # fmt: skip
         title = f"gain of {rule}, {organ.replace('_', ' ')}"
-        _save(folder, f"gain_{rule}_{organ}", title, panels, epochs, seeds, f" {sources(rule)}")
-    _save(folder, "dice", "validation Dice", dice, epochs, seeds)
-
-
-def _save(
-    folder: Path,
-    name: str,
-    title: str,
-    panels: Mapping[str, Band],
-    epochs: Sequence[int],
-    seeds: Sequence[int],
-    cited: str = "",
-) -> None:
-    label = next(iter(panels.values())).label
-    caption = (
-        f"{title[0].upper()}{title[1:]} at epochs {epochs[0]} to {epochs[-1]} (0: untrained); "
-        f"{label}, seeds {', '.join(map(str, seeds))}. Line: mean over runs; band: lowest to "
-        f"highest. Research use only, not for diagnosis.{cited}"
-    )
-    save_figure(folder / "figures", name, band_figure(panels, epochs, title), caption)
+        drawn.save(f"gain_{rule}_{organ}", title, panels, f" {sources(rule)}")
+    drawn.save("dice", "validation Dice", dice)
