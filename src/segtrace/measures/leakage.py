@@ -7,6 +7,7 @@ spreads there is resolution and not leakage), to another organ, or to the backgr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ class Leakage:
     organs: tuple[str, ...]
     columns: tuple[str, ...]
 
-    @property
+    @cached_property
     def usable(self) -> Tensor:
         """(S, R, O, J, N) bool: what the means are taken over."""
         return self.counted[:, None] & self.share.isfinite()
@@ -64,22 +65,22 @@ class Leakage:
         """(S, R, O, J) slices behind every entry; fewer than 3 are too few to say anything."""
         return self.usable.sum(-1)
 
-    @property
+    @cached_property
     def matrix(self) -> Tensor:
         """(S, R, O, J) mean share over the slices that hold both organs; NaN without one."""
         return nan_where(~self.usable, self.share).nanmean(-1)
 
-    @property
+    @cached_property
     def density(self) -> Tensor:
         """(S, R, O, J) D = Σ share / Σ area: 1 is what a uniform map puts there."""
         return self._ratio(self.share, self.area)
 
-    @property
+    @cached_property
     def coarse_density(self) -> Tensor:
         """(S, R, O, J) D of the perfect map of each stage's grid, over the same slices."""
         return self._ratio(self.coarse[:, None].expand_as(self.share), self.area)
 
-    @property
+    @cached_property
     def mirrored_density(self) -> Tensor:
         """(S, R, O, J) D on the mirror image of j: what its place, and not the organ, explains."""
         return self._ratio(self.mirrored, self.mirrored_area)

@@ -56,8 +56,10 @@ def stamp(
     """
     mask = np.rot90(sprite(text, bold)) if upright else sprite(text, bold)
     place = picture[top : top + mask.shape[0], left : left + mask.shape[1]]
-    ink = mask[: place.shape[0], : place.shape[1], None].astype(np.float32) / 255
-    place[:] = (place * (1 - ink) + np.asarray(colour, np.float32) * ink + 0.5).astype(np.uint8)
+    ink = mask[: place.shape[0], : place.shape[1]].astype(np.uint16)
+    for channel, level in enumerate(colour):  # a third faster than all three at once
+        below = place[..., channel]
+        below[:] = (below * (255 - ink) + level * ink + 127) // 255
 
 
 def text_width(text: str, bold: bool = False) -> int:
