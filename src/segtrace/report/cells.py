@@ -45,9 +45,13 @@ def _taps(n_in: int, n_out: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]
 def _resize_rows(values: NDArray, n_out: int) -> NDArray:
     index, weight = _taps(values.shape[-2], n_out)
     weight = weight.astype(values.dtype)[..., None]
-    out = values[..., index[0], :] * weight[0]
+    out = values.take(index[0], axis=-2)
+    out *= weight[0]
+    tap = np.empty_like(out)
     for i, w in zip(index[1:], weight[1:], strict=True):
-        out += values[..., i, :] * w
+        values.take(i, axis=-2, out=tap, mode="clip")  # without checks, straight into its place
+        tap *= w
+        out += tap
     return out
 
 
@@ -66,7 +70,8 @@ def resize(values: NDArray, size: tuple[int, int]) -> NDArray:
         (..., H, W), the dtype of ``values``.
     """
     rows = _resize_rows(values, size[0])
-    return _resize_rows(rows.swapaxes(-1, -2), size[1]).swapaxes(-1, -2)
+    turned = np.ascontiguousarray(rows.swapaxes(-1, -2))
+    return _resize_rows(turned, size[1]).swapaxes(-1, -2)
 
 
 def _fitted(shape: tuple[int, ...], size: int) -> tuple[int, int]:

@@ -25,6 +25,8 @@ CELL = 96
 ROWS = 4
 VMax = float | Mapping[str, float] | None
 """Brightest value of all cells, or of each stage; None: each cell's own maximum."""
+Drawn = tuple[NDArray[np.float32], NDArray[np.uint8]]
+"""The shown CT slices as they are, and as the grey cells they make."""
 
 
 def choose_rows(flow: Flow, scene: Scene, organ: str, rows: int = ROWS) -> list[int]:
@@ -139,14 +141,15 @@ def flow_picture(
         vmax=vmax,
         aggregate=aggregate,
     )
-    grey = grey_cells(scene.image[shown, 0], cell)
+    image = array(scene.image)[shown, 0]
+    grey = grey_cells(image, cell)
     columns = [_ct_column(flow, scene, organ, shown, cell)]
     for stage in flow.stages:
         limit = vmax[stage] if isinstance(vmax, Mapping) else vmax
-        columns.append(_stage_column(flow, scene, (stage, rule, organ), shown, grey, limit))
+        columns.append(_stage_column(flow, (stage, rule, organ), shown, (image, grey), limit))
     if aggregate is not None:
         at = flow.rules.index(rule), flow.organs.index(organ)
-        columns.append(_aggregate_column(aggregate, at, scene, shown, grey))
+        columns.append(_aggregate_column(aggregate, at, shown, (image, grey)))
     body = grid(columns, caption.rows, cell)
     return np.concatenate([head(caption, body.shape[1]), body, key(caption, body.shape[1])])
 
@@ -165,19 +168,15 @@ def _ct_column(flow: Flow, scene: Scene, organ: str, rows: list[int], cell: int)
 
 
 def _stage_column(
-    flow: Flow,
-    scene: Scene,
-    at: tuple[str, str, str],
-    rows: list[int],
-    grey: NDArray[np.uint8],
-    vmax: float | None,
+    flow: Flow, at: tuple[str, str, str], rows: list[int], ct: Drawn, vmax: float | None
 ) -> Column:
     """The cells of one stage (stage, rule, organ); an unsound map gives way to its reason."""
+    image, grey = ct
     stage, rule, organ = at
     s, r, o = flow.stages.index(stage), flow.rules.index(rule), flow.organs.index(organ)
     size = grey.shape[-1]
     maps = array(flow.maps[stage][r, o])[rows]
-    cells = list(heat_cells(maps, scene.image[rows, 0], size, vmax, grey))
+    cells = list(heat_cells(maps, image, size, vmax, grey))
     words = []
     for i, n in enumerate(rows):
         status = Status(int(flow.status[s, r, o, n]))
@@ -195,15 +194,12 @@ def _below(values: NDArray, status: Status, kappa: float) -> str:
 
 
 def _aggregate_column(
-    aggregate: Combined,
-    at: tuple[int, int],
-    scene: Scene,
-    rows: list[int],
-    grey: NDArray[np.uint8],
+    aggregate: Combined, at: tuple[int, int], rows: list[int], ct: Drawn
 ) -> Column:
     """The cells of (rule, organ), with the number of stages that went in below each."""
+    image, grey = ct
     maps, size = array(aggregate.map[at])[rows], grey.shape[-1]
-    cells = list(heat_cells(maps, scene.image[rows, 0], size, None, grey))
+    cells = list(heat_cells(maps, image, size, None, grey))
     for i, n in enumerate(rows):
         if not aggregate.used[(*at, n)]:
             cells[i] = note_cell(NOTHING, size)
