@@ -316,6 +316,8 @@ def test_one_epoch_has_no_epoch_slider(driver, tmp_path):
     open_page(driver, tmp_path / "index.html")
     assert not find(driver, "#epochs").is_displayed()
     assert "image 1" in text(driver, "#ct-words")
+    assert "Dice" not in text(driver, "#ct-words")
+    assert not find(driver, "label.truth").is_displayed()
     assert {"no_untrained", "unlabelled"} <= set(cautions(driver))
 
 

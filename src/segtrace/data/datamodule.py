@@ -217,7 +217,9 @@ class SliceDataModule(LightningDataModule):
         """The slices as their files have them, which the cache does not hold."""
         found: dict[tuple[str, int], torch.Tensor] = {}
         names = list(dict.fromkeys(name for name, _ in keys))
-        for case in tqdm(names, desc="reading watched slices", unit="case", leave=False):
+        for case in tqdm(
+            names, desc="reading watched slices", unit="case", leave=False, disable=None
+        ):
             indices = [index for name, index in keys if name == case]
             slices = self._preprocessing.originals(self.source.load(case), indices)
             found |= {
