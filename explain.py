@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from segtrace.report.page import Page
 from segtrace.training import request, results, seeds, trial_files
 from segtrace.training.entry import answering, start
-from segtrace.training.explanation import explain_probes, failures
+from segtrace.training.explanation import explain_probes, of_failures
 from segtrace.training.trial import try_subject
 from segtrace.training.trial_request import trials
 from segtrace.training.volumes import explain_volume
@@ -59,8 +59,9 @@ def explain_slices(asked: request.Request) -> None:
         page.add(explained, subject.whole)
         print(f"{subject.name}: {folder}")
     if asked.failures:
-        for wrong in failures(*network, epoch=subject.epoch):
-            results.write(wrong, folder / wrong.record.region, subject.facts)
+        for settings in of_failures(network.probes, network.settings):
+            wrong = explain_probes(*network._replace(settings=settings), epoch=subject.epoch)
+            results.write(wrong, folder / settings.region, subject.facts)
             page.also(wrong)
     page.write(
         asked.folder / "index.html",

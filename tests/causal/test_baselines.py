@@ -1,11 +1,10 @@
-import io
-
 import pytest
 import torch
 from torch import nn
 
 from attribution.nets import basic_unet, images
 from causal import nets
+from saving import reloaded
 from segtrace import InputError
 from segtrace.attribution.stages import Stage
 from segtrace.causal.baselines import Baselines, collect
@@ -30,10 +29,7 @@ def test_means_are_those_of_all_slices_whatever_the_batches():
 def test_a_checkpoint_holds_them_as_plain_tensors():
     net = nets.Routed()
     found = collect(net, sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES), [images(4, 8)])
-    file = io.BytesIO()
-    torch.save(found.to_plain(), file)
-    file.seek(0)
-    again = Baselines.from_plain(torch.load(file, weights_only=True))
+    again = Baselines.from_plain(reloaded(found.to_plain()))
     assert again.count == 4
     assert again.channels.keys() == found.channels.keys()
     torch.testing.assert_close(again.channels["enc1"], found.channels["enc1"].float())

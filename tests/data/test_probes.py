@@ -1,10 +1,10 @@
-import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from saving import reloaded
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
 
@@ -86,15 +86,8 @@ def probes():
     )
 
 
-def saved(plain):
-    file = io.BytesIO()
-    torch.save(plain, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
 def test_probes_survive_a_checkpoint(probes):
-    again = Probes.from_plain(saved(probes.to_plain()))
+    again = Probes.from_plain(reloaded(probes.to_plain()))
     assert torch.equal(again.images, probes.images)
     assert torch.equal(again.labels, probes.labels)
     assert torch.equal(again.spacing.nan_to_num(-1), probes.spacing.nan_to_num(-1))
@@ -106,7 +99,7 @@ def test_probes_survive_a_checkpoint(probes):
 
 
 def test_without_embedding_no_pixel_is_saved(probes):
-    plain = saved(probes.to_plain(embed=False))
+    plain = reloaded(probes.to_plain(embed=False))
     assert not {"images", "labels", "originals"} & set(plain)
     assert plain["hash"] == probes.hash
     assert plain["cases"] == ["0027", "0028"]
@@ -134,6 +127,6 @@ def test_probes_of_a_checkpoint_without_originals_have_none(probes):
 
 def test_probes_of_an_unlabelled_image_survive_too(probes):
     bare = replace(probes, labels=None, split="user")
-    again = Probes.from_plain(saved(bare.to_plain()))
+    again = Probes.from_plain(reloaded(bare.to_plain()))
     assert again.labels is None
     assert again.hash == bare.hash != probes.hash

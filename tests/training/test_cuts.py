@@ -1,11 +1,10 @@
 """What cuts found, on a network whose route is known by its weights: intervals, words, state."""
 
-import io
-
 import pytest
 import torch
 
 from causal.nets import ROUTED_EDGES, ROUTED_STAGES, Routed, blob
+from saving import reloaded
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import sites_of
@@ -95,10 +94,7 @@ def test_the_summary_says_of_what_is_not_found_that_nothing_can_be_lost():
 
 def test_cuts_come_back_from_a_checkpoint_as_they_were():
     found = cut()
-    file = io.BytesIO()
-    torch.save(found.to_plain(), file)
-    file.seek(0)
-    again = Cuts.from_plain(torch.load(file, weights_only=True))
+    again = Cuts.from_plain(reloaded(found.to_plain()))
     assert necessity_rows(again, found) == necessity_rows(found, found)
     assert route_rows(again, found) == route_rows(found, found)
     assert again.sentences() == found.sentences()

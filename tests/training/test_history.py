@@ -1,12 +1,11 @@
 """What many epochs say together, on epochs whose gain is known."""
 
-import io
 import math
 
 import pytest
-import torch
 
 from invented import explained
+from saving import reloaded
 from segtrace import InputError
 from segtrace.training.history import History, timelines
 
@@ -77,10 +76,7 @@ def test_an_epoch_of_another_network_is_refused():
 
 def test_it_comes_back_from_a_checkpoint_as_it_was():
     history = told()
-    file = io.BytesIO()
-    torch.save(history.to_plain(), file)
-    file.seek(0)
-    again = History.from_plain(torch.load(file, weights_only=True))
+    again = History.from_plain(reloaded(history.to_plain()))
     again.add(explained(7, 0.9), {})
     history.add(explained(7, 0.9), {})
     assert again.rows() == history.rows()

@@ -10,10 +10,10 @@ from matplotlib.ticker import MaxNLocator
 
 from segtrace.measures.statistics import Band
 from segtrace.report.cells import array
-from segtrace.report.panels import PAGE_WIDTH, print_style
+from segtrace.report.panels import PAGE_WIDTH, print_style, rgb
+from segtrace.report.sheet import WARNING
 
 ACROSS = 4
-WARNING = "#be1e1e"
 ROW_HEIGHT, TITLE_HEIGHT = 1.35, 0.45
 """Inches."""
 
@@ -53,7 +53,7 @@ def band_figure(
         band_words = "" if label == "one run" else ", line: mean, band: lowest to highest"
         figure.suptitle(f"{title} ({label}{band_words})", fontsize=8)
         if mark:
-            figure.supxlabel(mark.upper(), fontsize=6, color=WARNING)
+            figure.supxlabel(mark.upper(), fontsize=6, color=rgb(WARNING))
     return figure
 
 

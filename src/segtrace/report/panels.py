@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segtrace.report.cells import NOTE_GREY, PREDICTION, TRUTH, Picture, blend
 from segtrace.report.lettering import Colour
+from segtrace.report.sheet import WARNING
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -76,7 +77,8 @@ class Strip:
     named: bool = True
 
 
-def _rgb(colour: Colour) -> tuple[float, float, float]:
+def rgb(colour: Colour) -> tuple[float, float, float]:
+    """A colour of the pictures as matplotlib takes it."""
     red, green, blue = colour
     return red / 255, green / 255, blue / 255
 
@@ -144,7 +146,7 @@ def _draw_outline(axes: Axes, mask: NDArray, colour: Colour, side: int, *, dashe
     y, x = ((np.arange(n + 2) - 0.5) * scale + (side - n * scale) / 2 - 0.5 for n in mask.shape)
     style = "dashed" if dashed else "solid"
     axes.contour(
-        x, y, rimmed, levels=[0.5], colors=[_rgb(colour)], linestyles=style, linewidths=side / 400
+        x, y, rimmed, levels=[0.5], colors=[rgb(colour)], linestyles=style, linewidths=side / 400
     )
 
 
@@ -156,7 +158,7 @@ def _draw_legend(figure: Figure, top: float, *, truth: bool, bar_words: str) -> 
         entries.insert(0, (TRUTH, "solid", "ground truth"))
     for colour, line, words in entries:
         axes = _place(figure, left, top + 0.02, 0.25, 0.08)
-        axes.plot([0, 1], [0, 0], color=_rgb(colour), linestyle=line)
+        axes.plot([0, 1], [0, 0], color=rgb(colour), linestyle=line)
         axes.set_axis_off()
         _write(figure, left + 0.3, top, words)
         left += 1.15
@@ -188,7 +190,7 @@ def lay_out(strips: Sequence[Strip], *, truth: bool, bar_words: str, mark: str =
     top = MARGIN + LINE * bool(mark)
     figure = Figure(figsize=(PAGE_WIDTH, top + sum(heights) + LINE + MARGIN), facecolor="white")
     if mark:
-        _write(figure, MARGIN, MARGIN, mark, color=(0.75, 0.1, 0.1), weight="bold")
+        _write(figure, MARGIN, MARGIN, mark, color=rgb(WARNING), weight="bold")
     for strip, height in zip(strips, heights, strict=True):
         _draw_strip(figure, strip, top, cell)
         top += height

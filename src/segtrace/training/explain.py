@@ -15,7 +15,7 @@ from segtrace.training.explanation import (
     Explained,
     Settings,
     explain_probes,
-    failures,
+    of_failures,
 )
 from segtrace.training.probing import probes_from
 
@@ -57,8 +57,9 @@ def explain(
         results.write(explained, Path(out), facts)
         page = Page()
         page.add(explained)
-        for wrong in failures(net, stages, probes, labels, settings, epoch, output):
-            results.write(wrong, Path(out) / wrong.record.region, facts)
+        for other in of_failures(probes, settings):
+            wrong = explain_probes(net, stages, probes, labels, other, epoch, output)
+            results.write(wrong, Path(out) / other.region, facts)
             page.also(wrong)
         page.write(Path(out) / "index.html", facts)
     return explained

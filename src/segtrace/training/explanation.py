@@ -144,24 +144,16 @@ def explain_probes(
     return Explained(record, values)
 
 
-def failures(
-    net: nn.Module,
-    stages: StagesLike,
-    probes: Probes,
-    channels: Mapping[str, int],
-    settings: Settings = DEFAULT,
-    epoch: int | None = None,
-    output: Callable[[Any], Tensor] | None = None,
-) -> Iterator[Explained]:
-    """The same slices explained for what the network got wrong, see :func:`explain_probes`.
+def of_failures(probes: Probes, settings: Settings) -> list[Settings]:
+    """The same settings for what the network got wrong, one a region.
 
-    Nothing comes where there is no truth, or where a part of the error was explained already.
+    None where there is no truth, or where a part of the error is explained already.
     """
     if probes.labels is None or settings.region not in ("gt", "pred"):
-        return
-    for region in FAILURES:
-        of_region = replace(settings, region=region, measures="leading", aggregate=None)
-        yield explain_probes(net, stages, probes, channels, of_region, epoch, output)
+        return []
+    return [
+        replace(settings, region=region, measures="leading", aggregate=None) for region in FAILURES
+    ]
 
 
 def traced(
