@@ -118,7 +118,9 @@ def labels_of(
     """
     if volume.label is None:
         raise InputError(f"{volume.where}: no label belongs to this image")
-    channels = to_channels(volume.label, numbering, preprocessing.organs, volume.where)
+    channels = to_channels(
+        volume.label, numbering, preprocessing.organs, volume.where, volume.remedy
+    )
     return geometry.resize_labels(channels)
 
 
