@@ -11,8 +11,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -26,6 +24,7 @@ from tqdm import tqdm
 from segtrace.data import anatomy, exact, fields, painting, surroundings
 from segtrace.data.anatomy import Build
 from segtrace.data.cases import TEST12, TRAIN18
+from segtrace.data.drafts import draft
 from segtrace.data.exact import Draws, blurred, gaussian, interpolated, on_grid, sum_of_squares
 from segtrace.data.fields import WARP, Field, Space
 from segtrace.data.nifti import PHANTOM_MARK
@@ -84,13 +83,9 @@ def write(
     )
     root = Path(root).resolve()  # "." has no name to put another one beside
     if not _holds(root, mark):
-        partial = root.with_name(f".{root.name}.partial-{os.getpid()}")
-        try:
+        with draft(root, functools.partial(_holds, mark=mark)) as partial:
             _write_cases(partial / TRAINING, seed, names, size, workers)
             (partial / MARK).write_text(mark)
-            partial.replace(root)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return root / TRAINING
 
 
