@@ -132,6 +132,11 @@ def test_steps_per_epoch_must_be_positive(build):
             build(**options)
 
 
+def test_a_window_has_two_ends(build):
+    with pytest.raises(InputError, match=r"data.window=\[0, 1, 2\]; give \[low, high\] in HU"):
+        build(window=[0, 1, 2])
+
+
 def test_without_a_split_the_cases_and_the_remedy_are_shown(build):
     with pytest.raises(InputError, match=r"0001, 0005, 0006, 0027; give e.g. 'data.split=\{train"):
         build(split=None)

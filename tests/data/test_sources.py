@@ -227,6 +227,29 @@ def test_a_phantom_is_written_once_for_each_kind(generator, tmp_path):
     assert generator == [0, 1, 0]
 
 
+@pytest.mark.parametrize("lost", ["img", "label"])
+def test_a_phantom_that_lost_a_file_is_made_anew_with_a_word(generator, tmp_path, lost):
+    options = {"root": str(tmp_path), "cases": 1, "shape": (8, 8, 4)}
+    file = PhantomSource(**options).root / lost / f"{lost}0001.nii.gz"
+    file.unlink()
+    with pytest.warns(UserWarning, match=r"files of the phantom are missing, so it is made anew"):
+        PhantomSource(**options)
+    assert file.is_file()
+    assert generator == [0, 0]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_damaged_file_of_a_phantom_is_not_to_be_downloaded(generator, tmp_path):
+    source = PhantomSource(str(tmp_path), cases=1, shape=(8, 8, 4))
+    image = source.root / "img" / "img0001.nii.gz"
+    image.write_bytes(image.read_bytes()[:-20])
+    (folder,) = tmp_path.iterdir()
+    with pytest.raises(InputError, match=rf"; since it is generated, remove {folder}, and it"):
+        source.load("0001")
+    shutil.rmtree(folder)
+    assert PhantomSource(str(tmp_path), cases=1, shape=(8, 8, 4)).load("0001").phantom is False
+
+
 def test_an_interrupted_phantom_is_never_taken_for_a_whole_one(generator, tmp_path):
     options = {"root": str(tmp_path), "seed": 13, "cases": 1, "shape": (8, 8, 4)}
     for _ in range(2):

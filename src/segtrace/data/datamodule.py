@@ -59,6 +59,8 @@ class SliceDataModule(LightningDataModule):
         super().__init__()
         _refuse_below(1, batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         _refuse_below(0, num_workers=num_workers, seed=seed)
+        if len(window) != 2:
+            raise InputError(f"data.window={list(window)}; give [low, high] in HU, low < high")
         low, high = window
         self.source = source
         self.organs = organ_table(organs, source.numbering)

@@ -1,7 +1,9 @@
 """Where cases come from: one small interface, and the NIfTI folders behind it."""
 
+import functools
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -170,7 +172,21 @@ class PhantomSource(RawSource):
         shape: Sequence[int] = (160, 160, 48),
         workers: int = 2,
     ) -> None:
-        super().__init__(str(_generated(Path(root), seed, cases, tuple(shape), workers)))
+        self._folder = _generated(Path(root), seed, cases, tuple(shape), workers)
+        super().__init__(str(self._folder))
+
+    def load(self, case: str) -> Volume:
+        """The case as slices.
+
+        Raises:
+            InputError: its files are damaged.
+        """
+        try:
+            return super().load(case)
+        except InputError as error:
+            raise InputError(
+                f"{error}; since it is generated, remove {self._folder}, and it is made anew"
+            ) from error
 
 
 def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], workers: int) -> Path:
@@ -180,10 +196,15 @@ def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], worker
     made_by = {"seed": seed, "cases": cases, "shape": shape, "generator": phantom.fingerprint()}
     digest = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:10]
     final = root / f"seed{seed}-{cases}x{'x'.join(map(str, shape))}-{digest}"
-    if final.is_dir():
+    whole = functools.partial(_is_whole, cases=cases)
+    if whole(final):
         return final
+    if final.exists():
+        warnings.warn(
+            f"{final}: files of the phantom are missing, so it is made anew", stacklevel=3
+        )
     try:
-        with draft(final) as partial:
+        with draft(final, whole) as partial:
             phantom.write(partial, seed=seed, cases=cases, shape=shape, workers=workers)
     except OSError as error:
         raise InputError(
@@ -191,3 +212,9 @@ def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], worker
             "can write>"
         ) from error
     return final
+
+
+def _is_whole(folder: Path, cases: int) -> bool:
+    """Whether every case has its two files."""
+    found = [folder.glob(f"RawData/Training/{part}/{part}*.nii.gz") for part in ("img", "label")]
+    return [len(list(files)) for files in found] == [cases, cases]
