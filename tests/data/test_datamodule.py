@@ -196,6 +196,16 @@ def test_probes_say_what_is_known_of_their_cases(build, tiny_raw, tiny_split, tm
     again = data.read_probes(probes.to_plain(embed=False))
     assert (again.sides_known, again.hounsfield_known) == (False, False)
     assert data.probes(n=3, from_="train").sides_known
+    assert data.spread(1, "test").hounsfield_known
+    both = SliceDataModule(
+        RawSource(str(root)), ORGANS, 48, split={"train": ["0005"], "val": ["0006", "0027"]},
+        cache_dir=str(tmp_path / "cache"),
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match=r"case 0027: "):
+        probes = both.spread(1, "val")
+    assert set(probes.cases) == {"0006", "0027"}
+    assert not probes.sides_known
+    assert not probes.hounsfield_known
 
 
 def test_generated_images_say_neither_sides_nor_hu(tmp_path):

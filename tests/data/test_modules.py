@@ -37,6 +37,7 @@ def test_a_file_of_options_names_what_changes_the_slices_and_nothing_unknown(pat
     assert ("other" in config) == ("other" in allowed)
     assert config["window"] == list(allowed["window"])
     assert config["augment"] is (path.stem != "planted")
+    assert config.get("sides", False) is allowed.get("sides", False) is False
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -223,7 +223,10 @@ def test_a_constant_case_is_told(root):
 
 
 def test_the_cases_of_the_test_list_are_proposed_for_the_test_alone(root):
-    with pytest.raises(InputError, match=r"no published split.*test: \[\"0008\"\]"):
+    listed(root, "case0105_slice000", "case0106_slice000")
+    listed(root, "case0103", name="test_vol.txt")
+    wanted = r"no published split.*train: \[\"0105\"\], val: \[\"0106\"\], test: \[\"0103\"\]"
+    with pytest.raises(InputError, match=wanted):
         TransUNetData(str(root), organs=["liver"])
 
 

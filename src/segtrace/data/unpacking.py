@@ -53,7 +53,9 @@ def read_nifti_bytes(path: Path) -> bytes:
 
 def _content(path: Path) -> bytes:
     if path.is_dir():
-        raise InputError(f"{path}: a folder; name one NIfTI file")
+        raise InputError(
+            f"{path}: a folder; name one NIfTI file (dcm2niix makes one of a DICOM series)"
+        )
     if path.is_symlink() and not path.exists():
         raise InputError(f"{path}: a link to {path.readlink()}, which is not there; mend the link")
     if not path.is_file():
