@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segtrace.data.findings import Finding, doubted, judge_values
 from segtrace.data.geometry import Grid
 from segtrace.data.labels import REMEDY
-from segtrace.data.placement import place, placed
+from segtrace.data.placement import has_affine, place, placed, unit
 from segtrace.data.stored import Stored, read_stored
 from segtrace.errors import InputError
 
@@ -32,6 +32,9 @@ class Volume:
         windowed: the file's values were already clipped to [-125, 275] HU and mapped to [0, 1].
         phantom: the file says that it was generated.
         hounsfield_known: its values are HU, or were before they were windowed.
+        placed: the file gives an affine; else the grid's is the one that the standard falls
+            back on.
+        unit: in which the affine is, as NIfTI calls it.
         findings: what its user should know of it.
         remedy: what to do where the label holds a number that the label table does not.
     """
@@ -44,6 +47,8 @@ class Volume:
     windowed: bool = False
     phantom: bool = False
     hounsfield_known: bool = False
+    placed: bool = True
+    unit: str = "mm"
     findings: tuple[Finding, ...] = ()
     remedy: str = REMEDY
 
@@ -74,6 +79,8 @@ def read_volume(name: str, image_path: Path, label_path: Path | None = None) -> 
         where=str(label_path or image_path),
         phantom=image.descrip.startswith(PHANTOM_MARK),
         hounsfield_known=not doubted(findings, "hounsfield"),
+        placed=has_affine(image.header),
+        unit=unit(image.header),
         findings=findings,
     )
 

@@ -16,7 +16,7 @@ from segtrace.data.geometry import Grid
 
 Affine = NDArray[np.float64]
 
-_UNITS = {"meter": 1000.0, "micron": 0.001}  # mm; whoever writes no unit means mm
+_UNITS = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}  # mm; whoever writes no unit means mm
 _SAME_SIZE = 0.01  # relative; headers store float32
 _SMALLEST, _LARGEST = 0.005, 100.0  # mm of a voxel
 _OBLIQUE = 30.0  # degrees
@@ -37,7 +37,7 @@ def place(
     Raises:
         InputError: an affine that is not finite or folds an axis away.
     """
-    grid = Grid.from_affine(shape, affine, where, _mm(header))
+    grid = Grid.from_affine(shape, affine, where, _UNITS[unit(header)])
     found = _placeholder(header, affine) or _contradictions(header, affine)
     found = [*found, *_strange_size(header, grid), *_oblique(affine)]
     grid = grid.doubting(sides=doubted(found, "sides"), spacing=doubted(found, "millimetres"))
@@ -51,23 +51,25 @@ def given(header: Any, form: str) -> bool:
 
 def placed(header: Any, affine: Affine) -> bool:
     """Whether the header says at all where the voxels lie: not by a placeholder."""
-    return _coded(header) and not _is_identity(affine)
+    return has_affine(header) and not _is_identity(affine)
 
 
-def _coded(header: Any) -> bool:
+def has_affine(header: Any) -> bool:
+    """Whether the header gives any affine, be it a placeholder."""
     return given(header, "sform") or given(header, "qform")
+
+
+def unit(header: Any) -> str:
+    """Of its lengths, by NIfTI's name; mm where it says none that exists."""
+    try:
+        found = str(header.get_xyzt_units()[0])
+    except (KeyError, HeaderDataError):
+        return "mm"
+    return found if found in _UNITS else "mm"
 
 
 def _is_identity(affine: Affine) -> bool:
     return bool((affine == np.eye(4)).all())
-
-
-def _mm(header: Any) -> float:
-    """Of the header's unit."""
-    try:
-        return _UNITS.get(header.get_xyzt_units()[0], 1.0)
-    except (KeyError, HeaderDataError):
-        return 1.0
 
 
 def _pixdim(header: Any) -> NDArray[np.float64]:
@@ -78,7 +80,7 @@ def _placeholder(header: Any, affine: Affine) -> list[Finding]:
     """Headers that were written by a program that knew nothing."""
     sizes = _pixdim(header)
     unit_size = bool((sizes == 1).all())
-    if not _coded(header):
+    if not has_affine(header):
         words = "its header does not say how the patient lies (sform and qform codes are 0)"
         doubts = ("sides", "millimetres") if unit_size else ("sides",)
         return [Finding("no orientation", f"{words}, {_FALLBACK}", doubts)]
@@ -130,7 +132,7 @@ def _qform(header: Any) -> Affine | None:
 
 
 def _strange_size(header: Any, grid: Grid) -> list[Finding]:
-    sizes = grid.spacing if given(header, "sform") else _pixdim(header) * _mm(header)
+    sizes = grid.spacing if given(header, "sform") else _pixdim(header) * _UNITS[unit(header)]
     if all(_SMALLEST <= size <= _LARGEST for size in sizes):
         return []
     words = f"its header says that a voxel is {_times(sizes)} mm, so nothing is measured in mm"
