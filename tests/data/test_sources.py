@@ -131,14 +131,16 @@ def test_whole_numbers_scaled_by_the_file_format_are_themselves(tmp_path, other)
     stored = nibabel.load(tmp_path / "label/label1.nii.gz").get_fdata()
     assert (stored != values).any()  # the format's own doing
     volume = NiftiSource(str(tmp_path), BTCV, other=other).load("1")
+    assert np.bincount(volume.label.ravel()).tolist() == [6] * 14
     channels = to_channels(volume.label, BTCV, organ_table("btcv13", BTCV), volume.where)
     assert np.bincount(channels.ravel()).tolist() == [6] * 14
 
 
-def test_values_between_whole_numbers_are_refused_though_others_were_background(tmp_path):
+@pytest.mark.parametrize("other", ["refuse", "background"])
+def test_values_between_whole_numbers_are_refused_though_others_were_background(tmp_path, other):
     labelled(tmp_path, np.array([0, 1, 2.5, 2] * 2).reshape(2, 2, 2), np.float32)
     with pytest.raises(InputError, match=r"label1.nii.gz: label value 2.5 is outside"):
-        NiftiSource(str(tmp_path), {"liver": 1}, other="background").load("1")
+        NiftiSource(str(tmp_path), {"liver": 1}, other=other).load("1")
 
 
 @pytest.mark.parametrize(

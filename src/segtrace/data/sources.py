@@ -18,7 +18,7 @@ from segtrace.data.finding_files import (
     matches,
     named,
 )
-from segtrace.data.labels import BTCV, check_numbering, only_known
+from segtrace.data.labels import BTCV, check_numbering, only_known, whole_numbers
 from segtrace.data.nifti import Volume, read_volume
 from segtrace.errors import InputError
 
@@ -111,9 +111,11 @@ class NiftiSource:
             InputError: see :func:`segtrace.data.nifti.read_volume`.
         """
         volume = read_volume(case, *self.files(case))
-        if self.other == "refuse" or volume.label is None:
-            return replace(volume, remedy=self._remedy)
-        return replace(volume, label=only_known(volume.label, self.numbering, volume.where))
+        if volume.label is None:
+            return volume
+        numbers = whole_numbers if self.other == "refuse" else only_known
+        label = numbers(volume.label, self.numbering, volume.where)
+        return replace(volume, label=label, remedy=self._remedy)
 
     def split(self) -> Split | None:
         """None: an arbitrary folder has no published split."""
