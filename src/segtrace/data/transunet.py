@@ -148,11 +148,13 @@ def _lists_folder(root: Path, lists: str | None) -> Path:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: no readable list ({' '.join(str(error).split())})") from error
-    return [line.strip() for line in lines if line.strip()]
+    """The lines of a list, each a name: it becomes a part of a file's name."""
+    text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in lines:
+        if not re.fullmatch(r"\w[\w.-]*", line):
+            raise InputError(f"{path}: line {line!r} is no name of a case; correct the list")
+    return lines
 
 
 def _volumes(path: Path) -> tuple[str, ...]:
