@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from invented import explained, labels
+from segtrace.measures.over_cases import COVERAGE
 from segtrace.training.leaks import LeakMeter, Leaks
 
 
@@ -24,7 +25,10 @@ def test_a_planted_leak_is_told_in_words_and_an_absent_one_is_not_found():
     assert "left leaks onto right at dec1, gone at head" in found
     assert "epoch 3 (one run)" in found
     assert "none found" not in found
-    assert "none found" in leaks(leak=0.0).text("grad_pam")
+    assert f"\n{COVERAGE}\n" in found
+    nothing = leaks(leak=0.0).text("grad_pam")
+    assert "none found" in nothing
+    assert COVERAGE not in nothing
 
 
 def test_a_leak_that_all_logits_share_is_no_event():

@@ -13,7 +13,8 @@ from segtrace.measures.change import contrast, refinement
 from segtrace.measures.emergence import Emergence, emergence, over_seeds
 from segtrace.measures.leakage import Leakage
 from segtrace.measures.localisation import gain_terms, over_slices, readable
-from segtrace.measures.statistics import echo, interval
+from segtrace.measures.over_cases import over_cases
+from segtrace.measures.statistics import echo
 from segtrace.report.cells import Picture
 from segtrace.report.charts import timeline_picture
 from segtrace.report.scene import FINAL, REGIONS
@@ -43,7 +44,8 @@ class History:
     Attributes:
         epochs: finished passes, rising.
         means: measure -> one (S, R, O) an epoch, over the probes; ``n_valid`` counts them.
-        intervals: one (S, R, O, 2) an epoch: 95 % interval of the gain over cases.
+        gains: an epoch each, the gain over cases, a case's own being its ratio of sums: ``mean``,
+            ``low``, ``high``, ``cases``, (S, R, O) each; see :mod:`segtrace.measures.over_cases`.
         dice: organ -> validation Dice an epoch; NaN where not known.
         largest: (S, R, O) the untrained network's largest gain on a single slice.
         leak: the untrained network's leakage.
@@ -55,7 +57,7 @@ class History:
     rules: tuple[str, ...] = ()
     organs: tuple[str, ...] = ()
     means: dict[str, list[Tensor]] = field(default_factory=dict)
-    intervals: list[Tensor] = field(default_factory=list)
+    gains: list[dict[str, Tensor]] = field(default_factory=list)
     dice: list[dict[str, float]] = field(default_factory=list)
     largest: Tensor | None = None
     leak: Leakage | None = None
@@ -77,7 +79,8 @@ class History:
         means = over_slices(values)
         for name in (*MEASURES, "n_valid"):
             self.means.setdefault(name, []).append(means[name])
-        self.intervals.append(interval(*gain_terms(values), explained.record.scene.cases))
+        above, room = gain_terms(values)
+        self.gains.append(asdict(over_cases(above, explained.record.scene.cases, room)))
         self.dice.append({organ: float(dice.get(organ, torch.nan)) for organ in flow.organs})
         if self.epochs[-1] == 0:
             self.largest = values["gain"].nan_to_num(nan=-torch.inf).amax(-1)
@@ -106,9 +109,15 @@ class History:
         return echo(self.untrained)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The newest epoch: one row a rule, organ and stage, beside the untrained network's."""
+        """The newest epoch: one row a rule, organ and stage, beside the untrained network's.
+
+        ``gain`` is the ratio of sums over all slices. ``gain_over_cases`` is the mean of what each
+        case has of its own, and ``gain_low`` and ``gain_high`` are the ends of its 95 % t interval
+        over ``cases`` cases.
+        """
         now = {name: values[-1].tolist() for name, values in self.means.items()}
-        ends, echoes = self.intervals[-1].tolist(), self.echo.tolist()
+        own = {name: values.tolist() for name, values in self.gains[-1].items()}
+        echoes = self.echo.tolist()
         nan = torch.full_like(self.means["gain"][-1], torch.nan)
         then = self.untrained or dict.fromkeys(MEASURES, nan)
         start = {name: then[name].tolist() for name in MEASURES}
@@ -120,8 +129,10 @@ class History:
                 "stage": stage,
                 **{name: now[name][s][r][o] for name in MEASURES},
                 **{f"{name}_untrained": start[name][s][r][o] for name in MEASURES},
-                "gain_low": ends[s][r][o][0],
-                "gain_high": ends[s][r][o][1],
+                "gain_over_cases": own["mean"][s][r][o],
+                "gain_low": own["low"][s][r][o],
+                "gain_high": own["high"][s][r][o],
+                "cases": own["cases"][s][r][o],
                 "echo": echoes[s][r][o],
                 "n_valid": now["n_valid"][s][r][o],
             }

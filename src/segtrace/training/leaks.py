@@ -11,6 +11,7 @@ from segtrace.attribution.stages import StagesLike
 from segtrace.data.probes import Probes
 from segtrace.measures.events import Event, find_events, strongest, too_few_slices
 from segtrace.measures.leakage import Grids, Leakage, leakage
+from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.cells import Picture
 from segtrace.report.charts import leak_picture
 from segtrace.report.record import Record
@@ -85,6 +86,7 @@ class Leaks:
         lines = [
             f"Leakage events, {rule}, epoch {self.record.epoch} (one run)",
             *(found or ["* none found"]),
+            *([COVERAGE] if found else []),
             *(f"* not held against {name}" for name in missing),
             "Largest densities off the diagonal, events or not:",
             *self._strongest(rule),
