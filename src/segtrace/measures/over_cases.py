@@ -17,7 +17,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from segtrace.measures.energy import nan_where
+from segtrace.measures.energy import nan_where, ratio
 
 LEVEL = 0.95
 """How often the interval is meant to hold the mean over cases."""
@@ -123,7 +123,7 @@ def by_case(above: Tensor, cases: Sequence[str], below: Tensor | None = None) ->
     below = torch.ones_like(above) if below is None else below
     undefined = ~(above.isfinite() & below.isfinite())
     tops, bottoms = (of_cases(nan_where(undefined, terms), cases) for terms in (above, below))
-    return nan_where(bottoms == 0, tops / bottoms)
+    return ratio(tops, bottoms)
 
 
 def of_cases(terms: Tensor, cases: Sequence[str]) -> Tensor:

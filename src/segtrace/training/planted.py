@@ -150,7 +150,7 @@ def _scored(
     cases = slices.cases
     named, beyond_decoy = over_cases(gain, cases), over_cases(gain - decoy, cases)
     beyond_untrained = over_cases(gain - before, cases)
-    share = float(held[0].sum() / held[1].sum())
+    share = float(energy.ratio(held[0].sum(), held[1].sum()))
     beaten = (named, beyond_decoy, beyond_untrained)[: 2 + (null is not None)]
     names = all(bool(found.above()) for found in beaten)
     return StageScore(
