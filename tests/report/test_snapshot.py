@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,18 @@ def test_maps_that_may_be_read_are_stored_in_order_to_half_a_step(measured, snap
                     expected = cut(positive, snapshot.boxes[stage])
                     np.testing.assert_allclose(next(levels) * step, expected, atol=0.51 * step)
     assert next(levels, None) is None
+
+
+def test_a_map_without_a_zero_is_scaled_by_its_maximum_alone(measured):
+    """Cells of 2, 3 and 4: half, three quarters and all of 255."""
+    flow = measured.record.flow
+    maps = {stage: torch.full_like(values, 2.0) for stage, values in flow.maps.items()}
+    for values in maps.values():
+        values[..., 2:4, 2:5], values[..., 3, 3] = 3.0, 4.0
+    record = replace(measured.record, flow=replace(flow, maps=maps))
+    found = Snapshot.of(replace(measured, record=record), body(record.scene.image))
+    levels = stored(found, "dec1")
+    assert set(np.unique(levels).tolist()) == {128, 191, 255}
 
 
 def test_the_scale_of_a_map_is_the_measured_maximum(measured, snapshot):

@@ -153,6 +153,25 @@ def test_a_picture_of_a_timeline_has_a_column_an_epoch():
     np.testing.assert_array_equal(whole, timeline_picture(curves, names, range(7), caption))
 
 
+def test_the_last_stage_redraws_no_prediction_of_an_organ_that_is_not_found():
+    def names(history, organ):
+        """Of the rows of a timeline, as they are drawn."""
+        r = history.organs.index(organ)
+        return [history._name(stage, bool(history.echo[s, 0, r]), organ in history.missed[-1])
+                for s, stage in enumerate(history.stages)]  # fmt: skip
+
+    one = explained(1, 0.5)
+    flow = one.record.flow
+    blind = flow.prediction.masked_fill(flow.prediction == 1, 0)  # no left
+    history = told(GAINS[:1])
+    history.add(replace(one, record=replace(one.record, flow=replace(flow, prediction=blind))), {})
+    assert history.missed == [(), ("left",)]
+    assert names(history, "left") == ["dec1", "head (organ not found, echo)"]
+    assert names(history, "right") == ["dec1", "head (prediction redrawn, echo)"]
+    left, right = (history.picture("gain", "grad_pam", organ) for organ in ("left", "right"))
+    assert left.shape != right.shape or (left != right).any()
+
+
 def test_the_magnitudes_of_all_organs_share_whole_numbers_as_ends_of_their_colours():
     history = told(GAINS[:3])
     values = torch.stack(history.means["magnitude"])[:, :, 0]

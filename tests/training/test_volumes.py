@@ -17,8 +17,9 @@ from segtrace.data.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.report.tables import read_table
 from segtrace.training.explanation import Settings
+from segtrace.training.image import probes_of_image
 from segtrace.training.subject import Subject
-from segtrace.training.volumes import explain_volume
+from segtrace.training.volumes import VolumeSlices, explain_volume
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"
@@ -80,6 +81,17 @@ def test_a_marker_sent_through_the_whole_path_comes_back_in_place(axes, tmp_path
         assert overlap > 0.85, (name, overlap)
         centres = [np.argwhere(mask).mean(0) for mask in (bright, marker)]
         np.testing.assert_allclose(*centres, atol=0.5)
+
+
+def test_slices_of_a_volume_know_their_sides_where_the_file_does(tmp_path):
+    for affine, known in ((AFFINES["LPS"], True), (None, False)):
+        one = volume(affine)
+        images, geometry = subject().preprocessing.images(one)
+        assert VolumeSlices(one, images, None, geometry).probes([1]).sides_known is known
+    write_marker(tmp_path / "scan.nii.gz", "PIR")
+    network = subject()
+    probes = probes_of_image(tmp_path / "scan.nii.gz", network.net, network.preprocessing, 1)
+    assert probes.sides_known
 
 
 def test_every_slice_stands_in_the_table_with_its_status(tmp_path):

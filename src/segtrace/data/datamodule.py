@@ -240,6 +240,7 @@ class SliceDataModule(LightningDataModule):
             spacing=torch.tensor([cases[name].geometry.spacing for name, _ in keys]).double(),
             split=part,
             phantom=any(cases[name].phantom for name, _ in keys),
+            sides_known=all(cases[name].geometry.sides_known for name, _ in keys),
         )
 
 

@@ -112,6 +112,11 @@ class Geometry:
         return dy * self.square[0] / self.size, dx * self.square[1] / self.size
 
     @property
+    def sides_known(self) -> bool:
+        """Whether the file says where the patient's right, front and feet are."""
+        return self.grid.affine is not None
+
+    @property
     def _offset(self) -> tuple[int, int]:
         rows, columns = self.grid.rows_columns
         return (self.square[0] - rows) // 2, (self.square[1] - columns) // 2

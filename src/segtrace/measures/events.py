@@ -223,13 +223,23 @@ def too_few_slices(leak: Leakage) -> list[str]:
     ]
 
 
-def strongest(leak: Leakage, stage: str, rule: str, count: int = 3) -> list[str]:
-    """The largest densities of one matrix on other organs, as text; events or not."""
+def strongest(
+    leak: Leakage, stage: str, rule: str, count: int = 3, without: Sequence[str] = ()
+) -> list[str]:
+    """The largest densities of one matrix on other organs, as text; events or not.
+
+    Args:
+        leak: the leakage.
+        stage: whose matrix.
+        rule: of which rule.
+        count: so many at most.
+        without: organs whose maps are left out.
+    """
     s, r = leak.stages.index(stage), leak.rules.index(rule)
     entries = [
         (leak.density[s, r, o, j].item(), o, j)
         for o, j in (leak.slices[s, r] >= LEAST_SLICES).nonzero().tolist()
-        if leak.organs[o] != leak.columns[j]
+        if leak.organs[o] != leak.columns[j] and leak.organs[o] not in without
     ]
     return [
         f"{_words(leak.organs[o])} on {_words(leak.columns[j])}: {density:.1f} times uniform, "

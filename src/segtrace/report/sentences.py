@@ -29,6 +29,8 @@ CAUTIONS = {
     "that is explained says where it is. Its place is no evidence at this stage.",
     "incoherent": "The gradient nearly cancels when it is averaged (coherence below 0.2): "
     "do not lean on this map.",
+    "nowhere": "The network finds this organ on none of these slices: the map explains a decision "
+    "that it does not make.",
     "missed": "The network hardly marks this organ here (Dice below 0.1): the map explains a "
     "decision that it does not make.",
     "parts": "The explained region has several separate parts; one map stands for all of them.",

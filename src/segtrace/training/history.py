@@ -47,6 +47,7 @@ class History:
         gains: an epoch each, the gain over cases, a case's own being its ratio of sums: ``mean``,
             ``low``, ``high``, ``cases``, (S, R, O) each; see :mod:`segtrace.measures.over_cases`.
         dice: organ -> validation Dice an epoch; NaN where not known.
+        missed: the organs that the network finds on none of the slices, an epoch each.
         largest: (S, R, O) the untrained network's largest gain on a single slice.
         leak: the untrained network's leakage.
         facts: what stands on every picture.
@@ -59,6 +60,7 @@ class History:
     means: dict[str, list[Tensor]] = field(default_factory=dict)
     gains: list[dict[str, Tensor]] = field(default_factory=list)
     dice: list[dict[str, float]] = field(default_factory=list)
+    missed: list[tuple[str, ...]] = field(default_factory=list)
     largest: Tensor | None = None
     leak: Leakage | None = None
     facts: str = ""
@@ -82,6 +84,7 @@ class History:
         above, room = gain_terms(values)
         self.gains.append(asdict(over_cases(above, explained.record.scene.cases, room)))
         self.dice.append({organ: float(dice.get(organ, torch.nan)) for organ in flow.organs})
+        self.missed.append(tuple(filter(explained.record.missed, flow.organs)))
         if self.epochs[-1] == 0:
             self.largest = values["gain"].nan_to_num(nan=-torch.inf).amax(-1)
 
@@ -200,11 +203,14 @@ class History:
         curves = torch.stack([values[:, r, o] for values in self.means[measure]], 1)  # (S, E)
         low, high = self._limits(measure, r)
         caption = f"{organ}  ·  {measure}  ·  {rule}\n{self.facts}"
-        names = [self._name(stage, bool(self.echo[s, r, o])) for s, stage in enumerate(self.stages)]
+        missed = organ in self.missed[-1]
+        names = [self._name(stage, bool(self.echo[s, r, o]), missed)
+                 for s, stage in enumerate(self.stages)]  # fmt: skip
         return timeline_picture(curves, names, self.epochs, caption, vmin=low, vmax=high)
 
-    def _name(self, stage: str, echoes: bool) -> str:
-        marks = ["prediction redrawn"] * (stage == FINAL) + ["echo"] * echoes
+    def _name(self, stage: str, echoes: bool, missed: bool) -> str:
+        final = "organ not found" if missed else "prediction redrawn"
+        marks = [final] * (stage == FINAL) + ["echo"] * echoes
         return f"{stage} ({', '.join(marks)})" if marks else stage
 
     def _limits(self, measure: str, r: int) -> tuple[float, float]:

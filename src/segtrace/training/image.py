@@ -41,6 +41,7 @@ def probes_of_image(path: Path, net: nn.Module, preprocessing: Preprocessing, n:
         split="user",
         phantom=volume.phantom,
         originals=tuple(map(torch.from_numpy, preprocessing.originals(volume, rows))),
+        sides_known=geometry.sides_known,
     )
 
 
