@@ -76,6 +76,15 @@ def test_dice_equals_counting_pixels(measured, snapshot):
             assert snapshot.case_dice[o, n] == pytest.approx(expected, nan_ok=True)
 
 
+def test_parts_of_a_region_are_joined_by_their_sides_and_not_at_corners(measured):
+    truth = torch.zeros_like(measured.record.scene.truth)
+    truth[0, 40:44, 40:44] = truth[0, 44:46, 44:46] = 2  # the liver, in two parts
+    truth[1, 40:44, 40:44] = truth[1, 44:46, 43:46] = 2  # in one
+    record = replace(measured.record, scene=replace(measured.record.scene, truth=truth))
+    found = Snapshot.of(replace(measured, record=record), body(record.scene.image))
+    assert found.parts[1].tolist() == [2, 1, 0]
+
+
 def test_the_crop_holds_the_body_and_leaves_air_out(measured):
     image = measured.record.scene.image
     box = body(image)
