@@ -103,6 +103,10 @@ def test_organs_that_are_found_nowhere_are_named_an_epoch_each():
         page.add(measured)
     story = Story(page.first, body(page.first.scene.image), page.snapshots)
     assert [list(frame(story, s, 1)["missed"]) for s in story.snapshots] == [["liver"], []]
+    before, after = (story.sentences(s)[0][1] for s in story.snapshots)
+    assert before == ("Liver: not found (Dice 0.00, these slices). Its maps explain a decision "
+                      "that the network makes on none of these slices.")  # fmt: skip
+    assert "Evidence" in after
 
 
 def test_the_page_knows_whether_sides_are_known(story, shared):

@@ -49,6 +49,12 @@ def test_an_organ_that_the_network_finds_nowhere_leaks_nowhere():
     assert "left on right" in found.text("grad_pam")
     assert "left on right" not in text
     assert "right on left" in text
+    density = found.found.density[0, 0]
+    caption = ("leak  ·  dec1  ·  grad_pam  ·  epoch 3\n"
+               "times uniform; region: ground truth; score: logit; one run")  # fmt: skip
+    marked = leak_picture(density, ("left (not found)", "right"), caption,
+                          columns=("left", "right"), vmax=4.0)  # fmt: skip
+    np.testing.assert_array_equal(blind.picture("grad_pam", "dec1"), marked)
 
 
 def test_a_leak_that_all_logits_share_is_no_event():

@@ -95,6 +95,7 @@ class Story:
                     gain=gain[:, r, o],
                     usable=~final & ~self.echo[:, r, o],
                     untrained=None if before is None else before.means["gain"][:, r, o],
+                    missed=organ in snapshot.missed,
                 ).sentence
                 for o, organ in enumerate(flow.organs)
             ]

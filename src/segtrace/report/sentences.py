@@ -58,6 +58,7 @@ class Finding:
         gain: (S,) over the slices, NaN where not defined.
         usable: (S,) bool, neither final nor echo.
         untrained: (S,) gain at epoch 0; None where that is not known.
+        missed: the network finds the organ on none of these slices.
     """
 
     organ: str
@@ -68,6 +69,7 @@ class Finding:
     gain: NDArray[np.floating]
     usable: NDArray[np.bool_]
     untrained: NDArray[np.floating] | None
+    missed: bool = False
 
     @property
     def sentence(self) -> str:
@@ -89,6 +91,8 @@ class Finding:
 
     @property
     def _evidence(self) -> str:
+        if self.missed:
+            return "Its maps explain a decision that the network makes on none of these slices."
         readable = np.where(self.usable, self.gain, np.nan)
         if np.isnan(readable).all():
             return "No stage gives evidence that may be read."

@@ -123,9 +123,9 @@ class Leaks:
             f"times uniform; region: {region}; score: {record.flow.score}; one run"
         )
         density = self.found.density[s, r]
-        return leak_picture(
-            density, self.found.organs, caption, columns=self.found.columns, vmax=DENSEST
-        )
+        names = [f"{organ} (not found)" if organ in self.missed else organ
+                 for organ in self.found.organs]  # fmt: skip
+        return leak_picture(density, names, caption, columns=self.found.columns, vmax=DENSEST)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a rule, stage, organ and organ leaked onto, beside what it is held against."""
