@@ -88,6 +88,17 @@ def test_two_slices_are_too_few_and_said_to_be() -> None:
     assert too_few_slices(PLANTED) == []
 
 
+def test_slices_that_count_at_any_stage_are_not_too_few() -> None:
+    """A coarse stage's rim may take a neighbour that a finer one still tells apart."""
+    counted = PLANTED.counted.clone()
+    counted[0] = False  # dec3
+    assert too_few_slices(replace(PLANTED, counted=counted)) == []
+    counted[1:, 0, 1, :2] = False
+    assert too_few_slices(replace(PLANTED, counted=counted)) == [
+        "liver, right kidney: too few slices (2)"
+    ]
+
+
 def test_an_event_at_the_end_says_that_it_stays() -> None:
     event = find_events(leak({"dec5": 0.3, "head": 0.3}))[0]
     assert event.sentence == "liver leaks onto right kidney at dec5-head, the last stage"

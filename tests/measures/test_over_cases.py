@@ -90,6 +90,8 @@ def test_cases_that_are_all_alike_have_none_either_and_say_so() -> None:
     assert not over_cases(torch.full((4,), 1e-12), CASES).above()  # a residue is not above 0
     assert in_words(NAN, NAN, 3) == "the same in all 3 cases"
     assert in_words(NAN, NAN, 1) == "1 case, no interval"
+    dropped = over_cases(torch.tensor([0.9, 0.9, 0.9, NAN, 0.9]), ["a", "b", "c", "d", "e"])
+    assert (dropped.cases, dropped.low.isnan()) == (4, True)  # of the four that are there
     near = over_cases(torch.tensor([0.9, 0.9, 0.9, 0.901]), CASES)
     assert near.high > near.low
 
@@ -111,7 +113,8 @@ def test_above_asks_the_lower_end() -> None:
 
 def test_words_name_method_number_and_coverage() -> None:
     assert method(12) == "95 % t interval over 12 cases"
-    assert in_words(-0.001, 0.5, 5) == "-0.00 to 0.50"
+    assert in_words(-0.001, 0.5, 5) == "0.00 to 0.50"
+    assert in_words(-0.5, -0.001, 5) == "-0.50 to 0.00"
     assert in_words(1.23, 4.56, 5, digits=1) == "1.2 to 4.6"
     assert "92 to 95 %" in COVERAGE
     assert "88 to 91 %" in COVERAGE

@@ -52,7 +52,8 @@ def in_words(low: float, high: float, cases: int, digits: int = 2) -> str:
     'the same in all 5 cases'
     """
     if low == low and high == high:
-        return f"{low + 0.0:.{digits}f} to {high + 0.0:.{digits}f}"
+        low, high = round(low, digits) + 0.0, round(high, digits) + 0.0  # no minus before 0.00
+        return f"{low:.{digits}f} to {high:.{digits}f}"
     if cases < LEAST_CASES:
         return f"{cases} {'case' if cases == 1 else 'cases'}, no interval"
     return f"the same in all {cases} cases"
