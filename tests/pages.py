@@ -48,6 +48,7 @@ def scene() -> Scene:
         truth=labels,
         phantom=True,
         spacing=torch.tensor([[0.8, 0.7]] * 3, dtype=torch.float64),
+        sides_known=True,
     )
 
 
@@ -81,6 +82,15 @@ def wrong(number: int, region: str) -> Measured:
     flow = replace(flow, maps=maps, status=status, region_px=masks.flatten(2).sum(-1))
     record = replace(measured.record, flow=flow, region=region)
     return Measured(record, measure(flow, true, record.scene.spacing))
+
+
+def blind(number: int, organ: str) -> Measured:
+    """An epoch whose network finds one of the organs nowhere."""
+    measured = epoch(number)
+    flow, channels = measured.record.flow, measured.record.scene.channels
+    prediction = flow.prediction.masked_fill(flow.prediction == channels[organ], 0)
+    record = replace(measured.record, flow=replace(flow, prediction=prediction))
+    return replace(measured, record=record)
 
 
 def epoch(number: int, last: int = 8) -> Measured:

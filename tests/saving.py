@@ -1,9 +1,12 @@
-"""What a checkpoint keeps, read back."""
+"""What files keep, read back."""
 
 import io
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 
 def reloaded(plain: Any) -> Any:
@@ -12,3 +15,9 @@ def reloaded(plain: Any) -> Any:
     torch.save(plain, file)
     file.seek(0)
     return torch.load(file, weights_only=True)
+
+
+def pixels(path: Path) -> np.ndarray:
+    """(H, W, 3) of a picture's file."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))

@@ -71,6 +71,13 @@ def test_components_by_size():
     assert cells(targets.component(3, region="gt", truth=TRUTH)(LOGITS), 3) == {(1, 3)}
 
 
+def test_components_that_touch_at_a_corner_are_two():
+    prediction = torch.zeros(1, 3, 3, dtype=torch.long)
+    prediction[0, 0, :2] = prediction[0, 1, 2] = 1
+    assert cells(targets.component(1)(logits_of(prediction))) == {(0, 0), (0, 1)}
+    assert cells(targets.component(1, "smallest")(logits_of(prediction))) == {(1, 2)}
+
+
 def test_components_in_three_dimensions():
     prediction = torch.zeros(1, 3, 3, 3, dtype=torch.long)
     prediction[0, :2, 0, 0] = 1  # two cells, one above the other

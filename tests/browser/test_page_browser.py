@@ -7,7 +7,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.select import Select
 
 from browser.screenshots import SIZE, open_page, resize, until
-from pages import ORGANS, RULES, STAGES, epoch, original, wrong
+from pages import ORGANS, RULES, STAGES, blind, epoch, original, wrong
 from segtrace.report.page import Page, write_page
 from segtrace.report.page_routes import CAUTION, route_entry
 from segtrace.report.route_picture import Diagram, route_figure
@@ -394,6 +394,62 @@ def test_the_list_of_events_tells_none_from_not_looked_for(driver, tmp_path, eve
     write_page(tmp_path / "index.html", [epoch(8)], events=events)
     open_page(driver, tmp_path / "index.html")
     assert text(driver, "#events").startswith(words)
+
+
+WRITTEN = """
+const canvas = document.getElementById("ct"), found = [];
+const context = canvas.getContext("2d"), write = context.fillText.bind(context);
+context.fillText = (words, x, y) => {
+  found.push([words, x / canvas.width, y / canvas.height]);
+  write(words, x, y);
+};
+showPictures();
+context.fillText = write;
+return found;
+"""
+"""What is lettered on the CT: words, and where across and down."""
+
+
+def without_sides(measured):
+    scene = replace(measured.record.scene, sides_known=False)
+    return replace(measured, record=replace(measured.record, scene=scene))
+
+
+def test_the_patients_right_is_lettered_at_the_left(page):
+    places = {words: (x, y) for words, x, y in page.execute_script(WRITTEN)}
+    assert set(places) == {"R", "L", "A", "P", "50 mm"}
+    assert places["R"][0] < 0.1
+    assert places["L"][0] > 0.9
+    assert places["A"][1] < 0.15
+    assert places["P"][1] > 0.85
+    assert "the patient's right (R) is on the left" in text(page, "#reading")
+    assert "slice 18 from caudal" in text(page, "#ct-words")
+
+
+def test_no_side_is_named_where_none_is_known(driver, tmp_path):
+    write_page(tmp_path / "index.html", [without_sides(epoch(8))])
+    open_page(driver, tmp_path / "index.html")
+    assert [words for words, _, _ in driver.execute_script(WRITTEN)] == ["50 mm"]
+    reading = text(driver, "#reading")
+    assert "Which side is the patient's right, which way is up" in reading
+    assert "Radiological" not in reading
+    assert "caudal" not in text(driver, "#ct-words")
+    ActionChains(driver).move_to_element(find(driver, "#ct")).perform()
+    settled(driver, "#readout", "mm from the left edge")
+    assert "mm from the upper edge" in text(driver, "#readout")
+
+
+def test_of_an_organ_that_is_found_nowhere_no_prediction_is_redrawn(driver, tmp_path):
+    write_page(tmp_path / "index.html", [blind(8, "liver")])
+    open_page(driver, tmp_path / "index.html")
+    find(driver, f'[data-organ="{ORGANS.index("liver")}"]').click()
+    to_stage(driver, "head")
+    assert cautions(driver)["nowhere"] == CAUTIONS["nowhere"]
+    assert not {"final", "missed"} & set(cautions(driver))
+    find(driver, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    settled(driver, "#map-words", "Evidence for spleen")
+    assert "final" in cautions(driver)
+    assert "nowhere" not in cautions(driver)
 
 
 def test_without_cuts_there_is_no_section_of_routes(page):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -68,6 +70,12 @@ def test_the_uncertainty_is_the_standard_error_of_the_mean():
     x = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1, 1)
     expected = torch.tensor([1.0, 2, 3, 4]).std() / 2 / 2.5
     assert collect(net, [SITE], [x]).uncertainty()["enc1"] == pytest.approx(float(expected))
+
+
+def test_channels_whose_means_are_0_have_no_relative_uncertainty():
+    net = nn.Sequential(nn.Identity(), nn.Identity())
+    x = torch.tensor([1.0, -1, 2, -2]).view(4, 1, 1, 1)
+    assert math.isnan(collect(net, [SITE], [x]).uncertainty()["enc1"])
 
 
 def test_mistakes_are_named():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -5,6 +7,7 @@ from causal import nets
 from segtrace import InputError
 from segtrace.causal.carrying import carry
 from segtrace.causal.cutting import chosen, sites_of
+from segtrace.measures.over_cases import over_cases
 
 X, TRUTH = nets.blob(6)
 CASES = ["a", "a", "b", "b", "c", "c"]
@@ -38,7 +41,15 @@ def test_batches_do_not_matter():
 
 def test_intervals_are_over_cases_and_rows_are_plain():
     found = carried(nets.Routed())
-    assert found.interval()[0, 0].tolist() == [1, 1]
+    over = found.over_cases()
+    assert over.cases.flatten().tolist() == [3, 3]
+    assert over.mean.flatten().tolist() == [1, 0]
+    assert over.low.isnan().all()  # all came along in every case, or nothing
+    own = torch.tensor([0.0, 1.0, 0.5, torch.nan, 0.2, 0.4]).expand_as(found.came_along)
+    spread = replace(found, came_along=own.double()).over_cases()
+    expected = over_cases(own[0, 0].double(), CASES)
+    assert spread.mean[0, 0] == pytest.approx((0.5 + 0.5 + 0.3) / 3)
+    assert spread.high[0, 0] == expected.high
     rows = found.rows()
     assert len(rows) == 2 * 1 * 6
     assert rows[0]["site"] == "skip_1"

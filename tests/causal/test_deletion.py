@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -47,17 +50,40 @@ def test_a_map_of_the_evidence_costs_all_and_chance_little():
     assert by_map.eq(1).all()
     assert by_shifted.mean() < 0.5
     assert by_random.mean() < 0.3
+    assert not torch.equal(by_shifted, by_random)
     (verdict,) = verdicts(found)
     assert verdict.verdict == "supported"
     assert verdict.by_map == 1
     assert verdict.cases == verdict.slices == 6
 
 
+def test_the_moved_pattern_keeps_its_shape_and_chance_does_not():
+    """The organ is a column. Its pattern, moved, covers all of it again or none of it."""
+    x = torch.zeros(6, 1, 8, 8).double()
+    for n in range(6):
+        x[n, :, :, n + 1] = 1
+    truth = x[:, 0].long()
+    flow = trace(NET, nets.ROUTED_STAGES, x, targets.organs(ORGAN, "gt", truth), [knowing])
+    means = collect(NET, SITES, [x])
+    found = deletion(
+        NET, flow, [SHALLOW], x, truth, ORGAN, means,
+        cases=CASES, where=["anywhere"], fractions=(8 / 64,), draws=4,
+    )  # fmt: skip
+    by_map, by_shifted, by_random, _ = found.lost[0, 0, 0, 0]
+    assert by_map.eq(1).all()
+    assert (4 * by_shifted % 1 == 0).all()  # of four draws, so many lie on the column again
+    assert by_shifted.mean() == pytest.approx(7 / 63, abs=0.15)  # 7 of 63 moves go along it
+    # One of 8 chance cells is expected in the column, which leaves 2 · 7 / (7 + 8).
+    assert by_random.mean() == pytest.approx(1 / 15, abs=0.02)
+    assert (4 * by_random % 1 != 0).any()
+
+
 def test_a_map_of_anything_else_is_not_supported():
     (verdict,) = verdicts(played(explained(ignorant), where=["anywhere"]))
     assert verdict.verdict == "not supported here"
     assert verdict.by_map == 0
-    assert verdict.beyond_shifted[1] <= 0
+    assert verdict.beyond_shifted[0] < 0
+    assert verdict.beyond_random[1] < 0
 
 
 def test_a_network_that_looks_at_each_pixel_alone_has_nothing_to_find_outside():
@@ -105,7 +131,50 @@ def test_a_map_that_the_untrained_network_draws_as_well_is_not_supported():
     assert known.by_untrained == known.by_map == 1
     (beaten,) = verdicts(played(flow, where=["anywhere"], untrained=explained(ignorant)))
     assert beaten.verdict == "supported"
-    assert beaten.beyond_untrained[0] > 0.5
+    assert beaten.by_untrained == 0
+    assert math.isnan(beaten.beyond_untrained[0])  # 1 more in every case, so there is no interval
+
+
+def test_an_untrained_map_that_shows_nothing_marks_nothing():
+    """Slices 0 and 3 alone have an untrained map; of a dead one, any cells would do."""
+
+    def fading(activation, _gradient):
+        return activation[:, 0] * activation[:, 0, :2].amax((-2, -1))[:, None, None]
+
+    found = played(explained(knowing), where=["anywhere"], untrained=explained(fading))
+    by_untrained = found.lost[0, 0, 0, 0, WAYS.index("untrained")]
+    assert by_untrained.isfinite().tolist() == [True, False, False] * 2
+    (verdict,) = verdicts(found)
+    assert verdict.by_untrained == 1
+    assert verdict.verdict == "not supported here"  # known of 2 cases, and not beaten
+
+
+def test_a_control_that_is_beaten_in_too_few_cases_is_not_beaten():
+    """All controls are known, but the untrained network's in two of six cases."""
+    lost = torch.zeros(1, 1, 1, 1, len(WAYS), 6).double()
+    lost[..., 0, :] = torch.linspace(0.5, 0.7, 6)
+    lost[..., 3, 2:] = torch.nan
+    found = replace(played(explained(knowing), where=["anywhere"]), lost=lost)
+    (verdict,) = verdicts(found)
+    assert verdict.beyond_random[0] > 0.5
+    assert (verdict.by_untrained, verdict.verdict) == (0, "not supported here")
+    lost[..., 3, :3] = 0.1
+    (enough,) = verdicts(replace(found, lost=lost))
+    assert (enough.verdict, enough.by_untrained) == ("supported", pytest.approx(0.1))
+
+
+def test_every_case_weighs_the_same_however_many_slices_it_has():
+    """The mean over cases stands beside its interval: t of 2 degrees of freedom, by hand."""
+    lost = torch.zeros(1, 1, 1, 1, len(WAYS), 6).double()
+    lost[..., 0, :] = torch.tensor([0.3, 0.3, 0.3, 0.3, 0.5, 0.7])
+    lost[..., 1, :] = 0.1
+    lost[..., 3, :] = torch.nan
+    found = replace(played(explained(knowing), where=["anywhere"]), lost=lost)
+    (verdict,) = verdicts(replace(found, cases=("a", "a", "a", "a", "b", "c")))
+    assert (verdict.by_map, verdict.by_shifted) == (pytest.approx(0.5), pytest.approx(0.1))
+    half = 4.302653 * 0.2 / 3**0.5
+    assert verdict.beyond_shifted == pytest.approx((0.4 - half, 0.4 + half))
+    assert (verdict.verdict, verdict.cases) == ("not supported here", 3)
 
 
 def test_all_organs_together_are_judged_by_their_cases():

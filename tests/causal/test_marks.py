@@ -16,13 +16,14 @@ def test_the_largest_cells_are_marked_and_their_number_is_the_fraction():
     assert marked(one, 0.001, EVERYWHERE[:1]).sum() == 1
 
 
-def test_a_map_of_equal_cells_marks_the_first_ones_and_no_more():
-    assert marked(torch.zeros(1, 4, 4), 0.25, EVERYWHERE[:1])[0].nonzero().tolist() == [
-        [0, 0],
-        [0, 1],
-        [0, 2],
-        [0, 3],
-    ]
+def test_of_equal_cells_as_many_are_marked_as_are_still_to_be_and_no_more():
+    one = torch.ones(1, 4, 4)
+    assert marked(one, 0.25, EVERYWHERE[:1]).sum() == 4
+    one[0, 1, 2] = one[0, 3, 0] = 2
+    found = marked(one, 0.25, EVERYWHERE[:1])
+    assert found.sum() == 4
+    assert found[0, 1, 2]
+    assert found[0, 3, 0]
 
 
 def test_only_allowed_cells_are_marked_and_a_slice_with_too_few_marks_none():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -87,13 +89,38 @@ def test_resampling_takes_slices_of_other_cases():
     assert found.draws == 5
 
 
-def test_intervals_draw_cases():
+def of_cases(dice, cases="ppqr"):
+    """One site whose cut leaves so much of a whole Dice of 0.9, in four slices."""
     net, sites, means = routed()
-    found = necessity(net, sites, X, TRUTH, ORGAN, means, cases=["p", "p", "q", "q"])
-    low, high = found.interval()[0, 0].tolist()
-    assert low <= float(found.mean()[0, 0]) <= high
-    with pytest.raises(InputError, match="at least 2; these slices are of 1"):
-        necessity(net, sites, X, TRUTH, ORGAN, means, cases=["p"] * 4).interval()
+    found = necessity(net, sites[:1], X, TRUTH, ORGAN, means, cases=list(cases))
+    whole = replace(found.whole, dice=torch.full((1, 4), 0.9).double())
+    return replace(found, whole=whole, dice=torch.tensor(dice).double().view(1, 1, 4))
+
+
+def test_a_loss_is_the_mean_over_cases_with_its_interval():
+    found = of_cases([0.1, 0.3, 0.5, 0.8])
+    over = found.over_cases()
+    # Lost by p, q and r: 0.7, 0.4, 0.1; standard deviation 0.3, t of 2 degrees of freedom.
+    assert found.mean().item() == over.mean.item() == pytest.approx(0.4)
+    assert over.low.item() == pytest.approx(0.4 - 4.302653 * 0.3 / 3**0.5)
+    assert over.high.item() == 1  # no more can be lost
+    assert over.cases.item() == 3
+    assert found.whole_dice().item() == pytest.approx(0.9)
+    few = of_cases([0.1, 0.3, 0.5, 0.8], "ppqq").over_cases()
+    assert (few.cases.item(), few.low.isnan().item()) == (2, True)
+
+
+def test_where_all_is_lost_there_is_no_interval_and_that_is_known():
+    found = of_cases([0.0, 0.0, 0.0, 0.0])
+    found = replace(found, whole=replace(found.whole, dice=torch.tensor([[0.97, 0.95, 0.9, 0.99]])))
+    assert found.all_lost.tolist() == [[True]]
+    assert found.over_cases().low.isnan()
+    assert found.mean().item() == found.whole_dice().item() == pytest.approx(0.95)
+    some = of_cases([0.0, 0.0, 0.0, 0.1])
+    assert some.all_lost.tolist() == [[False]]
+    assert some.over_cases().low.isfinite()
+    absent = replace(found.whole, dice=torch.full((1, 4), torch.nan).double())
+    assert replace(of_cases([torch.nan] * 4), whole=absent).all_lost.tolist() == [[False]]
 
 
 def test_rows_hold_every_number():

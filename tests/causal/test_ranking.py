@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from segtrace import InputError
 from segtrace.causal.necessity import Necessity
 from segtrace.causal.outcome import Outcome
-from segtrace.causal.ranking import by_case, rankings
+from segtrace.causal.ranking import rankings
 
 CASES = ("a", "a", "b", "c", "d")
 LOSSES = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0]).double()  # the last a cut vertex
@@ -45,8 +46,21 @@ def test_a_predictor_that_knows_is_supported_and_one_upside_down_is_not():
     assert good.rho == good.tau == 1
     assert good.p == pytest.approx(1 / 720)  # six sites: the cut vertex is left out
     assert (good.sites, good.cases) == (6, 4)
-    assert good.low <= good.rho <= good.high
+    assert math.isnan(good.low)  # 1 in all cases
     assert bad.p > 0.9
+
+
+def test_rho_is_the_mean_over_cases_with_its_interval():
+    """Cases a, b and c rank right; d has two neighbours exchanged: ρ of 1 - 6 · 2 / 210."""
+    one = table()
+    dice = one.dice.clone()
+    dice[[2, 3], 0, 4] = dice[[3, 2], 0, 4]
+    (found,) = rankings(replace(one, dice=dice), {"knows": knowing()}, {})
+    own = torch.tensor([1.0, 1.0, 1.0, 1 - 12 / 210]).double()
+    assert found.rho == pytest.approx(own.mean().item())
+    half = 3.182446 * own.std().item() / 2  # t of 3 degrees of freedom
+    assert found.low == pytest.approx(own.mean().item() - half)
+    assert found.high == 1  # no correlation is larger
 
 
 def test_a_predictor_that_does_not_beat_a_control_is_not_supported():
@@ -96,13 +110,6 @@ def test_all_organs_together_are_the_mean_of_their_rankings():
     assert pooled.rho == pytest.approx((first.rho + second.rho) / 2)
     assert pooled.cases == 4
     assert pooled.verdict == "not supported here"
-
-
-def test_means_of_cases_by_hand():
-    names, means = by_case(torch.tensor([[1.0, 3, 5, torch.nan, 7]]), CASES)
-    assert names == ("a", "b", "c", "d")
-    assert means[0, :2].tolist() == [2, 5]
-    assert means[0, 2].isnan()
 
 
 def test_mistakes_are_named():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import sites_of
 from segtrace.causal.replay import Timetable
-from segtrace.causal.route import route
+from segtrace.causal.route import Route, route
 
 X, TRUTH = nets.blob(3)
 ORGAN = {"organ": 1}
@@ -43,6 +45,27 @@ def test_parts_add_to_the_change_and_shares_to_one_within_the_stated_error():
         torch.testing.assert_close(gap, found.error()[mine[0]])
     assert found.part[:, 1, 2].isnan().all()  # the organ is absent from the last slice
     assert found.share().isfinite().all()
+
+
+def test_a_share_is_a_ratio_of_sums_and_not_a_mean_of_ratios():
+    """Half of a change of 1 and nine tenths of a change of 9 are 8.6 of 10."""
+    change = torch.tensor([1.0, 9.0, torch.nan]).double()
+    found = Route(
+        edges=("skip_1", "up_1"),
+        stages=("dec1", "dec1"),
+        sources=("enc1", "enc2"),
+        organs=("organ",),
+        part=torch.stack(
+            [change * torch.tensor([0.5, 0.9, 1]), change * torch.tensor([0.5, 0.1, 1])]
+        )[:, None],
+        change=change.expand(2, 1, 3),
+    )
+    assert found.share().flatten().tolist() == pytest.approx([0.86, 0.14])
+    assert found.shares()[0, 0, :2].tolist() == pytest.approx([0.5, 0.9])
+    assert found.rows()[0]["share"] == pytest.approx(0.86)
+    assert found.rows()[0]["change"] == 10
+    nothing = replace(found, change=torch.zeros(2, 1, 3).double(), part=found.part * 1e-17)
+    assert nothing.share().isnan().all()  # a residue of a stage that changes nothing
 
 
 def test_slices_do_not_depend_on_their_companions():

@@ -163,6 +163,8 @@ def test_probes_show_every_organ_unaugmented(build):
     assert probes.split == "val"
     assert set(probes.cases) == {"0027"}
     assert not probes.phantom
+    assert probes.sides_known  # an affine says so
+    assert data.val_dataloader().dataset.sides_known
     assert probes.spacing.tolist() == [[pytest.approx(5 * 64 / 48)] * 2] * len(probes)
     assert {1, 2, 3, 4} <= set(probes.labels.unique().tolist())
     (case,) = data.cases("val")

@@ -76,4 +76,6 @@ def test_both_classes_come_equally_often(tmp_path):
 
 
 def test_probes_of_generated_images_say_so(tmp_path):
-    assert PlantedData("far", planted_cases=(1, 1, 1), cache_dir=str(tmp_path)).probes().phantom
+    probes = PlantedData("far", planted_cases=(1, 1, 1), cache_dir=str(tmp_path)).probes()
+    assert probes.phantom
+    assert not probes.sides_known  # a disc has none

@@ -83,6 +83,7 @@ def probes():
         split="val",
         phantom=True,
         originals=(torch.arange(9).view(3, 3).short(), torch.full((4, 5), -1024).short()),
+        sides_known=True,
     )
 
 
@@ -93,6 +94,7 @@ def test_probes_survive_a_checkpoint(probes):
     assert torch.equal(again.spacing.nan_to_num(-1), probes.spacing.nan_to_num(-1))
     assert (again.cases, again.slices, again.split) == (probes.cases, probes.slices, "val")
     assert again.phantom
+    assert again.sides_known
     assert [hu.tolist() for hu in again.originals] == [hu.tolist() for hu in probes.originals]
     assert len(again) == 2
     assert again.hash == probes.hash
@@ -132,6 +134,13 @@ def test_probes_of_a_checkpoint_without_originals_have_none(probes):
     del plain["originals"]
     assert Probes.from_plain(plain).originals is None
     assert Probes.from_plain(replace(probes, originals=None).to_plain()).originals is None
+
+
+def test_sides_are_not_known_unless_a_checkpoint_says_so(probes):
+    plain = probes.to_plain()
+    del plain["sides_known"]
+    assert not Probes.from_plain(plain).sides_known
+    assert not Probes.from_plain(replace(probes, sides_known=False).to_plain()).sides_known
 
 
 def test_probes_of_an_unlabelled_image_survive_too(probes):

@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
+from segtrace.data.geometry import Geometry
 from segtrace.data.labels import BTCV, TRANSUNET, organ_table, to_channels
 from segtrace.data.modules import TransUNetData
 from segtrace.data.sources import RawSource
@@ -50,6 +51,7 @@ def test_spacing_is_unknown_unless_given(root):
     grid = TransUNetSource(str(root), spacing=[0.7, 0.8, 3]).load("0005").grid
     assert grid.spacing == (0.7, 0.8, 3)
     assert grid.affine is None
+    assert not Geometry.fit(grid, 8).sides_known  # [x, y] says nothing of the patient
 
 
 @pytest.mark.parametrize("spacing", [[1, 1], [1, 0, 1], [1, -1, 2]])

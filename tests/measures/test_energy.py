@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from segtrace.measures.energy import Organs, area, gain, magnitudes
+from segtrace.measures.energy import Organs, area, gain, magnitudes, ratio
 
 STRIP = torch.tensor([[0.0, 1.0, 1.0, 0.0]]).double()
 
@@ -14,6 +14,13 @@ def test_the_perfect_map_of_a_coarse_grid_spreads_as_the_hand_says() -> None:
     assert coarse.perfect.tolist() == [[0.5, 0.5]]
     assert coarse.ceiling().item() == 0.5
     assert area(STRIP).item() == 0.5
+
+
+def test_a_residue_over_nothing_is_no_number() -> None:
+    above = torch.tensor([1e-17, -1e-17, 0.0, 3.0]).double()
+    found = ratio(above, torch.tensor([0.0, 0.0, 0.0, 2.0]).double())
+    assert found[:3].isnan().all()
+    assert found[3] == 1.5
 
 
 def test_a_gain_needs_a_ceiling_two_hundredths_above_uniform() -> None:

@@ -1,5 +1,8 @@
 """Leakage events: found where planted, refused where anything else explains them."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -8,6 +11,7 @@ from measures.flows import flow_of
 from segtrace.errors import InputError
 from segtrace.measures.events import find_events, strongest, too_few_slices
 from segtrace.measures.leakage import Leakage, leakage
+from segtrace.measures.over_cases import over_cases
 
 ORGANS = ("liver", "right_kidney")
 GRIDS = {"dec3": 16, "dec4": 32, "dec5": 64, "head": 64}
@@ -47,8 +51,12 @@ def test_the_paper_s_kind_of_observation_is_found() -> None:
     assert event.density > 5
     assert 0.2 < event.share < 0.3
     assert (event.slices, event.coarse, event.untrained) == (4, 0, 0)
-    assert event.interval == pytest.approx((event.density, event.density))
-    assert f"{event.density:.1f} times uniform" in event.detail
+    assert event.over_cases is not None
+    assert event.over_cases.mean.item() == pytest.approx(event.density)
+    assert event.detail == (
+        "dec4: 11.1 times uniform (mean over cases 11.1, the same in all 3 cases), 27% of the map, "
+        "4 slices; perfect coarse map 0.0, untrained 0.0, mirror image 0.0; rule0"
+    )
 
 
 def test_nothing_is_found_where_nothing_leaks() -> None:
@@ -80,10 +88,22 @@ def test_two_slices_are_too_few_and_said_to_be() -> None:
     assert too_few_slices(PLANTED) == []
 
 
+def test_slices_that_count_at_any_stage_are_not_too_few() -> None:
+    """A coarse stage's rim may take a neighbour that a finer one still tells apart."""
+    counted = PLANTED.counted.clone()
+    counted[0] = False  # dec3
+    assert too_few_slices(replace(PLANTED, counted=counted)) == []
+    counted[1:, 0, 1, :2] = False
+    assert too_few_slices(replace(PLANTED, counted=counted)) == [
+        "liver, right kidney: too few slices (2)"
+    ]
+
+
 def test_an_event_at_the_end_says_that_it_stays() -> None:
     event = find_events(leak({"dec5": 0.3, "head": 0.3}))[0]
     assert event.sentence == "liver leaks onto right kidney at dec5-head, the last stage"
-    assert (event.gone, event.interval) == (None, None)
+    assert (event.gone, event.over_cases) == (None, None)
+    assert "times uniform, " in event.detail
 
 
 def test_a_leak_that_weakens_but_stays_beyond_the_null_is_not_gone() -> None:
@@ -117,10 +137,51 @@ def test_what_a_coarse_grid_spreads_by_itself_is_no_event() -> None:
     assert find_events(found) == []
 
 
-def test_one_case_has_no_interval_and_says_so() -> None:
-    event = find_events(PLANTED, cases=["a"] * 4)[0]
-    assert event.interval is None
-    assert "(one case)" in event.detail
+@pytest.mark.parametrize(("cases", "words"), [("aaaa", "1 case"), ("aabb", "2 cases")])
+def test_too_few_cases_have_no_interval_and_say_so(cases: str, words: str) -> None:
+    event = find_events(PLANTED, cases=list(cases))[0]
+    assert event.over_cases is not None
+    assert event.over_cases.low.isnan()
+    assert f"{words}, no interval)" in event.detail
+
+
+def test_cases_that_differ_have_an_interval_as_wide_as_they_are_apart() -> None:
+    places, part = masks(), torch.tensor([0.28, 0.32, 0.36, 0.3]).view(4, 1, 1)
+    organs = torch.nn.functional.adaptive_avg_pool2d(places.float(), 32)
+    liver, kidney = organs / organs.sum((-2, -1), keepdim=True)
+    maps = torch.stack([(1 - part) * liver + part * kidney, kidney])[None]
+    found = leakage(flow_of({"dec4": maps}, places, organs=ORGANS), places)
+    event = find_events(found, cases=CASES)[0]
+    over = event.over_cases
+    assert over is not None
+    # Densities of the cases: proportional to (.28 + .32) / 2, .36 and .3; t of 2 of freedom.
+    own = torch.tensor([0.3, 0.36, 0.3]) * event.density / part.mean().item()
+    half = 4.302653 * own.std().item() / 3**0.5
+    assert over.mean.item() == pytest.approx(own.mean().item(), rel=1e-3)
+    assert over.low.item() == pytest.approx(own.mean().item() - half, rel=1e-3)
+    assert over.high.item() == pytest.approx(own.mean().item() + half, rel=1e-3)
+    assert f"95 % t interval over 3 cases {over.low:.1f} to {over.high:.1f})" in event.detail
+
+
+def test_the_detail_tells_a_wide_interval_a_denser_mirror_image_and_what_is_not_known() -> None:
+    event = find_events(PLANTED, PLANTED, CLEAN, CASES)[0]
+    wide = over_cases(torch.tensor([1.0, 1.0, 9.0, 2.0]), CASES, within=(0.0, math.inf))
+    told = replace(event, over_cases=wide, mirrored=23.4, untrained=math.nan).detail
+    # Mean 4, standard deviation 4.36: half the interval is 10.8, and no density is negative.
+    assert "(mean over cases 4.0, 95 % t interval over 3 cases 0.0 to 14.8)" in told
+    assert told.endswith("untrained not known, mirror image 23.4; rule0")
+    assert "nan" not in told
+
+
+def test_density_on_the_mirror_image_is_that_of_the_place_on_the_other_side() -> None:
+    """Of what leaves the liver two thirds lie where the kidney would be on the other side."""
+    places = masks()
+    organs = torch.nn.functional.adaptive_avg_pool2d(places.float(), 32)
+    liver, kidney = organs / organs.sum((-2, -1), keepdim=True)
+    maps = torch.stack([0.55 * liver + 0.15 * kidney + 0.3 * kidney.flip(-1), kidney])[None]
+    found = leakage(flow_of({"dec4": maps}, places, organs=ORGANS), places)
+    twice = 2 * found.density[0, 0, 0, 1].item()
+    assert found.mirrored_density[0, 0, 0, 1].item() == pytest.approx(twice, rel=1e-3)
 
 
 def test_the_strongest_entries_are_listed_with_their_numbers() -> None:

@@ -135,6 +135,40 @@ def test_a_uniform_map_has_density_one_everywhere() -> None:
     torch.testing.assert_close(mirrored, torch.ones_like(mirrored))
 
 
+def test_where_no_pixel_of_the_mirror_image_counts_there_is_no_density_on_it() -> None:
+    """Two organs mirror one another, so that nothing of either's image lies outside the other."""
+    left = torch.zeros(1, 32, 32, dtype=torch.bool)
+    left[:, 8:15, 3:12] = True
+    masks = torch.stack([left, left.flip(-1)])
+    generator = torch.Generator().manual_seed(0)
+    maps = {f"enc{side}": torch.rand(1, 2, 1, side, side, generator=generator)
+            for side in (4, 7, 8, 16, 32)}  # fmt: skip
+    found = leakage(flow_of(maps, masks), masks)
+    assert (found.mirrored_area[:, [0, 1], [1, 0]] == 0).all()
+    assert found.mirrored[:, :, [0, 1], [1, 0]].abs().max() > 0  # what rounding leaves there
+    assert found.mirrored_density[:, :, [0, 1], [1, 0]].isnan().all()
+    # Its own image lies on the other organ, which is no part of it: that can be told.
+    assert found.mirrored_density[:, :, [0, 1], [0, 1]].isfinite().all()
+
+
+def test_no_number_of_any_map_is_infinite() -> None:
+    """Organs that cover one another's mirror images and rims, wholly, partly and not at all."""
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.zeros(2, 32, 32, dtype=torch.long)
+        for organ in (1, 2, 3):
+            y, x, h, w = (int(v) for v in torch.randint(2, 14, (4,), generator=generator))
+            labels[:, y : y + h, x : x + w] = organ
+            if organ == 2:  # and the third under its mirror image
+                labels[:, y : y + h, 32 - x - w : 32 - x] = 3
+        masks = torch.stack([labels == organ for organ in (1, 2, 3)])
+        maps = {f"enc{side}": torch.rand(1, 3, 2, side, side, generator=generator)
+                for side in (3, 7, 16, 32)}  # fmt: skip
+        found = leakage(flow_of(maps, masks), masks)
+        for name in ("matrix", "density", "coarse_density", "mirrored_density"):
+            assert not getattr(found, name).isinf().any(), (seed, name)
+
+
 def test_a_neighbour_that_the_rim_mostly_covers_has_no_entry() -> None:
     flow, masks = scene(4)
     found = leakage(flow, masks)

@@ -48,6 +48,16 @@ def test_an_organ_in_two_pieces_is_split_into_its_pieces() -> None:
     assert torch.equal(first, MASK)
 
 
+def test_pieces_that_touch_at_a_corner_are_two() -> None:
+    """Cut in halves at its centre, such an organ would lose a corner of the larger piece."""
+    larger, smaller = torch.zeros(2, 1, 1, 12, 12, dtype=torch.bool)
+    larger[..., 1:7, 1:7] = True
+    smaller[..., 7:9, 7:9] = True
+    first, second = parts(larger | smaller)
+    assert torch.equal(first, larger)
+    assert torch.equal(second, smaller)
+
+
 def test_an_organ_in_one_piece_is_cut_across_its_longer_axis() -> None:
     first, second = parts(MASK)
     halves = {

@@ -58,6 +58,7 @@ def scene() -> Scene:
         channels={"left_kidney": 1, "liver": 2, "spleen": 3},
         truth=_labels(),
         phantom=True,
+        sides_known=True,
     )
 
 

@@ -8,7 +8,13 @@ SLICES = ["img0001, slice 11", "img0001, slice 11"]
 
 
 def text_of(record, rule="seg_grad_cam"):
-    return paragraph(record, rule, "Evidence for liver.", SLICES, "from 0 to 1")
+    return paragraph([record], ["liver"], rule, "Evidence for liver.", SLICES, "from 0 to 1")
+
+
+def blind(record, epoch=7):
+    """The network predicts no liver."""
+    prediction = record.flow.prediction.masked_fill(record.flow.prediction == 2, 0)
+    return replace(record, flow=replace(record.flow, prediction=prediction), epoch=epoch)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +29,9 @@ def text_of(record, rule="seg_grad_cam"):
         "Colour: from 0 to 1",
         "img0001, slice 11",
         "Note: phantom",
-        "R, L: the patient's right and left",
+        "prediction dashed orange. R, L: the patient's right and left.",
+        "(slices counted from caudal)",
+        "Head: the prediction redrawn",
         "Research use only, not for diagnosis.",
     ],
 )
@@ -42,6 +50,28 @@ def test_a_rule_of_the_users_own_is_named_as_it_is(record):
 def test_the_truth_is_spoken_of_only_where_there_is_one(record):
     blind = replace(record, scene=replace(record.scene, truth=None), region="pred")
     assert "ground truth" not in text_of(blind)
+
+
+def test_sides_are_named_only_where_they_are_known(record):
+    unknown = text_of(replace(record, scene=replace(record.scene, sides_known=False)))
+    assert "dashed orange. The patient's sides are not known. Image:" in unknown
+    assert "(slices counted as they come)" in unknown
+    assert "R, L" not in unknown
+
+
+def test_of_an_organ_that_is_not_found_the_caption_says_so_and_no_prediction_is_redrawn(record):
+    told = text_of(blind(record))
+    assert "Liver, epoch 7: not found by the network on any of these slices: the maps" in told
+    assert "redrawn" not in told
+    assert "not found" not in text_of(record)
+
+
+def test_of_several_epochs_and_organs_those_are_named_in_which_nothing_is_found(record):
+    records = [blind(record, 0), blind(record, 1), record]
+    told = paragraph(records, ["liver", "left_kidney"], "grad_pam", "Evidence.", SLICES, "0 to 1")
+    assert "Liver, epoch 0 (untrained), epoch 1: not found by the network" in told
+    assert "Head: the prediction redrawn" in told
+    assert "kidney" not in told
 
 
 def test_marks_are_what_the_image_is_not(record):

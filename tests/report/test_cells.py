@@ -7,6 +7,7 @@ from segtrace.report.cells import (
     NOTE_GREY,
     PREDICTION,
     TRUTH,
+    blend,
     ct_cell,
     grey_cells,
     heat_cell,
@@ -14,6 +15,7 @@ from segtrace.report.cells import (
     note_cell,
     resize,
 )
+from segtrace.report.lettering import sprite
 
 
 def brightness(picture):
@@ -68,6 +70,24 @@ def test_each_map_is_scaled_by_its_own_maximum_unless_told():
     np.testing.assert_array_equal(same, heat_cell(values * 2**-20, black, 16))
     dimmer = heat_cell(values, black, 16, vmax=10.0)
     assert brightness(dimmer).max() < brightness(same).max() / 3
+
+
+def test_a_map_is_divided_by_its_maximum_and_its_minimum_is_no_zero():
+    """Two cells of 3 and 4: the weaker one has three quarters of the brightness, not none."""
+    black = np.zeros((8, 8))
+    cell = heat_cell(np.array([[3.0, 4.0]]), black, 64)
+    scale = blend()[:, 0, :3]
+    np.testing.assert_array_equal(cell[32, 0], scale[round(255 * 3 / 4)])
+    np.testing.assert_array_equal(cell[32, 63], scale[255])
+    flat = heat_cell(np.full((4, 4), 0.2), black, 64)
+    np.testing.assert_array_equal(flat, np.broadcast_to(scale[255], (64, 64, 3)))
+
+
+def test_what_is_negative_is_no_evidence_and_does_not_stretch_the_scale():
+    black = np.zeros((8, 8))
+    cell = heat_cell(np.array([[-9.0, 2.0, 4.0, 3.0]]), black, 64)
+    rows = heat_cell(np.array([[0.0, 2.0, 4.0, 3.0]]), black, 64)
+    np.testing.assert_array_equal(cell, rows)
 
 
 @pytest.mark.parametrize("side", [3, 224])
@@ -144,11 +164,17 @@ def test_an_empty_mask_draws_nothing():
 
 
 def test_the_patients_right_is_lettered_at_the_left_of_the_picture():
-    cell = ct_cell(np.zeros((8, 8)), None, None, 96)
-    lit = brightness(cell).any(0)
-    assert lit[:14].any()
-    assert lit[-14:].any()
-    assert not lit[20:76].any()
+    cell = ct_cell(np.zeros((8, 8)), None, None, 96, sides=True)
+    right, left = sprite("R"), sprite("L")
+    height = len(right)
+    np.testing.assert_array_equal(cell[1 : 1 + height, 2 : 2 + right.shape[1], 0], right)
+    np.testing.assert_array_equal(cell[1 : 1 + height, 94 - left.shape[1] : 94, 0], left)
+    assert not np.array_equal(right, left)
+    assert not brightness(cell)[:, 20:76].any()
+
+
+def test_no_side_is_lettered_where_none_is_known():
+    assert not ct_cell(np.zeros((8, 8)), None, None, 96).any()
 
 
 @pytest.mark.parametrize("words", ["no positive evidence", "x" * 60, "one two three four five six"])

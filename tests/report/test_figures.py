@@ -51,6 +51,35 @@ def test_the_figure_names_organs_stages_and_maxima(record):
     assert "PHANTOM (GENERATED IMAGE)" in words
 
 
+def test_the_patients_right_is_at_the_left_of_the_ct_alone_and_only_where_known(record):
+    def letters(figure):
+        """(axes, text, place across the cell) of every letter of a side."""
+        return [
+            (i, text.get_text(), round(text.get_position()[0]))
+            for i, axes in enumerate(figure.axes)
+            for text in axes.texts
+            if text.get_text() in ("R", "L")
+        ]
+
+    assert letters(paper_figure(record, ["liver"])[0]) == [(0, "R", 0), (0, "L", 1)]
+    unknown = replace(record, scene=replace(record.scene, sides_known=False))
+    for figure, caption in (paper_figure(unknown, ["liver"]), epoch_grid([unknown], "liver")):
+        assert letters(figure) == []
+        assert "the patient's sides are not known" in words_of(figure)
+        assert "R, L" not in caption
+
+
+def test_an_organ_that_is_not_found_is_said_to_be_in_figure_and_caption(record):
+    prediction = record.flow.prediction.masked_fill(record.flow.prediction == 2, 0)
+    blind = replace(record, epoch=1, flow=replace(record.flow, prediction=prediction))
+    figure, caption = paper_figure(blind)
+    assert {"Left kidney", "Liver, not found by the network"} <= set(words_of(figure))
+    assert "Liver, epoch 1: not found by the network" in caption
+    figure, caption = epoch_grid([blind, record], "liver")
+    assert {"Epoch 1, not found by the network", "Epoch 7"} <= set(words_of(figure))
+    assert "Liver, epoch 1: not found by the network" in caption
+
+
 def test_its_cells_are_heat_cells(record):
     figure, _ = paper_figure(record, ["left_kidney"], "grad_pam")
     _, *maps, _bar = pictures_of(figure)

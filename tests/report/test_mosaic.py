@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segtrace.attribution.aggregate import aggregate
-from segtrace.report.cells import note_cell
+from segtrace.report.cells import ct_cell, note_cell
 from segtrace.report.combined import NOTHING
 from segtrace.report.lettering import INK_HEIGHT
 from segtrace.report.mosaic import (
@@ -125,6 +125,34 @@ def test_the_caption_holds_every_fact_of_the_picture(flow, scene):
     assert not caption.training
     assert caption.rows[1] == "img0001, slice 12, 154 px explained"
     assert "own maximum" in caption.scale
+
+
+def test_sides_are_lettered_and_named_only_where_they_are_known(flow, dark_scene):
+    unknown = replace(dark_scene, sides_known=False)
+    known, without = (
+        flow_picture(flow, place, "grad_pam", "liver", rows=[0], **SAYS)
+        for place in (dark_scene, unknown)
+    )
+    cell = cells_of(known, 1, 4)[0][0]
+    expected = ct_cell(
+        dark_scene.image[0, 0], dark_scene.mask(dark_scene.truth, "liver", 0),
+        dark_scene.mask(flow.prediction, "liver", 0), CELL, sides=True,
+    )  # fmt: skip
+    np.testing.assert_array_equal(cell, expected)
+    assert (cell == 255).all(-1).any()
+    assert not (cells_of(without, 1, 4)[0][0] == 255).all(-1).any()
+    said = describe_picture(flow, unknown, "grad_pam", "liver", rows=[0], **SAYS).key
+    assert "the patient's sides are not known" in said
+
+
+def test_an_organ_that_is_not_found_is_said_to_be(flow, scene):
+    blind = replace(flow, prediction=flow.prediction.masked_fill(flow.prediction == 2, 0))
+    keys = [describe_picture(blind, scene, "grad_pam", organ, rows=[0], **SAYS).key
+            for organ in ("liver", "left_kidney")]  # fmt: skip
+    assert "liver: not found by the network on any of these slices" in keys[0]
+    assert "redrawn" not in keys[0]
+    assert "head: the prediction redrawn" in keys[1]
+    assert "not found" not in keys[1]
 
 
 @pytest.mark.parametrize(

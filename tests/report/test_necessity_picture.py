@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgba
 
+from saving import pixels
 from segtrace.report.figures import save_figure
 from segtrace.report.necessity_picture import necessity_figure
 from segtrace.report.route_picture import GREY, as_picture
@@ -39,6 +41,18 @@ def test_what_costs_nothing_is_grey_and_what_is_undefined_white():
 def test_it_is_saved_with_its_caption_and_as_pixels(tmp_path):
     figure, caption = drawn(cut="zero")
     assert "replaced by zero" in caption
-    paths = save_figure(tmp_path, "necessity", figure, caption)
-    assert all(path.stat().st_size > 0 for path in paths)
-    assert as_picture(figure).shape[2] == 3
+    png, pdf, text, _ = save_figure(tmp_path, "necessity", figure, caption)
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert text.read_text() == f"necessity: {caption}\n"
+    # Each cell of the table has its own colour, seen near the cell's corner, beside the words.
+    picture, (width, height) = pixels(png), figure.get_size_inches()
+    assert picture.shape[:2] == pytest.approx((300 * height, 300 * width), abs=1)
+    axes, image = figure.axes[0], figure.axes[0].images[0]
+    shades = image.to_rgba(image.get_array(), bytes=True)
+    for row, column in np.ndindex(3, 2):
+        place = axes.transData.transform((column - 0.4, row - 0.3))
+        x, y = figure.transFigure.inverted().transform(place)
+        found = picture[round((1 - y) * len(picture)), round(x * picture.shape[1])]
+        assert np.abs(found.astype(int) - shades[row, column, :3]).max() <= 1
+    width, height = figure.get_size_inches()
+    assert as_picture(figure).shape == pytest.approx((150 * height, 150 * width, 3), abs=1)

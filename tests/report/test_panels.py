@@ -91,6 +91,25 @@ def test_an_empty_mask_draws_no_outline():
     assert not one_strip([panel]).axes[0].collections
 
 
+def test_the_patients_right_is_lettered_at_the_left_where_the_sides_are_known():
+    figure = one_strip([Panel("CT", BLACK, sides=True), Panel("enc1", BLACK)])
+    FigureCanvasAgg(figure).draw()
+    right, left = figure.axes[0].texts
+    assert (right.get_text(), left.get_text()) == ("R", "L")
+    box, middle = figure.axes[0].bbox, (figure.axes[0].bbox.x0 + figure.axes[0].bbox.x1) / 2
+    assert box.x0 <= right.get_window_extent().x0 < right.get_window_extent().x1 < middle
+    assert middle < left.get_window_extent().x0 < left.get_window_extent().x1 <= box.x1
+    assert "R, L: the patient's right and left" in [text.get_text() for text in figure.texts]
+
+
+def test_no_side_is_lettered_where_none_is_known():
+    figure = one_strip([Panel("CT", BLACK)])
+    assert not figure.axes[0].texts
+    words = [text.get_text() for text in figure.texts]
+    assert "the patient's sides are not known" in words
+    assert not any("R, L" in word for word in words)
+
+
 def test_a_mark_is_printed_in_red():
     with print_style():
         strips = [Strip("liver", [Panel("CT", BLACK)])]

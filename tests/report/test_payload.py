@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pages import COLUMNS, ROWS, epoch, unpacked
+from pages import COLUMNS, ROWS, blind, epoch, unpacked
 from segtrace.report.page import Page
 from segtrace.report.payload import Story, base_name, common, fact_rows, frame
 from segtrace.report.scene import REASONS
@@ -93,6 +95,24 @@ def test_the_dice_of_an_organ_is_the_mean_over_cases(story):
     cases = snapshot.case_dice
     expected = [np.nanmean(cases[o, [0, 2]]) for o in range(3)]
     assert story.organ_dice(snapshot).tolist() == pytest.approx(expected)
+
+
+def test_organs_that_are_found_nowhere_are_named_an_epoch_each():
+    page = Page()
+    for measured in (blind(0, "liver"), epoch(3)):
+        page.add(measured)
+    story = Story(page.first, body(page.first.scene.image), page.snapshots)
+    assert [list(frame(story, s, 1)["missed"]) for s in story.snapshots] == [["liver"], []]
+    before, after = (story.sentences(s)[0][1] for s in story.snapshots)
+    assert before == ("Liver: not found (Dice 0.00, these slices). Its maps explain a decision "
+                      "that the network makes on none of these slices.")  # fmt: skip
+    assert "Evidence" in after
+
+
+def test_the_page_knows_whether_sides_are_known(story, shared):
+    assert shared["sides"] is True
+    unknown = replace(story.first, scene=replace(story.first.scene, sides_known=False))
+    assert common(replace(story, first=unknown), 1, WINDOW)["sides"] is False
 
 
 def test_every_status_and_caution_has_its_words(shared):

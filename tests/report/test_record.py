@@ -27,6 +27,21 @@ def test_patient_images_are_left_out_on_request(record):
     assert int(scene.image.count_nonzero()) == 0
 
 
+def test_what_is_known_of_the_sides_comes_back(record):
+    assert unpack(pack(record)).scene.sides_known
+    unknown = replace(record, scene=replace(record.scene, sides_known=False))
+    assert not unpack(pack(unknown)).scene.sides_known
+    arrays = pack(record)
+    del arrays["sides_known"]  # of a file that says nothing of them
+    assert not unpack(arrays).scene.sides_known
+
+
+def test_an_organ_is_missed_by_its_own_prediction_and_truth(record):
+    assert not record.missed("liver")
+    nothing = replace(record.flow, prediction=torch.zeros_like(record.flow.prediction))
+    assert replace(record, flow=nothing).missed("liver")
+
+
 def test_an_unknown_epoch_stays_unknown(record):
     assert unpack(pack(replace(record, epoch=None))).epoch is None
     assert unpack(pack(replace(record, epoch=0))).epoch == 0

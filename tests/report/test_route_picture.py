@@ -1,6 +1,10 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgb, to_rgba
 
+from saving import pixels
 from segtrace import InputError
 from segtrace.report.figures import save_figure
 from segtrace.report.route_picture import (
@@ -61,6 +65,11 @@ def test_width_is_the_share_and_grey_costs_nothing():
     assert to_rgb(colour(FOUND[0])) != to_rgb(colour(FOUND[3]))
 
 
+def ink(branch):
+    """Red, green and blue in which a branch is drawn."""
+    return np.round(255 * np.array(to_rgb(colour(branch)))).astype(int)
+
+
 def drawn(ax):
     return [text.get_text() for text in ax.texts]
 
@@ -76,8 +85,13 @@ def test_every_number_is_printed_and_the_untrained_network_stands_beside(tmp_pat
     assert caption.startswith("The liver enters by the skips of enc2 and enc1 and travels up")
     assert "Note: phantom." in caption
     assert "PHANTOM" in [text.get_text() for text in figure.texts]
-    paths = save_figure(tmp_path, "route_liver", figure, caption)
-    assert all(path.stat().st_size > 0 for path in paths)
+    png, pdf, text, _ = save_figure(tmp_path, "route_liver", figure, caption)
+    picture, (width, height) = pixels(png), figure.get_size_inches()
+    assert picture.shape[:2] == pytest.approx((300 * height, 300 * width), abs=1)
+    for branch in FOUND[:4]:  # every edge is there, in the colour of what its cut costs
+        assert ((np.abs(picture - ink(branch)).max(-1) <= 1).sum()) > 500
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert text.read_text() == f"route_liver: {caption}\n"
 
 
 def test_a_stage_has_the_colour_of_what_its_own_cut_costs():
@@ -109,9 +123,18 @@ def test_a_network_that_finds_nothing_has_no_route_to_tell():
 def test_tensorboard_gets_pixels():
     figure, _ = route_figure("liver", ENCODERS, [network("epoch 9")])
     picture = as_picture(figure)
-    assert picture.ndim == 3
-    assert picture.shape[2] == 3
-    assert picture.std() > 0
+    width, height = figure.get_size_inches()
+    assert picture.shape == pytest.approx((150 * height, 150 * width, 3), abs=1)
+
+    def count(last):
+        """Pixels in the colour of the last branch, where that is drawn so."""
+        network_ = network("epoch 9", branches=(*FOUND[:3], last))
+        picture = as_picture(route_figure("liver", ENCODERS, [network_])[0])
+        return int((np.abs(picture - ink(FOUND[3])).max(-1) <= 1).sum())
+
+    thick = replace(FOUND[3], share=1.0)
+    grey = count(replace(thick, lost=0.0))  # boxes and the key have the colour, the edge has not
+    assert count(thick) - grey > 3 * (count(replace(thick, share=0.2)) - grey) > 0
 
 
 def test_nothing_to_draw_is_a_mistake():

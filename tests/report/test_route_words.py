@@ -40,6 +40,17 @@ def test_an_organ_that_enters_from_below_or_from_nowhere_is_said_to():
     )
 
 
+def test_what_a_cut_vertex_costs_is_no_way_in_and_hides_none():
+    """Behind dec2 comes a stage with one edge alone: every path runs through it, all is lost."""
+    vertex = Branch("up_3", "dec2", "dec3", 1.0, 0.95, 0.0)
+    told = sentence("aorta", [*found(0.0, 0.0, 0.9, 0.0), vertex])
+    assert told.startswith("The aorta enters by the skip of enc1")
+    assert told.endswith("; the bottleneck is not needed.")
+    assert "dec" not in told
+    below = sentence("spleen", [*found(0.0, 0.6, 0.0, 0.6), vertex])
+    assert below.startswith("The spleen enters by no single skip; ")
+
+
 def test_three_ways_in_are_listed_and_what_is_not_found_has_none():
     three = [*found(0.2, 0.0, 0.3, 0.8), Branch("skip_3", "enc0", "dec3", 0.5, 0.4, 0.0)]
     assert "by the skips of enc0, enc1 and enc2 and travels up" in sentence("liver", three)
@@ -67,7 +78,7 @@ def tables(sites=EDGES):
         cut="zero",
         draws=1,
         score="logit",
-        cut_vertex=torch.zeros(len(sites), dtype=torch.bool),
+        cut_vertex=torch.tensor([site == "up_2" for site in sites]),
         whole=whole,
         dice=dice,
         scores=dice,

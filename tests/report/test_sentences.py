@@ -29,6 +29,11 @@ def test_a_sentence_names_the_best_stage_that_is_evidence_and_the_untrained_netw
     [
         ({"slices": 0}, "Left kidney: nothing to explain on these slices."),
         ({"dice": 0.0}, "Left kidney: not found (Dice 0.00, whole cases). Evidence on it"),
+        (
+            {"dice": 0.0, "missed": True},
+            "Left kidney: not found (Dice 0.00, whole cases). Its maps explain a decision that the "
+            "network makes on none of these slices.",
+        ),
         ({"dice": 0.95}, "found very well (Dice 0.95, whole cases)"),
         ({"dice": np.nan}, "Left kidney: Evidence on it"),
         ({"usable": np.zeros(4, bool)}, "No stage gives evidence that may be read."),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,18 @@ def test_maps_that_may_be_read_are_stored_in_order_to_half_a_step(measured, snap
     assert next(levels, None) is None
 
 
+def test_a_map_without_a_zero_is_scaled_by_its_maximum_alone(measured):
+    """Cells of 2, 3 and 4: half, three quarters and all of 255."""
+    flow = measured.record.flow
+    maps = {stage: torch.full_like(values, 2.0) for stage, values in flow.maps.items()}
+    for values in maps.values():
+        values[..., 2:4, 2:5], values[..., 3, 3] = 3.0, 4.0
+    record = replace(measured.record, flow=replace(flow, maps=maps))
+    found = Snapshot.of(replace(measured, record=record), body(record.scene.image))
+    levels = stored(found, "dec1")
+    assert set(np.unique(levels).tolist()) == {128, 191, 255}
+
+
 def test_the_scale_of_a_map_is_the_measured_maximum(measured, snapshot):
     flow = measured.record.flow
     there = (flow.status[2] != Status.ABSENT).numpy()
@@ -60,6 +74,15 @@ def test_dice_equals_counting_pixels(measured, snapshot):
             both, truth, found = sums[case]
             expected = 2 * both / (truth + found) if truth else np.nan
             assert snapshot.case_dice[o, n] == pytest.approx(expected, nan_ok=True)
+
+
+def test_parts_of_a_region_are_joined_by_their_sides_and_not_at_corners(measured):
+    truth = torch.zeros_like(measured.record.scene.truth)
+    truth[0, 40:44, 40:44] = truth[0, 44:46, 44:46] = 2  # the liver, in two parts
+    truth[1, 40:44, 40:44] = truth[1, 44:46, 43:46] = 2  # in one
+    record = replace(measured.record, scene=replace(measured.record.scene, truth=truth))
+    found = Snapshot.of(replace(measured, record=record), body(record.scene.image))
+    assert found.parts[1].tolist() == [2, 1, 0]
 
 
 def test_the_crop_holds_the_body_and_leaves_air_out(measured):

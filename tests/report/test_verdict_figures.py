@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from segtrace import InputError
 from segtrace.causal.ranking import Ranking
 from segtrace.causal.verdict import Verdict
+from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.verdict_figures import ranking_figure, verdict_figure
 
 NAN = float("nan")
@@ -36,6 +38,13 @@ def test_a_row_a_stage_and_a_panel_a_rule_and_place():
     assert "12 cases, one run  ·  PHANTOM" in figure.get_suptitle()
     assert "the same pattern, moved" in caption
     assert "untrained" not in caption  # it was not known
+    assert "Line: 95 % t interval over 12 cases of the difference" in caption
+    assert caption.endswith(COVERAGE)
+
+
+def test_a_caption_of_rows_with_different_numbers_of_cases_says_up_to_how_many():
+    _, caption = verdict_figure([VERDICT, replace(VERDICT, site="dec1", cases=9)])
+    assert "Line: 95 % t interval over up to 12 cases" in caption
 
 
 def test_the_interval_stands_where_the_map_does():
@@ -52,6 +61,16 @@ def test_rankings_name_every_predictor_and_its_p():
     figure, caption = ranking_figure([control, RANKING])
     assert {"depth", "share of the score", "p 0.200"} <= set(words(figure))
     assert "9 edges" in caption
+    assert "line: 95 % t interval over 12 cases; p: by permutation" in caption
+    assert caption.endswith(COVERAGE)
+
+
+def test_the_line_of_a_ranking_is_its_interval_and_none_is_drawn_without_one():
+    figure, _ = ranking_figure([RANKING, replace(RANKING, predictor="depth", low=NAN, high=NAN)])
+    drawn = [line.get_xydata().tolist() for line in figure.axes[0].lines
+             if line.get_linewidth() == 1.2]  # fmt: skip
+    assert drawn[0] == [[-0.1, 0], [0.6, 0]]
+    assert np.isnan([x for x, _ in drawn[1]]).all()
 
 
 def test_an_organ_without_numbers_is_named():

@@ -1,5 +1,8 @@
 """What cuts found, on a network whose route is known by its weights: intervals, words, state."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,7 +13,7 @@ from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import sites_of
 from segtrace.data.probes import Probes
 from segtrace.training.course import Network
-from segtrace.training.cut_tables import necessity_rows, route_rows, summary
+from segtrace.training.cut_tables import necessity_rows, report, route_rows, summary
 from segtrace.training.cuts import Cuts, cut_network
 from segtrace.training.explanation import Settings
 
@@ -59,14 +62,46 @@ def test_mistakes_are_named():
         cut(shown=probes(labelled=False))
 
 
-def test_an_interval_needs_two_cases():
-    two, one = cut(), cut(shown=probes(("a", "a", "a")))
-    assert two.interval().isfinite().all()
-    assert one.interval().isnan().all()
+def with_dice(left, cases=("a", "b", "c"), whole=0.9):
+    """Cuts that leave so much of a whole Dice in every slice, whichever site is cut."""
+    found = cut(shown=probes(cases))
+    necessity = found.necessity
+    dice = torch.tensor(left).double().expand_as(necessity.dice)
+    whole = replace(necessity.whole, dice=torch.full((1, 3), whole).double())
+    return replace(found, necessity=replace(necessity, whole=whole, dice=dice))
+
+
+def test_a_row_and_the_words_hold_the_interval_over_cases():
+    found = with_dice([0.3, 0.5, 0.4])
+    row = next(r for r in necessity_rows(found, None) if r["site"] == "skip_1")
+    # 0.6, 0.4, 0.5 are lost: standard deviation 0.1, t of 2 degrees of freedom 4.302653.
+    half = 4.302653 * 0.1 / 3**0.5
+    ends = row["dice_lost_low"], row["dice_lost_high"]
+    assert (row["dice"], row["dice_lost"]) == pytest.approx((0.9, 0.5))
+    assert ends == pytest.approx((0.5 - half, 0.5 + half))
+    assert (row["cases"], row["slices"]) == (3, 3)
+    assert "organ  0.90      3  enc2 0.50 [0.25 to 0.75]" in summary(found)
+
+
+def test_two_cases_have_no_interval_and_every_case_weighs_the_same():
+    two = with_dice([0.3, 0.5, 0.5], ("a", "b", "b"))
     row = necessity_rows(two, None)[0]
     assert (row["cases"], row["slices"]) == (2, 3)
-    assert row["dice_lost_low"] <= row["dice_lost"] <= row["dice_lost_high"]
-    assert necessity_rows(one, None)[0]["cases"] == 1
+    assert row["dice_lost"] == pytest.approx((0.6 + 0.4) / 2)
+    assert math.isnan(row["dice_lost_low"])
+    assert "organ  0.90      2  enc2 0.50, skip_1 0.50, up_1 0.50" in summary(two)
+
+
+def test_where_all_is_lost_or_all_cases_agree_the_words_say_so():
+    assert "enc2 0.90 [all of it]" in summary(with_dice([0.0, 0.0, 0.0]))
+    assert "enc2 0.40 [the same in all 3 cases]" in summary(with_dice([0.5, 0.5, 0.5]))
+
+
+def test_what_is_printed_names_the_interval_and_its_coverage(capsys):
+    report(with_dice([0.3, 0.5, 0.4]))
+    printed = capsys.readouterr().out
+    assert "mean over cases [95 % t interval over cases]" in printed
+    assert "in 92 to 95 % of simulations with 3 to 12 cases" in printed
 
 
 def test_rows_stand_beside_those_of_the_untrained_network():
@@ -83,7 +118,7 @@ def test_rows_stand_beside_those_of_the_untrained_network():
 
 def test_the_summary_names_no_cut_vertex_first():
     words = summary(cut())
-    assert "organ  1.00  skip_1 1.00 [1.00, 1.00]" in words
+    assert "organ  1.00      2  skip_1 1.00 [all of it]" in words
     assert "enc1" not in words  # every path runs through it
     assert "head" not in words
 
@@ -95,7 +130,7 @@ def test_the_summary_says_of_what_is_not_found_that_nothing_can_be_lost():
 def test_cuts_come_back_from_a_checkpoint_as_they_were():
     found = cut()
     again = Cuts.from_plain(reloaded(found.to_plain()))
-    assert necessity_rows(again, found) == necessity_rows(found, found)
+    assert repr(necessity_rows(again, found)) == repr(necessity_rows(found, found))
     assert route_rows(again, found) == route_rows(found, found)
     assert again.sentences() == found.sentences()
 

@@ -42,6 +42,22 @@ def test_one_call_explains_any_network_on_any_loader(tmp_path):
     assert found == own | wrong | {"index.html"}
 
 
+def test_the_patients_sides_are_named_only_where_the_loader_says_so(tmp_path):
+    """Whoever gives a loader of tensors has not said which column is the patient's right."""
+    batches = loader()
+    unknown = segtrace.explain(net(), batches, STAGES, LABELS, out=tmp_path, slices=1)
+    assert not unknown.record.scene.sides_known
+    assert '"sides": false' in (tmp_path / "index.html").read_text()
+    assert not load_maps(tmp_path / "maps.npz").scene.sides_known
+    batches.dataset.sides_known = True
+    known = segtrace.explain(net(), batches, STAGES, LABELS, slices=1)
+    assert known.record.scene.sides_known
+    pictures = [one.picture("grad_pam", "box") for one in (known, unknown)]
+    assert pictures[0].shape != pictures[1].shape or (pictures[0] != pictures[1]).any()
+    batches.dataset.sides_known = "no"
+    assert not segtrace.explain(net(), batches, STAGES, LABELS, slices=1).record.scene.sides_known
+
+
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     segtrace.explain(net(), loader(), STAGES, LABELS)

@@ -1,12 +1,17 @@
 """What many epochs say together, on epochs whose gain is known."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from invented import explained
 from saving import reloaded
 from segtrace import InputError
+from segtrace.attribution.flow import Status
+from segtrace.report.charts import timeline_picture
 from segtrace.training.history import History, timelines
 
 GAINS = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.9)
@@ -28,9 +33,58 @@ def test_the_rows_of_an_epoch_stand_beside_those_of_the_untrained_network():
     assert row["gain_untrained"] == pytest.approx(0, abs=1e-6)
     assert row["mass"] == pytest.approx(0.9 + 0.1 * 16 / 256, abs=1e-6)
     assert row["mass_untrained"] == pytest.approx(16 / 256, abs=1e-6)
-    assert (row["gain_low"], row["gain_high"]) == pytest.approx((0.9, 0.9), abs=1e-6)
+    assert (row["gain_over_cases"], row["cases"]) == (pytest.approx(0.9, abs=1e-6), 2)
+    assert math.isnan(row["gain_low"])  # of two cases
     assert row["n_valid"] == 4
     assert row["echo"] is False
+
+
+def with_gains(gains, rooms, cases):
+    """An epoch whose slices have these gains at every stage, for these rooms above uniform."""
+    one = explained(0, 0.0, slices=len(gains))
+    values = dict(one.values)
+    gain, room = (
+        torch.tensor(given).double().expand_as(values["gain"]) for given in (gains, rooms)
+    )
+    values |= {"gain": gain, "ceiling": values["area"] + room, "mass": values["area"] + gain * room}
+    record = replace(one.record, scene=replace(one.record.scene, cases=tuple(cases)))
+    return replace(one, record=record, values=values)
+
+
+def test_the_interval_of_the_gain_is_over_what_each_case_has_of_its_own():
+    history = History()
+    history.add(with_gains([0.2, 0.8, 0.3, 0.6, 0.9], [0.3, 0.1, 0.5, 0.5, 0.2], "aabcc"), {})
+    row = history.rows()[0]
+    assert row["gain"] == pytest.approx((0.06 + 0.08 + 0.15 + 0.3 + 0.18) / 1.6)  # of all slices
+    own = torch.tensor([0.14 / 0.4, 0.3, 0.48 / 0.7]).double()
+    half = 4.302653 * own.std().item() / 3**0.5
+    assert row["gain_over_cases"] == pytest.approx(own.mean().item())
+    assert row["gain_low"] == pytest.approx(own.mean().item() - half)
+    assert row["gain_high"] == pytest.approx(own.mean().item() + half)
+    assert row["cases"] == 3
+
+
+def test_a_case_whose_maps_may_not_be_read_drops_out_of_the_interval_of_that_stage():
+    one = with_gains([0.2, 0.8, 0.3, 0.6], [0.5] * 4, "abcd")
+    one.record.flow.status[0, 0, 1, 2] = Status.GAP_DEGENERATE  # dec1 of right, in case c
+    history = History()
+    history.add(one, {})
+    counts = {(r["organ"], r["stage"]): (r["cases"], r["n_valid"]) for r in history.rows()}
+    assert counts == {("left", "dec1"): (4, 4), ("right", "dec1"): (3, 3),
+                      ("left", "head"): (4, 4), ("right", "head"): (4, 4)}  # fmt: skip
+    right = next(r for r in history.rows() if r["organ"] == "right")
+    assert right["gain_over_cases"] == pytest.approx((0.2 + 0.8 + 0.6) / 3)
+
+
+def test_a_stage_emerges_only_beyond_the_untrained_networks_best_slice():
+    """Untrained, one slice of four has a gain of 0.95 already: an end of 0.9 is not beyond it."""
+    history = History()
+    history.add(with_gains([0.0, 0.0, 0.0, 0.95], [0.5] * 4, "abcd"), {})
+    for epoch, gain in enumerate(GAINS[1:], 1):
+        history.add(explained(epoch, gain), {})
+    answers = {(r["organ"], r["stage"]): r["answer"] for r in history.emergences()}
+    assert answers["left", "dec1"] == "none"
+    assert {row["answer"] for row in told().emergences() if row["stage"] == "dec1"} == {"emerged"}
 
 
 def test_a_stage_whose_untrained_map_lies_in_its_region_is_an_echo():
@@ -79,7 +133,7 @@ def test_it_comes_back_from_a_checkpoint_as_it_was():
     again = History.from_plain(reloaded(history.to_plain()))
     again.add(explained(7, 0.9), {})
     history.add(explained(7, 0.9), {})
-    assert again.rows() == history.rows()
+    assert repr(again.rows()) == repr(history.rows())
     assert again.emergences() == history.emergences()
 
 
@@ -91,6 +145,35 @@ def test_coherence_has_a_timeline_for_the_rules_that_average_alone():
 
 def test_a_picture_of_a_timeline_has_a_column_an_epoch():
     short, long = told(GAINS[:3]), told()
-    widths = [h.picture("gain", "grad_pam", "left").shape[1] for h in (short, long)]
-    assert widths[0] <= widths[1]
-    assert short.picture("magnitude", "grad_pam", "left").shape[2] == 3
+    whole = long.picture("gain", "grad_pam", "left")
+    assert whole.shape[1] > short.picture("gain", "grad_pam", "left").shape[1]
+    curves = torch.stack([values[:, 0, 0] for values in long.means["gain"]], 1)  # (stage, epoch)
+    names = ["dec1", "head (prediction redrawn, echo)"]
+    caption = f"left  ·  gain  ·  grad_pam\n{long.facts}"
+    np.testing.assert_array_equal(whole, timeline_picture(curves, names, range(7), caption))
+
+
+def test_the_last_stage_redraws_no_prediction_of_an_organ_that_is_not_found():
+    def names(history, organ):
+        """Of the rows of a timeline, as they are drawn."""
+        r = history.organs.index(organ)
+        return [history._name(stage, bool(history.echo[s, 0, r]), organ in history.missed[-1])
+                for s, stage in enumerate(history.stages)]  # fmt: skip
+
+    one = explained(1, 0.5)
+    flow = one.record.flow
+    blind = flow.prediction.masked_fill(flow.prediction == 1, 0)  # no left
+    history = told(GAINS[:1])
+    history.add(replace(one, record=replace(one.record, flow=replace(flow, prediction=blind))), {})
+    assert history.missed == [(), ("left",)]
+    assert names(history, "left") == ["dec1", "head (organ not found, echo)"]
+    assert names(history, "right") == ["dec1", "head (prediction redrawn, echo)"]
+    left, right = (history.picture("gain", "grad_pam", organ) for organ in ("left", "right"))
+    assert left.shape != right.shape or (left != right).any()
+
+
+def test_the_magnitudes_of_all_organs_share_whole_numbers_as_ends_of_their_colours():
+    history = told(GAINS[:3])
+    values = torch.stack(history.means["magnitude"])[:, :, 0]
+    assert history._limits("magnitude", 0) == (values.min().floor(), values.max().ceil())
+    assert history._limits("gain", 0) == (0, 1)

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from invented import explained, labels
+from segtrace.measures.over_cases import COVERAGE
+from segtrace.report.charts import leak_picture
 from segtrace.training.leaks import LeakMeter, Leaks
 
 
@@ -24,7 +27,34 @@ def test_a_planted_leak_is_told_in_words_and_an_absent_one_is_not_found():
     assert "left leaks onto right at dec1, gone at head" in found
     assert "epoch 3 (one run)" in found
     assert "none found" not in found
-    assert "none found" in leaks(leak=0.0).text("grad_pam")
+    assert f"\n{COVERAGE}\n" in found
+    nothing = leaks(leak=0.0).text("grad_pam")
+    assert "none found" in nothing
+    assert COVERAGE not in nothing
+
+
+def test_an_organ_that_the_network_finds_nowhere_leaks_nowhere():
+    """What its maps show explains a decision that the network does not make."""
+    found = leaks()
+    flow = found.record.flow
+    prediction = flow.prediction.masked_fill(flow.prediction == 1, 0)  # no left
+    prediction[:, 12:15, 1:15] = 1  # but for some where none is
+    record = replace(found.record, flow=replace(flow, prediction=prediction))
+    blind = replace(found, record=record)
+    assert [event.organ for event in found.events("grad_pam")] == ["left"]
+    assert blind.events("grad_pam") == []
+    text = blind.text("grad_pam")
+    assert "none found" in text
+    assert "Nothing can be said of:\n\n* left: not found by the network" in text
+    assert "left on right" in found.text("grad_pam")
+    assert "left on right" not in text
+    assert "right on left" in text
+    density = found.found.density[0, 0]
+    caption = ("leak  ·  dec1  ·  grad_pam  ·  epoch 3\n"
+               "times uniform; region: ground truth; score: logit; one run")  # fmt: skip
+    marked = leak_picture(density, ("left (not found)", "right"), caption,
+                          columns=("left", "right"), vmax=4.0)  # fmt: skip
+    np.testing.assert_array_equal(blind.picture("grad_pam", "dec1"), marked)
 
 
 def test_a_leak_that_all_logits_share_is_no_event():
@@ -55,9 +85,14 @@ def test_the_table_holds_every_pair_beside_its_controls():
 
 
 def test_the_matrix_is_drawn_for_every_stage():
-    picture = leaks().picture("grad_pam", "dec1")
-    assert picture.ndim == 3
-    assert picture.std() > 10
+    found = leaks()
+    for stage in ("dec1", "head"):
+        density = found.found.density[found.found.stages.index(stage), 0]
+        caption = (f"leak  ·  {stage}  ·  grad_pam  ·  epoch 3\n"
+                   "times uniform; region: ground truth; score: logit; one run")  # fmt: skip
+        expected = leak_picture(density, ("left", "right"), caption, vmax=4.0)
+        np.testing.assert_array_equal(found.picture("grad_pam", stage), expected)
+    assert (found.picture("grad_pam", "dec1") != expected).any()
 
 
 def test_a_meter_that_has_seen_other_epochs_measures_the_same():

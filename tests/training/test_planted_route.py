@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from monai.networks.nets import DynUNet
@@ -35,7 +38,19 @@ def test_every_edge_is_cut_and_divided(found):
     for e, row in enumerate(rows.values()):
         lost = found.necessity.dice_lost[e].nanmean(0)
         assert row["dice_lost"] == pytest.approx(float(lost.mean()))
-        assert row["dice_lost_low"] <= row["dice_lost"] <= row["dice_lost_high"]
+        assert (row["cases"], math.isnan(row["dice_lost_low"])) == (2, True)
+
+
+def test_rows_hold_the_interval_over_cases(found):
+    cases = ("a", "a", "b", "b", "c", "c", "d", "d")
+    dice = found.necessity.dice.clone()
+    dice[:] = found.necessity.whole.dice - torch.tensor([2.0, 4, 1, 1, 6, 8, 5, 5]) / 10
+    own = torch.tensor([0.3, 0.1, 0.7, 0.5]).double()  # means of the cases
+    known = replace(found, cases=cases, necessity=replace(found.necessity, dice=dice))
+    half = 3.182446 * own.std().item() / 2  # t of 3 degrees of freedom
+    for row in known.rows():
+        ends = (row["dice_lost"], row["dice_lost_low"], row["dice_lost_high"])
+        assert ends == pytest.approx((0.4, 0.4 - half, 0.4 + half), abs=1e-6)
 
 
 def test_there_is_a_sentence_for_each_class(found):

@@ -12,6 +12,7 @@ from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import sites_of
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
+from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.tables import read_table
 from segtrace.training.course import Network
 from segtrace.training.explanation import Settings
@@ -112,6 +113,9 @@ def test_files_and_words_say_the_same(trial, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "6 slices of 3 cases, one run; no untrained network at hand" in printed
     assert "skip_1 100%, up_1 0%" in printed
+    assert f"Numbers are means over cases. {COVERAGE}" in printed
+    ranked = next(n for n in printed.splitlines() if n.startswith("share of the score"))
+    assert "the same in all 3 cases" in ranked
     row = next(r for r in rows if (r["site"], r["rule"], r["where"]) == ("enc1", "grad_pam",
                "anywhere"))  # fmt: skip
     line = next(n for n in printed.splitlines() if n.startswith("enc1     grad_pam       anywhere"))

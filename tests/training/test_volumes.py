@@ -17,8 +17,9 @@ from segtrace.data.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.report.tables import read_table
 from segtrace.training.explanation import Settings
+from segtrace.training.image import probes_of_image
 from segtrace.training.subject import Subject
-from segtrace.training.volumes import explain_volume
+from segtrace.training.volumes import VolumeSlices, explain_volume
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"
@@ -97,6 +98,17 @@ def test_no_more_is_said_of_the_place_than_the_image_says(code, unit, tmp_path):
         assert header.get_xyzt_units()[0] == unit
         np.testing.assert_allclose(nibabel.load(path).affine, source.affine, atol=1e-4)
         np.testing.assert_allclose(header.get_zooms(), source.header.get_zooms())
+
+
+def test_slices_of_a_volume_know_their_sides_where_the_file_does(tmp_path):
+    for affine, known in ((AFFINES["LPS"], True), (None, False)):
+        one = volume(affine)
+        images, geometry = subject().preprocessing.images(one)
+        assert VolumeSlices(one, images, None, geometry).probes([1]).sides_known is known
+    write_marker(tmp_path / "scan.nii.gz", "PIR")
+    network = subject()
+    probes = probes_of_image(tmp_path / "scan.nii.gz", network.net, network.preprocessing, 1)
+    assert probes.sides_known
 
 
 def test_every_slice_stands_in_the_table_with_its_status(tmp_path):

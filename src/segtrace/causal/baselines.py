@@ -16,6 +16,7 @@ from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Site, see
 from segtrace.errors import InputError, unknown
+from segtrace.measures.energy import ratio
 
 ENOUGH = 64
 """Training slices that suffice, drawn at random. Of FlexibleUNet-ResNet-18 on a real CT, the means
@@ -92,10 +93,13 @@ class Baselines:
     def uncertainty(self) -> dict[str, float]:
         """Site -> by how much the channel means are off, relative to their own size.
 
-        √(Σ_k spread² / count) / √(Σ_k mean²): the standard error over slices drawn at random.
+        √(Σ_k spread² / count) / √(Σ_k mean²): the standard error over slices drawn at random. NaN
+        where all means are 0.
         """
         return {
-            name: float((spread.square().sum() / self.count).sqrt() / self.channels[name].norm())
+            name: float(
+                ratio((spread.square().sum() / self.count).sqrt(), self.channels[name].norm())
+            )
             for name, spread in self.spread.items()
         }
 

@@ -14,7 +14,7 @@ from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import Patched, patch
 from segtrace.causal.replacement import donors
 from segtrace.errors import InputError
-from segtrace.measures.statistics import interval
+from segtrace.measures.over_cases import OverCases, over_cases
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,13 @@ class Carried:
     after: Tensor
     came_along: Tensor
 
-    def mean(self) -> Tensor:
-        """(S, O) over the slices that hold the organ; NaN where none has anything to give."""
-        return self.came_along.nanmean(2)
+    def over_cases(self) -> OverCases:
+        """(S, O) part that came along, over the cases that have something to give."""
+        return over_cases(self.came_along, self.cases)
 
-    def interval(self) -> Tensor:
-        """(S, O, 2) 95 % interval of the mean over cases; NaN with fewer than two."""
-        seen = torch.where(self.came_along.isnan(), torch.nan, 1.0)
-        return interval(self.came_along, seen, self.cases)
+    def mean(self) -> Tensor:
+        """(S, O) over those cases; NaN where none has anything to give."""
+        return self.over_cases().mean
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a site, organ and pair of slices, for a CSV."""

@@ -5,7 +5,7 @@ found is this trained network's reliance on a site: a network trained without it
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from segtrace.causal.replacement import Replacement, replacing
 from segtrace.causal.replay import Replay, Timetable
 from segtrace.causal.vertices import cut_vertices
 from segtrace.errors import InputError
-from segtrace.measures.statistics import interval
+from segtrace.measures.over_cases import OverCases, over_cases
 
 
 @dataclass(frozen=True)
@@ -69,22 +69,27 @@ class Necessity:
         return self.whole.score - self.scores
 
     def mean(self) -> Tensor:
-        """(S, O) Dice lost, mean over the slices that hold the organ."""
-        return self.dice_lost.nanmean(2)
+        """(S, O) Dice lost, mean over the cases that hold the organ."""
+        return self.over_cases().mean
 
-    def interval(self, level: float = 0.95) -> Tensor:
-        """(S, O, 2) interval of :meth:`mean`, drawing whole cases.
+    @property
+    def all_lost(self) -> Tensor:
+        """(S, O) bool: the cut leaves nothing of the organ: Dice lost is at its end."""
+        return ((self.dice == 0) | self.dice.isnan()).all(2) & (self.whole.dice > 0).any(1)
 
-        Raises:
-            InputError: fewer than two cases.
+    def over_cases(self) -> OverCases:
+        """(S, O) Dice lost; each case gives the mean of its slices that hold the organ.
+
+        Where all is lost there is no interval: none of what was there could be lost more.
         """
-        if (cases := len(set(self.cases))) < 2:
-            raise InputError(
-                f"an interval over cases needs at least 2; these slices are of {cases}"
-            )
-        lost = self.dice_lost
-        seen = torch.where(lost.isnan(), torch.nan, 1.0)
-        return interval(lost, seen, self.cases, level=level)
+        found = over_cases(self.dice_lost, self.cases, within=(-1.0, 1.0))
+        ends = (found.low, found.high)
+        low, high = (end.masked_fill(self.all_lost, torch.nan) for end in ends)
+        return replace(found, low=low, high=high)
+
+    def whole_dice(self) -> Tensor:
+        """(O,) Dice of the whole network, mean over the cases that hold the organ."""
+        return over_cases(self.whole.dice, self.cases).mean
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a site, organ and slice, for a CSV."""

@@ -16,7 +16,6 @@ from segtrace.causal.necessity import Necessity
 from segtrace.causal.ranks import kendall, permutation_p, spearman
 from segtrace.causal.verdict import (
     ALL,
-    LEAST_CASES,
     LEAST_LOSS,
     NOT_SUPPORTED,
     NOTHING,
@@ -24,7 +23,7 @@ from segtrace.causal.verdict import (
     TOO_FEW,
 )
 from segtrace.errors import InputError
-from segtrace.measures.statistics import interval
+from segtrace.measures.over_cases import LEAST_CASES, by_case, over_cases
 
 LEAST_SITES = 5
 """Below this no order of sites is unlikely enough: of 4, the best of 24 has p = 0.04."""
@@ -41,7 +40,8 @@ class Ranking:
         verdict: as :class:`segtrace.causal.verdict.Verdict`; ``supported`` asks for p <= 0.05 and
             a ρ above that of every control.
         rho: Spearman's, mean over cases.
-        low: lower end of ρ's 95 % interval over cases.
+        low: lower end of ρ's 95 % t interval over cases; NaN where there is none, see
+            :mod:`segtrace.measures.over_cases`.
         high: upper end.
         tau: Kendall's τ-b, mean over cases.
         p: by permutation of the sites, one-sided.
@@ -138,7 +138,8 @@ class _Table:
     def of(cls, found: Necessity, organs: Sequence[str]) -> "_Table":
         columns, lost = [], []
         for organ in map(found.organs.index, organs):
-            names, means = by_case(found.dice_lost[~found.cut_vertex, organ], found.cases)
+            means = by_case(found.dice_lost[~found.cut_vertex, organ], found.cases)
+            names = dict.fromkeys(found.cases)
             held = ~means.isnan().any(0)
             columns += [(organ, n) for n, has in zip(names, held.tolist(), strict=True) if has]
             lost.append(means[:, held])
@@ -155,14 +156,13 @@ class _Table:
         if not cases or len(self.lost) < 2:
             nan = float("nan")
             return _Agreement(nan, nan, nan, nan, nan, len(set(cases)))
-        rho, tau = spearman(one, other), kendall(one, other)
-        seen = torch.where(rho.isnan(), torch.nan, 1.0)
-        low, high = interval(rho, seen, cases).tolist()
+        rho, tau = (over_cases(of(one, other), cases, within=(-1.0, 1.0))
+                    for of in (spearman, kendall))  # fmt: skip
         return _Agreement(
-            rho=float(rho.nanmean()),
-            low=low,
-            high=high,
-            tau=float(tau.nanmean()),
+            rho=float(rho.mean),
+            low=float(rho.low),
+            high=float(rho.high),
+            tau=float(tau.mean),
             p=permutation_p(one, other),
             cases=len(set(cases)),
         )
@@ -189,10 +189,3 @@ class _Table:
             return NOTHING
         beaten = control != control or mark.rho > control
         return SUPPORTED if mark.p <= CHANCE and beaten else NOT_SUPPORTED
-
-
-def by_case(values: Tensor, cases: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
-    """Names of the cases, and the means (S, C) over the slices (S, N) of each; NaN left out."""
-    names = tuple(dict.fromkeys(cases))
-    columns = [values[:, [other == name for other in cases]].nanmean(1) for name in names]
-    return names, torch.stack(columns, 1)

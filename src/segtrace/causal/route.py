@@ -19,6 +19,7 @@ from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Clock, OnProgress
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replay import Replay, Timetable
+from segtrace.measures.energy import ratio
 
 STEPS = 8
 """Steps of the joint integration; the error they leave is part of the result."""
@@ -51,11 +52,11 @@ class Route:
         But for :meth:`error`. Beyond [0, 1] where the edges work against each other; NaN where the
         stage changes nothing. A share of the score is no share of Dice: see ``necessity``.
         """
-        return _ratio(self.part.nansum(2), self.change.nansum(2))
+        return ratio(self.part.nansum(2), self.change.nansum(2))
 
     def shares(self) -> Tensor:
         """(E, O, N) the same of every slice."""
-        return _ratio(self.part, self.change)
+        return ratio(self.part, self.change)
 
     def error(self) -> Tensor:
         """(E, O) by how much the shares of the edge's stage miss 1."""
@@ -81,10 +82,6 @@ class Route:
             for e, edge in enumerate(self.edges)
             for o, organ in enumerate(self.organs)
         ]
-
-
-def _ratio(above: Tensor, below: Tensor) -> Tensor:
-    return torch.where(below != 0, above / below, torch.nan)
 
 
 def route(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segtrace.causal.deletion import WAYS, Deletion
-from segtrace.measures.statistics import interval
+from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
 
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported here"
@@ -17,15 +17,13 @@ TOO_FEW = "too few cases"
 
 ALL = "all"
 """Stands for all organs together."""
-LEAST_CASES = 3
-"""Cases below which an interval over cases is not worth its name."""
 LEAST_LOSS = 0.01
 """Dice. Where neither map nor chance costs this much, the places do not matter to the network."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What cutting says of one rule's maps at one stage. Dice lost is a mean over slices.
+    """What cutting says of one rule's maps at one stage. Dice lost is a mean over cases.
 
     Attributes:
         site: the stage or edge.
@@ -37,7 +35,8 @@ class Verdict:
         by_shifted: by removing its shifted pattern.
         by_random: by removing as many random cells.
         by_untrained: by removing what the untrained network's map marks; NaN where not known.
-        beyond_shifted: 95 % interval over cases of ``by_map`` - ``by_shifted``.
+        beyond_shifted: 95 % t interval over cases of ``by_map`` - ``by_shifted``; NaN where there
+            is none, see :mod:`segtrace.measures.over_cases`.
         beyond_random: of ``by_map`` - ``by_random``.
         beyond_untrained: of ``by_map`` - ``by_untrained``.
         cases: number of cases with a value.
@@ -71,7 +70,8 @@ def verdicts(found: Deletion) -> Iterator[Verdict]:
     """One verdict a place, site, rule and organ, and one of all organs together.
 
     ``supported`` asks that the map beats its shifted pattern, random cells and, where it is known,
-    the untrained network's map, each with an interval over cases above 0. Many verdicts are given
+    the untrained network's map, each with an interval over cases above 0 (where all cases agree to
+    the last digit there is no interval, and their number counts). Many verdicts are given
     at a time: of those on maps that know nothing, about one in forty will beat one control by
     chance.
     """
@@ -93,36 +93,35 @@ def _verdict(lost: Tensor, cases: tuple[str, ...], named: tuple[str, str, str, s
     lost = lost.masked_fill(lost[:3].isnan().any(0), torch.nan)
     seen = ~lost[0].isnan()
     counted = {case for case, has in zip(cases, seen.tolist(), strict=True) if has}
-    means = lost.nanmean(1)
-    ends = [_beyond(lost[0] - lost[way], cases) for way in range(1, len(WAYS))]
+    means = over_cases(lost, cases).mean
+    beyond = [over_cases(lost[0] - lost[way], cases, within=(-1.0, 1.0))
+              for way in range(1, len(WAYS))]  # fmt: skip
     return Verdict(
         site=site,
         rule=rule,
         organ=organ,
         where=where,
-        verdict=_word(means, ends, len(counted)),
+        verdict=_word(means, beyond, len(counted)),
         by_map=float(means[0]),
         by_shifted=float(means[1]),
         by_random=float(means[2]),
         by_untrained=float(means[3]),
-        beyond_shifted=ends[0],
-        beyond_random=ends[1],
-        beyond_untrained=ends[2],
+        beyond_shifted=_ends(beyond[0]),
+        beyond_random=_ends(beyond[1]),
+        beyond_untrained=_ends(beyond[2]),
         cases=len(counted),
         slices=int(seen.sum()),
     )
 
 
-def _beyond(difference: Tensor, cases: tuple[str, ...]) -> tuple[float, float]:
-    seen = torch.where(difference.isnan(), torch.nan, 1.0)
-    low, high = interval(difference, seen, cases).tolist()
-    return low, high
+def _ends(beyond: OverCases) -> tuple[float, float]:
+    return float(beyond.low), float(beyond.high)
 
 
-def _word(means: Tensor, ends: list[tuple[float, float]], cases: int) -> str:
+def _word(means: Tensor, beyond: list[OverCases], cases: int) -> str:
     if cases < LEAST_CASES:
         return TOO_FEW
     if float(means.nan_to_num(nan=-torch.inf).max()) < LEAST_LOSS:
         return NOTHING
-    known = [low for low, _ in ends if low == low]
-    return SUPPORTED if all(low > 0 for low in known) else NOT_SUPPORTED
+    known = [control for control in beyond if control.cases > 0]
+    return SUPPORTED if all(control.above() for control in known) else NOT_SUPPORTED

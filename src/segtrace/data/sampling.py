@@ -37,6 +37,11 @@ class Slices(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def sides_known(self) -> bool:
+        """Whether the files of all cases say where the patient's right, front and feet are."""
+        return all(case.geometry.sides_known for case in self.cases)
+
     def __getitem__(self, draw: int | Draw) -> dict[str, Any]:
         """One slice: image (1, H, W) float32, label (1, H, W) uint8, case, slice.
 

@@ -19,6 +19,11 @@ def nan_where(where: Tensor, values: Tensor) -> Tensor:
     return values.masked_fill(where, torch.nan)
 
 
+def ratio(above: Tensor, below: Tensor) -> Tensor:
+    """Above / below; NaN where nothing is below, whatever rounding has left above."""
+    return nan_where(below == 0, above / below)
+
+
 def area(masks: Tensor) -> Tensor:
     """Part of the image under a mask, (…, H, W) -> (…) float64: the mass of a uniform map.
 
@@ -66,7 +71,7 @@ class Organs:
             (…) float64; NaN where the mask is empty or no cell is positive.
         """
         positive = maps.relu()
-        share = inner(positive, self.weights) / inner(positive, self.everywhere)
+        share = ratio(inner(positive, self.weights), inner(positive, self.everywhere))
         return nan_where(~self.present, share)
 
     def ceiling(self) -> Tensor:
@@ -99,5 +104,5 @@ def magnitudes(maps: Tensor) -> dict[str, Tensor]:
     return {
         "magnitude": (FLOOR + summed / maps.shape[-2:].numel()).log10(),
         "max": positive.amax((-2, -1)).double(),
-        "frac_pos": summed / total(maps.abs()),
+        "frac_pos": ratio(summed, total(maps.abs())),
     }

@@ -13,7 +13,7 @@ from torch import Tensor
 from segtrace.errors import InputError
 from segtrace.measures.energy import nan_where
 from segtrace.measures.leakage import Leakage
-from segtrace.measures.statistics import interval
+from segtrace.measures.over_cases import OverCases, in_words, method, over_cases
 
 LEAST_DENSITY = 2.0
 """An event puts at least twice on an organ what a uniform map would …"""
@@ -40,7 +40,8 @@ class Event:
         density: 1 is what a uniform map puts there.
         share: part of the map.
         slices: slices that hold both organs.
-        interval: 95 % interval of the density over cases; None with fewer than two cases.
+        over_cases: the density of each case of its own, over cases, with its interval; None where
+            the cases are not known.
         coarse: density of the perfect map of that stage's grid.
         untrained: density of the untrained network's map; NaN if none was given or it has none.
         mirrored: density on the mirror image of the other organ.
@@ -57,7 +58,7 @@ class Event:
     density: float
     share: float
     slices: int
-    interval: tuple[float, float] | None
+    over_cases: OverCases | None
     coarse: float
     untrained: float
     mirrored: float
@@ -75,12 +76,25 @@ class Event:
     @property
     def detail(self) -> str:
         """The numbers behind the sentence, in one line."""
-        span = "one case" if self.interval is None else "{:.1f} to {:.1f}".format(*self.interval)
-        return (
-            f"{self.peak}: {self.density:.1f} times uniform ({span}), {self.share:.0%} of the map, "
-            f"{self.slices} slices; perfect coarse map {self.coarse:.1f}, untrained "
-            f"{self.untrained:.1f}, mirror image {self.mirrored:.1f}; {self.rule}"
+        coarse, untrained, mirrored = (
+            "not known" if number != number else f"{number:.1f}"
+            for number in (self.coarse, self.untrained, self.mirrored)
         )
+        return (
+            f"{self.peak}: {self.density:.1f} times uniform{self._span}, {self.share:.0%} of the "
+            f"map, {self.slices} slices; perfect coarse map {coarse}, untrained {untrained}, "
+            f"mirror image {mirrored}; {self.rule}"
+        )
+
+    @property
+    def _span(self) -> str:
+        """The mean over cases, which is what the interval is of, and the interval."""
+        if self.over_cases is None:
+            return ""
+        found, cases = self.over_cases, int(self.over_cases.cases)
+        ends = in_words(float(found.low), float(found.high), cases, digits=1)
+        name = f"{method(cases)} " if found.low == found.low else ""
+        return f" (mean over cases {float(found.mean):.1f}, {name}{ends})"
 
 
 def _words(name: str) -> str:
@@ -103,7 +117,7 @@ def find_events(
         found: leakage of the flow of ``score="logit"``.
         centered: of ``score="centered"``; what disappears there is shared by all logits.
         untrained: of the network at epoch 0.
-        cases: name of each slice's case, for the interval; without it there is none.
+        cases: name of each slice's case, for the interval; without them there is none.
 
     Raises:
         InputError: leakages of different stages, rules or organs.
@@ -184,7 +198,7 @@ def _event(
         density=density[peak].item(),
         share=found.matrix[entry].item(),
         slices=int(found.slices[entry]),
-        interval=None if cases is None else _interval(found, entry, cases),
+        over_cases=None if cases is None else _over_cases(found, entry, cases),
         coarse=found.coarse_density[entry].item(),
         untrained=torch.nan if untrained is None else untrained.density[entry].item(),
         mirrored=found.mirrored_density[entry].item(),
@@ -192,18 +206,10 @@ def _event(
     )
 
 
-def _interval(
-    leak: Leakage, entry: tuple[int, int, int, int], cases: Sequence[str]
-) -> tuple[float, float] | None:
+def _over_cases(leak: Leakage, entry: tuple[int, int, int, int], cases: Sequence[str]) -> OverCases:
     stage, _, organ, column = entry
-    unusable = ~leak.usable[entry]
-    ends = interval(
-        nan_where(unusable, leak.share[entry]),
-        nan_where(unusable, leak.area[stage, organ, column]),
-        cases,
-    )
-    low, high = ends.tolist()
-    return None if ends.isnan().any() else (low, high)
+    share = nan_where(~leak.usable[entry], leak.share[entry])
+    return over_cases(share, cases, leak.area[stage, organ, column], within=(0.0, torch.inf))
 
 
 def too_few_slices(leak: Leakage) -> list[str]:
@@ -217,13 +223,23 @@ def too_few_slices(leak: Leakage) -> list[str]:
     ]
 
 
-def strongest(leak: Leakage, stage: str, rule: str, count: int = 3) -> list[str]:
-    """The largest densities of one matrix on other organs, as text; events or not."""
+def strongest(
+    leak: Leakage, stage: str, rule: str, count: int = 3, without: Sequence[str] = ()
+) -> list[str]:
+    """The largest densities of one matrix on other organs, as text; events or not.
+
+    Args:
+        leak: the leakage.
+        stage: whose matrix.
+        rule: of which rule.
+        count: so many at most.
+        without: organs whose maps are left out.
+    """
     s, r = leak.stages.index(stage), leak.rules.index(rule)
     entries = [
         (leak.density[s, r, o, j].item(), o, j)
         for o, j in (leak.slices[s, r] >= LEAST_SLICES).nonzero().tolist()
-        if leak.organs[o] != leak.columns[j]
+        if leak.organs[o] != leak.columns[j] and leak.organs[o] not in without
     ]
     return [
         f"{_words(leak.organs[o])} on {_words(leak.columns[j])}: {density:.1f} times uniform, "

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError, unknown
-from segtrace.measures.energy import nan_where
+from segtrace.measures.energy import nan_where, ratio
 from segtrace.measures.places import Places
 
 
@@ -72,7 +72,7 @@ class Leakage:
 
     @cached_property
     def density(self) -> Tensor:
-        """(S, R, O, J) D = Σ share / Σ area: 1 is what a uniform map puts there."""
+        """(S, R, O, J) D = Σ share / Σ area: 1 is what a uniform map puts there; NaN on nothing."""
         return self._ratio(self.share, self.area)
 
     @cached_property
@@ -87,8 +87,8 @@ class Leakage:
 
     def _ratio(self, share: Tensor, area: Tensor) -> Tensor:
         usable = self.usable
-        summed = share.masked_fill(~usable, 0).sum(-1)
-        return summed / (area[:, None] * usable).sum(-1)
+        there = usable & (area > 0)[:, None]  # where no pixel counts, a share is a residue
+        return ratio(share.masked_fill(~there, 0).sum(-1), (area[:, None] * usable).sum(-1))
 
 
 Grids = dict[tuple[int, ...], Places]

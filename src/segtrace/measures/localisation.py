@@ -83,7 +83,7 @@ def measure(
     values = {name: torch.stack([stage[name] for stage in by_stage]) for name in by_stage[0]}
     values |= _of_gradient(flow)
     if measures == "all":
-        values["lift"] = values["mass"] / values["area"]
+        values["lift"] = energy.ratio(values["mass"], values["area"])
         values |= pixels.measure(flow.maps, masks, spacing)
         values["locality"] = torch.full_like(values["mass"], torch.nan)
         if parts is not None:
@@ -123,7 +123,7 @@ def _of_stage(maps: Tensor, organs: energy.Organs, area: Tensor) -> dict[str, Te
 
 def _of_gradient(flow: Flow) -> dict[str, Tensor]:
     """What is the same for every rule, expanded to (S, R, O, N)."""
-    per_px = (flow.scores.double() / flow.region_px).expand_as(flow.kappa)
+    per_px = energy.ratio(flow.scores.double(), flow.region_px).expand_as(flow.kappa)
     shared = {
         "kappa": flow.kappa.double(),
         "gradient": (energy.FLOOR + flow.gradient_l1.double()).log10(),
@@ -169,7 +169,7 @@ def over_slices(values: Mapping[str, Tensor], status: Tensor | None = None) -> d
     reduced = {name: value.nanmean(-1) for name, value in values.items()}
     if "gain" in values:
         above, room = gain_terms(values)
-        reduced["gain"] = above.nansum(-1) / room.nansum(-1)
+        reduced["gain"] = energy.ratio(above.nansum(-1), room.nansum(-1))
     return reduced | {"n_valid": count_valid(values)["mass"]}
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow
 from segtrace.errors import InputError
+from segtrace.measures.energy import ratio
 
 SECOND_INSTANCE = 0.1
 """A second component counts as an instance from this part of the largest one's size on."""
@@ -35,13 +36,13 @@ def locality(first: Flow, second: Flow) -> Tensor:
 
 
 def _apart(one: Tensor, other: Tensor) -> Tensor:
-    return 1 - torch.linalg.vecdot(_direction(one), _direction(other))
+    return (1 - torch.linalg.vecdot(_direction(one), _direction(other))).clamp(min=0)
 
 
 def _direction(maps: Tensor) -> Tensor:
     """Positive maps (…, h, w) as unit vectors (…, h·w)."""
     cells = maps.relu().double().flatten(-2)
-    return cells / cells.norm(dim=-1, keepdim=True)
+    return ratio(cells, cells.norm(dim=-1, keepdim=True))
 
 
 def parts(masks: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,6 @@
-"""Statistics in which the case is the unit, and the untrained network is what to beat.
+"""The untrained network, which is what to beat, and several runs beside one another.
 
-Slices of one case are not independent: intervals come from drawing whole cases with replacement
-(percentile bootstrap).
+Intervals over cases: :mod:`segtrace.measures.over_cases`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,83 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segtrace.measures.energy import nan_where
-from segtrace.measures.localisation import gain_terms
-
 ECHO = 0.5
 """From this mass on, the untrained network's map already lies in its own region."""
-
-
-def of_cases(terms: Tensor, cases: Sequence[str]) -> Tensor:
-    """Sums over the slices of each case, NaN counting as nothing: (…, N) -> (…, cases)."""
-    names = list(dict.fromkeys(cases))
-    belongs = torch.tensor([[case == name for name in names] for case in cases])
-    return terms.nan_to_num(nan=0.0).double() @ belongs.double().to(terms.device)
-
-
-def interval(
-    above: Tensor,
-    below: Tensor,
-    cases: Sequence[str],
-    *,
-    level: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
-) -> Tensor:
-    """Percentile interval of Σ above / Σ below over slices, drawing cases with replacement.
-
-    With ``below`` 1 where ``above`` is defined this is the mean over slices; with the two terms of
-    ``gain`` it is its ratio of sums.
-
-    Args:
-        above: (…, N) NaN where a slice has no value.
-        below: (…, N) NaN there as well.
-        cases: name of each slice's case.
-        level: part of the draws between the ends.
-        draws: how often all cases are drawn.
-        seed: of the draws; the same seed gives the same interval.
-
-    Returns:
-        (…, 2) lower and upper end; NaN where fewer than two cases have a value.
-    """
-    tops, bottoms = of_cases(above, cases), of_cases(below, cases)
-    count = tops.shape[-1]
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(count, (draws, count), generator=generator)
-    times = torch.nn.functional.one_hot(drawn, count).sum(1).double().T.to(tops)  # (cases, draws)
-    ratios = (tops @ times) / (bottoms @ times)
-    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2]).to(ratios)
-    found = torch.nanquantile(ratios, ends, -1).movedim(0, -1)
-    seen = of_cases(below.isfinite().double(), cases) > 0
-    return found.masked_fill((seen.sum(-1) < 2)[..., None], torch.nan)
-
-
-def intervals(
-    values: Mapping[str, Tensor],
-    cases: Sequence[str],
-    *,
-    level: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
-) -> dict[str, Tensor]:
-    """The interval over cases of every number that ``over_slices`` gives.
-
-    Args:
-        values: measure -> (S, R, O, N).
-        cases: name of each slice's case.
-        level: see :func:`interval`.
-        draws: see :func:`interval`.
-        seed: see :func:`interval`.
-
-    Returns:
-        measure -> (S, R, O, 2); NaN where fewer than two cases have a value.
-    """
-    found = {}
-    for name, value in values.items():
-        terms = gain_terms(values) if name == "gain" else (value, value.isfinite().double())
-        above, below = terms[0], nan_where(~terms[0].isfinite(), terms[1])
-        found[name] = interval(above, below, cases, level=level, draws=draws, seed=seed)
-    return found
 
 
 def echo(untrained: Mapping[str, Tensor]) -> Tensor:

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from segtrace.report.combined import explained
 from segtrace.report.record import Record
 from segtrace.report.references import sentence as sources
-from segtrace.report.scene import FINAL, FINAL_WORDS, REGIONS, RESEARCH_USE
+from segtrace.report.scene import (
+    FINAL,
+    FINAL_WORDS,
+    MISSED_WORDS,
+    NO_SIDES_WORDS,
+    REGIONS,
+    RESEARCH_USE,
+    SIDES_WORDS,
+)
 
 PAPER = "Hasany, Mériaudeau and Petitjean, The Do's and Don'ts of Grad-CAM in Image Segmentation"
 EQUATIONS = {
@@ -49,17 +57,42 @@ def mark_words(phantom: bool, training: bool) -> list[str]:
     return found + (["slices from the training split"] if training else [])
 
 
-def paragraph(record: Record, rule: str, opening: str, slices: Sequence[str], scale: str) -> str:
+def _final_words(records: Sequence[Record], organs: Sequence[str]) -> list[str]:
+    """What the last stage shows of the organs that are found, and which are not."""
+    missed = {organ: [r for r in records if r.missed(organ)] for organ in organs}
+    said = [
+        f"{plain(organ).capitalize()}, {', '.join(epoch_words(r.epoch) for r in without)}: "
+        f"{MISSED_WORDS}."
+        for organ, without in missed.items()
+        if without
+    ]
+    found = any(len(without) < len(records) for without in missed.values())
+    shown = found and FINAL in records[-1].flow.stages
+    return [f"{FINAL_WORDS.capitalize()}."] * shown + said
+
+
+def paragraph(
+    records: Sequence[Record],
+    organs: Sequence[str],
+    rule: str,
+    opening: str,
+    slices: Sequence[str],
+    scale: str,
+) -> str:
     """What a reader of the figure must know, in sentences.
 
     Args:
-        record: the trace that was drawn.
-        rule: whose maps.
+        records: the traces that were drawn, of the same slices and stages; the last is spoken of.
+        organs: whose maps.
+        rule: by which rule.
         opening: what is shown.
         slices: case and slice of what is shown; equal ones are named once.
         scale: what the colours range over.
     """
+    record = records[-1]
     flow, scene = record.flow, record.scene
+    sides, count = (SIDES_WORDS, "from caudal") if scene.sides_known else (
+        NO_SIDES_WORDS.capitalize(), "as they come")  # fmt: skip
     truth = "ground truth solid blue, " if scene.truth is not None else ""
     sentences = [
         opening,
@@ -69,10 +102,10 @@ def paragraph(record: Record, rule: str, opening: str, slices: Sequence[str], sc
         f"Stages: {', '.join(flow.stages)}; maps are rectified at their own resolution, "
         "then resized bilinearly.",
         f"Colour: {scale}; the number below a map is its maximum.",
-        f"Contours: {truth}prediction dashed orange. R, L: the patient's right and left.",
-        f"Image: {'; '.join(dict.fromkeys(slices))} (slices counted from caudal).",
+        f"Contours: {truth}prediction dashed orange. {sides}.",
+        f"Image: {'; '.join(dict.fromkeys(slices))} (slices counted {count}).",
         *([] if record.aggregate is None else [f"The {explained(record.aggregate)}."]),
-        *([f"{FINAL_WORDS.capitalize()}."] if FINAL in flow.stages else []),
+        *_final_words(records, organs),
         *(f"Note: {mark}." for mark in marks(record)),
         f"{RESEARCH_USE.capitalize()}.",
         sources(rule, None if record.aggregate is None else record.aggregate.how),

@@ -192,14 +192,17 @@ def ct_cell(
     truth: Tensor | NDArray | None,
     prediction: Tensor | NDArray | None,
     size: int = 96,
+    *,
+    sides: bool = False,
 ) -> Picture:
-    """The slice with the organ's contours and the patient's sides.
+    """The slice with the organ's contours and, where they are known, the patient's sides.
 
     Args:
-        image: (H, W) in [0, 1], columns from the patient's right to the left.
+        image: (H, W) in [0, 1].
         truth: (H, W) mask of the organ, solid blue; None where there is no truth.
         prediction: (H, W) mask, dashed orange over it; None to leave it out.
         size: pixels of a side.
+        sides: columns run from the patient's right to the left; the sides are lettered.
 
     Returns:
         (size, size, 3).
@@ -211,8 +214,9 @@ def ct_cell(
     if prediction is not None:
         dashed = (column + 2 * row) // DASH_PX % 2 == 0
         cell[_outline(array(prediction), size) & dashed] = PREDICTION
-    stamp(cell, "R", 2, 1, (255, 255, 255))
-    stamp(cell, "L", size - sprite("L").shape[1] - 2, 1, (255, 255, 255))
+    if sides:
+        stamp(cell, "R", 2, 1, (255, 255, 255))
+        stamp(cell, "L", size - sprite("L").shape[1] - 2, 1, (255, 255, 255))
     return cell
 
 

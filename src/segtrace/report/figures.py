@@ -52,7 +52,7 @@ def _ct_panel(record: Record, organ: str, n: int, size: int) -> Panel:
         (scene.mask(record.flow.prediction, organ, n), PREDICTION, True),
     )
     outlines = [(array(mask), colour, dash) for mask, colour, dash in masks if mask is not None]
-    return Panel("CT", grey[..., None].repeat(3, -1), "", outlines, sides=True)
+    return Panel("CT", grey[..., None].repeat(3, -1), "", outlines, scene.sides_known)
 
 
 def _stage_panel(
@@ -134,7 +134,7 @@ def paper_figure(
         vmax = shared_maximum(record.flow, rule, organ) if shared else None
         panels = _panels(record, (rule, organ, rows[organ]), cell_pixels(columns), vmax)
         for start in range(0, cells, columns):
-            label = plain(organ).capitalize() if start == 0 else ""
+            label = _label(plain(organ), record, organ) if start == 0 else ""
             strips.append(Strip(label, panels[start : start + columns]))
     opening = (
         f"Evidence for {' and '.join(map(plain, organs))} at every stage of the network, "
@@ -142,7 +142,7 @@ def paper_figure(
     )
     names = [record.scene.name(rows[organ]) for organ in organs]
     scale = "from 0 to the organ's maximum over all stages" if shared else OWN_SCALE
-    caption = paragraph(record, rule, opening, names, scale)
+    caption = paragraph([record], organs, rule, opening, names, scale)
     return _drawn(record, strips, "organ's maximum" if shared else "map's maximum"), caption
 
 
@@ -177,7 +177,7 @@ def epoch_grid(
     size = cell_pixels(_columns(last))
     strips = [
         Strip(
-            epoch_words(record.epoch).capitalize(),
+            _label(epoch_words(record.epoch), record, organ),
             _panels(record, (rule, organ, n), size, vmax),
             named=record is records[0],
         )
@@ -188,8 +188,13 @@ def epoch_grid(
         f"at epochs {', '.join(str(record.epoch) for record in records)} (rows)."
     )
     scale = OWN_SCALE if vmax is None else f"from 0 to {vmax:.1e} in all maps"
-    caption = paragraph(last, rule, opening, [last.scene.name(n)], scale)
+    caption = paragraph(records, [organ], rule, opening, [last.scene.name(n)], scale)
     return _drawn(last, strips, "map's maximum" if vmax is None else f"{vmax:.1e}"), caption
+
+
+def _label(words: str, record: Record, organ: str) -> str:
+    """The words, and that the network does not find the organ, where it does not."""
+    return words.capitalize() + ", not found by the network" * record.missed(organ)
 
 
 def _check_series(records: Sequence[Record]) -> None:

@@ -96,6 +96,8 @@ def describe_picture(
         phantom=scene.phantom,
         final=FINAL in flow.stages,
         aggregate="" if aggregate is None else explained(aggregate),
+        sides=scene.sides_known,
+        missed=scene.missed(organ, flow.prediction),
     )
 
 
@@ -161,6 +163,7 @@ def _ct_column(flow: Flow, scene: Scene, organ: str, rows: list[int], cell: int)
             scene.mask(scene.truth, organ, n),
             scene.mask(flow.prediction, organ, n),
             cell,
+            sides=scene.sides_known,
         )
         for n in rows
     ]

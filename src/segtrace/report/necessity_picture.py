@@ -77,7 +77,7 @@ def necessity_figure(
     instead = REPLACED.get(cut, plain(cut))
     caption = (
         f"Dice lost when a stage or an edge (skip_i, up_i: what enters dec_i) is cut, {title}: its "
-        f"activation is replaced by {instead}. Mean over the slices that hold the organ. "
+        f"activation is replaced by {instead}. Mean over the cases that hold the organ. "
         f"{VERTEX}: every path from image to logits runs through it, so its cut is total by "
         "construction. A cut shows what this network relies on, not what a network trained without "
         f"the site would need. One run. {''.join(f'Note: {mark.lower()}. ' for mark in marks)}"

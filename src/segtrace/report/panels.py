@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segtrace.report.cells import NOTE_GREY, PREDICTION, TRUTH, Picture, blend
 from segtrace.report.lettering import Colour
+from segtrace.report.scene import NO_SIDES_WORDS, SIDES_WORDS
 from segtrace.report.sheet import WARNING
 
 STYLE: dict[Any, Any] = {
@@ -150,7 +151,7 @@ def _draw_outline(axes: Axes, mask: NDArray, colour: Colour, side: int, *, dashe
     )
 
 
-def _draw_legend(figure: Figure, top: float, *, truth: bool, bar_words: str) -> None:
+def _draw_legend(figure: Figure, top: float, *, truth: bool, sides: bool, bar_words: str) -> None:
     """The key to the contours at the left and the colour bar at the right of one line."""
     left = MARGIN
     entries = [(PREDICTION, "dashed", "prediction")]
@@ -162,7 +163,7 @@ def _draw_legend(figure: Figure, top: float, *, truth: bool, bar_words: str) -> 
         axes.set_axis_off()
         _write(figure, left + 0.3, top, words)
         left += 1.15
-    _write(figure, left, top, "R, L: the patient's right and left")
+    _write(figure, left, top, SIDES_WORDS if sides else NO_SIDES_WORDS)
     bar = _place(figure, PAGE_WIDTH - MARGIN - 2.1, top + 0.01, 1.0, 0.09)
     bar.imshow(blend()[None, :, 0, :3], aspect="auto", interpolation="none")
     _write(figure, PAGE_WIDTH - MARGIN - 2.2, top, "0", ha="right")
@@ -194,7 +195,8 @@ def lay_out(strips: Sequence[Strip], *, truth: bool, bar_words: str, mark: str =
     for strip, height in zip(strips, heights, strict=True):
         _draw_strip(figure, strip, top, cell)
         top += height
-    _draw_legend(figure, top + 0.02, truth=truth, bar_words=bar_words)
+    sides = any(panel.sides for strip in strips for panel in strip.panels)
+    _draw_legend(figure, top + 0.02, truth=truth, sides=sides, bar_words=bar_words)
     return figure
 
 

@@ -95,6 +95,7 @@ class Story:
                     gain=gain[:, r, o],
                     usable=~final & ~self.echo[:, r, o],
                     untrained=None if before is None else before.means["gain"][:, r, o],
+                    missed=organ in snapshot.missed,
                 ).sentence
                 for o, organ in enumerate(flow.organs)
             ]
@@ -111,6 +112,7 @@ def frame(story: Story, snapshot: Snapshot, factor: int) -> dict[str, Any]:
         "case_dice": packed(snapshot.case_dice),
         "whole": {name: packed(values) for name, values in snapshot.whole.items()},
         "prediction": packed(snapshot.prediction),
+        "missed": snapshot.missed,
         "sentences": story.sentences(snapshot),
         "others": [
             {
@@ -169,6 +171,7 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
         "score": SCORES.get(flow.score, flow.score),
         "methods": {rule: EQUATIONS.get(rule, rule) for rule in flow.rules},
         "phantom": scene.phantom,
+        "sides": scene.sides_known,
         "training": scene.training,
         "statuses": [status.label for status in Status],
         "reasons": REASONS,

@@ -35,6 +35,10 @@ class Record:
     epoch: int | None
     aggregate: Combined | None = None
 
+    def missed(self, organ: str) -> bool:
+        """Whether the network finds the organ on none of the slices."""
+        return self.scene.missed(organ, self.flow.prediction)
+
 
 def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
     """The record as arrays that load without pickle: one per stage, then the rest by name.
@@ -65,6 +69,7 @@ def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
         "channels": np.array(list(scene.channels.values()), dtype=np.int64),
         "training": np.array(scene.training),
         "phantom": np.array(scene.phantom),
+        "sides_known": np.array(scene.sides_known),
     }
     if scene.spacing is not None:
         named["spacing"] = scene.spacing.detach().cpu().numpy()
@@ -98,6 +103,7 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
         channels=dict(zip(map(str, arrays["labels"]), map(int, arrays["channels"]), strict=True)),
         training=bool(arrays["training"]),
         phantom=bool(arrays["phantom"]),
+        sides_known=bool(arrays.get("sides_known", False)),
     )
     if "spacing" in arrays:
         scene = replace(scene, spacing=torch.from_numpy(arrays["spacing"]))

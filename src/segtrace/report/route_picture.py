@@ -50,7 +50,7 @@ class Diagram:
         title: e.g. ``epoch 30``.
         branches: its edges.
         stages: stage -> Dice lost when it is cut, in the order of the network; may be empty.
-        dice: of the whole network, mean over the slices that hold the organ.
+        dice: of the whole network, mean over the cases that hold the organ.
     """
 
     title: str
@@ -213,7 +213,7 @@ def _caption(words: str, networks: Sequence[Diagram], marks: Sequence[str]) -> s
         f"{words} Beside each edge: its share of the score's change · Dice lost when it is cut. "
         "Width: share, from integrated gradients over all edges of a decoder stage at once, from "
         f"their means over training slices; the shares of a stage add to 1 within {worst:.1%}. "
-        "Colour of edges and stages: Dice lost, mean over the slices that hold the organ; grey: "
+        "Colour of edges and stages: Dice lost, mean over the cases that hold the organ; grey: "
         f"less than {LEAST_LOSS}. A cut shows what this network relies on, not what a network "
         "trained without the edge would need; a share of the score is no share of Dice. "
         f"Networks: {shown}; one run. {''.join(f'Note: {mark.lower()}. ' for mark in marks)}"

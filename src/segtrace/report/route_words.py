@@ -22,7 +22,7 @@ class Branch:
         source: the stage it comes from; may be empty.
         stage: the decoder stage it enters.
         share: part of the score's change that came over it; the edges of a stage add to 1.
-        lost: Dice lost when it is cut, mean over slices.
+        lost: Dice lost when it is cut, mean over cases.
         error: by how much the stage's shares miss 1.
     """
 

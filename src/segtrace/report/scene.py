@@ -11,6 +11,12 @@ PREDICTION_LINE = "dashed\N{NO-BREAK SPACE}orange"
 FINAL = "head"
 """The stage of the logits."""
 FINAL_WORDS = "head: the prediction redrawn, no explanation of it"
+MISSED_WORDS = (
+    "not found by the network on any of these slices: the maps explain a decision that it does not "
+    "make"
+)
+SIDES_WORDS = "R, L: the patient's right and left"
+NO_SIDES_WORDS = "the patient's sides are not known"
 REGIONS = {
     "gt": "ground truth",
     "pred": "prediction",
@@ -36,10 +42,9 @@ class Scene:
     """The slices a flow was traced on, as plain tensors and strings. ``N`` slices.
 
     Attributes:
-        image: (N, 1, H, W) window mapped to [0, 1]; rows anterior to posterior, columns from the
-            patient's right to the left. Of several channels the first is shown.
+        image: (N, 1, H, W) window mapped to [0, 1]. Of several channels the first is shown.
         cases: the case of each slice.
-        slices: its index in the volume, from caudal.
+        slices: its index in the volume.
         channels: organ -> its number in ``truth`` and in the flow's prediction.
         truth: (N, H, W) labels, or None for an image without.
         training: the slices belong to the training split.
@@ -47,6 +52,8 @@ class Scene:
         spacing: (N, 2) mm of a pixel along rows and columns, NaN where unknown; or None.
         originals: of each slice its HU (rows, columns) at the resolution of its file, over the
             same square as ``image``; None where only the network's input is known.
+        sides_known: rows run from anterior to posterior, columns from the patient's right to the
+            left and slices from caudal, as the data says. Else no side is named anywhere.
     """
 
     image: Tensor
@@ -58,6 +65,7 @@ class Scene:
     phantom: bool = False
     spacing: Tensor | None = None
     originals: tuple[Tensor, ...] | None = None
+    sides_known: bool = False
 
     def name(self, n: int) -> str:
         """Case and slice of the nth slice, in words."""
@@ -68,6 +76,20 @@ class Scene:
         if labels is None or organ not in self.channels:
             return None
         return labels[n] == self.channels[organ]
+
+    def missed(self, organ: str, prediction: Tensor) -> bool:
+        """Whether the network finds the organ on none of the slices.
+
+        No pixel of the prediction (N, H, W) lies on the organ (Dice 0) though it is there; without
+        a truth, no pixel is predicted. Its maps explain a decision that is not made.
+        """
+        if organ not in self.channels:
+            return False
+        found = prediction == self.channels[organ]
+        if self.truth is None:
+            return not bool(found.any())
+        there = self.truth == self.channels[organ]
+        return bool(there.any()) and not bool((found & there).any())
 
 
 @dataclass(frozen=True)
@@ -88,6 +110,8 @@ class Caption:
         phantom: the image was generated.
         final: the stage of the logits is among those shown.
         aggregate: what the column over several stages shows; empty without one.
+        sides: the patient's right and left are known, and lettered.
+        missed: the network finds the organ on none of its slices.
     """
 
     organ: str
@@ -103,6 +127,8 @@ class Caption:
     phantom: bool = False
     final: bool = False
     aggregate: str = ""
+    sides: bool = False
+    missed: bool = False
 
     @property
     def title(self) -> str:
@@ -130,7 +156,7 @@ class Caption:
         outlines = f"{PREDICTION_LINE}: prediction"
         if self.truth:
             outlines = f"{TRUTH_LINE}: ground truth, {outlines}"
-        final = f"  ·  {FINAL_WORDS}" if self.final else ""
-        sides = f"R, L: the patient's right and left{final}"
-        parts = (outlines, sides, self.aggregate, RESEARCH_USE)
+        sides = SIDES_WORDS if self.sides else NO_SIDES_WORDS
+        final = f"{self.organ}: {MISSED_WORDS}" if self.missed else FINAL_WORDS * self.final
+        parts = (outlines, sides, final, self.aggregate, RESEARCH_USE)
         return "  ·  ".join(part for part in parts if part)

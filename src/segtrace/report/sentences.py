@@ -29,6 +29,8 @@ CAUTIONS = {
     "that is explained says where it is. Its place is no evidence at this stage.",
     "incoherent": "The gradient nearly cancels when it is averaged (coherence below 0.2): "
     "do not lean on this map.",
+    "nowhere": "The network finds this organ on none of these slices: the map explains a decision "
+    "that it does not make.",
     "missed": "The network hardly marks this organ here (Dice below 0.1): the map explains a "
     "decision that it does not make.",
     "parts": "The explained region has several separate parts; one map stands for all of them.",
@@ -56,6 +58,7 @@ class Finding:
         gain: (S,) over the slices, NaN where not defined.
         usable: (S,) bool, neither final nor echo.
         untrained: (S,) gain at epoch 0; None where that is not known.
+        missed: the network finds the organ on none of these slices.
     """
 
     organ: str
@@ -66,6 +69,7 @@ class Finding:
     gain: NDArray[np.floating]
     usable: NDArray[np.bool_]
     untrained: NDArray[np.floating] | None
+    missed: bool = False
 
     @property
     def sentence(self) -> str:
@@ -87,6 +91,8 @@ class Finding:
 
     @property
     def _evidence(self) -> str:
+        if self.missed:
+            return "Its maps explain a decision that the network makes on none of these slices."
         readable = np.where(self.usable, self.gain, np.nan)
         if np.isnan(readable).all():
             return "No stage gives evidence that may be read."

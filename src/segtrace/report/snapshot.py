@@ -57,6 +57,7 @@ class Snapshot:
         means: measure -> (S, R, O) over the readable maps, for :data:`MEANS`.
         status: (S, R, O, N).
         parts: (O, N) separate parts of the explained region.
+        missed: organs that the network finds on none of the slices.
         dice: (O, N) of each slice; NaN where the truth lacks the organ.
         case_dice: (O, N) over the shown slices of the slice's case.
         whole: name -> (O, N) of the slice's whole case, for :data:`~.whole_cases.NAMES`.
@@ -72,6 +73,7 @@ class Snapshot:
     means: Mapping[str, Numbers]
     status: NDArray[np.int8]
     parts: NDArray[np.uint8]
+    missed: tuple[str, ...]
     dice: Numbers
     case_dice: Numbers
     whole: Mapping[str, Numbers]
@@ -97,6 +99,7 @@ class Snapshot:
             means={name: _floats(means[name]) for name in MEANS if name in means},
             status=status,
             parts=_parts(record),
+            missed=tuple(filter(record.missed, flow.organs)),
             dice=_dice(record),
             case_dice=_case_dice(record),
             whole={

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from segtrace.causal.ranking import Ranking
 from segtrace.causal.verdict import ALL, NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW, Verdict
 from segtrace.errors import InputError
+from segtrace.measures.over_cases import COVERAGE, method
 from segtrace.report.captions import plain
 from segtrace.report.panels import PAGE_WIDTH, print_style
 
@@ -67,6 +68,13 @@ def _title(question: str, organ: str, one: Verdict | Ranking, marks: Sequence[st
     return "  ·  ".join([f"{question} {whose}, {one.cases} cases, one run", *marks])
 
 
+def _method(own: Sequence[Verdict] | Sequence[Ranking]) -> str:
+    """The interval that the rows have, over the number of cases that they have, or up to it."""
+    counts = {one.cases for one in own}
+    most = method(max(counts))
+    return most if len(counts) == 1 else most.replace("over", "over up to")
+
+
 def _known(own: Sequence[Verdict], control: str) -> bool:
     return any(getattr(v, control) == getattr(v, control) for v in own)
 
@@ -108,11 +116,12 @@ def _verdict_caption(own: Sequence[Verdict], known: Sequence[tuple[str, str, str
     words = ", ".join(words for _, _, words in known)
     return (
         "Dice lost when the cells that a map marks are replaced by the channel's mean over "
-        f"training slices (dot), and when others are: {words}. Line: 95 % interval over "
-        f"{own[0].cases} cases of the difference to the moved pattern. Supported: the map costs "
-        "more than every control, each with an interval above 0. Not supported here: it does not. "
+        f"training slices (dot), and when others are: {words}. Line: {_method(own)} "
+        "of the difference to the moved pattern. Supported: the map costs more than every "
+        "control, each with an interval above 0. Not supported here: it does not. "
         "Nothing to find: neither costs 0.01 Dice, whatever the map shows. Cells in the organ "
-        "win easily, hence the second row, in which the organ and its rim are spared."
+        "win easily, hence the second row, in which the organ and its rim are spared. "
+        f"{COVERAGE}"
     )
 
 
@@ -153,8 +162,9 @@ def ranking_figure(
     return figure, (
         f"Rank correlation of {own[0].sites} edges' numbers with the Dice lost when the edge "
         "takes another slice's activation, mean over cases, each case predicted by the others; "
-        f"line: 95 % interval over {own[0].cases} cases; p: by permutation of the edges. "
+        f"line: {_method(own)}; p: by permutation of the edges. "
         "Diamonds: controls. Supported (filled): p of 0.05 at most, and above every control. "
         "A share of the score is no share of Dice, and where evidence lies is not how much "
-        "depends on it: a rule that fails here may still show the right places."
+        "depends on it: a rule that fails here may still show the right places. "
+        f"{COVERAGE}"
     )

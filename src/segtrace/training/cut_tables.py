@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import torch
-
+from segtrace.causal.necessity import Necessity
+from segtrace.measures.over_cases import COVERAGE, LEAST_CASES, OverCases, in_words, over_cases
 from segtrace.report.route_words import NEEDED
 from segtrace.training.cuts import Cuts
 
@@ -11,10 +11,15 @@ NAN = float("nan")
 
 
 def necessity_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
-    """One row a site and organ: means over the slices that hold the organ."""
+    """One row a site and organ: means over the cases that hold the organ.
+
+    ``dice_lost_low`` and ``dice_lost_high`` are the ends of the 95 % t interval over ``cases``
+    cases, see :mod:`segtrace.measures.over_cases`.
+    """
     found = cuts.necessity
-    dice, score = found.mean().tolist(), found.score_lost.nanmean(2).tolist()
-    ends = cuts.interval().tolist()
+    lost = found.over_cases()
+    dice, low, high = lost.mean.tolist(), lost.low.tolist(), lost.high.tolist()
+    score = over_cases(found.score_lost, found.cases).mean.tolist()
     before = {} if untrained is None else _lost(untrained)
     slices = (~found.whole.dice.isnan()).sum(1).tolist()
     return [
@@ -27,12 +32,12 @@ def necessity_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
             "organ": organ,
             "dice": cuts.dice(organ),
             "dice_lost": dice[s][o],
-            "dice_lost_low": ends[s][o][0],
-            "dice_lost_high": ends[s][o][1],
+            "dice_lost_low": low[s][o],
+            "dice_lost_high": high[s][o],
             "dice_lost_untrained": before.get((site, organ), NAN),
             "score_lost": score[s][o],
             "slices": slices[o],
-            "cases": _cases(cuts, o),
+            "cases": int(lost.cases[s, o]),
         }
         for s, site in enumerate(found.sites)
         for o, organ in enumerate(found.organs)
@@ -46,12 +51,6 @@ def _lost(cuts: Cuts) -> dict[tuple[str, str], float]:
         for s, site in enumerate(cuts.necessity.sites)
         for o, organ in enumerate(cuts.organs)
     }
-
-
-def _cases(cuts: Cuts, o: int) -> int:
-    """Of how many cases the slices are that hold the organ."""
-    held = ~torch.isnan(cuts.necessity.whole.dice[o])
-    return len({case for case, holds in zip(cuts.necessity.cases, held, strict=True) if holds})
 
 
 def slice_rows(cuts: Cuts) -> list[dict[str, Any]]:
@@ -81,35 +80,39 @@ def route_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
 
 
 def summary(cuts: Cuts) -> str:
-    """The site that each organ could least do without, for a terminal.
+    """The sites that each organ could least do without, for a terminal.
 
     Cut vertices cost all there is by construction and are no finding, so they are left out.
     """
     found = cuts.necessity
     free = [s for s in range(len(found.sites)) if not found.cut_vertex[s]]
-    lost, ends = found.mean(), cuts.interval()
+    lost = found.over_cases()
     width = max(map(len, cuts.organs))
-    lines = [f"  {'organ':<{width}}  Dice  could least do without"]
+    lines = [f"  {'organ':<{width}}  Dice  cases  could least do without"]
     for o, organ in enumerate(cuts.organs):
-        line = f"  {organ:<{width}}  {cuts.dice(organ):.2f}"
+        line = f"  {organ:<{width}}  {cuts.dice(organ):.2f}  {int(lost.cases[:, o].max()):5d}"
         if not cuts.dice(organ) >= NEEDED:
             line += "  not found: cutting can take nothing away"
         elif free:
-            ranked = sorted(free, key=lambda s: -float(lost[s, o]))[:3]
-            line += "  " + ", ".join(_words(found.sites[s], lost[s, o], ends[s, o]) for s in ranked)
+            ranked = sorted(free, key=lambda s: -float(lost.mean[s, o]))[:3]
+            line += "  " + ", ".join(_words(found, lost, s, o) for s in ranked)
         lines.append(line)
     return "\n".join(lines)
 
 
-def _words(site: str, lost: torch.Tensor, ends: torch.Tensor) -> str:
-    low, high = ends.tolist()
-    band = "" if low != low or high != high else f" [{low:.2f}, {high:.2f}]"
-    return f"{site} {float(lost) + 0.0:.2f}{band}"
+def _words(found: Necessity, lost: OverCases, s: int, o: int) -> str:
+    """E.g. ``skip_1 0.40 [0.12 to 0.68]``."""
+    words = f"{found.sites[s]} {float(lost.mean[s, o]) + 0.0:.2f}"
+    if found.all_lost[s, o]:
+        return f"{words} [all of it]"
+    low, high, cases = float(lost.low[s, o]), float(lost.high[s, o]), int(lost.cases[s, o])
+    return words if cases < LEAST_CASES else f"{words} [{in_words(low, high, cases)}]"
 
 
 def report(cuts: Cuts) -> None:
     """Print which stage or edge each organ could least do without, and its route."""
     print(f"\nDice lost when a stage or an edge is cut ({cuts.necessity.cut})\n{summary(cuts)}")
+    print(f"  mean over cases [95 % t interval over cases]. {COVERAGE}")
     if cuts.left_out:
         print(f"  on none of the slices: {', '.join(cuts.left_out)}")
     if cuts.route is None:

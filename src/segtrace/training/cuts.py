@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from segtrace.attribution.edges import Edge
@@ -52,14 +51,8 @@ class Cuts:
         return self.necessity.organs
 
     def dice(self, organ: str) -> float:
-        """Of the whole network, mean over the slices that hold the organ."""
-        return float(self.necessity.whole.dice[self.organs.index(organ)].nanmean())
-
-    def interval(self) -> Tensor:
-        """(S, O, 2) interval of the mean Dice lost over cases; NaN with fewer than two cases."""
-        if len(set(self.necessity.cases)) < 2:
-            return torch.full((*self.necessity.mean().shape, 2), torch.nan)
-        return self.necessity.interval()
+        """Of the whole network, mean over the cases that hold the organ."""
+        return float(self.necessity.whole_dice()[self.organs.index(organ)])
 
     def diagram(self, organ: str, title: str) -> Diagram:
         """The network as the route picture draws it.

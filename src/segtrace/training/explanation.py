@@ -235,6 +235,7 @@ def scene(probes: Probes, channels: Mapping[str, int]) -> Scene:
         phantom=probes.phantom,
         spacing=probes.spacing,
         originals=probes.originals,
+        sides_known=probes.sides_known,
     )
 
 

@@ -13,7 +13,8 @@ from segtrace.measures.change import contrast, refinement
 from segtrace.measures.emergence import Emergence, emergence, over_seeds
 from segtrace.measures.leakage import Leakage
 from segtrace.measures.localisation import gain_terms, over_slices, readable
-from segtrace.measures.statistics import echo, interval
+from segtrace.measures.over_cases import over_cases
+from segtrace.measures.statistics import echo
 from segtrace.report.cells import Picture
 from segtrace.report.charts import timeline_picture
 from segtrace.report.scene import FINAL, REGIONS
@@ -43,8 +44,10 @@ class History:
     Attributes:
         epochs: finished passes, rising.
         means: measure -> one (S, R, O) an epoch, over the probes; ``n_valid`` counts them.
-        intervals: one (S, R, O, 2) an epoch: 95 % interval of the gain over cases.
+        gains: an epoch each, the gain over cases, a case's own being its ratio of sums: ``mean``,
+            ``low``, ``high``, ``cases``, (S, R, O) each; see :mod:`segtrace.measures.over_cases`.
         dice: organ -> validation Dice an epoch; NaN where not known.
+        missed: the organs that the network finds on none of the slices, an epoch each.
         largest: (S, R, O) the untrained network's largest gain on a single slice.
         leak: the untrained network's leakage.
         facts: what stands on every picture.
@@ -55,8 +58,9 @@ class History:
     rules: tuple[str, ...] = ()
     organs: tuple[str, ...] = ()
     means: dict[str, list[Tensor]] = field(default_factory=dict)
-    intervals: list[Tensor] = field(default_factory=list)
+    gains: list[dict[str, Tensor]] = field(default_factory=list)
     dice: list[dict[str, float]] = field(default_factory=list)
+    missed: list[tuple[str, ...]] = field(default_factory=list)
     largest: Tensor | None = None
     leak: Leakage | None = None
     facts: str = ""
@@ -77,8 +81,10 @@ class History:
         means = over_slices(values)
         for name in (*MEASURES, "n_valid"):
             self.means.setdefault(name, []).append(means[name])
-        self.intervals.append(interval(*gain_terms(values), explained.record.scene.cases))
+        above, room = gain_terms(values)
+        self.gains.append(asdict(over_cases(above, explained.record.scene.cases, room)))
         self.dice.append({organ: float(dice.get(organ, torch.nan)) for organ in flow.organs})
+        self.missed.append(tuple(filter(explained.record.missed, flow.organs)))
         if self.epochs[-1] == 0:
             self.largest = values["gain"].nan_to_num(nan=-torch.inf).amax(-1)
 
@@ -106,9 +112,15 @@ class History:
         return echo(self.untrained)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The newest epoch: one row a rule, organ and stage, beside the untrained network's."""
+        """The newest epoch: one row a rule, organ and stage, beside the untrained network's.
+
+        ``gain`` is the ratio of sums over all slices. ``gain_over_cases`` is the mean of what each
+        case has of its own, and ``gain_low`` and ``gain_high`` are the ends of its 95 % t interval
+        over ``cases`` cases.
+        """
         now = {name: values[-1].tolist() for name, values in self.means.items()}
-        ends, echoes = self.intervals[-1].tolist(), self.echo.tolist()
+        own = {name: values.tolist() for name, values in self.gains[-1].items()}
+        echoes = self.echo.tolist()
         nan = torch.full_like(self.means["gain"][-1], torch.nan)
         then = self.untrained or dict.fromkeys(MEASURES, nan)
         start = {name: then[name].tolist() for name in MEASURES}
@@ -120,8 +132,10 @@ class History:
                 "stage": stage,
                 **{name: now[name][s][r][o] for name in MEASURES},
                 **{f"{name}_untrained": start[name][s][r][o] for name in MEASURES},
-                "gain_low": ends[s][r][o][0],
-                "gain_high": ends[s][r][o][1],
+                "gain_over_cases": own["mean"][s][r][o],
+                "gain_low": own["low"][s][r][o],
+                "gain_high": own["high"][s][r][o],
+                "cases": own["cases"][s][r][o],
                 "echo": echoes[s][r][o],
                 "n_valid": now["n_valid"][s][r][o],
             }
@@ -189,11 +203,14 @@ class History:
         curves = torch.stack([values[:, r, o] for values in self.means[measure]], 1)  # (S, E)
         low, high = self._limits(measure, r)
         caption = f"{organ}  ·  {measure}  ·  {rule}\n{self.facts}"
-        names = [self._name(stage, bool(self.echo[s, r, o])) for s, stage in enumerate(self.stages)]
+        missed = organ in self.missed[-1]
+        names = [self._name(stage, bool(self.echo[s, r, o]), missed)
+                 for s, stage in enumerate(self.stages)]  # fmt: skip
         return timeline_picture(curves, names, self.epochs, caption, vmin=low, vmax=high)
 
-    def _name(self, stage: str, echoes: bool) -> str:
-        marks = ["prediction redrawn"] * (stage == FINAL) + ["echo"] * echoes
+    def _name(self, stage: str, echoes: bool, missed: bool) -> str:
+        final = "organ not found" if missed else "prediction redrawn"
+        marks = [final] * (stage == FINAL) + ["echo"] * echoes
         return f"{stage} ({', '.join(marks)})" if marks else stage
 
     def _limits(self, measure: str, r: int) -> tuple[float, float]:

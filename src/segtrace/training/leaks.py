@@ -11,6 +11,8 @@ from segtrace.attribution.stages import StagesLike
 from segtrace.data.probes import Probes
 from segtrace.measures.events import Event, find_events, strongest, too_few_slices
 from segtrace.measures.leakage import Grids, Leakage, leakage
+from segtrace.measures.over_cases import COVERAGE
+from segtrace.report.captions import plain
 from segtrace.report.cells import Picture
 from segtrace.report.charts import leak_picture
 from segtrace.report.record import Record
@@ -72,10 +74,19 @@ class Leaks:
     untrained: Leakage | None
 
     def events(self, rule: str) -> list[Event]:
-        """Leaks beyond what resolution, the untrained network and a common mode explain."""
+        """Leaks beyond what resolution, the untrained network and a common mode explain.
+
+        None of organs that the network finds nowhere: their maps explain a decision that it does
+        not make.
+        """
         cases = self.record.scene.cases
         events = find_events(self.found, self.centred, self.untrained, cases)
-        return [event for event in events if event.rule == rule]
+        return [e for e in events if e.rule == rule and e.organ not in self.missed]
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """The organs that the network finds on none of the slices."""
+        return tuple(filter(self.record.missed, self.found.organs))
 
     def text(self, rule: str) -> str:
         """The events of one rule and what was looked at, as Markdown that reads as plain text."""
@@ -85,19 +96,21 @@ class Leaks:
         lines = [
             f"Leakage events, {rule}, epoch {self.record.epoch} (one run)",
             *(found or ["* none found"]),
+            *([COVERAGE] if found else []),
             *(f"* not held against {name}" for name in missing),
             "Largest densities off the diagonal, events or not:",
             *self._strongest(rule),
         ]
-        few = too_few_slices(self.found)
+        few = [f"{plain(organ)}: not found by the network" for organ in self.missed]
+        few += too_few_slices(self.found)
         if few:
             lines += ["Nothing can be said of:", *(f"* {words}" for words in few)]
         return "\n\n".join(lines) + "\n"
 
     def _strongest(self, rule: str) -> Iterator[str]:
         for stage in self.found.stages:
-            top = strongest(self.found, stage, rule)
-            yield f"* {stage}: {'; '.join(top) if top else 'too few slices'}"
+            top = strongest(self.found, stage, rule, without=self.missed)
+            yield f"* {stage}: {'; '.join(top) if top else 'none on enough slices'}"
 
     def picture(self, rule: str, stage: str) -> Picture:
         """The organ x organ matrix of densities: 1 is what a uniform map would put there."""
@@ -110,9 +123,9 @@ class Leaks:
             f"times uniform; region: {region}; score: {record.flow.score}; one run"
         )
         density = self.found.density[s, r]
-        return leak_picture(
-            density, self.found.organs, caption, columns=self.found.columns, vmax=DENSEST
-        )
+        names = [f"{organ} (not found)" if organ in self.missed else organ
+                 for organ in self.found.organs]  # fmt: skip
+        return leak_picture(density, names, caption, columns=self.found.columns, vmax=DENSEST)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a rule, stage, organ and organ leaked onto, beside what it is held against."""

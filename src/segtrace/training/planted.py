@@ -12,10 +12,10 @@ from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.stages import resolve as resolve_stages
 from segtrace.attribution.trace import trace
-from segtrace.causal.verdict import LEAST_CASES, NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
+from segtrace.causal.verdict import NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
 from segtrace.errors import unknown
 from segtrace.measures import energy
-from segtrace.measures.statistics import interval
+from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
 from segtrace.training.planted_network import ENOUGH, PlantedNetwork, PlantedSlices
 from segtrace.training.planted_score import REFUSED, Interval, PlantedScore, StageScore
 from segtrace.training.planted_swap import held_at_mark
@@ -147,31 +147,25 @@ def _scored(
     before = torch.full_like(gain, torch.nan)
     if null is not None:
         before = gains(null, which, slices.evidence, own)
-    ends = {
-        "gain": _mean_interval(gain, slices.cases),
-        "decoy": _mean_interval(gain - decoy, slices.cases),
-        "untrained": _mean_interval(gain - before, slices.cases),
-        "held": _ends(interval(*held, slices.cases)),
-    }
-    seen = ~gain.isnan()
-    cases = len({case for case, has in zip(slices.cases, seen.tolist(), strict=True) if has})
-    share = float(held[0].sum() / held[1].sum())
-    names = all(
-        ends[name][0] > 0 for name in ("gain", "decoy", "untrained")[: 2 + (null is not None)]
-    )
+    cases = slices.cases
+    named, beyond_decoy = over_cases(gain, cases), over_cases(gain - decoy, cases)
+    beyond_untrained = over_cases(gain - before, cases)
+    share = float(energy.ratio(held[0].sum(), held[1].sum()))
+    beaten = (named, beyond_decoy, beyond_untrained)[: 2 + (null is not None)]
+    names = all(bool(found.above()) for found in beaten)
     return StageScore(
         stage=which[0],
-        verdict=REFUSED if refused else _word(cases, share >= HELD, names),
+        verdict=REFUSED if refused else _word(int(named.cases), share >= HELD, names),
         held=share,
-        held_interval=ends["held"],
-        gain=float(gain.nanmean()),
-        gain_interval=ends["gain"],
-        decoy=float(decoy.nanmean()),
-        beyond_decoy=ends["decoy"],
-        untrained=float(before.nanmean()),
-        beyond_untrained=ends["untrained"],
-        slices=int(seen.sum()),
-        cases=cases,
+        held_interval=_ends(over_cases(held[0], cases, held[1])),
+        gain=float(named.mean),
+        gain_interval=_ends(named),
+        decoy=float(over_cases(decoy, cases).mean),
+        beyond_decoy=_ends(beyond_decoy),
+        untrained=float(over_cases(before, cases).mean),
+        beyond_untrained=_ends(beyond_untrained),
+        slices=int(gain.isfinite().sum()),
+        cases=int(named.cases),
     )
 
 
@@ -183,10 +177,5 @@ def _word(cases: int, held: bool, named: bool) -> str:
     return SUPPORTED if held else NOTHING
 
 
-def _mean_interval(values: Tensor, cases: Sequence[str]) -> Interval:
-    return _ends(interval(values, torch.where(values.isnan(), torch.nan, 1.0), cases))
-
-
-def _ends(found: Tensor) -> Interval:
-    low, high = found.tolist()
-    return low, high
+def _ends(found: OverCases) -> Interval:
+    return float(found.low), float(found.high)

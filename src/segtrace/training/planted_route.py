@@ -20,7 +20,7 @@ from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.route import Route, route
-from segtrace.measures.statistics import interval
+from segtrace.measures.over_cases import over_cases
 from segtrace.report.route_words import branches, sentence
 from segtrace.training.planted_network import PlantedNetwork, PlantedSlices
 
@@ -57,20 +57,20 @@ class PlantedRoute:
         ]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row an edge, for a CSV: Dice lost and accuracy, with intervals over cases."""
+        """One row an edge, for a CSV: Dice lost, with its 95 % t interval over cases; accuracy."""
         lost = self.necessity.dice_lost.nanmean(1)  # (E, N): each slice shows one class
-        ones = torch.ones(len(self.cases))
+        found = over_cases(lost, self.cases, within=(-1.0, 1.0))
         rows = []
         for e, edge in enumerate(self.necessity.sites):
-            low, high = interval(lost[e], ones, self.cases).tolist()
             rows.append(
                 {
                     "edge": edge,
                     "source": self.route.sources[e],
                     "stage": self.route.stages[e],
-                    "dice_lost": float(lost[e].mean()),
-                    "dice_lost_low": low,
-                    "dice_lost_high": high,
+                    "dice_lost": float(found.mean[e]),
+                    "dice_lost_low": float(found.low[e]),
+                    "dice_lost_high": float(found.high[e]),
+                    "cases": int(found.cases[e]),
                     "class_right": self.accuracy(edge),
                     "share": float(self.route.share()[e].mean()),
                 }

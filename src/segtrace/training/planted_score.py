@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from segtrace.measures.over_cases import COVERAGE, in_words
+
 REFUSED = "refused"
 
 Interval = tuple[float, float]
@@ -10,7 +12,10 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class StageScore:
-    """What one stage's maps show. Means over slices; intervals are 95 % over cases.
+    """What one stage's maps show. Means over cases, and their 95 % t intervals.
+
+    An interval is NaN below 3 cases and where all cases are alike, see
+    :mod:`segtrace.measures.over_cases`.
 
     Attributes:
         stage: its name.
@@ -84,13 +89,14 @@ class PlantedScore:
         lines = [
             f"{self.rule} on planted evidence, task {self.task}, seed {self.seed}, "
             f"epoch {self.epoch}: Dice {self.dice:.3f}",
-            f"{'stage':<6} {'held':>6}  {'gain':>6}  {'95 %':^14}  {'decoy':>6}  {'untrained':>9}  "
-            f"{'slices':>6}  verdict",
+            f"{'stage':<6} {'held':>6}  {'gain':>6}  {'95 % t interval':^24}  {'decoy':>6}  "
+            f"{'untrained':>9}  {'slices':>6}  {'cases':>5}  verdict",
         ]
         for s in self.stages:
-            low, high = s.gain_interval
+            ends = in_words(*s.gain_interval, s.cases)
             lines.append(
-                f"{s.stage:<6} {s.held:6.2f}  {s.gain:6.2f}  [{low:5.2f}, {high:5.2f}]  "
-                f"{s.decoy:6.2f}  {s.untrained:9.2f}  {s.slices:6d}  {s.verdict}"
+                f"{s.stage:<6} {s.held:6.2f}  {s.gain:6.2f}  {ends:^24}  {s.decoy:6.2f}  "
+                f"{s.untrained:9.2f}  {s.slices:6d}  {s.cases:5d}  {s.verdict}"
             )
+        lines.append(COVERAGE)
         return "\n".join(lines + [f"No verdict: {self.reason}."] * bool(self.reason))

@@ -32,7 +32,10 @@ def probes_from(loader: Iterable[Any], organs: Mapping[str, int], n: int = 8) ->
     Args:
         loader: batches that are mappings with ``image`` and ``label`` (and, if known, ``case``
             and ``slice``), or tuples (image, label, …). Images are (B, C, H, W), labels
-            (B, H, W) or (B, 1, H, W) in channel numbers. Read twice, in the same order.
+            (B, H, W) or (B, 1, H, W) in channel numbers. Read twice, in the same order. The
+            patient's sides are named only where the loader or its ``dataset`` has an attribute
+            ``sides_known`` that is True: rows run from anterior to posterior, columns from the
+            patient's right to the left, slices from the feet up.
         organs: organ -> channel.
         n: how many.
 
@@ -59,7 +62,14 @@ def probes_from(loader: Iterable[Any], organs: Mapping[str, int], n: int = 8) ->
         spacing=torch.full((len(picked), 2), torch.nan, dtype=torch.float64),
         split="val",
         phantom=False,
+        sides_known=_sides_known(loader),
     )
+
+
+def _sides_known(loader: Iterable[Any]) -> bool:
+    """Whether the loader, or its data set, says where the patient's right, front and feet are."""
+    places = (loader, getattr(loader, "dataset", None))
+    return any(getattr(place, "sides_known", False) is True for place in places)
 
 
 def _slices(loader: Iterable[Any]) -> Iterator[tuple[tuple[str, int], Tensor, Tensor]]:

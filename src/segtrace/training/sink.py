@@ -44,7 +44,8 @@ class Sink:
     """A folder, and a writer of TensorBoard where there is one.
 
     Files: ``epoch_003/{rule}/{organ}.png``; ``measures.csv``, a row a slice; ``timeline.csv``, a
-    row a stage beside the untrained network's; ``depth.csv``, gain along the depth;
+    row a stage beside the untrained network's, with the gain over cases and its 95 % t interval
+    (:mod:`segtrace.measures.over_cases`); ``depth.csv``, gain along the depth;
     ``change.csv``, along depth and epochs, with ``measures="all"``;
     ``timeline/{measure}/{rule}/{organ}.png``; ``epoch_003/leak/{rule}/{stage}.png`` and
     ``leakage.csv``; ``epoch_003/events/{rule}.txt``; ``emergence.csv`` at the end.

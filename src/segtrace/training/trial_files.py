@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from segtrace.causal.verdict import ALL, Verdict
+from segtrace.measures import over_cases
 from segtrace.report.figures import save_figure
 from segtrace.report.tables import save_table
 from segtrace.report.verdict_figures import ranking_figure, verdict_figure
@@ -44,11 +45,12 @@ def in_words(trial: Trial) -> Iterator[str]:
     yield f"{'stage':8} {'rule':14} {'cells':9} {'by map':>7} {'moved':>7} {'random':>7}  verdict"
     yield from map(_line, own)
     if trial.rankings:
-        yield f"{'edges ranked by':32} {'rho':>6} {'95 % interval':>15} {'p':>6}  verdict"
+        yield f"{'edges ranked by':32} {'rho':>6} {'95 % t interval':>24} {'p':>6}  verdict"
     for row in (asdict(ranking) for ranking in trial.rankings if ranking.organ == whose):
-        ends = f"{row['low']:.2f} to {row['high']:.2f}"
+        ends = over_cases.in_words(row["low"], row["high"], row["cases"])
         word = "control" if row["best_control"] != row["best_control"] else row["verdict"]
-        yield f"{row['predictor']:32} {row['rho']:6.2f} {ends:>15} {row['p']:6.3f}  {word}"
+        yield f"{row['predictor']:32} {row['rho']:6.2f} {ends:>24} {row['p']:6.3f}  {word}"
+    yield f"Numbers are means over cases. {over_cases.COVERAGE}"
     if trial.carried is not None:
         yield "An edge's activation from another case brings along, of what that case shows:"
         means = trial.carried.mean().nanmean(1).tolist()

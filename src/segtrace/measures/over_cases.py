@@ -1,0 +1,148 @@
+"""A number over cases: its mean, and how far that may be from the mean of all such cases.
+
+Slices of one case are not independent, so every case gives one number first: the mean of its
+slices or, for a ratio of sums (``gain``, a density), its own ratio. All cases weigh the same, and
+the interval is Student's t interval of these numbers: it covers the mean over cases in 95 % of
+simulations with normal case effects and in 92 to 94 % with exponential ones, at 3 to 12 cases with
+5 noisy slices each; without noise between slices exponential effects leave 88 to 91 %. (Drawing
+cases with replacement covers 76 % at 3 cases. Of a ratio of sums, a studentised bootstrap has no
+end at 3 cases, and at 5 and more it covers no better and is wider.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import stdtrit
+from torch import Tensor
+
+from segtrace.measures.energy import nan_where, ratio
+
+LEVEL = 0.95
+"""How often the interval is meant to hold the mean over cases."""
+
+LEAST_CASES = 3
+"""Below this there is no interval."""
+
+ALIKE = 1e-6
+"""Numbers of cases that lie no further apart show no spread that an interval could be made of."""
+
+COVERAGE = (
+    "The interval holds the mean over cases in 92 to 95 % of simulations with 3 to 12 cases, in "
+    "88 to 91 % where cases are skewed and their slices alike; below 3 cases, and where all cases "
+    "give the same number, there is none."
+)
+"""What must be said of it where it is printed in full sentences."""
+
+
+def method(cases: int) -> str:
+    """What the interval is: ``95 % t interval over 12 cases``."""
+    return f"{LEVEL:.0%} t interval over {cases} cases".replace("%", " %", 1)
+
+
+def in_words(low: float, high: float, cases: int, digits: int = 2) -> str:
+    """The interval as text, or why there is none.
+
+    >>> in_words(0.204, 0.61, 12)
+    '0.20 to 0.61'
+    >>> in_words(float("nan"), float("nan"), 2)
+    '2 cases, no interval'
+    >>> in_words(float("nan"), float("nan"), 5)
+    'the same in all 5 cases'
+    """
+    if low == low and high == high:
+        low, high = round(low, digits) + 0.0, round(high, digits) + 0.0  # no minus before 0.00
+        return f"{low:.{digits}f} to {high:.{digits}f}"
+    if cases < LEAST_CASES:
+        return f"{cases} {'case' if cases == 1 else 'cases'}, no interval"
+    return f"the same in all {cases} cases"
+
+
+@dataclass(frozen=True)
+class OverCases:
+    """Numbers over cases, each a tensor of the same shape.
+
+    Attributes:
+        mean: over the cases that have the number, each with the same weight; NaN without one.
+        low: lower end of the interval; NaN below 3 cases, and where all cases are alike.
+        high: upper end.
+        cases: int64, how many have the number.
+    """
+
+    mean: Tensor
+    low: Tensor
+    high: Tensor
+    cases: Tensor
+
+    def above(self, bound: float = 0.0) -> Tensor:
+        """Bool: the lower end lies above a bound; or, where all cases are alike, they do.
+
+        False below 3 cases.
+        """
+        alike = (self.cases >= LEAST_CASES) & self.low.isnan()
+        return torch.where(alike, self.mean - ALIKE, self.low) > bound
+
+
+def over_cases(
+    above: Tensor,
+    cases: Sequence[str],
+    below: Tensor | None = None,
+    *,
+    within: tuple[float, float] = (-torch.inf, torch.inf),
+) -> OverCases:
+    """Mean and t interval over cases.
+
+    Args:
+        above: (…, N) a number a slice; NaN where a slice has none.
+        cases: name of each slice's case.
+        below: (…, N) for a ratio Σ above / Σ below over the slices of each case; NaN where a slice
+            has none. Without it each case gives the mean of its slices.
+        within: the numbers that are possible; ends beyond are cut off, which loses no coverage.
+    """
+    each = by_case(above, cases, below)
+    seen = each.isfinite()
+    count = seen.sum(-1)
+    mean = each.nanmean(-1)
+    squares = (each - mean[..., None]).square().nansum(-1)
+    half = _quantile(count) * (squares / (count - 1).clamp(min=1) / count.clamp(min=1)).sqrt()
+    none = (count < LEAST_CASES) | _alike(each, seen)
+    return OverCases(
+        mean=mean,
+        low=nan_where(none, (mean - half).clamp(*within)),
+        high=nan_where(none, (mean + half).clamp(*within)),
+        cases=count,
+    )
+
+
+def by_case(above: Tensor, cases: Sequence[str], below: Tensor | None = None) -> Tensor:
+    """One number a case, (…, N) -> (…, C) float64, C in the order in which cases come first.
+
+    The mean of the case's slices, or Σ above / Σ below over them; NaN where no slice has both, and
+    where Σ below is 0.
+    """
+    below = torch.ones_like(above) if below is None else below
+    undefined = ~(above.isfinite() & below.isfinite())
+    tops, bottoms = (of_cases(nan_where(undefined, terms), cases) for terms in (above, below))
+    return ratio(tops, bottoms)
+
+
+def of_cases(terms: Tensor, cases: Sequence[str]) -> Tensor:
+    """Sums over the slices of each case, NaN counting as nothing: (…, N) -> (…, C) float64."""
+    names = list(dict.fromkeys(cases))
+    belongs = torch.tensor([[case == name for name in names] for case in cases])
+    return terms.nan_to_num(nan=0.0).double() @ belongs.double().to(terms.device)
+
+
+def _alike(each: Tensor, seen: Tensor) -> Tensor:
+    """(…) bool: the cases' numbers (…, C) show no spread."""
+    highest = each.masked_fill(~seen, -torch.inf).amax(-1)
+    lowest = each.masked_fill(~seen, torch.inf).amin(-1)
+    size = each.abs().masked_fill(~seen, 0).amax(-1).clamp(min=1)
+    return highest - lowest <= ALIKE * size
+
+
+def _quantile(count: Tensor) -> Tensor:
+    """Student's t for so many cases: what half the interval is in standard errors."""
+    freedom = np.maximum(count.cpu().numpy() - 1, 1)
+    return torch.from_numpy(np.asarray(stdtrit(freedom, (1 + LEVEL) / 2))).to(count.device)

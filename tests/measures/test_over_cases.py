@@ -1,0 +1,199 @@
+"""The interval over cases: by hand, against scipy, and how often it holds what it should."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from segtrace.measures.over_cases import COVERAGE, by_case, in_words, method, of_cases, over_cases
+
+NAN = math.nan
+CASES = ["a", "a", "b", "c"]
+EXPERIMENTS = 40_000
+
+
+def test_slices_are_summed_within_their_case() -> None:
+    assert of_cases(torch.tensor([1.0, 2.0, NAN, 5.0]), CASES).tolist() == [3, 0, 5]
+
+
+def test_every_case_gives_one_number_first() -> None:
+    means = by_case(torch.tensor([1.0, 3.0, NAN, 5.0]), CASES)
+    assert means[[0, 2]].tolist() == [2, 5]
+    assert means[1].isnan()
+    ratios = by_case(torch.tensor([1.0, 3, 1, 2]), CASES, torch.tensor([2.0, 6, 4, 0]))
+    assert ratios[:2].tolist() == [0.5, 0.25]
+    assert ratios[2].isnan()  # nothing to divide by
+
+
+def test_it_is_the_t_interval_of_the_means_of_cases_by_hand() -> None:
+    # Means 2, 5, 8: mean 5, standard deviation 3; t of 2 degrees of freedom is 4.302653.
+    found = over_cases(torch.tensor([1.0, 3.0, 5.0, 8.0]), CASES)
+    assert found.mean == 5
+    assert found.cases == 3
+    half = 4.302653 * 3 / math.sqrt(3)
+    assert (found.low, found.high) == (pytest.approx(5 - half), pytest.approx(5 + half))
+
+
+@pytest.mark.parametrize("cases", [3, 4, 5, 8, 12])
+def test_it_equals_scipys_interval_whatever_the_number_of_slices(cases: int) -> None:
+    generator = torch.Generator().manual_seed(cases)
+    sizes = [1 + 3 * c % 5 for c in range(cases)]
+    names = [str(c) for c, size in enumerate(sizes) for _ in range(size)]
+    values = torch.randn(sum(sizes), generator=generator).double()
+    means = [part.mean().item() for part in values.split(sizes)]
+    low, high = stats.t.interval(0.95, cases - 1, loc=sum(means) / cases, scale=stats.sem(means))
+    found = over_cases(values, names)
+    assert found.mean.item() == pytest.approx(sum(means) / cases)
+    assert (found.low.item(), found.high.item()) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_slices_without_a_number_and_cases_without_a_slice_are_left_out_place_by_place() -> None:
+    whole = torch.tensor([1.0, 3.0, 4.0, 6.0, 9.0, 2.0])
+    names = ["a", "a", "b", "b", "c", "d"]
+    gaps = whole.clone()
+    gaps[[1, 5]] = NAN
+    both = over_cases(torch.stack([whole, gaps, whole * NAN]), names)
+    assert both.cases.tolist() == [4, 3, 0]
+    less = over_cases(gaps[[0, 2, 3, 4]], [names[n] for n in (0, 2, 3, 4)])
+    assert (both.mean[1], both.low[1], both.high[1]) == (less.mean, less.low, less.high)
+    assert both.mean[2].isnan()
+
+
+def test_a_slice_counts_where_both_terms_of_a_ratio_are_known() -> None:
+    above = torch.tensor([1.0, NAN, 2.0, 3.0, 5.0])
+    below = torch.tensor([2.0, 7.0, 4.0, NAN, 5.0])
+    assert by_case(above, ["a", "a", "b", "b", "c"], below).tolist() == [0.5, 0.5, 1]
+
+
+@pytest.mark.parametrize("cases", [1, 2])
+def test_fewer_than_three_cases_have_no_interval(cases: int) -> None:
+    names = [str(n % cases) for n in range(6)]
+    found = over_cases(torch.arange(6.0), names)
+    assert found.cases == cases
+    assert found.mean == 2.5
+    assert found.low.isnan()
+    assert found.high.isnan()
+    assert not found.above(-100)
+    dropped = over_cases(torch.tensor([1.0, 2.0, 3.0, NAN]), CASES)  # of three, one has no number
+    assert dropped.low.isnan()
+
+
+def test_cases_that_are_all_alike_have_none_either_and_say_so() -> None:
+    """A width of 0 would claim certainty: of 3 cases, or of an organ of which all is lost."""
+    found = over_cases(torch.tensor([[0.9, 0.9, 0.9, 0.9], [0.5, 0.7, 0.6, 0.6 + 1e-9]]), CASES)
+    assert found.low.isnan().all()
+    assert found.high.isnan().all()
+    assert found.above(0.8).tolist() == [True, False]
+    assert found.above(0.9).tolist() == [False, False]
+    assert not over_cases(torch.full((4,), 1e-12), CASES).above()  # a residue is not above 0
+    assert in_words(NAN, NAN, 3) == "the same in all 3 cases"
+    assert in_words(NAN, NAN, 1) == "1 case, no interval"
+    dropped = over_cases(torch.tensor([0.9, 0.9, 0.9, NAN, 0.9]), ["a", "b", "c", "d", "e"])
+    assert (dropped.cases, dropped.low.isnan()) == (4, True)  # of the four that are there
+    near = over_cases(torch.tensor([0.9, 0.9, 0.9, 0.901]), CASES)
+    assert near.high > near.low
+
+
+def test_ends_that_are_not_possible_are_cut_off() -> None:
+    values = torch.tensor([0.6, 0.6, 0.9, 1.0])
+    free, bound = over_cases(values, CASES), over_cases(values, CASES, within=(0.5, 1.0))
+    assert free.low < 0.5
+    assert free.high > 1
+    assert (bound.low, bound.high, bound.mean) == (0.5, 1, free.mean)
+
+
+def test_above_asks_the_lower_end() -> None:
+    found = over_cases(torch.tensor([[1.0, 1.0, 1.1, 1.2], [0.0, 0.0, 1.0, 2.0]]), CASES)
+    assert found.above().tolist() == [True, False]
+    assert found.above(found.low[0].item() - 1e-9).tolist() == [True, False]
+    assert found.above(found.low[0].item() + 1e-9).tolist() == [False, False]
+
+
+def test_words_name_method_number_and_coverage() -> None:
+    assert method(12) == "95 % t interval over 12 cases"
+    assert in_words(-0.001, 0.5, 5) == "0.00 to 0.50"
+    assert in_words(-0.5, -0.001, 5) == "-0.50 to 0.00"
+    assert in_words(1.23, 4.56, 5, digits=1) == "1.2 to 4.6"
+    assert "92 to 95 %" in COVERAGE
+    assert "88 to 91 %" in COVERAGE
+
+
+# How often the interval holds the true mean over cases, 0. Every number is of EXPERIMENTS draws.
+
+
+def effects(kind: str, cases: int, generator: torch.Generator) -> Tensor:
+    """(experiments, cases) of mean 0 and standard deviation 1."""
+    shape = (EXPERIMENTS, cases)
+    if kind == "normal":
+        return torch.randn(shape, generator=generator)
+    return torch.empty(shape).exponential_(generator=generator) - 1
+
+
+def coverage(
+    kind: str, sizes: list[int], noise: float, rooms: tuple[float, float] | None = None
+) -> float:
+    """With so many slices a case; ``rooms`` gives the terms of a ratio like ``gain``'s."""
+    generator = torch.Generator().manual_seed(len(sizes))
+    of_case = effects(kind, len(sizes), generator).repeat_interleave(torch.tensor(sizes), -1)
+    values = of_case + noise * torch.randn(of_case.shape, generator=generator)
+    names = [str(c) for c, size in enumerate(sizes) for _ in range(size)]
+    room = torch.ones_like(values)
+    if rooms is not None:
+        room.uniform_(*rooms, generator=generator)
+    found = over_cases(values * room, names, room)
+    return float(((found.low <= 0) & (found.high >= 0)).double().mean())
+
+
+def errors(share: float) -> float:
+    """Two Monte-Carlo errors of a coverage."""
+    return 2 * math.sqrt(share * (1 - share) / EXPERIMENTS)
+
+
+@pytest.mark.parametrize("kind", ["normal", "exponential"])
+@pytest.mark.parametrize("cases", [3, 5, 8, 12])
+def test_it_holds_the_mean_of_all_cases_as_often_as_it_says(cases: int, kind: str) -> None:
+    share = coverage(kind, [5] * cases, noise=1.0)
+    assert 0.92 - errors(0.92) < share < 0.97 + errors(0.97)
+    if kind == "normal":
+        assert share == pytest.approx(0.95, abs=errors(0.95))
+
+
+@pytest.mark.parametrize("cases", [3, 5, 8, 12])
+def test_without_noise_between_slices_skewed_cases_are_held_as_often_as_is_said(cases: int) -> None:
+    share = coverage("exponential", [5] * cases, noise=0.0)
+    assert 0.88 - errors(0.88) < share < 0.91 + errors(0.91)
+    assert coverage("normal", [5] * cases, noise=0.0) == pytest.approx(0.95, abs=errors(0.95))
+
+
+@pytest.mark.parametrize("kind", ["normal", "exponential"])
+@pytest.mark.parametrize("cases", [3, 5, 8, 12])
+def test_unequal_numbers_of_slices_do_not_matter(cases: int, kind: str) -> None:
+    one_has_most = [10] + [1] * (cases - 1)
+    rising = [1 + 2 * c % 5 for c in range(cases)]
+    for sizes in (one_has_most, rising):
+        share = coverage(kind, sizes, noise=1.0)
+        assert 0.92 - errors(0.92) < share < 0.97 + errors(0.97)
+
+
+def test_slices_and_cases_that_drop_out_do_not_matter() -> None:
+    """Of 8 cases with 2 slices each, half of the slices lack the organ: 6 cases on average."""
+    generator = torch.Generator().manual_seed(0)
+    of_case = effects("normal", 8, generator).repeat_interleave(2, -1)
+    values = of_case + torch.randn(of_case.shape, generator=generator)
+    values[torch.rand(values.shape, generator=generator) < 0.5] = NAN
+    found = over_cases(values, [str(n // 2) for n in range(16)])
+    there = found.cases >= 3
+    assert torch.equal(there, found.low.isfinite())
+    assert 0.9 < there.double().mean() < 1
+    share = float(((found.low <= 0) & (found.high >= 0))[there].double().mean())
+    assert share == pytest.approx(0.95, abs=errors(0.95))
+
+
+@pytest.mark.parametrize("kind", ["normal", "exponential"])
+@pytest.mark.parametrize("cases", [3, 5, 8, 12])
+def test_a_ratio_of_sums_is_held_as_often(cases: int, kind: str) -> None:
+    """Gain over rooms from 0.02, the least there are, to 0.9: a case's own ratio."""
+    share = coverage(kind, [5] * cases, noise=1.0, rooms=(0.02, 0.9))
+    assert 0.92 - errors(0.92) < share < 0.97 + errors(0.97)

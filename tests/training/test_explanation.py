@@ -1,0 +1,83 @@
+"""What is explained of given slices, and against what it is measured."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from segtrace import InputError
+from segtrace.data.probes import Probes
+from segtrace.training.explanation import Settings, explain_probes, of_failures, scene
+
+STAGES = {"enc1": "deep", "head": "last"}
+CHANNELS = {"organ": 1}
+
+
+class LeftHalf(nn.Module):
+    """Calls every pixel of the left half the organ, whatever the image."""
+
+    def __init__(self):
+        super().__init__()
+        self.deep, self.last = nn.Identity(), nn.Identity()
+
+    def forward(self, x):
+        x = self.deep(x)
+        organ = torch.ones_like(x)
+        organ[..., :8] = 1e3
+        return self.last(torch.cat([5 + 0 * x, organ + 0 * x], 1))
+
+
+def probes(labelled=True):
+    """Two slices with an organ of 4 x 6 and of 4 x 3 pixels at the right."""
+    labels = torch.zeros(2, 16, 16, dtype=torch.uint8)
+    labels[0, 2:6, 9:15] = labels[1, 8:12, 12:15] = 1
+    images = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    spacing = torch.full((2, 2), torch.nan, dtype=torch.float64)
+    return Probes(images, labels if labelled else None, ("a", "b"), (3, 4), spacing, "val", False)
+
+
+def explained(shown=None, **settings):
+    return explain_probes(LeftHalf().eval(), STAGES, shown or probes(), CHANNELS,
+                          Settings(**({"rules": ["grad_pam"]} | settings)))  # fmt: skip
+
+
+@pytest.mark.parametrize("region", ["gt", "pred"])
+def test_maps_are_measured_on_the_truth_and_not_on_the_prediction(region):
+    found = explained(region=region)
+    assert (found.record.flow.prediction == 1).float().mean((0, 1)).tolist() == [1] * 8 + [0] * 8
+    areas = found.values["area"][0, 0, 0].tolist()
+    assert areas == pytest.approx([24 / 256, 12 / 256])
+    # The map of the head under the prediction lies on the left half: nothing of it on the organ.
+    mass = found.values["mass"][1, 0, 0]
+    assert (mass == 0).all() if region == "pred" else (mass == 1).all()
+
+
+def test_without_a_truth_they_are_measured_on_the_prediction():
+    found = explained(probes(labelled=False), region="pred")
+    assert found.values["area"][0, 0, 0].tolist() == [0.5, 0.5]
+    assert found.values["mass"][1, 0, 0].tolist() == [1, 1]
+
+
+def test_a_region_of_the_truth_needs_one():
+    with pytest.raises(InputError, match="region fn needs labels, which these slices lack"):
+        explained(probes(labelled=False), region="fn")
+
+
+def test_what_the_network_got_wrong_is_explained_where_a_truth_says_so():
+    settings = Settings(rules=["grad_pam"], measures="all", aggregate="max")
+    wrong = of_failures(probes(), settings)
+    assert [one.region for one in wrong] == ["fp", "fn"]
+    assert {(one.measures, one.aggregate) for one in wrong} == {("leading", None)}
+    assert of_failures(probes(labelled=False), settings) == []
+    assert of_failures(probes(), replace(settings, region="fp")) == []
+
+
+def test_a_scene_says_of_its_slices_what_is_known_of_them():
+    shown = replace(probes(), split="train", phantom=True, sides_known=True)
+    place = scene(shown, CHANNELS)
+    assert (place.training, place.phantom, place.sides_known) == (True, True, True)
+    place = scene(probes(), CHANNELS)
+    assert (place.training, place.phantom, place.sides_known) == (False, False, False)
+    assert place.cases == ("a", "b")
+    assert place.slices == (3, 4)
