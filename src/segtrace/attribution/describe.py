@@ -10,7 +10,8 @@ from torch.func import functional_call
 from segtrace.attribution import edges as edges_of
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Edge, EdgesLike, altering
-from segtrace.attribution.forward import Output, forward, logits_of
+from segtrace.attribution.forward import Output, forward
+from segtrace.attribution.logits import logits_at
 from segtrace.attribution.networks import JUNCTIONS
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import KAPPA_DEGENERATE, unnormalised
@@ -166,7 +167,7 @@ def describe(
 
             def score(moved: Tensor, stage: Stage = stage) -> float:
                 with torch.no_grad(), altering(double, {_inside(stage): lambda _: moved}):
-                    return float((weights * logits_of(double(x), x, output)).sum())
+                    return float((weights * logits_at(double, x, output)).sum())
 
             pair = _derivatives(stage, acts[stage.name].detach(), gradient, score)
             reports.append(_report(net, stage, gradient, pair, x, bare))

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.forward import SCORES, Output, logits_of
+from segtrace.attribution.forward import SCORES, Output
+from segtrace.attribution.graph import check
+from segtrace.attribution.logits import logits_at
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
@@ -55,7 +57,8 @@ def sizes_at(
         x = as_input(net, images[n : n + 1]).requires_grad_()
         passed: dict[str, Tensor] = {}
         with undisturbed(net, x.device), cutting(net, {s: _kept(s.name, passed) for s in sites}):
-            scored = SCORES[score](logits_of(net(x), x, output))
+            scored = SCORES[score](logits_at(net, x, output))
+            check(scored, {f"site {name!r}": passed[name] for name in passed})
             here = _Here(sites, passed, chosen, tuple(x.shape[2:]))
             columns = [
                 here.sizes(scored[0, channel], mask.to(scored.device))

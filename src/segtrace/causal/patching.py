@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.forward import Output, logits_of
+from segtrace.attribution.forward import Output
+from segtrace.attribution.logits import logits_at
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Site, cutting, see
 from segtrace.causal.outcome import Judge
@@ -83,10 +84,10 @@ def patch(
     a, b = as_input(net, giving[0]), as_input(net, taking[0])
     with undisturbed(net, a.device), torch.no_grad():
         seen = see(net, sites, a, output)
-        clean = logits_of(net(b), b, output)
+        clean = logits_at(net, b, output)
         stand = {site: (lambda _, name=site.name: seen.activations[name]) for site in sites}
         with cutting(net, stand):
-            patched = logits_of(net(b), b, output)
+            patched = logits_at(net, b, output)
     return Patched(
         organs=tuple(channels),
         own=of_a.of(seen.logits).dice,
