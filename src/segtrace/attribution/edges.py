@@ -71,13 +71,21 @@ def resolve(net: nn.Module, edges: EdgesLike = None) -> tuple[Edge, ...]:
         InputError: an unknown network, edge or module.
     """
     if edges is None or not isinstance(edges, Mapping):
-        known = {edge.name: edge for edge in _known(net)}
-        names = list(known) if edges is None else list(edges)
+        table = {edge.name: edge for edge in _known(net)}
+        names = list(table) if edges is None else list(edges)
         for name in names:
-            if name not in known:
-                raise unknown("edge", name, known, "this network")
-        return tuple(known[name] for name in names)
+            if name not in table:
+                raise unknown("edge", name, table, "this network")
+        return tuple(table[name] for name in names)
     return tuple(_edge(net, name, place) for name, place in edges.items())
+
+
+def known(net: nn.Module) -> tuple[Edge, ...]:
+    """The edges that the table knows of a network; none where it does not know the network."""
+    try:
+        return tuple(_known(net))
+    except InputError:
+        return ()
 
 
 def _edge(net: nn.Module, name: str, place: Any) -> Edge:
@@ -91,15 +99,19 @@ def _edge(net: nn.Module, name: str, place: Any) -> Edge:
                 f"of that module, argument: …; known are {', '.join(sorted(fields))}"
             )
         edge = Edge(name, **place)
+    return _checked(net, edge)
+
+
+def _checked(net: nn.Module, edge: Edge) -> Edge:
     for path in (edge.module, edge.beside):
         if path is not None:
-            stages_of.check_module(net, path, f"edge {name!r}")
+            stages_of.check_module(net, path, f"edge {edge.name!r}")
     return edge
 
 
 def _known(net: nn.Module) -> Iterator[Edge]:
     """Skip and up of every decoder stage; dec_i takes its skip from the i-th encoder from below."""
-    cls = stages_of.class_in(JUNCTIONS, net)
+    cls = stages_of.class_of(net)
     junction = JUNCTIONS[cls]
     stages = stages_of.resolve(net)
     encoders = [s.name for s in stages if s.name.startswith("enc")]
@@ -111,7 +123,7 @@ def _known(net: nn.Module) -> Iterator[Edge]:
         words = {"stage": stage.module, "parent": parent, "last": last}
         up = junction.up.format(**words)
         if i < len(encoders):  # FlexibleUNet's last decoder stage has no skip
-            yield Edge(
+            skip = Edge(
                 f"skip_{i}",
                 stage.name,
                 junction.skip.format(**words),
@@ -120,8 +132,9 @@ def _known(net: nn.Module) -> Iterator[Edge]:
                 up if junction.joined else None,
                 encoders[-1 - i],
             )
+            yield _checked(net, skip)
         below = decoders[i - 2].name if i > 1 else encoders[-1]
-        yield Edge(f"up_{i}", stage.name, up, source=below)
+        yield _checked(net, Edge(f"up_{i}", stage.name, up, source=below))
 
 
 @contextmanager
