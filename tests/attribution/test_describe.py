@@ -358,7 +358,7 @@ def test_a_class_is_known_by_its_module_and_not_by_its_name():
     described = segtrace.describe(net, X, OWN)
     assert described.edges == ()
     (edge,) = segtrace.describe(net, X, OWN, edges=OWN_EDGES).edges
-    assert edge.beside == "down"
+    assert edge.part == (0, 4)
     said = (
         r"places of UNet are not in the table of MONAI's .* \(this one is .*test_describe's\); "
         r"name them: stages=.*inc \(Conv2d\)"

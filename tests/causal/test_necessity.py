@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from attribution import plain_conv_unet as nnunet
 from attribution.nets import flexible_unet, images, labels
 from causal import nets
 from segtrace import InputError
@@ -65,6 +66,32 @@ def test_every_number_equals_a_plain_loop_over_sites_slices_and_draws():
                 slow = Judge({"organ": channel}, truth[n : n + 1]).of(logits)
                 assert found.dice[s, o, n] == pytest.approx(float(slow.dice))
                 assert found.scores[s, o, n] == pytest.approx(float(slow.score), rel=1e-9)
+
+
+@pytest.mark.parametrize("i", [1, 2, 3])
+def test_a_skip_joined_behind_the_up_path_costs_what_a_hook_on_that_half_costs(i):
+    net, x, truth = nnunet.plain_conv_unet(), images(3, 32), labels(3, 32, 3)
+    sites = sites_of(net, nnunet.STAGES, nnunet.EDGES)
+    edges = chosen(sites, [f"skip_{i}", f"up_{i}"])
+    means = collect(net, sites, [x], output=nnunet.first)
+    found = necessity(net, edges, x, truth, {"a": 1, "b": 2}, means, output=nnunet.first)
+    stage, half = net.decoder.stages[i - 1], means.channels[f"skip_{i}"].numel()
+    assert torch.equal(means.channels[f"skip_{i}"], means.channels[f"enc{4 - i}"])
+    for edge, part in ((0, slice(half, None)), (1, slice(half))):
+        mean = means.channels[edges[edge].name][:, None, None]
+
+        def put(_module, args, part=part, mean=mean):
+            joined = args[0].clone()
+            joined[:, part] = mean
+            return (joined,)
+
+        handle = stage.register_forward_pre_hook(put)
+        with torch.no_grad():
+            slow = Judge({"a": 1, "b": 2}, truth).of(net(x)[0])
+        handle.remove()
+        torch.testing.assert_close(found.dice[edge], slow.dice, equal_nan=True)
+        torch.testing.assert_close(found.scores[edge], slow.score, equal_nan=True)
+    assert not torch.equal(found.scores[0], found.scores[1])
 
 
 def test_batches_and_seeds_decide_nothing_else():

@@ -11,6 +11,7 @@ from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Edge, EdgesLike, altering
 from segtrace.attribution.float64 import in_float64
 from segtrace.attribution.forward import Output, forward
+from segtrace.attribution.joints import settled
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import KAPPA_DEGENERATE, unnormalised
@@ -89,6 +90,8 @@ class Description:
         for edge in self.edges:
             place = "" if edge.argument is None else f", argument {edge.argument}"
             joined = f" ({edge.joined} with {edge.beside})" if edge.joined else ""
+            if edge.joined == "cat" and edge.part is not None:
+                joined += f", channels {edge.part[0]} … {edge.part[1] - 1}"
             lines.append(
                 f"{edge.name}: {edge.source} -> {edge.stage} at {edge.module}{place}{joined}"
             )
@@ -151,6 +154,7 @@ def describe(
     plain = as_input(net, image[:1])
     x = plain.double().requires_grad_()
     with undisturbed(net, x.device), in_float64(net, plain):
+        found = settled(net, found, x, places)
         acts, logits = forward(net, places, x, output)
         if not logits.isfinite().all():
             raise InputError("the logits are not finite: there is no derivative to check")

@@ -12,6 +12,7 @@ from segtrace.attribution.edges import Alteration, Edge, EdgesLike, altering
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
 from segtrace.attribution.graph import DETACHED, REENTRANT, check, check_all
+from segtrace.attribution.joints import settled
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import worst
@@ -82,10 +83,12 @@ def integrate(
     if score not in SCORES:
         raise unknown("score", score, SCORES)
     groups = _junctions(net, stages, edges) if joint else _alone(stages_of.resolve(net, stages))
-    places = [place for group in groups for place in group]
     targets = named(target)
     x = as_input(net, image)
     with undisturbed(net, x.device):
+        places = settled(net, [place for group in groups for place in group], x)
+        standing = iter(places)
+        groups = [[next(standing) for _ in group] for group in groups]
         values, logits = _values(net, places, x, output)
         weights = torch.stack(
             [weights_of(name, t, logits).dense(logits) for name, t in targets.items()]

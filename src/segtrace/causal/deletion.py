@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
+from segtrace.attribution.joints import settled
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress
@@ -114,6 +115,7 @@ def deletion(
     judge = Judge(channels, truth).checked()
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
+        sites = settled(net, sites, x)
         timetable = Timetable.of(net, x[:1])
         replacement = replacing(net, sites, x, names, cut, baselines, draws, seed, output)
         runs = list(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from segtrace.attribution.forward import SCORES, Output
 from segtrace.attribution.graph import check
+from segtrace.attribution.joints import settled
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
@@ -56,14 +57,16 @@ def sizes_at(
     for n in range(len(images)):
         x = as_input(net, images[n : n + 1]).requires_grad_()
         passed: dict[str, Tensor] = {}
-        with undisturbed(net, x.device), cutting(net, {s: _kept(s.name, passed) for s in sites}):
-            scored = SCORES[score](logits_at(net, x, output))
-            check(scored, {f"site {name!r}": passed[name] for name in passed})
-            here = _Here(sites, passed, chosen, tuple(x.shape[2:]))
-            columns = [
-                here.sizes(scored[0, channel], mask.to(scored.device))
-                for mask, channel in zip(masks[:, n], channels.values(), strict=True)
-            ]
+        with undisturbed(net, x.device):
+            sites = settled(net, sites, x)
+            with cutting(net, {site: _kept(site.name, passed) for site in sites}):
+                scored = SCORES[score](logits_at(net, x, output))
+                check(scored, {f"site {name!r}": passed[name] for name in passed})
+                here = _Here(sites, passed, chosen, tuple(x.shape[2:]))
+                columns = [
+                    here.sizes(scored[0, channel], mask.to(scored.device))
+                    for mask, channel in zip(masks[:, n], channels.values(), strict=True)
+                ]
         for name, rows in found.items():
             rows.append(torch.stack([column[name] for column in columns], 1))  # (S, O)
     return {name: torch.stack(rows, 2) for name, rows in found.items()}

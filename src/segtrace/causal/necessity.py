@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
+from segtrace.attribution.joints import settled
 from segtrace.attribution.stages import Stage
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
@@ -149,7 +150,8 @@ def necessity(
 
     Raises:
         InputError: an unknown cut; baselines that are missing or of another network; an organ
-            that is in none of the slices; a single slice to resample.
+            that is in none of the slices; a single slice to resample; an edge that carries
+            something else than it says; a network of one channel.
     """
     net = unwrapped(net)
     judge = Judge(channels, truth, score).checked()
@@ -158,6 +160,7 @@ def necessity(
     draws = draws if cut == "resample" else 1
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
+        sites = settled(net, sites, x)
         timetable = Timetable.of(net, x[:1])
         vertices = cut_vertices(net, sites, x[:1], output)
         replacement = replacing(net, sites, x, names, cut, baselines, draws, seed, output)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
+from segtrace.attribution.joints import settled
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Site, cutting, see
@@ -83,6 +84,7 @@ def patch(
     of_a = Judge(channels, giving[1]) if absent else Judge(channels, giving[1]).checked()
     a, b = as_input(net, giving[0]), as_input(net, taking[0])
     with undisturbed(net, a.device), torch.no_grad():
+        sites = settled(net, sites, a)
         seen = see(net, sites, a, output)
         clean = logits_at(net, b, output)
         stand = {site: (lambda _, name=site.name: seen.activations[name]) for site in sites}
