@@ -85,8 +85,8 @@ def carry(
     Args:
         net: the network.
         sites: stages or edges; each is carried over alone.
-        images: (N, C, H, W).
-        truth: (N, H, W) label map.
+        images: (N, C, *image).
+        truth: (N, *image) label map.
         channels: organ -> channel.
         cases: name of each slice's case.
         seed: of the draw of who takes.

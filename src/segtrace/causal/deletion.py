@@ -90,8 +90,8 @@ def deletion(
         net: the network.
         flow: maps at these sites for these slices and organs.
         sites: the sites, in the flow's order or part of them.
-        images: (N, C, H, W) the slices of the flow.
-        truth: (N, H, W) label map in channel numbers.
+        images: (N, C, *image) the slices of the flow.
+        truth: (N, *image) label map in channel numbers.
         channels: organ -> channel, of the flow's organs.
         baselines: for the cut, see :func:`segtrace.causal.replacement.replacing`.
         cases: name of each slice's case; by default every slice is one of its own.

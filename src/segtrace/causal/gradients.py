@@ -36,8 +36,8 @@ def sizes_at(
     Args:
         net: the network.
         sites: the sites.
-        images: (N, C, H, W).
-        truth: (N, H, W) label map; S is the organ's φ(logits) summed over its pixels.
+        images: (N, C, *image).
+        truth: (N, *image) label map; S is the organ's φ(logits) summed over its pixels.
         channels: organ -> channel.
         rules: as :func:`segtrace.trace` takes them; may be empty.
         score: φ.

@@ -133,8 +133,8 @@ def necessity(
     Args:
         net: the network; wrappers of ``torch.compile`` and DDP are looked through.
         sites: see :func:`segtrace.causal.cutting.sites_of`.
-        images: (N, C, H, W) preprocessed slices.
-        truth: (N, H, W) label map in channel numbers.
+        images: (N, C, *image) preprocessed slices.
+        truth: (N, *image) label map in channel numbers.
         channels: organ -> channel.
         baselines: stored means over training slices, for ``channel_mean`` and ``mean_map``.
         cases: name of each slice's case; by default every slice is one of its own.

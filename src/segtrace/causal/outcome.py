@@ -21,11 +21,16 @@ def dice(both: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
 
 
 def confusion(prediction: Tensor, truth: Tensor, channels: int) -> Tensor:
-    """Pixels of every slice by (true, predicted) channel: (n, H, W) twice -> (n, C, C)."""
-    number = torch.arange(len(truth), device=truth.device).view(-1, 1, 1)
+    """Pixels of every slice by (true, predicted) channel: (n, *image) twice -> (n, C, C)."""
+    number = _beside(torch.arange(len(truth), device=truth.device), truth)
     places = (number * channels + truth) * channels + prediction
     counts = places.flatten().bincount(minlength=len(truth) * channels**2)
     return counts.view(len(truth), channels, channels)
+
+
+def _beside(numbers: Tensor, labels: Tensor) -> Tensor:
+    """One number a slice (or an organ), shaped to broadcast over the image axes of labels."""
+    return numbers.view(-1, *[1] * (labels.ndim - 1))
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Judge:
 
     Attributes:
         channels: organ -> channel of the logits.
-        truth: (N, H, W) label map in channel numbers.
+        truth: (N, *image) label map in channel numbers.
         score: φ of the score, the mean φ(logit) of the organ over the organ's own pixels.
     """
 
@@ -72,11 +77,11 @@ class Judge:
 
     @property
     def masks(self) -> Tensor:
-        """(O, N, H, W) bool: where the truth says that the organs are."""
+        """(O, N, *image) bool: where the truth says that the organs are."""
         return torch.stack([self.truth == channel for channel in self.channels.values()])
 
     def of(self, logits: Tensor, part: slice = slice(None)) -> Outcome:
-        """The outcome of logits (n, C, H, W) of some of the slices.
+        """The outcome of logits (n, C, *image) of some of the slices.
 
         Raises:
             InputError: logits of another size than the truth, or too few channels.
@@ -92,8 +97,9 @@ class Judge:
         own = torch.tensor(list(self.channels.values()), device=logits.device)
         counts = confusion(predicted(logits), truth, max(logits.shape[1], int(truth.max()) + 1))
         true, found = counts.sum(2)[:, own], counts.sum(1)[:, own]  # (n, O)
-        masks = truth[:, None] == own.view(-1, 1, 1)
-        total = (SCORES[self.score](logits)[:, own] * masks).sum((2, 3), dtype=torch.float64)
+        masks = truth[:, None] == _beside(own, truth)
+        scores = SCORES[self.score](logits)[:, own] * masks
+        total = scores.sum(tuple(range(2, logits.ndim)), dtype=torch.float64)
         return Outcome(
             dice(counts[:, own, own], found, true).double().T.cpu(),
             (total / true).T.cpu(),  # 0 / 0 is NaN: absent

@@ -64,7 +64,7 @@ def patch(
     Args:
         net: the network.
         sites: what is carried over from a to b.
-        giving: images (N, C, H, W) and truth (N, H, W) of slices a.
+        giving: images (N, C, *image) and truth (N, *image) of slices a.
         taking: the same of slices b, one for each.
         channels: organ -> channel.
         absent: whether organs that no slice a holds are let pass, as NaN.

@@ -110,8 +110,8 @@ def route(
 
     Args:
         net: the network.
-        images: (N, C, H, W) preprocessed slices.
-        truth: (N, H, W) label map in channel numbers.
+        images: (N, C, *image) preprocessed slices.
+        truth: (N, *image) label map in channel numbers.
         channels: organ -> channel.
         baselines: stored means over training slices, of the edges.
         edges: see :func:`segtrace.attribution.edges.resolve`.
