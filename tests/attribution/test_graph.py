@@ -107,6 +107,12 @@ def test_stages_behind_what_is_checkpointed_are_explained_as_ever():
         trace(net, {"enc1": "down.0"} | behind)
 
 
+def test_the_head_hides_nothing_that_lies_between_it_and_the_other_stages():
+    net = Checkpointed()
+    with pytest.raises(InputError, match="a part of the network runs under re-entrant"):
+        trace(net, {"enc1": "down", "enc2": "deep", "head": "last"})
+
+
 def test_it_is_named_before_a_target_is_looked_at():
     target = torch.zeros(2, 3, 16, 16)  # no organ is there: no backward pass would find it out
     with pytest.raises(InputError, match="re-entrant"):

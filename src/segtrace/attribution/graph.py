@@ -56,8 +56,8 @@ def check(logits: Tensor, acts: Mapping[str, Tensor]) -> None:
     if not logits.requires_grad:
         raise InputError(DETACHED)
     nodes = {get_gradient_edge(activation).node for activation in acts.values()}
-    for node in walk(logits.grad_fn, stop=lambda node: node in nodes):
-        if is_reentrant(node) and _reaches(node, nodes):
+    for node in walk(logits.grad_fn):
+        if is_reentrant(node) and _leads_to(nodes, node):
             raise InputError(f"a part of the network {REENTRANT}")
 
 
@@ -71,5 +71,6 @@ def check_all(logits: Tensor, unreached: Collection[str]) -> None:
         raise InputError(f"{min(unreached)!r} {REENTRANT}")
 
 
-def _reaches(start: Any, nodes: Collection[Any]) -> bool:
-    return any(node in nodes for node in walk(start))
+def _leads_to(nodes: Collection[Any], start: Any) -> bool:
+    """Whether one of the nodes lies behind another, so that a gradient must pass it."""
+    return any(node in nodes and node is not start for node in walk(start))

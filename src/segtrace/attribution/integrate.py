@@ -13,10 +13,10 @@ from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
 from segtrace.attribution.graph import DETACHED, REENTRANT, check, check_all
 from segtrace.attribution.joints import settled
+from segtrace.attribution.labels import largest
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import worst
-from segtrace.attribution.targets import predicted
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError, unknown
 
@@ -270,7 +270,7 @@ def _flow(
         status=worst(holds, flat.shape, flat.device),
         scores=scores,
         region_px=region_px,
-        prediction=predicted(logits),
+        prediction=largest(logits),
         rules=("integrated",),
         organs=organs,
         score=score,

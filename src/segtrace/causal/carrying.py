@@ -98,7 +98,7 @@ def carry(
     """
     if not sites:
         raise InputError("no site is named; give at least one stage or edge")
-    Judge(channels, truth).checked()
+    Judge(channels, truth).checked(images)
     onto = donors(cases, 1, seed)[0]
 
     def carried(site: Site) -> Patched:

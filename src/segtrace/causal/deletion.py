@@ -112,7 +112,7 @@ def deletion(
     net = unwrapped(net)
     names = tuple(cases) if cases is not None else tuple(str(n) for n in range(len(images)))
     _check(flow, sites, images, channels, names, where, fractions)
-    judge = Judge(channels, truth).checked()
+    judge = Judge(channels, truth).checked(images)
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
         sites = settled(net, sites, x)

@@ -52,7 +52,8 @@ def sizes_at(
     """
     net = unwrapped(net)
     chosen = resolve_rules(rules) if (rules := list(rules)) else ()
-    masks = Judge(channels, truth, score).checked().masks
+    judge = Judge(channels, truth, score).checked(images)
+    masks = judge.masks
     found: dict[str, list[Tensor]] = {GRADIENT_NORM: [], **{rule.name: [] for rule in chosen}}
     for n in range(len(images)):
         x = as_input(net, images[n : n + 1]).requires_grad_()
@@ -60,7 +61,9 @@ def sizes_at(
         with undisturbed(net, x.device):
             sites = settled(net, sites, x)
             with cutting(net, {site: _kept(site.name, passed) for site in sites}):
-                scored = SCORES[score](logits_at(net, x, output))
+                logits = logits_at(net, x, output)
+                judge.check(logits, truth[n : n + 1])
+                scored = SCORES[score](logits)
                 check(scored, {f"site {name!r}": passed[name] for name in passed})
                 here = _Here(sites, passed, chosen, tuple(x.shape[2:]))
                 columns = [

@@ -154,7 +154,7 @@ def necessity(
             something else than it says; a network of one channel.
     """
     net = unwrapped(net)
-    judge = Judge(channels, truth, score).checked()
+    judge = Judge(channels, truth, score).checked(images)
     names = tuple(cases) if cases is not None else tuple(str(n) for n in range(len(images)))
     _check(sites, images, names)
     draws = draws if cut == "resample" else 1

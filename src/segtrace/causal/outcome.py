@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.forward import SCORES
-from segtrace.attribution.targets import predicted
+from segtrace.attribution.labels import check_truth, predicted, refuse_one_channel
 from segtrace.errors import InputError, unknown
 
 
@@ -61,12 +61,17 @@ class Judge:
         if not self.channels:
             raise InputError("no organ is named; give at least one, name: channel")
 
-    def checked(self) -> "Judge":
+    def checked(self, images: Tensor | None = None) -> "Judge":
         """Itself.
 
+        Args:
+            images: (N, C, *image) of the truth, if they are at hand.
+
         Raises:
-            InputError: an organ that is in none of the slices.
+            InputError: a truth that is no label map, an organ that is in none of the slices.
         """
+        if images is not None and self.truth.ndim != images.ndim - 1:
+            check_truth(self.truth, images)
         for organ, channel in self.channels.items():
             if not (self.truth == channel).any():
                 raise InputError(
@@ -80,20 +85,25 @@ class Judge:
         """(O, N, *image) bool: where the truth says that the organs are."""
         return torch.stack([self.truth == channel for channel in self.channels.values()])
 
+    def check(self, logits: Tensor, truth: Tensor) -> None:
+        """Refuse logits (n, C, *image) that cannot be judged against a truth.
+
+        Raises:
+            InputError: one channel alone, too few channels, another size than the truth.
+        """
+        refuse_one_channel(logits)
+        check_truth(truth, logits)
+        if (most := max(self.channels.values())) >= logits.shape[1]:
+            raise InputError(f"no channel {most}; the logits have 0 … {logits.shape[1] - 1}")
+
     def of(self, logits: Tensor, part: slice = slice(None)) -> Outcome:
         """The outcome of logits (n, C, *image) of some of the slices.
 
         Raises:
-            InputError: logits of another size than the truth, or too few channels.
+            InputError: see :meth:`check`.
         """
         truth = self.truth[part].to(logits.device).long()
-        if logits.shape[0] != len(truth) or logits.shape[2:] != truth.shape[1:]:
-            raise InputError(
-                f"the truth has shape {tuple(truth.shape)}; the logits ask for "
-                f"{(logits.shape[0], *logits.shape[2:])}"
-            )
-        if (most := max(self.channels.values())) >= logits.shape[1]:
-            raise InputError(f"no channel {most}; the logits have 0 … {logits.shape[1] - 1}")
+        self.check(logits, truth)
         own = torch.tensor(list(self.channels.values()), device=logits.device)
         counts = confusion(predicted(logits), truth, max(logits.shape[1], int(truth.max()) + 1))
         true, found = counts.sum(2)[:, own], counts.sum(1)[:, own]  # (n, O)

@@ -81,7 +81,9 @@ def patch(
             f"slices {tuple(giving[0].shape)} cannot be patched into {tuple(taking[0].shape)}; "
             "give as many of the same size"
         )
-    of_a = Judge(channels, giving[1]) if absent else Judge(channels, giving[1]).checked()
+    of_a = Judge(channels, giving[1])
+    if not absent:
+        of_a.checked(giving[0])
     a, b = as_input(net, giving[0]), as_input(net, taking[0])
     with undisturbed(net, a.device), torch.no_grad():
         sites = settled(net, sites, a)

@@ -126,7 +126,7 @@ def route(
         InputError: edges that cannot be found, baselines that are missing or of another network,
             an organ that is in none of the slices.
     """
-    Judge(channels, truth, score).checked()
+    Judge(channels, truth, score).checked(images)
     net = unwrapped(net)
     by_stage: dict[str, list[Edge]] = {}
     for edge in _settled(net, resolve(net, edges), images):
