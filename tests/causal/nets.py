@@ -73,3 +73,62 @@ def blob(n=3, size=8):
         row, column = 2 * (k % 3), 2 * (k % 2) + 2
         image[k, :, row : row + 2, column : column + 2] = 1
     return image, image[:, 0].long()
+
+
+class Dimensional(nn.Module):
+    """A U of one level on lines, slices or volumes; planes of a volume are not pooled."""
+
+    def __init__(self, dims, channels=3):
+        super().__init__()
+        conv = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[dims]
+        pool = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}[dims]
+        stride = (1, 2, 2) if dims == 3 else 2
+        with torch.random.fork_rng():
+            torch.manual_seed(dims)
+            self.enc = nn.Sequential(conv(1, 3, 3, padding=1), nn.ReLU())
+            self.low = nn.Sequential(pool(stride), conv(3, 3, 3, padding=1), nn.ReLU())
+            self.up = nn.Upsample(scale_factor=(1.0, 2.0, 2.0) if dims == 3 else 2.0)
+            self.dec = nn.Sequential(conv(6, 4, 3, padding=1), nn.ReLU())
+            self.head = conv(4, channels, 1)
+        self.double().eval()
+
+    def forward(self, x):
+        skip = self.enc(x)
+        return self.head(self.dec(torch.cat((self.up(self.low(skip)), skip), 1)))
+
+
+DIMENSIONAL_STAGES = {"enc1": "enc", "enc2": "low", "dec1": "dec", "head": "head"}
+DIMENSIONAL_EDGES = {
+    "skip_1": {
+        "stage": "dec1", "module": "dec", "argument": 0, "joined": "cat",
+        "beside": "up", "source": "enc1",
+    },
+    "up_1": {"stage": "dec1", "module": "up", "source": "enc2"},
+}  # fmt: skip
+DIMENSIONAL = {1: (3, 12), 2: (4, 8, 12), 3: (2, 2, 8, 12)}
+"""Axes of the image -> slices and sides; as many volumes as planes."""
+BOTH = {"a": 1, "b": 2}
+
+
+def dimensional(dims):
+    """A network, its sites, images and truth; the second organ is not in the last slice."""
+    count, *sides = DIMENSIONAL[dims]
+    generator = torch.Generator().manual_seed(7)
+    x = torch.rand(count, 1, *sides, generator=generator, dtype=torch.float64)
+    net = Dimensional(dims)
+    with torch.no_grad():
+        net.head.bias -= net(x).transpose(0, 1).flatten(1).median(1).values  # no class wins always
+        truth = net(x + 0.2 * torch.rand(x.shape, generator=generator)).max(1).indices
+    truth[:, ..., :2], truth[:, ..., 2:4] = 1, 2
+    truth[-1][truth[-1] == 2] = 0
+    return net, x, truth
+
+
+def dice_by_hand(logits, truth, channel):
+    """Of one slice or volume (C, *image), pixel by pixel."""
+    counts = [0, 0, 0]
+    for found, true in zip(logits.argmax(0).flatten(), truth.flatten(), strict=True):
+        counts[0] += int(found == channel and true == channel)
+        counts[1] += int(found == channel)
+        counts[2] += int(true == channel)
+    return 2 * counts[0] / (counts[1] + counts[2]) if counts[2] else float("nan")

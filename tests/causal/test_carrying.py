@@ -9,6 +9,9 @@ from segtrace.causal.carrying import carry
 from segtrace.causal.cutting import chosen, sites_of
 from segtrace.measures.over_cases import over_cases
 
+
+from segtrace.causal.patching import patch
+
 X, TRUTH = nets.blob(6)
 CASES = ["a", "a", "b", "b", "c", "c"]
 ORGAN = {"organ": 1}
@@ -32,6 +35,19 @@ def test_the_taking_slice_is_of_another_case():
     found = carried(nets.Routed())
     assert all(CASES[n] != CASES[k] for n, k in enumerate(found.onto))
     assert carried(nets.Routed(), seed=1).onto != found.onto
+
+
+@pytest.mark.parametrize("dims", nets.DIMENSIONAL)
+def test_lines_slices_and_volumes_give_what_patching_them_gives(dims):
+    net, x, truth = nets.dimensional(dims)
+    sites = sites_of(net, nets.DIMENSIONAL_STAGES, nets.DIMENSIONAL_EDGES)
+    cases = [str(n) for n in range(len(x))]
+    edges = chosen(sites, ["skip_1", "up_1"])
+    found = carry(net, edges, x, truth, {"a": 1}, cases=cases)
+    for n, k in enumerate(found.onto):
+        for s, edge in enumerate(edges):
+            one = patch(net, [edge], (x[[n]], truth[[n]]), (x[[k]], truth[[k]]), {"a": 1})
+            torch.testing.assert_close(found.after[s, :, n], one.after[:, 0])
 
 
 def test_batches_do_not_matter():

@@ -9,7 +9,7 @@ from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import chosen, sites_of
+from segtrace.causal.cutting import chosen, cutting, sites_of
 from segtrace.causal.deletion import WAYS, deletion
 from segtrace.causal.verdict import verdicts
 
@@ -190,6 +190,39 @@ def test_all_organs_together_are_judged_by_their_cases():
     assert pooled.cases == 6
     expected = (first.by_map * first.slices + second.by_map * second.slices) / pooled.slices
     assert pooled.by_map == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dims", nets.DIMENSIONAL)
+def test_cells_of_lines_slices_and_volumes_are_removed_as_in_a_loop(dims):
+    net, x, truth = nets.dimensional(dims)
+    sites = sites_of(net, nets.DIMENSIONAL_STAGES, nets.DIMENSIONAL_EDGES)
+    means = collect(net, sites, [x])
+    flow = trace(
+        net, nets.DIMENSIONAL_STAGES, x, targets.organs(nets.BOTH, "gt", truth), "grad_pam"
+    )
+    places = chosen(sites, ["enc1", "enc2"])
+    options = {"fractions": (0.25,), "draws": 1}
+    found = deletion(net, flow, places, x, truth, nets.BOTH, means, **options)
+    for s, site in enumerate(places):
+        mean = means.channels[site.name].view(1, -1, *[1] * dims)
+        for n in range(len(x)):
+            for o, channel in enumerate(nets.BOTH.values()):
+                cells = flow.maps[site.name][0, o, n]
+                count = round(0.25 * cells.numel())
+                marks = cells.flatten().argsort(descending=True, stable=True)[:count]
+                there = torch.zeros(cells.numel(), dtype=torch.bool).index_fill_(0, marks, True)
+                there = there.view(1, 1, *cells.shape)
+                with torch.no_grad(), cutting(
+                    net, {site: lambda a, t=there, m=mean: torch.where(t, m.expand_as(a), a)}
+                ):  # fmt: skip
+                    cut = net(x[n : n + 1])[0]
+                with torch.no_grad():
+                    whole = net(x[n : n + 1])[0]
+                slow = [nets.dice_by_hand(logits, truth[n], channel) for logits in (whole, cut)]
+                lost = float(found.lost[0, s, 0, o, 0, n])
+                assert lost == pytest.approx(slow[0] - slow[1], abs=1e-6, nan_ok=True)
+    assert found.lost[0, :, :, 0, :3].isfinite().all()
+    assert found.lost[0, :, 0, :, 0].nan_to_num(0).abs().sum() > 0
 
 
 def test_progress_ends_at_the_number_of_passes_announced():

@@ -51,6 +51,20 @@ def test_map_sizes_equal_those_of_the_trace_at_stages():
         assert here[:, 1, 1].isnan().all()
 
 
+@pytest.mark.parametrize("dims", nets.DIMENSIONAL)
+def test_lines_slices_and_volumes_have_the_sizes_that_the_trace_has(dims):
+    net, x, truth = nets.dimensional(dims)
+    found = sizes_at(
+        net, sites_of(net, nets.DIMENSIONAL_STAGES, {}), x, truth, nets.BOTH, ["grad_pam"]
+    )
+    organs = targets.organs(nets.BOTH, "gt", truth)
+    flow = trace(net, nets.DIMENSIONAL_STAGES, x, organs, "grad_pam")
+    torch.testing.assert_close(found[GRADIENT_NORM].nan_to_num(0), flow.gradient_l1)
+    sizes = torch.stack([m[0].abs().flatten(2).mean(2) for m in flow.maps.values()])
+    torch.testing.assert_close(found["grad_pam"].nan_to_num(0), sizes)
+    assert found["grad_pam"][:, 1, -1].isnan().all()
+
+
 def test_map_sizes_of_a_known_route():
     net, (x, truth) = nets.Routed(1.0, 0.0), nets.blob(1)
     sites = sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES)

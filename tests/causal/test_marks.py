@@ -1,3 +1,6 @@
+import itertools
+
+import pytest
 import torch
 
 from segtrace.causal.marks import marked, outside, scattered, shifted
@@ -43,6 +46,30 @@ def test_a_shifted_map_has_the_same_values_at_other_places():
         moved = shifted(one, generator)
         assert torch.equal(moved.flatten(1).sort().values, one.flatten(1).sort().values)
         assert not any(torch.equal(a, b) for a, b in zip(moved, one, strict=True))
+
+
+@pytest.mark.parametrize("cells", [(9,), (3, 4), (2, 3, 4)])
+def test_maps_of_any_number_of_axes_are_marked_moved_and_kept_outside_alike(cells):
+    one = torch.rand(3, *cells, generator=torch.Generator().manual_seed(0))
+    count = one[0].numel() // 3
+    found = marked(one, 1 / 3, torch.ones_like(one, dtype=torch.bool))
+    for n in range(3):
+        largest = sorted(one[n].flatten().tolist())[-count:]
+        assert sorted(one[n][found[n]].tolist()) == largest
+    moved = shifted(one, torch.Generator().manual_seed(0))
+    for before, after in zip(one, moved, strict=True):
+        rolls = [
+            step
+            for step in itertools.product(*(range(size) for size in cells))
+            if torch.equal(before.roll(step, tuple(range(len(cells)))), after)
+        ]
+        assert len(rolls) == 1
+        assert any(rolls[0])
+    mask = torch.zeros(1, *(4 * size for size in cells), dtype=torch.bool)
+    mask[(0, *[slice(0, 4)] * len(cells))] = True  # the first cell; the rim of 2 px its neighbours
+    expected = torch.ones(1, *cells, dtype=torch.bool)
+    expected[(0, *[slice(0, 2)] * len(cells))] = False
+    assert torch.equal(outside(mask, cells), expected)
 
 
 def test_shifts_and_chance_are_functions_of_the_generator():

@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from monai.networks.nets import BasicUNet
 
-from attribution.nets import flexible_unet, images, labels
+from attribution import plain_conv_unet as nnunet
+from attribution.nets import flexible_unet, images, labels, stirred
 from causal import nets
 from segtrace import InputError
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import chosen, cutting, sites_of
+from segtrace.causal.cutting import chosen, cutting, see, sites_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import CUTS
@@ -67,6 +69,81 @@ def test_every_number_equals_a_plain_loop_over_sites_slices_and_draws():
                 slow = Judge({"organ": channel}, truth[n : n + 1]).of(logits)
                 assert found.dice[s, o, n] == pytest.approx(float(slow.dice))
                 assert found.scores[s, o, n] == pytest.approx(float(slow.score), rel=1e-9)
+
+
+@pytest.mark.parametrize("dims", nets.DIMENSIONAL)
+@pytest.mark.parametrize("cut", ["channel_mean", "mean_map", "zero"])
+def test_lines_slices_and_volumes_are_judged_as_in_a_loop_over_their_pixels(dims, cut):
+    net, x, truth = nets.dimensional(dims)
+    sites = sites_of(net, nets.DIMENSIONAL_STAGES, nets.DIMENSIONAL_EDGES)
+    means = collect(net, sites, [x], maps=True)
+    found = necessity(net, sites, x, truth, nets.BOTH, means, cut=cut, batch=1)
+    seen = see(net, sites, x).activations
+    cells = tuple(range(2, x.ndim))
+    for s, site in enumerate(sites):
+        whole = seen[site.name]
+        mean = {
+            "channel_mean": whole.mean((0, *cells), keepdim=True).expand_as(whole[:1]),
+            "mean_map": whole.mean(0, keepdim=True),
+            "zero": torch.zeros_like(whole[:1]),
+        }[cut]
+        with torch.no_grad(), cutting(net, {site: lambda a, m=mean: m.clone()}):
+            logits = torch.cat([net(one) for one in x.split(1)])
+        for n in range(len(x)):
+            for o, channel in enumerate(nets.BOTH.values()):
+                slow = nets.dice_by_hand(logits[n], truth[n], channel)
+                assert float(found.dice[s, o, n]) == pytest.approx(slow, nan_ok=True)
+                mine = logits[n, channel][truth[n] == channel]
+                score = float(mine.mean())
+                assert float(found.scores[s, o, n]) == pytest.approx(score, nan_ok=True)
+    assert found.dice[:, 1, -1].isnan().all()
+    assert found.dice_lost.nan_to_num(0).abs().sum() > 0
+    assert found.cut_vertex.tolist() == [True, False, True, True, False, False]
+
+
+def test_a_three_dimensional_network_of_the_table_is_cut_at_every_site():
+    net = stirred(lambda: BasicUNet(3, 1, 3, features=(2, 2, 2, 2, 2, 2), norm="batch"))
+    x = torch.rand(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0)).double()
+    truth = torch.zeros(2, 16, 16, 16, dtype=torch.long)
+    truth[0, :8], truth[1, :, :8] = 1, 2
+    sites = sites_of(net)
+    means = collect(net, sites, [x])
+    found = necessity(net, sites, x, truth, nets.BOTH, means, batch=2)
+    (site,) = chosen(sites, ["skip_4"])
+    mean = means.channels["skip_4"].view(-1, 1, 1, 1)
+    with torch.no_grad(), cutting(net, {site: lambda a: mean + 0 * a}):
+        logits = net(x)
+    s = found.sites.index("skip_4")
+    for o, n in ((0, 0), (1, 1)):
+        slow = nets.dice_by_hand(logits[n], truth[n], o + 1)
+        assert float(found.dice[s, o, n]) == pytest.approx(slow)
+        assert found.dice[s, 1 - o, n].isnan()
+
+
+@pytest.mark.parametrize("i", [1, 2, 3])
+def test_a_skip_joined_behind_the_up_path_costs_what_a_hook_on_that_half_costs(i):
+    net, x, truth = nnunet.plain_conv_unet(), images(3, 32), labels(3, 32, 3)
+    sites = sites_of(net, nnunet.STAGES, nnunet.EDGES)
+    edges = chosen(sites, [f"skip_{i}", f"up_{i}"])
+    means = collect(net, sites, [x], output=nnunet.first)
+    found = necessity(net, edges, x, truth, {"a": 1, "b": 2}, means, output=nnunet.first)
+    stage, half = net.decoder.stages[i - 1], means.channels[f"skip_{i}"].numel()
+    assert torch.equal(means.channels[f"skip_{i}"], means.channels[f"enc{4 - i}"])
+    for edge, part in ((0, slice(half, None)), (1, slice(half))):
+        mean = means.channels[edges[edge].name][:, None, None]
+
+        def put(_module, args, part=part, mean=mean):
+            joined = args[0].clone()
+            joined[:, part] = mean
+            return (joined,)
+
+        handle = stage.register_forward_pre_hook(put)
+        with torch.no_grad():
+            slow = Judge({"a": 1, "b": 2}, truth).of(net(x)[0])
+        handle.remove()
+        torch.testing.assert_close(found.dice[edge], slow.dice, equal_nan=True)
+        torch.testing.assert_close(found.scores[edge], slow.score, equal_nan=True)
+    assert not torch.equal(found.scores[0], found.scores[1])
 
 
 def test_batches_and_seeds_decide_nothing_else():

@@ -27,6 +27,19 @@ def test_pixels_are_counted_as_in_a_loop():
                 assert found[n, true, predicted] == count
 
 
+@pytest.mark.parametrize("sides", [(7,), (2, 5), (2, 3, 4)])
+def test_pixels_of_lines_slices_and_volumes_are_counted_as_in_a_loop(sides):
+    generator = torch.Generator().manual_seed(0)
+    one, other = torch.randint(0, 3, (2, 2, *sides), generator=generator)  # 2 volumes of 2 planes
+    found = confusion(one, other, 3)
+    for n in range(2):
+        for true in range(3):
+            for predicted in range(3):
+                assert (
+                    found[n, true, predicted] == ((other[n] == true) & (one[n] == predicted)).sum()
+                )
+
+
 def test_labels_beyond_the_networks_channels_are_nobodys():
     truth = TRUTH.clone()
     truth[0, 1, 0] = 9

@@ -34,6 +34,18 @@ def test_patching_every_input_of_a_stage_makes_it_the_other_slice():
     assert torch.equal(found.after, found.own)
 
 
+@pytest.mark.parametrize("dims", nets.DIMENSIONAL)
+def test_lines_slices_and_volumes_are_patched_as_by_hand(dims):
+    net, x, truth = nets.dimensional(dims)
+    places = chosen(sites_of(net, nets.DIMENSIONAL_STAGES, nets.DIMENSIONAL_EDGES), ["skip_1"])
+    a, b = (x[:1], truth[:1]), (x[1:2], truth[1:2])
+    found = patch(net, places, a, b, {"a": 1})
+    with torch.no_grad():
+        mixed = net.head(net.dec(torch.cat((net.up(net.low(net.enc(x[1:2]))), net.enc(x[:1])), 1)))
+    assert float(found.after) == pytest.approx(nets.dice_by_hand(mixed[0], truth[0], 1))
+    assert float(found.kept) == pytest.approx(nets.dice_by_hand(mixed[0], truth[1], 1))
+
+
 def test_a_slice_patched_with_itself_stays_as_it_is():
     net, x, truth = flexible_unet(), images(2, 32), labels(2, 32)
     places = chosen(sites_of(net), ["skip_2", "up_3"])

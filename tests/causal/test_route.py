@@ -68,6 +68,29 @@ def test_a_share_is_a_ratio_of_sums_and_not_a_mean_of_ratios():
     assert nothing.share().isnan().all()  # a residue of a stage that changes nothing
 
 
+@pytest.mark.parametrize("dims", nets.DIMENSIONAL)
+def test_lines_slices_and_volumes_divide_the_change_that_a_loop_finds(dims):
+    net, x, truth = nets.dimensional(dims)
+    sites = sites_of(net, nets.DIMENSIONAL_STAGES, nets.DIMENSIONAL_EDGES)
+    means = collect(net, sites, [x])
+    found = route(net, x, truth, nets.BOTH, means, edges=nets.DIMENSIONAL_EDGES, steps=64, batch=1)
+    assert found.edges == ("skip_1", "up_1")
+    halves = [means.channels[edge].view(1, -1, *[1] * dims) for edge in ("up_1", "skip_1")]
+    for n in range(len(x)):
+        with torch.no_grad():
+            whole = net(x[n : n + 1])[0]
+            joined = torch.cat([half.expand(1, 3, *x.shape[2:]) for half in halves], 1)
+            without = net.head(net.dec(joined))[0]
+        for o, channel in enumerate(nets.BOTH.values()):
+            there = truth[n] == channel
+            if not there.any():
+                assert found.change[:, o, n].isnan().all()
+                continue
+            change = (whole - without)[channel][there].sum()
+            torch.testing.assert_close(found.change[:, o, n], change.expand(2))
+            torch.testing.assert_close(found.part[:, o, n].sum(), change, rtol=0.05, atol=0.05)
+
+
 def test_slices_do_not_depend_on_their_companions():
     net, x, truth = basic_unet(), images(3, 32), labels(3, 32)
     means = collect(net, sites_of(net), [images(4, 32, seed=9)])

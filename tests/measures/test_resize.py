@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d, interpolate
 
 from segtrace.measures.resize import adjoint, area_matrix, inner, pooled, resized
 
@@ -20,6 +20,13 @@ def test_resizing_is_torch_s_bilinear_and_its_adjoint_takes_the_same_sums(
     truth = interpolate(maps, size, mode="bilinear", align_corners=False)
     torch.testing.assert_close(resized(maps, size), truth)
     torch.testing.assert_close(inner(maps, adjoint(mask, grid)), (truth * mask).sum((-2, -1)))
+
+
+@pytest.mark.parametrize("dims", [1, 3])
+def test_pooling_a_line_or_a_volume_is_average_pooling(dims: int) -> None:
+    mask = torch.rand(2, *[8] * dims, generator=torch.Generator().manual_seed(0)).double()
+    pool = {1: avg_pool1d, 3: avg_pool3d}[dims]
+    torch.testing.assert_close(pooled(mask, (4,) * dims), pool(mask[:, None], 2)[:, 0])
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])

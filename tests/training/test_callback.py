@@ -7,9 +7,11 @@ from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from segtrace import FlowCallback, InputError
+from segtrace.data.probes import Probes
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import expected_tags
 from segtrace.training.explanation import Settings
@@ -37,12 +39,14 @@ class Backbone(nn.Module):
 class TheirModule(pl.LightningModule):
     """A Lightning module written without segtrace."""
 
-    def __init__(self):
+    def __init__(self, backbone=Backbone):
         super().__init__()
         torch.manual_seed(0)
-        self.backbone = Backbone()
+        self.backbone = backbone()
+        self.steps = 0
 
     def training_step(self, batch, batch_idx):
+        self.steps += self.training
         image, label = batch
         return nn.functional.cross_entropy(self.backbone(image)[0], label)
 
@@ -62,6 +66,13 @@ def loader(shuffle):
     return DataLoader(TensorDataset(image, label), batch_size=2, shuffle=shuffle)
 
 
+def probes_of(images, labels):
+    n = len(images)
+    spacing = torch.full((n, 2), torch.nan, dtype=torch.float64)
+    return Probes(images, labels.to(torch.uint8), ("a", "b", "b")[:n], tuple(range(n)), spacing,
+                  "val", False)  # fmt: skip
+
+
 STAGES = {"enc1": "down", "enc2": "deep", "head": "last"}
 ORGANS = {"box": 1, "corner": 2}
 RULES = ("seg_grad_cam", "grad_pam")
@@ -72,9 +83,9 @@ def watch(**options):
     return FlowCallback(output=lambda out: out[0], **options)
 
 
-def fit(folder, callbacks, epochs=2, val=True, **options):
+def fit(folder, callbacks, epochs=2, val=True, module=None, ckpt_path=None, **options):
     torch.manual_seed(1)
-    module = TheirModule()
+    module = module or TheirModule()
     trainer = pl.Trainer(
         max_epochs=epochs,
         callbacks=callbacks,
@@ -89,8 +100,42 @@ def fit(folder, callbacks, epochs=2, val=True, **options):
         log_every_n_steps=1,
         **options,
     )
-    trainer.fit(module, loader(shuffle=True), loader(shuffle=False) if val else None)
+    validation = loader(shuffle=False) if val else None
+    trainer.fit(module, loader(shuffle=True), validation, ckpt_path=ckpt_path)
     return module
+
+
+class Checkpointed(Backbone):
+    """Re-entrant activation checkpointing, also in evaluation."""
+
+    def forward(self, x):
+        x = x.requires_grad_()
+        fine = checkpoint(self.down, x, use_reentrant=True)
+        deep = checkpoint(self.deep, fine, use_reentrant=True)
+        return self.last(torch.cat([fine, self.up(deep)], 1)), "something else"
+
+
+class OneChannel(Backbone):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Conv2d(12, 1, 1)
+
+    def forward(self, x):
+        logits, more = super().forward(x)
+        return logits if not self.training else logits.expand(-1, 3, -1, -1), more
+
+
+class Detaches(Backbone):
+    def forward(self, x):
+        logits, more = super().forward(x)
+        return logits if self.training else logits.detach(), more
+
+
+REFUSED = {
+    "re-entrant checkpointing": (Checkpointed, "re-entrant .*; say use_reentrant=False"),
+    "one channel": (OneChannel, "one output channel"),
+    "a detached output": (Detaches, "no gradient leads from the logits"),
+}
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
@@ -175,6 +220,36 @@ class TestInAnybodysModule:
     def test_without_validation_data_it_says_what_to_give(self, tmp_path):
         with pytest.raises(InputError, match="no validation loader; give probes"):
             fit(tmp_path, [watch()], val=False)
+
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_a_network_that_cannot_be_explained_is_named_before_the_first_step(
+        self, tmp_path, name
+    ):
+        backbone, message = REFUSED[name]
+        module = TheirModule(backbone)
+        # Nothing is predicted at first: only what is looked at before a backward pass shows it.
+        settings = Settings(rules=["grad_pam"], region="pred")
+        with pytest.raises(InputError, match=message):
+            fit(tmp_path, [watch(settings=settings)], module=module)
+        assert module.steps == 0
+
+    def test_it_is_named_as_well_before_the_first_step_of_a_training_that_goes_on(self, tmp_path):
+        path = tmp_path / "last.ckpt"
+        saving = pl.callbacks.LambdaCallback(
+            on_train_end=lambda trainer, _module: trainer.save_checkpoint(path)
+        )
+        fit(tmp_path, [saving], epochs=1)
+        module = TheirModule(Checkpointed)
+        with pytest.raises(InputError, match="use_reentrant=False"):
+            fit(tmp_path / "again", [watch()], module=module, ckpt_path=path)
+        assert module.steps == 0
+
+    @pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*", "ignore:.*validation_step.*")
+    def test_slices_that_are_handed_over_need_no_loader(self, tmp_path):
+        images, labels = zip(*loader(shuffle=False), strict=True)
+        callback = watch(probes=probes_of(torch.cat(images)[3:], torch.cat(labels)[3:]))
+        fit(tmp_path, [callback], epochs=1, val=False)
+        assert callback.explained.record.scene.cases == ("a", "b", "b")
 
     def test_an_organ_without_a_channel_of_its_own_is_refused(self, tmp_path):
         settings = Settings(rules=["seg_grad_cam"], organs=["liver"])

@@ -82,9 +82,58 @@ class Shuffling:
         return iter(batches if self.turn == 1 else batches[::-1])
 
 
-def test_batches_of_another_kind_are_named():
-    with pytest.raises(segtrace.InputError, match="the validation loader gives str"):
-        segtrace.explain(net(), ["nonsense"], STAGES, LABELS)
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ("nonsense", "the validation loader gives str: let the loader give that"),
+        ({"image": torch.ones(2, 1, 8, 8)}, "the validation loader gives dict: let"),
+        (
+            (torch.ones(2, 1, 8, 8), torch.ones(2, 3, 8, 8)),
+            r"labels \(2, 3, 8, 8\); .*not overlap:",
+        ),
+        ((torch.ones(2, 1, 8, 8, 8), torch.ones(2, 8, 8, 8)), r"images \(2, 1, 8, 8, 8\)"),
+    ],
+)
+def test_batches_of_another_kind_are_named_with_what_is_read(batch, message):
+    with pytest.raises(segtrace.InputError, match=message) as found:
+        segtrace.explain(net(), [batch], STAGES, LABELS)
+    assert "FlowCallback also takes" in str(found.value)  # explain itself has no such option
+    segtrace.explain(net(), loader(), STAGES, LABELS)
+
+
+@pytest.mark.parametrize("region", ["gt", "pred", "all"])
+def test_a_network_of_one_channel_is_refused_with_a_way_out_that_works(region):
+    one = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 1, 1))
+    settings = Settings(rules=["grad_pam"], region=region)
+    for labels in ({"box": 0}, {"box": 1}):
+        with pytest.raises(InputError, match="one output channel") as found:
+            segtrace.explain(one, loader(), STAGES, labels, settings=settings)
+    typed = str(found.value).split("output=")[1].split(", with")[0]
+    explained = segtrace.explain(
+        one, loader(), STAGES, {"box": 1}, settings=settings, output=eval(typed)
+    )
+    record = explained.record
+    assert torch.equal(record.flow.prediction, (one(record.scene.image)[:, 0] > 0).long())
+
+
+def test_the_logits_of_a_network_that_returns_a_dictionary_are_picked_as_it_says():
+    class Torchvision(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net()
+
+        def forward(self, x):
+            logits = self.net(x)
+            return {"aux": logits.mean(), "out": logits}
+
+    stages = {name: f"net.{path}" for name, path in STAGES.items()}
+    with pytest.raises(InputError, match="returns a dict; say output=") as found:
+        segtrace.explain(Torchvision(), loader(), stages, LABELS)
+    typed = str(found.value).split("e.g. output=")[1].split(", or")[0]
+    explained = segtrace.explain(Torchvision(), loader(), stages, LABELS, output=eval(typed))
+    expected = segtrace.explain(net(), loader(), STAGES, LABELS)
+    maps, others = explained.record.flow.maps, expected.record.flow.maps
+    assert torch.equal(maps["enc"], others["enc"])
 
 
 def test_an_aggregate_is_worked_out_only_where_it_is_asked_for():

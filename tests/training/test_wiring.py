@@ -57,6 +57,30 @@ def test_edges_that_the_user_names_are_taken():
     }
 
 
+class UpFirst(nn.Module):
+    """A decoder stage that joins ``cat((up, skip))``, with as many channels each."""
+
+    def __init__(self):
+        super().__init__()
+        self.shallow, self.deep = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 2, stride=2)
+        self.up, self.dec = nn.ConvTranspose2d(2, 2, 2, 2), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        skip = self.shallow(x)
+        return self.dec(torch.cat((self.up(self.deep(skip)), skip), 1))
+
+
+UP_FIRST = {"enc1": "shallow", "enc2": "deep", "dec1": "dec"}
+HALF = {"stage": "dec1", "module": "dec", "argument": 0, "joined": "cat", "beside": "up"}
+
+
+def test_an_edge_is_kept_with_the_channels_that_it_was_found_in():
+    found = named_edges(UpFirst(), UP_FIRST, {"skip_1": HALF | {"source": "enc1"}}, 8)
+    assert found["skip_1"]["part"] == (2, 4)
+    with pytest.raises(InputError, match=r"edge 'skip_1': .* is not what its source 'enc2' puts"):
+        named_edges(UpFirst(), UP_FIRST, {"skip_1": HALF | {"source": "enc2"}}, 8)
+
+
 @pytest.mark.parametrize(
     ("edge", "message"),
     [

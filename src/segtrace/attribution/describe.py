@@ -1,17 +1,18 @@
 """What a network is made of, and whether its gradients can be believed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from segtrace.attribution import edges as edges_of
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Edge, EdgesLike, altering
-from segtrace.attribution.forward import Output, forward, logits_of
-from segtrace.attribution.networks import JUNCTIONS
+from segtrace.attribution.float64 import in_float64
+from segtrace.attribution.forward import Output, forward
+from segtrace.attribution.joints import settled
+from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import KAPPA_DEGENERATE, unnormalised
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
@@ -89,6 +90,8 @@ class Description:
         for edge in self.edges:
             place = "" if edge.argument is None else f", argument {edge.argument}"
             joined = f" ({edge.joined} with {edge.beside})" if edge.joined else ""
+            if edge.joined == "cat" and edge.part is not None:
+                joined += f", channels {edge.part[0]} … {edge.part[1] - 1}"
             lines.append(
                 f"{edge.name}: {edge.source} -> {edge.stage} at {edge.module}{place}{joined}"
             )
@@ -147,12 +150,12 @@ def describe(
     """
     net = unwrapped(net)
     places = stages_of.resolve(net, stages)
-    known = any(cls.__name__ in JUNCTIONS for cls in type(net).__mro__)
-    found = edges_of.resolve(net, edges) if known or edges is not None else ()
-    x = as_input(net, image[:1]).double().requires_grad_()
-    with undisturbed(net, x.device):
-        double = _Double(net)
-        acts, logits = forward(double, [_inside(stage) for stage in places], x, output)
+    found = edges_of.known(net) if edges is None else edges_of.resolve(net, edges)
+    plain = as_input(net, image[:1])
+    x = plain.double().requires_grad_()
+    with undisturbed(net, x.device), in_float64(net, plain):
+        found = settled(net, found, x, places)
+        acts, logits = forward(net, places, x, output)
         if not logits.isfinite().all():
             raise InputError("the logits are not finite: there is no derivative to check")
         bare = unnormalised(acts, logits)
@@ -165,32 +168,13 @@ def describe(
         for stage, gradient in zip(places, gradients, strict=True):
 
             def score(moved: Tensor, stage: Stage = stage) -> float:
-                with torch.no_grad(), altering(double, {_inside(stage): lambda _: moved}):
-                    return float((weights * logits_of(double(x), x, output)).sum())
+                with torch.no_grad(), altering(net, {stage: lambda _: moved}):
+                    return float((weights * logits_at(net, x, output)).sum())
 
             pair = _derivatives(stage, acts[stage.name].detach(), gradient, score)
             reports.append(_report(net, stage, gradient, pair, x, bare))
     memory = 2 * 4 * sum(activation.numel() for activation in acts.values())
     return Description(tuple(reports), found, memory)
-
-
-class _Double(nn.Module):
-    """A network that runs in float64 while its own parameters stay as they are."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-        self.state: Mapping[str, Tensor] = {
-            name: tensor.detach().double() if tensor.is_floating_point() else tensor
-            for name, tensor in (*net.named_parameters(), *net.named_buffers())
-        }
-
-    def forward(self, x: Tensor) -> object:
-        return functional_call(self.net, dict(self.state), (x,))
-
-
-def _inside(stage: Stage) -> Stage:
-    return Stage(stage.name, f"net.{stage.module}", stage.layout)
 
 
 def _per_channel(first: Tensor, seed: int) -> Tensor:

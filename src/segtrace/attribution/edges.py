@@ -4,7 +4,7 @@ An edge is a place where a cut acts on one route alone: changing the output of a
 would change its skip and everything below it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 from torch import Tensor, cat, nn
 from torch.utils.hooks import RemovableHandle
 
+from segtrace.attribution import halves
 from segtrace.attribution import stages as stages_of
+from segtrace.attribution.halves import Span
 from segtrace.attribution.networks import JUNCTIONS
 from segtrace.attribution.stages import Stage
 from segtrace.errors import InputError, unknown
@@ -29,10 +31,12 @@ class Edge:
         stage: the stage that it enters.
         module: dotted path of the module whose output it is; with ``argument``, whose input.
         argument: which positional argument (a number) or keyword (a name) of ``module`` it is.
-        joined: where that argument holds another edge as well: ``cat`` (this edge's channels
-            first, then the other's) or ``add`` (their sum).
+        joined: where that argument holds another edge as well: ``cat`` (side by side, in whatever
+            order) or ``add`` (their sum).
         beside: the module whose output that other edge is; needed with ``joined``.
-        source: the stage that it comes from, for people to read; may be empty.
+        source: the stage that it comes from, or the path of a module; may be empty. What the edge
+            carries is held against it once, see :func:`segtrace.attribution.joints.settled`.
+        part: the channels of the argument that are this edge's, as found there; ``None`` before.
     """
 
     name: str
@@ -42,14 +46,26 @@ class Edge:
     joined: str | None = None
     beside: str | None = None
     source: str = ""
+    part: Span | None = None
 
     def __post_init__(self) -> None:
+        if self.part is not None:  # out of a file it comes as a list
+            object.__setattr__(self, "part", tuple(self.part))
         if self.joined not in (None, "cat", "add"):
             raise unknown("way of joining", self.joined, ("cat", "add"))
         if self.joined and (self.beside is None or self.argument is None):
             raise InputError(
                 f"edge {self.name!r} is joined by {self.joined}; give argument, beside"
             )
+
+    def not_joined(self, argument: Tensor) -> InputError:
+        """The error of a concatenation that holds neither the edge nor what is beside it."""
+        return InputError(
+            f"edge {self.name!r}: neither half of the {argument.shape[1]} channels that enter "
+            f"{self.module} as argument {self.argument!r} is what {self.beside} puts out"
+            + (f", or the source {self.source!r}" if self.source else "")
+            + "; name as beside the module whose output is joined there as it is"
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values for a checkpoint; ``resolve`` reads them back."""
@@ -71,13 +87,21 @@ def resolve(net: nn.Module, edges: EdgesLike = None) -> tuple[Edge, ...]:
         InputError: an unknown network, edge or module.
     """
     if edges is None or not isinstance(edges, Mapping):
-        known = {edge.name: edge for edge in _known(net)}
-        names = list(known) if edges is None else list(edges)
+        table = {edge.name: edge for edge in _known(net)}
+        names = list(table) if edges is None else list(edges)
         for name in names:
-            if name not in known:
-                raise unknown("edge", name, known, "this network")
-        return tuple(known[name] for name in names)
+            if name not in table:
+                raise unknown("edge", name, table, "this network")
+        return tuple(table[name] for name in names)
     return tuple(_edge(net, name, place) for name, place in edges.items())
+
+
+def known(net: nn.Module) -> tuple[Edge, ...]:
+    """The edges that the table knows of a network; none where it does not know the network."""
+    try:
+        return tuple(_known(net))
+    except InputError:
+        return ()
 
 
 def _edge(net: nn.Module, name: str, place: Any) -> Edge:
@@ -91,15 +115,19 @@ def _edge(net: nn.Module, name: str, place: Any) -> Edge:
                 f"of that module, argument: …; known are {', '.join(sorted(fields))}"
             )
         edge = Edge(name, **place)
+    return _checked(net, edge)
+
+
+def _checked(net: nn.Module, edge: Edge) -> Edge:
     for path in (edge.module, edge.beside):
         if path is not None:
-            stages_of.check_module(net, path, f"edge {name!r}")
+            stages_of.check_module(net, path, f"edge {edge.name!r}")
     return edge
 
 
 def _known(net: nn.Module) -> Iterator[Edge]:
     """Skip and up of every decoder stage; dec_i takes its skip from the i-th encoder from below."""
-    cls = stages_of.class_in(JUNCTIONS, net)
+    cls = stages_of.class_of(net)
     junction = JUNCTIONS[cls]
     stages = stages_of.resolve(net)
     encoders = [s.name for s in stages if s.name.startswith("enc")]
@@ -111,7 +139,7 @@ def _known(net: nn.Module) -> Iterator[Edge]:
         words = {"stage": stage.module, "parent": parent, "last": last}
         up = junction.up.format(**words)
         if i < len(encoders):  # FlexibleUNet's last decoder stage has no skip
-            yield Edge(
+            skip = Edge(
                 f"skip_{i}",
                 stage.name,
                 junction.skip.format(**words),
@@ -120,8 +148,9 @@ def _known(net: nn.Module) -> Iterator[Edge]:
                 up if junction.joined else None,
                 encoders[-1 - i],
             )
+            yield _checked(net, skip)
         below = decoders[i - 2].name if i > 1 else encoders[-1]
-        yield Edge(f"up_{i}", stage.name, up, source=below)
+        yield _checked(net, Edge(f"up_{i}", stage.name, up, source=below))
 
 
 @contextmanager
@@ -132,13 +161,30 @@ def altering(net: nn.Module, alterations: Mapping[Stage | Edge, Alteration]) -> 
         net: the network.
         alterations: place -> function of the tensor there; one that returns the very tensor it
             was given only looks at it.
+
+    Raises:
+        InputError: both parts of one sum, of which neither can be told while the other changes.
     """
+    _refuse_both_of_a_sum(alterations)
     with ExitStack() as stack:
         # An edge that is joined with another one must see what became of the other.
         for place in sorted(alterations, key=_is_joined):
             for handle in _hooks(net, place, alterations[place]):
                 stack.callback(handle.remove)
         yield
+
+
+def _refuse_both_of_a_sum(places: Iterable[Stage | Edge]) -> None:
+    sums: dict[tuple[str, Any], Edge] = {}
+    for edge in places:
+        if isinstance(edge, Edge) and edge.joined == "add":
+            other = sums.setdefault((edge.module, edge.argument), edge)
+            if other is not edge:
+                raise InputError(
+                    f"edges {other.name!r} and {edge.name!r} are parts of one sum; name one of "
+                    f"them by the module whose output it is: module: {other.beside}, without "
+                    "argument, joined and beside"
+                )
 
 
 def _is_joined(place: Stage | Edge) -> bool:
@@ -155,22 +201,32 @@ def _hooks(
         )
         return
     edge, other = place, _Latest()
-    if edge.beside is not None:
-        yield net.get_submodule(edge.beside).register_forward_hook(other)
+    if edge.joined == "add" or (edge.joined == "cat" and edge.part is None):
+        yield net.get_submodule(str(edge.beside)).register_forward_hook(other)
 
     def on_input(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         arguments: Any = dict(kwargs) if isinstance(edge.argument, str) else list(args)
-        try:
-            argument = arguments[edge.argument]
-        except (IndexError, KeyError):
-            raise InputError(
-                f"edge {edge.name!r}: {edge.module} is called without argument "
-                f"{edge.argument!r}; positional ones count from 0, keywords go by their names"
-            ) from None
+        argument = argument_of(edge, args, kwargs)
         arguments[edge.argument] = _altered(edge, argument, other, alteration)
         return (args, arguments) if isinstance(arguments, dict) else (tuple(arguments), kwargs)
 
     yield module.register_forward_pre_hook(on_input, with_kwargs=True)
+
+
+def argument_of(edge: Edge, args: tuple, kwargs: dict) -> Tensor:
+    """The argument that the edge is, or is a part of, in a call of its module.
+
+    Raises:
+        InputError: a call without it, or with something else than a tensor there.
+    """
+    arguments: Any = kwargs if isinstance(edge.argument, str) else args
+    try:
+        return _tensor(arguments[edge.argument], edge)
+    except (IndexError, KeyError):
+        raise InputError(
+            f"edge {edge.name!r}: {edge.module} is called without argument "
+            f"{edge.argument!r}; positional ones count from 0, keywords go by their names"
+        ) from None
 
 
 class _Latest:
@@ -182,20 +238,34 @@ class _Latest:
         self.output = output
 
 
-def _altered(edge: Edge, argument: Any, other: _Latest, alteration: Alteration) -> Tensor:
+def _altered(edge: Edge, argument: Tensor, other: _Latest, alteration: Alteration) -> Tensor:
     """The argument with the edge's part of it altered."""
-    argument = _tensor(argument, edge)
     if edge.joined is None:
         return alteration(argument)
     if edge.joined == "cat":
-        own = argument.shape[1] - other.output.shape[1]
-        before, beside = argument[:, :own], argument[:, own:]
-    else:
-        before, beside = argument - other.output, other.output
+        return _altered_half(edge.part or _half(edge, argument, other), argument, alteration)
+    before = argument - other.output
     after = alteration(before)
-    if after is before:  # taking a sum apart and together again would round
+    # Taking a sum apart and together again would round.
+    return argument if after is before else after + other.output
+
+
+def _half(edge: Edge, argument: Tensor, other: _Latest) -> Span:
+    """The edge's channels of a concatenation: those that are not the other edge's."""
+    left = halves.beside(argument, other.output)
+    if not left:
+        raise edge.not_joined(argument)
+    return left[0]
+
+
+def _altered_half(part: Span, argument: Tensor, alteration: Alteration) -> Tensor:
+    start, stop = part
+    before = argument[:, start:stop]
+    after = alteration(before)
+    if after is before:
         return argument
-    return cat([after, beside], 1) if edge.joined == "cat" else after + beside
+    pieces = (argument[:, :start], after, argument[:, stop:])
+    return cat([piece for piece in pieces if piece.shape[1]], 1)
 
 
 def _tensor(value: Any, place: Stage | Edge) -> Tensor:

@@ -1,10 +1,11 @@
 """The forward pass: activations of the stages and logits, in one graph."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
+from segtrace.attribution.graph import check
+from segtrace.attribution.logits import Output, logits_of, sent
 from segtrace.attribution.stages import Stage, recording
 from segtrace.attribution.targets import ChannelTarget, Target
 from segtrace.attribution.weights import Weights
@@ -19,7 +20,6 @@ SCORES: Mapping[str, Callable[[Tensor], Tensor]] = {
 """φ of the score Σ weights · φ(logits). ``centered`` and ``prob`` do not change when the same map
 is added to every logit, as the prediction does not; ``logit``, the paper's, does."""
 
-Output = Callable[[Any], Tensor]
 TargetsLike = Mapping[str, Target | Tensor] | Target | Tensor
 
 
@@ -29,42 +29,23 @@ def forward(
     """Activations of the stages by name, as the network made them, and the logits: one graph.
 
     Raises:
-        InputError: a stage that did not run or does not depend on the input; logits that are not
-            (N, channels, *image).
+        InputError: an image that the network does not take; a stage that did not run or does not
+            depend on the input; logits that are not (N, channels, *image) or have no gradient;
+            re-entrant checkpointing.
     """
     with recording(net, stages) as record:
-        returned = net(x)
+        returned = sent(net, x)
     if overwritten := record.overwritten():
         # Run again, passing copies on, so that the record keeps what the stage itself put out.
         with recording(net, stages, cloned=overwritten) as record:
-            returned = net(x)
+            returned = sent(net, x)
     for stage in stages:
         if stage.name not in record.outputs:
             raise InputError(f"stage {stage.name!r} ({stage.module}) did not run")
-        if not record.outputs[stage.name].requires_grad:
-            raise InputError(f"stage {stage.name!r} ({stage.module}) does not depend on the image")
     acts = {stage.name: record.outputs[stage.name] for stage in stages}
-    return acts, logits_of(returned, x, output)
-
-
-def logits_of(returned: Any, x: Tensor, output: Output | None) -> Tensor:
-    """The logits (N, channels, *image) in what the network returned.
-
-    Raises:
-        InputError: no tensor, or one of another rank or number of slices than the image.
-    """
-    logits = returned if output is None else output(returned)
-    if not isinstance(logits, Tensor):
-        raise InputError(
-            f"the network returns a {type(logits).__name__}; say output=… to pick the logits, "
-            "e.g. output=lambda out: out[0]"
-        )
-    if logits.ndim != x.ndim or logits.shape[0] != x.shape[0]:
-        raise InputError(
-            f"the logits have shape {tuple(logits.shape)}; an image of {tuple(x.shape)} asks for "
-            f"({x.shape[0]}, channels, …) with {x.ndim - 2} image axes"
-        )
-    return logits
+    logits = logits_of(returned, x, output)
+    check(logits, {f"stage {stage.name!r} ({stage.module})": acts[stage.name] for stage in stages})
+    return acts, logits
 
 
 def named(target: TargetsLike) -> dict[str, Target | Tensor]:

@@ -8,12 +8,15 @@ from torch import Tensor, nn
 
 from segtrace.attribution import edges as edges_of
 from segtrace.attribution import stages as stages_of
-from segtrace.attribution.edges import Edge, EdgesLike, altering
+from segtrace.attribution.edges import Alteration, Edge, EdgesLike, altering
 from segtrace.attribution.flow import Flow, Status
-from segtrace.attribution.forward import SCORES, Output, TargetsLike, logits_of, named, weights_of
+from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
+from segtrace.attribution.graph import DETACHED, REENTRANT, check, check_all
+from segtrace.attribution.joints import settled
+from segtrace.attribution.labels import largest
+from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import worst
-from segtrace.attribution.targets import predicted
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError, unknown
 
@@ -80,15 +83,17 @@ def integrate(
     if score not in SCORES:
         raise unknown("score", score, SCORES)
     groups = _junctions(net, stages, edges) if joint else _alone(stages_of.resolve(net, stages))
-    places = [place for group in groups for place in group]
     targets = named(target)
     x = as_input(net, image)
     with undisturbed(net, x.device):
+        places = settled(net, [place for group in groups for place in group], x)
+        standing = iter(places)
+        groups = [[next(standing) for _ in group] for group in groups]
         values, logits = _values(net, places, x, output)
         weights = torch.stack(
             [weights_of(name, t, logits).dense(logits) for name, t in targets.items()]
         )
-        path = _Path(lambda: SCORES[score](logits_of(net(x), x, output)), net, weights, steps)
+        path = _Path(lambda: SCORES[score](logits_at(net, x, output)), net, weights, steps)
         start = {place: _start(place, values[place], baseline) for place in places}
         scores = path.scored(SCORES[score](logits))
         found = [path.along(group, values, start, scores) for group in groups]
@@ -125,7 +130,7 @@ def _values(
         return look
 
     with torch.no_grad(), altering(net, {place: keep(place) for place in places}):
-        logits = logits_of(net(x), x, output)
+        logits = logits_at(net, x, output)
     for place in places:
         if place not in values:
             raise InputError(f"{place.name!r} ({place.module}) did not run")
@@ -181,27 +186,50 @@ class _Path:
         for step in range(self.steps):
             share = (step + 0.5) / self.steps
             here = {p: torch.lerp(start[p], values[p], share).requires_grad_() for p in places}
-            with self._standing(here):
+            # Checkpointed parts run again in the backward pass: the tensors must still stand there.
+            with self._standing(here, graded=True):
                 scored = self.score()
-            for o, weights in enumerate(self.weights):
-                if not weights.any():  # an organ that is absent from all slices
-                    continue
-                gradients = torch.autograd.grad(
-                    scored, list(here.values()), weights, retain_graph=True, allow_unused=True
-                )
-                for place, gradient in zip(places, gradients, strict=True):
-                    if gradient is not None:
+                for o, gradients in self._gradients(scored, here):
+                    for place, gradient in gradients.items():
                         total[place][o] += gradient / self.steps
         with torch.no_grad(), self._standing({p: start[p] for p in places}):
             change = scores - self.scored(self.score())
+        if not scored.requires_grad and change.any():
+            raise InputError(DETACHED)
         maps = {p: total[p] * (values[p] - start[p]) for p in places}
         return maps, change
 
+    def _gradients(
+        self, scored: Tensor, here: Mapping[Place, Tensor]
+    ) -> Iterator[tuple[int, dict[Place, Tensor]]]:
+        """Number of the organ, and gradients at the places on which its score depends."""
+        if not scored.requires_grad:
+            return
+        check(scored, {place.name: tensor for place, tensor in here.items()})
+        for o, weights in enumerate(self.weights):
+            if not weights.any():  # an organ that is absent from all slices
+                continue
+            gradients = torch.autograd.grad(
+                scored, list(here.values()), weights, retain_graph=True, allow_unused=True
+            )
+            pairs = zip(here, gradients, strict=True)
+            found = {place: gradient for place, gradient in pairs if gradient is not None}
+            check_all(scored, {place.name for place in here} - {place.name for place in found})
+            yield o, found
+
     @contextmanager
-    def _standing(self, tensors: Mapping[Place, Tensor]) -> Iterator[None]:
-        """Let tensors stand in the places during the block."""
-        stand = {place: (lambda _, t=tensors[place]: t) for place in tensors}
-        with altering(self.net, stand):
+    def _standing(self, tensors: Mapping[Place, Tensor], graded: bool = False) -> Iterator[None]:
+        """Let tensors stand in the places during the block, whose passes need gradients or not."""
+
+        def stand(place: Place) -> Alteration:
+            def put(_: Tensor) -> Tensor:
+                if graded and not torch.is_grad_enabled():
+                    raise InputError(f"{place.name!r} {REENTRANT}")
+                return tensors[place]
+
+            return put
+
+        with altering(self.net, {place: stand(place) for place in tensors}):
             yield
 
 
@@ -242,7 +270,7 @@ def _flow(
         status=worst(holds, flat.shape, flat.device),
         scores=scores,
         region_px=region_px,
-        prediction=predicted(logits),
+        prediction=largest(logits),
         rules=("integrated",),
         organs=organs,
         score=score,

@@ -1,4 +1,4 @@
-"""The stages and edges of known networks: plain data, by the name of the class.
+"""The stages and edges of known networks: plain data, by the class.
 
 The networks come in every depth, so a place is a pattern over the paths that ``named_modules``
 says, which may end in ``:`` and the name of the class that stands there.
@@ -11,6 +11,19 @@ from dataclasses import dataclass
 # `model.1.submodule.1.submodule`, and so on.
 _LEVELS = r"model(\.1\.submodule)*"
 _BELOW = r"model(\.1\.submodule)+"
+
+CLASSES: Mapping[str, str] = {
+    "monai.networks.nets.flexible_unet.FlexibleUNet": "FlexibleUNet",
+    "monai.networks.nets.basic_unet.BasicUNet": "BasicUNet",
+    "monai.networks.nets.unet.UNet": "UNet",
+    "monai.networks.nets.attentionunet.AttentionUnet": "AttentionUnet",
+    "monai.networks.nets.segresnet.SegResNet": "SegResNet",
+    "monai.networks.nets.dynunet.DynUNet": "DynUNet",
+    "monai.networks.nets.unetr.UNETR": "UNETR",
+    "monai.networks.nets.swin_unetr.SwinUNETR": "SwinUNETR",
+}
+"""Module and name of a class -> its name in the tables below. The name alone would not do: half the
+field has written a ``UNet``."""
 
 STAGES: Mapping[str, Sequence[tuple[str, str]]] = {
     # The encoders return lists, so their stages are the modules inside them.
@@ -69,11 +82,11 @@ STAGES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("head", r"out"),
     ),
 }
-"""class -> (kind, pattern) in the order of the stages. Encoder stages are counted downwards,
+"""name -> (kind, pattern) in the order of the stages. Encoder stages are counted downwards,
 decoder stages from the bottleneck up."""
 
 LAYOUTS: Mapping[str, Mapping[str, str]] = {"UNETR": {r"vit\.norm": "tokens{feat_size}"}}
-"""class -> pattern -> layout where it is not ``nchw``; braces name an attribute of the network."""
+"""name -> pattern -> layout where it is not ``nchw``; braces name an attribute of the network."""
 
 
 @dataclass(frozen=True)
@@ -108,4 +121,4 @@ JUNCTIONS: Mapping[str, Junction] = {
     "UNETR": _UNETR,
     "SwinUNETR": _UNETR,
 }
-"""class -> how its decoder stages are joined to skip and up path."""
+"""name -> how its decoder stages are joined to skip and up path."""

@@ -1,7 +1,7 @@
 """Stages: named places in a network, and the record of what passes through them."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from segtrace.attribution.networks import LAYOUTS, STAGES
+from segtrace.attribution.networks import CLASSES, LAYOUTS, STAGES
 from segtrace.errors import InputError, unknown
 
 _TOKENS = re.compile(r"tokens\((\d+), *(\d+)(?:, *(\d+))?\)")
@@ -81,38 +81,50 @@ def resolve(net: nn.Module, stages: StagesLike = None) -> tuple[Stage, ...]:
         InputError: an unknown network, stage or module.
     """
     if stages is None or not isinstance(stages, Mapping):
-        known = _known(net)
-        names = list(known) if stages is None else list(stages)
+        table = _known(net)
+        names = list(table) if stages is None else list(stages)
         for name in names:
-            if name not in known:
-                raise unknown("stage", name, known, "this network")
-        stages = {name: known[name] for name in names}
+            if name not in table:
+                raise unknown("stage", name, table, "this network")
+        stages = {name: table[name] for name in names}
     if not stages:
         raise InputError("no stage is named; give at least one")
     return tuple(_stage(net, name, place) for name, place in stages.items())
 
 
-def class_in(table: Collection[str], net: nn.Module) -> str:
-    """The name under which a table of networks knows this one, by its class or a parent class.
+def known(net: nn.Module) -> tuple[Stage, ...]:
+    """The stages that the table knows of a network; none where it does not know the network."""
+    try:
+        return tuple(_known(net).values())
+    except InputError:
+        return ()
+
+
+def class_of(net: nn.Module) -> str:
+    """The name under which the tables know this network, by its class or a parent class.
 
     Raises:
         InputError: a network that is not in the table; says how to name places by hand.
     """
     for cls in type(net).__mro__:
-        if cls.__name__ in table:
-            return cls.__name__
-    raise _not_in_table(net, table)
+        name = CLASSES.get(f"{cls.__module__}.{cls.__qualname__}")
+        if name is not None:
+            return name
+    raise not_in_table(net)
 
 
-def _not_in_table(net: nn.Module, table: Collection[str]) -> InputError:
+def not_in_table(net: nn.Module) -> InputError:
+    """The error of a network whose places must be named by hand; says how, and what there is."""
+    cls = type(net)
     tree = [
         f"{path} ({type(module).__name__})"
         for path, module in net.named_modules()
         if path and path.count(".") < 2
     ]
     more = f" and {len(tree) - 40} more" if len(tree) > 40 else ""
+    own = f" (this one is {cls.__module__}'s)" if cls.__name__ in STAGES else ""
     return InputError(
-        f"the places of {type(net).__name__} are not in the table ({', '.join(table)}); "
+        f"the places of {cls.__name__} are not in the table of MONAI's {', '.join(STAGES)}{own}; "
         "name them: stages={'enc1': 'path.of.a.module', …}; its modules are "
         + ", ".join(tree[:40])
         + more
@@ -121,14 +133,14 @@ def _not_in_table(net: nn.Module, table: Collection[str]) -> InputError:
 
 def _known(net: nn.Module) -> dict[str, Stage]:
     """The stages of a network in the table."""
-    cls = class_in(STAGES, net)
+    cls = class_of(net)
     found: dict[str, list[str]] = {"enc": [], "dec": [], "head": []}
     for kind, pattern in STAGES[cls]:
         found[kind] += _matching(net, pattern)
     # Nested decoders come shallowest first; the deepest has the longest path.
     found["dec"].sort(key=lambda path: -path.count("."))
     if not found["enc"]:
-        raise _not_in_table(net, STAGES)
+        raise not_in_table(net)
     named = {
         kind if kind == "head" else f"{kind}{number}": path
         for kind, paths in found.items()

@@ -1,12 +1,13 @@
 """Statuses: what qualifies each map."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Status
+from segtrace.attribution.graph import walk
 
 KAPPA_DEGENERATE = 0.05
 """Below it the averaged gradient is residue."""
@@ -32,26 +33,13 @@ def unnormalised(acts: Mapping[str, Tensor], scored: Tensor) -> frozenset[str]:
     An instance normalisation subtracts every channel's mean, so the gradient in front of it has
     mean zero. Where all paths pass one, averaging rules draw the residue of the image border.
     """
-    seen = set(_walk(scored, stop=_is_instance_norm))
+    seen = set(walk(scored.grad_fn, stop=_is_instance_norm))
     return frozenset(name for name, activation in acts.items() if activation.grad_fn in seen)
 
 
 def mixes_slices(scored: Tensor) -> bool:
     """Whether the score of a slice depends on the others through statistics of the batch."""
-    return any(_on_own_statistics(node) and _slices(node) > 1 for node in _walk(scored))
-
-
-def _walk(scored: Tensor, stop: Any = lambda _node: False) -> Iterator[Any]:
-    """The nodes of the graph behind a tensor; not behind those at which to stop."""
-    seen, queue = set(), [scored.grad_fn]
-    while queue:
-        node = queue.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        yield node
-        if not stop(node):
-            queue.extend(following for following, _ in node.next_functions)
+    return any(_on_own_statistics(node) and _slices(node) > 1 for node in walk(scored.grad_fn))
 
 
 def _is_instance_norm(node: Any) -> bool:

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
+from segtrace.attribution.labels import largest
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.stages import resolve as resolve_stages
 from segtrace.attribution.statuses import KAPPA_DEGENERATE, mixes_slices, unnormalised, worst
-from segtrace.attribution.targets import predicted
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
@@ -93,7 +93,7 @@ def trace(
         status=evidence.status(places, chosen, gradient_cut),
         scores=evidence.scores,
         region_px=evidence.region_px,
-        prediction=predicted(logits),
+        prediction=largest(logits),
         rules=tuple(rule.name for rule in chosen),
         organs=tuple(targets),
         score=score,

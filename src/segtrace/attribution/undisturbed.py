@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from segtrace.attribution.contents import Contents
 from segtrace.errors import InputError
 
 
@@ -27,11 +29,18 @@ def as_input(net: nn.Module, image: Tensor) -> Tensor:
     Half precision is raised to float32, float64 stays where the network is float64.
 
     Raises:
-        InputError: parameters in half precision, whose maps would be noise, or made in inference
-            mode, which no gradient passes.
+        InputError: parameters in half precision, whose maps would be noise, made in inference
+            mode, which no gradient passes, or without values, as a lazy module has before its first
+            pass, which would make them.
     """
     dtype = torch.promote_types(image.dtype, torch.float32)
     device = image.device
+    for name, tensor in (*net.named_parameters(), *net.named_buffers()):
+        if is_lazy(tensor):
+            raise InputError(
+                f"{name} has no values yet, and explaining would make them; send an image through "
+                "the network first: net(image)"
+            )
     for name, parameter in net.named_parameters():
         if parameter.is_inference():
             raise InputError(
@@ -51,8 +60,8 @@ def as_input(net: nn.Module, image: Tensor) -> Tensor:
 def undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
     """Evaluation mode, gradients on, autocast off, eager; everything restored afterwards.
 
-    Restored, also after an exception: the train/eval flag of every submodule, buffers, the random
-    state, grad mode, inference mode and autocast.
+    Restored, also after an exception: the train/eval flag of every submodule, buffers and whatever
+    else the modules hold, hooks, the random state, grad mode, inference mode and autocast.
     """
     flags = [(module, module.training) for module in net.modules()]
     devices = [device] if device.type == "cuda" else []
@@ -64,7 +73,8 @@ def undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
         if any(_is_compiled(module) for module, _ in flags):
             # Hooks set after compilation are silently not called by compiled code.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        kept = [(buffer, buffer.clone(), _version(buffer)) for buffer in net.buffers()]
+        contents = Contents.of(net)
+        kept = [(tensor, tensor.clone(), _version(tensor)) for tensor in contents.tensors]
         try:
             for module, _ in flags:
                 module.training = False
@@ -72,10 +82,11 @@ def undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
         finally:
             for module, training in flags:
                 module.training = training
+            contents.put_back()
             with torch.no_grad():
-                for buffer, value, version in kept:
-                    if _version(buffer) != version:
-                        buffer.copy_(value)
+                for tensor, value, version in kept:
+                    if _version(tensor) != version:
+                        tensor.copy_(value)
 
 
 def _version(tensor: Tensor) -> int | None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
+from segtrace.attribution.joints import settled
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Site, see
@@ -133,13 +134,15 @@ def collect(
         output: picks the logits from what the network returns.
 
     Raises:
-        InputError: fewer than two slices, which say nothing about how slices differ.
+        InputError: fewer than two slices, which say nothing about how slices differ; an edge that
+            carries something else than it says.
     """
     net = unwrapped(net)
     sums = {site.name: _Sum() for site in sites}
     for images_of_batch in images:
         x = as_input(net, images_of_batch)
         with undisturbed(net, x.device):
+            sites = settled(net, sites, x)
             for part in x.split(batch):
                 for name, activation in see(net, sites, part, output).activations.items():
                     sums[name].add(activation, maps)

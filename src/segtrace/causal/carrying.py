@@ -84,8 +84,8 @@ def carry(
     Args:
         net: the network.
         sites: stages or edges; each is carried over alone.
-        images: (N, C, H, W).
-        truth: (N, H, W) label map.
+        images: (N, C, *image).
+        truth: (N, *image) label map.
         channels: organ -> channel.
         cases: name of each slice's case.
         seed: of the draw of who takes.
@@ -97,7 +97,7 @@ def carry(
     """
     if not sites:
         raise InputError("no site is named; give at least one stage or edge")
-    Judge(channels, truth).checked()
+    Judge(channels, truth).checked(images)
     onto = donors(cases, 1, seed)[0]
 
     def carried(site: Site) -> Patched:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from segtrace.attribution import edges as edges_of
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Alteration, Edge, EdgesLike, altering
-from segtrace.attribution.forward import Output, logits_of
+from segtrace.attribution.forward import Output
+from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.errors import InputError, unknown
 
@@ -138,7 +139,7 @@ def see(net: nn.Module, sites: Sequence[Site], x: Tensor, output: Output | None 
         return look
 
     with torch.no_grad(), cutting(net, {site: copying(site.name) for site in sites}):
-        logits = logits_of(net(x), x, output)
+        logits = logits_at(net, x, output)
     for site in sites:
         if site.name not in found:
             raise InputError(f"site {site.name!r} ({site.module}) did not run")

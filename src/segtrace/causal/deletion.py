@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
+from segtrace.attribution.joints import settled
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress
@@ -89,8 +90,8 @@ def deletion(
         net: the network.
         flow: maps at these sites for these slices and organs.
         sites: the sites, in the flow's order or part of them.
-        images: (N, C, H, W) the slices of the flow.
-        truth: (N, H, W) label map in channel numbers.
+        images: (N, C, *image) the slices of the flow.
+        truth: (N, *image) label map in channel numbers.
         channels: organ -> channel, of the flow's organs.
         baselines: for the cut, see :func:`segtrace.causal.replacement.replacing`.
         cases: name of each slice's case; by default every slice is one of its own.
@@ -111,9 +112,10 @@ def deletion(
     net = unwrapped(net)
     names = tuple(cases) if cases is not None else tuple(str(n) for n in range(len(images)))
     _check(flow, sites, images, channels, names, where, fractions)
-    judge = Judge(channels, truth).checked()
+    judge = Judge(channels, truth).checked(images)
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
+        sites = settled(net, sites, x)
         timetable = Timetable.of(net, x[:1])
         replacement = replacing(net, sites, x, names, cut, baselines, draws, seed, output)
         runs = list(

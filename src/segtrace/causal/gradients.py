@@ -5,7 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.forward import SCORES, Output, logits_of
+from segtrace.attribution.forward import SCORES, Output
+from segtrace.attribution.graph import check
+from segtrace.attribution.joints import settled
+from segtrace.attribution.logits import logits_at
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
@@ -33,8 +36,8 @@ def sizes_at(
     Args:
         net: the network.
         sites: the sites.
-        images: (N, C, H, W).
-        truth: (N, H, W) label map; S is the organ's φ(logits) summed over its pixels.
+        images: (N, C, *image).
+        truth: (N, *image) label map; S is the organ's φ(logits) summed over its pixels.
         channels: organ -> channel.
         rules: as :func:`segtrace.trace` takes them; may be empty.
         score: φ.
@@ -49,18 +52,24 @@ def sizes_at(
     """
     net = unwrapped(net)
     chosen = resolve_rules(rules) if (rules := list(rules)) else ()
-    masks = Judge(channels, truth, score).checked().masks
+    judge = Judge(channels, truth, score).checked(images)
+    masks = judge.masks
     found: dict[str, list[Tensor]] = {GRADIENT_NORM: [], **{rule.name: [] for rule in chosen}}
     for n in range(len(images)):
         x = as_input(net, images[n : n + 1]).requires_grad_()
         passed: dict[str, Tensor] = {}
-        with undisturbed(net, x.device), cutting(net, {s: _kept(s.name, passed) for s in sites}):
-            scored = SCORES[score](logits_of(net(x), x, output))
-            here = _Here(sites, passed, chosen, tuple(x.shape[2:]))
-            columns = [
-                here.sizes(scored[0, channel], mask.to(scored.device))
-                for mask, channel in zip(masks[:, n], channels.values(), strict=True)
-            ]
+        with undisturbed(net, x.device):
+            sites = settled(net, sites, x)
+            with cutting(net, {site: _kept(site.name, passed) for site in sites}):
+                logits = logits_at(net, x, output)
+                judge.check(logits, truth[n : n + 1])
+                scored = SCORES[score](logits)
+                check(scored, {f"site {name!r}": passed[name] for name in passed})
+                here = _Here(sites, passed, chosen, tuple(x.shape[2:]))
+                columns = [
+                    here.sizes(scored[0, channel], mask.to(scored.device))
+                    for mask, channel in zip(masks[:, n], channels.values(), strict=True)
+                ]
         for name, rows in found.items():
             rows.append(torch.stack([column[name] for column in columns], 1))  # (S, O)
     return {name: torch.stack(rows, 2) for name, rows in found.items()}

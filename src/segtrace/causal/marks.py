@@ -10,12 +10,12 @@ from segtrace.measures.resize import pooled
 
 
 def marked(maps: Tensor, fraction: float, allowed: Tensor) -> Tensor:
-    """The cells where a map is largest: (n, h, w) bool, ``fraction`` of all cells in each slice.
+    """The cells where a map is largest: (n, *cells) bool, ``fraction`` of the cells in each slice.
 
     Args:
-        maps: (n, h, w) signed maps; of equal cells the one that comes first is taken.
+        maps: (n, *cells) signed maps; of equal cells the one that comes first is taken.
         fraction: of all cells, in (0, 1]; at least one cell.
-        allowed: (n, h, w) cells that may be marked; a slice with too few marks none.
+        allowed: (n, *cells) cells that may be marked; a slice with too few marks none.
     """
     count = max(1, round(fraction * maps[0].numel()))
     values = maps.double().masked_fill(~allowed, -torch.inf).flatten(1)
@@ -26,11 +26,11 @@ def marked(maps: Tensor, fraction: float, allowed: Tensor) -> Tensor:
 
 
 def shifted(maps: Tensor, generator: torch.Generator) -> Tensor:
-    """Every map (n, h, w) moved around its own edges by a chance distance that is not zero."""
-    height, width = maps.shape[1:]
-    steps = torch.randint(1, max(2, height * width), (len(maps),), generator=generator)
+    """Every map (n, *cells) moved around its own edges by a chance distance that is not zero."""
+    cells = maps.shape[1:]
+    steps = torch.randint(1, max(2, cells.numel()), (len(maps),), generator=generator)
     moved = [
-        one.roll((int(step) // width, int(step) % width), (0, 1))
+        one.roll(tuple(map(int, torch.unravel_index(step, cells))), tuple(range(one.ndim)))
         for one, step in zip(maps, steps, strict=True)
     ]
     return torch.stack(moved)
@@ -42,12 +42,11 @@ def scattered(maps: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def outside(masks: Tensor, grid: Sequence[int]) -> Tensor:
-    """Cells (n, h, w) that hold no pixel of the organ or of the rim around it.
+    """Cells (n, *cells) that hold no pixel of the organ or of the rim around it.
 
     Args:
-        masks: (n, H, W) bool, where the organ is.
-        grid: rows and columns of the stage.
+        masks: (n, *image) bool, where the organ is.
+        grid: cells of the stage along each axis.
     """
-    height, width = grid
-    near = (masks | rim_of(masks, (height, width))).float()
-    return pooled(near, (height, width)) <= 0
+    near = (masks | rim_of(masks, tuple(grid))).float()
+    return pooled(near, tuple(grid)) <= 0

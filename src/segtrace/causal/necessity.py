@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
+from segtrace.attribution.joints import settled
 from segtrace.attribution.stages import Stage
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
@@ -137,8 +138,8 @@ def necessity(
     Args:
         net: the network; wrappers of ``torch.compile`` and DDP are looked through.
         sites: see :func:`segtrace.causal.cutting.sites_of`.
-        images: (N, C, H, W) preprocessed slices.
-        truth: (N, H, W) label map in channel numbers.
+        images: (N, C, *image) preprocessed slices.
+        truth: (N, *image) label map in channel numbers.
         channels: organ -> channel.
         baselines: stored means over training slices, for ``channel_mean`` and ``mean_map``.
         cases: name of each slice's case; by default every slice is one of its own.
@@ -154,15 +155,17 @@ def necessity(
 
     Raises:
         InputError: an unknown cut; baselines that are missing or of another network; an organ
-            that is in none of the slices; a single slice to resample.
+            that is in none of the slices; a single slice to resample; an edge that carries
+            something else than it says; a network of one channel.
     """
     net = unwrapped(net)
-    judge = Judge(channels, truth, score).checked()
+    judge = Judge(channels, truth, score).checked(images)
     names = tuple(cases) if cases is not None else tuple(str(n) for n in range(len(images)))
     _check(sites, images, names)
     draws = draws if cut == "resample" else 1
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
+        sites = settled(net, sites, x)
         timetable = Timetable.of(net, x[:1])
         vertices = cut_vertices(net, sites, x[:1], output)
         replacement = replacing(net, sites, x, names, cut, baselines, draws, seed, output)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.forward import SCORES
-from segtrace.attribution.targets import predicted
+from segtrace.attribution.labels import check_truth, predicted, refuse_one_channel
 from segtrace.errors import InputError, unknown
 
 
@@ -21,11 +21,16 @@ def dice(both: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
 
 
 def confusion(prediction: Tensor, truth: Tensor, channels: int) -> Tensor:
-    """Pixels of every slice by (true, predicted) channel: (n, H, W) twice -> (n, C, C)."""
-    number = torch.arange(len(truth), device=truth.device).view(-1, 1, 1)
+    """Pixels of every slice by (true, predicted) channel: (n, *image) twice -> (n, C, C)."""
+    number = _beside(torch.arange(len(truth), device=truth.device), truth)
     places = (number * channels + truth) * channels + prediction
     counts = places.flatten().bincount(minlength=len(truth) * channels**2)
     return counts.view(len(truth), channels, channels)
+
+
+def _beside(numbers: Tensor, labels: Tensor) -> Tensor:
+    """One number a slice (or an organ), shaped to broadcast over the image axes of labels."""
+    return numbers.view(-1, *[1] * (labels.ndim - 1))
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Judge:
 
     Attributes:
         channels: organ -> channel of the logits.
-        truth: (N, H, W) label map in channel numbers.
+        truth: (N, *image) label map in channel numbers.
         score: φ of the score, the mean φ(logit) of the organ over the organ's own pixels.
     """
 
@@ -56,12 +61,17 @@ class Judge:
         if not self.channels:
             raise InputError("no organ is named; give at least one, name: channel")
 
-    def checked(self) -> "Judge":
+    def checked(self, images: Tensor | None = None) -> "Judge":
         """Itself.
 
+        Args:
+            images: (N, C, *image) of the truth, if they are at hand.
+
         Raises:
-            InputError: an organ that is in none of the slices.
+            InputError: a truth that is no label map, an organ that is in none of the slices.
         """
+        if images is not None and self.truth.ndim != images.ndim - 1:
+            check_truth(self.truth, images)
         for organ, channel in self.channels.items():
             if not (self.truth == channel).any():
                 raise InputError(
@@ -72,28 +82,34 @@ class Judge:
 
     @property
     def masks(self) -> Tensor:
-        """(O, N, H, W) bool: where the truth says that the organs are."""
+        """(O, N, *image) bool: where the truth says that the organs are."""
         return torch.stack([self.truth == channel for channel in self.channels.values()])
 
-    def of(self, logits: Tensor, part: slice = slice(None)) -> Outcome:
-        """The outcome of logits (n, C, H, W) of some of the slices.
+    def check(self, logits: Tensor, truth: Tensor) -> None:
+        """Refuse logits (n, C, *image) that cannot be judged against a truth.
 
         Raises:
-            InputError: logits of another size than the truth, or too few channels.
+            InputError: one channel alone, too few channels, another size than the truth.
         """
-        truth = self.truth[part].to(logits.device).long()
-        if logits.shape[0] != len(truth) or logits.shape[2:] != truth.shape[1:]:
-            raise InputError(
-                f"the truth has shape {tuple(truth.shape)}; the logits ask for "
-                f"{(logits.shape[0], *logits.shape[2:])}"
-            )
+        refuse_one_channel(logits)
+        check_truth(truth, logits)
         if (most := max(self.channels.values())) >= logits.shape[1]:
             raise InputError(f"no channel {most}; the logits have 0 … {logits.shape[1] - 1}")
+
+    def of(self, logits: Tensor, part: slice = slice(None)) -> Outcome:
+        """The outcome of logits (n, C, *image) of some of the slices.
+
+        Raises:
+            InputError: see :meth:`check`.
+        """
+        truth = self.truth[part].to(logits.device).long()
+        self.check(logits, truth)
         own = torch.tensor(list(self.channels.values()), device=logits.device)
         counts = confusion(predicted(logits), truth, max(logits.shape[1], int(truth.max()) + 1))
         true, found = counts.sum(2)[:, own], counts.sum(1)[:, own]  # (n, O)
-        masks = truth[:, None] == own.view(-1, 1, 1)
-        total = (SCORES[self.score](logits)[:, own] * masks).sum((2, 3), dtype=torch.float64)
+        masks = truth[:, None] == _beside(own, truth)
+        scores = SCORES[self.score](logits)[:, own] * masks
+        total = scores.sum(tuple(range(2, logits.ndim)), dtype=torch.float64)
         return Outcome(
             dice(counts[:, own, own], found, true).double().T.cpu(),
             (total / true).T.cpu(),  # 0 / 0 is NaN: absent

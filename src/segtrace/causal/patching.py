@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.forward import Output, logits_of
+from segtrace.attribution.forward import Output
+from segtrace.attribution.joints import settled
+from segtrace.attribution.logits import logits_at
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Site, cutting, see
 from segtrace.causal.outcome import Judge
@@ -62,7 +64,7 @@ def patch(
     Args:
         net: the network.
         sites: what is carried over from a to b.
-        giving: images (N, C, H, W) and truth (N, H, W) of slices a.
+        giving: images (N, C, *image) and truth (N, *image) of slices a.
         taking: the same of slices b, one for each.
         channels: organ -> channel.
         absent: whether organs that no slice a holds are let pass, as NaN.
@@ -79,14 +81,17 @@ def patch(
             f"slices {tuple(giving[0].shape)} cannot be patched into {tuple(taking[0].shape)}; "
             "give as many of the same size"
         )
-    of_a = Judge(channels, giving[1]) if absent else Judge(channels, giving[1]).checked()
+    of_a = Judge(channels, giving[1])
+    if not absent:
+        of_a.checked(giving[0])
     a, b = as_input(net, giving[0]), as_input(net, taking[0])
     with undisturbed(net, a.device), torch.no_grad():
+        sites = settled(net, sites, a)
         seen = see(net, sites, a, output)
-        clean = logits_of(net(b), b, output)
+        clean = logits_at(net, b, output)
         stand = {site: (lambda _, name=site.name: seen.activations[name]) for site in sites}
         with cutting(net, stand):
-            patched = logits_of(net(b), b, output)
+            patched = logits_at(net, b, output)
     return Patched(
         organs=tuple(channels),
         own=of_a.of(seen.logits).dice,

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.edges import Edge
-from segtrace.attribution.forward import Output, logits_of
+from segtrace.attribution.forward import Output
+from segtrace.attribution.logits import logits_at, sent
 from segtrace.attribution.stages import Stage
 from segtrace.causal.cutting import Site
 
@@ -42,7 +43,7 @@ class Timetable:
         with torch.no_grad(), ExitStack() as stack:
             for path, module in _modules(net):
                 watch.listen(stack, path, module)
-            net(x)
+            sent(net, x)
         return cls(watch.starts, watch.returns, watch.replayable())
 
     def before(self, *sites: Site) -> tuple[str, ...]:
@@ -156,7 +157,7 @@ class Replay:
         with torch.no_grad(), ExitStack() as stack:
             for path in paths:
                 stack.enter_context(_recording(net.get_submodule(path), path, outputs))
-            logits = logits_of(net(x), x, output)
+            logits = logits_at(net, x, output)
         return cls(net, x, timetable, outputs, logits, output)
 
     def run(self, site: Site) -> Tensor:
@@ -165,7 +166,7 @@ class Replay:
         To be called while the site is cut (see :func:`segtrace.causal.cutting.cutting`).
         """
         with torch.no_grad(), self.standing(site):
-            return logits_of(self.net(self.x), self.x, self.output)
+            return logits_at(self.net, self.x, self.output)
 
     @contextmanager
     def standing(self, *sites: Site) -> Iterator[None]:

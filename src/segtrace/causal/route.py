@@ -13,6 +13,7 @@ from segtrace.attribution.edges import Edge, EdgesLike, resolve
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
 from segtrace.attribution.integrate import integrate
+from segtrace.attribution.joints import settled
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
@@ -106,8 +107,8 @@ def route(
 
     Args:
         net: the network.
-        images: (N, C, H, W) preprocessed slices.
-        truth: (N, H, W) label map in channel numbers.
+        images: (N, C, *image) preprocessed slices.
+        truth: (N, *image) label map in channel numbers.
         channels: organ -> channel.
         baselines: stored means over training slices, of the edges.
         edges: see :func:`segtrace.attribution.edges.resolve`.
@@ -122,11 +123,12 @@ def route(
         InputError: edges that cannot be found, baselines that are missing or of another network,
             an organ that is in none of the slices.
     """
-    Judge(channels, truth, score).checked()
+    Judge(channels, truth, score).checked(images)
     net = unwrapped(net)
     by_stage: dict[str, list[Edge]] = {}
-    for edge in resolve(net, edges):
+    for edge in _settled(net, resolve(net, edges), images):
         by_stage.setdefault(edge.stage, []).append(edge)
+    known = {edge.name: edge for own in by_stage.values() for edge in own}
     flows: dict[str, list[Flow]] = {stage: [] for stage in by_stage}
     clock: Clock | None = None
     # One stage and a few slices at a time: a map of every edge, organ and slice is much to hold.
@@ -147,7 +149,7 @@ def route(
                     baselines.channels,
                     steps if len(own) > 1 else 1,
                     joint=True,
-                    edges=edges,
+                    edges=known,
                     score=score,
                     output=output,
                 )
@@ -161,6 +163,12 @@ def route(
         part=torch.cat([torch.cat([_parts(f) for f in flows[s]], 2) for s in by_stage]),
         change=torch.cat([torch.cat([_changes(f) for f in flows[s]], 2) for s in by_stage]),
     )
+
+
+def _settled(net: nn.Module, edges: Sequence[Edge], images: Tensor) -> tuple[Edge, ...]:
+    x = as_input(net, images[:1])
+    with undisturbed(net, x.device):
+        return settled(net, edges, x)
 
 
 def _recorded(

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.forward import Output, logits_of
+from segtrace.attribution.forward import Output
+from segtrace.attribution.graph import DETACHED, check_all
+from segtrace.attribution.logits import logits_at
 from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.errors import InputError
 
@@ -26,7 +28,8 @@ def cut_vertices(
         output: picks the logits from what the network returns.
 
     Raises:
-        InputError: logits that do not depend on the image at all.
+        InputError: logits that do not depend on the image at all, or have no gradient; sites under
+            re-entrant checkpointing.
     """
     gates: dict[str, Any] = {}
 
@@ -40,7 +43,10 @@ def cut_vertices(
 
     leaf = x.detach().clone().requires_grad_()
     with torch.enable_grad(), cutting(net, {site: gate(site.name) for site in sites}):
-        logits = logits_of(net(leaf), leaf, output)
+        logits = logits_at(net, leaf, output)
+    if not logits.requires_grad:
+        raise InputError(DETACHED)
+    check_all(logits, {name for name, node in gates.items() if node is None})
     if not _reaches(logits.grad_fn, leaf, None):
         raise InputError("the logits do not depend on the image; there is nothing to cut")
     without = [_reaches(logits.grad_fn, leaf, gates.get(site.name)) for site in sites]

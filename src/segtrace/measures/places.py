@@ -15,11 +15,12 @@ LEAST_RIM = 2
 """Pixels around an organ that are never charged to a neighbour, on any grid."""
 
 
-def rim_of(masks: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Pixels around each mask (…, H, W) and not on it: max(2 px, half a cell), rows and columns."""
-    (height, width), (h, w) = masks.shape[-2:], grid
-    up, aside = (max(LEAST_RIM, ceil(n / cells / 2)) for n, cells in ((height, h), (width, w)))
-    return _spread(_spread(masks, up, -2), aside, -1) & ~masks
+def rim_of(masks: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """Pixels around each mask (…, *image) and not on it: max(2 px, half a cell) along each axis."""
+    near = masks
+    for axis, cells in enumerate(grid, masks.ndim - len(grid)):
+        near = _spread(near, max(LEAST_RIM, ceil(masks.shape[axis] / cells / 2)), axis)
+    return near & ~masks
 
 
 def _spread(masks: Tensor, reach: int, dim: int) -> Tensor:

@@ -58,12 +58,16 @@ def adjoint(masks: Tensor, grid: tuple[int, int]) -> Tensor:
     return between(bilinear_matrix(h, height).T, masks, bilinear_matrix(w, width).T)
 
 
-def pooled(masks: Tensor, grid: tuple[int, int]) -> Tensor:
-    """The perfect map of a grid: masks (…, H, W) averaged over its cells, (…, h, w) in [0, 1]."""
-    if masks.shape[-2:] == grid:
+def pooled(masks: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """The perfect map of a grid: masks (…, *image) averaged over its cells, in [0, 1]."""
+    if masks.shape[-len(grid) :] == grid:
         return masks
-    (height, width), (h, w) = masks.shape[-2:], grid
-    return between(area_matrix(h, height), masks, area_matrix(w, width))
+    matrices = [area_matrix(*pair) for pair in zip(grid, masks.shape[-len(grid) :], strict=True)]
+    if len(grid) == 2:
+        return between(matrices[0], masks, matrices[1])
+    for axis, matrix in enumerate(matrices, masks.ndim - len(grid)):
+        masks = (masks.movedim(axis, -1) @ matrix.to(masks).T).movedim(-1, axis)
+    return masks
 
 
 def total(fields: Tensor) -> Tensor:

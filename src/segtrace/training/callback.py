@@ -20,7 +20,13 @@ from segtrace.training.checkpoint import finished_epochs, is_final
 from segtrace.training.course import Course, Network
 from segtrace.training.cuts import Cuts
 from segtrace.training.cutter import Cutter
-from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
+from segtrace.training.explanation import (
+    DEFAULT,
+    Explained,
+    Settings,
+    check_explainable,
+    explain_probes,
+)
 from segtrace.training.probing import probes_of
 from segtrace.training.sink import Sink
 
@@ -121,7 +127,7 @@ class FlowCallback(pl.Callback):
         self._cutter.warn(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Choose the probes, and explain the untrained network."""
+        """Choose the probes, and explain the untrained network, or see that it can be explained."""
         if not trainer.is_global_zero:
             return
         epoch = finished_epochs(trainer)
@@ -129,6 +135,8 @@ class FlowCallback(pl.Callback):
         if epoch == 0:
             self._explain(trainer, pl_module)
             self._cut(trainer, pl_module)
+        else:
+            check_explainable(*self._watched(trainer, pl_module), output=self.output)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""

@@ -144,6 +144,32 @@ def explain_probes(
     return Explained(record, values)
 
 
+def check_explainable(
+    net: nn.Module,
+    stages: StagesLike,
+    probes: Probes,
+    channels: Mapping[str, int],
+    settings: Settings,
+    output: Callable[[Any], Tensor] | None = None,
+) -> None:
+    """See on one slice that a network can be explained, before it is trained for long.
+
+    Raises:
+        InputError: see :func:`explain_probes`.
+    """
+    labels = None if probes.labels is None else probes.labels[:1]
+    first = replace(
+        probes,
+        images=probes.images[:1],
+        labels=labels,
+        cases=probes.cases[:1],
+        slices=probes.slices[:1],
+        spacing=probes.spacing[:1],
+        originals=None,
+    )
+    traced(net, stages, first, channels, settings, None, output)
+
+
 def of_failures(probes: Probes, settings: Settings) -> list[Settings]:
     """The same settings for what the network got wrong, one a region.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from segtrace.attribution.logits import logits_at
 from segtrace.attribution.targets import predicted
 from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.data.findings import told
@@ -53,5 +54,5 @@ def predict(net: nn.Module, images: Tensor) -> Tensor:
     found = []
     with undisturbed(net, next(net.parameters()).device), torch.no_grad():
         for batch in tqdm(images.split(BATCH), desc="Predicting", unit="batch", disable=None):
-            found.append(predicted(net(as_input(net, batch))).cpu())
+            found.append(predicted(logits_at(net, as_input(net, batch))).cpu())
     return torch.cat(found)

@@ -11,6 +11,8 @@ from torch import Tensor
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
 
+_INSTEAD = "let the loader give that (FlowCallback also takes the slices themselves: probes=…)"
+
 
 def probes_of(trainer: pl.Trainer, organs: Mapping[str, int], n: int) -> Probes:
     """``n`` slices of the training's validation loader, by the rule of :func:`choose`.
@@ -93,15 +95,16 @@ def _image_and_label(batch: Any) -> tuple[Tensor, Tensor]:
         image = label = None
     if not isinstance(image, Tensor) or not isinstance(label, Tensor):
         raise InputError(
-            "FlowCallback reads batches {'image': …, 'label': …} or (image, label); the "
-            f"validation loader gives {type(batch).__name__}: give probes=… itself"
+            "batches {'image': …, 'label': …} or (image, label) are read; the validation loader "
+            f"gives {type(batch).__name__}: {_INSTEAD}"
         )
     if label.ndim == image.ndim and label.shape[1] == 1:
         label = label[:, 0]
     if image.ndim != 4 or label.shape != (len(image), *image.shape[2:]):
         raise InputError(
             f"the validation loader gives images {tuple(image.shape)} and labels "
-            f"{tuple(label.shape)}; (B, C, H, W) and (B, H, W) are needed: give probes=… itself"
+            f"{tuple(label.shape)}; slices (B, C, H, W) and label maps (B, H, W) of channel "
+            f"numbers are needed, in which organs do not overlap: {_INSTEAD}"
         )
     return image, label
 

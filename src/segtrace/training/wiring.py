@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from segtrace.attribution.edges import EdgesLike, resolve
+from segtrace.attribution.edges import Edge, EdgesLike, resolve
+from segtrace.attribution.joints import settled
 from segtrace.attribution.stages import StagesLike
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Site, see, sites_of
@@ -32,10 +33,8 @@ def named_edges(
         InputError: a named edge that cannot be found or carries no tensor.
     """
     try:
-        found = resolve(net, edges)
-        _send_through(
-            net, sites_of(net, stages, {edge.name: edge for edge in found}), size, channels
-        )
+        found = {edge.name: edge for edge in resolve(net, edges)}
+        places = _send_through(net, sites_of(net, stages, found), size, channels)
     except InputError:
         if edges is not None:
             raise
@@ -44,14 +43,19 @@ def named_edges(
             f"route is found. To name them: '{NAMING}'"
         )
         return {}
-    return {edge.name: edge.to_plain() for edge in found}
+    return {place.name: place.to_plain() for place in places if isinstance(place, Edge)}
 
 
-def _send_through(net: nn.Module, sites: tuple[Site, ...], size: int, channels: int) -> None:
+def _send_through(
+    net: nn.Module, sites: tuple[Site, ...], size: int, channels: int
+) -> tuple[Site, ...]:
+    """The sites, every edge known by what it carries."""
     net = unwrapped(net)
     x = as_input(net, torch.zeros(1, channels, size, size))
     with undisturbed(net, x.device):
+        sites = settled(net, sites, x)
         see(net, sites, x)
+    return sites
 
 
 def sites(net: nn.Module, stages: StagesLike, edges: Mapping[str, Any] | None) -> tuple[Site, ...]:

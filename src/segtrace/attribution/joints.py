@@ -1,0 +1,200 @@
+"""What an edge carries, looked at once: its place in what enters a decoder stage, and its source.
+
+An edge that enters a stage as an argument is named by a position, and positions differ: one
+network joins ``cat((skip, up))``, another ``cat((up, skip))``. So a random image is sent through
+the network once, and an edge is what it carries: the part of the argument that its source put out.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.attribution import halves
+from segtrace.attribution import stages as stages_of
+from segtrace.attribution.edges import Edge, argument_of
+from segtrace.attribution.graph import walk
+from segtrace.attribution.halves import Span, places
+from segtrace.attribution.logits import sent
+from segtrace.attribution.stages import Stage
+from segtrace.errors import InputError
+
+ROUNDING = 1e-4
+"""A sum taken apart again is right to this share of its size."""
+
+Site = TypeVar("Site", bound=Stage | Edge)
+
+
+def settled(
+    net: nn.Module, sites: Sequence[Site], x: Tensor, stages: Sequence[Stage] = ()
+) -> tuple[Site, ...]:
+    """The sites, with the part of its argument that each edge is; one pass, where one is needed.
+
+    Args:
+        net: the network itself, undisturbed.
+        sites: stages and edges; those looked at before are taken as they are.
+        x: (N, C, *image), as the network takes it; read for its shape.
+        stages: which modules the edges' sources are, beside the stages among the sites and those of
+            the table. A source may also be the path of a module; any other is for people alone.
+
+    Raises:
+        InputError: an edge that carries something else than its source puts out, or of which the
+            source's part cannot be found.
+    """
+    unsettled = [s for s in sites if isinstance(s, Edge) and s.argument is not None and not s.part]
+    if not unsettled:
+        return tuple(sites)
+    known = {stage.name: stage.module for stage in stages_of.known(net)}
+    known |= {s.name: s.module for s in (*stages, *sites) if isinstance(s, Stage)}
+    sources = {edge: known.get(edge.source, edge.source) for edge in unsettled}
+    besides = [edge.beside for edge in unsettled if edge.beside is not None]
+    look = _Look.at(net, unsettled, {*known.values()}, {*sources.values(), *besides}, x)
+    parts = {edge: look.part(edge, sources[edge]) for edge in unsettled}
+    return tuple(replace(s, part=parts[s]) if s in parts else s for s in sites)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one pass showed. Modules that can be reached by two paths are one: they go by object.
+
+    Attributes:
+        leaf: the image.
+        modules: path -> module, of the modules looked at.
+        named: those of them that are stages.
+        gates: node in the graph behind which all lies that a module put out -> the module.
+        arguments: edge -> what entered.
+        outputs: edge -> module -> what the modules had put out by then.
+    """
+
+    leaf: Tensor
+    modules: dict[str, nn.Module]
+    named: frozenset[nn.Module]
+    gates: dict[Any, nn.Module] = field(default_factory=dict)
+    arguments: dict[Edge, Tensor] = field(default_factory=dict)
+    outputs: dict[Edge, dict[nn.Module, Tensor]] = field(default_factory=dict)
+
+    @classmethod
+    def at(
+        cls, net: nn.Module, edges: Sequence[Edge], named: set[str], others: set[str], x: Tensor
+    ) -> "_Look":
+        noise = torch.rand(x[:1].shape, generator=torch.Generator().manual_seed(0))
+        there = dict(net.named_modules(remove_duplicate=False))
+        modules = {path: there[path] for path in sorted(named | others) if path and path in there}
+        stages = frozenset(module for path, module in modules.items() if path in named)
+        look, passed = cls(noise.to(x).requires_grad_(), modules, stages), dict[nn.Module, Tensor]()
+        with torch.enable_grad(), ExitStack() as stack:
+            for module in dict.fromkeys(modules.values()):
+                stack.callback(module.register_forward_hook(look._gate(passed)).remove)
+            for edge in edges:
+                module, watch = net.get_submodule(edge.module), look._watch(edge, passed)
+                handle = module.register_forward_pre_hook(watch, with_kwargs=True)
+                stack.callback(handle.remove)
+            sent(net, look.leaf)
+        return look
+
+    def _gate(self, passed: dict[nn.Module, Tensor]) -> Callable[..., Tensor | None]:
+        def on_return(module: nn.Module, _inputs: Any, output: Any) -> Tensor | None:
+            if not isinstance(output, Tensor):
+                return None
+            passed[module] = output.clone()  # a node of its own in the graph
+            self.gates[passed[module].grad_fn] = module
+            return passed[module]
+
+        return on_return
+
+    def _watch(self, edge: Edge, passed: dict[nn.Module, Tensor]) -> Callable[..., None]:
+        def on_start(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+            self.arguments[edge] = argument_of(edge, args, kwargs)
+            self.outputs[edge] = dict(passed)
+
+        return on_start
+
+    def part(self, edge: Edge, source: str) -> Span:
+        """The channels of the argument that are the edge's.
+
+        Raises:
+            InputError: see :func:`settled`.
+        """
+        if edge not in self.arguments:
+            raise InputError(f"edge {edge.name!r}: {edge.module} did not run")
+        argument = self.arguments[edge]
+        beside, put_out = self._put_out(edge, edge.beside), self._put_out(edge, source)
+        if edge.joined == "cat":
+            found = _in_concatenation(edge, argument, beside, put_out)
+        else:
+            found = (0, argument.shape[1])
+        if edge.joined == "add" and not _is_sum(argument, beside):
+            raise InputError(
+                f"edge {edge.name!r}: argument {edge.argument!r} of {edge.module} is no sum with "
+                f"what {edge.beside} puts out; name as beside what is added there, or say "
+                "joined: cat where it is concatenated"
+            )
+        if put_out is not None and not _carries(edge, argument, found, beside, put_out):
+            self._check_origin(edge, source)
+        return found
+
+    def _put_out(self, edge: Edge, path: str | None) -> Tensor | None:
+        module = self.modules.get(path or "")
+        return None if module is None else self.outputs[edge].get(module)
+
+    def _check_origin(self, edge: Edge, source: str) -> None:
+        """What is not equal to the source's output may still be made from it, and nothing else."""
+        beside = self.modules[edge.beside or ""] if edge.joined else None
+        origins = set(self._origins(edge, self.modules[source], beside)) - {beside}
+        if origins != {self.modules[source]}:
+            names = {module: path for path, module in self.modules.items()} | {None: "the image"}
+            raise InputError(
+                f"edge {edge.name!r}: what enters {edge.module} as argument {edge.argument!r} is "
+                f"not what its source {edge.source!r} puts out; it comes from "
+                f"{', '.join(sorted(names[module] for module in origins)) or 'elsewhere'}: name "
+                "that as source, or another argument"
+            )
+
+    def _origins(
+        self, edge: Edge, source: nn.Module, beside: nn.Module | None
+    ) -> Iterator[nn.Module | None]:
+        """The nearest stages from whose output the argument was made; ``None`` for the image."""
+        stops = self.named | {source, beside}
+        gates = {node: module for node, module in self.gates.items() if module in stops}
+        for node in walk(self.arguments[edge].grad_fn, stop=lambda node: node in gates):
+            if node in gates:
+                yield gates[node]
+            elif getattr(node, "variable", None) is self.leaf:
+                yield None
+
+
+def _is_sum(argument: Tensor, beside: Tensor | None) -> bool:
+    """Whether an argument changes by just as much as what is said to be added in it."""
+    if beside is None or beside.shape != argument.shape:
+        return False
+    weights = torch.rand_like(argument)
+    (found,) = torch.autograd.grad(argument, beside, weights, retain_graph=True, allow_unused=True)
+    return found is not None and torch.equal(found, weights)
+
+
+def _carries(
+    edge: Edge, argument: Tensor, part: Span, beside: Tensor | None, put_out: Tensor
+) -> bool:
+    """Whether the part is the source's very output; in a sum, up to rounding."""
+    if edge.joined != "add" or beside is None:
+        return torch.equal(argument[:, slice(*part)], put_out)
+    before, size = argument - beside, float(argument.detach().abs().max())
+    return before.shape == put_out.shape and torch.allclose(
+        before, put_out, rtol=0, atol=ROUNDING * size
+    )
+
+
+def _in_concatenation(
+    edge: Edge, argument: Tensor, beside: Tensor | None, put_out: Tensor | None
+) -> Span:
+    """The channels that are the source's output, or all but what stands beside."""
+    own = [] if put_out is None else places(argument, put_out)
+    left = [] if beside is None else halves.beside(argument, beside)
+    # Where both halves hold the same numbers, either may be the edge's: the first is.
+    found = sorted(set(own) & set(left)) or sorted(own) or sorted(left)
+    if not found:
+        raise edge.not_joined(argument)
+    return found[0]

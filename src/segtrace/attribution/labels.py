@@ -1,0 +1,74 @@
+"""Labels: what a network of several channels predicts, and a truth in the same numbers."""
+
+from torch import Tensor
+
+from segtrace.errors import InputError
+
+ONE_CHANNEL = (
+    "the network has one output channel, so there is no background that an organ could be larger "
+    "than; networks of one channel are not supported yet: give it one of zeros, output=lambda out: "
+    "torch.cat([torch.zeros_like(out), out], 1), with the organ at channel 1 (where there is no "
+    "such option, wrap the network in one that returns that), or a tensor as target"
+)
+
+
+def predicted(logits: Tensor) -> Tensor:
+    """(N, *image) the channel with the largest of the logits (N, C, *image).
+
+    Raises:
+        InputError: logits of one channel, which is the largest everywhere.
+    """
+    refuse_one_channel(logits)
+    return largest(logits)
+
+
+def refuse_one_channel(logits: Tensor) -> None:
+    """Refuse logits (N, C, *image) of one channel, whose numbers are no labels.
+
+    Raises:
+        InputError: says how the network gets a background.
+    """
+    if logits.shape[1] < 2:
+        raise InputError(ONE_CHANNEL)
+
+
+def largest(logits: Tensor) -> Tensor:
+    """The same, which says nothing where there is one channel alone."""
+    return logits.max(1).indices  # argmax(1) says the same and takes five times as long
+
+
+def check_truth(truth: Tensor, logits: Tensor) -> None:
+    """Refuse a truth that is no label map (N, *image) of the logits (N, C, *image).
+
+    Raises:
+        InputError: says how it becomes one, where it can.
+    """
+    image = (logits.shape[0], *logits.shape[2:])
+    if truth.shape != image:
+        raise InputError(
+            f"the truth has shape {tuple(truth.shape)}; the logits ask for {image}"
+            + _way_to_labels(truth, logits)
+        )
+
+
+def _way_to_labels(truth: Tensor, logits: Tensor) -> str:
+    """What to do about a truth of another shape, if anything is known to help."""
+    if truth.ndim == logits.ndim and truth.shape[0] == logits.shape[0]:
+        if truth.shape[1] == 1:
+            return ", a label map of channel numbers: truth[:, 0]"
+        counts = (truth > 0).sum(1)
+        if counts.max() > 1:
+            return (
+                ", a label map of channel numbers; organs that overlap are not supported yet: "
+                "explain them one at a time, with output=lambda out: torch.cat([torch.zeros_like("
+                "out[:, :1]), out[:, k : k + 1]], 1), channel 1 and truth=mask[:, k].long()"
+            )
+        if counts.min() == 1:
+            return ", a label map of channel numbers: truth.int().argmax(1)"
+        return ", a label map of channel numbers"
+    if truth.ndim == logits.ndim - 1 and truth.shape[0] == logits.shape[0]:
+        size = tuple(truth.shape[1:])
+        return (
+            f": output=lambda out: torch.nn.functional.interpolate(out, size={size}) resizes them"
+        )
+    return ""

@@ -1,0 +1,126 @@
+"""Send an image through a network and pick the logits out of what it returns."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from segtrace.errors import InputError
+
+Output = Callable[[Any], Tensor]
+
+_AXES_OF = ((nn.Conv1d, 1), (nn.Conv2d, 2), (nn.Conv3d, 3))
+_CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
+_AXES = re.compile(r"[Ee]xpected \d+D")
+_SIZES = re.compile(
+    r"Sizes of tensors must match|The size of tensor|must be divisible|alculated padded input size"
+    r"|Output size is too small|mat1 and mat2 shapes|invalid for input of size"
+)
+"""How torch and MONAI say that a network does not take an image of this shape."""
+
+
+def logits_at(net: nn.Module, x: Tensor, output: Output | None = None) -> Tensor:
+    """The logits (N, channels, *image) of one pass.
+
+    Raises:
+        InputError: an image that the network does not take; see :func:`logits_of`.
+    """
+    return logits_of(sent(net, x), x, output)
+
+
+def sent(net: nn.Module, x: Tensor) -> Any:
+    """What the network returns for an image.
+
+    Raises:
+        InputError: an image of another number of channels, axes or pixels than the network takes.
+    """
+    try:
+        return net(x)
+    except InputError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        mistake = _mistake(net, str(error), x)
+        if mistake is None:
+            raise
+        raise InputError(mistake) from error
+
+
+def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
+    """What is wrong with the image, in one line; ``None`` where something else is."""
+    line, shape = said.strip().split("\n")[0], tuple(x.shape)
+    axes = {count for m in net.modules() for kind, count in _AXES_OF if isinstance(m, kind)}
+    if _AXES.search(said) or (len(axes) == 1 and axes != {x.ndim - 2}):
+        return (
+            f"the network does not take images with {x.ndim - 2} axes, as {shape} has ({line}); a "
+            "2-D network takes slices (N, C, H, W), a 3-D one volumes (N, C, D, H, W)"
+        )
+    counts = _CHANNELS.search(said)
+    if counts is not None and int(counts[2]) == x.shape[1]:
+        wanted = int(counts[1])
+        sizes = ", ".join(["-1", str(wanted), *["-1"] * (x.ndim - 2)])
+        how = f", e.g. image.expand({sizes})" if x.shape[1] == 1 else ""
+        return f"the network takes images of {wanted} channels; this one is {shape}{how}"
+    if _SIZES.search(said):
+        sides = [max(32, round(side / 32) * 32) for side in x.shape[2:]]
+        return (
+            f"the network does not take images of {' x '.join(map(str, x.shape[2:]))} ({line}); "
+            f"most take multiples of 32, e.g. {' x '.join(map(str, sides))}"
+        )
+    return None
+
+
+def logits_of(returned: Any, x: Tensor, output: Output | None) -> Tensor:
+    """The logits (N, channels, *image) in what the network returned.
+
+    Raises:
+        InputError: no tensor, or one of another rank or number of slices than the image; says how
+            to pick the logits where they are in it.
+    """
+    found = returned if output is None else output(returned)
+    if not isinstance(found, Tensor):
+        what = "the network" if output is None else "output=…"
+        raise InputError(f"{what} returns a {type(found).__name__}; {_advice(returned, x)}")
+    if found.ndim != x.ndim or len(found) != len(x):
+        raise InputError(
+            f"the logits have shape {tuple(found.shape)}; an image of {tuple(x.shape)} asks for "
+            f"({len(x)}, channels, …) with {x.ndim - 2} image axes; {_advice(returned, x)}"
+        )
+    return found
+
+
+def _advice(returned: Any, x: Tensor) -> str:
+    """How to pick the logits out of what the network returned, if they are there."""
+    fitting = [
+        (tensor.shape[2:] != x.shape[2:], path)
+        for path, tensor in _tensors(returned, "out", depth=2)
+        if tensor.ndim == x.ndim and len(tensor) == len(x)
+    ]
+    if not fitting:
+        return "say output=… to pick the logits, but nothing in it has their shape"
+    path = min(fitting, key=lambda one: one[0])[1]  # the first of the image's size, or the first
+    return (
+        f"say output=… to pick the logits, e.g. output=lambda out: {path}, or where there is no "
+        f"such option wrap the network in one whose forward returns {path}"
+    )
+
+
+def _tensors(value: Any, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in a value, with the expression that picks each."""
+    if isinstance(value, Tensor):
+        if value.ndim > 0:
+            yield path, value
+            yield f"{path}[:, 0]", value[:, 0] if value.ndim > 1 else value
+    elif depth > 0:
+        for part, inner in _parts(value):
+            yield from _tensors(inner, path + part, depth - 1)
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        yield from ((f"[{key!r}]", inner) for key, inner in value.items())
+    elif isinstance(value, list | tuple):
+        yield from ((f"[{i}]", inner) for i, inner in enumerate(value))
+    elif is_dataclass(value) or hasattr(value, "__dict__"):
+        yield from ((f".{name}", inner) for name, inner in vars(value).items())

@@ -1,0 +1,272 @@
+"""No function leaves a mark: on the network, on what it is handed, on the process around it."""
+
+from dataclasses import replace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from monai.networks import nets as monai
+from torch.utils.data import DataLoader, TensorDataset
+
+import segtrace
+from attribution import nets
+from attribution.test_networks import HEADS, NARROW, dyn_unet
+from segtrace.attribution import edges, stages, targets
+from segtrace.causal.baselines import collect
+from segtrace.causal.carrying import carry
+from segtrace.causal.cutting import chosen, cutting, see, sites_of
+from segtrace.causal.deletion import deletion
+from segtrace.causal.gradients import sizes_at
+from segtrace.causal.necessity import necessity
+from segtrace.causal.patching import patch
+from segtrace.causal.ranking import rankings
+from segtrace.causal.route import route
+from segtrace.causal.verdict import verdicts
+from segtrace.causal.vertices import cut_vertices
+from segtrace.models.flexible_unet import FlexibleUNet
+from segtrace.training.explanation import Settings
+from segtrace.training.wiring import named_edges
+from untouched import assert_same, state, untouched
+
+ORGANS = {"a": 1, "b": 2}
+SIZES = {"hidden_size": 12, "mlp_dim": 16, "num_heads": 2}
+NETWORKS = {
+    "FlexibleUNet": lambda: FlexibleUNet(1, 3, "resnet10", decoder_channels=NARROW, spatial_dims=2),
+    "BasicUNet": lambda: monai.BasicUNet(2, 1, 3, features=(4, 4, 4, 4, 4, 4), norm="batch"),
+    "UNet": lambda: monai.UNet(2, 1, 3, (4, 4, 4), (2, 2), num_res_units=1),
+    "AttentionUnet": lambda: monai.AttentionUnet(2, 1, 3, (4, 4, 4), (2, 2)),
+    "SegResNet": lambda: monai.SegResNet(2, 8, 1, 3, blocks_down=(1, 1), blocks_up=(1,)),
+    "DynUNet": lambda: dyn_unet(2, deep_supervision=True),
+    "UNETR": lambda: monai.UNETR(1, 3, 32, 2, spatial_dims=2, norm_name="batch", **SIZES),
+    "SwinUNETR": lambda: monai.SwinUNETR(
+        1, 3, feature_size=12, spatial_dims=2, norm_name="batch", **HEADS
+    ),
+}
+
+
+class Task:
+    """A network in the middle of a training, and all that a user hands over with it."""
+
+    def __init__(self, name):
+        side = 64 if name == "SwinUNETR" else 32
+        self.net = nets.stirred(NETWORKS[name]).float()
+        self.images = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))
+        self.truth = torch.zeros(2, side, side, dtype=torch.long)
+        self.truth[:, 4:12, 4:12], self.truth[:, 16:28, 8:20] = 1, 2
+        self.organs, self.cases = dict(ORGANS), ["p", "q"]
+        found = stages.resolve(self.net)
+        self.stages = {stage.name: stage.to_plain() for stage in (found[1], found[-2])}
+        self.edges = {edge.name: edge.to_plain() for edge in edges.resolve(self.net)[:2]}
+        self.sites = sites_of(self.net, self.stages, self.edges)
+        self.means = collect(self.net, self.sites, [self.images], maps=True)
+        self.targets = targets.organs(self.organs, "gt", self.truth)
+        self.settings = Settings(rules=["grad_pam"], stages=list(self.stages))
+        self._in_training()
+        self.handed = (
+            self.images, self.truth, self.organs, self.cases, self.stages, self.edges,
+            self.means.channels, self.means.maps,
+        )  # fmt: skip
+
+    def _in_training(self):
+        """Gradients half-way, a frozen part, a part in evaluation mode."""
+        self.net.train()
+        first, *rest = [p for p in self.net.parameters() if p.requires_grad]
+        first.requires_grad_(False)
+        sum(p.square().sum() for p in rest).backward()
+        next(m for m in self.net.modules() if not list(m.children())).eval()
+
+    @property
+    def judged(self):
+        return self.images, self.truth, self.organs
+
+    def flow(self):
+        return segtrace.trace(self.net, self.stages, self.images, self.targets, "grad_pam")
+
+    def loader(self):
+        return DataLoader(TensorDataset(self.images, self.truth), batch_size=1)
+
+
+def joint(task):
+    named = {"joint": True, "edges": task.edges}
+    segtrace.integrate(task.net, None, task.images, task.targets, task.means.channels, 1, **named)
+
+
+def necessities(task):
+    for cut in ("mean_map", "resample"):
+        necessity(task.net, task.sites, *task.judged, task.means, cut=cut, draws=1)
+
+
+def deletions(task):
+    sites = chosen(task.sites, list(task.stages))
+    flow = task.flow()
+    options = {"fractions": (0.1,), "draws": 1, "untrained": flow, "where": ["anywhere"]}
+    found = deletion(task.net, flow, sites, *task.judged, task.means, **options)
+    list(verdicts(found))
+
+
+def ranked(task):
+    lost = necessity(task.net, task.sites, *task.judged, cut="resample", draws=1, cases=task.cases)
+    sizes = sizes_at(task.net, task.sites, *task.judged, ["seg_grad_cam"])
+    rankings(lost, sizes, {"depth": torch.arange(len(task.sites)).double()})
+
+
+def swapped(task):
+    there, other = (task.images, task.truth), (task.images.flip(0), task.truth.flip(0))
+    patch(task.net, task.sites, there, other, task.organs)
+
+
+def looked_at(task):
+    see(task.net, task.sites, task.images)
+    with cutting(task.net, dict.fromkeys(task.sites, torch.zeros_like)), torch.no_grad():
+        pass
+
+
+def passed(task):
+    route(task.net, *task.judged, task.means, edges=task.edges, steps=1)
+
+
+def explained(task):
+    labels, settings = task.organs, task.settings
+    segtrace.explain(task.net, task.loader(), task.stages, labels, slices=1, settings=settings)
+
+
+FUNCTIONS = {
+    "trace": lambda task: task.flow(),
+    "describe": lambda task: segtrace.describe(task.net, task.images, task.stages),
+    "integrate": lambda task: segtrace.integrate(
+        task.net, task.stages, task.images, task.targets, task.means.channels, 1
+    ),
+    "integrate jointly": joint,
+    "explain": explained,
+    "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),
+    "necessity": necessities,
+    "route": passed,
+    "patch": swapped,
+    "carry": lambda task: carry(task.net, task.sites, *task.judged, cases=task.cases),
+    "deletion": deletions,
+    "rankings": ranked,
+    "named_edges": lambda task: named_edges(task.net, task.stages, None, task.images.shape[-1]),
+}
+BY_HAND = {
+    "cut_vertices": lambda task: cut_vertices(task.net, task.sites, task.images[:1]),
+    "see": looked_at,
+}
+"""What runs a network that the caller has put into evaluation mode himself."""
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def task(request):
+    if request.param in ("UNETR", "SwinUNETR"):
+        pytest.importorskip("einops", reason="MONAI's transformers need einops")
+    return Task(request.param)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_network_in_training_is_left_as_it_was(task, name):
+    with untouched(task.net, *task.handed):
+        FUNCTIONS[name](task)
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_network_in_evaluation_is_left_as_it_was(task, name):
+    flags = {module: module.training for module in task.net.modules()}
+    task.net.eval()
+    with untouched(task.net, *task.handed):
+        BY_HAND[name](task)
+    for module, training in flags.items():
+        module.training = training
+
+
+class Breaks:
+    """A hook that lets the passes of that number and later ones fail."""
+
+    def __init__(self, number):
+        self.number, self.count = number, 0
+
+    def __call__(self, _module, _inputs, _output):
+        self.count += 1
+        if self.count >= self.number:
+            raise RuntimeError("on purpose")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("number", [1, 3])
+def test_it_is_left_as_it_was_when_a_pass_fails(two_paths, name, number):
+    task = two_paths
+    before = state(task.net)
+    # Deep in the network, so that what is set up before and behind it stands at that moment.
+    handle = task.net.get_submodule("bottleneck").register_forward_hook(Breaks(number))
+    hooked = state(task.net)
+    try:
+        with pytest.raises(RuntimeError, match="on purpose"), untouched(task.net, *task.handed):
+            _thrice(FUNCTIONS[name], task)
+        assert_same(state(task.net), hooked)
+    finally:
+        handle.remove()
+    assert_same(state(task.net), before)
+
+
+def _thrice(function, task):
+    for _ in range(3):  # some functions send one image alone through
+        function(task)
+
+
+@pytest.fixture(scope="module")
+def two_paths():
+    return Task("DynUNet")
+
+
+class Training(pl.LightningModule):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def training_step(self, batch, batch_idx):
+        raise AssertionError("the callback is looked at before the first step")
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+class Enough(Exception):
+    """The callback has explained and cut: no training is needed."""
+
+
+class Marks(pl.Callback):
+    """Holds the network against what it was when the callback before it began."""
+
+    def __init__(self, before=None):
+        self.before, self.seen = before, {}
+
+    def on_train_start(self, trainer, pl_module):
+        self.seen = state(pl_module.net)
+        if self.before is not None:
+            assert_same(self.seen, self.before.seen)
+            raise Enough
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
+@pytest.mark.filterwarnings("ignore:FlowCallback found no TensorBoard", "ignore:.*in eval mode at")
+def test_the_callback_leaves_it_as_it_was(task, tmp_path):
+    watching = segtrace.FlowCallback(
+        stages=task.stages,
+        organs=task.organs,
+        edges=task.edges,
+        probes=1,
+        settings=replace(task.settings, organs=["a"]),
+        cut_every=1,
+        training_slices=task.images,
+    )
+    first = Marks()
+    trainer = pl.Trainer(
+        max_epochs=1, callbacks=[first, watching, Marks(first)], logger=False, accelerator="cpu",
+        default_root_dir=tmp_path, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    with pytest.raises(Enough):
+        trainer.fit(Training(task.net), task.loader(), task.loader())
+    assert watching.explained is not None
+    assert watching.cuts is not None
