@@ -27,9 +27,11 @@ class EpochCheckpoints(Checkpoint):
     def __init__(self, folder: str, every_n_epochs: int = 1) -> None:
         self.folder = Path(folder)
         self.every_n_epochs = every_n_epochs
+        self._slim: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the untrained network."""
+        self._slim = None
         if finished_epochs(trainer) == 0:
             self._save(trainer, "epoch_000.ckpt", slim=True)
 
@@ -39,8 +41,18 @@ class EpochCheckpoints(Checkpoint):
         if final:
             _make_up(trainer, pl_module)
         if epoch % self.every_n_epochs == 0 or final:
-            self._save(trainer, f"epoch_{epoch:03d}.ckpt", slim=True)
+            self._keep(trainer, epoch)
         self._save(trainer, "last.ckpt", slim=False, previous="previous.ckpt")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the last epoch, where it was not known that none follows."""
+        epoch = finished_epochs(trainer)
+        if epoch > 0 and self._slim != epoch:
+            self._keep(trainer, epoch)
+
+    def _keep(self, trainer: pl.Trainer, epoch: int) -> None:
+        self._save(trainer, f"epoch_{epoch:03d}.ckpt", slim=True)
+        self._slim = epoch
 
     def _save(self, trainer: pl.Trainer, name: str, slim: bool, previous: str = "") -> None:
         # Written under another name first: a killed run leaves no half checkpoint.
