@@ -166,7 +166,8 @@ class FlowCallback(EitherCallback):
 
     def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A few batches are no validation."""
-        self._validated.forget()
+        if trainer.num_sanity_val_batches != trainer.num_val_batches:
+            self._validated.forget()
 
     @unchanged_generators()
     def on_validation_batch_start(
