@@ -76,9 +76,9 @@ def truth(net):
     return metric.per_organ()
 
 
-def watching(folder):
+def watching(folder, **options):
     return FlowCallback(stages={"enc1": "0", "head": "3"}, folder=str(folder / "flow"),
-                        settings=Settings(["grad_pam"], organs=["box"]))  # fmt: skip
+                        settings=Settings(["grad_pam"], organs=["box"]), **options)  # fmt: skip
 
 
 def train(folder, *callbacks, made=None, validate=True, **options):
