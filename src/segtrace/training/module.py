@@ -134,7 +134,7 @@ class SegmentationModule(pl.LightningModule):
         self.counted = self.dice.counted()
         self._validated = self._validating, self.counted
         means = self.counted.per_organ()
-        self.log("val/dice/mean", means["mean"], prog_bar=True, logger=False)
+        self._show("val", means)
         if self.trainer.state.fn != "fit":
             self._log_dice("val", means)
 
@@ -150,7 +150,7 @@ class SegmentationModule(pl.LightningModule):
         if self.dice is not None:
             self.counted = self.dice.counted()
             means = self.counted.per_organ()
-            self.log("test/dice/mean", means["mean"], prog_bar=True, logger=False)
+            self._show("test", means)
             self._log_dice("test", means)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -181,6 +181,13 @@ class SegmentationModule(pl.LightningModule):
         if self.dice is not None:
             prediction = predicted(self(batch["image"]))
             self.dice.update(prediction, batch["label"][:, 0], batch["case"], batch["slice"])
+
+    def _show(self, split: str, means: Mapping[str, float]) -> None:
+        """For the progress bar, and for what stops or chooses by it: the same in all processes."""
+        several = self.trainer.world_size > 1
+        self.log(
+            f"{split}/dice/mean", means["mean"], prog_bar=True, logger=False, sync_dist=several
+        )
 
     def _log_dice(self, split: str, means: Mapping[str, float]) -> None:
         values = {f"{split}/dice/{name}": value for name, value in means.items()}
