@@ -46,8 +46,10 @@ def early():
 
 def train(folder, *callbacks, **options):
     checkpoints = EpochCheckpoints(str(folder / "checkpoints"), every_n_epochs=99)
+    last = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
+    others = [callback for callback in callbacks if callback not in last]
     trainer = pl.Trainer(
-        callbacks=[*callbacks, checkpoints], logger=False, accelerator="cpu",
+        callbacks=[*others, checkpoints, *last], logger=False, accelerator="cpu",
         **{"max_epochs": 9, "default_root_dir": folder, "enable_progress_bar": False,
            "enable_model_summary": False, "num_sanity_val_steps": 0} | options,
     )  # fmt: skip

@@ -245,6 +245,17 @@ def test_the_last_is_cut_once_whatever_ends_the_training(tmp_path):
     assert_same(tmp_path / "early", tmp_path / "known")
 
 
+def test_what_was_drawn_already_is_not_drawn_once_more(tmp_path):
+    often = dict.fromkeys([*RULES, "charts"], 1)
+    for name, options, callbacks in (
+        ("early", {"epochs": 9}, [EarlyStopping(**EARLY)]),
+        ("known", {"epochs": 2}, []),
+    ):
+        watch = FlowCallback(stages=STAGES, folder=str(tmp_path / name), draw_every=often)
+        trainer(tmp_path, watch, *callbacks, **options).fit(Logging(), *FOLDS)
+    assert_same(tmp_path / "early", tmp_path / "known")
+
+
 def test_weights_are_bit_identical_where_the_last_is_explained_from_a_copy(tmp_path):
     ends = []
     for callbacks in ([flow(tmp_path / "flow", every_n_epochs=9)], []):

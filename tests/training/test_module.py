@@ -178,6 +178,16 @@ def test_every_dice_is_that_of_the_weights_beside_it(tmp_path, options, callback
         assert {epoch: dice for epoch, dice in told.items() if not math.isnan(dice)} == found
 
 
+@pytest.mark.parametrize("behind", [False, True])
+def test_what_is_explained_is_what_the_checkpoint_holds_wherever_it_is_averaged(tmp_path, behind):
+    flow, averaging = watching(tmp_path), AfterEpoch(decay=0.5)
+    train(tmp_path, *([flow, averaging] if behind else [averaging, flow]), max_epochs=1)
+    with torch.no_grad():
+        logits = of_file(kept(tmp_path, 1)).eval()(flow.probes.images)
+    scores = (logits[:, 1] * (flow.probes.labels == 1)).sum((1, 2))
+    torch.testing.assert_close(flow.explained.record.flow.scores[0], scores)
+
+
 def test_where_nothing_changes_the_weights_their_dice_stands_whenever_it_was_measured(tmp_path):
     train(tmp_path, made=module(lr=0, normalised=False), val_check_interval=0.75, max_epochs=1)
     assert kept(tmp_path, 1)["segtrace"]["dice"] == kept(tmp_path, 0)["segtrace"]["dice"] != {}

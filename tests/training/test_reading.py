@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import CombinedLoader
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -235,3 +237,79 @@ def test_weights_are_bit_identical_where_the_data_draw_from_every_generator(tmp_
     assert (tmp_path / "measures.csv").is_file()
     assert all(torch.equal(ends[0][0][name], ends[1][0][name]) for name in ends[1][0])
     assert ends[0][1] == ends[1][1]
+
+
+def draw():
+    return random.random() + np.random.rand() + float(torch.rand(()))
+
+
+class Experiment:
+    def __getattr__(self, name):
+        draw()
+        raise AttributeError(name)
+
+
+class DrawingLogger(CSVLogger):
+    """Whoever asks for anything of it moves the generators."""
+
+    experiment = Experiment()
+
+    def log_hyperparams(self, *_, **__):
+        pass
+
+    log_metrics = save = finalize = log_hyperparams
+
+
+class DrawingNet(Net):
+    """So does whoever asks this one for its organs or its Dice."""
+
+    @property
+    def organs(self):
+        draw()
+        return {"box": 1}
+
+    @organs.setter
+    def organs(self, organs):
+        pass
+
+    @property
+    def organ_dice(self):
+        draw()
+        return {"box": 0.5}
+
+    def validation_step(self, batch, batch_idx):
+        self.log("loss", 1.0)
+
+
+class After(pl.Callback):
+    """Notes the generators after every hook of the callback before it."""
+
+    def __init__(self):
+        self.states = []
+
+    def note(self, *_, **__):
+        self.states.append((random.getstate(), np.random.get_state()[1].sum(),
+                            torch.get_rng_state().sum().item()))  # fmt: skip
+
+    setup = on_train_start = on_validation_batch_start = on_train_epoch_end = on_train_end = note
+
+
+@pytest.mark.filterwarnings("ignore:.*no TensorBoardLogger.*")
+@pytest.mark.parametrize("every", [1, 9])
+def test_no_hook_of_the_callback_moves_a_generator(tmp_path, every):
+    states = []
+    for callbacks in ([FlowCallback(stages={"enc1": "1", "head": "2"}, folder=str(tmp_path),
+                                    every_n_epochs=every)], []):  # fmt: skip
+        for seed in (random.seed, np.random.seed, torch.manual_seed):
+            seed(0)
+        after = After()
+        stop = EarlyStopping("loss", patience=1)
+        made = pl.Trainer(callbacks=[*callbacks, stop, after], accelerator="cpu", max_epochs=9,
+                          logger=DrawingLogger(tmp_path), enable_checkpointing=False,
+                          log_every_n_steps=1, num_sanity_val_steps=0, enable_progress_bar=False,
+                          enable_model_summary=False)  # fmt: skip
+        made.fit(DrawingNet(), ten(), ten())
+        after.note()
+        states.append(after.states)
+    assert states[0] == states[1]
+    assert (tmp_path / "epoch_002").is_dir()
