@@ -11,13 +11,14 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from segtrace import FlowCallback
+from segtrace import FlowCallback, InputError
 from segtrace.report.tables import read_table
 from segtrace.training.checkpoint import finished_epochs
 from segtrace.training.epoch_checkpoints import EpochCheckpoints
 from segtrace.training.evaluation import CaseDice
 from segtrace.training.explanation import Settings
 from segtrace.training.module import SegmentationModule
+from segtrace.training.schedules import one_cycle
 from segtrace.training.weights import fingerprint
 
 pytestmark = pytest.mark.filterwarnings(
@@ -248,3 +249,23 @@ def test_processes_beside_one_another_drop_out_other_cells(monkeypatch):
         made.on_train_batch_start(None, 3)
         drawn.append(float(torch.rand(())))
     assert drawn[0] == drawn[2] != drawn[1]
+
+
+@pytest.mark.parametrize("fits", [{"max_epochs": 1}, {"max_steps": 2}, {"max_time": "00:00:00:09"}])
+def test_a_schedule_needs_to_know_how_many_steps_there_will_be(tmp_path, fits):
+    made = module()
+    made.scheduler = one_cycle
+    endless = "max_time" in fits
+    trainer = pl.Trainer(**{"max_epochs": -1} | fits, logger=False, accelerator="cpu",
+                         enable_progress_bar=False, enable_model_summary=False,
+                         enable_checkpointing=False)  # fmt: skip
+    if not endless:
+        trainer.fit(made, Data())
+        return
+    with pytest.raises(
+        InputError, match=r"nothing says how many there are; say trainer.max_epochs"
+    ):
+        trainer.fit(made, Data())
+    made.scheduler = None  # the remedy
+    trainer.should_stop = True
+    trainer.fit(made, Data())

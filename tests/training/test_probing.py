@@ -74,3 +74,13 @@ def test_a_loader_without_an_end_is_read_as_far_as_is_said():
 def test_a_loader_that_gives_nothing_is_one_line():
     with pytest.raises(InputError, match="no slice shows any of the organs"):
         probes_from(DataLoader(Transformed(noise), batch_size=4), ORGANS, 3, most=0)
+
+
+def test_what_can_be_read_only_once_is_refused_before_it_is_used_up():
+    batches = iter(DataLoader(Transformed(noise), batch_size=4))
+    with pytest.raises(InputError, match=r"is used up by reading: give what it was made from, or"):
+        probes_from(batches, ORGANS, 3, instead=", or else")
+    assert len(list(batches)) == 3
+    generator = (batch for batch in [slice_of(0)])
+    with pytest.raises(InputError, match="a generator is used up by reading"):
+        probes_from(generator, ORGANS, 3)

@@ -1,6 +1,7 @@
 """The Lightning module: a network, its loss, its Dice, and a checkpoint that describes itself."""
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from segtrace.attribution.targets import predicted
+from segtrace.errors import InputError
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import DESCRIPTION, finished_epochs, in_channels_last
 from segtrace.training.evaluation import CaseDice, Counted
@@ -154,12 +156,22 @@ class SegmentationModule(pl.LightningModule):
             self._log_dice("test", means)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and its schedule over all steps of the training."""
+        """The optimiser, and its schedule over all steps of the training.
+
+        Raises:
+            InputError: a schedule over a training without an end.
+        """
         optimizer = self.optimizer(self.parameters())
         if self.scheduler is None:
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = self.scheduler(optimizer, steps)
+        steps = self.trainer.estimated_stepping_batches
+        if steps == inf:
+            raise InputError(
+                "model.scheduler runs over all steps of the training, and nothing says how many "
+                "there are; say trainer.max_epochs=10, trainer.max_steps=1000 or "
+                "model.scheduler=null"
+            )
+        schedule = self.scheduler(optimizer, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -56,8 +56,13 @@ def probes_from(
         instead: what else can be done about slices that are not the same when read again.
 
     Raises:
-        InputError: other batches, or other slices when read again.
+        InputError: what can be read only once; other batches, or other slices when read again.
     """
+    if isinstance(loader, Iterator):
+        raise InputError(
+            f"slices are chosen from a loader, which is read twice; a {type(loader).__name__} is "
+            f"used up by reading: give what it was made from{instead}"
+        )
     batches = Batches(loader, most)
     with unchanged_by_reading(loader):
         first = [_seen(item, organs) for item in _slices(batches)]
