@@ -29,8 +29,7 @@ def main(config: DictConfig) -> None:
     if plan.resume is None:
         trainer.validate(module, data, verbose=False)
     trainer.fit(module, data, ckpt_path=plan.resume)
-    if plan.test:
-        trainer.test(module, data, verbose=False)
+    run.score(plan, data, module, trainer)
     run.summarise(plan, module, trainer)
 
 

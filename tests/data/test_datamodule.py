@@ -126,6 +126,16 @@ def test_validation_and_test_slices_come_whole_and_in_order(build):
         assert batches == [fingerprint(batch) for batch in loader]
 
 
+@pytest.mark.parametrize(("options", "least"), [
+    ({"batch_size": 3}, 1), ({"batch_size": 8}, 8), ({"batch_size": 6}, 4),
+    ({"batch_size": 6, "steps_per_epoch": 4}, 6), ({"batch_size": 99}, 16),
+])  # fmt: skip
+def test_the_smallest_batch_is_known_before_training(build, options, least):
+    data = build(**options)
+    assert data.smallest_batch == least
+    assert min(len(batch["case"]) for batch in data.train_dataloader()) == least
+
+
 def test_steps_per_epoch_must_be_positive(build):
     for options in ({"steps_per_epoch": 0}, {"batch_size": 0}, {"num_workers": -1}, {"seed": -1}):
         with pytest.raises(InputError, match=next(iter(options))):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from segtrace.attribution.contents import Contents
+from segtrace.attribution.generators import unchanged_generators
 from segtrace.errors import InputError
 
 
@@ -64,9 +65,8 @@ def undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
     else the modules hold, hooks, the random state, grad mode, inference mode and autocast.
     """
     flags = [(module, module.training) for module in net.modules()]
-    devices = [device] if device.type == "cuda" else []
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=devices))
+        stack.enter_context(unchanged_generators())
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.autocast(device.type, enabled=False))

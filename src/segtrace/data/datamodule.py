@@ -122,6 +122,14 @@ class SliceDataModule(LightningDataModule):
             slices, EpochSampler(len(slices), self.seed, self._current_epoch, draws)
         )
 
+    @property
+    def smallest_batch(self) -> int:
+        """Slices in the last batch of a pass, which may be fewer than in the others."""
+        if self.steps_per_epoch is not None:
+            return self.batch_size
+        slices = sum(len(case) for case in self.cases("train"))
+        return slices % self.batch_size or self.batch_size
+
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Every slice of the validation cases, in order."""
         return self._loader(Slices(self.cases("val")))

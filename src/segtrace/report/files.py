@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -126,6 +127,20 @@ def check_writable(folder: Path | str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder) as probe:
             probe.write(b"segtrace")
+
+
+def remove(path: Path | str) -> None:
+    """Take away a file, or a folder with all it holds; nothing happens where there is none.
+
+    Raises:
+        InputError: if that is not allowed.
+    """
+    path = Path(path)
+    with writing(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def save_bytes(path: Path | str, content: bytes) -> None:

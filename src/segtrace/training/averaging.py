@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import WeightAveraging
-from torch import Tensor
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from segtrace.training.weights import in_place
 
 
 @contextmanager
@@ -16,20 +18,24 @@ def kept_weights(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iterator
     They differ from the trained ones under Lightning's ``WeightAveraging`` alone, which saves the
     averages. The trained weights come back bit by bit.
     """
-    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
-    averages = [c._average_model for c in callbacks if isinstance(c, WeightAveraging)]
-    if not averages or averages[0] is None:
+    average = _average(trainer)
+    if average is None:
         yield
         return
-    trained = {name: tensor.clone() for name, tensor in pl_module.state_dict().items()}
-    _overwrite(pl_module, averages[0].module.state_dict())
-    try:
+    with in_place(pl_module, average.state_dict()):
         yield
-    finally:
-        _overwrite(pl_module, trained)
 
 
-@torch.no_grad()
-def _overwrite(pl_module: pl.LightningModule, weights: dict[str, Tensor]) -> None:
-    for name, tensor in pl_module.state_dict().items():
-        tensor.copy_(weights[name])
+def _average(trainer: pl.Trainer) -> nn.Module | None:
+    """The averages of a callback that saves them, under whichever of Lightning's two names.
+
+    ``StochasticWeightAveraging`` keeps its averages in a module of another kind, and saves the
+    trained weights until the training ends.
+    """
+    callbacks: list[Any] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
+    for callback in callbacks:
+        average = getattr(callback, "_average_model", None)
+        if isinstance(average, AveragedModel):
+            module: nn.Module = average.module
+            return module
+    return None

@@ -2,6 +2,7 @@
 
 import pytorch_lightning as pl
 
+from segtrace.attribution.generators import unchanged_generators
 from segtrace.causal.baselines import ENOUGH, collect
 from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
@@ -31,15 +32,27 @@ class KeepBaselines(pl.Callback):
         self.slices = slices
         self.every_n_epochs = every_n_epochs
 
+    @unchanged_generators()
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Those of the untrained network."""
         if finished_epochs(trainer) == 0:
             self._collect(trainer, pl_module)
 
+    @unchanged_generators()
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Those of the weights that this epoch leaves behind."""
         if finished_epochs(trainer) % self.every_n_epochs == 0 or is_final(trainer):
             self._collect(trainer, pl_module)
+
+    @unchanged_generators()
+    def on_final_epoch(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Those of the last epoch, where it turns out after it that none follows."""
+        if getattr(pl_module, "baselines", None) is None:
+            self._collect(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """At the latest when the training has ended."""
+        self.on_final_epoch(trainer, pl_module)
 
     def _collect(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = getattr(trainer, "datamodule")  # noqa: B009 (untyped in Lightning)

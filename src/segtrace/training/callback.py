@@ -6,39 +6,40 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from pathlib import Path
 from typing import Any, Literal
+from weakref import ref
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
+from segtrace.attribution.generators import unchanged_generators
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
-from segtrace.report.tensorboard import Writer
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import finished_epochs, is_final
-from segtrace.training.course import Course, Network
+from segtrace.training.course import Network
 from segtrace.training.cuts import Cuts
-from segtrace.training.cutter import Cutter
-from segtrace.training.explanation import (
-    DEFAULT,
-    Explained,
-    Settings,
-    check_explainable,
-    explain_probes,
-)
+from segtrace.training.either_lightning import EitherCallback, logged_into, tensorboard_writer
+from segtrace.training.explanation import DEFAULT, Explained, Settings, check_explainable
+from segtrace.training.interrupts import once_more_leaves
+from segtrace.training.own_folder import claim
 from segtrace.training.probing import probes_of
 from segtrace.training.sink import Sink
+from segtrace.training.validated import Validated
+from segtrace.training.watch import Asked, Watch
 
 SHARE = 0.05
 """Of the training time, which ``every_n_epochs=auto`` stays under."""
 
 
-class FlowCallback(pl.Callback):
+class FlowCallback(EitherCallback):
     """Trace the evidence for every organ through every stage, at epoch 0 and after each epoch.
 
-    Works in any Lightning module and leaves no mark on the training: the final weights are equal
-    to the last bit with and without it. Explained are the weights that the checkpoint will hold.
+    Works in any Lightning module, of ``pytorch_lightning`` and of ``lightning``, and leaves no mark
+    on the training: the final weights are equal to the last bit with and without it. Explained are
+    the weights that the checkpoint will hold. What it has seen belongs to one fit: another trainer
+    begins anew, in a folder of its own; a resumed checkpoint and a second ``fit`` of the same
+    trainer and module go on.
 
     Args:
         net: name of the network in the Lightning module, e.g. ``"net"`` or ``"model.backbone"``;
@@ -48,7 +49,7 @@ class FlowCallback(pl.Callback):
         probes: the slices; or how many to choose from the validation loader.
         settings: rules, region, score, …
         every_n_epochs: how often; ``"auto"`` stays under 5 % of the training time, and says so.
-            Epoch 0 and the last are always explained.
+            Epoch 0 and the last are always explained, whatever ends the training.
         draw_every: rule -> epochs between two of its pictures, ``charts`` -> between two drawings
             of timelines, leakage and events; what is not named follows
             :data:`~segtrace.training.pace.EVERY`. Numbers come with every explained epoch.
@@ -100,103 +101,183 @@ class FlowCallback(pl.Callback):
         self.net = net
         self.stages = stages
         self.organs = organs
-        self.probes = probes
         self.settings = settings
         self.every_n_epochs = every_n_epochs
         self.output = output
         self.folder = folder
-        self.explained: Explained | None = None
-        """The last epoch's maps and measures."""
-        self._interval = 1 if every_n_epochs == "auto" else every_n_epochs
+        self._asked = Asked(probes, every_n_epochs, draw_every, cut_every, edges, training_slices)
+        self._watch = Watch(self._asked)
+        self._serves: tuple[Any, ...] = ()
+        self._validated = Validated()
         self._epoch_began = 0.0
-        self._course = Course(draw_every)
-        self._cutter = Cutter(cut_every, edges, training_slices)
 
+    @property
+    def probes(self) -> Probes | int:
+        """The slices, once they are chosen."""
+        return self._watch.probes
+
+    @property
+    def explained(self) -> Explained | None:
+        """The last epoch's maps and measures."""
+        return self._watch.explained
+
+    @property
+    def cuts(self) -> Cuts | None:
+        """What the last cuts cost; ``None`` where nothing was cut."""
+        return self._watch.cutter.latest
+
+    @unchanged_generators()
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Refuse what cannot work before any work is done."""
-        if stage != "fit" or not trainer.is_global_zero:
+        """Begin a fit, and refuse what cannot work before any work is done."""
+        if stage != "fit":
+            return
+        if tuple(other() for other in self._serves) != (trainer, pl_module):
+            self._watch, self._serves = Watch(self._asked), (ref(trainer), ref(pl_module))
+        self._watch.resumed, self._watch.at_work = None, False
+        _come_last(trainer, self)
+        if not trainer.is_global_zero:
             return
         self._network(pl_module)
         check_writable(self._folder(trainer))
-        if self._writer(trainer) is None:
+        if tensorboard_writer(trainer) is None:
             warnings.warn(
                 "FlowCallback found no TensorBoardLogger: pictures and numbers go to "
                 f"{self._folder(trainer)} alone",
                 stacklevel=2,
             )
-        self._cutter.warn(trainer)
+        self._watch.cutter.warn(trainer)
 
+    @unchanged_generators()
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Choose the probes, and explain the untrained network, or see that it can be explained."""
         if not trainer.is_global_zero:
             return
         epoch = finished_epochs(trainer)
-        self._sink(trainer).forget(epoch + (epoch > 0))
-        if epoch == 0:
-            self._explain(trainer, pl_module)
-            self._cut(trainer, pl_module)
+        if not self._watch.goes_on(epoch, restored=trainer.ckpt_path is not None):
+            self._watch = Watch(self._asked)
+        watch, sink = self._watch, self._sink(trainer)
+        claim(sink, watch.course.history, self.settings.rules)
+        sink.forget(dict.fromkeys(self.settings.rules, -1) | watch.reached)
+        network = self._watched(trainer, pl_module)
+        watch.check_slices(network.probes)
+        if watch.epoch is None and epoch == 0:
+            with watch.working():
+                self._explain(trainer, pl_module, 0, final=False)
+                self._cut(trainer, pl_module, 0, final=False)
         else:
-            check_explainable(*self._watched(trainer, pl_module), output=self.output)
+            check_explainable(*network, output=self.output)
+
+    def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A few batches are no validation."""
+        if trainer.num_sanity_val_batches != trainer.num_val_batches:
+            self._validated.forget()
+
+    @unchanged_generators()
+    def on_validation_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Remember which weights are validated: those that other callbacks have put in place."""
+        if trainer.is_global_zero and batch_idx == dataloader_idx == 0:
+            self._validated.see(pl_module, self._network(pl_module))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._epoch_began = time.monotonic()
 
+    @unchanged_generators()
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Explain the weights that this epoch leaves behind."""
         if not trainer.is_global_zero:
             return
-        if finished_epochs(trainer) % self._interval == 0 or is_final(trainer):
-            began = time.monotonic()
-            self._explain(trainer, pl_module)
-            if self.every_n_epochs == "auto":
-                self._adapt(time.monotonic() - began, began - self._epoch_began)
-        self._cut(trainer, pl_module)
+        epoch, final, watch = finished_epochs(trainer), is_final(trainer), self._watch
+        with kept_weights(trainer, pl_module), watch.working():
+            if epoch % self._interval == 0 or final:
+                began = time.monotonic()
+                self._explain(trainer, pl_module, epoch, final)
+                if self.every_n_epochs == "auto":
+                    self._adapt(time.monotonic() - began, began - self._epoch_began)
+            self._cut(trainer, pl_module, epoch, final)
+            watch.left.forget() if final else watch.left.keep(epoch, pl_module)
+
+    @unchanged_generators()
+    def on_final_epoch(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Make up what the last finished epoch was spared, since none follows after all.
+
+        Called as soon as that is known, at the latest when the training has ended.
+        """
+        watch = self._watch
+        if not trainer.is_global_zero or watch.at_work or watch.left.epoch is None:
+            return
+        with watch.left.back(pl_module), watch.working():
+            network = self._watched(trainer, pl_module)
+            dice = self._validated.dice(pl_module, network.net)
+            watch.end(network, self._sink(trainer), dice, self.output)
+            self._cut(trainer, pl_module, watch.left.epoch, final=True)
+        watch.left.forget()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The training has ended, whatever ended it."""
+        self.on_final_epoch(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Somebody has ended it; an error is no end, since the run may go on from a checkpoint."""
+        if isinstance(exception, KeyboardInterrupt | SystemExit):
+            with once_more_leaves():
+                self.on_final_epoch(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to go on with the timelines: plain values and tensors."""
+        return self._watch.to_plain()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._watch = Watch(self._asked)
+        self._watch.go_on(state_dict, adapts=self.every_n_epochs == "auto")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy in another process serves nobody yet."""
+        return vars(self) | {"_serves": ()}
 
     def _watched(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
         """The network and its probes, which are chosen the first time."""
         organs = self.organs if self.organs is not None else getattr(pl_module, "organs", None)
         if not organs:
             raise InputError("FlowCallback needs organs={name: channel, …}")
-        if not isinstance(self.probes, Probes):
-            self.probes = probes_of(trainer, organs, self.probes)
-        return Network(self._network(pl_module), self.stages, self.probes, organs, self.settings)
+        probes = self._watch.probes
+        if not isinstance(probes, Probes):
+            self._watch.probes = probes = probes_of(trainer, organs, probes)
+        return Network(self._network(pl_module), self.stages, probes, organs, self.settings)
 
-    def _explain(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def _explain(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int, final: bool
+    ) -> None:
         network = self._watched(trainer, pl_module)
-        epoch, final = finished_epochs(trainer), is_final(trainer)
-        with kept_weights(trainer, pl_module):
-            explained = explain_probes(*network, epoch=epoch, output=self.output)
-            leaks = self._course.leaks(network, explained, final, self.output)
-        dice = getattr(pl_module, "organ_dice", {})
-        self._course.tell(self._sink(trainer), explained, leaks, dice, final)
-        self.explained = explained
+        dice = self._validated.dice(pl_module, network.net)
+        self._watch.explain(network, self._sink(trainer), epoch, final, dice, self.output)
 
-    def _cut(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._cutter.due(trainer, pl_module):
-            network = self._watched(trainer, pl_module)
-            with kept_weights(trainer, pl_module):
-                self._cutter.cut(trainer, pl_module, network, self._sink(trainer), self.output)
+    def _cut(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int, final: bool
+    ) -> None:
+        cutter = self._watch.cutter
+        if cutter.due(pl_module, epoch, final):
+            network, sink = self._watched(trainer, pl_module), self._sink(trainer)
+            cutter.cut(trainer, pl_module, network, epoch, sink, self.output)
 
     @property
-    def cuts(self) -> Cuts | None:
-        """What the last cuts cost; ``None`` where nothing was cut."""
-        return self._cutter.latest
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to go on with the timelines: plain values and tensors."""
-        return self._course.to_plain() | {"cuts": self._cutter.course.to_plain()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
-        self._course.go_on(state_dict)
-        if "cuts" in state_dict:
-            self._cutter.course.go_on(state_dict["cuts"])
+    def _interval(self) -> int:
+        return self._watch.interval
 
     def _adapt(self, cost: float, training: float) -> None:
         interval = max(1, ceil(cost / (SHARE * training)))
         if interval != self._interval:
-            self._interval = interval
+            self._watch.interval = interval
             print(
                 f"Explaining takes {cost:.1f} s, an epoch {training:.1f} s: every {interval} "
                 "epochs from here"
@@ -213,16 +294,15 @@ class FlowCallback(pl.Callback):
             ) from None
 
     def _folder(self, trainer: pl.Trainer) -> Path:
-        if self.folder is not None:
-            return Path(self.folder)
-        return Path(trainer.log_dir or trainer.default_root_dir) / "flow"
+        return Path(logged_into(trainer)) / "flow" if self.folder is None else Path(self.folder)
 
     def _sink(self, trainer: pl.Trainer) -> Sink:
-        return Sink(self._folder(trainer), self._writer(trainer))
+        return Sink(self._folder(trainer), tensorboard_writer(trainer))
 
-    def _writer(self, trainer: pl.Trainer) -> Writer | None:
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                writer: Writer = logger.experiment
-                return writer
-        return None
+
+def _come_last(trainer: pl.Trainer, callback: pl.Callback) -> None:
+    """Behind whatever else changes weights or stops the training, but for checkpoints."""
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
+    checkpoints: list[Any] = list(trainer.checkpoint_callbacks)
+    others = [c for c in callbacks if c is not callback and c not in checkpoints]
+    vars(trainer)["callbacks"] = [*others, callback, *checkpoints]

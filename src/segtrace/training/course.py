@@ -12,7 +12,7 @@ from segtrace.report.record import Record
 from segtrace.training.explanation import Explained, Settings
 from segtrace.training.history import History
 from segtrace.training.leaks import LeakMeter, Leaks
-from segtrace.training.pace import CHARTS, EVERY, Pace
+from segtrace.training.pace import CHARTS, EVERY, NUMBERS, Pace
 from segtrace.training.sink import Sink
 
 
@@ -84,18 +84,41 @@ class Course:
         if not self._laid_out:
             sink.layout(self.history)
             self._laid_out = True
-        epoch, rules = self.history.epochs[-1], self.history.rules
-        due = [rule for rule in rules if self.pace.due(rule, epoch, final)]
-        sink.pictures(explained, due, files=self.files)
+        self._pictures(sink, explained, final)
         sink.numbers(explained, self.history)
         if "locality" in explained.values:  # measures="all"
             sink.changes(change_rows(self._before, explained.record))
             self._before = explained.record
+        self._charts(sink, leaks, final)
+
+    def end(self, sink: Sink, explained: Explained, leaks: Leaks | None) -> None:
+        """Make up what the newest epoch was spared, where it turns out that none follows.
+
+        Args:
+            sink: where to.
+            explained: the maps and measures that were told.
+            leaks: its leakage, or ``None`` where it was drawn already.
+        """
+        self._pictures(sink, explained, final=True)
+        self._charts(sink, leaks, final=True)
+
+    def _pictures(self, sink: Sink, explained: Explained, final: bool) -> None:
+        epoch, rules = self.history.epochs[-1], self.history.rules
+        due = [rule for rule in rules if self.pace.due(rule, epoch, final)]
+        sink.pictures(explained, due, files=self.files)
+
+    def _charts(self, sink: Sink, leaks: Leaks | None, final: bool) -> None:
         if leaks is not None:
             sink.leaks(leaks)
             sink.timelines(self.history)
         if final:
             sink.end(self.history)
+
+    @property
+    def reached(self) -> dict[str, int]:
+        """What is written -> its last epoch; see :meth:`Sink.forget`."""
+        told = {NUMBERS: self.history.epochs[-1]} if self.history.epochs else {}
+        return {**self.pace.last, **told}
 
     def to_plain(self) -> dict[str, Any]:
         """What a resumed run needs to go on: plain values and tensors."""

@@ -21,10 +21,8 @@ from segtrace.report.tensorboard import (
 from segtrace.training.cut_pictures import route_of, table_figure
 from segtrace.training.cut_tables import necessity_rows, route_rows, slice_rows
 from segtrace.training.cuts import Cuts
-from segtrace.training.pace import Pace
+from segtrace.training.pace import CUTS, Pace
 from segtrace.training.sink import Sink
-
-CUTS = "cuts"
 
 
 class CutCourse:
@@ -92,6 +90,11 @@ class CutCourse:
         caption = f"{found.organs[o]}  ·  Dice lost when a stage or edge is cut\n{facts}"
         values = torch.stack([lost[:, o] for lost in self.lost], 1)
         return timeline_picture(values, found.sites, self.epochs, caption)
+
+    @property
+    def reached(self) -> dict[str, int]:
+        """The last epoch that was cut; see :meth:`Sink.forget`."""
+        return {CUTS: self.epochs[-1]} if self.epochs else {}
 
     def to_plain(self) -> dict[str, Any]:
         """What a resumed run needs to go on: plain values and tensors."""

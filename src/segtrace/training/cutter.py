@@ -11,7 +11,6 @@ from segtrace.attribution.stages import StagesLike
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.training.baselining import KeepBaselines
-from segtrace.training.checkpoint import finished_epochs, is_final
 from segtrace.training.course import Network
 from segtrace.training.cut_course import CutCourse
 from segtrace.training.cut_progress import telling
@@ -53,17 +52,18 @@ class Cutter:
                 stacklevel=2,
             )
 
-    def due(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> bool:
+    def due(self, pl_module: pl.LightningModule, epoch: int, final: bool) -> bool:
         """Whether to cut now; then it counts as done."""
         if self.training_slices is None and _kept(pl_module) is None:
             return False
-        return self.course.due(finished_epochs(trainer), is_final(trainer))
+        return self.course.due(epoch, final)
 
     def cut(
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         network: Network,
+        epoch: int,
         sink: Sink,
         output: Callable[[Any], Tensor] | None,
     ) -> None:
@@ -74,7 +74,7 @@ class Cutter:
                 network,
                 self.edges,
                 baselines,
-                finished_epochs(trainer),
+                epoch,
                 output=output,
                 progress=progress,
             )

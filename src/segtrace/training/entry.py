@@ -60,7 +60,12 @@ def start(main: Callable[[], None]) -> None:
 def _quiet() -> None:
     """Keep advice of the packages that a user of these scripts can do nothing with."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for advice in (".*LeafSpec.*", ".*does not have many workers.*", ".*logging interval.*"):
+    for advice in (
+        ".*LeafSpec.*",
+        ".*does not have many workers.*",
+        ".*logging interval.*",
+        ".*Using `DistributedSampler`.*",  # a slice that it repeats is counted once
+    ):
         warnings.filterwarnings("ignore", advice)
 
 

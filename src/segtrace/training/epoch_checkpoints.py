@@ -2,12 +2,13 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from segtrace.training.averaging import kept_weights
-from segtrace.training.checkpoint import finished_epochs
+from segtrace.training.checkpoint import finished_epochs, is_final
 
 
 class EpochCheckpoints(Checkpoint):
@@ -26,18 +27,32 @@ class EpochCheckpoints(Checkpoint):
     def __init__(self, folder: str, every_n_epochs: int = 1) -> None:
         self.folder = Path(folder)
         self.every_n_epochs = every_n_epochs
+        self._slim: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the untrained network."""
+        self._slim = None
         if finished_epochs(trainer) == 0:
             self._save(trainer, "epoch_000.ckpt", slim=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep this epoch; runs after every other callback, validation included."""
-        epoch = finished_epochs(trainer)
-        if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
-            self._save(trainer, f"epoch_{epoch:03d}.ckpt", slim=True)
+        epoch, final = finished_epochs(trainer), is_final(trainer)
+        if final:
+            _make_up(trainer, pl_module)
+        if epoch % self.every_n_epochs == 0 or final:
+            self._keep(trainer, epoch)
         self._save(trainer, "last.ckpt", slim=False, previous="previous.ckpt")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the last epoch, where it was not known that none follows."""
+        epoch = finished_epochs(trainer)
+        if epoch > 0 and self._slim != epoch:
+            self._keep(trainer, epoch)
+
+    def _keep(self, trainer: pl.Trainer, epoch: int) -> None:
+        self._save(trainer, f"epoch_{epoch:03d}.ckpt", slim=True)
+        self._slim = epoch
 
     def _save(self, trainer: pl.Trainer, name: str, slim: bool, previous: str = "") -> None:
         # Written under another name first: a killed run leaves no half checkpoint.
@@ -49,3 +64,14 @@ class EpochCheckpoints(Checkpoint):
             if previous and final.exists():
                 final.replace(self.folder / previous)
             partial.replace(final)
+
+
+def _make_up(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    """Let callbacks that spare some epochs do the last, whose checkpoint holds what they find.
+
+    What stops a training may do so after the others had their turn, and before this one has.
+    """
+    callbacks: list[Any] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
+    for callback in callbacks:
+        if hasattr(callback, "on_final_epoch"):
+            callback.on_final_epoch(trainer, pl_module)

@@ -1,6 +1,7 @@
 """The Lightning module: a network, its loss, its Dice, and a checkpoint that describes itself."""
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,9 +13,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from segtrace.attribution.targets import predicted
+from segtrace.errors import InputError
+from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import DESCRIPTION, finished_epochs, in_channels_last
-from segtrace.training.evaluation import CaseDice, per_organ
+from segtrace.training.evaluation import CaseDice, Counted
 from segtrace.training.randomness import seed_of
+from segtrace.training.weights import fingerprint
 
 
 class SegmentationModule(pl.LightningModule):
@@ -55,10 +59,10 @@ class SegmentationModule(pl.LightningModule):
         self.seed = seed
         self.description = dict(description or {})
         self.dice: CaseDice | None = None
-        self.organ_dice: dict[str, float] = {}
-        """Validation Dice of the weights as they are; empty where they were not validated."""
-        self.whole_cases: dict[str, dict[str, dict[str, float]]] = {}
-        """The same by case, with predicted voxels: case -> organ -> name -> number."""
+        self.counted: Counted | None = None
+        """What the last validation or test counted, of whatever weights."""
+        self._validating = ""
+        self._validated: tuple[str, Counted] | None = None
         self.baselines: dict[str, Any] | None = None
         """Mean activations of the weights as they are, as plain values; see ``KeepBaselines``."""
         self.loss = DiceCELoss(
@@ -75,14 +79,32 @@ class SegmentationModule(pl.LightningModule):
         logits: Tensor = self.net(image)
         return logits
 
+    @property
+    def validated(self) -> Counted | None:
+        """What validation counted of the weights as they are; ``None`` where it did not see them.
+
+        Known by the weights themselves: validation may come in the middle of an epoch, every other
+        epoch, or before a callback averages once more.
+        """
+        if self._validated is None or self._validated[0] != fingerprint(self.net):
+            return None
+        return self._validated[1]
+
+    @property
+    def organ_dice(self) -> dict[str, float]:
+        """Validation Dice of the weights as they are; empty where they were not validated."""
+        known = self.validated
+        return {} if known is None else known.per_organ()
+
     def on_train_epoch_start(self) -> None:
         """Forget what was found out about the weights that are about to change."""
-        self.organ_dice, self.whole_cases = {}, {}
         self.baselines = None
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout a function of (seed, epoch, batch), so that a resumed run repeats it."""
-        torch.manual_seed(seed_of(self.seed, self.current_epoch, batch_idx))
+        place = (self.seed, self.current_epoch, batch_idx)
+        # Processes that train side by side see other slices, and drop out other cells.
+        torch.manual_seed(seed_of(*place, *[self.global_rank] * (self.global_rank > 0)))
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Loss of one batch."""
@@ -91,7 +113,8 @@ class SegmentationModule(pl.LightningModule):
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Start counting anew."""
+        """Start counting anew; callbacks have put the weights in place that are validated."""
+        self._validating = fingerprint(self.net)
         self.dice = self._counter("val")
 
     def on_test_epoch_start(self) -> None:
@@ -107,33 +130,60 @@ class SegmentationModule(pl.LightningModule):
         self._count(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the Dice, unless it is only a check that validation runs."""
-        if not self.trainer.sanity_checking:
-            self._log_dice("val")
+        """Keep what was counted, unless it is only a check that validation runs."""
+        if self.dice is None or self.trainer.sanity_checking:
+            return
+        self.counted = self.dice.counted()
+        self._validated = self._validating, self.counted
+        means = self.counted.per_organ()
+        self._show("val", means)
+        if self.trainer.state.fn != "fit":
+            self._log_dice("val", means)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the Dice of the weights that this epoch leaves behind, if they were validated."""
+        with kept_weights(self.trainer, self):
+            means = self.organ_dice
+        if means:
+            self._log_dice("val", means)
 
     def on_test_epoch_end(self) -> None:
         """Log the Dice of the test cases."""
-        self._log_dice("test")
+        if self.dice is not None:
+            self.counted = self.dice.counted()
+            means = self.counted.per_organ()
+            self._show("test", means)
+            self._log_dice("test", means)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and its schedule over all steps of the training."""
+        """The optimiser, and its schedule over all steps of the training.
+
+        Raises:
+            InputError: a schedule over a training without an end.
+        """
         optimizer = self.optimizer(self.parameters())
         if self.scheduler is None:
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = self.scheduler(optimizer, steps)
+        steps = self.trainer.estimated_stepping_batches
+        if steps == inf:
+            raise InputError(
+                "model.scheduler runs over all steps of the training, and nothing says how many "
+                "there are; say trainer.max_epochs=10, trainer.max_steps=1000 or "
+                "model.scheduler=null"
+            )
+        schedule = self.scheduler(optimizer, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write what is needed to rebuild the network and repeat the explanation."""
-        epoch = finished_epochs(self.trainer)
-        known = {
-            "epoch": epoch,
-            "dice": dict(self.organ_dice),
-            "found": self.whole_cases,
+        with kept_weights(self.trainer, self):
+            known = self.validated
+        checkpoint[DESCRIPTION] = self.description | {
+            "epoch": finished_epochs(self.trainer),
+            "dice": {} if known is None else known.per_organ(),
+            "found": {} if known is None else known.whole_cases(),
             "baselines": self.baselines,
         }
-        checkpoint[DESCRIPTION] = self.description | known
 
     def _counter(self, split: str) -> CaseDice:
         cases = getattr(self.trainer, "datamodule").split[split]  # noqa: B009 (untyped in Lightning)
@@ -142,17 +192,18 @@ class SegmentationModule(pl.LightningModule):
     def _count(self, batch: Mapping[str, Any]) -> None:
         if self.dice is not None:
             prediction = predicted(self(batch["image"]))
-            self.dice.update(prediction, batch["label"][:, 0], batch["case"])
+            self.dice.update(prediction, batch["label"][:, 0], batch["case"], batch["slice"])
 
-    def _log_dice(self, split: str) -> None:
-        if self.dice is None:
-            return
-        means = per_organ(self.dice.compute(), self.organs)
-        if split == "val":
-            self.organ_dice, self.whole_cases = means, self.dice.whole_cases()
+    def _show(self, split: str, means: Mapping[str, float]) -> None:
+        """For the progress bar, and for what stops or chooses by it: the same in all processes."""
+        several = self.trainer.world_size > 1
+        self.log(
+            f"{split}/dice/mean", means["mean"], prog_bar=True, logger=False, sync_dist=several
+        )
+
+    def _log_dice(self, split: str, means: Mapping[str, float]) -> None:
         values = {f"{split}/dice/{name}": value for name, value in means.items()}
         # Lightning's own logging would use the optimiser's step; ours is the epoch everywhere.
         epoch = finished_epochs(self.trainer)
         for logger in self.trainer.loggers:
             logger.log_metrics(values, step=epoch)
-        self.log(f"{split}/dice/mean", means["mean"], prog_bar=True, logger=False)

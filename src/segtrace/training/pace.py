@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+NUMBERS = "numbers"
+"""Tables of what was measured, which come with every epoch that is explained."""
 CHARTS = "charts"
 """Timelines, leakage and events, which take a trace more."""
+CUTS = "cuts"
+"""What it costs to cut stages and edges."""
 
 EVERY = {"grad_pam": 5, CHARTS: 10}
 """Epochs between two drawings of a rule's maps, or of the charts; 1 for what is not named."""
@@ -23,7 +27,9 @@ class Pace:
     last: dict[str, int] = field(default_factory=dict)
 
     def due(self, name: str, epoch: int, final: bool) -> bool:
-        """Whether to draw now; then it counts as drawn."""
+        """Whether to draw now; then it counts as drawn, and is not due again at this epoch."""
+        if self.last.get(name) == epoch:
+            return False
         waited = epoch - self.last[name] if name in self.last else None
         if waited is None or final or waited >= self.every.get(name, 1):
             self.last[name] = epoch

@@ -1,34 +1,51 @@
 """Choose the slices to watch from whatever a Lightning training validates on."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
+from segtrace.attribution.generators import unchanged_generators
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
+from segtrace.training.carried import unchanged_by_reading
+from segtrace.training.reading import PROBES, Batches, validation_batches
+from segtrace.training.rereading import Seen, differing
+
+RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
+Slice = tuple[tuple[str, int], Tensor, Tensor]
+"""((case, index), image (C, H, W), label (H, W))."""
 
 _INSTEAD = "let the loader give that (FlowCallback also takes the slices themselves: probes=…)"
 
 
 def probes_of(trainer: pl.Trainer, organs: Mapping[str, int], n: int) -> Probes:
-    """``n`` slices of the training's validation loader, by the rule of :func:`choose`.
+    """``n`` slices of what the training validates on, by the rule of :func:`choose`.
+
+    As many batches are read as the trainer reads, and nothing that it draws from is moved.
 
     Raises:
-        InputError: no validation loader, or batches that hold no image and label.
+        InputError: no validation batches, or batches that hold no image and label.
     """
-    loader = trainer.val_dataloaders
-    if loader is None:
-        raise InputError("FlowCallback found no validation loader; give probes=… itself")
-    while isinstance(loader, list | tuple):
-        loader = loader[0]
-    return probes_from(loader, organs, n)
+    with unchanged_generators():  # a hook that makes the loaders may draw
+        batches = validation_batches(trainer)
+    return probes_from(batches.loader, organs, n, most=batches.most, instead=f", or give {PROBES}")
 
 
-def probes_from(loader: Iterable[Any], organs: Mapping[str, int], n: int = 8) -> Probes:
+def probes_from(
+    loader: Iterable[Any],
+    organs: Mapping[str, int],
+    n: int = 8,
+    *,
+    most: float = inf,
+    instead: str = "",
+) -> Probes:
     """``n`` slices of a loader, by the rule of :func:`choose`.
 
     Args:
@@ -40,21 +57,29 @@ def probes_from(loader: Iterable[Any], organs: Mapping[str, int], n: int = 8) ->
             patient's right to the left, slices from the feet up.
         organs: organ -> channel.
         n: how many.
+        most: batches that are read of it.
+        instead: what else can be done about slices that are not the same when read again.
 
     Raises:
-        InputError: other batches, or another order when read again.
+        InputError: what can be read only once; other batches, or other slices when read again.
     """
-    with torch.random.fork_rng(devices=[]):  # a loader draws a seed when it starts
-        found = [(key, _areas(label, organs)) for key, _, label in _slices(loader)]
-        chosen = choose(np.stack([area for _, area in found]), [key for key, _ in found], n)
-        wanted = dict.fromkeys(chosen)
-        kept = {row: item for row, item in enumerate(_slices(loader)) if row in wanted}
-    for row in chosen:
-        if not np.array_equal(_areas(kept[row][2], organs), found[row][1]):
-            raise InputError(
-                "the validation loader shuffles, so no slice can be watched over the epochs; "
-                "say shuffle=False"
-            )
+    if isinstance(loader, Iterator):
+        raise InputError(
+            f"slices are chosen from a loader, which is read twice; a {type(loader).__name__} is "
+            f"used up by reading: give what it was made from{instead}"
+        )
+    batches = Batches(loader, most)
+    with unchanged_by_reading(loader):
+        first = [_seen(item, organs) for item in _slices(batches)]
+        keys, areas = [seen.key for seen in first], [seen.areas for seen in first]
+        chosen = choose(np.array(areas).reshape(len(first), len(organs)), keys, n)
+        kept, again = {}, []
+        for row, item in enumerate(_slices(batches)):
+            again.append(_seen(item, organs))
+            if row in chosen:
+                kept[row] = item
+    if found := differing(first, again, shuffled=_shuffles(loader)):
+        raise InputError(f"the validation loader {found}{instead}")
     picked = [kept[row] for row in chosen]
     return Probes(
         images=torch.stack([image for _, image, _ in picked]).float(),
@@ -74,8 +99,8 @@ def _sides_known(loader: Iterable[Any]) -> bool:
     return any(getattr(place, "sides_known", False) is True for place in places)
 
 
-def _slices(loader: Iterable[Any]) -> Iterator[tuple[tuple[str, int], Tensor, Tensor]]:
-    """((case, index), image (C, H, W), label (H, W)) of every slice, in order."""
+def _slices(loader: Iterable[Any]) -> Iterator[Slice]:
+    """Every slice, in order."""
     count = 0
     for batch in loader:
         image, label = _image_and_label(batch)
@@ -109,5 +134,15 @@ def _image_and_label(batch: Any) -> tuple[Tensor, Tensor]:
     return image, label
 
 
-def _areas(label: Tensor, organs: Mapping[str, int]) -> Any:
-    return np.array([int((label == channel).sum()) for channel in organs.values()])
+def _seen(item: Slice, organs: Mapping[str, int]) -> Seen:
+    key, image, label = item
+    areas = tuple(int((label == channel).sum()) for channel in organs.values())
+    return Seen(key, areas, _checksum(label), _checksum(image))
+
+
+def _checksum(values: Tensor) -> int:
+    return crc32(values.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+
+
+def _shuffles(loader: Any) -> bool:
+    return isinstance(getattr(loader, "sampler", None), RANDOM)

@@ -1,4 +1,4 @@
-"""Progress bars: epochs counted as everything else here counts them, and long pieces of work."""
+"""What is said meanwhile: epochs counted as everywhere else here, and long pieces of work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,21 +6,31 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
 from segtrace.causal.batches import OnProgress, Progress
 
 
+@rank_zero_only
+def say(words: str) -> None:
+    """Print a line once, however many processes train side by side."""
+    print(words)
+
+
 class EpochBar(TQDMProgressBar):
-    """Lightning's bar: the pass under way is number 1 of E, and no internal version is shown."""
+    """Lightning's bar: the pass under way is number 1 of E, and no internal version is shown.
+
+    Without a limit of passes there is no E to show.
+    """
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Name the pass by the epoch that it will complete."""
         super().on_train_epoch_start(trainer)
-        width = len(str(trainer.max_epochs))
-        self.train_progress_bar.set_description(
-            f"Epoch {trainer.current_epoch + 1:>{width}}/{trainer.max_epochs}"
-        )
+        epochs = trainer.max_epochs
+        limit = f"/{epochs}" if epochs is not None and epochs >= 0 else ""
+        epoch = f"{trainer.current_epoch + 1:>{max(0, len(limit) - 1)}}"
+        self.train_progress_bar.set_description(f"Epoch {epoch}{limit}")
 
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule

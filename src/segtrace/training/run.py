@@ -2,14 +2,14 @@
 
 import shutil
 from collections.abc import Mapping
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch import nn
 
 import segtrace
 from segtrace.attribution.stages import resolve as resolve_stages
@@ -23,10 +23,12 @@ from segtrace.training import checkpoint
 from segtrace.training.baselining import KeepBaselines
 from segtrace.training.callback import FlowCallback
 from segtrace.training.cut_tables import report
-from segtrace.training.evaluation import per_organ
+from segtrace.training.epoch_checkpoints import EpochCheckpoints
 from segtrace.training.explanation import Settings
+from segtrace.training.fitting_input import Fitting
 from segtrace.training.module import SegmentationModule
 from segtrace.training.plan import Plan
+from segtrace.training.progress import say
 from segtrace.training.wiring import named_edges
 
 
@@ -47,18 +49,17 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
 
     Raises:
         InputError: a network that cannot be built, whose stages are unknown, or which does not
-            take slices of this size.
+            take the slices of the data.
     """
     model = dict(plan.config["model"])
     recipe = dict(model.pop("net"))
     if "out_channels" in recipe and recipe["out_channels"] is None:
         recipe["out_channels"] = 1 + len(data.organs)
     net = checkpoint.build(recipe)
-    size = int(data.preprocessing["size"])
-    in_channels = int(recipe.get("in_channels", 1))
-    check_size(net, size, in_channels, 1 + len(data.organs))
+    image = probes.images[:1]  # as the data give it, whatever the network was made for
+    Fitting(net, image, 1 + len(data.organs), recipe, data.smallest_batch).check()
     stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, model.pop("stages"))}
-    edges = named_edges(net, stages, model.pop("edges", None), size, in_channels)
+    edges = named_edges(net, stages, model.pop("edges", None), image.shape[-1], image.shape[1])
     description = {
         "version": segtrace.__version__,
         "network": recipe,
@@ -78,32 +79,6 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         model, net=net, organs=dict(data.organs), description=description
     )
     return built
-
-
-def check_size(net: nn.Module, size: int, in_channels: int, channels: int) -> None:
-    """Send an empty slice through the network.
-
-    Raises:
-        InputError: a size that the network cannot divide, or other logits than the organs need.
-    """
-    training = net.training
-    try:
-        with torch.no_grad():
-            logits = net.eval()(torch.zeros(1, in_channels, size, size))
-    except RuntimeError as error:
-        line = str(error).strip().split("\n")[0]
-        raise InputError(
-            f"the network does not take slices of {size} x {size} ({line}); give data.size a "
-            f"multiple of 32, e.g. {max(32, round(size / 32) * 32)}"
-        ) from error
-    finally:
-        net.train(training)
-    wanted = (1, channels, size, size)
-    if tuple(getattr(logits, "shape", ())) != wanted:
-        raise InputError(
-            f"the network turns a slice of {size} x {size} into {tuple(logits.shape)}; {wanted} "
-            "is needed (background and organs): see model.net.out_channels and data.size"
-        )
 
 
 def settings(plan: Plan) -> Settings:
@@ -159,17 +134,29 @@ def announce(
         InputError: less room on the disk than the checkpoints need.
     """
     weights = sum(t.numel() * t.element_size() for t in module.net.state_dict().values())
-    epochs = trainer.max_epochs or 0
-    need = weights * (epochs + 1) + 2 * 3 * weights  # slim ones; two full ones with AdamW's state
+    epochs = planned_epochs(data, trainer)
+    # Slim ones; two full ones with AdamW's state. Without a limit, what the first epoch needs.
+    need = weights * ((1 if epochs is None else epochs) + 1) + 2 * 3 * weights
     free = shutil.disk_usage(plan.folder).free
     parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
-    print(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
-    print(f"Run: {plan.folder}. Its checkpoints take about {need / 2**30:.1f} GiB.")
+    say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
+    more = "" if epochs is not None else f", and {weights / 2**30:.2f} GiB more with every epoch"
+    say(f"Run: {plan.folder}. Its checkpoints take about {need / 2**30:.1f} GiB{more}.")
     if need > free:
         raise InputError(
             f"{plan.folder}: {free / 2**30:.1f} GiB free, {need / 2**30:.1f} GiB needed; free "
             "some, or say callbacks.checkpoints.every_n_epochs=10"
         )
+
+
+def planned_epochs(data: SliceDataModule, trainer: pl.Trainer) -> int | None:
+    """How many passes there are at most; ``None`` where neither passes nor steps are limited."""
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        return trainer.max_epochs
+    if trainer.max_steps == -1:
+        return None
+    steps = ceil(len(data.train_dataloader()) / trainer.accumulate_grad_batches)
+    return ceil(trainer.max_steps / steps)
 
 
 def note_hyperparameters(plan: Plan, trainer: pl.Trainer) -> None:
@@ -180,23 +167,47 @@ def note_hyperparameters(plan: Plan, trainer: pl.Trainer) -> None:
             add_hyperparameters(writer, plan.hyperparameters, ["val/dice/mean"])
 
 
+def score(
+    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+) -> None:
+    """Count the cases that the summary is about, with the weights that the training has left.
+
+    The validation cases once more only where their last validation saw other weights.
+    """
+    if plan.test:
+        trainer.test(module, data, verbose=False)
+        return
+    # What the first process knows decides for all: only together can they count.
+    known = trainer.strategy.broadcast(module.validated is not None)
+    if not known and trainer.limit_val_batches != 0:
+        trainer.validate(module, data, verbose=False)
+
+
 def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> None:
     """Where the run lies, how good the network is, and what to do next."""
-    if not trainer.is_global_zero or module.dice is None:
+    if not trainer.is_global_zero:
         return
-    save_table(plan.folder / "dice.csv", module.dice.table())
-    means = per_organ(module.dice.compute(), module.organs)
-    width = max(map(len, means))
-    print("\nDice of the test cases" if plan.test else "\nDice of the validation cases")
-    for name, value in means.items():
-        print(f"  {name:<{width}}  {value:.3f}")
+    if module.counted is not None:
+        save_table(plan.folder / "dice.csv", module.counted.table())
+        means = module.counted.per_organ()
+        width = max(map(len, means))
+        print("\nDice of the test cases" if plan.test else "\nDice of the validation cases")
+        for name, value in means.items():
+            print(f"  {name:<{width}}  {value:.3f}")
     _tell_cuts(trainer)
-    last = plan.folder / "checkpoints" / f"epoch_{checkpoint.finished_epochs(trainer):03d}.ckpt"
-    print(
-        f"\nRun        {plan.folder}"
-        f"\nLook       make tensorboard RUN={plan.folder}"
-        f"\nExplain    python explain.py checkpoint={last}"
-    )
+    print(f"\nRun        {plan.folder}\nLook       make tensorboard RUN={plan.folder}")
+    last = last_checkpoint(trainer)
+    if last is not None:
+        print(f"Explain    python explain.py checkpoint={last}")
+
+
+def last_checkpoint(trainer: pl.Trainer) -> Path | None:
+    """The file with the weights that the training has left; ``None`` where none was kept."""
+    name = f"epoch_{checkpoint.finished_epochs(trainer):03d}.ckpt"
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, EpochCheckpoints) and (callback.folder / name).is_file():
+            return callback.folder / name
+    return None
 
 
 def _tell_cuts(trainer: pl.Trainer) -> None:

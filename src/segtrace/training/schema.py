@@ -11,7 +11,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from segtrace.errors import InputError, unknown
 
-CHECKED = ("segtrace", "pytorch_lightning", "torch", "monai")
+CHECKED = ("segtrace", "pytorch_lightning", "lightning", "torch", "monai")
 """Packages whose constructors are the schema; a class of the user's own stays open."""
 
 INJECTED = {

@@ -1,12 +1,13 @@
 """Where the numbers and pictures of a run go: a folder, and TensorBoard beside it."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segtrace.report.cells import Picture
-from segtrace.report.files import png, save_bytes, save_png, save_text
+from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.tables import append_rows, forget_rows, save_table
 from segtrace.report.tensorboard import (
     Block,
@@ -26,12 +27,19 @@ from segtrace.report.tensorboard import (
 from segtrace.training.explanation import Explained
 from segtrace.training.history import History, timelines
 from segtrace.training.leaks import Leaks
+from segtrace.training.pace import CHARTS, CUTS, NUMBERS
 
-TABLES = (
-    "measures.csv", "timeline.csv", "depth.csv", "change.csv", "leakage.csv",
-    "necessity.csv", "necessity_slices.csv", "route.csv",
-)  # fmt: skip
-"""Tables that grow with every epoch."""
+EPOCH = re.compile(r"epoch_(\d+)")
+TABLES = {
+    **dict.fromkeys(("measures.csv", "timeline.csv", "depth.csv", "change.csv"), NUMBERS),
+    "leakage.csv": CHARTS,
+    **dict.fromkeys(("necessity.csv", "necessity_slices.csv", "route.csv"), CUTS),
+}
+"""Tables that grow with the epochs -> what it is that they hold."""
+PICTURES = {"leak": CHARTS, "events": CHARTS, "necessity.png": CUTS, "route": CUTS}
+"""Beside the maps of each rule, in the folder of an epoch -> what it is."""
+ENDS = "emergence.csv"
+"""The table that only the end of a training can fill."""
 
 
 def charts(rules: tuple[str, ...]) -> list[Block]:
@@ -54,10 +62,31 @@ class Sink:
     folder: Path
     writer: Writer | None
 
-    def forget(self, since: int) -> None:
-        """Drop the rows of the epochs that a resumed run writes anew."""
-        for name in TABLES:
-            forget_rows(self.folder / name, "epoch", since)
+    def forget(self, reached: Mapping[str, int]) -> None:
+        """Drop what a run that goes on writes anew: rows and pictures of later epochs.
+
+        Args:
+            reached: what is written (:data:`TABLES`, :data:`PICTURES`, rules) -> its last epoch;
+                of what is not named nothing is kept. Files of other names stay.
+        """
+        for name, kind in TABLES.items():
+            forget_rows(self.folder / name, "epoch", reached.get(kind, -1) + 1)
+        for epoch, path in self.drawn():
+            kind = PICTURES.get(path.name, path.name)
+            if kind in {*PICTURES.values(), *reached} and epoch > reached.get(kind, -1):
+                remove(path)
+                if not any(path.parent.iterdir()):
+                    remove(path.parent)
+        remove(self.folder / ENDS)
+
+    def drawn(self) -> list[tuple[int, Path]]:
+        """(epoch, path) of all that lies in the folders of epochs."""
+        return [
+            (int(found[1]), path)
+            for folder in sorted(self.folder.glob("epoch_*"))
+            if (found := EPOCH.fullmatch(folder.name))
+            for path in sorted(folder.iterdir())
+        ]
 
     def pictures(self, explained: Explained, rules: Iterable[str], *, files: bool = True) -> None:
         """Draw an epoch's maps under these rules."""
@@ -126,7 +155,7 @@ class Sink:
         """Write when each stage began to localise: it needs the end of the training."""
         rows = history.emergences()
         if rows:
-            save_table(self.folder / "emergence.csv", rows)
+            save_table(self.folder / ENDS, rows)
 
     def chart(self, path: Path, tag: str, picture: Picture, epoch: int) -> None:
         """Write a picture of few colours, as a file and to TensorBoard."""

@@ -12,6 +12,7 @@ from segtrace.attribution.stages import StagesLike
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Site, see, sites_of
 from segtrace.errors import InputError
+from segtrace.training.progress import say
 
 NAMING = "model.edges={skip_1: {stage: dec1, module: path.of.a.module, argument: 1}}"
 """How a user names edges: the module whose output an edge is, or whose argument."""
@@ -38,7 +39,7 @@ def named_edges(
     except InputError:
         if edges is not None:
             raise
-        print(
+        say(
             f"Edges of {type(net).__name__} are not in the table: stages alone can be cut, and no "
             f"route is found. To name them: '{NAMING}'"
         )

@@ -1,0 +1,60 @@
+"""Lightning is published under two names, whose classes know nothing of each other."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+
+from segtrace.report.tensorboard import Writer
+
+
+def _lightning() -> Any:
+    """The package ``lightning.pytorch`` where it is installed and whole; else ``None``."""
+    if find_spec("lightning") is None:
+        return None
+    try:
+        return import_module("lightning.pytorch")
+    except Exception:  # whatever ails it is no matter of a training under the other name
+        return None
+
+
+def _callback() -> type:
+    other = _lightning()
+    return pl.Callback if other is None else type("Callback", (pl.Callback, other.Callback), {})
+
+
+if TYPE_CHECKING:
+    EitherCallback = pl.Callback
+else:
+    EitherCallback = _callback()
+    """A callback for a trainer of either name."""
+
+
+def tensorboard_writer(trainer: pl.Trainer) -> Writer | None:
+    """The writer of the first logger that has one for TensorBoard, known by what it can do."""
+    for logger in trainer.loggers:
+        writer: Any = getattr(logger, "experiment", None)
+        if _writes_events(writer):
+            return writer
+    return None
+
+
+def _writes_events(experiment: Any) -> bool:
+    files = getattr(experiment, "_get_file_writer", None)
+    custom = getattr(experiment, "add_custom_scalars", None)
+    # A dummy logger has every attribute, and gives nothing.
+    return callable(files) and callable(custom) and hasattr(files(), "add_summary")
+
+
+def logged_into(trainer: pl.Trainer) -> str:
+    """The folder of the first logger, else the trainer's.
+
+    ``trainer.log_dir`` says the same, but knows the loggers of its own name alone, and waits for
+    all processes to ask.
+    """
+    for logger in trainer.loggers[:1]:
+        for name in ("log_dir", "save_dir"):
+            if isinstance(place := getattr(logger, name, None), str):
+                return place
+    return str(trainer.default_root_dir)

@@ -1,0 +1,20 @@
+"""Work done after somebody has pressed Ctrl-C, which he may press again."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+@contextmanager
+def once_more_leaves() -> Iterator[None]:
+    """Inside the block Ctrl-C ends the block; Lightning has turned it off by then."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGINT, before)

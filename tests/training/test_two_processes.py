@@ -1,0 +1,120 @@
+"""train.py in two processes on the CPU: one folder, and every slice counted once."""
+
+import inspect
+import shutil
+from pathlib import Path
+
+import nibabel
+import pytest
+import pytorch_lightning as pl
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import segtrace
+from scripts import SMALL_NET, run_script, tiny_data
+from segtrace.attribution.targets import predicted
+from segtrace.data.modules import SynapseData
+from segtrace.report.tables import read_table
+from segtrace.training.checkpoint import load
+from training.test_callback import fit, watch
+
+ORGANS = ["spleen", "left_kidney", "liver", "stomach"]
+
+
+@pytest.fixture(scope="module")
+def uneven(tiny_raw, tmp_path_factory):
+    """Seven slices to validate on: of two processes one gets four, and one three and a repeat."""
+    root = shutil.copytree(tiny_raw, tmp_path_factory.mktemp("uneven") / "Training")
+    for path in root.glob("*/*0027.nii.gz"):
+        nibabel.save(nibabel.load(path).slicer[..., :7], path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def ran(uneven, tmp_path_factory):
+    """One epoch; the folder of the run is left to Hydra, which names it by the time."""
+    cwd = tmp_path_factory.mktemp("two")
+    ran = run_script(
+        "train.py",
+        *tiny_data(uneven),
+        *SMALL_NET,
+        "trainer.devices=2",
+        "trainer.strategy=ddp",
+        "trainer.max_epochs=1",
+        "explain.rules=[grad_pam]",
+        "callbacks.flow.cut_every=null",
+        "data.cache_dir=cache",
+        cwd=cwd,
+    )
+    assert ran.code == 0, ran.err[-3000:]
+    return cwd, ran
+
+
+def the_run(cwd: Path) -> Path:
+    """The only folder of a run."""
+    (folder,) = cwd.glob("outputs/*/*")
+    return folder
+
+
+def test_there_is_one_folder_and_one_account_of_it(ran):
+    cwd, said = ran
+    folder = the_run(cwd)
+    assert {path.name for path in folder.iterdir()} >= {"checkpoints", "flow", "dice.csv"}
+    for words in ("Cases: 2 train", "Dice of the validation cases", "Explain    python"):
+        assert said.out.count(words) == 1
+    assert "DistributedSampler" not in said.err
+    assert "sync_dist" not in said.err
+    names = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    assert names == ["epoch_000.ckpt", "epoch_001.ckpt", "last.ckpt"]
+
+
+def test_every_voxel_is_counted_once(ran, uneven):
+    """As one process counts with the weights of the checkpoint, slice by slice."""
+    cwd, _ = ran
+    folder = the_run(cwd)
+    loaded = load(folder / "checkpoints" / "epoch_001.ckpt")
+    split = {"train": ["0005", "0006"], "val": ["0027"]}
+    data = SynapseData(str(uneven), organs=ORGANS, size=64, split=split, batch_size=7,
+                       cache_dir=str(cwd / "cache"))  # fmt: skip
+    (batch,) = data.val_dataloader()
+    with torch.no_grad():
+        found, true = predicted(loaded.net(batch["image"])), batch["label"][:, 0]
+    rows = {row["organ"]: row for row in read_table(folder / "dice.csv")}
+    assert list(rows) == ORGANS
+    for channel, organ in enumerate(ORGANS, 1):
+        p, t = found == channel, true == channel
+        counts = [int(mask.sum()) for mask in (p & t, p, t)]
+        row = rows[organ]
+        assert counts == [
+            int(row[f"{name}_voxels"]) for name in ("intersection", "predicted", "true")
+        ]
+        assert float(row["dice"]) == pytest.approx(2 * counts[0] / (counts[1] + counts[2]))
+        assert loaded.description["dice"][organ] == pytest.approx(float(row["dice"]))
+        assert loaded.description["found"]["0027"][organ]["voxels"] == counts[1]
+    assert sum(int(row["true_voxels"]) for row in rows.values()) > 0
+
+
+def test_the_flow_is_drawn_and_logged_once(ran):
+    cwd, _ = ran
+    folder = the_run(cwd)
+    rows = [tuple(row.values()) for row in read_table(folder / "flow" / "measures.csv")]
+    assert len(rows) == len(set(rows)) == 2 * 4 * 10 * 3  # epochs, organs, stages, probes
+    events = EventAccumulator(str(folder / "tensorboard"), {"images": 0, "scalars": 0}).Reload()
+    assert [e.step for e in events.Images("flow/grad_pam/liver")] == [0, 1]
+    assert [e.step for e in events.Scalars("val/dice/mean")] == [0, 1]
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
+def test_the_callback_asks_nothing_that_all_processes_must_answer_together(tmp_path, monkeypatch):
+    """It works in the first one alone: the others would never answer."""
+
+    asked = pl.Trainer.log_dir.fget
+
+    def ask(trainer):
+        caller = Path(inspect.stack()[1].filename)
+        assert Path(segtrace.__file__).parent not in caller.parents, "it waits for all processes"
+        return asked(trainer)
+
+    monkeypatch.setattr(pl.Trainer, "log_dir", property(ask))
+    fit(tmp_path, [watch()], epochs=1)
+    assert (tmp_path / "tb" / "flow" / "measures.csv").is_file()
