@@ -7,10 +7,8 @@ from causal import nets
 from segtrace import InputError
 from segtrace.causal.carrying import carry
 from segtrace.causal.cutting import chosen, sites_of
-from segtrace.measures.over_cases import over_cases
-
-
 from segtrace.causal.patching import patch
+from segtrace.measures.over_cases import over_cases
 
 X, TRUTH = nets.blob(6)
 CASES = ["a", "a", "b", "b", "c", "c"]

@@ -15,8 +15,8 @@ from segtrace.attribution.generators import unchanged_generators
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
 from segtrace.training.carried import unchanged_by_reading
-from segtrace.training.reading import PROBES, Batches, validation_batches
 from segtrace.training.rereading import Seen, differing
+from segtrace.training.validation_batches import PROBES, Batches, validation_batches
 
 RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 Slice = tuple[tuple[str, int], Tensor, Tensor]
