@@ -12,6 +12,7 @@ python explain.py --help
 import hydra
 from omegaconf import DictConfig
 
+from segtrace.names import file_name
 from segtrace.report.page import Page
 from segtrace.training import request, results, seeds, trial_files
 from segtrace.training.entry import answering, start
@@ -35,7 +36,7 @@ def main(config: DictConfig) -> None:
     elif asked.whole:
         for subject, folder in asked.subjects():
             for volume in asked.volumes():
-                place = folder / volume.name
+                place = folder / file_name(volume.name)
                 explain_volume(subject, volume, place, asked.trainer, asked.numbering)
     else:
         explain_slices(asked)

@@ -22,6 +22,7 @@ from segtrace.data.nifti import Volume
 from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError
+from segtrace.names import file_name
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def prepare(
         InputError: a broken file, or a cache folder that cannot be written.
     """
     cache = Path(cache_dir).expanduser()
-    folders = [cache / f"{case}-{_key(source, case, preprocessing)}" for case in cases]
+    keys = [_key(source, case, preprocessing) for case in cases]
+    # The key is of the case, too, so that no two cases share a folder.
+    folders = [cache / f"{file_name(case)}-{key}" for case, key in zip(cases, keys, strict=True)]
     todo = [pair for pair in zip(cases, folders, strict=True) if not pair[1].is_dir()]
     for case, folder in tqdm(
         todo, desc="preparing slices", unit="case", disable=None if todo else True

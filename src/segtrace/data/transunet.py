@@ -185,7 +185,13 @@ def _lists_folder(root: Path, lists: str | None) -> Path:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    """The lines of a list, each a name: it becomes a part of a file's name."""
+    text = path.read_text(encoding="utf-8", errors="backslashreplace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in lines:
+        if not re.fullmatch(r"\w[\w.-]*", line):
+            raise InputError(f"{path}: line {line!r} is no name of a case; correct the list")
+    return lines
 
 
 def _slices(path: Path) -> dict[str, int]:
