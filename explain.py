@@ -2,6 +2,7 @@
 
 python explain.py checkpoint=outputs/…/checkpoints/epoch_010.ckpt
 python explain.py checkpoint='outputs/…/epoch_*.ckpt' log_dir=logs     the course of a training
+python explain.py checkpoint=… net=my_package:MyNet     a network that is in no table of known ones
 python explain.py checkpoint=… image=any_ct.nii.gz volume=true         every slice, as NIfTI
 python explain.py net=my_module:build weights=my.pth stages=stages.yaml data=synapse data.root=…
 python explain.py checkpoint=… study=verdict data=phantom              do cuts bear out the maps?
@@ -12,6 +13,7 @@ python explain.py --help
 import hydra
 from omegaconf import DictConfig
 
+from segtrace.names import file_name
 from segtrace.report.page import Page
 from segtrace.training import request, results, seeds, trial_files
 from segtrace.training.entry import answering, start
@@ -35,7 +37,7 @@ def main(config: DictConfig) -> None:
     elif asked.whole:
         for subject, folder in asked.subjects():
             for volume in asked.volumes():
-                place = folder / volume.name
+                place = folder / file_name(volume.name)
                 explain_volume(subject, volume, place, asked.trainer, asked.numbering)
     else:
         explain_slices(asked)

@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
     run.note_hyperparameters(plan, trainer)
     if plan.resume is None:
         trainer.validate(module, data, verbose=False)
-    trainer.fit(module, data, ckpt_path=plan.resume)
+    trainer.fit(module, data, ckpt_path=plan.resume, weights_only=True)
     run.score(plan, data, module, trainer)
     run.summarise(plan, module, trainer)
 

@@ -2,14 +2,53 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from unicodedata import category
+
+LONGEST = 4000
+"""Letters of a message: enough for a list of modules, and no file fills the screen."""
+BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+"""What begins another line, or leaves room for one."""
+TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Marks that turn the direction in which what follows is shown."""
+
+
+def printable(text: object, longest: int = LONGEST) -> str:
+    r"""Text of unknown origin as one line that a terminal only shows.
+
+    Line breaks and tabs become spaces. Codes that move the cursor or colour the screen, marks that
+    turn the direction of writing, and halves of letters are spelled out.
+
+    Args:
+        text: anything; its ``str`` is taken.
+        longest: of what is longer the middle is left out.
+
+    >>> print(printable("liver\x1b[31m\nred"))
+    liver\x1b[31m red
+    """
+    line = str(text)
+    if len(line) > longest:
+        half = longest // 2
+        line = f"{line[:half]} … {line[-half:]}"
+    return line if line.isprintable() else "".join(map(_shown, line))
+
+
+def _shown(letter: str) -> str:
+    if letter in BREAKS:
+        return " "
+    if category(letter) not in ("Cc", "Cs") and letter not in TURNING:
+        return letter
+    return letter.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 class InputError(ValueError):
     """A user's mistake: the value, where it stood, what was allowed, what to do.
 
     The scripts print it as one line and exit with code 1; any other exception is a defect of ours
-    and keeps its traceback.
+    and keeps its traceback. A message may quote a file: it is made :func:`printable`.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 def unknown(kind: str, name: object, allowed: Iterable[object], where: str = "") -> InputError:

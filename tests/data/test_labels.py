@@ -115,3 +115,8 @@ def test_an_image_in_place_of_the_label_is_told():
 def test_a_users_table_with_impossible_numbers_is_refused(table):
     with pytest.raises(InputError):
         check_numbering(table)
+
+
+def test_an_organ_whose_name_holds_control_codes_is_refused():
+    with pytest.raises(InputError, match=r"organ 'a.x1b' holds control codes"):
+        organ_table("all", {"a\x1b": 1})

@@ -282,3 +282,14 @@ def test_both_real_layouts_give_the_same_slices(ct_root, tmp_path):
         assert np.allclose(raw.image(60 + index), files.image(index), atol=1e-6)
     assert raw.geometry.spacing == pytest.approx((3 * 122 / 224, 3 * 122 / 224))
     assert np.isnan(files.geometry.spacing).all()
+
+
+def test_the_name_of_a_case_stays_inside_the_cache(source, tmp_path, monkeypatch):
+    load, files = source.load, source.files
+    monkeypatch.setattr(source, "files", lambda case: files(case.removeprefix("../../")))
+    monkeypatch.setattr(source, "load", lambda case: load(case.removeprefix("../../")))
+    cases = prepare(source, ["0005", "../../0005"], SETTINGS, tmp_path / "deep" / "cache")
+    assert len({case.folder for case in cases}) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["cache"]
+    assert len(folders(tmp_path / "deep" / "cache")) == 2

@@ -256,3 +256,11 @@ def test_a_real_test_volume_repeats_the_training_slices(ct_root, case):
     volume = source.load(case)
     assert np.array_equal(image.transpose(0, 2, 1), volume.image)
     assert np.array_equal(label.transpose(0, 2, 1), volume.label)
+
+
+@pytest.mark.parametrize("line", ["../../secret", "/etc/x", "case\x1b[31m", "a b", ".."])
+@pytest.mark.parametrize("name", ["train.txt", "test_vol.txt"])
+def test_a_line_of_a_list_that_is_no_name_is_refused(root, name, line):
+    (root / "lists" / "lists_Synapse" / name).write_text(f"{line}\n")
+    with pytest.raises(InputError, match=f"{name}: line .* is no name of a case"):
+        TransUNetSource(str(root))

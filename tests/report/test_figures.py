@@ -206,3 +206,13 @@ def test_no_pyplot_window_is_left_behind(record):
     before = plt.get_fignums()
     paper_figure(record)
     assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize("name", ["$x$", r"$\frac{$", "a_$b^", "%d{}", "<b>"])
+def test_a_name_is_drawn_as_it_is_and_never_as_mathematics(record, tmp_path, name):
+    flow = replace(record.flow, organs=(name, *record.flow.organs[1:]))
+    scene = replace(record.scene, channels={name: 1, "liver": 2, "spleen": 3})
+    figure, caption = paper_figure(replace(record, flow=flow, scene=scene), [name, "liver"])
+    save_figure(tmp_path, "odd", figure, caption)
+    assert (tmp_path / "odd.pdf").is_file()
+    assert not any(text.get_parse_math() for text in figure.texts)

@@ -71,3 +71,15 @@ def test_the_pixel_size_comes_back_where_it_is_known(record):
     known = replace(record, scene=replace(record.scene, spacing=spacing))
     found = unpack(pack(known, embed=False)).scene.spacing
     torch.testing.assert_close(found, spacing, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_stage_of_any_name_comes_back_and_is_no_path_in_the_archive(record):
+    names = ("../../enc1", "Enc2", "enc2")
+    maps = dict(zip(names, record.flow.maps.values(), strict=True))
+    odd = replace(record, flow=replace(record.flow, maps=maps))
+    arrays = pack(odd)
+    assert not [name for name in arrays if "/" in name or ".." in name]
+    assert len({name.casefold() for name in arrays}) == len(arrays)
+    again = unpack(arrays).flow
+    assert again.stages == names
+    assert all(torch.equal(again.maps[name], maps[name]) for name in names)

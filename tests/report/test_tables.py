@@ -1,3 +1,4 @@
+import csv
 from contextlib import contextmanager
 
 import pytest
@@ -91,3 +92,28 @@ def test_a_table_that_does_not_exist_is_empty(tmp_path):
     assert read_table(tmp_path / "none.csv") == []
     forget_rows(tmp_path / "none.csv", "epoch", since=0)
     assert not (tmp_path / "none.csv").exists()
+
+
+NAMES = ["=1+1", "+1", "-liver", "@SUM(A1)", "\t=1", "'=1", "''=1", "'liver", "a,b\nc", "", "liver"]
+
+
+def test_no_field_is_a_formula_and_every_text_comes_back(tmp_path):
+    rows = [{"epoch": epoch, "organ": name} for epoch in range(2) for name in NAMES]
+    save_table(tmp_path / "t.csv", rows[: len(NAMES)])
+    append_rows(tmp_path / "t.csv", rows[len(NAMES) :])
+    assert [row["organ"] for row in read_table(tmp_path / "t.csv")] == NAMES * 2
+    forget_rows(tmp_path / "t.csv", "epoch", 1)  # reads all and writes what it keeps
+    with (tmp_path / "t.csv").open(newline="") as file:
+        shown = [row["organ"] for row in csv.DictReader(file)]
+    assert not [text for text in shown if text.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert [row["organ"] for row in read_table(tmp_path / "t.csv")] == NAMES
+
+
+def test_numbers_stay_numbers(tmp_path):
+    save_table(tmp_path / "t.csv", [{"a": -0.5, "b": "-0.5", "c": "1e3", "d": float("-inf")}])
+    assert (tmp_path / "t.csv").read_text() == "a,b,c,d\n-0.5,-0.5,1e3,-inf\n"
+
+
+def test_a_name_that_is_no_whole_text_can_be_written(tmp_path):
+    save_table(tmp_path / "t.csv", [{"case": "img\udcff"}])
+    assert (tmp_path / "t.csv").read_text() == "case\nimg\\udcff\n"

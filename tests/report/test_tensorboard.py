@@ -15,6 +15,7 @@ from segtrace.report.tensorboard import (
     add_picture,
     add_scalars,
     add_text,
+    dice_tag,
     events_tag,
     expected_tags,
     flow_tag,
@@ -171,3 +172,30 @@ def test_no_layout_is_written_without_charts(tmp_path):
     add_layout(writer, [], ORGANS, STAGES)
     writer.close()
     assert written_tags(read(tmp_path)) == set()
+
+
+def test_names_with_slashes_have_tags_of_their_own():
+    assert flow_tag("grad_pam", "../x") == "flow/grad_pam/___x~d6b96a97d1"
+    pairs = [("a/b", "c"), ("a", "b/c"), ("a", "b"), ("", "a"), ("a", "")]
+    tags = {scalar_tag("gain", "r", organ, stage) for organ, stage in pairs}
+    assert len(tags) == len(pairs)
+    assert {tag.count("/") for tag in tags} == {3}
+    assert dice_tag("val", "liver") == "val/dice/liver"
+    assert dice_tag("val", "a/b").count("/") == 2
+
+
+@pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated:DeprecationWarning")
+def test_names_in_a_text_are_no_links_pictures_or_html(tmp_path):
+    from tensorboard.plugin_util import markdown_to_safe_html
+
+    writer = SummaryWriter(tmp_path)
+    hostile = "![x](http://there/x.png) <img src=http://there/y.png> `code`"
+    add_text(writer, "events/r", f"* {hostile} [0.1, 0.2]", 0)
+    writer.close()
+    (text,) = read(tmp_path).Tensors("events/r")
+    html = markdown_to_safe_html(text.tensor_proto.string_val[0])
+    assert "<img" not in html
+    assert "<a " not in html
+    assert "<code>" not in html
+    assert "![x](http://there/x.png)" in html
+    assert "[0.1, 0.2]" in html

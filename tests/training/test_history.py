@@ -177,3 +177,17 @@ def test_the_magnitudes_of_all_organs_share_whole_numbers_as_ends_of_their_colou
     values = torch.stack(history.means["magnitude"])[:, :, 0]
     assert history._limits("magnitude", 0) == (values.min().floor(), values.max().ceil())
     assert history._limits("gain", 0) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"epochs": [0, 1]},
+        {"dice": []},
+        {"organs": ("left",)},
+        {"means": {"gain": [torch.zeros(2, 1, 3)] * len(GAINS)}},
+    ],
+)
+def test_a_history_that_does_not_add_up_is_refused(odd):
+    with pytest.raises(InputError, match="numbers are not those of its epochs"):
+        History.from_plain(told().to_plain() | odd)

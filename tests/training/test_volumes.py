@@ -1,5 +1,6 @@
 """Whole volumes come back in the source image's own grid, whatever its orientation."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import nibabel
@@ -15,6 +16,7 @@ from segtrace import InputError
 from segtrace.data.geometry import Grid
 from segtrace.data.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
+from segtrace.names import file_name
 from segtrace.report.tables import read_table
 from segtrace.training.explanation import Settings
 from segtrace.training.image import probes_of_image
@@ -171,3 +173,25 @@ def test_cases_of_a_data_set_are_explained_whole_by_the_script(run, tiny_raw, tm
         maps = nibabel.load(tmp_path / "out" / case / "grad_pam" / "liver" / "dec4.nii.gz")
         assert maps.shape == source.shape
         np.testing.assert_allclose(maps.affine, source.affine, atol=1e-4)
+
+
+def test_names_of_stages_and_organs_stay_inside_the_folder(tmp_path):
+    write_marker(tmp_path / "scan.nii.gz", "LPS")
+    net = replace(
+        subject(),
+        stages={"../../enc1": "blurred", "head": "logits"},
+        channels={"/marker": 1},
+        preprocessing=Preprocessing((-125.0, 275.0), 48, {"/marker": 1}),
+    )
+    explain_volume(net, read_image(tmp_path / "scan.nii.gz"), tmp_path / "in" / "out", trainer)
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.nii.gz")}
+    organ = f"in/out/seg_grad_cam/{file_name('/marker')}"
+    maps = {f"{organ}/{file_name('../../enc1')}.nii.gz", f"{organ}/head.nii.gz"}
+    assert found == {"scan.nii.gz", "in/out/prediction.nii.gz", *maps}
+    assert {row["organ"] for row in read_table(tmp_path / "in/out/slices.csv")} == {"/marker"}
+
+
+def test_the_name_of_an_image_is_shown_and_not_obeyed(tmp_path):
+    path = tmp_path / "red\x1b[31m.nii.gz"
+    write_marker(path, "LPS")
+    assert read_image(path).name == r"red\x1b[31m"

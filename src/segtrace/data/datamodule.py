@@ -1,6 +1,6 @@
 """The slices as Lightning wants them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from segtrace.data.probes import Probes, choose
 from segtrace.data.sampling import Draw, EpochSampler, Slices
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, unknown
+from segtrace.names import check_shown
 
 
 class SliceDataModule(LightningDataModule):
@@ -75,6 +76,7 @@ class SliceDataModule(LightningDataModule):
 
     def _split(self, given: dict[str, list[str | int]] | None) -> Split:
         cases = self.source.cases()
+        check_shown("case", cases)
         kept = self.source.held_out()
         split = self.source.split() if given is None else given_split(given, cases, kept)
         if split is None:
@@ -215,7 +217,7 @@ class SliceDataModule(LightningDataModule):
             if case.name in names
         }
 
-    def read_probes(self, plain: dict[str, Any]) -> Probes:
+    def read_probes(self, plain: Mapping[str, Any]) -> Probes:
         """Probes that were saved without their images, read again and checked by their hash.
 
         Raises:

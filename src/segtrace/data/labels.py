@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrace.errors import InputError, unknown
+from segtrace.names import check_shown
 
 BTCV: dict[str, int] = {
     "spleen": 1,
@@ -65,6 +66,7 @@ def organ_table(organs: str | Sequence[str], numbering: Mapping[str, int]) -> di
     {'liver': 1, 'spleen': 2}
     """
     names = _names(organs, numbering)
+    check_shown("organ", names)
     for name in names:
         if name not in numbering:
             raise unknown("organ", name, numbering, "this data set")

@@ -13,7 +13,7 @@ from segtrace.data.geometry import Grid
 from segtrace.data.labels import REMEDY
 from segtrace.data.placement import has_affine, place, placed, unit
 from segtrace.data.stored import Stored, read_stored
-from segtrace.errors import InputError
+from segtrace.errors import InputError, printable
 
 PHANTOM_MARK = "segtrace phantom"
 """How the ``descrip`` field of a generated image starts."""
@@ -88,7 +88,7 @@ def read_volume(name: str, image_path: Path, label_path: Path | None = None) -> 
 def read_image(path: str | Path) -> Volume:
     """One image file without a label; its case name is the file name without the ending."""
     path = Path(path)
-    return read_volume(path.name.removesuffix(".gz").removesuffix(".nii"), path)
+    return read_volume(printable(path.name.removesuffix(".gz").removesuffix(".nii")), path)
 
 
 def check_finite(values: NDArray[Any], where: str) -> None:

@@ -25,8 +25,7 @@ from segtrace.data.nifti import Volume
 from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError
-
-_LONGEST = 100  # of a case's name in that of its folder; what follows tells cases apart
+from segtrace.names import file_name
 
 
 def prepare(
@@ -61,7 +60,7 @@ def prepare(
 def _name(
     source: CaseSource, case: str, preprocessing: Preprocessing, cache: Path, digests: Digests
 ) -> str:
-    short = case[:_LONGEST]
+    short = file_name(case)
     learn_hashes(cache, short, digests)
     return f"{short}-{_key(source, case, preprocessing, digests)}"
 

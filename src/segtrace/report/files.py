@@ -150,9 +150,9 @@ def save_bytes(path: Path | str, content: bytes) -> None:
 
 
 def save_text(path: Path | str, text: str) -> None:
-    """Write UTF-8 text."""
+    """Write UTF-8 text; half letters, which a file's name may hold, are spelled out."""
     with atomic(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def save_png(path: Path | str, picture: Picture) -> None:

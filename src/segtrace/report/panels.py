@@ -23,6 +23,7 @@ STYLE: dict[Any, Any] = {
     "axes.linewidth": 0.0,
     "lines.linewidth": 0.8,
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # a name may hold dollars
     "savefig.dpi": 300,
 }
 """The one place for the look of printed figures; fonts stay text in the PDF."""

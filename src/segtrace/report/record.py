@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError
+from segtrace.names import file_name
 from segtrace.report.combined import Combined
 from segtrace.report.scene import Scene
 
@@ -42,6 +43,8 @@ class Record:
 
 def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
     """The record as arrays that load without pickle: one per stage, then the rest by name.
+
+    The array of a stage is named by its :func:`~segtrace.names.file_name`.
 
     Args:
         record: what to pack.
@@ -80,7 +83,11 @@ def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
     taken = [stage for stage in flow.stages if stage in {*named, "image", "truth", "spacing"}]
     if taken:
         raise InputError(f"a stage cannot be saved under the name {taken[0]!r}; rename the stage")
-    return {stage: maps.detach().cpu().numpy() for stage, maps in flow.maps.items()} | named
+    maps = {
+        file_name(stage, flow.stages): maps.detach().cpu().numpy()
+        for stage, maps in flow.maps.items()
+    }
+    return maps | named
 
 
 def unpack(arrays: Mapping[str, NDArray]) -> Record:
@@ -90,7 +97,7 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
     """
     stages = tuple(str(name) for name in arrays["stages"])
     flow = Flow(
-        maps={stage: torch.from_numpy(arrays[stage]) for stage in stages},
+        maps={stage: torch.from_numpy(arrays[file_name(stage, stages)]) for stage in stages},
         **{name: torch.from_numpy(arrays[name]) for name in TENSORS if name in arrays},
         rules=tuple(str(name) for name in arrays["rules"]),
         organs=tuple(str(name) for name in arrays["organs"]),

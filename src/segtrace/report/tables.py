@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,33 @@ from segtrace.errors import InputError
 from segtrace.report.files import atomic, growing, writing
 
 Row = Mapping[str, object]
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""How a text begins that a spreadsheet would work out, or that was kept from it."""
+
+
+def guarded(value: object) -> object:
+    """A field that spreadsheets show as it is: a formula gets an apostrophe, a number stays.
+
+    >>> guarded("=1+1"), guarded(-0.5), guarded("-0.5"), guarded("liver")
+    ("'=1+1", -0.5, '-0.5', 'liver')
+    """
+    formula = isinstance(value, str) and FORMULA.match(value) and not _is_number(value)
+    return f"'{value}" if formula else value
+
+
+def _given(field: str) -> str:
+    """Undoes :func:`guarded`; a row that is too short holds no text."""
+    held = isinstance(field, str) and field.startswith("'") and FORMULA.match(field)
+    return field[1:] if held else field
+
+
+def _is_number(text: str) -> bool:
+    """A number as it is written here: read back and written again it stays one."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.startswith("-")
 
 
 def _lines(rows: Sequence[Row], header: Sequence[str], *, titled: bool) -> bytes:
@@ -17,8 +45,8 @@ def _lines(rows: Sequence[Row], header: Sequence[str], *, titled: bool) -> bytes
     writer = csv.DictWriter(text, header, lineterminator="\n")
     if titled:
         writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    writer.writerows({name: guarded(value) for name, value in row.items()} for row in rows)
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 def _check_columns(path: Path, rows: Sequence[Row], header: Sequence[str]) -> None:
@@ -31,12 +59,13 @@ def _check_columns(path: Path, rows: Sequence[Row], header: Sequence[str]) -> No
 
 
 def read_table(path: Path | str) -> list[dict[str, str]]:
-    """All rows, as text; an empty list if the file does not exist."""
+    """All rows, as text as it was given; an empty list if the file does not exist."""
     path = Path(path)
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        rows = csv.DictReader(file)
+        return [{name: _given(field) for name, field in row.items()} for row in rows]
 
 
 def save_table(path: Path | str, rows: Sequence[Row], header: Sequence[str] | None = None) -> None:

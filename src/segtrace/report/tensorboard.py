@@ -7,6 +7,7 @@ from typing import Protocol
 from torch.utils.tensorboard.summary import Summary, hparams
 from torch.utils.tensorboard.summary import text as text_summary
 
+from segtrace.names import file_name
 from segtrace.report.cells import Picture
 from segtrace.report.files import jpeg
 
@@ -15,6 +16,8 @@ SCALAR_BUDGET = 400
 LAYOUT_TAG = "custom_scalars__config__"
 """Under this tag TensorBoard keeps the layout of the custom-scalars page."""
 RGB = 3
+LINKS = re.compile(r"[\[\]`\\]")
+"""What begins or ends a link, a picture or code in Markdown."""
 
 Block = tuple[str, str]
 """(measure, rule): one chart for every organ and stage."""
@@ -44,32 +47,32 @@ class Writer(Protocol):
 
 def flow_tag(rule: str, organ: str) -> str:
     """The picture of an organ: probes x stages."""
-    return f"flow/{rule}/{organ}"
+    return _tag("flow", rule, organ)
 
 
 def timeline_tag(measure: str, rule: str, organ: str) -> str:
     """The picture of a measure: stages x epochs."""
-    return f"timeline/{measure}/{rule}/{organ}"
+    return _tag("timeline", measure, rule, organ)
 
 
 def leak_tag(rule: str, stage: str) -> str:
     """The picture of the leakage: organ x organ."""
-    return f"leak/{rule}/{stage}"
+    return _tag("leak", rule, stage)
 
 
 def events_tag(rule: str) -> str:
     """The text of the events that were found."""
-    return f"events/{rule}"
+    return _tag("events", rule)
 
 
 def route_tag(organ: str) -> str:
     """The route diagram of an organ."""
-    return f"route/{organ}"
+    return _tag("route", organ)
 
 
 def loss_timeline_tag(organ: str) -> str:
     """The picture of the Dice lost by cuts: stages and edges x epochs."""
-    return f"timeline/necessity/{organ}"
+    return _tag("timeline", "necessity", organ)
 
 
 NECESSITY_TAG = "necessity/dice_lost"
@@ -80,7 +83,17 @@ ROUTES_TAG = "route/sentences"
 
 def scalar_tag(measure: str, rule: str, organ: str, stage: str) -> str:
     """The curve of a measure at a stage."""
-    return f"measure_{measure}/{rule}/{organ}/{stage}"
+    return _tag(f"measure_{measure}", rule, organ, stage)
+
+
+def dice_tag(split: str, organ: str) -> str:
+    """The curve of an organ's Dice, and of the ``mean``."""
+    return _tag(split, "dice", organ)
+
+
+def _tag(group: str, *names: str) -> str:
+    """A tag of its own for these names, whatever slashes they hold."""
+    return "/".join([group, *map(file_name, names)])
 
 
 def scalar_blocks(
@@ -167,8 +180,12 @@ def _add_image(writer: Writer, tag: str, picture: Picture, encoded: bytes, epoch
 
 
 def add_text(writer: Writer, tag: str, text: str, epoch: int) -> None:
-    """Add Markdown under the tag itself (``SummaryWriter.add_text`` appends to the name)."""
-    summary = text_summary(tag, text)
+    """Add Markdown under the tag itself (``SummaryWriter.add_text`` appends to the name).
+
+    Names in it are shown as they are: no links, no pictures, no HTML.
+    """
+    shown = LINKS.sub(r"\\\g<0>", text).replace("<", "&lt;")
+    summary = text_summary(tag, shown)
     summary.value[0].tag = tag
     _add(writer, summary, epoch)
 

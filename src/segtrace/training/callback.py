@@ -237,9 +237,22 @@ class FlowCallback(EitherCallback):
         return self._watch.to_plain()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Go on from there.
+
+        Raises:
+            InputError: the record of the epochs so far is no such record.
+        """
         self._watch = Watch(self._asked)
-        self._watch.go_on(state_dict, adapts=self.every_n_epochs == "auto")
+        try:
+            self._watch.go_on(state_dict, adapts=self.every_n_epochs == "auto")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                "the checkpoint's record of the epochs so far cannot be taken up "
+                f"({type(error).__name__}: {error}); go on with the segtrace that wrote it, or "
+                "begin anew in another folder"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy in another process serves nobody yet."""

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segtrace.names import file_name
 from segtrace.report.cells import Picture
 from segtrace.report.charts import timeline_picture
 from segtrace.report.files import save_text
@@ -69,13 +70,14 @@ class CutCourse:
             folder / "necessity.png", NECESSITY_TAG, as_picture(table_figure(cuts)[0]), epoch
         )
         for o, organ in enumerate(cuts.organs):
-            path = sink.folder / "timeline" / "necessity" / f"{organ}.png"
+            name = f"{file_name(organ, cuts.organs)}.png"
+            path = sink.folder / "timeline" / "necessity" / name
             sink.chart(path, loss_timeline_tag(organ), self._timeline(cuts, o), epoch)
         if cuts.route is None:
             return
         append_rows(sink.folder / "route.csv", route_rows(cuts, before))
         for organ in cuts.organs:
-            path = folder / "route" / f"{organ}.png"
+            path = folder / "route" / f"{file_name(organ, cuts.organs)}.png"
             picture = as_picture(route_of(cuts, before, organ)[0])
             sink.chart(path, route_tag(organ), picture, epoch)
         text = "\n\n".join(f"* {words}" for words in cuts.sentences().values()) + "\n"

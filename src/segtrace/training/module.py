@@ -14,8 +14,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from segtrace.attribution.targets import predicted
 from segtrace.errors import InputError
+from segtrace.report.tensorboard import dice_tag
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import DESCRIPTION, finished_epochs, in_channels_last
+from segtrace.training.description import FORMAT
 from segtrace.training.evaluation import CaseDice, Counted
 from segtrace.training.randomness import seed_of
 from segtrace.training.weights import fingerprint
@@ -179,6 +181,7 @@ class SegmentationModule(pl.LightningModule):
         with kept_weights(self.trainer, self):
             known = self.validated
         checkpoint[DESCRIPTION] = self.description | {
+            "format": FORMAT,
             "epoch": finished_epochs(self.trainer),
             "dice": {} if known is None else known.per_organ(),
             "found": {} if known is None else known.whole_cases(),
@@ -202,7 +205,7 @@ class SegmentationModule(pl.LightningModule):
         )
 
     def _log_dice(self, split: str, means: Mapping[str, float]) -> None:
-        values = {f"{split}/dice/{name}": value for name, value in means.items()}
+        values = {dice_tag(split, name): value for name, value in means.items()}
         # Lightning's own logging would use the optimiser's step; ours is the epoch everywhere.
         epoch = finished_epochs(self.trainer)
         for logger in self.trainer.loggers:

@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from torch.utils.tensorboard import SummaryWriter
 
 from segtrace.errors import InputError
+from segtrace.names import file_name
 from segtrace.report.animation import Animation
 from segtrace.report.captions import plain
 from segtrace.report.figures import epoch_grid, save_figure
@@ -152,10 +153,11 @@ class Replay:
         figures = self.sink.folder / "figures"
         for (rule, organ), animation in self._animations.items():
             if _shown(self._records[-1], organ):
-                save_bytes(figures / f"animation_{rule}_{organ}.gif", animation.gif())
+                name = f"{file_name(rule)}_{file_name(organ, self._records[-1].flow.organs)}"
+                save_bytes(figures / f"animation_{name}.gif", animation.gif())
                 shared = self._shared_scale
                 figure, caption = epoch_grid(self._records, organ, rule, shared=shared)
-                save_figure(figures, f"epoch_grid_{rule}_{organ}", figure, caption)
+                save_figure(figures, f"epoch_grid_{name}", figure, caption)
 
 
 def _shown(record: Record, organ: str) -> bool:

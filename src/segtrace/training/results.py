@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from segtrace.names import file_name
 from segtrace.report.figures import paper_figure, save_figure
 from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.record import Record
@@ -20,8 +21,10 @@ def write(explained: Explained, folder: Path, facts: Mapping[str, Any]) -> None:
     """
     save_maps(folder / "maps.npz", explained.record)
     save_table(folder / "measures.csv", explained.rows())
+    organs = explained.record.flow.organs
     for rule, organ, picture in explained.pictures():
-        save_png(folder / "figures" / rule / f"{organ}.png", picture)
+        name = f"{file_name(organ, organs)}.png"
+        save_png(folder / "figures" / file_name(rule) / name, picture)
     save_manifest(folder / "manifest.json", facts)
 
 

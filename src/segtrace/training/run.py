@@ -62,7 +62,7 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
     edges = named_edges(net, stages, model.pop("edges", None), image.shape[-1], image.shape[1])
     description = {
         "version": segtrace.__version__,
-        "network": recipe,
+        "network": checkpoint.recorded(recipe, net),
         "stages": stages,
         "edges": edges,
         "organs": dict(data.organs),
@@ -198,7 +198,8 @@ def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> No
     print(f"\nRun        {plan.folder}\nLook       make tensorboard RUN={plan.folder}")
     last = last_checkpoint(trainer)
     if last is not None:
-        print(f"Explain    python explain.py checkpoint={last}")
+        network = module.description["network"]
+        print(f"Explain    python explain.py {checkpoint.named(last, network)}")
 
 
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:

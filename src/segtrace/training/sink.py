@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segtrace.names import file_name
 from segtrace.report.cells import Picture
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.tables import append_rows, forget_rows, save_table
@@ -56,7 +57,8 @@ class Sink:
     (:mod:`segtrace.measures.over_cases`); ``depth.csv``, gain along the depth;
     ``change.csv``, along depth and epochs, with ``measures="all"``;
     ``timeline/{measure}/{rule}/{organ}.png``; ``epoch_003/leak/{rule}/{stage}.png`` and
-    ``leakage.csv``; ``epoch_003/events/{rule}.txt``; ``emergence.csv`` at the end.
+    ``leakage.csv``; ``epoch_003/events/{rule}.txt``; ``emergence.csv`` at the end. Names become
+    files by :func:`segtrace.names.file_name`.
     """
 
     folder: Path
@@ -90,12 +92,13 @@ class Sink:
 
     def pictures(self, explained: Explained, rules: Iterable[str], *, files: bool = True) -> None:
         """Draw an epoch's maps under these rules."""
-        epoch = explained.record.epoch or 0
+        epoch, organs = explained.record.epoch or 0, explained.record.flow.organs
         for rule in rules:
-            for organ in explained.record.flow.organs:
+            for organ in organs:
                 picture = explained.picture(rule, organ)
                 if files:
-                    save_png(self.epoch(epoch) / rule / f"{organ}.png", picture)
+                    names = file_name(rule), f"{file_name(organ, organs)}.png"
+                    save_png(self.epoch(epoch).joinpath(*names), picture)
                 if self.writer is not None:
                     add_picture(self.writer, flow_tag(rule, organ), picture, epoch)
 
@@ -134,7 +137,8 @@ class Sink:
         """Draw every stage over the epochs so far; the file of the last time is replaced."""
         for measure, rule in timelines(history.rules):
             for organ in history.organs:
-                path = self.folder / "timeline" / measure / rule / f"{organ}.png"
+                name = f"{file_name(organ, history.organs)}.png"
+                path = self.folder / "timeline" / measure / file_name(rule) / name
                 tag = timeline_tag(measure, rule, organ)
                 self.chart(path, tag, history.picture(measure, rule, organ), history.epochs[-1])
 
@@ -144,11 +148,12 @@ class Sink:
         append_rows(self.folder / "leakage.csv", leaks.rows())
         for rule in leaks.found.rules:
             text = leaks.text(rule)
-            save_text(self.epoch(epoch) / "events" / f"{rule}.txt", text)
+            save_text(self.epoch(epoch) / "events" / f"{file_name(rule)}.txt", text)
             if self.writer is not None:
                 add_text(self.writer, events_tag(rule), text, epoch)
             for stage in leaks.found.stages:
-                path = self.epoch(epoch) / "leak" / rule / f"{stage}.png"
+                name = f"{file_name(stage, leaks.found.stages)}.png"
+                path = self.epoch(epoch) / "leak" / file_name(rule) / name
                 self.chart(path, leak_tag(rule, stage), leaks.picture(rule, stage), epoch)
 
     def end(self, history: History) -> None:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from segtrace.attribution.flow import Flow, Status
 from segtrace.data.geometry import Geometry
 from segtrace.data.nifti import PHANTOM_MARK, Volume
-from segtrace.errors import InputError
+from segtrace.errors import InputError, printable
 from segtrace.measures.localisation import readable
+from segtrace.names import file_name
 from segtrace.report.files import save_manifest, writing
 from segtrace.report.tables import save_table
 from segtrace.training.explanation import Explained
@@ -114,7 +115,9 @@ def write_volume(
     for o in found:
         for r, rule in enumerate(stacks.rules):
             for s, stage in enumerate(stacks.stages):
-                path = folder / rule / stacks.organs[o] / f"{stage}.nii.gz"
+                name = f"{file_name(stage, stacks.stages)}.nii.gz"
+                organ = file_name(stacks.organs[o], stacks.organs)
+                path = folder / file_name(rule) / organ / name
                 maps = geometry.to_source(_sound(stacks, s, r, o))
                 _save(path, maps, volume, f"{rule} {stacks.organs[o]} {stage}")
     save_table(folder / "slices.csv", _rows(stacks, volume.name))
@@ -135,7 +138,7 @@ def _save(path: Path, values: NDArray[Any], volume: Volume, what: str) -> None:
     # Maps are packed as 16-bit steps of their range: NIfTI has no half precision.
     image.set_data_dtype(np.uint8 if values.dtype == np.uint8 else np.int16)
     mark = PHANTOM_MARK if volume.phantom else "segtrace"
-    image.header["descrip"] = f"{mark} {what}"[:79].encode()
+    image.header["descrip"] = printable(f"{mark} {what}").encode()[:79]
     image.header.set_xyzt_units("mm")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,285 @@
+"""The networks that a checkpoint may ask for: a fixed table, from a key to a class.
+
+A checkpoint holds the key and plain arguments. Nothing else that it names is looked up, imported or
+called; a network outside the table is for the user to name, see
+:func:`segtrace.training.checkpoint.load`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal
+
+from torch import nn
+
+from segtrace.errors import InputError, printable, unknown
+from segtrace.models import arguments as kinds
+from segtrace.models.limits import within
+
+FLEXIBLE = {
+    "in_channels": kinds.Width,
+    "out_channels": kinds.Width,
+    "backbone": Literal[
+        "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200",
+        "efficientnet-b0", "efficientnet-b1", "efficientnet-b2", "efficientnet-b3",
+        "efficientnet-b4", "efficientnet-b5", "efficientnet-b6", "efficientnet-b7",
+        "efficientnet-b8", "efficientnet-l2",
+    ],
+    "pretrained": Literal[False],
+    "decoder_channels": kinds.Widths,
+    "spatial_dims": kinds.Dimensions,
+    "norm": kinds.Norm,
+    "act": kinds.Activation,
+    "dropout": kinds.Dropout,
+    "decoder_bias": kinds.Flag,
+    "upsample": Literal["deconv", "deconvgroup", "nontrainable", "pixelshuffle"],
+    "pre_conv": Literal["default"] | None,
+    "interp_mode": Literal[
+        "nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area"
+    ],
+    "is_pad": kinds.Flag,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Known:
+    """A class that a checkpoint may ask for.
+
+    Attributes:
+        module: where it is defined.
+        name: of the class.
+        arguments: argument -> what it may be.
+        also: other paths under which configurations name it.
+        fixed: arguments that a checkpoint does not decide: its weights fill the network anyway.
+    """
+
+    module: str
+    name: str
+    arguments: Mapping[str, Any]
+    also: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The dotted paths under which a configuration may name it."""
+        return (f"{self.module}.{self.name}", *self.also)
+
+
+def _monai(file: str, *names: str, **arguments: Any) -> Known:
+    """A class of MONAI, under its own name and its other ones."""
+    also = [f"monai.networks.nets.{name}" for name in names]
+    also += [f"monai.networks.nets.{file}.{name}" for name in names[1:]]
+    return Known(f"monai.networks.nets.{file}", names[0], arguments, tuple(also))
+
+
+NETWORKS: Mapping[str, Known] = {
+    "FlexibleUNet": Known(
+        "segtrace.models.flexible_unet", "FlexibleUNet", FLEXIBLE, fixed={"pretrained": False}
+    ),
+    "MonaiFlexibleUNet": Known(
+        "monai.networks.nets.flexible_unet",
+        "FlexibleUNet",
+        FLEXIBLE,
+        also=(
+            "monai.networks.nets.FlexibleUNet",
+            "monai.networks.nets.FlexUNet",
+            "monai.networks.nets.flexible_unet.FlexUNet",
+        ),
+        fixed={"pretrained": False},
+    ),
+    "BasicUNet": _monai(
+        "basic_unet",
+        "BasicUNet",
+        "BasicUnet",
+        "Basicunet",
+        "basicunet",
+        spatial_dims=kinds.Dimensions,
+        in_channels=kinds.Width,
+        out_channels=kinds.Width,
+        features=kinds.Widths,
+        act=kinds.Activation,
+        norm=kinds.Norm,
+        bias=kinds.Flag,
+        dropout=kinds.Dropout,
+        upsample=Literal["deconv", "deconvgroup", "nontrainable", "pixelshuffle"],
+    ),
+    "UNet": _monai(
+        "unet",
+        "UNet",
+        "Unet",
+        spatial_dims=kinds.Dimensions,
+        in_channels=kinds.Width,
+        out_channels=kinds.Width,
+        channels=kinds.Widths,
+        strides=kinds.PerLevel,
+        kernel_size=kinds.Sizes,
+        up_kernel_size=kinds.Sizes,
+        num_res_units=kinds.Count,
+        act=kinds.Activation,
+        norm=kinds.Norm,
+        dropout=kinds.Dropout,
+        bias=kinds.Flag,
+        adn_ordering=Literal["NDA", "NAD", "AND", "ADN", "DNA", "DAN", "NA", "AN", "A", "N"],
+    ),
+    "AttentionUnet": _monai(
+        "attentionunet",
+        "AttentionUnet",
+        spatial_dims=kinds.Dimensions,
+        in_channels=kinds.Width,
+        out_channels=kinds.Width,
+        channels=kinds.Widths,
+        strides=kinds.PerLevel,
+        kernel_size=kinds.Sizes,
+        up_kernel_size=kinds.Sizes,
+        dropout=kinds.Dropout,
+    ),
+    "SegResNet": _monai(
+        "segresnet",
+        "SegResNet",
+        spatial_dims=kinds.Dimensions,
+        init_filters=kinds.Width,
+        in_channels=kinds.Width,
+        out_channels=kinds.Width,
+        dropout_prob=kinds.Share | None,
+        act=kinds.Activation,
+        norm=kinds.Norm,
+        norm_name=Literal["", "group", "GROUP"],
+        num_groups=kinds.Width,
+        use_conv_final=kinds.Flag,
+        blocks_down=kinds.Counts,
+        blocks_up=kinds.Counts,
+        upsample_mode=Literal["deconv", "deconvgroup", "nontrainable", "pixelshuffle"],
+    ),
+    "DynUNet": _monai(
+        "dynunet",
+        "DynUNet",
+        "DynUnet",
+        "Dynunet",
+        spatial_dims=kinds.Dimensions,
+        in_channels=kinds.Width,
+        out_channels=kinds.Width,
+        kernel_size=kinds.PerLevel,
+        strides=kinds.PerLevel,
+        upsample_kernel_size=kinds.PerLevel,
+        filters=kinds.Widths | None,
+        dropout=kinds.Dropout,
+        norm_name=kinds.Norm,
+        act_name=kinds.Activation,
+        deep_supervision=kinds.Flag,
+        deep_supr_num=kinds.Count,
+        res_block=kinds.Flag,
+        trans_bias=kinds.Flag,
+    ),
+    "UNETR": _monai(
+        "unetr",
+        "UNETR",
+        in_channels=kinds.Width,
+        out_channels=kinds.Width,
+        img_size=kinds.Width | kinds.Widths,
+        feature_size=kinds.Width,
+        hidden_size=kinds.Width,
+        mlp_dim=kinds.Width,
+        num_heads=kinds.Width,
+        proj_type=Literal["conv", "perceptron"],
+        norm_name=kinds.Norm,
+        conv_block=kinds.Flag,
+        res_block=kinds.Flag,
+        dropout_rate=kinds.Share,
+        spatial_dims=kinds.Dimensions,
+        qkv_bias=kinds.Flag,
+        save_attn=kinds.Flag,
+    ),
+    # Without Hyena, which imports a package, and without layers given as classes.
+    "SwinUNETR": _monai(
+        "swin_unetr",
+        "SwinUNETR",
+        in_channels=kinds.Width,
+        out_channels=kinds.Width,
+        patch_size=kinds.Count,
+        depths=kinds.Counts,
+        num_heads=kinds.Widths,
+        window_size=kinds.Window | kinds.Windows,
+        qkv_bias=kinds.Flag,
+        mlp_ratio=kinds.Number,
+        feature_size=kinds.Width,
+        norm_name=kinds.Norm,
+        drop_rate=kinds.Share,
+        attn_drop_rate=kinds.Share,
+        dropout_path_rate=kinds.Share,
+        normalize=kinds.Flag,
+        patch_norm=kinds.Flag,
+        use_checkpoint=kinds.Flag,
+        spatial_dims=kinds.Dimensions,
+        downsample=Literal["merging", "mergingv2"],
+        use_v2=kinds.Flag,
+        use_flash_attention=kinds.Flag,
+    ),
+}
+"""key -> class."""
+
+PATHS = {path: key for key, known in NETWORKS.items() for path in known.paths}
+"""Class path, as configurations and older checkpoints name it -> key."""
+
+
+def key_of(cls: type) -> str | None:
+    """The key of a class; ``None`` for one outside the table."""
+    return PATHS.get(f"{cls.__module__}.{cls.__qualname__}")
+
+
+def plainly(key: str, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The arguments, as far as a checkpoint may decide them.
+
+    Raises:
+        InputError: no such network; an argument that it does not take, or of no allowed kind.
+    """
+    if key not in NETWORKS:
+        raise unknown("network", printable(key, 80), NETWORKS, "the table of known networks")
+    known = NETWORKS[key]
+    decided = {name: value for name, value in given.items() if name not in known.fixed}
+    return {**kinds.checked(known.arguments, decided, f"{where}: {key}"), **known.fixed}
+
+
+def build(key: str, given: Mapping[str, Any], where: str, most: int) -> nn.Module:
+    """A network of the table.
+
+    Args:
+        key: its name in the table.
+        given: its arguments.
+        where: where they stand, for messages.
+        most: bytes that its weights may take.
+
+    Raises:
+        InputError: see :func:`plainly`; arguments that the class refuses; a network that is larger.
+    """
+    arguments = plainly(key, given, where)
+    known = NETWORKS[key]
+    cls = getattr(import_module(known.module), known.name)
+    return called(cls, arguments, f"{where}: {key}", most)
+
+
+def called(
+    cls: type[nn.Module], arguments: Mapping[str, Any], where: str, most: float = math.inf
+) -> nn.Module:
+    """A network of this class.
+
+    Args:
+        cls: the class.
+        arguments: all by name.
+        where: where they stand, for messages.
+        most: bytes that its weights may take.
+
+    Raises:
+        InputError: whatever the class raises, since the arguments are a file's or the user's.
+    """
+    try:
+        with within(most, where):
+            net = cls(**arguments)
+    except InputError:
+        raise
+    except Exception as error:  # a constructor may fail in any way on values it does not expect
+        line = printable(str(error).strip().split("\n")[0], 300) or type(error).__name__
+        if isinstance(error, MemoryError) or "can't allocate memory" in line:
+            line = "it would take more memory than there is"
+        raise InputError(f"{where}: {line}") from error
+    return net
