@@ -9,7 +9,7 @@ import torch
 from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch import nn
+from torch import Tensor, nn
 
 import segtrace
 from segtrace.attribution.stages import resolve as resolve_stages
@@ -99,7 +99,12 @@ def check_size(net: nn.Module, size: int, in_channels: int, channels: int) -> No
     finally:
         net.train(training)
     wanted = (1, channels, size, size)
-    if tuple(getattr(logits, "shape", ())) != wanted:
+    if not isinstance(logits, Tensor):
+        raise InputError(
+            f"the network returns a {type(logits).__name__}; logits {wanted} are needed: wrap it "
+            "in a network whose forward returns them alone"
+        )
+    if tuple(logits.shape) != wanted:
         raise InputError(
             f"the network turns a slice of {size} x {size} into {tuple(logits.shape)}; {wanted} "
             "is needed (background and organs): see model.net.out_channels and data.size"
