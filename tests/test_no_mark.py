@@ -177,6 +177,25 @@ def test_a_network_in_evaluation_is_left_as_it_was(task, name):
         module.training = training
 
 
+CONTEXTS = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+}
+
+
+@pytest.fixture(scope="module")
+def small():
+    return Task("UNet")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_it_works_in_whatever_context_the_caller_is_in(small, name, context):
+    with CONTEXTS[context](), untouched(small.net, *small.handed):
+        FUNCTIONS[name](small)
+
+
 class Breaks:
     """A hook that lets the passes of that number and later ones fail."""
 

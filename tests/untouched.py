@@ -27,7 +27,7 @@ def state(net):
     attributes = {
         f"{path}:{name}": dict(value) if isinstance(value, dict) else value
         for path, module in modules.items()
-        for name, value in vars(module).items()
+        for name, value in sorted(vars(module).items())
     }
     named = {"parameters": net.named_parameters, "buffers": net.named_buffers}
     return {

@@ -107,6 +107,17 @@ def test_stages_behind_what_is_checkpointed_are_explained_as_ever():
         trace(net, {"enc1": "down.0"} | behind)
 
 
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_cuts_need_no_gradient_and_are_right_outside_what_is_checkpointed():
+    places = {"enc1": "down", "enc2": "deep", "head": "last"}
+    found, expected = (
+        necessity(net, sites_of(net, places, {}), X, TRUTH, ORGANS, cut="zero")
+        for net in (Checkpointed(parts=("deep",)), Checkpointed(parts=()))
+    )
+    assert torch.equal(found.dice.nan_to_num(9), expected.dice.nan_to_num(9))
+    assert torch.equal(found.cut_vertex, expected.cut_vertex)
+
+
 def test_the_head_hides_nothing_that_lies_between_it_and_the_other_stages():
     net = Checkpointed()
     with pytest.raises(InputError, match="a part of the network runs under re-entrant"):

@@ -186,14 +186,14 @@ def test_halves_that_hold_the_same_numbers_are_taken_in_the_order_skip_up():
         (lambda s, u: (cat((s, u), 3),), {}, "neither half of the 2 channels"),
         (UP_FIRST, {"beside": "below", "source": ""}, "neither half .* what below puts out;"),
         # another edge is there
-        (UP_FIRST, {"source": "below", "joined": None}, "it comes from below, skip:"),
-        (lambda s, u: (s, u), {"joined": None, "argument": 1}, "argument 1 is not what.*below:"),
-        (UP_FIRST, {"source": "enc1"}, "not what its source 'enc1' puts out; it comes from skip"),
+        (UP_FIRST, {"source": "below", "joined": None}, "it comes from enc1, enc2:"),
+        (lambda s, u: (s, u), {"joined": None, "argument": 1}, "argument 1 is not what.*enc1:"),
+        (UP_FIRST, {"source": "enc1"}, "not what its source 'enc1' puts out; it comes from enc2"),
         (UP_FIRST, {"joined": "add"}, "argument 0 of dec is no sum with what up puts out; .*cat"),
         (lambda s, u: (s * u,), {"joined": "add"}, "no sum with what up puts out"),
         (lambda s, u: (s - u,), {"joined": "add"}, "no sum with what up puts out"),
         (lambda s, u: (s + u,), {"joined": "add", "beside": "dec"}, "no sum with what dec"),
-        (lambda s, u: (s + u,), {"joined": "add", "source": "enc1"}, "it comes from skip:"),
+        (lambda s, u: (s + u,), {"joined": "add", "source": "enc1"}, "it comes from enc2:"),
     ],
 )
 def test_an_edge_that_does_not_carry_what_it_says_is_refused_by_name(wire, change, message):

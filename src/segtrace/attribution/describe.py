@@ -152,8 +152,8 @@ def describe(
     places = stages_of.resolve(net, stages)
     found = edges_of.known(net) if edges is None else edges_of.resolve(net, edges)
     plain = as_input(net, image[:1])
-    x = plain.double().requires_grad_()
-    with undisturbed(net, x.device), in_float64(net, plain):
+    with undisturbed(net, plain.device), in_float64(net, plain):
+        x = plain.double().requires_grad_()
         found = settled(net, found, x, places)
         acts, logits = forward(net, places, x, output)
         if not logits.isfinite().all():

@@ -19,6 +19,12 @@ from segtrace.attribution.networks import JUNCTIONS
 from segtrace.attribution.stages import Stage
 from segtrace.errors import InputError, unknown
 
+NAMING = (
+    "edges={'skip_1': {'stage': 'dec1', 'module': 'path.of.a.module', 'argument': 1}, …}, "
+    "or edges={} for stages alone"
+)
+"""How a user names edges."""
+
 Alteration = Callable[[Tensor], Tensor]
 
 
@@ -127,7 +133,10 @@ def _checked(net: nn.Module, edge: Edge) -> Edge:
 
 def _known(net: nn.Module) -> Iterator[Edge]:
     """Skip and up of every decoder stage; dec_i takes its skip from the i-th encoder from below."""
-    cls = stages_of.class_of(net)
+    try:
+        cls = stages_of.class_of(net)
+    except InputError:
+        raise stages_of.not_in_table(net, NAMING) from None
     junction = JUNCTIONS[cls]
     stages = stages_of.resolve(net)
     encoders = [s.name for s in stages if s.name.startswith("enc")]

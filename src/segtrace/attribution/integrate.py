@@ -109,6 +109,8 @@ def _junctions(net: nn.Module, stages: StagesLike, edges: EdgesLike) -> list[lis
     groups: dict[str, list[Place]] = {}
     for edge in edges_of.resolve(net, edges):
         groups.setdefault(edge.stage, []).append(edge)
+    if not groups:
+        raise InputError("no edge is named; give at least one")
     names = list(groups) if stages is None else list(stages)
     for name in names:
         if name not in groups:

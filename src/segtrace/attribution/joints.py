@@ -5,7 +5,7 @@ network joins ``cat((skip, up))``, another ``cat((up, skip))``. So a random imag
 the network once, and an edge is what it carries: the part of the argument that its source put out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -51,7 +51,7 @@ def settled(
     known |= {s.name: s.module for s in (*stages, *sites) if isinstance(s, Stage)}
     sources = {edge: known.get(edge.source, edge.source) for edge in unsettled}
     besides = [edge.beside for edge in unsettled if edge.beside is not None]
-    look = _Look.at(net, unsettled, {*known.values()}, {*sources.values(), *besides}, x)
+    look = _Look.at(net, unsettled, known, {*sources.values(), *besides}, x)
     parts = {edge: look.part(edge, sources[edge]) for edge in unsettled}
     return tuple(replace(s, part=parts[s]) if s in parts else s for s in sites)
 
@@ -63,7 +63,7 @@ class _Look:
     Attributes:
         leaf: the image.
         modules: path -> module, of the modules looked at.
-        named: those of them that are stages.
+        named: those of them that are stages, and their names.
         gates: node in the graph behind which all lies that a module put out -> the module.
         arguments: edge -> what entered.
         outputs: edge -> module -> what the modules had put out by then.
@@ -71,20 +71,26 @@ class _Look:
 
     leaf: Tensor
     modules: dict[str, nn.Module]
-    named: frozenset[nn.Module]
+    named: dict[nn.Module, str]
     gates: dict[Any, nn.Module] = field(default_factory=dict)
     arguments: dict[Edge, Tensor] = field(default_factory=dict)
     outputs: dict[Edge, dict[nn.Module, Tensor]] = field(default_factory=dict)
 
     @classmethod
     def at(
-        cls, net: nn.Module, edges: Sequence[Edge], named: set[str], others: set[str], x: Tensor
+        cls,
+        net: nn.Module,
+        edges: Sequence[Edge],
+        known: Mapping[str, str],
+        others: set[str],
+        x: Tensor,
     ) -> "_Look":
         noise = torch.rand(x[:1].shape, generator=torch.Generator().manual_seed(0))
         there = dict(net.named_modules(remove_duplicate=False))
-        modules = {path: there[path] for path in sorted(named | others) if path and path in there}
-        stages = frozenset(module for path, module in modules.items() if path in named)
-        look, passed = cls(noise.to(x).requires_grad_(), modules, stages), dict[nn.Module, Tensor]()
+        paths = sorted({*known.values(), *others} - {""})
+        modules = {path: there[path] for path in paths if path in there}
+        named = {modules[path]: name for name, path in known.items() if path in modules}
+        look, passed = cls(noise.to(x).requires_grad_(), modules, named), dict[nn.Module, Tensor]()
         with torch.enable_grad(), ExitStack() as stack:
             for module in dict.fromkeys(modules.values()):
                 stack.callback(module.register_forward_hook(look._gate(passed)).remove)
@@ -145,7 +151,9 @@ class _Look:
         beside = self.modules[edge.beside or ""] if edge.joined else None
         origins = set(self._origins(edge, self.modules[source], beside)) - {beside}
         if origins != {self.modules[source]}:
-            names = {module: path for path, module in self.modules.items()} | {None: "the image"}
+            names: dict[nn.Module | None, str] = {None: "the image"}
+            names.update((module, path) for path, module in self.modules.items())
+            names.update(self.named.items())
             raise InputError(
                 f"edge {edge.name!r}: what enters {edge.module} as argument {edge.argument!r} is "
                 f"not what its source {edge.source!r} puts out; it comes from "
@@ -157,7 +165,7 @@ class _Look:
         self, edge: Edge, source: nn.Module, beside: nn.Module | None
     ) -> Iterator[nn.Module | None]:
         """The nearest stages from whose output the argument was made; ``None`` for the image."""
-        stops = self.named | {source, beside}
+        stops = {*self.named, source, beside}
         gates = {node: module for node, module in self.gates.items() if module in stops}
         for node in walk(self.arguments[edge].grad_fn, stop=lambda node: node in gates):
             if node in gates:

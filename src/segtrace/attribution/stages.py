@@ -113,7 +113,11 @@ def class_of(net: nn.Module) -> str:
     raise not_in_table(net)
 
 
-def not_in_table(net: nn.Module) -> InputError:
+NAMING = "stages={'enc1': 'path.of.a.module', …}"
+"""How a user names stages."""
+
+
+def not_in_table(net: nn.Module, naming: str = NAMING) -> InputError:
     """The error of a network whose places must be named by hand; says how, and what there is."""
     cls = type(net)
     tree = [
@@ -125,9 +129,7 @@ def not_in_table(net: nn.Module) -> InputError:
     own = f" (this one is {cls.__module__}'s)" if cls.__name__ in STAGES else ""
     return InputError(
         f"the places of {cls.__name__} are not in the table of MONAI's {', '.join(STAGES)}{own}; "
-        "name them: stages={'enc1': 'path.of.a.module', …}; its modules are "
-        + ", ".join(tree[:40])
-        + more
+        f"name them: {naming}; its modules are " + ", ".join(tree[:40]) + more
     )
 
 

@@ -85,12 +85,13 @@ def undisturbed(net: nn.Module, device: torch.device) -> Iterator[None]:
             contents.put_back()
             with torch.no_grad():
                 for tensor, value, version in kept:
-                    if _version(tensor) != version:
+                    if _version(tensor) != version or not torch.equal(tensor, value):
                         tensor.copy_(value)
 
 
 def _version(tensor: Tensor) -> int | None:
-    # Inference tensors count no versions, and cannot be written outside inference mode.
+    # Inference tensors count no versions, and cannot be written outside inference mode. Nor does
+    # batch normalisation count what it does to its statistics.
     return None if tensor.is_inference() else tensor._version
 
 

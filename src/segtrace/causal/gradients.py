@@ -53,7 +53,6 @@ def sizes_at(
     net = unwrapped(net)
     chosen = resolve_rules(rules) if (rules := list(rules)) else ()
     judge = Judge(channels, truth, score).checked(images)
-    masks = judge.masks
     found: dict[str, list[Tensor]] = {GRADIENT_NORM: [], **{rule.name: [] for rule in chosen}}
     for n in range(len(images)):
         x = as_input(net, images[n : n + 1]).requires_grad_()
@@ -67,8 +66,8 @@ def sizes_at(
                 check(scored, {f"site {name!r}": passed[name] for name in passed})
                 here = _Here(sites, passed, chosen, tuple(x.shape[2:]))
                 columns = [
-                    here.sizes(scored[0, channel], mask.to(scored.device))
-                    for mask, channel in zip(masks[:, n], channels.values(), strict=True)
+                    here.sizes(scored[0, channel], (truth[n] == channel).to(scored.device))
+                    for channel in channels.values()
                 ]
         for name, rows in found.items():
             rows.append(torch.stack([column[name] for column in columns], 1))  # (S, O)

@@ -20,6 +20,7 @@ from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Clock, OnProgress
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replay import Replay, Timetable
+from segtrace.errors import InputError
 from segtrace.measures.energy import ratio
 
 STEPS = 8
@@ -128,6 +129,8 @@ def route(
     by_stage: dict[str, list[Edge]] = {}
     for edge in _settled(net, resolve(net, edges), images):
         by_stage.setdefault(edge.stage, []).append(edge)
+    if not by_stage:
+        raise InputError("no edge is named; give at least one")
     known = {edge.name: edge for own in by_stage.values() for edge in own}
     flows: dict[str, list[Flow]] = {stage: [] for stage in by_stage}
     clock: Clock | None = None

@@ -32,12 +32,13 @@ def cut_vertices(
             re-entrant checkpointing.
     """
     gates: dict[str, Any] = {}
+    copies: dict[str, Tensor] = {}
 
     def gate(name: str) -> Edit:
         def pass_on(activation: Tensor) -> Tensor:
-            copy = activation.clone()  # a node of its own in the graph
-            gates[name] = copy.grad_fn
-            return copy
+            copies[name] = activation.clone()  # a node of its own in the graph
+            gates[name] = copies[name].grad_fn
+            return copies[name]
 
         return pass_on
 
@@ -46,6 +47,8 @@ def cut_vertices(
         logits = logits_at(net, leaf, output)
     if not logits.requires_grad:
         raise InputError(DETACHED)
+    # What a checkpointed part puts out has its node only when the part is left.
+    gates = {name: node or copies[name].grad_fn for name, node in gates.items()}
     check_all(logits, {name for name, node in gates.items() if node is None})
     if not _reaches(logits.grad_fn, leaf, None):
         raise InputError("the logits do not depend on the image; there is nothing to cut")
