@@ -72,6 +72,15 @@ def test_the_uncertainty_is_the_standard_error_of_the_mean():
     assert collect(net, [SITE], [x]).uncertainty()["enc1"] == pytest.approx(float(expected))
 
 
+def test_the_uncertainty_is_of_all_channels_together():
+    """√(Σ spread² / count) / √(Σ mean²), over two channels."""
+    net = nn.Sequential(nn.Identity(), nn.Identity())
+    x = torch.tensor([[1.0, 6], [2, 9], [3, 6], [4, 7]]).view(4, 2, 1, 1)
+    spread, mean = x.flatten(1).std(0), x.flatten(1).mean(0)
+    expected = (spread.square().sum() / 4).sqrt() / mean.norm()
+    assert collect(net, [SITE], [x]).uncertainty()["enc1"] == pytest.approx(float(expected))
+
+
 def test_channels_whose_means_are_0_have_no_relative_uncertainty():
     net = nn.Sequential(nn.Identity(), nn.Identity())
     x = torch.tensor([1.0, -1, 2, -2]).view(4, 1, 1, 1)

@@ -158,6 +158,9 @@ def test_a_control_that_is_beaten_in_too_few_cases_is_not_beaten():
     (verdict,) = verdicts(found)
     assert verdict.beyond_random[0] > 0.5
     assert (verdict.by_untrained, verdict.verdict) == (0, "not supported here")
+    lost[..., 3, 1] = torch.nan
+    (one,) = verdicts(replace(found, lost=lost))  # known of a single case
+    assert (one.by_untrained, one.verdict) == (0, "not supported here")
     lost[..., 3, :3] = 0.1
     (enough,) = verdicts(replace(found, lost=lost))
     assert (enough.verdict, enough.by_untrained) == ("supported", pytest.approx(0.1))

@@ -5,7 +5,7 @@ from attribution.nets import flexible_unet, images, labels
 from causal import nets
 from segtrace import InputError
 from segtrace.causal.cutting import chosen, sites_of
-from segtrace.causal.patching import patch
+from segtrace.causal.patching import Patched, patch
 
 X, TRUTH = nets.blob(4)
 A, B = (X[:1], TRUTH[:1]), (X[1:2], TRUTH[1:2])  # squares at places that do not overlap
@@ -52,6 +52,14 @@ def test_a_slice_patched_with_itself_stays_as_it_is():
     found = patch(net, places, (x, truth), (x, truth), {"a": 1, "b": 2})
     assert torch.equal(found.after, found.before)
     assert found.came_along().isnan().all()  # there is nothing to gain
+
+
+def test_below_two_hundredths_of_dice_there_is_nothing_to_bring_along():
+    own = torch.tensor([[0.519, 0.521, 0.9, 0.4]], dtype=torch.float64)
+    before, after = torch.full_like(own, 0.5), torch.full_like(own, 0.51)
+    found = Patched(("organ",), own, before, after, after).came_along()
+    assert found[0, [0, 3]].isnan().all()
+    assert found[0, 1:3].tolist() == pytest.approx([0.01 / 0.021, 0.01 / 0.4])
 
 
 def test_mistakes_are_named():

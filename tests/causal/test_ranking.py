@@ -88,6 +88,14 @@ def test_where_no_cut_costs_anything_there_is_nothing_to_find():
     assert rankings(found, {"knows": knowing()}, {})[0].verdict == "nothing to find"
 
 
+@pytest.mark.parametrize(("most", "found"), [(0.0099, True), (0.0101, False)])
+def test_nothing_is_a_mean_loss_below_a_hundredth_at_every_site(most, found):
+    """Whatever the number of cases: four that lose 0.0099 each are as little as one."""
+    dice = 1 - LOSSES[:, None, None].expand(7, 1, 5) * (most / 0.5)
+    (one,) = rankings(replace(table(), dice=dice.clone()), {"knows": knowing()}, {})
+    assert (one.verdict == "nothing to find") is found
+
+
 def test_too_few_cases_or_sites_give_no_verdict():
     few = replace(table(), cases=("a", "a", "b", "b", "b"))
     assert rankings(few, {"knows": knowing()}, {})[0].verdict == "too few cases"

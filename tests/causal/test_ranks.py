@@ -22,6 +22,14 @@ def test_ranks_and_correlations_equal_scipys(n, ties):
         assert float(kendall(one, other)) == pytest.approx(tau, abs=1e-12)
 
 
+@pytest.mark.parametrize("ties", [False, True])
+def test_rows_are_ranked_each_by_itself(ties):
+    rows = torch.stack([numbers(5, ties, seed)[0] for seed in range(3)])
+    assert ranked(rows).tolist() == [stats.rankdata(row).tolist() for row in rows]
+    deep = torch.stack([rows, rows.flip(1)])
+    assert torch.equal(ranked(deep)[0], ranked(rows))
+
+
 def test_a_constant_side_has_no_correlation():
     one, constant = torch.arange(4.0), torch.ones(4)
     assert spearman(one, constant).isnan()
@@ -50,6 +58,12 @@ def test_the_drawn_p_comes_near_the_exact_one():
     assert 0 < permutation_p(one, other) < 0.01
     assert permutation_p(one, other.flip(0)) > 0.99
     assert permutation_p(one, other, seed=3) == permutation_p(one, other, seed=3)
+
+
+def test_up_to_eight_things_all_orders_are_tried_and_beyond_it_as_many_as_said():
+    """The true order is one of them: of 8! = 40320, or beside 4 times 5040 that are drawn."""
+    assert permutation_p(torch.arange(8.0), torch.arange(8.0)) == 1 / 40_320
+    assert permutation_p(torch.arange(12.0), torch.arange(12.0)) == 1 / (4 * 5_040 + 1)
 
 
 def test_things_move_together_in_all_cases():

@@ -48,6 +48,21 @@ def test_equal_maps_and_disjoint_maps_are_the_ends_of_the_scale() -> None:
     assert disjoint["spearman_support"] < 0
 
 
+def test_maps_are_compared_on_the_predictions_grid_where_none_is_given() -> None:
+    """Slices that are no squares: twice as wide as high."""
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.ones(1, 1, 6, 12, dtype=torch.bool)
+    maps = {"enc1": torch.rand(1, 1, 1, 3, 6, generator=generator).double(),
+            "head": torch.rand(1, 1, 1, 6, 12, generator=generator).double()}  # fmt: skip
+    one, other = flow_of(maps, mask), flow_of({s: m.sqrt() for s, m in maps.items()}, mask)
+    for compared in (lambda **size: between_stages(one, **size),
+                     lambda **size: between_epochs(one, other, **size)):  # fmt: skip
+        default, given_ = compared(), compared(size=(6, 12))
+        for name, values in default.items():
+            torch.testing.assert_close(values, given_[name])
+        assert (default["jsd"] != compared(size=(6, 6))["jsd"]).all()
+
+
 def test_a_constant_map_has_no_rank_correlation_and_a_dead_one_no_change_at_all() -> None:
     constant = compare(BY_HAND, torch.ones(4, 4).double())
     assert math.isnan(constant["spearman"])
@@ -132,3 +147,5 @@ def test_refinement_leaves_out_stages_without_gain_and_needs_three() -> None:
 def test_contrast_is_the_decoder_s_mean_gain_less_the_encoder_s() -> None:
     gain = torch.tensor([0.1, math.nan, 0.4, 0.5, 0.9, 0.0])
     assert contrast(gain, STAGES).item() == pytest.approx(0.6 - 0.1)
+    gain = torch.tensor([0.1, 0.3, math.nan, 0.5, 0.9, 0.0])
+    assert contrast(gain, STAGES).item() == pytest.approx(0.7 - 0.2)

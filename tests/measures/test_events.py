@@ -106,6 +106,12 @@ def test_an_event_at_the_end_says_that_it_stays() -> None:
     assert "times uniform, " in event.detail
 
 
+def test_a_stretch_is_named_by_its_first_and_its_last_stage() -> None:
+    event = find_events(leak({"dec3": 0.3, "dec4": 0.4, "dec5": 0.3}))[0]
+    assert event.sentence == "liver leaks onto right kidney at dec3-dec5, gone at head"
+    assert event.peak == "dec4"
+
+
 def test_a_leak_that_weakens_but_stays_beyond_the_null_is_not_gone() -> None:
     event = find_events(leak({"dec4": 0.3, "dec5": 0.04, "head": 0.04}))[0]
     assert event.stages == ("dec4",)
