@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from segtrace import FlowCallback
 from segtrace.report.tables import read_table
+from segtrace.training.epoch_checkpoints import EpochCheckpoints
 from segtrace.training.explanation import Settings
 from training.test_reading import Net
 from training.test_watch import FOLDS, STAGES, assert_same, trainer
@@ -185,6 +186,23 @@ def test_somebody_who_ends_it_within_a_pass_has_the_last_finished_one(
         for which, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
             signal.signal(which, handler)
     assert_last_is(tmp_path / "flow", last, whole, every)
+
+
+def test_a_run_that_somebody_ended_goes_on_as_if_nobody_had(tmp_path):
+    """What was made up for its end is taken back: rows, pictures and charts."""
+    watch, keep = flow(tmp_path / "flow", every_n_epochs=3), EpochCheckpoints(str(tmp_path))
+    made = trainer(tmp_path, watch, At(interrupt), keep, epochs=4, enable_checkpointing=True)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            made.fit(Logging(), *FOLDS)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert epochs_of(tmp_path / "flow") == [0, 2]
+    again = trainer(tmp_path, flow(tmp_path / "flow", every_n_epochs=3), epochs=4)
+    again.fit(Logging(), *FOLDS, ckpt_path=tmp_path / "last.ckpt")
+    trainer(tmp_path, flow(tmp_path / "alone", every_n_epochs=3), epochs=4).fit(Logging(), *FOLDS)
+    assert_same(tmp_path / "flow", tmp_path / "alone")
 
 
 def test_a_termination_at_an_epochs_end_has_that_epoch(tmp_path, whole):

@@ -60,7 +60,8 @@ class FlowCallback(EitherCallback):
         training_slices: (n, C, H, W) preprocessed and not augmented, about 64 drawn at random: what
             stands in the place of a cut activation is their mean. ``train.py`` needs none.
         output: picks the logits from what the network returns.
-        folder: for files; ``None`` takes ``flow`` in the trainer's folder.
+        folder: for files; ``None`` takes ``flow`` in the folder of the first logger, else in the
+            trainer's. One that holds another run's results is refused.
 
     Logged, with the epoch as step (see :mod:`segtrace.report.tensorboard`):
         ``flow/{rule}/{organ}``: picture, probes x stages.

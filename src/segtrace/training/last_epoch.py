@@ -28,7 +28,7 @@ class LastEpoch:
     def keep(self, epoch: int, pl_module: pl.LightningModule) -> None:
         """Copy the weights that are in place now."""
         self.epoch = epoch
-        self._weights = copied(pl_module)
+        self._weights = copied(pl_module, into=self._weights)
         self._baselines = getattr(pl_module, "baselines", None)
 
     def forget(self) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ProgressBar
-from pytorch_lightning.loggers import TensorBoardLogger
 
 import segtrace
 from segtrace.attribution.stages import resolve as resolve_stages
@@ -18,11 +17,12 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import environment
 from segtrace.report.tables import save_table
-from segtrace.report.tensorboard import Writer, add_hyperparameters
+from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.training import checkpoint
 from segtrace.training.baselining import KeepBaselines
 from segtrace.training.callback import FlowCallback
 from segtrace.training.cut_tables import report
+from segtrace.training.either_lightning import tensorboard_writer
 from segtrace.training.epoch_checkpoints import EpochCheckpoints
 from segtrace.training.explanation import Settings
 from segtrace.training.fitting_input import Fitting
@@ -161,9 +161,9 @@ def planned_epochs(data: SliceDataModule, trainer: pl.Trainer) -> int | None:
 
 def note_hyperparameters(plan: Plan, trainer: pl.Trainer) -> None:
     """Fill the hyper-parameters page of TensorBoard, beside ``val/dice/mean``; once a run."""
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero and not plan.resume:
-            writer: Writer = logger.experiment
+    if trainer.is_global_zero and not plan.resume:
+        writer = tensorboard_writer(trainer)
+        if writer is not None:
             add_hyperparameters(writer, plan.hyperparameters, ["val/dice/mean"])
 
 

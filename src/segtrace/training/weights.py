@@ -29,9 +29,22 @@ def _as_it_lies(tensor: Tensor) -> Tensor:
     return tensor.permute(0, 2, 3, 1) if channels_last else tensor
 
 
-def copied(module: nn.Module) -> dict[str, Tensor]:
-    """The weights as they are now, on the CPU."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in _tensors(module).items()}
+def copied(module: nn.Module, into: Weights | None = None) -> dict[str, Tensor]:
+    """The weights as they are now, on the CPU.
+
+    Args:
+        module: whose.
+        into: an earlier copy, whose memory is used again.
+    """
+    old = into or {}
+    return {name: _copied(tensor, old.get(name)) for name, tensor in _tensors(module).items()}
+
+
+def _copied(tensor: Tensor, into: Tensor | None) -> Tensor:
+    if into is None or (into.shape, into.dtype) != (tensor.shape, tensor.dtype):
+        return tensor.detach().to("cpu", copy=True)
+    with torch.no_grad():
+        return into.copy_(tensor)
 
 
 @contextmanager
