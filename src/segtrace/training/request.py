@@ -224,7 +224,7 @@ def checked(config: DictConfig) -> Request:
             be written, or holds results already.
     """
     plain = plainly(config)
-    check(plain, KEYS)
+    check(plain, KEYS, optional=("data", "study"))
     check_probes(plain["probes"], ("val", "train", "test"))
     for switch in ("verdict", "failures", "shared_scale"):
         if type(plain[switch]) is not bool:
