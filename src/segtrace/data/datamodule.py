@@ -158,7 +158,11 @@ class SliceDataModule(LightningDataModule):
         Args:
             n: how many.
             from_: ``"val"``, or ``"train"`` where seen slices are wanted.
+
+        Raises:
+            InputError: a part that the split lacks.
         """
+        self._refuse_empty(from_)
         keys = [(case.name, i) for case in self.cases(from_) for i in range(len(case))]
         areas = np.concatenate([case.areas for case in self.cases(from_)])
         chosen = [keys[row] for row in choose(areas, keys, n)]
@@ -176,16 +180,19 @@ class SliceDataModule(LightningDataModule):
         Raises:
             InputError: a part that the split lacks, or a case without any organ.
         """
-        if not self.split.get(part):
-            raise InputError(
-                f"the split has no {part} cases; say probes.from=val, or name some with data.split"
-            )
+        self._refuse_empty(part)
         keys = [
             (case.name, row)
             for case in self.cases(part)
             for row in choose(case.areas, [(case.name, i) for i in range(len(case))], per_case)
         ]
         return self._read(keys, part)
+
+    def _refuse_empty(self, part: str) -> None:
+        if not self.split.get(part):
+            raise InputError(
+                f"the split has no {part} cases; say probes.from=val, or name some with data.split"
+            )
 
     def whole_cases(self, names: Collection[str], part: str) -> dict[str, dict[str, Any]]:
         """Case -> ``voxel_ml``, and ``truth_ml``: organ -> volume; plain values, for a checkpoint.

@@ -131,7 +131,7 @@ def _refusal(overrides: Sequence[str], position: int) -> InputError:
 def _example(argument: str) -> str:
     """How an argument without a value may have been meant."""
     if argument.endswith(".ckpt"):
-        one, other = (shlex.quote(f"{key}={_quoted(argument)}") for key in ("checkpoint", "resume"))
+        one, other = (shlex.quote(f"{key}={quoted(argument)}") for key in ("checkpoint", "resume"))
         return f"say {one} to explain.py, {other} to train.py"
     if argument.lstrip("+~") and _parse(f"{argument}=x") is not None:
         return f"say {argument}=…"
@@ -178,20 +178,20 @@ def _forms(value: str) -> Iterator[str]:
     value = value.strip().lstrip("=")
     if value.startswith("~"):
         yield _at_home(value)
-        yield _quoted(_at_home(value))
+        yield quoted(_at_home(value))
     if value[:1] in ("'", '"') or value[-1:] in ("'", '"'):  # a quote without its other half
-        yield _quoted(value.strip("'\""))
+        yield quoted(value.strip("'\""))
     if value[:1] in ("[", "{"):
         whole = value + _unclosed(value)
         yield whole
         yield re.sub(r"[^\[\]{},:]+" if "{" in whole else r"[^\[\]{},]+", _quoted_item, whole)
-    yield _quoted(value)
+    yield quoted(value)
 
 
 def _quoted_item(found: re.Match[str]) -> str:
     """An item of a list or mapping, in quotes where it needs them."""
     item = found[0].strip()
-    return item if not item or _parse(f"x={item}") is not None else _quoted(_at_home(item))
+    return item if not item or _parse(f"x={item}") is not None else quoted(_at_home(item))
 
 
 def _at_home(path: str) -> str:
@@ -199,7 +199,7 @@ def _at_home(path: str) -> str:
     return str(Path(path).expanduser()) if path.startswith("~") else path
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """The text in Hydra's quotes: double ones, since the shell's are single."""
     return QuotedString(text=text, quote=Quote.double).with_quotes()
 
@@ -224,7 +224,7 @@ def _as_one(override: Override, argument: str) -> str:
     if override.value_type != ValueType.SIMPLE_CHOICE_SWEEP:
         return ""
     key, _, value = argument.partition("=")
-    listed, text = (shlex.quote(f"{key}={form}") for form in (f"[{value}]", _quoted(value)))
+    listed, text = (shlex.quote(f"{key}={form}") for form in (f"[{value}]", quoted(value)))
     return f" a list is {listed}, one text is {text};"
 
 

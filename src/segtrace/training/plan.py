@@ -133,20 +133,30 @@ def plainly(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def check_probes(given: Mapping[str, Any], parts: Sequence[str] = ("val", "train")) -> None:
+def check_probes(
+    given: Mapping[str, Any],
+    parts: Sequence[str] = ("val", "train"),
+    kinds: Mapping[str, type] = PROBE_KEYS,
+) -> None:
     """Hold the options of the probes against what they may be.
 
     Args:
         given: name -> value.
         parts: of the split, which they may be from.
+        kinds: name -> type of its value.
 
     Raises:
-        InputError: an unknown option or a value of the wrong kind.
+        InputError: an unknown option, one that is missing, or a value of the wrong kind.
     """
     for key, value in given.items():
-        if key not in PROBE_KEYS:
-            raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in PROBE_KEYS])
-        if type(value) is not PROBE_KEYS[key]:
-            raise InputError(f"probes.{key}={value!r}; a {PROBE_KEYS[key].__name__} is needed")
+        if key not in kinds:
+            raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in kinds])
+        if type(value) is not kinds[key]:
+            raise InputError(f"probes.{key}={value!r}; a {kinds[key].__name__} is needed")
+    for key in kinds:
+        if key not in given:
+            raise InputError(f"probes.{key} is needed; leave ~probes.{key} out")
+    if given["n"] < 1:
+        raise InputError(f"probes.n={given['n']}; watch at least one slice")
     if given["from"] not in parts:
         raise unknown("probes.from", given["from"], parts)
