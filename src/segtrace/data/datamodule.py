@@ -88,8 +88,7 @@ class SliceDataModule(LightningDataModule):
         Raises:
             InputError: an unknown part, a broken file, a cache that cannot be written.
         """
-        if part not in self.split:
-            raise unknown("part of the split", part, self.split)
+        self._check_part(part)
         if part not in self._cases:
             self._cases[part] = prepare(
                 self.source, self.split[part], self._preprocessing, self.cache_dir
@@ -162,7 +161,7 @@ class SliceDataModule(LightningDataModule):
         Raises:
             InputError: a part that the split lacks.
         """
-        self._refuse_empty(from_)
+        self._check_filled(from_)
         keys = [(case.name, i) for case in self.cases(from_) for i in range(len(case))]
         areas = np.concatenate([case.areas for case in self.cases(from_)])
         chosen = [keys[row] for row in choose(areas, keys, n)]
@@ -180,7 +179,7 @@ class SliceDataModule(LightningDataModule):
         Raises:
             InputError: a part that the split lacks, or a case without any organ.
         """
-        self._refuse_empty(part)
+        self._check_filled(part)
         keys = [
             (case.name, row)
             for case in self.cases(part)
@@ -188,8 +187,13 @@ class SliceDataModule(LightningDataModule):
         ]
         return self._read(keys, part)
 
-    def _refuse_empty(self, part: str) -> None:
-        if not self.split.get(part):
+    def _check_part(self, part: str) -> None:
+        if part not in self.split:
+            raise unknown("part of the split", part, self.split)
+
+    def _check_filled(self, part: str) -> None:
+        self._check_part(part)
+        if not self.split[part]:
             raise InputError(
                 f"the split has no {part} cases; say probes.from=val, or name some with data.split"
             )

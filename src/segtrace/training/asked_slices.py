@@ -109,8 +109,9 @@ class AskedSlices:
             return self._of_image(subject)
         if self.data is not None and self.are_new:
             return self.data.probes(self.which["n"], self.which["from"])
-        own = dict(subject.probes or {})
-        return self.data.read_probes(own) if self.data is not None else Probes.from_plain(own)
+        if self.data is not None:
+            return self.data.read_probes(dict(subject.probes or {}))
+        return subject.slices(None, self.which["n"], self.which["from"])
 
     def _of_image(self, subject: Subject) -> Probes:
         """Chosen by what the network, of several the last, finds in the image."""

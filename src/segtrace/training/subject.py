@@ -65,6 +65,16 @@ class Subject:
         """This network on these slices."""
         return Network(self.net, self.stages, probes, self.channels, self.settings)
 
+    def slices(self, data: SliceDataModule | None, n: int, part: str) -> Probes:
+        """The slices to explain: of the given data, or those the network was watched on."""
+        if self.probes is None:
+            if data is None:
+                raise InputError("say which slices: data=… data.root=…, or image=…")
+            return data.probes(n, part)
+        if "images" not in self.probes and data is not None:
+            return data.read_probes(dict(self.probes))
+        return Probes.from_plain(self.probes)
+
 
 def from_checkpoint(path: Path) -> Subject:
     """The network of a checkpoint of ``train.py``; the thread count becomes the training's.
