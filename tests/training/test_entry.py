@@ -86,7 +86,9 @@ def test_a_line_break_in_a_message_stays_on_its_line(monkeypatch, capsys):
     monkeypatch.setattr("segtrace.training.entry._return_to_where_it_was_typed", lambda: None)
     with pytest.raises(SystemExit):
         main(None)
-    assert capsys.readouterr().err.endswith(": one two [31m\n")
+    line = capsys.readouterr().err
+    assert "one two" in line
+    assert line.removesuffix("\n").isprintable()
 
 
 def test_a_defect_keeps_its_traceback(tmp_path, monkeypatch):

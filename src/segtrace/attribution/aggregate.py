@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.flow import Flow, Status
-from segtrace.errors import InputError, unknown
+from segtrace.attribution.guards import ARGUMENTS, a_name, names, numbers, optional
+from segtrace.errors import InputError, guarded, unknown
 
 WAYS = ("minmax", "max", "weighted")
 
@@ -29,6 +30,7 @@ class Aggregate:
     how: str
 
 
+@guarded(ARGUMENTS, stages=optional(names), how=a_name, weights=optional(numbers))
 def aggregate(
     flow: Flow,
     stages: Iterable[str] | None = None,

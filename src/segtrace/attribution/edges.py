@@ -13,9 +13,10 @@ from torch import Tensor, cat, nn
 from torch.utils.hooks import RemovableHandle
 
 from segtrace.attribution import stages as stages_of
+from segtrace.attribution.guards import ARGUMENTS, a_channel, a_name
 from segtrace.attribution.networks import JUNCTIONS
 from segtrace.attribution.stages import Stage
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError, guarded, unknown
 
 Alteration = Callable[[Tensor], Tensor]
 
@@ -44,6 +45,11 @@ class Edge:
     source: str = ""
 
     def __post_init__(self) -> None:
+        a_name("the name of an edge", self.name)
+        for what in ("stage", "module"):
+            a_name(f"the {what} of edge {self.name!r}", getattr(self, what))
+        if self.argument is not None and not isinstance(self.argument, str):
+            a_channel(f"the argument of edge {self.name!r}", self.argument)
         if self.joined not in (None, "cat", "add"):
             raise unknown("way of joining", self.joined, ("cat", "add"))
         if self.joined and (self.beside is None or self.argument is None):
@@ -59,6 +65,7 @@ class Edge:
 EdgesLike = Mapping[str, Any] | Sequence[str] | None
 
 
+@guarded(ARGUMENTS)
 def resolve(net: nn.Module, edges: EdgesLike = None) -> tuple[Edge, ...]:
     """The edges meant, checked against the network.
 

@@ -11,11 +11,12 @@ from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Edge, EdgesLike, altering
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, logits_of, named, weights_of
+from segtrace.attribution.guards import ARGUMENTS
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import worst
 from segtrace.attribution.targets import predicted
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError, guarded, unknown
 
 Place = Stage | Edge
 
@@ -23,6 +24,7 @@ COMPLETE = 0.05
 """A map whose sum misses the change of the score by more than this share is ``incomplete``."""
 
 
+@guarded(ARGUMENTS)
 def integrate(
     net: nn.Module,
     stages: StagesLike,

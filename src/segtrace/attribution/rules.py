@@ -16,12 +16,21 @@ activations bring near zero).
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from segtrace.errors import InputError, unknown
+from segtrace.attribution.guards import (
+    ARGUMENTS,
+    a_function,
+    a_function_or_none,
+    a_name,
+    a_switch,
+    same_stage,
+)
+from segtrace.errors import InputError, guarded, shown, unknown
 
 MapOf = Callable[[Tensor, Tensor], Tensor]
 MapOfStride = Callable[[Tensor, Tensor, tuple[float, ...]], Tensor]
@@ -48,12 +57,39 @@ class Rule:
     of_mean: MapOf | None = None
     strided: bool = False
 
+    def __post_init__(self) -> None:
+        a_name("the name of a rule", self.name)
+        a_function(f"map of rule {self.name!r}", self.map)
+        a_function_or_none(f"of_mean of rule {self.name!r}", self.of_mean)
+        for switch in ("averages", "strided"):
+            a_switch(f"{switch} of rule {self.name!r}", getattr(self, switch))
+
     def __call__(self, activation: Tensor, gradient: Tensor, stride: tuple[float, ...]) -> Tensor:
-        """The signed map (N, *cells)."""
+        """The signed map (N, *cells).
+
+        Raises:
+            InputError: a function of the user's that returns something else.
+        """
         more = (stride,) if self.strided else ()
-        return self.map(activation, gradient, *more)
+        found: object = self.map(activation, gradient, *more)
+        wanted = (activation.shape[0], *activation.shape[2:])
+        if not isinstance(found, Tensor) or found.shape != wanted:
+            raise InputError(f"rule {self.name!r} returns {shown(found)}; {wanted} is needed")
+        return found
 
 
+def of_one_stage(rule: MapOf) -> MapOf:
+    """A rule that refuses what is not of one stage, where it is called by itself."""
+
+    @wraps(rule)
+    def held(activation: Tensor, gradient: Tensor) -> Tensor:
+        same_stage(activation, gradient)
+        return rule(activation, gradient)
+
+    return held
+
+
+@of_one_stage
 def seg_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     """Seg-Grad-CAM, Σ_k α_k A^k with α_k = GAP(∂S/∂A^k): Eq. 1 and 3 of Hasany et al. 2023.
 
@@ -85,6 +121,7 @@ def weighted_sum(activation: Tensor, weights: Tensor) -> Tensor:
     return product[:, 0].unflatten(1, activation.shape[2:])
 
 
+@of_one_stage
 def grad_pam(activation: Tensor, gradient: Tensor) -> Tensor:
     """Grad-PAM, Σ_k ∂S/∂A^k ⊙ A^k element by element (Wan et al. 2020; the same as HiResCAM).
 
@@ -106,6 +143,7 @@ def grad_pam(activation: Tensor, gradient: Tensor) -> Tensor:
     return (gradient * activation).sum(1)
 
 
+@of_one_stage
 def layer_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     """LayerCAM, Σ_k ReLU(∂S/∂A^k) ⊙ A^k (Jiang et al. 2021).
 
@@ -125,6 +163,7 @@ def layer_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     return (gradient.relu() * activation).sum(1)
 
 
+@guarded(ARGUMENTS, mode=a_name, unit=a_name)
 def seg_xres_cam(
     window: int = 2,
     mode: Literal["mean", "max"] = "mean",
@@ -199,6 +238,7 @@ RULES: Mapping[str, Rule] = {
 """The rules asked for by name; ``seg_xres_cam`` is the one with mean windows of 2 cells."""
 
 
+@guarded(ARGUMENTS)
 def resolve(rules: Iterable[str | Rule | MapOf] | str | Rule | MapOf) -> tuple[Rule, ...]:
     """The rules meant by names, by :class:`Rule` objects, by functions, or by a mixture.
 

@@ -16,13 +16,15 @@ from segtrace.attribution import edges as edges_of
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Alteration, Edge, EdgesLike, altering
 from segtrace.attribution.forward import Output, logits_of
+from segtrace.attribution.guards import ARGUMENTS
 from segtrace.attribution.stages import Stage, StagesLike
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError, guarded, unknown
 
 Site = Stage | Edge
 Edit = Callable[[Tensor], Tensor]
 
 
+@guarded(ARGUMENTS)
 def sites_of(
     net: nn.Module, stages: StagesLike = None, edges: EdgesLike = None
 ) -> tuple[Site, ...]:

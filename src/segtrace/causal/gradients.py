@@ -10,11 +10,14 @@ from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Edit, Site, cutting
+from segtrace.causal.guards import ARGUMENTS, aligned
 from segtrace.causal.outcome import Judge
+from segtrace.errors import guarded
 
 GRADIENT_NORM = "gradient norm"
 
 
+@guarded(ARGUMENTS)
 def sizes_at(
     net: nn.Module,
     sites: Sequence[Site],
@@ -48,7 +51,8 @@ def sizes_at(
         InputError: an unknown rule or score, an organ that is in none of the slices.
     """
     net = unwrapped(net)
-    chosen = resolve_rules(rules) if (rules := list(rules)) else ()
+    aligned(images, truth)
+    chosen = () if isinstance(rules, Sequence) and not rules else resolve_rules(rules)
     masks = Judge(channels, truth, score).checked().masks
     found: dict[str, list[Tensor]] = {GRADIENT_NORM: [], **{rule.name: [] for rule in chosen}}
     for n in range(len(images)):
@@ -66,6 +70,7 @@ def sizes_at(
     return {name: torch.stack(rows, 2) for name, rows in found.items()}
 
 
+@guarded(ARGUMENTS)
 def gradient_norms(
     net: nn.Module,
     sites: Sequence[Site],

@@ -17,11 +17,12 @@ from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress, seconds_per_slice
 from segtrace.causal.cutting import Edit, Site, cutting
+from segtrace.causal.guards import ARGUMENTS
 from segtrace.causal.outcome import Judge, Outcome
 from segtrace.causal.replacement import Replacement, replacing
 from segtrace.causal.replay import Replay, Timetable
 from segtrace.causal.vertices import cut_vertices
-from segtrace.errors import InputError
+from segtrace.errors import InputError, guarded
 from segtrace.measures.statistics import interval
 
 
@@ -108,6 +109,7 @@ class Necessity:
         ]
 
 
+@guarded(ARGUMENTS)
 def necessity(
     net: nn.Module,
     sites: Sequence[Site],

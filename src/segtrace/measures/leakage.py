@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError, guarded, unknown
 from segtrace.measures.energy import nan_where
+from segtrace.measures.guards import ARGUMENTS
 from segtrace.measures.places import Places
 
 
@@ -95,6 +96,7 @@ Grids = dict[tuple[int, ...], Places]
 """(h, w) -> where the organs lie, as maps of this size see them."""
 
 
+@guarded(ARGUMENTS)
 def leakage(
     flow: Flow,
     masks: Tensor,

@@ -7,12 +7,14 @@ from scipy.ndimage import label
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow
-from segtrace.errors import InputError
+from segtrace.errors import InputError, guarded
+from segtrace.measures.guards import ARGUMENTS
 
 SECOND_INSTANCE = 0.1
 """A second component counts as an instance from this part of the largest one's size on."""
 
 
+@guarded(ARGUMENTS)
 def locality(first: Flow, second: Flow) -> Tensor:
     """1 - cos of the positive maps of two regions, (S, R, O, N) float64 in [0, 1].
 
@@ -44,6 +46,7 @@ def _direction(maps: Tensor) -> Tensor:
     return cells / cells.norm(dim=-1, keepdim=True)
 
 
+@guarded(ARGUMENTS)
 def parts(masks: Tensor) -> tuple[Tensor, Tensor]:
     """Split every organ's mask in two: its two largest components, or else its two halves.
 
@@ -56,6 +59,7 @@ def parts(masks: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two (O, N, H, W) bool; disjoint; both empty where the mask has fewer than two pixels.
     """
+    masks = masks.bool()
     first, second = torch.zeros_like(masks), torch.zeros_like(masks)
     for o, n in np.ndindex(*masks.shape[:2]):
         if masks[o, n].sum() >= 2:

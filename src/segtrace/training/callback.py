@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError
+from segtrace.errors import InputError, guarded
 from segtrace.report.files import check_writable
 from segtrace.report.tensorboard import Writer
 from segtrace.training.averaging import kept_weights
@@ -21,6 +21,7 @@ from segtrace.training.course import Course, Network
 from segtrace.training.cuts import Cuts
 from segtrace.training.cutter import Cutter
 from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
+from segtrace.training.guards import ARGUMENTS, text
 from segtrace.training.probing import probes_of
 from segtrace.training.sink import Sink
 
@@ -69,6 +70,7 @@ class FlowCallback(pl.Callback):
     :class:`~segtrace.training.cut_course.CutCourse`.
     """
 
+    @guarded(ARGUMENTS, net=text)
     def __init__(
         self,
         net: str = "net",

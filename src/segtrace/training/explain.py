@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from segtrace.attribution.stages import StagesLike
+from segtrace.errors import guarded
 from segtrace.report.files import check_writable
 from segtrace.report.page import Page
 from segtrace.training import results
@@ -17,9 +18,11 @@ from segtrace.training.explanation import (
     explain_probes,
     of_failures,
 )
+from segtrace.training.guards import ARGUMENTS
 from segtrace.training.probing import probes_from
 
 
+@guarded(ARGUMENTS)
 def explain(
     net: nn.Module,
     loader: Iterable[Any],

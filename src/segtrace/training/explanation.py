@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import targets
+from segtrace.attribution import guards, targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import TargetsLike
@@ -15,7 +15,7 @@ from segtrace.attribution.stages import Stage, StagesLike, resolve
 from segtrace.attribution.trace import trace
 from segtrace.attribution.undisturbed import unwrapped
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError, unknown
+from segtrace.errors import Guard, InputError, unknown
 from segtrace.measures.localisation import measure, rows
 from segtrace.measures.locality import parts
 from segtrace.report.cells import Picture
@@ -23,6 +23,17 @@ from segtrace.report.combined import SCALED
 from segtrace.report.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
+
+SETTINGS: Mapping[str, Guard] = {
+    "rules": guards.rules,
+    "region": guards.a_name,
+    "score": guards.a_name,
+    "stages": guards.optional(guards.names),
+    "organs": guards.optional(guards.names),
+    "measures": guards.a_name,
+    "aggregate": guards.optional(guards.a_name),
+}
+"""What the settings may be."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ class Settings:
     aggregate: Literal["minmax", "max"] | None = None
 
     def __post_init__(self) -> None:
+        for name, check in SETTINGS.items():
+            check(name, getattr(self, name))
         if self.aggregate is not None and self.aggregate not in SCALED:
             raise unknown("way to aggregate", self.aggregate, SCALED)
 
