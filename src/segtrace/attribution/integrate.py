@@ -77,8 +77,6 @@ def integrate(
     True
     """
     net = unwrapped(net)
-    if not isinstance(steps, int) or steps < 1:
-        raise InputError(f"steps is {steps!r}; give a whole number from 1, e.g. 16")
     if score not in SCORES:
         raise unknown("score", score, SCORES)
     groups = _junctions(net, stages, edges) if joint else _alone(stages_of.resolve(net, stages))

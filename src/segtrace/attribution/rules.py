@@ -27,6 +27,7 @@ from segtrace.attribution.guards import (
     a_function,
     a_function_or_none,
     a_name,
+    a_rule,
     a_switch,
     same_stage,
 )
@@ -256,6 +257,7 @@ def resolve(rules: Iterable[str | Rule | MapOf] | str | Rule | MapOf) -> tuple[R
 def _rule(rule: str | Rule | MapOf) -> Rule:
     if isinstance(rule, Rule):
         return rule
+    a_rule("a rule", rule)
     if callable(rule):
         return Rule(getattr(rule, "__name__", type(rule).__name__), rule)
     if rule not in RULES:

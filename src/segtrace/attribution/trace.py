@@ -105,9 +105,7 @@ def trace(
 def _batch(x: Tensor, batch: int | None) -> int:
     if batch is None:
         return min(len(x), SLICES_ON_CPU) if x.device.type == "cpu" else len(x)
-    if not isinstance(batch, int) or batch < 1:
-        raise InputError(f"batch is {batch!r}; give a number of slices from 1, or None")
-    return batch
+    return int(batch)
 
 
 @dataclass(frozen=True)

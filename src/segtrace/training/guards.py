@@ -1,6 +1,6 @@
 """What the arguments of ``explain``, ``FlowCallback`` and ``score_planted`` may be."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from segtrace.training.explanation import Settings
 def a_loader(name: str, value: Any) -> None:
     """Batches that can be read twice."""
     wanted = "batches (image, label) or {'image': …, 'label': …}, e.g. a DataLoader"
-    if isinstance(value, str | bytes | Mapping | Tensor) or not isinstance(value, Iterable):
+    readable = hasattr(value, "__iter__") or hasattr(value, "__getitem__")
+    if isinstance(value, str | bytes | Mapping | Tensor | type) or not readable:
         raise wrong(name, value, wanted)
     if isinstance(value, Iterator):
         raise InputError(
