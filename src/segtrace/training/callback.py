@@ -22,6 +22,7 @@ from segtrace.training.cuts import Cuts
 from segtrace.training.cutter import Cutter
 from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
 from segtrace.training.guards import ARGUMENTS, text
+from segtrace.training.precision import refuse_half
 from segtrace.training.probing import probes_of
 from segtrace.training.sink import Sink
 
@@ -113,6 +114,7 @@ class FlowCallback(pl.Callback):
         if stage != "fit" or not trainer.is_global_zero:
             return
         self._network(pl_module)
+        refuse_half(trainer.precision)
         check_writable(self._folder(trainer))
         if self._writer(trainer) is None:
             warnings.warn(

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import check_writable
+from segtrace.training.precision import refuse_half_in
 from segtrace.training.schema import check
 
 KEYS = (
@@ -86,6 +87,7 @@ def checked(config: DictConfig) -> Plan:
     plain = plainly(config)
     check(plain, KEYS)
     check_probes(plain["probes"])
+    refuse_half_in(plain)
     if type(plain["seed"]) is not int or plain["seed"] < 0:
         raise InputError(f"seed={plain['seed']!r}; give a whole number, 0 or more")
     if plain["resume"] is not None and not Path(plain["resume"]).is_file():

@@ -10,6 +10,7 @@ from segtrace.errors import InputError, unknown
 from segtrace.training.cut_replay import check_cut
 from segtrace.training.options import listed
 from segtrace.training.plan import check_probes
+from segtrace.training.precision import refuse_half
 
 SLICES: dict[str, Any] = {"n": 8, "from": "val"}
 """Which slices of a data set are explained where nothing else is said."""
@@ -43,6 +44,7 @@ def check_together(plain: Mapping[str, Any]) -> None:
     else:
         _check_own_network(plain)
     check_cut(plain)
+    refuse_half(plain["trainer"].get("precision"), "trainer.precision")
     _check_slices(plain)
 
 
