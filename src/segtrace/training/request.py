@@ -17,6 +17,7 @@ from segtrace.training import checkpoint
 from segtrace.training.asked_slices import AskedSlices
 from segtrace.training.cut_replay import CutReplay
 from segtrace.training.options import KINDS, check_options, listed
+from segtrace.training.own_network import check_own_network
 from segtrace.training.plan import plainly, refuse_used
 from segtrace.training.replay import Replay, in_order
 from segtrace.training.request_checks import check_together
@@ -150,7 +151,9 @@ class Request:
         net, weights, stages, edges = (
             self.config[name] for name in ("net", "weights", "stages", "edges")
         )
-        return from_user(net, weights, stages, self.slices.module, edges)
+        subject = from_user(net, weights, stages, self.slices.module, edges)
+        check_own_network(net, subject.net, subject.preprocessing.size)
+        return subject
 
     def _as_asked(self, subject: Subject) -> Subject:
         """With the settings that were given, and what must be said of the slices."""

@@ -162,7 +162,7 @@ def _check_value(where: str, value: Any, hint: Any) -> None:
             raise
         adapter = TypeAdapter(hint)
     try:
-        adapter.validate_python(value)
+        found = adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f".{part}" for part in first["loc"] if isinstance(part, str | int))
@@ -170,3 +170,6 @@ def _check_value(where: str, value: Any, hint: Any) -> None:
         raise InputError(
             f"{where}={value!r}: {message}{f' (at {place})' if place else ''}"
         ) from error
+    # Nothing converts the value later: text that looks like a number stays text.
+    if isinstance(value, bool | str) and type(found) is not type(value):
+        raise InputError(f"{where}={value!r}: input should be of type {type(found).__name__}")
