@@ -63,27 +63,30 @@ def shown(value: object) -> str:
 
 
 def guarded(
-    guards: Mapping[str, Guard], **own: Guard | None
+    guards: Mapping[str, Guard],
+    together: Callable[[Mapping[str, Any]], None] | None = None,
+    of: Callable[[Mapping[str, Any]], str] = lambda _given: "",
 ) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
-    """Hold the arguments of a public function against what they may be, before it begins.
+    """Hold the arguments of a function against what they may be, before it begins.
 
     Args:
-        guards: name of an argument -> what it must pass; one table serves all functions of a
-            package, in which a name means one thing.
-        own: guards of this function alone; ``None`` for none at all.
+        guards: name of an argument -> what it must pass; one table can serve many functions.
+        together: what several of the arguments must pass; it gets those that were given, by name.
+        of: what the arguments are of, in messages; from those that were given.
     """
-    table = {**guards, **own}
 
     def guard(function: Callable[Given, Result]) -> Callable[Given, Result]:
         signature = inspect.signature(function)
-        mine = {name: check for name in signature.parameters if (check := table.get(name))}
+        mine = {name: guards[name] for name in signature.parameters if name in guards}
 
         @wraps(function)
         def held(*args: Given.args, **kwargs: Given.kwargs) -> Result:
             given = signature.bind(*args, **kwargs).arguments
             for name, check in mine.items():
                 if name in given:
-                    check(name, given[name])
+                    check(f"{name}{of(given)}", given[name])
+            if together is not None:
+                together(given)
             return function(*args, **kwargs)
 
         return held

@@ -92,7 +92,7 @@ def test_what_is_right_passes():
         (necessity, {"seed": -1}, "seed is -1; give a whole number from 0"),
         (necessity, {"batch": 0}, "batch is 0"),
         (necessity, {"cut": ["zero"]}, "cut is ['zero']; give a name"),
-        (route, {"edges": {}}, "no edge is named, so there is no route"),
+        (route, {"edges": {}}, "edges is empty: no edge is named; give some, or None"),
         (route, {"baselines": None}, "give a Baselines, the result of"),
         (
             route,

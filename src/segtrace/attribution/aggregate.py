@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from segtrace.attribution import guards
 from segtrace.attribution.flow import Flow, Status
-from segtrace.attribution.guards import ARGUMENTS, a_name, names, numbers, optional
-from segtrace.errors import InputError, guarded, unknown
+from segtrace.errors import InputError, unknown
 
 WAYS = ("minmax", "max", "weighted")
 
@@ -30,7 +30,11 @@ class Aggregate:
     how: str
 
 
-@guarded(ARGUMENTS, stages=optional(names), how=a_name, weights=optional(numbers))
+@guards.held(
+    stages=guards.optional(guards.names),
+    how=guards.a_name,
+    weights=guards.optional(guards.numbers),
+)
 def aggregate(
     flow: Flow,
     stages: Iterable[str] | None = None,

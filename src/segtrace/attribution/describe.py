@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from segtrace.attribution import edges as edges_of
+from segtrace.attribution import guards
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Edge, EdgesLike, altering
 from segtrace.attribution.forward import Output, forward, logits_of
-from segtrace.attribution.guards import ARGUMENTS
 from segtrace.attribution.networks import JUNCTIONS
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import KAPPA_DEGENERATE, unnormalised
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.errors import InputError, guarded
+from segtrace.errors import InputError
 
 STEPS = (1e-6, 1e-7, 1e-8)
 """How far a stage is moved, as a share of its own values. A kink (ReLU, max-pool) within a step
@@ -113,7 +113,7 @@ def _row(report: StageReport) -> tuple[str, ...]:
     )
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def describe(
     net: nn.Module,
     image: Tensor,

@@ -12,15 +12,21 @@ from typing import Any
 from torch import Tensor, cat, nn
 from torch.utils.hooks import RemovableHandle
 
+from segtrace.attribution import guards
 from segtrace.attribution import stages as stages_of
-from segtrace.attribution.guards import ARGUMENTS, a_channel, a_name
 from segtrace.attribution.networks import JUNCTIONS
 from segtrace.attribution.stages import Stage
-from segtrace.errors import InputError, guarded, unknown
+from segtrace.errors import InputError, unknown
 
 Alteration = Callable[[Tensor], Tensor]
 
 
+@guards.fields(
+    name=guards.a_name,
+    stage=guards.a_name,
+    module=guards.a_name,
+    argument=guards.optional(guards.a_name_or_number),
+)
 @dataclass(frozen=True)
 class Edge:
     """A place where one tensor enters a decoder stage.
@@ -45,11 +51,6 @@ class Edge:
     source: str = ""
 
     def __post_init__(self) -> None:
-        a_name("the name of an edge", self.name)
-        for what in ("stage", "module"):
-            a_name(f"the {what} of edge {self.name!r}", getattr(self, what))
-        if self.argument is not None and not isinstance(self.argument, str):
-            a_channel(f"the argument of edge {self.name!r}", self.argument)
         if self.joined not in (None, "cat", "add"):
             raise unknown("way of joining", self.joined, ("cat", "add"))
         if self.joined and (self.beside is None or self.argument is None):
@@ -65,7 +66,7 @@ class Edge:
 EdgesLike = Mapping[str, Any] | Sequence[str] | None
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def resolve(net: nn.Module, edges: EdgesLike = None) -> tuple[Edge, ...]:
     """The edges meant, checked against the network.
 

@@ -4,14 +4,14 @@ Most people who come with an array of numpy, a string where a list is wanted, or
 the place of a module are answered here, by the name of the argument, before any work is done.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from segtrace.attribution.flow import Flow
-from segtrace.errors import Guard, InputError, wrong
+from segtrace.errors import Guard, InputError, guarded, wrong
 
 MANY = 2**31
 """More than there is of anything that is counted here."""
@@ -74,6 +74,12 @@ def a_name(name: str, value: Any) -> None:
         raise wrong(name, value, "a name, as text")
 
 
+def a_name_or_number(name: str, value: Any) -> None:
+    """A keyword, or the number of a positional argument."""
+    if not isinstance(value, str) and (not _is_whole(value) or value < 0):
+        raise wrong(name, value, "a keyword, as text, or a number from 0")
+
+
 def names(name: str, value: Any) -> None:
     """Several names; one alone is put into a list by its user, or its letters would be names."""
     if isinstance(value, str):
@@ -92,6 +98,13 @@ def places(name: str, value: Any) -> None:
             a_name(f"a name in {name}", one)
     elif value is not None:
         names(name, value)
+
+
+def some_or_none(name: str, value: Any) -> None:
+    """Edges, of which there must be some, or ``None`` for those of the table."""
+    places(name, value)
+    if value is not None and not value:
+        raise InputError(f"{name} is empty: no edge is named; give some, or None")
 
 
 def sites(name: str, value: Any) -> None:
@@ -235,14 +248,13 @@ def numbers(name: str, value: Any) -> None:
         a_number(f"{name}[{one!r}]", number)
 
 
-def same_stage(activation: Any, gradient: Any) -> None:
-    """Activation and gradient are of one stage, (N, K, *cells) both.
+def of_one_stage(given: Mapping[str, Any]) -> None:
+    """Activation and gradient have one shape, (N, K, *cells).
 
     Raises:
-        InputError: they are not.
+        InputError: they have not.
     """
-    a_tensor("activation", activation)
-    a_tensor("gradient", gradient)
+    activation, gradient = (given[name] for name in ("activation", "gradient"))
     if activation.shape != gradient.shape or not 3 <= activation.ndim <= 5:
         raise InputError(
             f"activation and gradient have the shapes {tuple(activation.shape)} and "
@@ -334,5 +346,37 @@ ARGUMENTS: Mapping[str, Guard] = {
     "flow": instance(Flow, "the result of segtrace.trace"),
     "untrained": optional(instance(Flow, "the result of segtrace.trace")),
     "which": a_component,
+    "activation": a_tensor,
+    "gradient": a_tensor,
 }
 """Name of an argument -> its guard, for attribution and causal."""
+
+Held = TypeVar("Held", bound=Callable[..., Any])
+
+
+def held(
+    together: Callable[[Mapping[str, Any]], None] | None = None, **own: Guard
+) -> Callable[[Held], Held]:
+    """Guard the arguments of a public function; see :func:`segtrace.errors.guarded`."""
+    guard: Any = guarded({**ARGUMENTS, **own}, together)
+    return guard
+
+
+Class = TypeVar("Class", bound=type)
+
+
+def fields(**own: Guard) -> Callable[[Class], Class]:
+    """Guard the fields of a dataclass in the same way; stands above ``@dataclass``."""
+
+    def guard(cls: Class) -> Class:
+        def whose(given: Mapping[str, Any]) -> str:
+            name, kind = given.get("name"), cls.__name__
+            return (
+                f" of {kind.lower()} {name!r}" if name and isinstance(name, str) else f" of {kind}"
+            )
+
+        checked: Any = guarded(own, of=whose)(getattr(cls, "__init__"))  # noqa: B009
+        setattr(cls, "__init__", checked)  # noqa: B010 (a type's own __init__, to a type checker)
+        return cls
+
+    return guard

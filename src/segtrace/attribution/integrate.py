@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import edges as edges_of
+from segtrace.attribution import guards
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Edge, EdgesLike, altering
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, logits_of, named, weights_of
-from segtrace.attribution.guards import ARGUMENTS
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import worst
 from segtrace.attribution.targets import predicted
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.errors import InputError, guarded, unknown
+from segtrace.errors import InputError, unknown
 
 Place = Stage | Edge
 
@@ -24,7 +24,7 @@ COMPLETE = 0.05
 """A map whose sum misses the change of the score by more than this share is ``incomplete``."""
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def integrate(
     net: nn.Module,
     stages: StagesLike,

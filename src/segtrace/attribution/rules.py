@@ -16,27 +16,19 @@ activations bring near zero).
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import wraps
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.guards import (
-    ARGUMENTS,
-    a_function,
-    a_function_or_none,
-    a_name,
-    a_rule,
-    a_switch,
-    same_stage,
-)
-from segtrace.errors import InputError, guarded, shown, unknown
+from segtrace.attribution import guards
+from segtrace.errors import InputError, shown, unknown
 
 MapOf = Callable[[Tensor, Tensor], Tensor]
 MapOfStride = Callable[[Tensor, Tensor, tuple[float, ...]], Tensor]
 
 
+@guards.fields(name=guards.a_name, map=guards.a_function, averages=guards.a_switch)
 @dataclass(frozen=True)
 class Rule:
     """A named rule.
@@ -58,13 +50,6 @@ class Rule:
     of_mean: MapOf | None = None
     strided: bool = False
 
-    def __post_init__(self) -> None:
-        a_name("the name of a rule", self.name)
-        a_function(f"map of rule {self.name!r}", self.map)
-        a_function_or_none(f"of_mean of rule {self.name!r}", self.of_mean)
-        for switch in ("averages", "strided"):
-            a_switch(f"{switch} of rule {self.name!r}", getattr(self, switch))
-
     def __call__(self, activation: Tensor, gradient: Tensor, stride: tuple[float, ...]) -> Tensor:
         """The signed map (N, *cells).
 
@@ -79,18 +64,7 @@ class Rule:
         return found
 
 
-def of_one_stage(rule: MapOf) -> MapOf:
-    """A rule that refuses what is not of one stage, where it is called by itself."""
-
-    @wraps(rule)
-    def held(activation: Tensor, gradient: Tensor) -> Tensor:
-        same_stage(activation, gradient)
-        return rule(activation, gradient)
-
-    return held
-
-
-@of_one_stage
+@guards.held(guards.of_one_stage)
 def seg_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     """Seg-Grad-CAM, Σ_k α_k A^k with α_k = GAP(∂S/∂A^k): Eq. 1 and 3 of Hasany et al. 2023.
 
@@ -122,7 +96,7 @@ def weighted_sum(activation: Tensor, weights: Tensor) -> Tensor:
     return product[:, 0].unflatten(1, activation.shape[2:])
 
 
-@of_one_stage
+@guards.held(guards.of_one_stage)
 def grad_pam(activation: Tensor, gradient: Tensor) -> Tensor:
     """Grad-PAM, Σ_k ∂S/∂A^k ⊙ A^k element by element (Wan et al. 2020; the same as HiResCAM).
 
@@ -144,7 +118,7 @@ def grad_pam(activation: Tensor, gradient: Tensor) -> Tensor:
     return (gradient * activation).sum(1)
 
 
-@of_one_stage
+@guards.held(guards.of_one_stage)
 def layer_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     """LayerCAM, Σ_k ReLU(∂S/∂A^k) ⊙ A^k (Jiang et al. 2021).
 
@@ -164,7 +138,7 @@ def layer_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     return (gradient.relu() * activation).sum(1)
 
 
-@guarded(ARGUMENTS, mode=a_name, unit=a_name)
+@guards.held(mode=guards.a_name, unit=guards.a_name)
 def seg_xres_cam(
     window: int = 2,
     mode: Literal["mean", "max"] = "mean",
@@ -239,7 +213,7 @@ RULES: Mapping[str, Rule] = {
 """The rules asked for by name; ``seg_xres_cam`` is the one with mean windows of 2 cells."""
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def resolve(rules: Iterable[str | Rule | MapOf] | str | Rule | MapOf) -> tuple[Rule, ...]:
     """The rules meant by names, by :class:`Rule` objects, by functions, or by a mixture.
 
@@ -257,7 +231,7 @@ def resolve(rules: Iterable[str | Rule | MapOf] | str | Rule | MapOf) -> tuple[R
 def _rule(rule: str | Rule | MapOf) -> Rule:
     if isinstance(rule, Rule):
         return rule
-    a_rule("a rule", rule)
+    guards.a_rule("a rule", rule)
     if callable(rule):
         return Rule(getattr(rule, "__name__", type(rule).__name__), rule)
     if rule not in RULES:

@@ -9,13 +9,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from segtrace.attribution.guards import ARGUMENTS, a_name
+from segtrace.attribution import guards
 from segtrace.attribution.networks import LAYOUTS, STAGES
-from segtrace.errors import InputError, guarded, unknown
+from segtrace.errors import InputError, unknown
 
 _TOKENS = re.compile(r"tokens\((\d+), *(\d+)(?:, *(\d+))?\)")
 
 
+@guards.fields(name=guards.a_name, module=guards.a_name, layout=guards.a_name)
 @dataclass(frozen=True)
 class Stage:
     """A named place in a network: the output of one module.
@@ -32,9 +33,6 @@ class Stage:
     layout: str = "nchw"
 
     def __post_init__(self) -> None:
-        a_name("the name of a stage", self.name)
-        a_name(f"the module of stage {self.name!r}", self.module)
-        a_name(f"the layout of stage {self.name!r}", self.layout)
         if self.layout not in ("nchw", "nhwc") and not _TOKENS.fullmatch(self.layout):
             raise InputError(
                 f"stage {self.name!r} has layout {self.layout!r}; "
@@ -73,7 +71,7 @@ class Stage:
 StagesLike = Mapping[str, Any] | Sequence[str] | None
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def resolve(net: nn.Module, stages: StagesLike = None) -> tuple[Stage, ...]:
     """The stages meant, checked against the network.
 

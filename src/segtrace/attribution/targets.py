@@ -22,9 +22,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from segtrace.attribution.guards import ARGUMENTS, a_whole, each, ends
+from segtrace.attribution import guards
 from segtrace.attribution.weights import Weights
-from segtrace.errors import InputError, guarded, unknown
+from segtrace.errors import InputError, unknown
 
 Target = Callable[[Tensor], Tensor]
 Region = Callable[[Tensor], Tensor]
@@ -33,7 +33,7 @@ Region = Callable[[Tensor], Tensor]
 REGIONS = ("gt", "pred", "tp", "fp", "fn", "all")
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def organ(channel: int, region: str = "pred", truth: Tensor | None = None) -> Target:
     """The logits of one organ, summed over a region: Eq. 3 of Hasany et al. 2023.
 
@@ -54,7 +54,7 @@ def organ(channel: int, region: str = "pred", truth: Tensor | None = None) -> Ta
     return ChannelTarget(channel, _region(channel, region, truth))
 
 
-@guarded(ARGUMENTS, place=each(a_whole, "row and column"))
+@guards.held(place=guards.each(guards.a_whole, "row and column"))
 def pixel(channel: int, *place: int) -> Target:
     """The logit of one organ at one pixel of every slice.
 
@@ -73,7 +73,7 @@ def pixel(channel: int, *place: int) -> Target:
     return ChannelTarget(channel, mask)
 
 
-@guarded(ARGUMENTS, ranges=each(ends, "(start, stop) of each axis"))
+@guards.held(ranges=guards.each(guards.ends, "(start, stop) of each axis"))
 def box(
     channel: int,
     *ranges: tuple[int, int],
@@ -99,7 +99,7 @@ def box(
     return ChannelTarget(channel, mask)
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def component(
     channel: int,
     which: int | Literal["largest", "smallest"] = "largest",
@@ -128,7 +128,7 @@ def component(
     return ChannelTarget(channel, mask)
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def margin(channel: int, against: int, region: str = "pred", truth: Tensor | None = None) -> Target:
     """One organ's logits minus another's, over a region of the first: why this and not that.
 
@@ -143,7 +143,7 @@ def margin(channel: int, against: int, region: str = "pred", truth: Tensor | Non
     return ChannelTarget(channel, _region(channel, region, truth), against)
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def organs(
     channels: Mapping[str, int], region: str = "pred", truth: Tensor | None = None
 ) -> dict[str, Target]:

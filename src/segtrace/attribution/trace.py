@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from segtrace.attribution import guards
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
-from segtrace.attribution.guards import ARGUMENTS, a_count_or_none
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.stages import Stage, StagesLike
@@ -17,13 +17,13 @@ from segtrace.attribution.statuses import KAPPA_DEGENERATE, mixes_slices, unnorm
 from segtrace.attribution.targets import predicted
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.attribution.weights import Weights
-from segtrace.errors import InputError, guarded, unknown
+from segtrace.errors import InputError, unknown
 
 SLICES_ON_CPU = 4
 """Slices per forward pass on a CPU, whose caches larger batches outgrow (see ``make bench``)."""
 
 
-@guarded(ARGUMENTS, batch=a_count_or_none)
+@guards.held(batch=guards.a_count_or_none)
 def trace(
     net: nn.Module,
     stages: StagesLike,

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segtrace.attribution import guards
 from segtrace.attribution.forward import Output
-from segtrace.attribution.guards import ARGUMENTS, an_image, batches
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Site, see
-from segtrace.errors import InputError, guarded, unknown
+from segtrace.errors import InputError, unknown
 
 ENOUGH = 64
 """Training slices that suffice, drawn at random. Of FlexibleUNet-ResNet-18 on a real CT, the means
@@ -110,7 +110,7 @@ def laid_out(values: Tensor, like: Tensor) -> Tensor:
     return torch.empty_like(like).copy_(values)
 
 
-@guarded(ARGUMENTS, images=batches)
+@guards.held(images=guards.batches)
 def collect(
     net: nn.Module,
     sites: Sequence[Site],
@@ -136,7 +136,7 @@ def collect(
     net = unwrapped(net)
     sums = {site.name: _Sum() for site in sites}
     for images_of_batch in images:
-        an_image("a batch of images", images_of_batch)
+        guards.an_image("a batch of images", images_of_batch)
         x = as_input(net, images_of_batch)
         with undisturbed(net, x.device):
             for part in x.split(batch):

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
-from segtrace.attribution.guards import names
+from segtrace.causal import guards
 from segtrace.causal.batches import SLICES, Batches
 from segtrace.causal.cutting import Site
-from segtrace.causal.guards import ARGUMENTS, aligned
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import Patched, patch
 from segtrace.causal.replacement import donors
-from segtrace.errors import InputError, guarded
+from segtrace.errors import InputError
 from segtrace.measures.statistics import interval
 
 
@@ -70,7 +69,7 @@ class Carried:
         ]
 
 
-@guarded(ARGUMENTS, cases=names)
+@guards.held(guards.aligned, cases=guards.names)
 def carry(
     net: nn.Module,
     sites: Sequence[Site],
@@ -101,7 +100,6 @@ def carry(
     """
     if not sites:
         raise InputError("no site is named; give at least one stage or edge")
-    aligned(images, truth, cases)
     Judge(channels, truth).checked()
     onto = donors(cases, 1, seed)[0]
 

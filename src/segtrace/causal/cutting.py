@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import edges as edges_of
+from segtrace.attribution import guards
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Alteration, Edge, EdgesLike, altering
 from segtrace.attribution.forward import Output, logits_of
-from segtrace.attribution.guards import ARGUMENTS
 from segtrace.attribution.stages import Stage, StagesLike
-from segtrace.errors import InputError, guarded, unknown
+from segtrace.errors import InputError, unknown
 
 Site = Stage | Edge
 Edit = Callable[[Tensor], Tensor]
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def sites_of(
     net: nn.Module, stages: StagesLike = None, edges: EdgesLike = None
 ) -> tuple[Site, ...]:

@@ -16,17 +16,16 @@ from torch import Tensor, nn
 
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
-from segtrace.attribution.guards import names, some
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress
 from segtrace.causal.cutting import Site
-from segtrace.causal.guards import ARGUMENTS
 from segtrace.causal.outcome import Judge
 from segtrace.causal.removal import WAYS, Removal, passes
 from segtrace.causal.replacement import replacing
 from segtrace.causal.replay import Replay, Timetable
-from segtrace.errors import InputError, guarded, unknown
+from segtrace.errors import InputError, unknown
 
 __all__ = ["WAYS", "WHERE", "Deletion", "deletion"]
 
@@ -61,7 +60,7 @@ class Deletion:
     whole: Tensor
 
 
-@guarded(ARGUMENTS, where=some(names))
+@guards.held(where=guards.some(guards.names))
 def deletion(
     net: nn.Module,
     flow: Flow,

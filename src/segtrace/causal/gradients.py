@@ -9,15 +9,14 @@ from segtrace.attribution.forward import SCORES, Output, logits_of
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal import guards
 from segtrace.causal.cutting import Edit, Site, cutting
-from segtrace.causal.guards import ARGUMENTS, aligned
 from segtrace.causal.outcome import Judge
-from segtrace.errors import guarded
 
 GRADIENT_NORM = "gradient norm"
 
 
-@guarded(ARGUMENTS)
+@guards.held(guards.aligned)
 def sizes_at(
     net: nn.Module,
     sites: Sequence[Site],
@@ -51,7 +50,6 @@ def sizes_at(
         InputError: an unknown rule or score, an organ that is in none of the slices.
     """
     net = unwrapped(net)
-    aligned(images, truth)
     chosen = () if isinstance(rules, Sequence) and not rules else resolve_rules(rules)
     masks = Judge(channels, truth, score).checked().masks
     found: dict[str, list[Tensor]] = {GRADIENT_NORM: [], **{rule.name: [] for rule in chosen}}
@@ -70,7 +68,7 @@ def sizes_at(
     return {name: torch.stack(rows, 2) for name, rows in found.items()}
 
 
-@guarded(ARGUMENTS)
+@guards.held(guards.aligned)
 def gradient_norms(
     net: nn.Module,
     sites: Sequence[Site],

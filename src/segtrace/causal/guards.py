@@ -1,14 +1,26 @@
 """What the arguments of causal functions may be, beside those that attribution knows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor
-
 from segtrace.attribution import guards
-from segtrace.attribution.guards import an_image, instance, labels, optional
+from segtrace.attribution.guards import (
+    Held,
+    an_image,
+    instance,
+    labels,
+    names,
+    optional,
+    some,
+    some_or_none,
+    tensors,
+)
 from segtrace.causal.baselines import Baselines
 from segtrace.errors import Guard, InputError, wrong
+
+__all__ = ["BASELINES", "aligned", "held", "instance", "names", "some", "some_or_none"]
+
+BASELINES = instance(Baselines, "the result of segtrace.causal.baselines.collect")
 
 
 def a_pair(name: str, value: Any) -> None:
@@ -19,28 +31,33 @@ def a_pair(name: str, value: Any) -> None:
     labels(f"{name}[1]", value[1])
 
 
-BASELINES = instance(Baselines, "the result of segtrace.causal.baselines.collect")
-
-ARGUMENTS: Mapping[str, Guard] = {
-    **guards.ARGUMENTS,
-    "truth": labels,
-    "baselines": optional(BASELINES),
-    "giving": a_pair,
-    "taking": a_pair,
-    "predictors": guards.tensors,
-    "controls": guards.tensors,
-}
-"""Name of an argument -> its guard."""
-
-
-def aligned(images: Tensor, truth: Tensor, cases: Sequence[str] | None = None) -> None:
+def aligned(given: Mapping[str, Any]) -> None:
     """One label map of its size, and one case, a slice.
 
     Raises:
         InputError: other numbers or sizes of them.
     """
+    images, truth, cases = given["images"], given["truth"], given.get("cases")
     image = (len(images), *images.shape[2:])
     if truth.shape != image:
         raise InputError(f"the truth has shape {tuple(truth.shape)}; the images ask for {image}")
     if cases is not None and len(cases) != len(images):
         raise InputError(f"{len(cases)} cases for {len(images)} slices; give one a slice")
+
+
+ARGUMENTS: Mapping[str, Guard] = {
+    "truth": labels,
+    "baselines": optional(BASELINES),
+    "giving": a_pair,
+    "taking": a_pair,
+    "predictors": tensors,
+    "controls": tensors,
+}
+"""Name of an argument -> its guard, where attribution has none or another."""
+
+
+def held(
+    together: Callable[[Mapping[str, Any]], None] | None = None, **own: Guard
+) -> Callable[[Held], Held]:
+    """Guard the arguments of a public function; see :func:`segtrace.errors.guarded`."""
+    return guards.held(together, **{**ARGUMENTS, **own})

@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from segtrace.attribution.forward import Output
 from segtrace.attribution.stages import Stage
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress, seconds_per_slice
 from segtrace.causal.cutting import Edit, Site, cutting
-from segtrace.causal.guards import ARGUMENTS
 from segtrace.causal.outcome import Judge, Outcome
 from segtrace.causal.replacement import Replacement, replacing
 from segtrace.causal.replay import Replay, Timetable
 from segtrace.causal.vertices import cut_vertices
-from segtrace.errors import InputError, guarded
+from segtrace.errors import InputError
 from segtrace.measures.statistics import interval
 
 
@@ -109,7 +109,7 @@ class Necessity:
         ]
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def necessity(
     net: nn.Module,
     sites: Sequence[Site],

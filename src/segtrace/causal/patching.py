@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output, logits_of
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal import guards
 from segtrace.causal.cutting import Site, cutting, see
-from segtrace.causal.guards import ARGUMENTS
 from segtrace.causal.outcome import Judge
-from segtrace.errors import InputError, guarded
+from segtrace.errors import InputError
 
 LEAST_TO_GAIN = 0.02
 """Below this difference of Dice between a's own slice and b's there is nothing to carry over."""
@@ -48,7 +48,7 @@ class Patched:
         return torch.where(room >= LEAST_TO_GAIN, (self.after - self.before) / room, torch.nan)
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def patch(
     net: nn.Module,
     sites: Sequence[Site],

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segtrace.attribution.guards import instance
-from segtrace.causal.guards import ARGUMENTS
+from segtrace.causal import guards
 from segtrace.causal.necessity import Necessity
 from segtrace.causal.ranks import kendall, permutation_p, spearman
 from segtrace.causal.verdict import (
@@ -25,7 +24,7 @@ from segtrace.causal.verdict import (
     SUPPORTED,
     TOO_FEW,
 )
-from segtrace.errors import InputError, guarded
+from segtrace.errors import InputError
 from segtrace.measures.statistics import interval
 
 LEAST_SITES = 5
@@ -69,7 +68,7 @@ class Ranking:
         return asdict(self)
 
 
-@guarded(ARGUMENTS, found=instance(Necessity, "the result of necessity"))
+@guards.held(found=guards.instance(Necessity, "the result of necessity"))
 def rankings(
     found: Necessity,
     predictors: Mapping[str, Tensor],

@@ -15,12 +15,11 @@ from segtrace.attribution.forward import Output
 from segtrace.attribution.integrate import integrate
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Clock, OnProgress
-from segtrace.causal.guards import ARGUMENTS, BASELINES, aligned
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replay import Replay, Timetable
-from segtrace.errors import InputError, guarded
 
 STEPS = 8
 """Steps of the joint integration; the error they leave is part of the result."""
@@ -89,7 +88,7 @@ def _ratio(above: Tensor, below: Tensor) -> Tensor:
     return torch.where(below != 0, above / below, torch.nan)
 
 
-@guarded(ARGUMENTS, baselines=BASELINES)
+@guards.held(guards.aligned, baselines=guards.BASELINES, edges=guards.some_or_none)
 def route(
     net: nn.Module,
     images: Tensor,
@@ -133,9 +132,6 @@ def route(
     by_stage: dict[str, list[Edge]] = {}
     for edge in resolve(net, edges):
         by_stage.setdefault(edge.stage, []).append(edge)
-    if not by_stage:
-        raise InputError("no edge is named, so there is no route; give edges={name: …} or None")
-    aligned(images, truth)
     flows: dict[str, list[Flow]] = {stage: [] for stage in by_stage}
     clock: Clock | None = None
     # One stage and a few slices at a time: a map of every edge, organ and slice is much to hold.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow
-from segtrace.errors import InputError, guarded
-from segtrace.measures.guards import ARGUMENTS
+from segtrace.errors import InputError
+from segtrace.measures import guards
 from segtrace.measures.resize import resized
 
 Floats = NDArray[np.float64]
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 MEASURES = ("jsd", "spearman", "spearman_support")
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> dict[str, Tensor]:
     """Every stage against the next one, in the flow's order.
 
@@ -48,7 +48,7 @@ def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> dict[str,
     return {name: stacked[..., i] for i, name in enumerate(MEASURES)}
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def between_epochs(
     earlier: Flow, later: Flow, size: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:

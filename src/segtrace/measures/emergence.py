@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrace.errors import InputError, guarded
-from segtrace.measures.guards import ARGUMENTS
+from segtrace.errors import InputError
+from segtrace.measures import guards
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def smoothed(curve: Floats) -> Floats:
     return np.array([np.nanmedian(w) if np.isfinite(w).any() else np.nan for w in windows])
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def emergence(
     epochs: Sequence[int],
     gain: Sequence[float],

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segtrace.errors import InputError, guarded
+from segtrace.errors import InputError
+from segtrace.measures import guards
 from segtrace.measures.energy import nan_where
-from segtrace.measures.guards import ARGUMENTS, instance, names, optional
 from segtrace.measures.leakage import Leakage
 from segtrace.measures.statistics import interval
 
-A_LEAKAGE = instance(Leakage, "the result of segtrace.measures.leakage.leakage")
+LEAK = "the result of segtrace.measures.leakage.leakage"
 LEAST_DENSITY = 2.0
 """An event puts at least twice on an organ what a uniform map would …"""
 
@@ -89,12 +89,11 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-@guarded(
-    ARGUMENTS,
-    found=A_LEAKAGE,
-    centered=optional(A_LEAKAGE),
-    untrained=optional(A_LEAKAGE),
-    cases=optional(names),
+@guards.held(
+    found=guards.instance(Leakage, LEAK),
+    centered=guards.optional(guards.instance(Leakage, LEAK)),
+    untrained=guards.optional(guards.instance(Leakage, LEAK)),
+    cases=guards.optional(guards.names),
 )
 def find_events(
     found: Leakage,

@@ -1,14 +1,14 @@
 """What the arguments of measures may be: one guard a kind, shared by all functions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow
-from segtrace.errors import Guard, InputError, wrong
+from segtrace.errors import Guard, InputError, guarded, unknown, wrong
 
 
 def instance(kind: type, words: str) -> Guard:
@@ -161,3 +161,54 @@ ARGUMENTS: Mapping[str, Guard] = {
     "parts": optional(a_pair),
 }
 """Name of an argument -> its guard."""
+
+
+def enough(name: str, value: Any) -> None:
+    """The measures that an average over slices is made of."""
+    values(name, value)
+    needed = {"mass", *(("area", "ceiling") if "gain" in value else ())}
+    if lacking := needed - value.keys():
+        raise unknown("measure", min(lacking), value, name)
+
+
+def spaced(given: Mapping[str, Any]) -> None:
+    """Two numbers of mm a slice."""
+    spacing, wanted = given.get("spacing"), (given["masks"].shape[1], 2)
+    if spacing is not None and tuple(spacing.shape) != wanted:
+        raise InputError(
+            f"the spacing has shape {tuple(spacing.shape)}; {wanted} is needed: mm along rows and "
+            "columns of every slice"
+        )
+
+
+def of_one_flow(given: Mapping[str, Any]) -> None:
+    """Values and status belong to the same maps."""
+    status: Any = given.get("status")
+    for measure, value in given["values"].items() if status is not None else ():
+        pairs = zip(reversed(value.shape), reversed(status.shape), strict=False)
+        if value.ndim > status.ndim or any(one not in (1, other) for one, other in pairs):
+            raise InputError(
+                f"{measure} has shape {tuple(value.shape)}, the status {tuple(status.shape)}; give "
+                "the status of the flow that was measured"
+            )
+
+
+def one_each(given: Mapping[str, Any]) -> None:
+    """A case and a number for every slice of the flow."""
+    slices = given["flow"].scores.shape[-1]
+    if not len(given["cases"]) == len(given["slices"]) == slices:
+        raise InputError(
+            f"{len(given['cases'])} cases and {len(given['slices'])} numbers for {slices} slices; "
+            "give one each a slice"
+        )
+
+
+Held = TypeVar("Held", bound=Callable[..., Any])
+
+
+def held(
+    together: Callable[[Mapping[str, Any]], None] | None = None, **own: Guard
+) -> Callable[[Held], Held]:
+    """Guard the arguments of a public function; see :func:`segtrace.errors.guarded`."""
+    guard: Any = guarded({**ARGUMENTS, **own}, together)
+    return guard

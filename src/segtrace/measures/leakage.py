@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
-from segtrace.errors import InputError, guarded, unknown
+from segtrace.errors import InputError, unknown
+from segtrace.measures import guards
 from segtrace.measures.energy import nan_where
-from segtrace.measures.guards import ARGUMENTS
 from segtrace.measures.places import Places
 
 
@@ -96,7 +96,7 @@ Grids = dict[tuple[int, ...], Places]
 """(h, w) -> where the organs lie, as maps of this size see them."""
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def leakage(
     flow: Flow,
     masks: Tensor,

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
-from segtrace.errors import InputError, guarded, unknown
-from segtrace.measures import energy, pixels
-from segtrace.measures.guards import ARGUMENTS
+from segtrace.errors import InputError
+from segtrace.measures import energy, guards, pixels
 from segtrace.measures.locality import locality
 
 LEADING = (
@@ -38,7 +37,7 @@ NOT_OF_THE_MAP = ("ceiling", "area", "kappa", "gradient", "score_per_px")
 """What can be said whether or not the map may be read."""
 
 
-@guarded(ARGUMENTS)
+@guards.held(guards.spaced)
 def measure(
     flow: Flow,
     masks: Tensor,
@@ -75,11 +74,6 @@ def measure(
         raise InputError(
             f"the masks have shape {tuple(masks.shape)}; the flow's organs and slices ask for "
             f"({', '.join(map(str, flow.scores.shape))}, H, W)"
-        )
-    if spacing is not None and tuple(spacing.shape) != (masks.shape[1], 2):
-        raise InputError(
-            f"the spacing has shape {tuple(spacing.shape)}; ({masks.shape[1]}, 2) is needed: mm "
-            "along rows and columns of every slice"
         )
     if measures not in ("leading", "all"):
         raise InputError(f"no measures {measures!r}; say 'leading' or 'all'")
@@ -139,7 +133,7 @@ def _of_gradient(flow: Flow) -> dict[str, Tensor]:
     return {name: value[:, None].expand(flow.status.shape) for name, value in shared.items()}
 
 
-@guarded(ARGUMENTS)
+@guards.held(guards.of_one_flow)
 def readable(values: Mapping[str, Tensor], status: Tensor) -> dict[str, Tensor]:
     """The values of maps that may be read: NaN from gap-degenerate on.
 
@@ -149,17 +143,7 @@ def readable(values: Mapping[str, Tensor], status: Tensor) -> dict[str, Tensor]:
     Args:
         values: measure -> (S, R, O, N).
         status: (S, R, O, N) the flow's.
-
-    Raises:
-        InputError: the status of another flow.
     """
-    for name, value in values.items():
-        pairs = zip(reversed(value.shape), reversed(status.shape), strict=False)
-        if value.ndim > status.ndim or any(one not in (1, other) for one, other in pairs):
-            raise InputError(
-                f"{name} has shape {tuple(value.shape)}, the status {tuple(status.shape)}; give "
-                "the status of the flow that was measured"
-            )
     unreadable = status >= Status.GAP_DEGENERATE
     return {
         name: value if name in NOT_OF_THE_MAP else value.masked_fill(unreadable, torch.nan)
@@ -167,7 +151,7 @@ def readable(values: Mapping[str, Tensor], status: Tensor) -> dict[str, Tensor]:
     }
 
 
-@guarded(ARGUMENTS)
+@guards.held(guards.of_one_flow, values=guards.enough)
 def over_slices(values: Mapping[str, Tensor], status: Tensor | None = None) -> dict[str, Tensor]:
     """One number a stage, rule and organ: (S, R, O, N) -> (S, R, O).
 
@@ -183,9 +167,6 @@ def over_slices(values: Mapping[str, Tensor], status: Tensor | None = None) -> d
         measure -> (S, R, O), NaN where no slice has it; and ``n_valid``, the number of slices
         whose map could be judged (mass is defined).
     """
-    needed = {"mass", *(("area", "ceiling") if "gain" in values else ())}
-    if lacking := needed - values.keys():
-        raise unknown("measure", min(lacking), values, "values")
     if status is not None:
         values = readable(values, status)
     reduced = {name: value.nanmean(-1) for name, value in values.items()}
@@ -208,7 +189,7 @@ def count_valid(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.isfinite().sum(-1) for name, value in values.items()}
 
 
-@guarded(ARGUMENTS)
+@guards.held(guards.one_each)
 def rows(
     flow: Flow,
     values: Mapping[str, Tensor],
@@ -231,11 +212,6 @@ def rows(
         epoch: finished passes, or ``None`` where unknown.
         region: what was explained, e.g. ``gt``.
     """
-    if not len(cases) == len(slices) == flow.scores.shape[-1]:
-        raise InputError(
-            f"{len(cases)} cases and {len(slices)} numbers for {flow.scores.shape[-1]} slices; "
-            "give one each a slice"
-        )
     names = [name for name in ALL if name in values]
     columns = torch.stack([values[name] for name in names], -1).tolist()  # [s][r][o][n] -> numbers
     status = flow.status.tolist()

@@ -7,14 +7,14 @@ from scipy.ndimage import label
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow
-from segtrace.errors import InputError, guarded
-from segtrace.measures.guards import ARGUMENTS
+from segtrace.errors import InputError
+from segtrace.measures import guards
 
 SECOND_INSTANCE = 0.1
 """A second component counts as an instance from this part of the largest one's size on."""
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def locality(first: Flow, second: Flow) -> Tensor:
     """1 - cos of the positive maps of two regions, (S, R, O, N) float64 in [0, 1].
 
@@ -46,7 +46,7 @@ def _direction(maps: Tensor) -> Tensor:
     return cells / cells.norm(dim=-1, keepdim=True)
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def parts(masks: Tensor) -> tuple[Tensor, Tensor]:
     """Split every organ's mask in two: its two largest components, or else its two halves.
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segtrace.errors import guarded
+from segtrace.measures import guards
 from segtrace.measures.energy import nan_where
-from segtrace.measures.guards import ARGUMENTS
 from segtrace.measures.localisation import gain_terms
 
 ECHO = 0.5
@@ -139,7 +138,7 @@ class Band:
         return "one run" if self.runs == 1 else f"{self.runs} runs"
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def over_runs(runs: Sequence[Tensor]) -> Band:
     """Mean and range over runs; each a tensor of the same shape, NaN where not defined."""
     stacked = torch.stack(list(runs))

@@ -12,16 +12,16 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError, guarded
+from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.report.tensorboard import Writer
+from segtrace.training import guards
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import finished_epochs, is_final
 from segtrace.training.course import Course, Network
 from segtrace.training.cuts import Cuts
 from segtrace.training.cutter import Cutter
 from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
-from segtrace.training.guards import ARGUMENTS, text
 from segtrace.training.precision import refuse_half
 from segtrace.training.probing import probes_of
 from segtrace.training.sink import Sink
@@ -71,7 +71,7 @@ class FlowCallback(pl.Callback):
     :class:`~segtrace.training.cut_course.CutCourse`.
     """
 
-    @guarded(ARGUMENTS, net=text)
+    @guards.held(net=guards.text)
     def __init__(
         self,
         net: str = "net",

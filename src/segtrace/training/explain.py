@@ -7,10 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from segtrace.attribution.stages import StagesLike
-from segtrace.errors import guarded
 from segtrace.report.files import check_writable
 from segtrace.report.page import Page
-from segtrace.training import results
+from segtrace.training import guards, results
 from segtrace.training.explanation import (
     DEFAULT,
     Explained,
@@ -18,11 +17,10 @@ from segtrace.training.explanation import (
     explain_probes,
     of_failures,
 )
-from segtrace.training.guards import ARGUMENTS
 from segtrace.training.probing import probes_from
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def explain(
     net: nn.Module,
     loader: Iterable[Any],

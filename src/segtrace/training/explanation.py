@@ -15,7 +15,7 @@ from segtrace.attribution.stages import Stage, StagesLike, resolve
 from segtrace.attribution.trace import trace
 from segtrace.attribution.undisturbed import unwrapped
 from segtrace.data.probes import Probes
-from segtrace.errors import Guard, InputError, unknown
+from segtrace.errors import InputError, unknown
 from segtrace.measures.localisation import measure, rows
 from segtrace.measures.locality import parts
 from segtrace.report.cells import Picture
@@ -24,18 +24,16 @@ from segtrace.report.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 
-SETTINGS: Mapping[str, Guard] = {
-    "rules": guards.rules,
-    "region": guards.a_name,
-    "score": guards.a_name,
-    "stages": guards.optional(guards.names),
-    "organs": guards.optional(guards.names),
-    "measures": guards.a_name,
-    "aggregate": guards.optional(guards.a_name),
-}
-"""What the settings may be."""
 
-
+@guards.fields(
+    rules=guards.rules,
+    region=guards.a_name,
+    score=guards.a_name,
+    stages=guards.optional(guards.names),
+    organs=guards.optional(guards.names),
+    measures=guards.a_name,
+    aggregate=guards.optional(guards.a_name),
+)
 @dataclass(frozen=True)
 class Settings:
     """What is explained and how; stored in the checkpoint.
@@ -64,8 +62,6 @@ class Settings:
     aggregate: Literal["minmax", "max"] | None = None
 
     def __post_init__(self) -> None:
-        for name, check in SETTINGS.items():
-            check(name, getattr(self, name))
         if self.aggregate is not None and self.aggregate not in SCALED:
             raise unknown("way to aggregate", self.aggregate, SCALED)
 

@@ -1,13 +1,13 @@
 """What the arguments of ``explain``, ``FlowCallback`` and ``score_planted`` may be."""
 
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from segtrace.attribution import guards
-from segtrace.attribution.guards import a_whole, an_image, instance, optional
+from segtrace.attribution.guards import Held, a_whole, an_image, instance, optional
 from segtrace.data.probes import Probes
 from segtrace.errors import Guard, InputError, shown, wrong
 from segtrace.training.explanation import Settings
@@ -66,7 +66,6 @@ def text(name: str, value: Any) -> None:
 
 
 ARGUMENTS: Mapping[str, Guard] = {
-    **guards.ARGUMENTS,
     "loader": a_loader,
     "labels": guards.channels,
     "organs": optional(guards.channels),
@@ -84,4 +83,9 @@ ARGUMENTS: Mapping[str, Guard] = {
     "rule": guards.a_rule,
     "why": guards.a_name,
 }
-"""Name of an argument -> its guard."""
+"""Name of an argument -> its guard, where attribution has none or another."""
+
+
+def held(**own: Guard) -> Callable[[Held], Held]:
+    """Guard the arguments of a public function; see :func:`segtrace.errors.guarded`."""
+    return guards.held(None, **{**ARGUMENTS, **own})

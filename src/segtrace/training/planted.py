@@ -13,10 +13,10 @@ from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.stages import resolve as resolve_stages
 from segtrace.attribution.trace import trace
 from segtrace.causal.verdict import LEAST_CASES, NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
-from segtrace.errors import guarded, unknown
+from segtrace.errors import unknown
 from segtrace.measures import energy
 from segtrace.measures.statistics import interval
-from segtrace.training.guards import ARGUMENTS
+from segtrace.training import guards
 from segtrace.training.planted_network import ENOUGH, PlantedNetwork, PlantedSlices
 from segtrace.training.planted_score import REFUSED, Interval, PlantedScore, StageScore
 from segtrace.training.planted_swap import held_at_mark
@@ -28,7 +28,7 @@ is not held at the mark."""
 WHY = ("margin", "logit")
 
 
-@guarded(ARGUMENTS)
+@guards.held()
 def score_planted(
     rule: str | Rule | MapOf, checkpoint: str | Path, *, why: str = "margin"
 ) -> PlantedScore:
