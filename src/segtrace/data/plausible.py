@@ -13,6 +13,8 @@ WATER = -20.0
 """HU below which one voxel in a hundred lies in every CT that is not cut out of one organ."""
 BRIGHT = 4000.0
 """HU that metal alone exceeds."""
+AIR, DENSE, MOST_DENSE = -500.0, 500.0, 0.3
+"""HU below which is air, HU above which is bone, and how much of what is no air may be bone."""
 
 
 def not_hounsfield(values: NDArray[Any]) -> str | None:
@@ -22,22 +24,25 @@ def not_hounsfield(values: NDArray[Any]) -> str | None:
     values, spread over hundreds of HU. (One that was clipped to a window still has.)
 
     Args:
-        values: in the units of the file, of any shape.
+        values: in the units of the file, of any shape; finite.
 
     >>> print(not_hounsfield(np.array([-1000.0, -90, 40, 60])))
     None
     >>> not_hounsfield(np.array([0.0, 30, 400, 900]))
     'its values run from 0 to 900, hardly any below 0, where CT has fat and air'
     """
-    low, high = float(values.min()), float(values.max())
+    low, high = float(values.min()) + 0.0, float(values.max()) + 0.0  # not -0
     span = f"its values run from {low:.4g} to {high:.4g}"
     if high - low < NARROW:
         return f"{span}, too narrow for CT; they were scaled, it seems"
-    if float(np.percentile(values, 1)) > WATER:  # noise and ringing reach below the air of a scan
-        shifted = f"; they look like HU + {STORED}" if _is_shifted(values) else ""
+    shifted = f"; they look like HU + {STORED}" if _is_shifted(values) else ""
+    if float((values < WATER).mean()) < 0.01:  # noise and ringing reach below the air of a scan
         return f"{span}, hardly any below 0, where CT has fat and air{shifted}"
     if float((values > BRIGHT).mean()) > 0.01:
         return f"{span}, more than 1 % of them above {BRIGHT:.0f}, as metal alone is"
+    dense = float((values > DENSE).sum()) / max(1, int((values > AIR).sum()))
+    if dense > MOST_DENSE:  # what pads a scan may stand for air, and hide that there is none
+        return f"{span}, {dense:.0%} of all but air above {DENSE:.0f}, as bone is{shifted}"
     return None
 
 

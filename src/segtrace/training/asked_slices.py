@@ -1,6 +1,6 @@
 """Which images ``explain.py`` was asked to explain, and what must be said of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,10 +31,12 @@ class AskedSlices:
     Attributes:
         config: plain dicts, resolved and checked.
         checkpoints: in the order of their epochs; none for a network of the user's own.
+        load: the network of a checkpoint.
     """
 
     config: Mapping[str, Any]
     checkpoints: Sequence[Path]
+    load: Callable[[Path], Subject] = from_checkpoint
 
     @cached_property
     def data(self) -> SliceDataModule | FittedData | None:
@@ -116,7 +118,7 @@ class AskedSlices:
     def _of_image(self, subject: Subject) -> Probes:
         """Chosen by what the network, of several the last, finds in the image."""
         path = Path(self.config["image"])
-        last = subject if len(self.checkpoints) < 2 else from_checkpoint(self.checkpoints[-1])
+        last = subject if len(self.checkpoints) < 2 else self.load(self.checkpoints[-1])
         return probes_of_image(path, last.net, last.preprocessing, self.which["n"])
 
     def spread(self, subject: Subject) -> Probes:

@@ -42,15 +42,14 @@ class FittedData:
         Raises:
             InputError: see :class:`SliceDataModule`; no organ that both know.
         """
-        fixed = {**node, "size": wanted.size, "window": list(wanted.window)}
-        numbering = _module(fixed, "all").source.numbering
+        numbering = _module(node, wanted, "all").source.numbering
         names = common(list(wanted.organs), list(numbering))
         if not names:
             raise InputError(
                 f"the network knows {', '.join(wanted.organs)}, these data {', '.join(numbering)}: "
                 "no organ in common; name them alike in data.labels"
             )
-        found = cls(_module(fixed, list(names.values())), wanted.organs, names)
+        found = cls(_module(node, wanted, list(names.values())), wanted.organs, names)
         if found.missing:
             print(f"Left out, since these data have no labels of them: {', '.join(found.missing)}")
         return found
@@ -127,10 +126,12 @@ class FittedData:
         return replace(probes, labels=table[probes.labels.long()])
 
 
-def _module(node: Mapping[str, Any], organs: str | list[str]) -> SliceDataModule:
-    # Called here, and not by Hydra, which would wrap what its constructor refuses.
-    build = instantiate({**node, "organs": organs}, _partial_=True, _convert_="all")
-    module: SliceDataModule = build()
+def _module(
+    node: Mapping[str, Any], wanted: Preprocessing, organs: str | list[str]
+) -> SliceDataModule:
+    # Handed over as they are: a value of a checkpoint is never a part of the configuration.
+    build = instantiate(node, _partial_=True, _convert_="all")
+    module: SliceDataModule = build(size=wanted.size, window=wanted.window, organs=organs)
     return module
 
 

@@ -17,7 +17,6 @@ from segtrace.training import checkpoint
 from segtrace.training.asked_slices import AskedSlices
 from segtrace.training.cut_replay import CutReplay
 from segtrace.training.options import KINDS, check_options, listed
-from segtrace.training.own_network import check_own_network
 from segtrace.training.plan import plainly, refuse_used
 from segtrace.training.replay import Replay, in_order
 from segtrace.training.request_checks import check_together
@@ -31,6 +30,7 @@ from segtrace.training.subject import (
     untrained_of,
     with_settings,
 )
+from segtrace.training.taking_slices import check_own_network
 
 RESULTS = ("manifest.json", "*/manifest.json", "measures.csv", "seeds.csv")
 """Files of which one is among the results, whatever was asked for."""
@@ -66,8 +66,16 @@ class Request:
     @cached_property
     def slices(self) -> AskedSlices:
         """The images to explain."""
-        own = self.config["net"] is not None
-        return AskedSlices(self.config, () if own else tuple(self._checkpoints.values()))
+        paths = () if self._own else tuple(self._checkpoints.values())
+        return AskedSlices(self.config, paths, self._from_checkpoint)
+
+    @property
+    def _own(self) -> bool:
+        """Whether a network of the user's own is explained, and not a checkpoint."""
+        return self.config["checkpoint"] is None
+
+    def _from_checkpoint(self, path: Path) -> Subject:
+        return from_checkpoint(path)
 
     @cached_property
     def _checkpoints(self) -> dict[str, Path]:
@@ -80,8 +88,7 @@ class Request:
     @property
     def _tells(self) -> bool:
         """Whether the course of a training is told, and not one network alone."""
-        own = self.config["net"] is not None
-        return not own and (len(self._checkpoints) > 1 or self.config["log_dir"] is not None)
+        return not self._own and (len(self._checkpoints) > 1 or self.config["log_dir"] is not None)
 
     def replay(self) -> Replay:
         """What tells the course of the training; silent for a network alone."""
@@ -96,7 +103,7 @@ class Request:
         """The checkpoint to hold against: the one named, or else epoch 0 of the same folder."""
         if self.config["untrained"] is not None:
             return Path(self.config["untrained"])
-        if self.config["net"] is not None:
+        if self._own:
             return None
         return next(iter(self._checkpoints.values())).with_name("epoch_000.ckpt")
 
@@ -119,12 +126,12 @@ class Request:
 
     def subjects(self) -> Iterator[tuple[Subject, Path]]:
         """The networks, one at a time, and a folder for each."""
-        if self.config["net"] is not None:
+        if self._own:
             yield self._as_asked(self._own_network()), self.folder
             return
         for name, path in self._checkpoints.items():
             folder = self.folder / name if self._tells else self.folder
-            yield self._as_asked(from_checkpoint(path)), folder
+            yield self._as_asked(self._from_checkpoint(path)), folder
 
     def trainer(self, **options: Any) -> pl.Trainer:
         """Lightning's trainer for whole volumes."""
@@ -159,7 +166,7 @@ class Request:
         """With the settings that were given, and what must be said of the slices."""
         given = {name: self.config[name] for name in ("region", "score", "measures", "aggregate")}
         given |= {name: listed(self.config[name]) for name in ("rules", "organs")}
-        if self.config["net"] is None:
+        if not self._own:
             given["stages"] = self.config["stages"]
         unseen = self.config["image"] is not None or self.slices.whole
         if unseen and given["region"] is None:

@@ -39,7 +39,7 @@ def check_together(plain: Mapping[str, Any]) -> None:
             "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "
             "compare seeds"
         )
-    if plain["net"] is None:
+    if plain["checkpoint"] is not None:
         _check_checkpoint(plain)
     else:
         _check_own_network(plain)
