@@ -160,6 +160,11 @@ def test_several_values_are_a_list_one_text_or_a_sweep():
             ("data=phantom", "-m", "seed=1,2"),
             "seed=1,2 stands behind -m; put flags first: -m data=phantom seed=1,2",
         ),
+        (
+            ("data=phantom", "--config-dir", "mine", "seed=1"),
+            "seed=1 stands behind --config-dir; put flags first: --config-dir mine data=phantom "
+            "seed=1",
+        ),
     ],
 )
 def test_flags_that_are_none_are_answered(arguments, message):
@@ -181,3 +186,10 @@ def test_null_takes_a_group_out_and_other_options_stay():
         "++seed=null",
         "data=phantom",
     ]
+
+
+def test_groups_of_a_users_own_folder_are_left_to_hydra():
+    assert readable(["--config-dir", "mine", "network=big", "data.size=3"], GROUPS) == [
+        "--config-dir", "mine", "network=big", "++data.size=3",
+    ]  # fmt: skip
+    assert readable(["hydra.searchpath=[mine]", "network=big"], GROUPS)[1] == "network=big"

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from argparse import Namespace
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -28,14 +29,19 @@ def readable(arguments: Sequence[str], groups: Mapping[str, Sequence[str]]) -> l
         InputError: flags that are not known; what Hydra's grammar cannot read, with the form that
             it can; several values without ``-m``; a group that is set to no option of it.
     """
-    overrides, sweeping = _overrides(arguments)
+    known = _known(arguments)
+    overrides: list[str] = known.overrides
+    sweeping = known.multirun or any(o.startswith("hydra.mode=") for o in overrides)
     for position in range(len(overrides)):
         override = _parsed(overrides, position)
         options = groups.get(override.key_or_group)
         _check_sweep(override, overrides[position], sweeping, options is not None)
         if options is not None:
             _check_choice(override, options)
-    return [opened(_without_null(argument, groups), groups) for argument in arguments]
+    theirs = known.config_dir or known.config_path or known.config_name
+    elsewhere = theirs or any(o.startswith("hydra.searchpath=") for o in overrides)
+    ours = None if elsewhere else groups  # a user's own folder may hold groups of other names
+    return [opened(_without_null(argument, groups), ours) for argument in arguments]
 
 
 def opened(argument: str, groups: Collection[str] | None = None) -> str:
@@ -59,8 +65,8 @@ def opened(argument: str, groups: Collection[str] | None = None) -> str:
     return f"++{argument}" if equals and name and open_to_all else argument
 
 
-def _overrides(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """The arguments that are no flags, and whether ``-m`` is among those that are."""
+def _known(arguments: Sequence[str]) -> Namespace:
+    """Flags and overrides, told apart as Hydra will."""
     parser = get_args_parser()
     parser.error = _refuse_flag  # type: ignore[method-assign, assignment]
     known, strange = parser.parse_known_args(list(arguments))
@@ -72,17 +78,16 @@ def _overrides(arguments: Sequence[str]) -> tuple[list[str], bool]:
                 f"there is no flag {argument.partition('=')[0]}; options have no dashes: say {say}"
             )
     if strange:  # argparse takes overrides in one row
-        flags = [a for a in arguments if a.startswith("-")]
-        rest = [a for a in arguments if not a.startswith("-")]
+        flags = [a for a in arguments if a not in (*known.overrides, *strange)]
         raise InputError(
-            f"{strange[0]} stands behind {flags[0]}; put flags first: {shlex.join(flags + rest)}"
+            f"{strange[0]} stands behind {flags[0]}; put flags first: "
+            + shlex.join([*flags, *known.overrides, *strange])
         )
     if known.experimental_rerun is not None:
         raise InputError(
             "--experimental-rerun reads a pickle, which may run code; give the options again"
         )
-    sweeping = known.multirun or any(o.startswith("hydra.mode=") for o in known.overrides)
-    return known.overrides, sweeping
+    return known
 
 
 def _refuse_flag(message: str) -> None:
