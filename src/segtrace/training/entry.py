@@ -101,10 +101,9 @@ def _told(error: Exception) -> str:
         return str(error)
     if isinstance(error, MissingConfigException):
         return _missing(error)
-    if isinstance(error, OSError):
-        place = f" ({error.filename})" if error.filename else ""
+    if isinstance(error, OSError) and error.filename:
         return (
-            f"the run's folder cannot be written: {error.strerror or error}{place}; "
+            f"the run's folder cannot be written: {error.strerror}: {error.filename}; "
             "choose another with hydra.run.dir=…"
         )
     if isinstance(error, AssertionError) or not str(error):
