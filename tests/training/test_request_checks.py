@@ -42,7 +42,7 @@ def test_what_goes_together_passes(given):
     ("given", "message"),
     [
         ({}, "say what to explain: checkpoint=…"),
-        ({"checkpoint": "a", **NET}, "say what to explain: checkpoint=…"),
+        ({"checkpoint": "a", **NET}, "net=my:build: a checkpoint brings its network"),
         ({"checkpoint": "a", "weights": "w"}, "weights=w: a checkpoint holds its own"),
         ({"checkpoint": "a", "stages": "enc1"}, r"stages=enc1: .*stages=\[enc1,dec4\]"),
         ({"checkpoint": "a", "edges": "e"}, "edges=e: a checkpoint knows its edges"),

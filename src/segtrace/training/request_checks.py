@@ -34,7 +34,7 @@ def check_together(plain: Mapping[str, Any]) -> None:
         return
     if plain["verdict"] and plain["checkpoint"] is None:
         raise InputError("verdict=true needs checkpoint=…, which holds what stands for a cut")
-    if (plain["checkpoint"] is None) == (plain["net"] is None):
+    if plain["checkpoint"] is None and plain["net"] is None:
         raise InputError(
             "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "
             "compare seeds"
@@ -64,6 +64,8 @@ def given_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_checkpoint(plain: Mapping[str, Any]) -> None:
     """What a checkpoint holds is not given beside it."""
+    if plain["net"] is not None:
+        raise InputError(f"net={plain['net']}: a checkpoint brings its network; leave one out")
     if isinstance(plain["stages"], str):
         raise InputError(
             f"stages={plain['stages']}: a checkpoint knows its stages; give names to keep, "
