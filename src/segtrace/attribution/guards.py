@@ -371,9 +371,8 @@ def fields(**own: Guard) -> Callable[[Class], Class]:
     def guard(cls: Class) -> Class:
         def whose(given: Mapping[str, Any]) -> str:
             name, kind = given.get("name"), cls.__name__
-            return (
-                f" of {kind.lower()} {name!r}" if name and isinstance(name, str) else f" of {kind}"
-            )
+            named = isinstance(name, str) and name
+            return f" of {kind.lower()} {name!r}" if named else f" of {kind}"
 
         checked: Any = guarded(own, of=whose)(getattr(cls, "__init__"))  # noqa: B009
         setattr(cls, "__init__", checked)  # noqa: B010 (a type's own __init__, to a type checker)

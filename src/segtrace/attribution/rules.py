@@ -28,7 +28,13 @@ MapOf = Callable[[Tensor, Tensor], Tensor]
 MapOfStride = Callable[[Tensor, Tensor, tuple[float, ...]], Tensor]
 
 
-@guards.fields(name=guards.a_name, map=guards.a_function, averages=guards.a_switch)
+@guards.fields(
+    name=guards.a_name,
+    map=guards.a_function,
+    averages=guards.a_switch,
+    of_mean=guards.a_function_or_none,
+    strided=guards.a_switch,
+)
 @dataclass(frozen=True)
 class Rule:
     """A named rule.
