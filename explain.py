@@ -34,11 +34,11 @@ def main(config: DictConfig) -> None:
         for subject, untrained, probes, folder in trials(asked):
             trial_files.write_trial(try_subject(subject, untrained, probes, asked.seed), folder)
             print(f"{subject.name}: {folder}")
-    elif asked.whole:
+    elif asked.slices.whole:
         for subject, folder in asked.subjects():
-            for volume in asked.volumes():
+            for volume in asked.slices.volumes():
                 place = folder / file_name(volume.name)
-                explain_volume(subject, volume, place, asked.trainer, asked.numbering)
+                explain_volume(subject, volume, place, asked.trainer, asked.slices.numbering)
     else:
         explain_slices(asked)
 
@@ -47,7 +47,7 @@ def explain_slices(asked: request.Request) -> None:
     """Every network asked for: its slices, their maps, the files; of a training, its course."""
     page, replay, cutting = Page(), asked.replay(), asked.cutting()
     for subject, folder in asked.subjects():
-        network = subject.on(asked.slices(subject))
+        network = subject.on(asked.slices.of(subject))
         if untrained := asked.beside(subject):
             before = explain_probes(*untrained.on(network.probes), epoch=untrained.epoch)
             results.write(before, folder / "untrained", untrained.facts)
@@ -71,6 +71,7 @@ def explain_slices(asked: request.Request) -> None:
         events=replay.events,
         routes=cutting.routes(),
         window=subject.preprocessing.window,
+        cautions=subject.facts.get("cautions", ()),
     )
 
 

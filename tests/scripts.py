@@ -1,10 +1,18 @@
 """Run the two scripts as a user does."""
 
+import io
+import logging
 import os
+import runpy
 import subprocess
 import sys
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
+
+import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +43,31 @@ def run_script(name: str, *overrides: str, cwd: Path) -> Ran:
         timeout=300,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def answer_of(name: str, *overrides: str) -> Ran:
+    """The same in this process and folder, many times as fast: for what is refused before any work.
+
+    What the scripts set for a whole process is set back.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    logger = logging.getLogger("pytorch_lightning")
+    level, code = logger.level, 0
+    with (
+        patch.object(sys, "argv", [str(ROOT / name), *overrides]),
+        patch.dict(os.environ),
+        warnings.catch_warnings(),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            runpy.run_path(str(ROOT / name), run_name="__main__")
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            torch.set_flush_denormal(False)
+            logger.setLevel(level)
+    return Ran(code, out.getvalue(), err.getvalue())
 
 
 def tiny_data(root: Path) -> tuple[str, ...]:

@@ -1,9 +1,16 @@
-"""The one error a user can cause, and how it names what was allowed."""
+"""The one error a user can cause, how it names what was allowed, and where it is raised."""
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from unicodedata import category
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+Guard = Callable[[str, Any], None]
+"""(name, value of an argument); raises :class:`InputError` where it cannot be that argument."""
 LONGEST = 4000
 """Letters of a message: enough for a list of modules, and no file fills the screen."""
 BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
@@ -70,3 +77,56 @@ def unknown(kind: str, name: object, allowed: Iterable[object], where: str = "")
         f"no {kind} {name!r}; {where or 'allowed'} {'has' if where else 'are'} "
         f"{', '.join(names) or 'none'}{hint}"
     )
+
+
+def wrong(name: str, value: object, allowed: str) -> InputError:
+    """The error for a value that cannot stand where it was given.
+
+    >>> print(wrong("steps", True, "a whole number from 1, e.g. 16"))
+    steps is True; give a whole number from 1, e.g. 16
+    """
+    return InputError(f"{name} is {shown(value)}; give {allowed}")
+
+
+def shown(value: object) -> str:
+    """A value as a message can show it: short, on one line; of arrays the shape.
+
+    >>> shown("enc1"), shown(list(range(99)))
+    ("'enc1'", '[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 1…')
+    """
+    if (shape := getattr(value, "shape", None)) is not None and hasattr(value, "dtype"):
+        return f"a {type(value).__name__} of shape {tuple(shape)}, {value.dtype}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:52]}…"
+
+
+def guarded(
+    guards: Mapping[str, Guard],
+    together: Callable[[Mapping[str, Any]], None] | None = None,
+    of: Callable[[Mapping[str, Any]], str] = lambda _given: "",
+) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Hold the arguments of a function against what they may be, before it begins.
+
+    Args:
+        guards: name of an argument -> what it must pass; one table can serve many functions.
+        together: what several of the arguments must pass; it gets those that were given, by name.
+        of: what the arguments are of, in messages; from those that were given.
+    """
+
+    def guard(function: Callable[Given, Result]) -> Callable[Given, Result]:
+        signature = inspect.signature(function)
+        mine = {name: guards[name] for name in signature.parameters if name in guards}
+
+        @wraps(function)
+        def held(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            given = signature.bind(*args, **kwargs).arguments
+            for name, check in mine.items():
+                if name in given:
+                    check(f"{name}{of(given)}", given[name])
+            if together is not None:
+                together(given)
+            return function(*args, **kwargs)
+
+        return held
+
+    return guard

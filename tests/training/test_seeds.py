@@ -94,6 +94,123 @@ def test_a_pattern_without_a_run_is_named(tmp_path):
         folders_of(f"{tmp_path}/nothing*")
 
 
+def spoilt(folder, name, change):
+    path = folder / name
+    if change is None:
+        path.unlink()
+    else:
+        path.write_bytes(change(path.read_bytes()))
+
+
+BROKEN = {
+    "missing": (None, "depth.csv is missing", "flow/depth.csv"),
+    "empty": (lambda _: b"", "timeline.csv is empty", "flow/timeline.csv"),
+    "a header alone": (
+        lambda old: old.splitlines()[0] + b"\n",
+        "timeline.csv does not hold every stage, rule and organ once an epoch",
+        "flow/timeline.csv",
+    ),
+    "cut within a line": (
+        lambda old: old[: old.rindex(b",0.5")],
+        "timeline.csv was cut short",
+        "flow/timeline.csv",
+    ),
+    "cut within a number": (lambda old: old[:-2], "was cut short", "flow/depth.csv"),
+    "a line without its end": (
+        lambda old: old + b"3,grad_pam\n",
+        "timeline.csv, line 5 has 2 values for",
+        "flow/timeline.csv",
+    ),
+    "cut within the header": (
+        lambda old: old[:9],
+        "timeline.csv was cut short",
+        "flow/timeline.csv",
+    ),
+    "an epoch without a place": (
+        lambda old: old + old.splitlines()[3].replace(b"dec1", b"dec2") + b"\n",
+        "does not hold every stage, rule and organ once",
+        "flow/timeline.csv",
+    ),
+    "an epoch twice": (
+        lambda old: old + old.splitlines()[3] + b"\n",
+        "does not hold every stage, rule and organ once",
+        "flow/timeline.csv",
+    ),
+    "a table of something else": (
+        lambda _: b"name,age\nme,3\n",
+        "no column 'rule', so it is no table of train.py",
+        "flow/timeline.csv",
+    ),
+    "a picture": (lambda _: b"\x89PNG\r\n\xff\x00\xfe", "is no table", "flow/timeline.csv"),
+    "zeros": (lambda _: b"\x00" * 99, "timeline.csv", "flow/timeline.csv"),
+    "words for a number": (
+        lambda old: old.replace(b",0.5,", b",half,", 1),
+        "line 2: 'half' cannot stand in column 'kappa'",
+        "flow/timeline.csv",
+    ),
+    "half an epoch": (
+        lambda old: old.replace(b"2,grad_pam", b"1.5,grad_pam"),
+        "'1.5' cannot stand in column 'epoch'",
+        "flow/depth.csv",
+    ),
+    "no dice of an epoch": (
+        lambda old: old[: old.rindex(b"2,grad_pam")],
+        "depth.csv has no Dice of liver at epoch 2",
+        "flow/depth.csv",
+    ),
+    "another answer": (
+        lambda old: old.replace(b"emerged", b"perhaps"),
+        "'perhaps' cannot stand in column 'answer'",
+        "flow/emergence.csv",
+    ),
+    "no seed": (lambda _: b"sed: 3", "config.yaml names no seed", "config.yaml"),
+    "a seed in words": (lambda _: b"seed: three", "config.yaml names no seed", "config.yaml"),
+    "a list": (lambda _: b"- seed", "config.yaml names no seed", "config.yaml"),
+    "no yaml": (lambda _: b"seed: [", "config.yaml is no configuration", "config.yaml"),
+    "no text": (lambda _: b"\xff\xfe\x00", "config.yaml is no configuration", "config.yaml"),
+    "no configuration": (None, "config.yaml is missing", "config.yaml"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_of_a_run_is_named_in_one_line(name, tmp_path):
+    change, message, file = BROKEN[name]
+    folder = write_run(tmp_path / "a", 4, (0.0, 0.2, 0.5))
+    read_run(folder)
+    spoilt(folder, file, change)
+    with pytest.raises(InputError) as caught:
+        read_run(folder)
+    assert message in str(caught.value)
+    assert str(folder / file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("name another run, or train this one again")
+
+
+def test_a_folder_in_the_place_of_a_table_is_named(tmp_path):
+    folder = write_run(tmp_path / "a", 4, (0.0, 0.2, 0.5))
+    (folder / "flow" / "depth.csv").unlink()
+    (folder / "flow" / "depth.csv").mkdir()
+    with pytest.raises(InputError, match=r"depth.csv cannot be read: Is a directory"):
+        read_run(folder)
+
+
+def test_a_run_that_did_not_end_has_no_emergences(tmp_path):
+    folder = write_run(tmp_path / "a", 4, (0.0, 0.2, 0.5))
+    for text in (None, "\n"):
+        (folder / "flow" / "emergence.csv").unlink()
+        if text:
+            (folder / "flow" / "emergence.csv").write_text(text)
+        assert read_run(folder).emergences == {}
+        (folder / "flow" / "emergence.csv").touch()
+
+
+def test_runs_with_other_organs_in_their_dice_are_refused(tmp_path):
+    one, two = (write_run(tmp_path / str(i), i, (0.0, 0.2, 0.5)) for i in (0, 1))
+    spoilt(two, "flow/depth.csv", lambda old: old.replace(b"liver", b"aorta"))
+    with pytest.raises(InputError, match="have different rules, organs or stages"):
+        compare([read_run(one), read_run(two)], tmp_path / "out")
+
+
 def test_a_sweep_over_seeds_and_the_command_that_compares_it(tiny_raw, tmp_path):
     swept = run_script(
         "train.py",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from segtrace.attribution import guards
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError, unknown
 
@@ -29,6 +30,11 @@ class Aggregate:
     how: str
 
 
+@guards.held(
+    stages=guards.optional(guards.names),
+    how=guards.a_name,
+    weights=guards.optional(guards.numbers),
+)
 def aggregate(
     flow: Flow,
     stages: Iterable[str] | None = None,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import edges as edges_of
+from segtrace.attribution import guards
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Edge, EdgesLike, altering
 from segtrace.attribution.float64 import in_float64
@@ -115,6 +116,7 @@ def _row(report: StageReport) -> tuple[str, ...]:
     )
 
 
+@guards.held()
 def describe(
     net: nn.Module,
     image: Tensor,

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, cat, nn
 from torch.utils.hooks import RemovableHandle
 
-from segtrace.attribution import halves
+from segtrace.attribution import guards, halves
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.halves import Span
 from segtrace.attribution.networks import JUNCTIONS
@@ -28,6 +28,12 @@ NAMING = (
 Alteration = Callable[[Tensor], Tensor]
 
 
+@guards.fields(
+    name=guards.a_name,
+    stage=guards.a_name,
+    module=guards.a_name,
+    argument=guards.optional(guards.a_name_or_number),
+)
 @dataclass(frozen=True)
 class Edge:
     """A place where one tensor enters a decoder stage.
@@ -81,6 +87,7 @@ class Edge:
 EdgesLike = Mapping[str, Any] | Sequence[str] | None
 
 
+@guards.held()
 def resolve(net: nn.Module, edges: EdgesLike = None) -> tuple[Edge, ...]:
     """The edges meant, checked against the network.
 

@@ -9,7 +9,7 @@ from segtrace.attribution.logits import Output, logits_of, sent
 from segtrace.attribution.stages import Stage, recording
 from segtrace.attribution.targets import ChannelTarget, Target
 from segtrace.attribution.weights import Weights
-from segtrace.errors import InputError
+from segtrace.errors import InputError, shown
 
 SCORES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "logit": lambda logits: logits,
@@ -68,7 +68,12 @@ def weights_of(name: str, target: Target | Tensor, logits: Tensor) -> Weights:
     """
     if isinstance(target, ChannelTarget):
         return target.weights(logits.detach())
-    weights = target if isinstance(target, Tensor) else target(logits.detach())
+    weights: object = target if isinstance(target, Tensor) else target(logits.detach())
+    if not isinstance(weights, Tensor):
+        raise InputError(
+            f"the target of {name!r} returns {shown(weights)}; a tensor of the logits' shape "
+            f"{tuple(logits.shape)} is needed"
+        )
     if weights.shape != logits.shape:
         raise InputError(
             f"the target of {name!r} has shape {tuple(weights.shape)}; "

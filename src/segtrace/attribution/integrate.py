@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import edges as edges_of
+from segtrace.attribution import guards
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Alteration, Edge, EdgesLike, altering
 from segtrace.attribution.flow import Flow, Status
@@ -26,6 +27,7 @@ COMPLETE = 0.05
 """A map whose sum misses the change of the score by more than this share is ``incomplete``."""
 
 
+@guards.held()
 def integrate(
     net: nn.Module,
     stages: StagesLike,
@@ -78,8 +80,6 @@ def integrate(
     True
     """
     net = unwrapped(net)
-    if not isinstance(steps, int) or steps < 1:
-        raise InputError(f"steps is {steps!r}; give a whole number from 1, e.g. 16")
     if score not in SCORES:
         raise unknown("score", score, SCORES)
     groups = _junctions(net, stages, edges) if joint else _alone(stages_of.resolve(net, stages))

@@ -21,12 +21,20 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from segtrace.errors import InputError, unknown
+from segtrace.attribution import guards
+from segtrace.errors import InputError, shown, unknown
 
 MapOf = Callable[[Tensor, Tensor], Tensor]
 MapOfStride = Callable[[Tensor, Tensor, tuple[float, ...]], Tensor]
 
 
+@guards.fields(
+    name=guards.a_name,
+    map=guards.a_function,
+    averages=guards.a_switch,
+    of_mean=guards.a_function_or_none,
+    strided=guards.a_switch,
+)
 @dataclass(frozen=True)
 class Rule:
     """A named rule.
@@ -49,11 +57,20 @@ class Rule:
     strided: bool = False
 
     def __call__(self, activation: Tensor, gradient: Tensor, stride: tuple[float, ...]) -> Tensor:
-        """The signed map (N, *cells)."""
+        """The signed map (N, *cells).
+
+        Raises:
+            InputError: a function of the user's that returns something else.
+        """
         more = (stride,) if self.strided else ()
-        return self.map(activation, gradient, *more)
+        found: object = self.map(activation, gradient, *more)
+        wanted = (activation.shape[0], *activation.shape[2:])
+        if not isinstance(found, Tensor) or found.shape != wanted:
+            raise InputError(f"rule {self.name!r} returns {shown(found)}; {wanted} is needed")
+        return found
 
 
+@guards.held(guards.of_one_stage)
 def seg_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     """Seg-Grad-CAM, Σ_k α_k A^k with α_k = GAP(∂S/∂A^k): Eq. 1 and 3 of Hasany et al. 2023.
 
@@ -85,6 +102,7 @@ def weighted_sum(activation: Tensor, weights: Tensor) -> Tensor:
     return product[:, 0].unflatten(1, activation.shape[2:])
 
 
+@guards.held(guards.of_one_stage)
 def grad_pam(activation: Tensor, gradient: Tensor) -> Tensor:
     """Grad-PAM, Σ_k ∂S/∂A^k ⊙ A^k element by element (Wan et al. 2020; the same as HiResCAM).
 
@@ -106,6 +124,7 @@ def grad_pam(activation: Tensor, gradient: Tensor) -> Tensor:
     return (gradient * activation).sum(1)
 
 
+@guards.held(guards.of_one_stage)
 def layer_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     """LayerCAM, Σ_k ReLU(∂S/∂A^k) ⊙ A^k (Jiang et al. 2021).
 
@@ -125,6 +144,7 @@ def layer_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     return (gradient.relu() * activation).sum(1)
 
 
+@guards.held(mode=guards.a_name, unit=guards.a_name)
 def seg_xres_cam(
     window: int = 2,
     mode: Literal["mean", "max"] = "mean",
@@ -199,6 +219,7 @@ RULES: Mapping[str, Rule] = {
 """The rules asked for by name; ``seg_xres_cam`` is the one with mean windows of 2 cells."""
 
 
+@guards.held()
 def resolve(rules: Iterable[str | Rule | MapOf] | str | Rule | MapOf) -> tuple[Rule, ...]:
     """The rules meant by names, by :class:`Rule` objects, by functions, or by a mixture.
 
@@ -216,6 +237,7 @@ def resolve(rules: Iterable[str | Rule | MapOf] | str | Rule | MapOf) -> tuple[R
 def _rule(rule: str | Rule | MapOf) -> Rule:
     if isinstance(rule, Rule):
         return rule
+    guards.a_rule("a rule", rule)
     if callable(rule):
         return Rule(getattr(rule, "__name__", type(rule).__name__), rule)
     if rule not in RULES:

@@ -9,12 +9,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from segtrace.attribution import guards
 from segtrace.attribution.networks import CLASSES, LAYOUTS, STAGES
 from segtrace.errors import InputError, unknown
 
 _TOKENS = re.compile(r"tokens\((\d+), *(\d+)(?:, *(\d+))?\)")
 
 
+@guards.fields(name=guards.a_name, module=guards.a_name, layout=guards.a_name)
 @dataclass(frozen=True)
 class Stage:
     """A named place in a network: the output of one module.
@@ -69,6 +71,7 @@ class Stage:
 StagesLike = Mapping[str, Any] | Sequence[str] | None
 
 
+@guards.held()
 def resolve(net: nn.Module, stages: StagesLike = None) -> tuple[Stage, ...]:
     """The stages meant, checked against the network.
 

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from segtrace.attribution import guards
 from segtrace.attribution.labels import check_truth, predicted, refuse_one_channel
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
@@ -33,6 +34,7 @@ Region = Callable[[Tensor], Tensor]
 REGIONS = ("gt", "pred", "tp", "fp", "fn", "all")
 
 
+@guards.held()
 def organ(channel: int, region: str = "pred", truth: Tensor | None = None) -> Target:
     """The logits of one organ, summed over a region: Eq. 3 of Hasany et al. 2023.
 
@@ -53,6 +55,7 @@ def organ(channel: int, region: str = "pred", truth: Tensor | None = None) -> Ta
     return ChannelTarget(channel, _region(channel, region, truth))
 
 
+@guards.held(place=guards.each(guards.a_whole, "row and column"))
 def pixel(channel: int, *place: int) -> Target:
     """The logit of one organ at one pixel of every slice.
 
@@ -71,6 +74,7 @@ def pixel(channel: int, *place: int) -> Target:
     return ChannelTarget(channel, mask)
 
 
+@guards.held(ranges=guards.each(guards.ends, "(start, stop) of each axis"))
 def box(
     channel: int,
     *ranges: tuple[int, int],
@@ -96,6 +100,7 @@ def box(
     return ChannelTarget(channel, mask)
 
 
+@guards.held()
 def component(
     channel: int,
     which: int | Literal["largest", "smallest"] = "largest",
@@ -114,7 +119,7 @@ def component(
         region: as in :func:`organ`.
         truth: as in :func:`organ`.
     """
-    if which not in ("largest", "smallest") and not isinstance(which, int):
+    if isinstance(which, str) and which not in ("largest", "smallest"):
         raise unknown("component", which, ("largest", "smallest", "a number from 0"))
     whole = _region(channel, region, truth)
 
@@ -124,6 +129,7 @@ def component(
     return ChannelTarget(channel, mask)
 
 
+@guards.held()
 def margin(channel: int, against: int, region: str = "pred", truth: Tensor | None = None) -> Target:
     """One organ's logits minus another's, over a region of the first: why this and not that.
 
@@ -138,6 +144,7 @@ def margin(channel: int, against: int, region: str = "pred", truth: Tensor | Non
     return ChannelTarget(channel, _region(channel, region, truth), against)
 
 
+@guards.held()
 def organs(
     channels: Mapping[str, int], region: str = "pred", truth: Tensor | None = None
 ) -> dict[str, Target]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from segtrace.attribution import guards
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
 from segtrace.attribution.labels import largest
@@ -22,6 +23,7 @@ SLICES_ON_CPU = 4
 """Slices per forward pass on a CPU, whose caches larger batches outgrow (see ``make bench``)."""
 
 
+@guards.held(batch=guards.a_count_or_none)
 def trace(
     net: nn.Module,
     stages: StagesLike,
@@ -103,9 +105,7 @@ def trace(
 def _batch(x: Tensor, batch: int | None) -> int:
     if batch is None:
         return min(len(x), SLICES_ON_CPU) if x.device.type == "cpu" else len(x)
-    if not isinstance(batch, int) or batch < 1:
-        raise InputError(f"batch is {batch!r}; give a number of slices from 1, or None")
-    return batch
+    return int(batch)
 
 
 @dataclass(frozen=True)

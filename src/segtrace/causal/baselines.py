@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segtrace.attribution import guards
 from segtrace.attribution.forward import Output
 from segtrace.attribution.joints import settled
 from segtrace.attribution.trace import SLICES_ON_CPU
@@ -114,6 +115,7 @@ def laid_out(values: Tensor, like: Tensor) -> Tensor:
     return torch.empty_like(like).copy_(values)
 
 
+@guards.held(images=guards.batches)
 def collect(
     net: nn.Module,
     sites: Sequence[Site],
@@ -140,6 +142,7 @@ def collect(
     net = unwrapped(net)
     sums = {site.name: _Sum() for site in sites}
     for images_of_batch in images:
+        guards.an_image("a batch of images", images_of_batch)
         x = as_input(net, images_of_batch)
         with undisturbed(net, x.device):
             sites = settled(net, sites, x)

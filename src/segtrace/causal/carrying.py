@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
+from segtrace.causal import guards
 from segtrace.causal.batches import SLICES, Batches
 from segtrace.causal.cutting import Site
 from segtrace.causal.outcome import Judge
@@ -67,6 +68,7 @@ class Carried:
         ]
 
 
+@guards.held(guards.aligned, cases=guards.names)
 def carry(
     net: nn.Module,
     sites: Sequence[Site],

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import edges as edges_of
+from segtrace.attribution import guards
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Alteration, Edge, EdgesLike, altering
 from segtrace.attribution.forward import Output
@@ -24,6 +25,7 @@ Site = Stage | Edge
 Edit = Callable[[Tensor], Tensor]
 
 
+@guards.held()
 def sites_of(
     net: nn.Module, stages: StagesLike = None, edges: EdgesLike = None
 ) -> tuple[Site, ...]:

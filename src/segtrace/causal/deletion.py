@@ -18,6 +18,7 @@ from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
 from segtrace.attribution.joints import settled
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress
 from segtrace.causal.cutting import Site
@@ -60,6 +61,7 @@ class Deletion:
     whole: Tensor
 
 
+@guards.held(where=guards.some(guards.names))
 def deletion(
     net: nn.Module,
     flow: Flow,

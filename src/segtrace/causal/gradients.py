@@ -12,12 +12,14 @@ from segtrace.attribution.logits import logits_at
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal import guards
 from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.outcome import Judge
 
 GRADIENT_NORM = "gradient norm"
 
 
+@guards.held(guards.aligned)
 def sizes_at(
     net: nn.Module,
     sites: Sequence[Site],
@@ -51,7 +53,7 @@ def sizes_at(
         InputError: an unknown rule or score, an organ that is in none of the slices.
     """
     net = unwrapped(net)
-    chosen = resolve_rules(rules) if (rules := list(rules)) else ()
+    chosen = () if isinstance(rules, Sequence) and not rules else resolve_rules(rules)
     judge = Judge(channels, truth, score).checked(images)
     found: dict[str, list[Tensor]] = {GRADIENT_NORM: [], **{rule.name: [] for rule in chosen}}
     for n in range(len(images)):
@@ -74,6 +76,7 @@ def sizes_at(
     return {name: torch.stack(rows, 2) for name, rows in found.items()}
 
 
+@guards.held(guards.aligned)
 def gradient_norms(
     net: nn.Module,
     sites: Sequence[Site],

@@ -15,6 +15,7 @@ from segtrace.attribution.forward import Output
 from segtrace.attribution.joints import settled
 from segtrace.attribution.stages import Stage
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress, seconds_per_slice
 from segtrace.causal.cutting import Edit, Site, cutting
@@ -114,6 +115,7 @@ class Necessity:
         ]
 
 
+@guards.held()
 def necessity(
     net: nn.Module,
     sites: Sequence[Site],

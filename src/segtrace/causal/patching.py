@@ -14,6 +14,7 @@ from segtrace.attribution.forward import Output
 from segtrace.attribution.joints import settled
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal import guards
 from segtrace.causal.cutting import Site, cutting, see
 from segtrace.causal.outcome import Judge
 from segtrace.errors import InputError
@@ -49,6 +50,7 @@ class Patched:
         return torch.where(room >= LEAST_TO_GAIN, (self.after - self.before) / room, torch.nan)
 
 
+@guards.held()
 def patch(
     net: nn.Module,
     sites: Sequence[Site],

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segtrace.causal import guards
 from segtrace.causal.necessity import Necessity
 from segtrace.causal.ranks import kendall, permutation_p, spearman
 from segtrace.causal.verdict import (
@@ -67,6 +68,7 @@ class Ranking:
         return asdict(self)
 
 
+@guards.held(found=guards.instance(Necessity, "the result of necessity"))
 def rankings(
     found: Necessity,
     predictors: Mapping[str, Tensor],

@@ -16,6 +16,7 @@ from segtrace.attribution.integrate import integrate
 from segtrace.attribution.joints import settled
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Clock, OnProgress
 from segtrace.causal.outcome import Judge
@@ -86,6 +87,7 @@ class Route:
         ]
 
 
+@guards.held(guards.aligned, baselines=guards.BASELINES, edges=guards.some_or_none)
 def route(
     net: nn.Module,
     images: Tensor,

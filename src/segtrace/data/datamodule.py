@@ -94,8 +94,7 @@ class SliceDataModule(LightningDataModule):
         Raises:
             InputError: an unknown part, a broken file, a cache that cannot be written.
         """
-        if part not in self.split:
-            raise unknown("part of the split", part, self.split)
+        self._check_part(part)
         if part not in self._cases:
             self._cases[part] = prepare(
                 self.source, self.split[part], self._preprocessing, self.cache_dir
@@ -172,7 +171,11 @@ class SliceDataModule(LightningDataModule):
         Args:
             n: how many.
             from_: ``"val"``, or ``"train"`` where seen slices are wanted.
+
+        Raises:
+            InputError: a part that the split lacks.
         """
+        self._check_filled(from_)
         keys = [(case.name, i) for case in self.cases(from_) for i in range(len(case))]
         areas = np.concatenate([case.areas for case in self.cases(from_)])
         chosen = [keys[row] for row in choose(areas, keys, n)]
@@ -190,16 +193,24 @@ class SliceDataModule(LightningDataModule):
         Raises:
             InputError: a part that the split lacks, or a case without any organ.
         """
-        if not self.split.get(part):
-            raise InputError(
-                f"the split has no {part} cases; say probes.from=val, or name some with data.split"
-            )
+        self._check_filled(part)
         keys = [
             (case.name, row)
             for case in self.cases(part)
             for row in choose(case.areas, [(case.name, i) for i in range(len(case))], per_case)
         ]
         return self._read(keys, part)
+
+    def _check_part(self, part: str) -> None:
+        if part not in self.split:
+            raise unknown("part of the split", part, self.split)
+
+    def _check_filled(self, part: str) -> None:
+        self._check_part(part)
+        if not self.split[part]:
+            raise InputError(
+                f"the split has no {part} cases; say probes.from=val, or name some with data.split"
+            )
 
     def whole_cases(self, names: Collection[str], part: str) -> dict[str, dict[str, Any]]:
         """Case -> ``voxel_ml``, and ``truth_ml``: organ -> volume; plain values, for a checkpoint.

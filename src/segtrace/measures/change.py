@@ -15,6 +15,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow
 from segtrace.errors import InputError
+from segtrace.measures import guards
 from segtrace.measures.resize import resized
 
 Floats = NDArray[np.float64]
@@ -22,6 +23,7 @@ Floats = NDArray[np.float64]
 MEASURES = ("jsd", "spearman", "spearman_support")
 
 
+@guards.held()
 def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> dict[str, Tensor]:
     """Every stage against the next one, in the flow's order.
 
@@ -46,6 +48,7 @@ def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> dict[str,
     return {name: stacked[..., i] for i, name in enumerate(MEASURES)}
 
 
+@guards.held()
 def between_epochs(
     earlier: Flow, later: Flow, size: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:

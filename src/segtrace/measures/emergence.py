@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrace.errors import InputError
+from segtrace.measures import guards
 
 Floats = NDArray[np.float64]
 
@@ -65,6 +66,7 @@ def smoothed(curve: Floats) -> Floats:
     return np.array([np.nanmedian(w) if np.isfinite(w).any() else np.nan for w in windows])
 
 
+@guards.held()
 def emergence(
     epochs: Sequence[int],
     gain: Sequence[float],
@@ -88,7 +90,7 @@ def emergence(
         InputError: epochs that do not begin with 0 or rise, or lists of different lengths.
     """
     _check(epochs, gain, dice)
-    curve = np.asarray(gain, dtype=np.float64)
+    curve = np.array(gain, dtype=np.float64)
     curve[0] = np.nan_to_num(curve[0])
     curve = smoothed(curve)
     found = _first(epochs, np.asarray([] if dice is None else dice) >= DICE)

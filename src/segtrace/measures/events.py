@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from segtrace.errors import InputError
+from segtrace.measures import guards
 from segtrace.measures.energy import nan_where
 from segtrace.measures.leakage import Leakage
 from segtrace.measures.over_cases import OverCases, in_words, method, over_cases
 
+LEAK = "the result of segtrace.measures.leakage.leakage"
 LEAST_DENSITY = 2.0
 """An event puts at least twice on an organ what a uniform map would …"""
 
@@ -101,6 +103,12 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
+@guards.held(
+    found=guards.instance(Leakage, LEAK),
+    centered=guards.optional(guards.instance(Leakage, LEAK)),
+    untrained=guards.optional(guards.instance(Leakage, LEAK)),
+    cases=guards.optional(guards.names),
+)
 def find_events(
     found: Leakage,
     centered: Leakage | None = None,

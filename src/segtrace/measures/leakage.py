@@ -14,6 +14,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError, unknown
+from segtrace.measures import guards
 from segtrace.measures.energy import nan_where, ratio
 from segtrace.measures.places import Places
 
@@ -95,6 +96,7 @@ Grids = dict[tuple[int, ...], Places]
 """(h, w) -> where the organs lie, as maps of this size see them."""
 
 
+@guards.held()
 def leakage(
     flow: Flow,
     masks: Tensor,

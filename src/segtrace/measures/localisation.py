@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError
-from segtrace.measures import energy, pixels
+from segtrace.measures import energy, guards, pixels
 from segtrace.measures.locality import locality
 
 LEADING = (
@@ -37,6 +37,7 @@ NOT_OF_THE_MAP = ("ceiling", "area", "kappa", "gradient", "score_per_px")
 """What can be said whether or not the map may be read."""
 
 
+@guards.held(guards.spaced)
 def measure(
     flow: Flow,
     masks: Tensor,
@@ -132,6 +133,7 @@ def _of_gradient(flow: Flow) -> dict[str, Tensor]:
     return {name: value[:, None].expand(flow.status.shape) for name, value in shared.items()}
 
 
+@guards.held(guards.of_one_flow)
 def readable(values: Mapping[str, Tensor], status: Tensor) -> dict[str, Tensor]:
     """The values of maps that may be read: NaN from gap-degenerate on.
 
@@ -149,6 +151,7 @@ def readable(values: Mapping[str, Tensor], status: Tensor) -> dict[str, Tensor]:
     }
 
 
+@guards.held(guards.of_one_flow, values=guards.enough)
 def over_slices(values: Mapping[str, Tensor], status: Tensor | None = None) -> dict[str, Tensor]:
     """One number a stage, rule and organ: (S, R, O, N) -> (S, R, O).
 
@@ -186,6 +189,7 @@ def count_valid(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.isfinite().sum(-1) for name, value in values.items()}
 
 
+@guards.held(guards.one_each)
 def rows(
     flow: Flow,
     values: Mapping[str, Tensor],

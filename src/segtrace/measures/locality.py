@@ -8,12 +8,14 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow
 from segtrace.errors import InputError
+from segtrace.measures import guards
 from segtrace.measures.energy import ratio
 
 SECOND_INSTANCE = 0.1
 """A second component counts as an instance from this part of the largest one's size on."""
 
 
+@guards.held()
 def locality(first: Flow, second: Flow) -> Tensor:
     """1 - cos of the positive maps of two regions, (S, R, O, N) float64 in [0, 1].
 
@@ -45,6 +47,7 @@ def _direction(maps: Tensor) -> Tensor:
     return ratio(cells, cells.norm(dim=-1, keepdim=True))
 
 
+@guards.held()
 def parts(masks: Tensor) -> tuple[Tensor, Tensor]:
     """Split every organ's mask in two: its two largest components, or else its two halves.
 
@@ -57,6 +60,7 @@ def parts(masks: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two (O, N, H, W) bool; disjoint; both empty where the mask has fewer than two pixels.
     """
+    masks = masks.bool()
     first, second = torch.zeros_like(masks), torch.zeros_like(masks)
     for o, n in np.ndindex(*masks.shape[:2]):
         if masks[o, n].sum() >= 2:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from segtrace.measures import guards
+
 ECHO = 0.5
 """From this mass on, the untrained network's map already lies in its own region."""
 
@@ -61,6 +63,7 @@ class Band:
         return "one run" if self.runs == 1 else f"{self.runs} runs"
 
 
+@guards.held()
 def over_runs(runs: Sequence[Tensor]) -> Band:
     """Mean and range over runs; each a tensor of the same shape, NaN where not defined."""
     stacked = torch.stack(list(runs))

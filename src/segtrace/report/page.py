@@ -100,6 +100,7 @@ class Page:
         routes: Mapping[str, RouteEntry] | None = None,
         window: tuple[float, float] = WINDOW,
         budget: int = BUDGET,
+        cautions: Sequence[str] = (),
     ) -> None:
         """Write ``index.html``.
 
@@ -114,6 +115,7 @@ class Page:
             routes: organ -> its route, where the network was cut.
             window: HU that the image maps to 0 and 1.
             budget: most bytes of the file, see :func:`~segtrace.report.fitting.fitted`.
+            cautions: sentences that hold for all pictures of these slices.
 
         Raises:
             InputError: no epochs; no room for one of them; a file that cannot be written.
@@ -126,6 +128,7 @@ class Page:
             "events": None if events is None else list(events),
             "routes": dict(routes or {}),
             "route_caution": CAUTION,
+            "slice_cautions": list(cautions),
         }
         save_text(path, fitted(story, told, window, budget))
 

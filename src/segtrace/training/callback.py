@@ -15,6 +15,7 @@ from segtrace.attribution.generators import unchanged_generators
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
+from segtrace.training import guards
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import finished_epochs, is_final
 from segtrace.training.course import Network
@@ -23,6 +24,7 @@ from segtrace.training.either_lightning import EitherCallback, logged_into, tens
 from segtrace.training.explanation import DEFAULT, Explained, Settings, check_explainable
 from segtrace.training.interrupts import once_more_leaves
 from segtrace.training.own_folder import claim
+from segtrace.training.precision import refuse_half
 from segtrace.training.probing import probes_of
 from segtrace.training.sink import Sink
 from segtrace.training.validated import Validated
@@ -77,6 +79,7 @@ class FlowCallback(EitherCallback):
     :class:`~segtrace.training.cut_course.CutCourse`.
     """
 
+    @guards.held(net=guards.text)
     def __init__(
         self,
         net: str = "net",
@@ -139,6 +142,7 @@ class FlowCallback(EitherCallback):
         if not trainer.is_global_zero:
             return
         self._network(pl_module)
+        refuse_half(trainer.precision)
         check_writable(self._folder(trainer))
         if tensorboard_writer(trainer) is None:
             warnings.warn(

@@ -19,12 +19,15 @@ from segtrace.training.cut_pictures import route_of, table_figure
 from segtrace.training.cut_progress import telling
 from segtrace.training.cut_tables import necessity_rows, report, route_rows, slice_rows
 from segtrace.training.cuts import CUT, Cuts, cut_network
+from segtrace.training.fitted_data import FittedData
 from segtrace.training.sink import Sink
 from segtrace.training.subject import Subject, untrained_of
 from segtrace.training.wiring import sites
 
 EVERY = 10
 """Epochs between two cuts of a training that was not cut while it ran."""
+Sampled = SliceDataModule | FittedData | None
+"""Where training slices are drawn from."""
 WITHOUT_MEANS = ("zero", "resample")
 """Cuts that need no baselines."""
 
@@ -44,7 +47,7 @@ class CutReplay:
     """
 
     def __init__(
-        self, cut: str | None, data: SliceDataModule | None = None, untrained: Path | None = None
+        self, cut: str | None, data: Sampled = None, untrained: Path | None = None
     ) -> None:
         self.cut, self.data, self.untrained = cut, data, untrained
         self.latest: Cuts | None = None
@@ -103,7 +106,7 @@ class CutReplay:
         }
 
 
-def cut_subject(subject: Subject, probes: Probes, cut: str, data: SliceDataModule | None) -> Cuts:
+def cut_subject(subject: Subject, probes: Probes, cut: str, data: Sampled) -> Cuts:
     """Cut every stage and edge of a network on some slices.
 
     Raises:
@@ -123,7 +126,7 @@ def cut_subject(subject: Subject, probes: Probes, cut: str, data: SliceDataModul
     return found
 
 
-def _means(subject: Subject, cut: str, data: SliceDataModule | None) -> Baselines | None:
+def _means(subject: Subject, cut: str, data: Sampled) -> Baselines | None:
     """Those of the checkpoint, or of the training slices of the data that was given."""
     if subject.baselines is not None and cut != "mean_map":
         return subject.baselines

@@ -1,7 +1,9 @@
 """How the two scripts start, and how they end when the user made a mistake."""
 
+import inspect
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -10,12 +12,16 @@ from functools import wraps
 from pathlib import Path
 
 import torch
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 from segtrace.report.checksums import hasten_tensorboard
+from segtrace.training.command_line import opened, readable
+
+__all__ = ["answering", "opened", "start"]
 
 
 def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
@@ -24,9 +30,12 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
     @wraps(main)
     def answered(config: DictConfig) -> None:
         try:
+            _return_to_where_it_was_typed()
             main(config)
         except InputError as error:
             _stop(str(error))
+        except OmegaConfBaseException as error:
+            _stop(_told(error))
         except HydraException as error:
             if not (mistake := _mistake(error)):
                 raise
@@ -37,7 +46,6 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
 
 def start(main: Callable[[], None]) -> None:
     """Run a script: a user's mistake is one line and exit code 1, a defect keeps its traceback."""
-    sys.argv[1:] = [opened(argument) for argument in sys.argv[1:]]
     # Hydra then raises what it would print over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     _quiet()
@@ -45,16 +53,26 @@ def start(main: Callable[[], None]) -> None:
     torch.set_flush_denormal(True)
     hasten_tensorboard()
     try:
+        sys.argv[1:] = readable(sys.argv[1:], _groups(main))
         main()
-    except (ConfigCompositionException, OmegaConfBaseException) as error:
-        _stop(_one_line(error))
-    except OSError as error:
-        if not _raised_by_hydra(error):
+    except Exception as error:
+        if _has_begun(error):
             raise
-        _stop(
-            f"the run's folder cannot be written: {error.strerror}: {error.filename}; "
-            "choose another with hydra.run.dir=…"
-        )
+        _stop(_told(error))  # nothing of ours has run: it is about what was typed
+
+
+def _groups(main: Callable[[], None]) -> dict[str, list[str]]:
+    """The groups of options beside the script, and their options."""
+    folders = Path(inspect.getfile(inspect.unwrap(main))).with_name("conf").glob("*/")
+    return {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in folders}
+
+
+def _return_to_where_it_was_typed() -> None:
+    """Undo ``hydra.job.chdir=true``: relative paths mean what they meant on the command line.
+
+    Everything that a run writes goes to its folder by that folder's full name.
+    """
+    os.chdir(HydraConfig.get().runtime.cwd)
 
 
 def _quiet() -> None:
@@ -69,20 +87,6 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", advice)
 
 
-def opened(argument: str) -> str:
-    """An override that may name any option, not only those which the YAML files list.
-
-    The constructors are the schema: :func:`segtrace.training.schema.check` knows every option and
-    lists the nearest ones, where Hydra would only ask for a plus sign.
-
-    >>> opened("trainer.max_epochs=3"), opened("data=synapse"), opened("hydra.run.dir=here")
-    ('++trainer.max_epochs=3', 'data=synapse', 'hydra.run.dir=here')
-    """
-    key, equals, _ = argument.partition("=")
-    plain = key[:1].isalpha() and "." in key and "/" not in key and not key.startswith("hydra.")
-    return f"++{argument}" if plain and equals else argument
-
-
 def _mistake(error: BaseException) -> InputError | None:
     """The user's mistake behind an exception that Hydra wrapped."""
     cause: BaseException | None = error
@@ -91,16 +95,51 @@ def _mistake(error: BaseException) -> InputError | None:
     return cause
 
 
+def _has_begun(error: Exception) -> bool:
+    """Whether a script's main had been called when this was raised."""
+    return any(frame.name == "answered" for frame in traceback.extract_tb(error.__traceback__))
+
+
+def _told(error: Exception) -> str:
+    """What a command line cannot be, as one line."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, MissingConfigException):
+        return _missing(error)
+    if isinstance(error, OSError) and error.filename:
+        return (
+            f"the run's folder cannot be written: {error.strerror}: {error.filename}; "
+            "choose another with hydra.run.dir=…"
+        )
+    if isinstance(error, AssertionError) or not str(error):
+        return f"Hydra refuses this command line ({type(error).__name__}); see --hydra-help"
+    key = getattr(error, "full_key", None)
+    return (f"{key}: " if key else "") + _one_line(error) + _of_the_environment(error)
+
+
+def _missing(error: MissingConfigException) -> str:
+    """A group has no such option, or there is no such configuration at all."""
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if error.options is None:
+        return f"{_one_line(error).partition('; Config search path')[0]}; leave its flag out"
+    return str(unknown(group, name, error.options))
+
+
+def _of_the_environment(error: Exception) -> str:
+    """``${HOME}`` in single quotes is left to OmegaConf, which reads it as an option's name."""
+    names = re.findall(r"Interpolation key '(\w+)'", str(error))
+    if not names or names[0] not in os.environ:
+        return ""
+    return f"; for the variable say '${{oc.env:{names[0]}}}', or leave the single quotes out"
+
+
 def _stop(message: str) -> None:
-    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    # A message may quote a name out of a file, or what was typed, line breaks and all.
+    line = "".join(letter if letter.isprintable() else " " for letter in message)
+    print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
     sys.exit(1)
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: Exception) -> str:
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     return "; ".join(line for line in lines if not line.startswith(("full_key", "object_type")))
-
-
-def _raised_by_hydra(error: OSError) -> bool:
-    frames = traceback.extract_tb(error.__traceback__)
-    return any("hydra" in Path(frame.filename).parts for frame in frames[-4:])

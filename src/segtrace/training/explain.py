@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from segtrace.attribution.stages import StagesLike
 from segtrace.report.files import check_writable
 from segtrace.report.page import Page
-from segtrace.training import results
+from segtrace.training import guards, results
 from segtrace.training.explanation import (
     DEFAULT,
     Explained,
@@ -20,6 +20,7 @@ from segtrace.training.explanation import (
 from segtrace.training.probing import probes_from
 
 
+@guards.held()
 def explain(
     net: nn.Module,
     loader: Iterable[Any],

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import targets
+from segtrace.attribution import guards, targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import TargetsLike
@@ -25,6 +25,15 @@ from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 
 
+@guards.fields(
+    rules=guards.rules,
+    region=guards.a_name,
+    score=guards.a_name,
+    stages=guards.optional(guards.names),
+    organs=guards.optional(guards.names),
+    measures=guards.a_name,
+    aggregate=guards.optional(guards.a_name),
+)
 @dataclass(frozen=True)
 class Settings:
     """What is explained and how; stored in the checkpoint.

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import check_writable
+from segtrace.training.precision import refuse_half_in
 from segtrace.training.resuming import resumable
 from segtrace.training.schema import check
 
@@ -87,6 +88,7 @@ def checked(config: DictConfig) -> Plan:
     plain = plainly(config)
     check(plain, KEYS)
     check_probes(plain["probes"])
+    refuse_half_in(plain)
     if type(plain["seed"]) is not int or plain["seed"] < 0:
         raise InputError(f"seed={plain['seed']!r}; give a whole number, 0 or more")
     if plain["resume"] is not None:
@@ -134,20 +136,30 @@ def plainly(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def check_probes(given: Mapping[str, Any], parts: Sequence[str] = ("val", "train")) -> None:
+def check_probes(
+    given: Mapping[str, Any],
+    parts: Sequence[str] = ("val", "train"),
+    kinds: Mapping[str, type] = PROBE_KEYS,
+) -> None:
     """Hold the options of the probes against what they may be.
 
     Args:
         given: name -> value.
         parts: of the split, which they may be from.
+        kinds: name -> type of its value.
 
     Raises:
-        InputError: an unknown option or a value of the wrong kind.
+        InputError: an unknown option, one that is missing, or a value of the wrong kind.
     """
     for key, value in given.items():
-        if key not in PROBE_KEYS:
-            raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in PROBE_KEYS])
-        if type(value) is not PROBE_KEYS[key]:
-            raise InputError(f"probes.{key}={value!r}; a {PROBE_KEYS[key].__name__} is needed")
+        if key not in kinds:
+            raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in kinds])
+        if type(value) is not kinds[key]:
+            raise InputError(f"probes.{key}={value!r}; a {kinds[key].__name__} is needed")
+    for key in kinds:
+        if key not in given:
+            raise InputError(f"probes.{key} is needed; leave ~probes.{key} out")
+    if given["n"] < 1:
+        raise InputError(f"probes.n={given['n']}; watch at least one slice")
     if given["from"] not in parts:
         raise unknown("probes.from", given["from"], parts)

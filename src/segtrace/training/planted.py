@@ -16,6 +16,7 @@ from segtrace.causal.verdict import NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
 from segtrace.errors import unknown
 from segtrace.measures import energy
 from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
+from segtrace.training import guards
 from segtrace.training.planted_network import ENOUGH, PlantedNetwork, PlantedSlices
 from segtrace.training.planted_score import REFUSED, Interval, PlantedScore, StageScore
 from segtrace.training.planted_swap import held_at_mark
@@ -27,6 +28,7 @@ is not held at the mark."""
 WHY = ("margin", "logit")
 
 
+@guards.held()
 def score_planted(
     rule: str | Rule | MapOf,
     checkpoint: str | Path,

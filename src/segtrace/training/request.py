@@ -12,18 +12,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from segtrace.data.cases import case_name
-from segtrace.data.datamodule import SliceDataModule
-from segtrace.data.nifti import Volume, read_image
-from segtrace.data.probes import Probes
-from segtrace.errors import InputError
 from segtrace.names import file_name
 from segtrace.report.files import check_writable
 from segtrace.training import checkpoint
-from segtrace.training.cut_replay import CutReplay, check_cut
-from segtrace.training.image import probes_of_image
-from segtrace.training.plan import check_probes, plainly, refuse_used
+from segtrace.training.asked_slices import AskedSlices
+from segtrace.training.cut_replay import CutReplay
+from segtrace.training.options import KINDS, check_options, listed
+from segtrace.training.plan import plainly, refuse_used
 from segtrace.training.replay import Replay, in_order
+from segtrace.training.request_checks import check_together
 from segtrace.training.schema import check
 from segtrace.training.seeds import folders_of
 from segtrace.training.subject import (
@@ -34,14 +31,7 @@ from segtrace.training.subject import (
     untrained_of,
     with_settings,
 )
-
-KEYS = (
-    "checkpoint", "image", "net", "weights", "stages", "rules", "region", "score", "organs",
-    "measures", "aggregate", "probes", "seed", "data", "study", "log_dir", "volume", "cases",
-    "trainer", "runs", "cut", "untrained", "edges", "verdict", "failures",
-    "shared_scale",
-)  # fmt: skip
-
+from segtrace.training.taking_slices import check_own_network
 
 RESULTS = ("manifest.json", "*/manifest.json", "measures.csv", "seeds.csv")
 """Files of which one is among the results, whatever was asked for."""
@@ -74,10 +64,11 @@ class Request:
         """Runs that differ in their seed, to be compared; nothing else is asked then."""
         return folders_of(self.config["runs"]) if self.config["runs"] is not None else []
 
-    @property
-    def whole(self) -> bool:
-        """Whether whole volumes are explained, and not the most telling slices."""
-        return bool(self.config["volume"]) or self.config["cases"] is not None
+    @cached_property
+    def slices(self) -> AskedSlices:
+        """The images to explain."""
+        paths = () if self._own else tuple(self._checkpoints.values())
+        return AskedSlices(self.config, paths, self._from_checkpoint)
 
     @property
     def _own(self) -> bool:
@@ -86,16 +77,7 @@ class Request:
 
     def _from_checkpoint(self, path: Path) -> Subject:
         """Its network; ``net`` beside it is the class that the user names for it."""
-        named = self.config["net"]
-        return from_checkpoint(path, None if named is None else str(named))
-
-    @cached_property
-    def data(self) -> SliceDataModule | None:
-        """The data set that was named, if any."""
-        if not self.config.get("data"):
-            return None
-        module: SliceDataModule = instantiate(self.config["data"], _convert_="all")
-        return module
+        return from_checkpoint(path, self.config["net"])
 
     @cached_property
     def _checkpoints(self) -> dict[str, Path]:
@@ -134,11 +116,12 @@ class Request:
         """
         if self._tells or subject.epoch in (None, 0) or subject.settings.region != "gt":
             return None
-        return untrained_of(subject, self.untrained)
+        before = untrained_of(subject, self.untrained)
+        return before and self.slices.mind(before)
 
     def cutting(self) -> CutReplay:
         """What cuts: every so many epochs of a training, or one network where that is asked."""
-        cutting = CutReplay(self.config["cut"], self.data, self.untrained)
+        cutting = CutReplay(self.config["cut"], self.slices.data, self.untrained)
         if self._tells:
             cutting.along([checkpoint.describe(path) for path in self._checkpoints.values()])
         return cutting
@@ -146,7 +129,7 @@ class Request:
     def subjects(self) -> Iterator[tuple[Subject, Path]]:
         """The networks, one at a time, and a folder for each."""
         if self._own:
-            yield self._with_settings(self._own_network()), self.folder
+            yield self._as_asked(self._own_network()), self.folder
             return
         told: set[str] = set()
         for name, path in self._checkpoints.items():
@@ -155,36 +138,7 @@ class Request:
             for note in dict.fromkeys(note for note in subject.notes if note not in told):
                 print(f"{subject.name}: {note}")
             told.update(subject.notes)
-            yield self._with_settings(subject), folder
-
-    def slices(self, subject: Subject) -> Probes:
-        """The slices to explain it on; the same for all checkpoints of a run."""
-        if self.config["image"] is not None:
-            return self._slices_of_image
-        n = self.config["probes"]["n"]
-        return subject.slices(self.data, n, self.config["probes"]["from"])
-
-    @cached_property
-    def _slices_of_image(self) -> Probes:
-        """Chosen by what the network, of several the last, finds in the image."""
-        if self._own:
-            subject = self._own_network()
-        else:
-            subject = self._from_checkpoint(list(self._checkpoints.values())[-1])
-        path = Path(self.config["image"])
-        n = self.config["probes"]["n"]
-        return probes_of_image(path, subject.net, subject.preprocessing, n)
-
-    def volumes(self) -> Iterator[Volume]:
-        """The volumes to explain, one at a time: the image, or the cases with their labels."""
-        if self.config["image"] is not None:
-            yield read_image(self.config["image"])
-            return
-        if self.data is None or not self.config["cases"]:
-            raise InputError("say which volumes: image=…, or cases=[…] data=… data.root=…")
-        given, available = self.config["cases"], self.data.source.cases()
-        for value in given if isinstance(given, list) else [given]:
-            yield self.data.source.load(case_name(value, available))
+            yield self._as_asked(subject), folder
 
     def trainer(self, **options: Any) -> pl.Trainer:
         """Lightning's trainer for whole volumes."""
@@ -207,28 +161,24 @@ class Request:
         """Whether the last network is explained where it was wrong, too."""
         return bool(self.config["failures"])
 
-    @property
-    def numbering(self) -> Mapping[str, int] | None:
-        """Organ -> number in the label files of the data set, if one was named."""
-        return None if self.data is None else self.data.source.numbering
-
     def _own_network(self) -> Subject:
-        if self.data is None:
-            raise InputError("net=… needs data=… data.root=…, which says organs and slices")
         net, weights, stages, edges = (
             self.config[name] for name in ("net", "weights", "stages", "edges")
         )
-        return from_user(net, weights, stages, self.data, edges)
+        subject = from_user(net, weights, stages, self.slices.module, edges)
+        check_own_network(net, subject.net, subject.preprocessing.size)
+        return subject
 
-    def _with_settings(self, subject: Subject) -> Subject:
-        given = {name: self.config[name] for name in ("rules", "region", "score", "organs")}
-        given |= {name: self.config[name] for name in ("measures", "aggregate")}
+    def _as_asked(self, subject: Subject) -> Subject:
+        """With the settings that were given, and what must be said of the slices."""
+        given = {name: self.config[name] for name in ("region", "score", "measures", "aggregate")}
+        given |= {name: listed(self.config[name]) for name in ("rules", "organs")}
         if not self._own:
             given["stages"] = self.config["stages"]
-        unseen = self.config["image"] is not None or self.whole
+        unseen = self.config["image"] is not None or self.slices.whole
         if unseen and given["region"] is None:
             given["region"] = "pred"  # a new image has no ground truth
-        return with_settings(subject, **given)
+        return self.slices.mind(with_settings(subject, **given))
 
 
 def checked(config: DictConfig) -> Request:
@@ -239,35 +189,9 @@ def checked(config: DictConfig) -> Request:
             be written, or holds results already.
     """
     plain = plainly(config)
-    check(plain, KEYS)
-    check_probes(plain["probes"], ("val", "train", "test"))
-    for switch in ("verdict", "failures", "shared_scale"):
-        if type(plain[switch]) is not bool:
-            raise InputError(f"{switch}={plain[switch]!r}; give true or false")
-    if plain["verdict"] and plain["checkpoint"] is None:
-        raise InputError("verdict=true needs checkpoint=…, which holds what stands for a cut")
-    if plain["runs"] is None and plain["checkpoint"] is None and plain["net"] is None:
-        raise InputError(
-            "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "
-            "compare seeds"
-        )
-    if plain["checkpoint"] is not None and plain["weights"] is not None:
-        raise InputError(
-            f"weights={plain['weights']}: the checkpoint holds its weights; leave weights out, or "
-            "checkpoint"
-        )
-    own = plain["net"] is not None and plain["checkpoint"] is None
-    if isinstance(plain["stages"], str) and not own:
-        raise InputError(
-            f"stages={plain['stages']}: a checkpoint knows its stages; give names to keep, "
-            "e.g. stages=[enc1,dec4]"
-        )
-    check_cut(plain)
-    if plain["log_dir"] is not None and plain["checkpoint"] is None:
-        raise InputError(
-            f"log_dir={plain['log_dir']}: TensorBoard's step is the epoch, which checkpoints of "
-            "train.py know; say checkpoint=…"
-        )
+    check(plain, tuple(KINDS), optional=("data", "study"))
+    check_options(plain)
+    check_together(plain)
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_writable(folder)
     refuse_used(folder, RESULTS)

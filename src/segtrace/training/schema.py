@@ -31,22 +31,46 @@ OPEN = ("model.net", "model.stages", "model.edges")
 """Places where any network, with any arguments, may stand."""
 
 
-def check(config: Mapping[str, Any], known: Collection[str]) -> None:
+CALLED = ("data", "model", "explain", "trainer")
+"""Keys under which a class and its options lie."""
+PARTS = (*CALLED, "callbacks", "logger", "probes")
+"""Keys under which options lie, and not a value."""
+
+
+def check(
+    config: Mapping[str, Any], known: Collection[str], optional: Collection[str] = ()
+) -> None:
     """Hold every part of a configuration against the signature of what it would call.
 
     Args:
         config: the configuration, resolved, as plain dicts.
         known: the keys that may stand on its top level.
+        optional: those of them that may be missing.
 
     Raises:
-        InputError: a key that no constructor takes, or a value of the wrong kind: one line with
-            the place, the value and what was allowed.
+        InputError: a key that no constructor takes, or that is not there; a value of the wrong
+            kind: one line with the place, the value and what was allowed.
     """
     for key in config:
         if key not in known:
             raise unknown("option", key, known)
+    for key in known:
+        _check_part(config, key, key in optional)
     for where, node in _targets(config):
         _check_node(where, node)
+
+
+def _check_part(config: Mapping[str, Any], key: str, optional: bool) -> None:
+    """It is there, and where options should lie under it, they do."""
+    value: Any = config.get(key)
+    if value is None and optional:
+        return
+    if key not in config:
+        raise InputError(f"{key} is needed; leave {key}=null, or ~{key}, out")
+    if key in PARTS and not isinstance(value, Mapping):
+        raise InputError(f"{key}={value!r}; give its options one by one, {key}.…=…; see --help")
+    if key in CALLED and "_target_" not in value:
+        raise InputError(f"{key} names no class; leave ~{key}, or ~{key}._target_, out")
 
 
 def _targets(value: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -138,7 +162,7 @@ def _check_value(where: str, value: Any, hint: Any) -> None:
             raise
         adapter = TypeAdapter(hint)
     try:
-        adapter.validate_python(value)
+        found = adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f".{part}" for part in first["loc"] if isinstance(part, str | int))
@@ -146,3 +170,6 @@ def _check_value(where: str, value: Any, hint: Any) -> None:
         raise InputError(
             f"{where}={value!r}: {message}{f' (at {place})' if place else ''}"
         ) from error
+    # Nothing converts the value later: text that looks like a number stays text.
+    if isinstance(value, bool | str) and type(found) is not type(value):
+        raise InputError(f"{where}={value!r}: input should be of type {type(found).__name__}")

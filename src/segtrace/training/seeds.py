@@ -1,6 +1,6 @@
 """Several runs that differ in their seed, read from the tables they left behind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -17,13 +17,15 @@ from segtrace.report.bands import band_figure
 from segtrace.report.captions import mark_words
 from segtrace.report.figures import save_figure
 from segtrace.report.references import sentence as sources
-from segtrace.report.tables import read_table, save_table
+from segtrace.report.tables import save_table
 from segtrace.training import checkpoint
 from segtrace.training.history import MEASURES
-from segtrace.training.mapping_file import read_mapping
+from segtrace.training.run_tables import REMEDY, seed_of, typed_rows
 
 Place = tuple[str, str, str]
 """(rule, organ, stage)"""
+PLACE: dict[str, Callable[[str], Any]] = {"rule": str, "organ": str, "stage": str}
+ANSWERS: dict[str, Answer] = {name: name for name in get_args(Answer)}
 
 
 @dataclass(frozen=True)
@@ -70,35 +72,59 @@ def folders_of(patterns: str | Sequence[str]) -> list[Path]:
 
 
 def read_run(folder: Path) -> RunTables:
-    """The tables of one run."""
-    rows = read_table(folder / "flow" / "timeline.csv")
-    epochs = tuple(dict.fromkeys(int(row["epoch"]) for row in rows))
-    values: dict[str, dict[Place, list[float]]] = {name: {} for name in MEASURES}
+    """The tables of one run.
+
+    Raises:
+        InputError: a file that is missing, broken or of something else, named with the line.
+    """
+    timeline = folder / "flow" / "timeline.csv"
+    rows = typed_rows(timeline, {**PLACE, "epoch": int, **dict.fromkeys(MEASURES, float)})
+    epochs = tuple(dict.fromkeys(row["epoch"] for row in rows))
+    values: dict[str, dict[Place, dict[int, float]]] = {name: {} for name in MEASURES}
     for row in rows:
         for name in MEASURES:
-            values[name].setdefault(_place(row), []).append(float(row[name]))
-    dice: dict[str, dict[int, float]] = {}
-    for row in read_table(folder / "flow" / "depth.csv"):
-        dice.setdefault(row["organ"], {})[int(row["epoch"])] = float(row["dice"])
+            values[name].setdefault(_place(row), {})[row["epoch"]] = row[name]
+    curves = values[MEASURES[0]].values()
+    if not epochs or any(len(c) < len(epochs) for c in curves) or len(rows) > sum(map(len, curves)):
+        raise InputError(
+            f"{timeline} does not hold every stage, rule and organ once an epoch; {REMEDY}"
+        )
     return RunTables(
         folder,
-        _seed(folder / "config.yaml"),
+        seed_of(folder),
         epochs,
-        {name: {place: _curve(curve) for place, curve in curves.items()}
+        {name: {place: _curve(list(curve.values())) for place, curve in curves.items()}
          for name, curves in values.items()},
-        {organ: _curve([curve[epoch] for epoch in epochs]) for organ, curve in dice.items()},
-        {_place(row): _emergence(row) for row in read_table(folder / "flow" / "emergence.csv")},
+        _dice(folder / "flow" / "depth.csv", epochs),
+        _emergences(folder / "flow" / "emergence.csv"),
         _marks(folder),
     )  # fmt: skip
 
 
-def _seed(path: Path) -> int:
-    seed = read_mapping(path, str(path)).get("seed")
-    if type(seed) is not int:
-        raise InputError(
-            f"{path}: seed is {seed!r}; the config.yaml that train.py writes is needed"
-        )
-    return seed
+def _dice(path: Path, epochs: Sequence[int]) -> dict[str, Tensor]:
+    """Organ -> validation Dice an epoch."""
+    dice: dict[str, dict[int, float]] = {}
+    for row in typed_rows(path, {"organ": str, "epoch": int, "dice": float}):
+        dice.setdefault(row["organ"], {})[row["epoch"]] = row["dice"]
+    for organ, curve in dice.items():
+        if missing := [epoch for epoch in epochs if epoch not in curve]:
+            raise InputError(f"{path} has no Dice of {organ} at epoch {missing[0]}; {REMEDY}")
+    return {organ: _curve([curve[epoch] for epoch in epochs]) for organ, curve in dice.items()}
+
+
+def _emergences(path: Path) -> dict[Place, Emergence]:
+    """When each stage began to localise; a run that did not end has no such table."""
+    if not path.exists() or not path.read_bytes().strip():
+        return {}
+    kinds = {**PLACE, "answer": ANSWERS.__getitem__, "epoch": _epoch, "dice_epoch": _epoch}
+    return {
+        _place(row): Emergence(row["answer"], row["epoch"], row["dice_epoch"])
+        for row in typed_rows(path, kinds)
+    }
+
+
+def _epoch(text: str) -> int | None:
+    return int(text) if text else None
 
 
 def _marks(folder: Path) -> tuple[str, ...]:
@@ -142,14 +168,8 @@ def _curve(values: Sequence[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _place(row: Mapping[str, str]) -> Place:
+def _place(row: Mapping[str, Any]) -> Place:
     return row["rule"], row["organ"], row["stage"]
-
-
-def _emergence(row: Mapping[str, str]) -> Emergence:
-    epoch, dice = (int(row[key]) if row[key] else None for key in ("epoch", "dice_epoch"))
-    answers: dict[str, Answer] = {name: name for name in get_args(Answer)}
-    return Emergence(answers[row["answer"]], epoch, dice)
 
 
 def _check(runs: Sequence[RunTables]) -> None:
@@ -164,11 +184,16 @@ def _check(runs: Sequence[RunTables]) -> None:
                 f"{first.folder} was explained at epochs {list(first.epochs)}, {run.folder} at "
                 f"{list(run.epochs)}; compare runs of the same epochs"
             )
-        if run.values["gain"].keys() != first.values["gain"].keys():
+        if _places(run) != _places(first):
             raise InputError(
                 f"{first.folder} and {run.folder} have different rules, organs or stages; compare "
                 "runs that differ in their seed alone"
             )
+
+
+def _places(run: RunTables) -> tuple[set[Place], set[str], set[Place]]:
+    """All that a run has numbers of."""
+    return set(run.values["gain"]), set(run.dice), set(run.emergences) or set(run.values["gain"])
 
 
 def _rows(epochs: Sequence[int], band: Band, measure: str, place: Place) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from segtrace.data.geometry import Geometry
 from segtrace.data.nifti import Volume
-from segtrace.data.preprocessing import labels_of
+from segtrace.data.preprocessing import Preprocessing, labels_of
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
+from segtrace.training.cautions import about_volume
 from segtrace.training.explanation import Explained, explain_probes
 from segtrace.training.subject import Subject
 from segtrace.training.volume_files import Stacks, check_room, write_volume
@@ -51,9 +53,11 @@ def explain_volume(
             "nowhere; give the raw images (data=synapse or image=any_ct.nii.gz)"
         )
     images, geometry = subject.preprocessing.images(volume)
+    if cautions := about_volume(volume, subject):
+        subject = replace(subject, facts={**subject.facts, "cautions": cautions})
     labels = None
     if volume.label is not None and numbering is not None:
-        labels = labels_of(volume, numbering, subject.preprocessing, geometry)
+        labels = _labels(volume, numbering, subject.preprocessing, geometry)
     slices = VolumeSlices(volume, images, labels, geometry)
     trial = _explained(subject, slices.probes([len(slices) // 2]))
     check_room(folder, geometry.grid.shape, trial.record.flow)
@@ -70,6 +74,14 @@ def explain_volume(
     finally:
         if predictor.is_global_zero:
             shutil.rmtree(scratch)
+
+
+def _labels(
+    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, geometry: Geometry
+) -> NDArray[np.uint8]:
+    """(D, size, size) channels of the network's organs that the label files know."""
+    known = {organ: c for organ, c in preprocessing.organs.items() if organ in numbering}
+    return labels_of(volume, numbering, replace(preprocessing, organs=known), geometry)
 
 
 def _explained(subject: Subject, probes: Probes) -> Explained:

@@ -1,0 +1,63 @@
+"""What the arguments of causal functions may be, beside those that attribution knows."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from segtrace.attribution import guards
+from segtrace.attribution.guards import (
+    Held,
+    an_image,
+    instance,
+    labels,
+    names,
+    optional,
+    some,
+    some_or_none,
+    tensors,
+)
+from segtrace.causal.baselines import Baselines
+from segtrace.errors import Guard, InputError, wrong
+
+__all__ = ["BASELINES", "aligned", "held", "instance", "names", "some", "some_or_none"]
+
+BASELINES = instance(Baselines, "the result of segtrace.causal.baselines.collect")
+
+
+def a_pair(name: str, value: Any) -> None:
+    """Images and their label maps."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise wrong(name, value, "(images, truth)")
+    an_image(f"{name}[0]", value[0])
+    labels(f"{name}[1]", value[1])
+
+
+def aligned(given: Mapping[str, Any]) -> None:
+    """One label map of its size, and one case, a slice.
+
+    Raises:
+        InputError: other numbers or sizes of them.
+    """
+    images, truth, cases = given["images"], given["truth"], given.get("cases")
+    image = (len(images), *images.shape[2:])
+    if truth.shape != image:
+        raise InputError(f"the truth has shape {tuple(truth.shape)}; the images ask for {image}")
+    if cases is not None and len(cases) != len(images):
+        raise InputError(f"{len(cases)} cases for {len(images)} slices; give one a slice")
+
+
+ARGUMENTS: Mapping[str, Guard] = {
+    "truth": labels,
+    "baselines": optional(BASELINES),
+    "giving": a_pair,
+    "taking": a_pair,
+    "predictors": tensors,
+    "controls": tensors,
+}
+"""Name of an argument -> its guard, where attribution has none or another."""
+
+
+def held(
+    together: Callable[[Mapping[str, Any]], None] | None = None, **own: Guard
+) -> Callable[[Held], Held]:
+    """Guard the arguments of a public function; see :func:`segtrace.errors.guarded`."""
+    return guards.held(together, **{**ARGUMENTS, **own})

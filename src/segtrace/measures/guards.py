@@ -1,0 +1,214 @@
+"""What the arguments of measures may be: one guard a kind, shared by all functions."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from segtrace.attribution.flow import Flow
+from segtrace.errors import Guard, InputError, guarded, unknown, wrong
+
+
+def instance(kind: type, words: str) -> Guard:
+    """An object of a class of ours; the words say where such an object comes from."""
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, kind):
+            raise wrong(name, value, f"a {kind.__name__}, {words}")
+
+    return check
+
+
+def a_tensor(name: str, value: Any) -> None:
+    """A tensor of real numbers."""
+    if not isinstance(value, Tensor):
+        hint = f"a tensor, torch.as_tensor({name})"
+        raise wrong(name, value, hint if hasattr(value, "__array__") else "a tensor")
+    if value.is_complex():
+        raise wrong(name, value, "a tensor of real numbers")
+
+
+def masks(name: str, value: Any) -> None:
+    """Where organs lie in slices, (O, N, H, W)."""
+    a_tensor(name, value)
+    if value.ndim != 4 or not value.numel():
+        raise wrong(name, value, "masks (organs, slices, H, W)")
+
+
+def values(name: str, value: Any) -> None:
+    """Measure -> a number of every map."""
+    if not isinstance(value, Mapping) or not value:
+        raise wrong(name, value, "a mapping measure -> tensor, as measure(…) returns it")
+    for measure, numbers in value.items():
+        a_tensor(f"{name}[{measure!r}]", numbers)
+
+
+def names(name: str, value: Any) -> None:
+    """Several names."""
+    if isinstance(value, str):
+        raise wrong(name, value, f"a list, [{value!r}]")
+    if not isinstance(value, Sequence) or not all(isinstance(one, str) for one in value):
+        raise wrong(name, value, "a list of names")
+
+
+def a_name(name: str, value: Any) -> None:
+    """Text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise wrong(name, value, "a name, as text")
+
+
+def a_whole(name: str, value: Any) -> None:
+    """One whole number."""
+    if not _is(value, Integral):
+        raise wrong(name, value, "a whole number")
+
+
+def wholes(name: str, value: Any) -> None:
+    """Several whole numbers."""
+    if _once_or_none(value) or not all(_is(one, Integral) for one in value):
+        raise wrong(name, value, "a list of whole numbers")
+
+
+def numbers(name: str, value: Any) -> None:
+    """Several numbers."""
+    if _once_or_none(value) or not all(_is(one, Real) for one in value):
+        raise wrong(name, value, "a list of numbers")
+
+
+def a_number(name: str, value: Any) -> None:
+    """One number."""
+    if not _is(value, Real):
+        raise wrong(name, value, "a number")
+
+
+def a_size(name: str, value: Any) -> None:
+    """Rows and columns."""
+    if (
+        _once_or_none(value)
+        or len(value) != 2
+        or not all(_is(n, Integral) and n > 0 for n in value)
+    ):
+        raise wrong(name, value, "(rows, columns), whole numbers")
+
+
+def tensors(name: str, value: Any) -> None:
+    """Several tensors of one shape."""
+    if isinstance(value, Tensor | str) or not isinstance(value, Sequence) or not value:
+        raise wrong(name, value, "a list of tensors, one a run")
+    for one in value:
+        a_tensor(f"one of {name}", one)
+        if one.shape != value[0].shape:
+            raise InputError(f"{name} have the shapes {[tuple(t.shape) for t in value]}; they must "
+                             "be alike")  # fmt: skip
+
+
+def optional(guard: Guard) -> Guard:
+    """The same where ``None`` may stand."""
+
+    def check(name: str, value: Any) -> None:
+        if value is not None:
+            guard(name, value)
+
+    return check
+
+
+def _once_or_none(value: Any) -> bool:
+    """Not something that can be gone through several times, number by number."""
+    if isinstance(value, str | bytes | Mapping | Iterator | Tensor):
+        return True
+    return not isinstance(value, Sequence | np.ndarray | range) or np.ndim(value) != 1
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def a_pair(name: str, value: Any) -> None:
+    """The flows of two parts."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise wrong(name, value, "two flows, (first, second)")
+    for one in value:
+        A_FLOW(f"one of {name}", one)
+
+
+A_FLOW = instance(Flow, "the result of segtrace.trace")
+
+ARGUMENTS: Mapping[str, Guard] = {
+    "flow": A_FLOW,
+    "earlier": A_FLOW,
+    "later": A_FLOW,
+    "first": A_FLOW,
+    "second": A_FLOW,
+    "masks": masks,
+    "spacing": optional(a_tensor),
+    "values": values,
+    "status": optional(a_tensor),
+    "cases": names,
+    "slices": wholes,
+    "columns": optional(names),
+    "stages": names,
+    "size": optional(a_size),
+    "epochs": wholes,
+    "gain": numbers,
+    "dice": optional(numbers),
+    "untrained_largest": a_number,
+    "runs": tensors,
+    "measures": a_name,
+    "region": a_name,
+    "epoch": optional(a_whole),
+    "parts": optional(a_pair),
+}
+"""Name of an argument -> its guard."""
+
+
+def enough(name: str, value: Any) -> None:
+    """The measures that an average over slices is made of."""
+    values(name, value)
+    needed = {"mass", *(("area", "ceiling") if "gain" in value else ())}
+    if lacking := needed - value.keys():
+        raise unknown("measure", min(lacking), value, name)
+
+
+def spaced(given: Mapping[str, Any]) -> None:
+    """Two numbers of mm a slice."""
+    spacing, wanted = given.get("spacing"), (given["masks"].shape[1], 2)
+    if spacing is not None and tuple(spacing.shape) != wanted:
+        raise InputError(
+            f"the spacing has shape {tuple(spacing.shape)}; {wanted} is needed: mm along rows and "
+            "columns of every slice"
+        )
+
+
+def of_one_flow(given: Mapping[str, Any]) -> None:
+    """Values and status belong to the same maps."""
+    status: Any = given.get("status")
+    for measure, value in given["values"].items() if status is not None else ():
+        pairs = zip(reversed(value.shape), reversed(status.shape), strict=False)
+        if value.ndim > status.ndim or any(one not in (1, other) for one, other in pairs):
+            raise InputError(
+                f"{measure} has shape {tuple(value.shape)}, the status {tuple(status.shape)}; give "
+                "the status of the flow that was measured"
+            )
+
+
+def one_each(given: Mapping[str, Any]) -> None:
+    """A case and a number for every slice of the flow."""
+    slices = given["flow"].scores.shape[-1]
+    if not len(given["cases"]) == len(given["slices"]) == slices:
+        raise InputError(
+            f"{len(given['cases'])} cases and {len(given['slices'])} numbers for {slices} slices; "
+            "give one each a slice"
+        )
+
+
+Held = TypeVar("Held", bound=Callable[..., Any])
+
+
+def held(
+    together: Callable[[Mapping[str, Any]], None] | None = None, **own: Guard
+) -> Callable[[Held], Held]:
+    """Guard the arguments of a public function; see :func:`segtrace.errors.guarded`."""
+    guard: Any = guarded({**ARGUMENTS, **own}, together)
+    return guard

@@ -1,0 +1,61 @@
+"""A network of the user's own before it is explained: does it take a slice, and give its logits?"""
+
+import re
+
+import torch
+from torch import nn
+
+from segtrace.attribution.forward import logits_of
+from segtrace.attribution.undisturbed import as_input, undisturbed
+from segtrace.errors import InputError
+
+_CHANNELS = re.compile(r"to have (\d+) channels, but got 1 channels")
+
+VOLUMES = (
+    "it takes volumes (N, C, D, H, W), and slices (N, C, H, W) are explained here; give a 2-D "
+    "network, or call segtrace.trace(net, …) from Python, which takes volumes"
+)
+
+
+def check_own_network(builder: str, net: nn.Module, size: int) -> None:
+    """Send one empty slice through, with gradients on; no mark is left.
+
+    Args:
+        builder: what the user gave as ``net=``.
+        net: what it built.
+        size: rows and columns of a slice of the data.
+
+    Raises:
+        InputError: the network takes no slices of one channel, returns no logits of their size, or
+            such that no gradient leads back.
+    """
+    kinds = {kind for kind in (nn.Conv2d, nn.Conv3d) for m in net.modules() if isinstance(m, kind)}
+    if kinds == {nn.Conv3d}:  # which would take the slice for a volume without a batch
+        raise InputError(f"net={builder}: {VOLUMES}")
+    x = as_input(net, torch.zeros(1, 1, size, size)).requires_grad_()
+    with undisturbed(net, x.device):
+        try:
+            returned = net(x)
+        except InputError:
+            raise
+        except Exception as error:  # whatever the network raises: the slice is as it is
+            raise InputError(f"net={builder}: {_mistake(str(error), size)}") from error
+        logits = logits_of(returned, x, None)
+    if not logits.requires_grad:
+        raise InputError(
+            f"net={builder}: no gradient leads from its logits into it, since its forward detaches "
+            "them (detach, .data, no_grad, numpy); return them with their graph"
+        )
+
+
+def _mistake(said: str, size: int) -> str:
+    line = said.strip().split("\n")[0]
+    if wanted := _CHANNELS.search(said):
+        return (
+            f"it takes {wanted[1]} channels, and a CT slice has 1; wrap it in one whose forward "
+            f"returns self.net(x.expand(-1, {wanted[1]}, -1, -1))"
+        )
+    return (
+        f"it does not take a slice (1, 1, {size}, {size}) ({line}); give it with one input channel "
+        f"and data.size a multiple of 32, e.g. data.size={max(32, round(size / 32) * 32)}"
+    )
