@@ -9,21 +9,22 @@ import yaml
 
 from scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
+from segtrace.names import file_name
 from segtrace.report.bands import band_figure
 from segtrace.report.tables import append_rows, read_table, save_table
 from segtrace.training import seeds
 from segtrace.training.seeds import compare, folders_of, read_run
 
 
-def write_run(folder, seed, gains, *, emerged=2, epochs=(0, 1, 2), stage="dec1"):
+def write_run(folder, seed, gains, *, emerged=2, epochs=(0, 1, 2), stage="dec1", organ="liver"):
     """The tables of a run with one rule, organ and stage."""
     (folder / "flow").mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed": seed}))
-    place = {"rule": "grad_pam", "organ": "liver", "stage": stage}
+    place = {"rule": "grad_pam", "organ": organ, "stage": stage}
     for epoch, gain in zip(epochs, gains, strict=True):
         numbers = {"gain": gain, "kappa": 0.5, "magnitude": -1.0, "mass": 0.2}
         append_rows(folder / "flow" / "timeline.csv", [{"epoch": epoch, **place, **numbers}])
-        row = {"epoch": epoch, "rule": "grad_pam", "organ": "liver", "dice": epoch / 4}
+        row = {"epoch": epoch, "rule": "grad_pam", "organ": organ, "dice": epoch / 4}
         append_rows(folder / "flow" / "depth.csv", [row])
     answer = {"answer": "emerged" if emerged else "none", "epoch": emerged, "dice_epoch": None}
     save_table(folder / "flow" / "emergence.csv", [place | answer])
@@ -119,3 +120,32 @@ def test_a_sweep_over_seeds_and_the_command_that_compares_it(tiny_raw, tmp_path)
     gains = [row for row in rows if row["measure"] == "gain"]
     assert {row["stage"] for row in gains} == {"enc1", "dec4"}
     assert any(row["low"] != row["high"] for row in rows)
+
+
+def test_names_in_the_tables_of_a_run_stay_inside_the_folder(tmp_path):
+    folder = write_run(tmp_path / "runs" / "a", 4, (0.0, 0.2, 0.5), organ="../../x")
+    compare([read_run(folder)], tmp_path / "deep" / "out")
+    figures = {path.name for path in (tmp_path / "deep" / "out" / "figures").iterdir()}
+    assert f"gain_grad_pam_{file_name('../../x')}.png" in figures
+    assert {path.name for path in tmp_path.iterdir()} == {"runs", "deep"}
+    assert {path.name for path in (tmp_path / "deep").iterdir()} == {"out"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: !!python/object/apply:os.mkdir [run_it]", "not readable as YAML"),
+        ("seed: ${oc.env:HOME}", r"seed is '\$\{oc.env:HOME\}'"),
+        ("seed: true", "seed is True"),
+        ("lr: 1", "seed is None"),
+        ("- 1", "holds a list"),
+    ],
+)
+def test_the_configuration_of_a_run_is_read_as_values(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    folder = write_run(tmp_path / "a", 4, (0.0, 0.2, 0.5))
+    (folder / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_run(folder)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run_it").exists()

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-import yaml
 from torch import Tensor
 from tqdm import tqdm
 
 from segtrace.errors import InputError
 from segtrace.measures.emergence import Answer, Emergence, over_seeds
 from segtrace.measures.statistics import Band, over_runs
+from segtrace.names import file_name
 from segtrace.report.bands import band_figure
 from segtrace.report.captions import mark_words
 from segtrace.report.figures import save_figure
@@ -20,6 +20,7 @@ from segtrace.report.references import sentence as sources
 from segtrace.report.tables import read_table, save_table
 from segtrace.training import checkpoint
 from segtrace.training.history import MEASURES
+from segtrace.training.mapping_file import read_mapping
 
 Place = tuple[str, str, str]
 """(rule, organ, stage)"""
@@ -81,7 +82,7 @@ def read_run(folder: Path) -> RunTables:
         dice.setdefault(row["organ"], {})[int(row["epoch"])] = float(row["dice"])
     return RunTables(
         folder,
-        int(yaml.safe_load((folder / "config.yaml").read_text())["seed"]),
+        _seed(folder / "config.yaml"),
         epochs,
         {name: {place: _curve(curve) for place, curve in curves.items()}
          for name, curves in values.items()},
@@ -89,6 +90,15 @@ def read_run(folder: Path) -> RunTables:
         {_place(row): _emergence(row) for row in read_table(folder / "flow" / "emergence.csv")},
         _marks(folder),
     )  # fmt: skip
+
+
+def _seed(path: Path) -> int:
+    seed = read_mapping(path, str(path)).get("seed")
+    if type(seed) is not int:
+        raise InputError(
+            f"{path}: seed is {seed!r}; the config.yaml that train.py writes is needed"
+        )
+    return seed
 
 
 def _marks(folder: Path) -> tuple[str, ...]:
@@ -218,5 +228,6 @@ def _draw(bands: Mapping[tuple[str, Place], Band], dice: Mapping[str, Band], dra
         panels = {place[2]: band for (name, place), band in bands.items()
                   if (name, *place[:2]) == ("gain", rule, organ)}  # fmt: skip
         title = f"gain of {rule}, {organ.replace('_', ' ')}"
-        drawn.save(f"gain_{rule}_{organ}", title, panels, f" {sources(rule)}")
+        name = f"gain_{file_name(rule)}_{file_name(organ, list(dice))}"
+        drawn.save(name, title, panels, f" {sources(rule)}")
     drawn.save("dice", "validation Dice", dice)
