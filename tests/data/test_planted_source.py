@@ -77,3 +77,18 @@ def test_both_classes_come_equally_often(tmp_path):
 
 def test_probes_of_generated_images_say_so(tmp_path):
     assert PlantedData("far", planted_cases=(1, 1, 1), cache_dir=str(tmp_path)).probes().phantom
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cases": [10**9, 1, 1]},
+        {"slices": 10**8},
+        {"seed": "0"},
+        {"cases": "abc"},
+        {"cases": [1.0, 1, 1]},
+    ],
+)
+def test_settings_out_of_a_file_that_ask_for_too_much_are_refused(source, settings):
+    with pytest.raises(InputError, match="whole numbers are needed, and at most 200000 images"):
+        PlantedSource.from_settings(source.settings() | settings)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import segtrace
-from planted_reader import STAGES, save_reader
+from planted_reader import STAGES, Reader, save_reader
 from segtrace import InputError
 from segtrace.attribution.rules import grad_pam
 from segtrace.attribution.trace import trace
@@ -35,7 +35,7 @@ def opposite(activation, gradient):
 
 
 def test_a_true_rule_is_supported_where_the_class_is_held_and_has_nothing_to_find_elsewhere(reader):
-    score = score_planted("grad_pam", reader)
+    score = score_planted("grad_pam", reader, net=Reader)
     found = by_stage(score)
     assert {name: stage.verdict for name, stage in found.items()} == {
         "marks": "supported", "told": "nothing to find", "head": "nothing to find",
@@ -49,7 +49,7 @@ def test_a_true_rule_is_supported_where_the_class_is_held_and_has_nothing_to_fin
 
 
 def test_a_false_rule_is_not_supported(reader):
-    marks = by_stage(score_planted(opposite, reader))["marks"]
+    marks = by_stage(score_planted(opposite, reader, net=Reader))["marks"]
     assert marks.verdict == "not supported here"
     assert marks.gain < 0.5
 
@@ -57,14 +57,14 @@ def test_a_false_rule_is_not_supported(reader):
 def test_a_rule_that_says_no_more_than_the_untrained_network_is_not_supported(reader):
     """The null beside it is the same network: nothing was learned that the map could show."""
     save_reader(reader.with_name("epoch_000.ckpt"), "far", epoch=0)
-    marks = by_stage(score_planted("grad_pam", reader))["marks"]
+    marks = by_stage(score_planted("grad_pam", reader, net=Reader))["marks"]
     assert marks.untrained == marks.gain
     assert marks.beyond_untrained == (0, 0)
     assert marks.verdict == "not supported here"
 
 
 def test_gain_is_that_of_a_slow_sum_over_pixels(reader):
-    network = PlantedNetwork.load(reader)
+    network = PlantedNetwork.load(reader, Reader)
     slices = network.slices()
     target = torch.zeros(len(slices.images), 3, 64, 64)
     target[:, 1], target[:, 2] = 1, -1
@@ -79,7 +79,9 @@ def test_gain_is_that_of_a_slow_sum_over_pixels(reader):
 
 
 def test_a_network_that_has_not_learned_its_task_gets_no_verdict(tmp_path):
-    score = score_planted("grad_pam", save_reader(tmp_path / "epoch_001.ckpt", "far", blind=True))
+    score = score_planted(
+        "grad_pam", save_reader(tmp_path / "epoch_001.ckpt", "far", blind=True), net=Reader
+    )
     assert {stage.verdict for stage in score.stages} == {"refused"}
     assert score.reason == "Dice 0.00; the task is learned above 0.5"
     assert "No verdict: Dice 0.00" in str(score)
@@ -96,12 +98,14 @@ def test_an_unknown_rule_is_refused_before_any_work():
 
 def test_an_unknown_question_is_refused(reader):
     with pytest.raises(InputError, match="no why 'score'; allowed are margin, logit"):
-        score_planted("grad_pam", reader, why="score")
+        score_planted("grad_pam", reader, why="score", net=Reader)
 
 
 def test_the_class_logit_alone_can_be_explained(reader):
     """Of the reader both classes' logits are mirror images: half the margin, the same map."""
-    one, other = (score_planted("grad_pam", reader, why=why) for why in ("margin", "logit"))
+    one, other = (
+        score_planted("grad_pam", reader, why=why, net=Reader) for why in ("margin", "logit")
+    )
     assert by_stage(one)["marks"].gain == pytest.approx(by_stage(other)["marks"].gain)
 
 

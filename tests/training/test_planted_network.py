@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from planted_reader import save_reader
+from planted_reader import Reader, save_reader
 from scripts import run_script
 from segtrace import InputError
 from segtrace.data.planted import plant
@@ -15,7 +15,7 @@ def reader(tmp_path):
 
 
 def test_the_slices_are_those_of_the_checkpoints_own_validation_cases(reader):
-    slices = PlantedNetwork.load(reader).slices()
+    slices = PlantedNetwork.load(reader, Reader).slices()
     assert slices.cases == tuple(f"{case:03d}" for case in range(4, 8) for _ in range(8))
     planted = plant("far", 0, 5, 3)
     torch.testing.assert_close(slices.images[11, 0], torch.from_numpy(planted.image))
@@ -25,14 +25,14 @@ def test_the_slices_are_those_of_the_checkpoints_own_validation_cases(reader):
 
 
 def test_the_first_slices_of_each_case_are_whole_twins(reader):
-    slices = PlantedNetwork.load(reader).slices()
+    slices = PlantedNetwork.load(reader, Reader).slices()
     few = slices.first(2)
     assert few.cases == tuple(f"{case:03d}" for case in range(4, 8) for _ in range(2))
     torch.testing.assert_close(few.images, slices.images[[0, 1, 8, 9, 16, 17, 24, 25]])
 
 
 def test_the_untrained_network_lies_beside_it_or_is_not_there(reader):
-    network = PlantedNetwork.load(reader)
+    network = PlantedNetwork.load(reader, Reader)
     assert network.untrained() is None
     save_reader(reader.with_name("epoch_000.ckpt"), "far", epoch=0, blind=True)
     assert network.untrained().blind
@@ -40,20 +40,20 @@ def test_the_untrained_network_lies_beside_it_or_is_not_there(reader):
 
 @pytest.mark.parametrize("task", ["near", "shortcut"])
 def test_in_every_task_the_evidence_is_the_mark_that_decides(tmp_path, task):
-    network = PlantedNetwork.load(save_reader(tmp_path / "epoch_001.ckpt", task))
+    network = PlantedNetwork.load(save_reader(tmp_path / "epoch_001.ckpt", task), Reader)
     slices = network.slices()
     inside = slices.evidence & (slices.truth > 0)
     torch.testing.assert_close(inside, slices.evidence)
 
 
 def test_without_the_tag_the_far_mark_is_the_evidence(tmp_path):
-    network = PlantedNetwork.load(save_reader(tmp_path / "epoch_001.ckpt", "shortcut"))
+    network = PlantedNetwork.load(save_reader(tmp_path / "epoch_001.ckpt", "shortcut"), Reader)
     slices = network.slices("absent")
     assert not (slices.evidence & (slices.truth > 0)).any()
 
 
 def test_a_class_is_right_where_its_margin_is_positive(reader):
-    network = PlantedNetwork.load(reader)
+    network = PlantedNetwork.load(reader, Reader)
     slices = network.slices()
     logits = network.logits(slices)
     margin = slices.margin(logits)
@@ -71,6 +71,27 @@ def test_a_checkpoint_of_something_else_is_refused(reader, tmp_path):
     torch.save(saved, other)
     with pytest.raises(InputError, match="was not trained on planted evidence; train one"):
         score_planted("grad_pam", other)
+
+
+def test_a_class_that_the_file_names_is_built_where_the_user_names_it_too(reader):
+    with pytest.raises(InputError, match=r"planted_reader.Reader'.* net=planted_reader:Reader"):
+        PlantedNetwork.load(reader)
+    assert isinstance(PlantedNetwork.load(reader, "planted_reader:Reader").net, Reader)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("organs", {"liver": 1}, r"has the organs \{'liver': 1\}; those of planted evidence are"),
+        ("source", {"name": "PlantedSource", "settings": {}}, "settings lacks 'generator'"),
+    ],
+)
+def test_a_description_that_is_none_of_planted_evidence_is_refused(reader, part, value, message):
+    saved = torch.load(reader, weights_only=True)
+    saved["segtrace"][part] = value
+    torch.save(saved, reader)
+    with pytest.raises(InputError, match=message):
+        PlantedNetwork.load(reader, Reader)
 
 
 def test_a_few_steps_of_the_experiment_leave_a_checkpoint_that_can_be_scored(tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from planted_reader import STAGES, save_reader
+from planted_reader import STAGES, Reader, save_reader
 from segtrace.training.planted import score_planted
 
 
@@ -10,7 +10,7 @@ def reader(tmp_path):
 
 
 def test_the_table_can_be_read_and_written(reader):
-    score = score_planted("seg_grad_cam", reader)
+    score = score_planted("seg_grad_cam", reader, net=Reader)
     lines = str(score).splitlines()
     assert lines[0].startswith("seg_grad_cam on planted evidence, task far, seed 0, epoch 1: Dice")
     assert [line.split()[0] for line in lines[2:5]] == list(STAGES)

@@ -19,7 +19,7 @@ def test_the_reader_reads_what_it_says(reader):
 
 
 def test_a_stage_that_reads_single_pixels_holds_the_class_at_the_mark(reader):
-    network = PlantedNetwork.load(reader)
+    network = PlantedNetwork.load(reader, Reader)
     slices = network.slices()
     held = held_at_mark(network.net, resolve(network.net, STAGES), slices)
     lost, total = held["marks"]

@@ -16,6 +16,11 @@ from segtrace.errors import InputError
 TAG = {"train": "agreeing", "val": "absent", "test": "contrary"}
 """Part -> what the tag of ``shortcut`` does there."""
 
+SETTINGS = ("task", "seed", "cases", "slices")
+"""What a source is made from, in the order of its arguments."""
+MOST = 200_000
+"""Images that a checkpoint may ask for; they are made in memory."""
+
 
 class PlantedSource:
     """Generated images whose deciding evidence is known; see :mod:`segtrace.data.planted`.
@@ -99,11 +104,19 @@ class PlantedSource:
         """The source that gave these settings.
 
         Raises:
-            InputError: they are of another version of the generator.
+            InputError: they are of another version of the generator, or describe more than
+                :data:`MOST` images.
         """
         if settings["generator"] != VERSION:
             raise InputError(
                 f"planted evidence of generator {settings['generator']}; this segtrace has "
                 f"{VERSION}: train it anew"
             )
-        return cls(*(settings[name] for name in ("task", "seed", "cases", "slices")))
+        task, seed, cases, slices = (settings[name] for name in SETTINGS)
+        numbers = [seed, slices, *cases] if isinstance(cases, list | tuple) else [None]
+        if not all(type(number) is int for number in numbers) or sum(cases) * slices > MOST:
+            raise InputError(
+                f"planted evidence with seed={seed!r}, cases={cases!r}, slices={slices!r}; whole "
+                f"numbers are needed, and at most {MOST} images"
+            )
+        return cls(str(task), seed, cases, slices)

@@ -1,6 +1,5 @@
 """Checkpoints that describe themselves: what they hold, how they are written and read."""
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +8,24 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.errors import HydraException
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from pytorch_lightning.trainer.states import TrainerFn
-from torch import nn
+from torch import Tensor, nn
 
-from segtrace.errors import InputError
+from segtrace.errors import InputError, printable
+from segtrace.models import networks
+from segtrace.training.description import FOREIGN, KEY, KNOWN, Description, understood
+from segtrace.training.own_network import network_class
+from segtrace.training.plain import numbers, stored, tensors_of
+from segtrace.training.reading import has_checksums, read
 
-DESCRIPTION = "segtrace"
+DESCRIPTION = KEY
 """The key under which a checkpoint describes itself, in plain values and tensors."""
+HYDRA = ("_target_", "_convert_", "_recursive_")
+"""Keys of a configuration's recipe that are no arguments; its values are plain already."""
+ROOM, SLACK = 4, 64 * 2**20
+"""A network may take so many times what the file stores of it (half precision, say), and so many
+bytes more (what is worked out anew)."""
 
 
 def finished_epochs(trainer: pl.Trainer) -> int:
@@ -43,11 +52,13 @@ class Checkpoint:
         description: see ``SegmentationModule``: network, stages, organs, preprocessing, probes,
             explain, epoch, …
         path: the file.
+        notes: what a user should know of the file, in sentences.
     """
 
     net: nn.Module
-    description: Mapping[str, Any]
+    description: Description
     path: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def epoch(self) -> int:
@@ -55,28 +66,35 @@ class Checkpoint:
         return int(self.description["epoch"])
 
 
-def load(path: Path) -> Checkpoint:
-    """Read a checkpoint that ``train.py`` wrote. Nothing in the file is executed.
+def load(path: Path, net: str | type[nn.Module] | None = None) -> Checkpoint:
+    """Read a checkpoint that ``train.py`` wrote.
+
+    Nothing that the file names is imported, resolved or called: its network is one of
+    :data:`segtrace.models.networks.NETWORKS`, or of a class that the user names.
+
+    Args:
+        path: the file.
+        net: the class of the network, or its ``module:Class``, for one outside that table.
 
     Raises:
         InputError: a file that is missing, damaged, foreign, or holds code instead of values;
-            weights that do not fit the network described.
+            a network that is not in the table; weights that do not fit the network described.
     """
     saved = read(path)
     description = _description(saved, path)
-    net = build(description["network"], f"{path}: network")
+    state = saved.get("state_dict")
+    if not isinstance(state, dict):
+        raise InputError(f"{path} holds no weights (state_dict); is it a checkpoint of train.py?")
+    weights = tensors_of(state, "net.", str(path))
+    most = ROOM * stored(weights.values()) + SLACK
+    built = _network(description["network"], path, net, most)
     if description["memory_format"] == "channels_last":
-        net = in_channels_last(net)
-    weights = {
-        name.removeprefix("net."): tensor
-        for name, tensor in saved["state_dict"].items()
-        if name.startswith("net.")
-    }
-    fill(net, weights, path)
-    return Checkpoint(net.eval(), description, path)
+        built = in_channels_last(built)
+    fill(built, weights, path)
+    return Checkpoint(built.eval(), description, path, tuple(_notes(description, path)))
 
 
-def describe(path: Path) -> Mapping[str, Any]:
+def describe(path: Path) -> Description:
     """What a checkpoint says of itself; its tensors stay on the disk until they are used.
 
     Raises:
@@ -85,14 +103,69 @@ def describe(path: Path) -> Mapping[str, Any]:
     return _description(read(path, mmap=True), path)
 
 
-def _description(saved: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    description = saved.get(DESCRIPTION)
-    if not isinstance(description, Mapping):
+def _description(saved: Mapping[str, Any], path: Path) -> Description:
+    found = saved.get(DESCRIPTION)
+    if not isinstance(found, dict):
         raise InputError(
             f"{path} is no checkpoint of train.py (it does not describe its network); for a "
             "network of your own give net=module:builder weights=… stages=…"
         )
-    return description
+    return understood(found, path)
+
+
+def _notes(description: Description, path: Path) -> list[str]:
+    notes = []
+    if description.unknown:
+        version = description.get("version", "unknown")
+        notes.append(
+            "holds what this segtrace does not know and leaves out: "
+            f"{', '.join(description.unknown[:5])} (written by segtrace {version})"
+        )
+    if not has_checksums(path):
+        notes.append("has no checksums, so damage to the file would not be noticed")
+    return notes
+
+
+def _network(
+    recipe: Mapping[str, Any], path: Path, net: str | type[nn.Module] | None, most: int
+) -> nn.Module:
+    """The network of a description: of the table, or of the class that the user names."""
+    given = {name: value for name, value in recipe.items() if name not in (KNOWN, FOREIGN)}
+    where = f"{path}: network"
+    if net is not None:
+        cls = network_class(net)
+        return networks.called(cls, _keywords(given, where), f"{where}: {cls.__name__}", most)
+    if KNOWN in recipe:
+        return networks.build(str(recipe[KNOWN]), given, where, most)
+    name = str(recipe.get(FOREIGN))
+    module, _, cls_name = name.rpartition(".")
+    raise InputError(
+        f"{path} is of the network {printable(name, 80)!r}, which is none of the known ones "
+        f"({', '.join(networks.NETWORKS)}), and nothing that a file names is imported; if you know "
+        f"this class and trust it, name it yourself: explain.py checkpoint={path} "
+        f"net={_suggested(module, cls_name)}"
+    )
+
+
+def _suggested(module: str, cls: str) -> str:
+    plain = all(part.isidentifier() for part in (*module.split("."), cls))
+    return f"{module}:{cls}" if plain else "my_package:MyNet"
+
+
+def recorded(recipe: Mapping[str, Any], net: nn.Module) -> dict[str, Any]:
+    """How a checkpoint describes the network that a configuration's recipe built.
+
+    A network of the table by its key; any other, and one with arguments that no checkpoint may
+    give, by the name of its class.
+    """
+    given = {name: value for name, value in recipe.items() if not name.startswith("_")}
+    key = networks.key_of(type(net))
+    if key is not None:
+        try:
+            return {KNOWN: key, **networks.plainly(key, given, "model.net")}
+        except InputError:
+            pass  # more than a file may ask for: the user will have to name the class again
+    return {FOREIGN: str(recipe["_target_"]), **given}
 
 
 def in_channels_last(net: nn.Module) -> nn.Module:
@@ -103,38 +176,8 @@ def in_channels_last(net: nn.Module) -> nn.Module:
     return net
 
 
-def read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
-    """The contents of a file that ``torch.save`` wrote, values and tensors only.
-
-    Args:
-        path: the file.
-        mmap: leave tensors on the disk until they are used.
-
-    Raises:
-        InputError: missing, damaged, or holding code.
-    """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; name a file in it") from None
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} is refused: it is damaged or holds code, not only values and tensors "
-            f"({_first_line(error)})"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} cannot be read: {_first_line(error)}") from error
-    if not isinstance(saved, dict):
-        raise InputError(f"{path} holds a {type(saved).__name__}; a dict of tensors is needed")
-    return saved
-
-
 def build(recipe: Mapping[str, Any], where: str = "model.net") -> nn.Module:
-    """The network a recipe describes: ``_target_``, a class, and its arguments, plain values.
-
-    A recipe may come out of a file of unknown origin, so only a network class is called.
+    """The network that the user's configuration names: ``_target_``, a class, and its arguments.
 
     Raises:
         InputError: no such class, no network class, or arguments it does not take.
@@ -146,28 +189,38 @@ def build(recipe: Mapping[str, Any], where: str = "model.net") -> nn.Module:
         raise InputError(f"{where}: cannot import {target!r}: {_first_line(error)}") from error
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise InputError(f"{where}: {target!r} is no network; a subclass of nn.Module is needed")
-    if _has_nested_target(list(recipe.values())):
-        raise InputError(f"{where}: the arguments of {target} must be plain values")
-    try:
-        net: nn.Module = instantiate(dict(recipe), _convert_="all")
-    except HydraException as error:
-        raise InputError(f"{where}: {target}: {_first_line(error.__cause__ or error)}") from error
-    return net
+    given = {name: value for name, value in recipe.items() if name not in HYDRA}
+    return networks.called(cls, _keywords(given, f"{where}: {target}"), f"{where}: {target}")
 
 
-def fill(net: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
+def _keywords(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Arguments by name.
+
+    Raises:
+        InputError: one that is no name, or holds a class to be called.
+    """
+    for name in given:
+        if not name.isidentifier() or name.startswith("_"):
+            raise InputError(f"{where}: {printable(name, 80)!r} is no argument; give them by name")
+    if _has_nested_target(list(given.values())):
+        raise InputError(f"{where}: the arguments must be plain values")
+    return dict(given)
+
+
+def fill(net: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
     """Load the weights, all of them.
 
     Raises:
-        InputError: names missing, left over, or of another shape; the first few are listed.
+        InputError: names missing, left over, of another shape, or without numbers; the first few
+            are listed.
     """
     own = net.state_dict()
+    shared = [name for name in own if name in weights]
     misfits = {
         "missing": [name for name in own if name not in weights],
         "unexpected": [name for name in weights if name not in own],
-        "of another shape": [
-            name for name in own if name in weights and own[name].shape != weights[name].shape
-        ],
+        "of another shape": [name for name in shared if own[name].shape != weights[name].shape],
+        "not of plain numbers": [name for name in shared if not _like(own[name], weights[name])],
     }
     found = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
@@ -177,6 +230,11 @@ def fill(net: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
     if found:
         raise InputError(f"{path} does not fit {type(net).__name__}: {'; '.join(found)}")
     net.load_state_dict(dict(weights))
+
+
+def _like(own: Tensor, weight: Tensor) -> bool:
+    """Not sparse, quantised, complex, or a shape without numbers, which would change nothing."""
+    return numbers(weight) and own.is_complex() == weight.is_complex()
 
 
 def _has_nested_target(value: object) -> bool:

@@ -10,6 +10,7 @@ from segtrace.causal.replacement import CUTS
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
+from segtrace.names import file_name
 from segtrace.report.figures import save_figure
 from segtrace.report.page_routes import RouteEntry, route_entry
 from segtrace.report.tables import save_table
@@ -153,7 +154,8 @@ def write(cuts: Cuts, untrained: Cuts | None, folder: Path) -> None:
     if cuts.route is not None:
         save_table(folder / "route.csv", route_rows(cuts, untrained))
         for organ in cuts.organs:
-            save_figure(figures, f"route_{organ}", *route_of(cuts, untrained, organ))
+            name = f"route_{file_name(organ, cuts.organs)}"
+            save_figure(figures, name, *route_of(cuts, untrained, organ))
     report(cuts)
 
 
@@ -171,5 +173,6 @@ def check_cut(options: Mapping[str, Any]) -> None:
             f"cut={cut} is judged on labelled slices: those of the checkpoint, or of data=…; leave "
             "image, volume and cases out"
         )
-    if options["edges"] is not None and options["net"] is None:
+    own = options["net"] is not None and options["checkpoint"] is None
+    if options["edges"] is not None and not own:
         raise InputError(f"edges={options['edges']}: a checkpoint knows its edges; leave it out")

@@ -12,7 +12,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from segtrace.attribution.targets import predicted
+from segtrace.report.tensorboard import dice_tag
 from segtrace.training.checkpoint import DESCRIPTION, finished_epochs, in_channels_last
+from segtrace.training.description import FORMAT
 from segtrace.training.evaluation import CaseDice, per_organ
 from segtrace.training.randomness import seed_of
 
@@ -128,6 +130,7 @@ class SegmentationModule(pl.LightningModule):
         """Write what is needed to rebuild the network and repeat the explanation."""
         epoch = finished_epochs(self.trainer)
         known = {
+            "format": FORMAT,
             "epoch": epoch,
             "dice": dict(self.organ_dice),
             "found": self.whole_cases,
@@ -150,7 +153,7 @@ class SegmentationModule(pl.LightningModule):
         means = per_organ(self.dice.compute(), self.organs)
         if split == "val":
             self.organ_dice, self.whole_cases = means, self.dice.whole_cases()
-        values = {f"{split}/dice/{name}": value for name, value in means.items()}
+        values = {dice_tag(split, name): value for name, value in means.items()}
         # Lightning's own logging would use the optimiser's step; ours is the epoch everywhere.
         epoch = finished_epochs(self.trainer)
         for logger in self.trainer.loggers:

@@ -28,7 +28,11 @@ WHY = ("margin", "logit")
 
 
 def score_planted(
-    rule: str | Rule | MapOf, checkpoint: str | Path, *, why: str = "margin"
+    rule: str | Rule | MapOf,
+    checkpoint: str | Path,
+    *,
+    why: str = "margin",
+    net: type[nn.Module] | None = None,
 ) -> PlantedScore:
     """Do a rule's maps lie on the mark that decides the class, and not on its decoy?
 
@@ -52,6 +56,7 @@ def score_planted(
         checkpoint: of ``train.py experiment=planted``; ``epoch_000.ckpt`` beside it is the
             untrained network, without which that comparison is left out.
         why: what is explained: the class's ``margin`` over the other class, or its ``logit``.
+        net: the class of its network, for one outside the table of known ones.
 
     Returns:
         Scores of all stages. A slice counts where its map can be read (see
@@ -61,18 +66,22 @@ def score_planted(
     Raises:
         InputError: a checkpoint that is none of planted evidence; an unknown rule or ``why``.
     """
-    (score,) = score_rules([*resolve_rules(rule)], checkpoint, why=why)
+    (score,) = score_rules([*resolve_rules(rule)], checkpoint, why=why, net=net)
     return score
 
 
 def score_rules(
-    rules: Sequence[str | Rule | MapOf], checkpoint: str | Path, *, why: str = "margin"
+    rules: Sequence[str | Rule | MapOf],
+    checkpoint: str | Path,
+    *,
+    why: str = "margin",
+    net: type[nn.Module] | None = None,
 ) -> tuple[PlantedScore, ...]:
     """Several rules for the price of one: see :func:`score_planted`."""
     chosen = resolve_rules(rules)
     if why not in WHY:
         raise unknown("why", why, WHY)
-    network = PlantedNetwork.load(checkpoint)
+    network = PlantedNetwork.load(checkpoint, net)
     slices = network.slices()
     dice = network.dice(slices)
     flow = _explained(network.net, network, slices, chosen, why)

@@ -18,6 +18,7 @@ from segtrace.attribution.stages import StagesLike
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.outcome import Judge
+from segtrace.data.planted import CLASSES
 from segtrace.data.planted_source import PlantedSource
 from segtrace.errors import InputError
 from segtrace.training import checkpoint
@@ -102,6 +103,7 @@ class PlantedNetwork:
         source: the images.
         epoch: finished passes.
         path: the checkpoint.
+        named: the class that the user named for a network outside the table.
     """
 
     net: nn.Module
@@ -110,34 +112,46 @@ class PlantedNetwork:
     source: PlantedSource
     epoch: int
     path: Path
+    named: str | type[nn.Module] | None = None
 
     @classmethod
-    def load(cls, path: str | Path) -> "PlantedNetwork":
+    def load(cls, path: str | Path, net: str | type[nn.Module] | None = None) -> "PlantedNetwork":
         """Read a checkpoint of ``train.py experiment=planted``.
+
+        Args:
+            path: the file.
+            net: the class of its network, for one outside the table of known ones.
 
         Raises:
             InputError: no such checkpoint, or one of a network trained on something else.
         """
-        loaded = checkpoint.load(Path(path))
-        found: Mapping[str, Any] = loaded.description.get("source", {})
+        description = checkpoint.describe(Path(path))
+        found: Mapping[str, Any] = description.get("source", {})
         if found.get("name") != PlantedSource.__name__:
             raise InputError(
                 f"{path} was not trained on planted evidence; train one: python train.py "
                 "experiment=planted data.task=far"
             )
+        if description["organs"] != CLASSES:
+            raise InputError(
+                f"{path} has the organs {description['organs']}; those of planted evidence are "
+                f"{CLASSES}: train one with experiment=planted"
+            )
+        loaded = checkpoint.load(Path(path), net)
         return cls(
             net=loaded.net,
-            stages=loaded.description["stages"],
-            channels=loaded.description["organs"],
+            stages=description["stages"],
+            channels=description["organs"],
             source=PlantedSource.from_settings(found["settings"]),
             epoch=loaded.epoch,
             path=loaded.path,
+            named=net,
         )
 
     def untrained(self) -> nn.Module | None:
         """The network of ``epoch_000.ckpt`` in the same folder; ``None`` where there is none."""
         path = self.path.with_name("epoch_000.ckpt")
-        return checkpoint.load(path).net if path.is_file() else None
+        return checkpoint.load(path, self.named).net if path.is_file() else None
 
     def slices(self, tag: str | None = "agreeing") -> PlantedSlices:
         """The validation slices, which were not trained on; the tag as in training."""

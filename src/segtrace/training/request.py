@@ -17,6 +17,7 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.nifti import Volume, read_image
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.names import file_name
 from segtrace.report.files import check_writable
 from segtrace.training import checkpoint
 from segtrace.training.cut_replay import CutReplay, check_cut
@@ -78,6 +79,16 @@ class Request:
         """Whether whole volumes are explained, and not the most telling slices."""
         return bool(self.config["volume"]) or self.config["cases"] is not None
 
+    @property
+    def _own(self) -> bool:
+        """Whether a network of the user's own is explained, and not a checkpoint."""
+        return self.config["checkpoint"] is None
+
+    def _from_checkpoint(self, path: Path) -> Subject:
+        """Its network; ``net`` beside it is the class that the user names for it."""
+        named = self.config["net"]
+        return from_checkpoint(path, None if named is None else str(named))
+
     @cached_property
     def data(self) -> SliceDataModule | None:
         """The data set that was named, if any."""
@@ -92,13 +103,12 @@ class Request:
         paths = paths_of(self.config["checkpoint"])
         if len(paths) > 1:
             return {f"epoch_{epoch:03d}": path for epoch, path in in_order(paths).items()}
-        return {paths[0].stem: paths[0]}
+        return {file_name(paths[0].stem): paths[0]}
 
     @property
     def _tells(self) -> bool:
         """Whether the course of a training is told, and not one network alone."""
-        own = self.config["net"] is not None
-        return not own and (len(self._checkpoints) > 1 or self.config["log_dir"] is not None)
+        return not self._own and (len(self._checkpoints) > 1 or self.config["log_dir"] is not None)
 
     def replay(self) -> Replay:
         """What tells the course of the training; silent for a network alone."""
@@ -113,7 +123,7 @@ class Request:
         """The checkpoint to hold against: the one named, or else epoch 0 of the same folder."""
         if self.config["untrained"] is not None:
             return Path(self.config["untrained"])
-        if self.config["net"] is not None:
+        if self._own:
             return None
         return next(iter(self._checkpoints.values())).with_name("epoch_000.ckpt")
 
@@ -135,12 +145,17 @@ class Request:
 
     def subjects(self) -> Iterator[tuple[Subject, Path]]:
         """The networks, one at a time, and a folder for each."""
-        if self.config["net"] is not None:
+        if self._own:
             yield self._with_settings(self._own_network()), self.folder
             return
+        told: set[str] = set()
         for name, path in self._checkpoints.items():
             folder = self.folder / name if self._tells else self.folder
-            yield self._with_settings(from_checkpoint(path)), folder
+            subject = self._from_checkpoint(path)
+            for note in dict.fromkeys(note for note in subject.notes if note not in told):
+                print(f"{subject.name}: {note}")
+            told.update(subject.notes)
+            yield self._with_settings(subject), folder
 
     def slices(self, subject: Subject) -> Probes:
         """The slices to explain it on; the same for all checkpoints of a run."""
@@ -152,10 +167,10 @@ class Request:
     @cached_property
     def _slices_of_image(self) -> Probes:
         """Chosen by what the network, of several the last, finds in the image."""
-        if self.config["net"] is not None:
+        if self._own:
             subject = self._own_network()
         else:
-            subject = from_checkpoint(list(self._checkpoints.values())[-1])
+            subject = self._from_checkpoint(list(self._checkpoints.values())[-1])
         path = Path(self.config["image"])
         n = self.config["probes"]["n"]
         return probes_of_image(path, subject.net, subject.preprocessing, n)
@@ -208,7 +223,7 @@ class Request:
     def _with_settings(self, subject: Subject) -> Subject:
         given = {name: self.config[name] for name in ("rules", "region", "score", "organs")}
         given |= {name: self.config[name] for name in ("measures", "aggregate")}
-        if self.config["net"] is None:
+        if not self._own:
             given["stages"] = self.config["stages"]
         unseen = self.config["image"] is not None or self.whole
         if unseen and given["region"] is None:
@@ -231,12 +246,18 @@ def checked(config: DictConfig) -> Request:
             raise InputError(f"{switch}={plain[switch]!r}; give true or false")
     if plain["verdict"] and plain["checkpoint"] is None:
         raise InputError("verdict=true needs checkpoint=…, which holds what stands for a cut")
-    if plain["runs"] is None and (plain["checkpoint"] is None) == (plain["net"] is None):
+    if plain["runs"] is None and plain["checkpoint"] is None and plain["net"] is None:
         raise InputError(
             "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "
             "compare seeds"
         )
-    if isinstance(plain["stages"], str) and plain["net"] is None:
+    if plain["checkpoint"] is not None and plain["weights"] is not None:
+        raise InputError(
+            f"weights={plain['weights']}: the checkpoint holds its weights; leave weights out, or "
+            "checkpoint"
+        )
+    own = plain["net"] is not None and plain["checkpoint"] is None
+    if isinstance(plain["stages"], str) and not own:
         raise InputError(
             f"stages={plain['stages']}: a checkpoint knows its stages; give names to keep, "
             "e.g. stages=[enc1,dec4]"

@@ -61,7 +61,7 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
     edges = named_edges(net, stages, model.pop("edges", None), size, in_channels)
     description = {
         "version": segtrace.__version__,
-        "network": recipe,
+        "network": checkpoint.recorded(recipe, net),
         "stages": stages,
         "edges": edges,
         "organs": dict(data.organs),

@@ -1,27 +1,27 @@
 """What is explained: a network with its weights, and all that must be known to explain it."""
 
-import importlib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from torch import Tensor, nn
+from torch import nn
 
 from segtrace.attribution.stages import StagesLike
+from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.baselines import Baselines
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError
+from segtrace.errors import InputError, printable
 from segtrace.report.files import environment, sha256
 from segtrace.report.whole_cases import WholeCases
 from segtrace.training import checkpoint
 from segtrace.training.course import Network
 from segtrace.training.explanation import DEFAULT, Settings
+from segtrace.training.mapping_file import read_mapping
+from segtrace.training.own_network import built, fitted
 
 EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
 """How a line of a file of edges looks."""
@@ -45,6 +45,8 @@ class Subject:
         baselines: means over training slices, to cut with; ``None`` where there are none.
         whole: volumes and Dice of the cases that the slices are of.
         facts: for the manifest.
+        named: the class that the user named for a network outside the table; ``None`` for others.
+        notes: what a user should know of the file, in sentences.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Subject:
     baselines: Baselines | None = None
     whole: WholeCases = field(default_factory=WholeCases)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    named: str | type[nn.Module] | None = None
+    notes: tuple[str, ...] = ()
 
     def on(self, probes: Probes) -> Network:
         """This network on these slices."""
@@ -72,27 +76,45 @@ class Subject:
                 raise InputError("say which slices: data=… data.root=…, or image=…")
             return data.probes(n, part)
         if "images" not in self.probes and data is not None:
-            return data.read_probes(dict(self.probes))
-        return Probes.from_plain(self.probes)
+            return data.read_probes(self.probes)
+        return self._fitting(Probes.from_plain(self.probes))
+
+    def _fitting(self, probes: Probes) -> Probes:
+        """The probes of a file, seen to be such that the network takes them."""
+        x = as_input(self.net, probes.images[:1])
+        try:
+            with undisturbed(self.net, x.device), torch.no_grad():
+                self.net(x)
+        except RuntimeError as error:
+            line = printable(str(error).strip().split("\n")[0], 300)
+            raise InputError(
+                f"{self.name}: the network does not take slices {tuple(probes.images.shape[1:])} "
+                f"({line}); give the data set they are of, data=… data.root=…"
+            ) from error
+        return probes
 
 
-def from_checkpoint(path: Path) -> Subject:
-    """The network of a checkpoint of ``train.py``; the thread count becomes the training's.
+def from_checkpoint(path: Path, net: str | type[nn.Module] | None = None) -> Subject:
+    """The network of a checkpoint of ``train.py``; nothing of this process is changed.
+
+    Args:
+        path: the file.
+        net: its class, for a network outside the table of known ones.
 
     Raises:
         InputError: see :func:`segtrace.training.checkpoint.load`.
     """
-    loaded = checkpoint.load(path)
+    loaded = checkpoint.load(path, net)
     description = loaded.description
-    # The last bits of a map depend on how many threads share a sum.
-    torch.set_num_threads(int(description["environment"]["threads"]))
+    repeats, differs = _repeats(description.get("environment", {}))
+    notes = (*loaded.notes, *differs)
     return Subject(
-        name=path.stem,
+        name=printable(path.stem, 80),
         net=loaded.net,
         stages=description["stages"],
         channels=description["organs"],
         preprocessing=Preprocessing.from_plain(description["preprocessing"]),
-        settings=Settings(**description["explain"]),
+        settings=_settings(description["explain"]),
         epoch=loaded.epoch,
         probes=description["probes"],
         dice=description.get("dice", {}),
@@ -100,12 +122,15 @@ def from_checkpoint(path: Path) -> Subject:
         baselines=_baselines(description.get("baselines")),
         whole=WholeCases.from_plain(description.get("cases", {}), description.get("found", {})),
         facts={
-            "checkpoint": path.name,
+            "checkpoint": printable(path.name),
             "sha256": sha256(path),
             "network": description["network"],
             "data": description.get("source", {}),
-            "repeats_the_callback": _repeats(description["environment"]),
+            "repeats_the_callback": repeats,
+            **({"notes": list(notes)} if notes else {}),
         },
+        named=net,
+        notes=notes,
     )
 
 
@@ -119,7 +144,7 @@ def untrained_of(subject: Subject, path: Path | None) -> Subject | None:
     if path is None or not path.is_file():
         print("No untrained network to stand beside it (epoch_000.ckpt): give untrained=…")
         return None
-    other = replace(from_checkpoint(path), settings=subject.settings)
+    other = replace(from_checkpoint(path, subject.named), settings=subject.settings)
     if (other.channels, other.stages) != (subject.channels, subject.stages):
         print(f"{path} is of another network, so it does not stand beside it")
         return None
@@ -130,13 +155,23 @@ def _baselines(plain: Mapping[str, Any] | None) -> Baselines | None:
     return None if plain is None else Baselines.from_plain(plain)
 
 
-def _repeats(then: Mapping[str, Any]) -> str:
-    """Whether maps equal those of the training to the last bit."""
+def _settings(plain: Mapping[str, Any]) -> Settings:
+    return Settings(**{**plain, "rules": plain["rules"]})
+
+
+def _repeats(then: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Whether maps equal those of the training to the last bit; and, if not, why, for people."""
     now = environment()
-    changed = [key for key in ("cpu", "threads", "packages") if now[key] != then[key]]
+    changed = [key for key in ("cpu", "threads", "packages") if now[key] != then.get(key)]
     if not changed:
-        return "to the last bit: same CPU, packages and threads"
-    return f"within 1e-3 of each map's maximum: other {' and '.join(changed)} than in training"
+        return "to the last bit: same CPU, packages and threads", []
+    # The last bits of a sum depend on how many threads share it.
+    counts = f" ({now['threads']} here, {then.get('threads', 'unknown')} there)"
+    words = " and ".join(key + (counts if key == "threads" else "") for key in changed)
+    return (
+        f"within 1e-3 of each map's maximum: other {words} than in training",
+        [f"the last bits of maps may differ from those of the training: other {words}"],
+    )
 
 
 def paths_of(patterns: str | Sequence[str]) -> list[Path]:
@@ -177,7 +212,7 @@ def from_user(
         InputError: a builder that cannot be imported or builds no network; weights that do not
             fit; a file that is no mapping.
     """
-    net = _built(builder)
+    net = built(builder)
     facts: dict[str, Any] = {"network": builder}
     if weights is None:
         raise InputError(f"net={builder} needs weights=…, the file with its state dict")
@@ -195,50 +230,9 @@ def from_user(
     )
 
 
-def _built(builder: str) -> nn.Module:
-    module, colon, function = builder.partition(":")
-    if not colon:
-        raise InputError(f"net={builder}; give module:function, e.g. my_module:build")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        build = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"net={builder}: {error}") from error
-    if not callable(build):
-        raise InputError(f"net={builder}: {function} is not callable; name what builds the network")
-    net = build()
-    if not isinstance(net, nn.Module):
-        raise InputError(f"net={builder} returns a {type(net).__name__}; a network is needed")
-    return net
-
-
-def fitted(saved: Mapping[str, Any], net: nn.Module) -> dict[str, Tensor]:
-    """The network's own part of a saved state dict, with the prefix of its wrapper taken off.
-
-    Wrappers (DDP, ``torch.compile``, a Lightning module) put the same words before every name;
-    the prefix under which most names fit is the network's.
-    """
-    for key in ("state_dict", "model_state_dict", "model", "network_weights"):
-        if isinstance(saved.get(key), Mapping):
-            saved = saved[key]
-    tensors = {name: value for name, value in saved.items() if isinstance(value, Tensor)}
-    own = list(net.state_dict())
-    prefixes = {""} | {
-        name.removesuffix(last) for last in own[:1] for name in tensors if name.endswith(last)
-    }
-    best = max(sorted(prefixes), key=lambda prefix: sum(prefix + name in tensors for name in own))
-    return {
-        name.removeprefix(best): value for name, value in tensors.items() if name.startswith(best)
-    }
-
-
 def _mapping(option: str, file: str, example: str) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(Path(file).read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{option}={file}: {str(error).splitlines()[0]}") from error
-    if not isinstance(found, dict) or not found:
+    found = read_mapping(Path(file), f"{option}={file}")
+    if not found:
         raise InputError(f"{option}={file}: give one line for each of the {option}, e.g. {example}")
     return found
 

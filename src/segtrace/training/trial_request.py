@@ -29,13 +29,11 @@ def _spread(asked: Request, subject: Subject) -> Probes:
     if not asked.config.get("data"):
         return asked.slices(subject)
     given, wanted = asked.config["probes"], subject.preprocessing
-    node = {
-        **asked.config["data"],
-        "size": wanted.size,
-        "window": list(wanted.window),
-        "organs": list(wanted.organs),
-    }
-    data: SliceDataModule = instantiate(node, _convert_="all")
+    # Handed over as they are: a value of a checkpoint is never a part of the configuration.
+    module = instantiate(asked.config["data"], _partial_=True, _convert_="all")
+    data: SliceDataModule = module(
+        size=wanted.size, window=wanted.window, organs=list(wanted.organs)
+    )
     if Preprocessing.from_plain(data.preprocessing) != wanted:
         raise InputError(
             f"the network has the channels {dict(wanted.organs)}, these data "
