@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
     run.note_hyperparameters(plan, trainer)
     if plan.resume is None:
         trainer.validate(module, data, verbose=False)
-    trainer.fit(module, data, ckpt_path=plan.resume)
+    trainer.fit(module, data, ckpt_path=plan.resume, weights_only=True)
     if plan.test:
         trainer.test(module, data, verbose=False)
     run.summarise(plan, module, trainer)

@@ -206,3 +206,25 @@ def test_the_interval_keeps_explaining_under_a_twentieth_of_the_training(capsys)
     callback._adapt(cost=2.0, training=10.0)
     assert callback._interval == 4  # 2 s in every 40 s are 5 %
     assert "every 4 epochs from here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"history": None, "drawn": {}},
+        {"history": {"epochs": []}, "drawn": {}},
+        {"history": "text", "drawn": {}},
+        {"newer": 1},
+    ],
+)
+def test_a_record_of_past_epochs_that_is_none_is_one_line(odd):
+    with pytest.raises(InputError, match="record of the epochs so far cannot be taken up"):
+        watch().load_state_dict(odd)
+
+
+def test_a_record_with_more_than_this_version_knows_is_one_line():
+    state = watch().state_dict()
+    state["history"]["colour"] = "red"
+    with pytest.raises(InputError, match="unexpected keyword argument 'colour'"):
+        watch().load_state_dict(state)

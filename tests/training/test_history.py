@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 
 from invented import explained
 from saving import reloaded
@@ -94,3 +95,17 @@ def test_a_picture_of_a_timeline_has_a_column_an_epoch():
     widths = [h.picture("gain", "grad_pam", "left").shape[1] for h in (short, long)]
     assert widths[0] <= widths[1]
     assert short.picture("magnitude", "grad_pam", "left").shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"epochs": [0, 1]},
+        {"dice": []},
+        {"organs": ("left",)},
+        {"means": {"gain": [torch.zeros(2, 1, 3)] * len(GAINS)}},
+    ],
+)
+def test_a_history_that_does_not_add_up_is_refused(odd):
+    with pytest.raises(InputError, match="numbers are not those of its epochs"):
+        History.from_plain(told().to_plain() | odd)

@@ -12,11 +12,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from pages import read_page
-from scripts import run_script
+from scripts import SMALL_NET, run_script, tiny_data
+from segtrace.data.probes import Probes
 from segtrace.report.files import load_maps
 from segtrace.report.mosaic import flow_picture
 from segtrace.report.tensorboard import expected_tags
 from segtrace.report.whole_cases import NAMES
+from segtrace.training.description import understood
 from segtrace.training.history import timelines
 from segtrace.training.sink import charts
 from segtrace.training.subject import from_checkpoint
@@ -309,3 +311,128 @@ def test_a_network_of_the_users_own_gives_the_same_maps(run, explained, tiny_raw
     assert ran.code == 0, ran.err[-3000:]
     ours, theirs = load_maps(explained / "maps.npz").flow, load_maps(tmp_path / "out/maps.npz").flow
     torch.testing.assert_close(theirs.maps["last"], ours.maps["dec4"], rtol=1e-3, atol=1e-5)
+
+
+ODD = {
+    "spleen": "../../spleen",
+    "left_kidney": "=1+1<script>alert(1)</script>",
+    "liver": "Liver",
+    "stomach": "liver",
+    "dec4": "../dec4",
+    "0027": "/case\x1b[31m",
+}
+
+
+def renamed(value):
+    if isinstance(value, dict):
+        return {ODD.get(key, key): renamed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [renamed(inner) for inner in value]
+    return ODD.get(value, value) if isinstance(value, str) else value
+
+
+def test_whatever_names_a_checkpoint_holds_all_files_stay_in_the_folder(run, tmp_path):
+    saved = torch.load(run.checkpoint(2), weights_only=True)
+    saved["segtrace"] = renamed(saved["segtrace"])
+    # Control codes in names are shown as text, and the hash of the slices is over the names.
+    told = understood(saved["segtrace"], tmp_path)["probes"]
+    same = dict(told) | {"cases": tuple(told["cases"]), "slices": tuple(told["slices"])}
+    saved["segtrace"]["probes"]["hash"] = Probes(
+        **{name: value for name, value in same.items() if name != "hash"}
+    ).hash
+    folder = tmp_path / "deep" / "here"
+    folder.mkdir(parents=True)
+    path = folder / "...ckpt"  # its stem is two dots
+    torch.save(saved, path)
+    ran = run_script(
+        "explain.py",
+        f"checkpoint={path}",
+        "log_dir=logs",
+        "cut=channel_mean",
+        "failures=false",
+        "hydra.run.dir=out",
+        cwd=folder,
+    )
+    assert ran.code == 0, ran.err[-3000:]
+    assert "\x1b" not in ran.out + ran.err
+    assert [found.name for found in tmp_path.iterdir()] == ["deep"]
+    assert [found.name for found in (tmp_path / "deep").iterdir()] == ["here"]
+    assert {found.name for found in folder.iterdir()} == {"...ckpt", "out", "logs"}
+    pictures = {found.name for found in folder.rglob("figures/grad_pam/*.png")}
+    assert len({name.casefold() for name in pictures}) == 4
+    assert all(name.isprintable() for name in pictures)
+    with (folder / "out" / "measures.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert "'" + ODD["left_kidney"] in {row["organ"] for row in rows}
+    assert {row["case"] for row in rows} == {r"/case\x1b[31m"}
+    (network,) = [found for found in (folder / "out").iterdir() if (found / "maps.npz").is_file()]
+    record = load_maps(network / "maps.npz")
+    assert set(record.flow.organs) == {name for old, name in ODD.items() if old in ORGANS}
+    page = (folder / "out" / "index.html").read_text()
+    assert "<script>alert" not in page
+    assert ODD["left_kidney"] in read_page(folder / "out" / "index.html")["organs"]
+    logs = EventAccumulator(str(folder / "logs"), {"images": 0, "scalars": 0, "tensors": 0})
+    found = logs.Reload().Tags()
+    tags = [*found["images"], *found["scalars"]]
+    assert {tag.count("/") for tag in tags if tag.startswith(("flow/", "leak/"))} == {2}
+    assert not [tag for tag in tags if ".." in tag or not tag.isprintable()]
+
+
+def test_a_class_outside_the_table_is_named_once_more_and_then_explained(run, tmp_path):
+    saved = torch.load(run.checkpoint(2), weights_only=True)
+    described = saved["segtrace"]
+    del described["network"]["_network_"]
+    described["network"]["_class_"] = "my_package.MyNet"
+    described["environment"]["threads"] = 64
+    torch.save(saved, tmp_path / "theirs.ckpt")
+    (tmp_path / "my_package.py").write_text(
+        "from monai.networks.nets import BasicUNet\n"
+        "print('imported')\n"
+        "class MyNet(BasicUNet):\n    pass\n"
+    )
+    ran = run_script("explain.py", "checkpoint=theirs.ckpt", "hydra.run.dir=out", cwd=tmp_path)
+    assert ran.code == 1
+    (line,) = ran.err.strip().splitlines()
+    command = "explain.py checkpoint=theirs.ckpt net=my_package:MyNet"
+    assert line.endswith(command)
+    assert "imported" not in ran.out
+    ran = run_script(*command.split(), "failures=false", "hydra.run.dir=again", cwd=tmp_path)
+    assert ran.code == 0, ran.err[-3000:]
+    assert "imported" in ran.out
+    assert ran.out.count("64 there") == 1
+    manifest = json.loads((tmp_path / "again" / "manifest.json").read_text())
+    assert "64 there" in manifest["repeats_the_callback"]
+    ours = load_maps(tmp_path / "again" / "maps.npz").flow
+    assert ours.stages == tuple(STAGES)
+    with (run.folder / "flow" / "measures.csv").open() as file:
+        then = [row for row in csv.DictReader(file) if row["epoch"] == "2"]
+    with (tmp_path / "again" / "measures.csv").open() as file:
+        assert list(csv.DictReader(file)) == then  # the class is another, the network the same
+
+
+def test_a_damaged_last_checkpoint_costs_one_epoch_and_no_more(run, tiny_raw, tmp_path):
+    folder = shutil.copytree(run.folder, tmp_path / "copy")
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    ran = run_script(
+        "train.py",
+        *tiny_data(tiny_raw),
+        *SMALL_NET,
+        "trainer.max_epochs=2",
+        "hydra.run.dir=copy",
+        "data.cache_dir=cache",
+        f"resume={last}",
+        cwd=tmp_path,
+    )
+    assert ran.code == 0, ran.err[-3000:]
+    assert f"{last} is damaged (its end is missing)" in ran.out
+    assert f"Going on from {folder / 'checkpoints' / 'previous.ckpt'}" in ran.out
+    assert "it does not become previous.ckpt" in ran.out
+    whole = {
+        name: torch.load(folder / "checkpoints" / name, weights_only=True)
+        for name in ("epoch_002.ckpt", "last.ckpt", "previous.ckpt")
+    }
+    assert [saved["segtrace"]["epoch"] for saved in whole.values()] == [2, 2, 1]
+    uninterrupted = torch.load(run.checkpoint(2), weights_only=True)["state_dict"]
+    for name, value in whole["last.ckpt"]["state_dict"].items():
+        assert torch.equal(value, uninterrupted[name]), name

@@ -180,10 +180,23 @@ class FlowCallback(pl.Callback):
         return self._course.to_plain() | {"cuts": self._cutter.course.to_plain()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
-        self._course.go_on(state_dict)
-        if "cuts" in state_dict:
-            self._cutter.course.go_on(state_dict["cuts"])
+        """Go on from there.
+
+        Raises:
+            InputError: the record of the epochs so far is no such record.
+        """
+        try:
+            self._course.go_on(state_dict)
+            if "cuts" in state_dict:
+                self._cutter.course.go_on(state_dict["cuts"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                "the checkpoint's record of the epochs so far cannot be taken up "
+                f"({type(error).__name__}: {error}); go on with the segtrace that wrote it, or "
+                "begin anew in another folder"
+            ) from error
 
     def _adapt(self, cost: float, training: float) -> None:
         interval = max(1, ceil(cost / (SHARE * training)))

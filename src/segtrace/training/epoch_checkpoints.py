@@ -6,8 +6,10 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
+from segtrace.errors import InputError
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import finished_epochs
+from segtrace.training.reading import checksums, compare
 
 
 class EpochCheckpoints(Checkpoint):
@@ -15,8 +17,8 @@ class EpochCheckpoints(Checkpoint):
 
     Written into ``folder``: ``epoch_000.ckpt`` (the untrained network) … ``epoch_E.ckpt``, weights
     and description only; ``last.ckpt`` and, from the second on, the one before it as
-    ``previous.ckpt``, with the full state of the training. Lightning's own ``ModelCheckpoint``
-    counts from 0 after the first pass and has no slim kind.
+    ``previous.ckpt``, with the full state of the training; a damaged one takes nobody's place.
+    Lightning's own ``ModelCheckpoint`` counts from 0 after the first pass and has no slim kind.
 
     Args:
         folder: where they go.
@@ -43,9 +45,20 @@ class EpochCheckpoints(Checkpoint):
         # Written under another name first: a killed run leaves no half checkpoint.
         partial, final = self.folder / f".{name}.partial", self.folder / name
         # Callbacks have no say in a slim checkpoint, so averaged weights are put in their place.
-        with kept_weights(trainer, trainer.lightning_module) if slim else nullcontext():
+        kept = kept_weights(trainer, trainer.lightning_module) if slim else nullcontext()
+        with kept, checksums():
             trainer.save_checkpoint(partial, weights_only=slim)
         if trainer.is_global_zero:
             if previous and final.exists():
-                final.replace(self.folder / previous)
+                _keep(final, self.folder / previous)
             partial.replace(final)
+
+
+def _keep(last: Path, previous: Path) -> None:
+    """Let the last checkpoint become the one before, unless it is damaged and that one is not."""
+    try:
+        compare(last)
+    except InputError as error:
+        print(f"{error}: it does not become {previous.name}")
+    else:
+        last.replace(previous)

@@ -213,9 +213,20 @@ class History:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "History":
-        """Undoes :meth:`to_plain`."""
+        """Undoes :meth:`to_plain`.
+
+        Raises:
+            InputError: numbers that are not those of its epochs, stages, rules and organs.
+        """
         leak = plain["leak"]
-        return cls(**{**plain, "leak": None if leak is None else Leakage(**leak)})
+        found = cls(**{**plain, "leak": None if leak is None else Leakage(**leak)})
+        shape = (len(found.stages), len(found.rules), len(found.organs))
+        counts = {len(values) for values in found.means.values()}
+        counts |= {len(found.intervals), len(found.dice)}
+        shapes = {tuple(tensor.shape) for values in found.means.values() for tensor in values}
+        if not counts <= {len(found.epochs)} or not shapes <= {shape}:
+            raise InputError("a history whose numbers are not those of its epochs; begin anew")
+        return found
 
 
 def _facts(explained: Explained) -> str:

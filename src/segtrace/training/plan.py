@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import check_writable
+from segtrace.training.resuming import resumable
 from segtrace.training.schema import check
 
 KEYS = (
@@ -88,8 +89,8 @@ def checked(config: DictConfig) -> Plan:
     check_probes(plain["probes"])
     if type(plain["seed"]) is not int or plain["seed"] < 0:
         raise InputError(f"seed={plain['seed']!r}; give a whole number, 0 or more")
-    if plain["resume"] is not None and not Path(plain["resume"]).is_file():
-        raise InputError(f"resume={plain['resume']}: no such file; name a run's last.ckpt")
+    if plain["resume"] is not None:
+        plain["resume"] = str(resumable(Path(str(plain["resume"]))))
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_writable(folder)
     if plain["resume"] is None:
