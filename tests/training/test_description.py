@@ -140,6 +140,16 @@ def test_a_key_that_is_lacking_is_named_when_it_is_asked_for():
         ({"probes": probes(spacing=torch.zeros(2, 2).double())}, "spacing: two sizes in mm"),
         ({"probes": probes(phantom="no")}, "probes.phantom is 'no'"),
         ({"probes": probes(slices=[0, -1])}, "probes.slices.1 is -1"),
+        (
+            {"probes": probes(), "preprocessing": {"size": 4096}},
+            r"description: slices of \(8, 8\), made with size 4096",
+        ),
+        (
+            {"probes": probes(side=4096), "organs": {f"o{i}": i for i in range(254)}},
+            "description: maps of 2 slices and 254 organs: too many",
+        ),
+        # A key that is not known hides nothing that lies beside it.
+        ({"probes": probes(cases=["a"], colour="red"), "x": 1}, "probes: 1 cases, 2 slices"),
         ([1], "describes itself by a list"),
     ],
 )

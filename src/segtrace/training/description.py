@@ -33,6 +33,8 @@ SHORT = (str, bool, int, float, type(None))
 """Values that a message repeats."""
 SIDE = 4096
 """Most rows and columns of a slice."""
+MOST = 2**31
+"""Numbers in the maps of one rule at one stage: 8 GiB."""
 ORGANS = 254
 """As many as the data's label tables hold."""
 
@@ -61,6 +63,21 @@ def _agree(probes: dict[str, Any]) -> dict[str, Any]:
     if images is not None and labels is not None and images.shape[-2:] != labels.shape[-2:]:
         raise ValueError(f"labels {tuple(labels.shape)} on images {tuple(images.shape)}")
     return probes
+
+
+def _coherent(keys: dict[str, Any]) -> dict[str, Any]:
+    """The slices are as large as the preprocessing makes them, and no more than can be explained.
+
+    The maps of one rule at the finest stage are as many numbers as slices x organs x pixels.
+    """
+    images, size = keys.get("probes", {}).get("images"), keys.get("preprocessing", {}).get("size")
+    if images is None:
+        return keys
+    if size is not None and tuple(images.shape[-2:]) != (size, size):
+        raise ValueError(f"slices of {tuple(images.shape[-2:])}, made with size {size}")
+    if images.numel() * len(keys.get("organs", {})) > MOST:
+        raise ValueError(f"maps of {len(images)} slices and {len(keys['organs'])} organs: too many")
+    return keys
 
 
 def _written(value: dict[str, Any]) -> dict[str, Any]:
@@ -234,7 +251,7 @@ for kind in (
     Place, Entry, Prepared, Watched, Explaining, Case, Found, Means, Machine, Source, Keys
 ):  # fmt: skip
     setattr(kind, CONFIG, ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True))
-_KEYS = TypeAdapter(Keys)
+_KEYS = TypeAdapter(Annotated[Keys, AfterValidator(_coherent)])
 
 
 NESTED = (
@@ -309,11 +326,11 @@ def _dropped(values: dict[str, Any], path: Path) -> list[tuple[int | str, ...]]:
             value = first["input"]
             given = f" is {printable(repr(value), 80)}" if isinstance(value, SHORT) else ""
             why = first["msg"].removeprefix("Value error, ")
-            at = printable(".".join(map(str, first["loc"])), 80)
+            at = printable(".".join(map(str, first["loc"])), 80) or "description"
             raise InputError(f"{path}: {at}{given}: {why}; no checkpoint of train.py") from error
         for place in places:
             _drop(values, place)
-        return places
+        return places + _dropped(values, path)  # what was beside them is not yet held together
     return []
 
 
