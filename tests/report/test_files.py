@@ -217,3 +217,9 @@ def test_a_manifest_of_what_is_no_plain_value_leaves_no_file(tmp_path):
     with pytest.raises(TypeError):
         save_manifest(tmp_path / "manifest.json", {"tensor": torch.zeros(1)})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_with_half_a_letter_is_written_whole(tmp_path):
+    """The name of a file may be no text; it stands in manifests, pages and tables."""
+    save_text(tmp_path / "t.txt", "img\udcff.nii.gz, Größe")
+    assert (tmp_path / "t.txt").read_text(encoding="utf-8") == r"img\udcff.nii.gz, Größe"
