@@ -11,7 +11,7 @@ from torch import nn
 
 from segtrace import InputError
 from segtrace.data.probes import Probes
-from segtrace.training.checkpoint import build, describe, fill, load, read, recorded
+from segtrace.training.checkpoint import build, describe, fill, load, named, read, recorded
 from segtrace.training.subject import fitted, from_checkpoint, paths_of
 
 
@@ -181,6 +181,13 @@ def test_only_the_path_of_a_class_is_proposed_to_be_typed(run, tmp_path, name):
     with pytest.raises(InputError, match=r"net=my_package:MyNet$") as caught:
         load(path)
     assert str(caught.value).isprintable()
+
+
+def test_the_words_that_explain_a_checkpoint_name_its_class_where_that_is_needed():
+    assert named("a.ckpt", {"_network_": "BasicUNet"}) == "checkpoint=a.ckpt"
+    assert (
+        named("a.ckpt", {"_class_": "my.package.MyNet"}) == "checkpoint=a.ckpt net=my.package:MyNet"
+    )
 
 
 def test_what_a_configuration_builds_is_recorded_so_that_a_file_may_ask_for_it():

@@ -137,19 +137,21 @@ def _network(
         return networks.called(cls, _keywords(given, where), f"{where}: {cls.__name__}", most)
     if KNOWN in recipe:
         return networks.build(str(recipe[KNOWN]), given, where, most)
-    name = str(recipe.get(FOREIGN))
-    module, _, cls_name = name.rpartition(".")
     raise InputError(
-        f"{path} is of the network {printable(name, 80)!r}, which is none of the known ones "
-        f"({', '.join(networks.NETWORKS)}), and nothing that a file names is imported; if you know "
-        f"this class and trust it, name it yourself: explain.py checkpoint={path} "
-        f"net={_suggested(module, cls_name)}"
+        f"{path} is of the network {printable(str(recipe.get(FOREIGN)), 80)!r}, which is none of "
+        f"the known ones ({', '.join(networks.NETWORKS)}), and nothing that a file names is "
+        f"imported; if you know this class and trust it, name it yourself: "
+        f"explain.py {named(path, recipe)}"
     )
 
 
-def _suggested(module: str, cls: str) -> str:
+def named(path: Path, recipe: Mapping[str, Any]) -> str:
+    """What explains a checkpoint: ``checkpoint=…``, and ``net=…`` for a class outside the table."""
+    if KNOWN in recipe:
+        return f"checkpoint={path}"
+    module, _, cls = str(recipe.get(FOREIGN)).rpartition(".")
     plain = all(part.isidentifier() for part in (*module.split("."), cls))
-    return f"{module}:{cls}" if plain else "my_package:MyNet"
+    return f"checkpoint={path} net={f'{module}:{cls}' if plain else 'my_package:MyNet'}"
 
 
 def recorded(recipe: Mapping[str, Any], net: nn.Module) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> No
     print(
         f"\nRun        {plan.folder}"
         f"\nLook       make tensorboard RUN={plan.folder}"
-        f"\nExplain    python explain.py checkpoint={last}"
+        f"\nExplain    python explain.py {checkpoint.named(last, module.description['network'])}"
     )
 
 
