@@ -85,7 +85,7 @@ class Subject:
         try:
             with undisturbed(self.net, x.device), torch.no_grad():
                 self.net(x)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             line = printable(str(error).strip().split("\n")[0], 300)
             raise InputError(
                 f"{self.name}: the network does not take slices {tuple(probes.images.shape[1:])} "

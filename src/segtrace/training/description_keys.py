@@ -1,0 +1,235 @@
+"""The keys with which a checkpoint describes itself, and what may stand under each.
+
+Whoever writes another key names it here: what is not named is left out on reading, with a word.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter
+from torch import Tensor
+from typing_extensions import TypedDict
+
+SIDE = 4096
+"""Most rows and columns of a slice."""
+MOST = 2**31
+"""Numbers in the maps of one rule at one stage: 8 GiB."""
+ORGANS = 254
+"""As many as the data's label tables hold."""
+
+
+def _is(dimensions: int, *kinds: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """A check that a tensor has so many dimensions and is of one of these kinds."""
+
+    def check(tensor: Tensor) -> Tensor:
+        if tensor.ndim != dimensions or tensor.dtype not in kinds:
+            names = " or ".join(str(kind).removeprefix("torch.") for kind in kinds)
+            raise ValueError(
+                f"a tensor of {tensor.ndim} dimensions and {tensor.dtype}; {dimensions} of {names} "
+                "are needed"
+            )
+        return tensor
+
+    return check
+
+
+def _agree(probes: dict[str, Any]) -> dict[str, Any]:
+    """As many cases as slices, images, labels; labels as large as images."""
+    counts = {name: len(v) for name, v in probes.items() if isinstance(v, list | Tensor)}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"{', '.join(f'{n} {name}' for name, n in counts.items())} are no slices")
+    images, labels = probes.get("images"), probes.get("labels")
+    if images is not None and labels is not None and images.shape[-2:] != labels.shape[-2:]:
+        raise ValueError(f"labels {tuple(labels.shape)} on images {tuple(images.shape)}")
+    return probes
+
+
+def _coherent(keys: dict[str, Any]) -> dict[str, Any]:
+    """The slices are as large as the preprocessing makes them, and no more than can be explained.
+
+    The maps of one rule at the finest stage are as many numbers as slices x organs x pixels.
+    """
+    images, size = keys.get("probes", {}).get("images"), keys.get("preprocessing", {}).get("size")
+    if images is None:
+        return keys
+    if size is not None and tuple(images.shape[-2:]) != (size, size):
+        raise ValueError(f"slices of {tuple(images.shape[-2:])}, made with size {size}")
+    if images.numel() * len(keys.get("organs", {})) > MOST:
+        raise ValueError(f"maps of {len(images)} slices and {len(keys['organs'])} organs: too many")
+    return keys
+
+
+def _written(value: dict[str, Any]) -> dict[str, Any]:
+    """What a manifest can hold as well: no tensors."""
+    try:
+        json.dumps(value)
+    except TypeError as error:
+        raise ValueError("text and numbers are needed") from error
+    return value
+
+
+def _spelled(place: Any) -> Any:
+    return {"module": place} if isinstance(place, str) else place
+
+
+def _millimetres(spacing: Tensor) -> Tensor:
+    if spacing.shape[1] != 2 or bool((spacing <= 0).any()):
+        raise ValueError("two sizes in mm are needed for each slice, or NaN")
+    return spacing
+
+
+def _sides(tensor: Tensor) -> Tensor:
+    if max(tensor.shape[-2:], default=0) > SIDE or 0 in tensor.shape:
+        raise ValueError(f"slices of {tuple(tensor.shape[-2:])}; 1 to {SIDE} pixels are allowed")
+    return tensor
+
+
+Text = Annotated[str, Field(max_length=1000)]
+Name = Annotated[str, Field(max_length=255)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=0, le=2**31)]
+Some = Annotated[list[Name], Field(min_length=1)]
+Organs = Annotated[
+    dict[Name, Annotated[int, Field(ge=0, le=65535)]], Field(min_length=1, max_length=ORGANS)
+]
+Layout = Annotated[str, Field(pattern=r"^(nchw|nhwc|tokens\(\d{1,5}(, *\d{1,5}){1,2}\))$")]
+Bare = Annotated[dict[Text, Any], AfterValidator(_written)]
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+Images = Annotated[Tensor, AfterValidator(_is(4, torch.float32)), AfterValidator(_sides)]
+Labels = Annotated[Tensor, AfterValidator(_is(3, torch.uint8)), AfterValidator(_sides)]
+Spacing = Annotated[Tensor, AfterValidator(_is(2, torch.float64)), AfterValidator(_millimetres)]
+Hounsfield = Annotated[Tensor, AfterValidator(_is(2, torch.int16)), AfterValidator(_sides)]
+Channels = Annotated[Tensor, AfterValidator(_is(1, *FLOATS))]
+
+
+class Place(TypedDict, total=False):
+    """Where a stage lies."""
+
+    module: Text
+    layout: Layout
+
+
+class Entry(TypedDict, total=False):
+    """Where an edge lies."""
+
+    stage: Text
+    module: Text
+    argument: Annotated[int, Field(ge=-64, le=64)] | Text | None
+    joined: Literal["cat", "add"] | None
+    beside: Text | None
+    source: Text
+
+
+class Prepared(TypedDict, total=False):
+    """How a volume becomes input."""
+
+    window: Annotated[list[Finite], Field(min_length=2, max_length=2)]
+    size: Annotated[int, Field(ge=1, le=SIDE)]
+    organs: Organs
+    orientation: Text
+    padding: Text
+    resizing: Text
+    version: Whole
+
+
+class Watched(TypedDict, total=False):
+    """The slices that were looked at."""
+
+    cases: Some
+    slices: Annotated[list[Whole], Field(min_length=1)]
+    spacing: Spacing
+    split: Text
+    phantom: bool
+    hash: Text
+    images: Images
+    labels: Labels | None
+    originals: list[Hounsfield] | None
+
+
+class Explaining(TypedDict, total=False):
+    """What is explained."""
+
+    rules: Annotated[list[Name], Field(min_length=1, max_length=64)]
+    region: Text
+    score: Text
+    stages: Some | None
+    organs: Annotated[list[Name], Field(min_length=1, max_length=ORGANS)] | None
+    measures: Literal["leading", "all"]
+    aggregate: Literal["minmax", "max"] | None
+
+
+class Case(TypedDict):
+    """A whole case."""
+
+    voxel_ml: float
+    truth_ml: dict[Name, float]
+
+
+class Found(TypedDict):
+    """An organ of a whole case, as the network found it."""
+
+    dice: float
+    voxels: float
+
+
+class Means(TypedDict):
+    """What a cut puts in an activation's place."""
+
+    count: Annotated[int, Field(ge=2)]
+    channels: dict[Name, Channels]
+    spread: dict[Name, Channels]
+    maps: dict[Name, Tensor]
+
+
+class Machine(TypedDict, total=False):
+    """Where it was trained."""
+
+    python: Text
+    platform: Text
+    cpu: Text
+    threads: Annotated[int, Field(ge=1)]
+    packages: dict[Text, Text]
+
+
+class Source(TypedDict, total=False):
+    """What data it was trained on."""
+
+    name: Text
+    settings: Bare
+
+
+class Keys(TypedDict, total=False):
+    """All that a checkpoint may say of itself; which of it is needed, its readers know."""
+
+    format: Annotated[int, Field(ge=1)]
+    version: Text
+    network: Bare
+    stages: Annotated[
+        dict[Name, Annotated[Place, BeforeValidator(_spelled)]],
+        Field(min_length=1, max_length=1000),
+    ]
+    edges: Annotated[dict[Name, Entry], Field(max_length=1000)] | None
+    organs: Organs
+    preprocessing: Prepared
+    source: Source
+    probes: Annotated[Watched, AfterValidator(_agree)]
+    cases: dict[Name, Case]
+    explain: Explaining
+    cut_every: Annotated[int, Field(ge=1)] | None
+    memory_format: Literal["channels_last", "contiguous"]
+    environment: Machine
+    epoch: Whole
+    dice: dict[Name, float]
+    found: dict[Name, dict[Name, Found]]
+    baselines: Means | None
+
+
+CONFIG = "__pydantic_config__"
+"""Where pydantic looks for how strictly a TypedDict is to be taken."""
+for kind in (
+    Place, Entry, Prepared, Watched, Explaining, Case, Found, Means, Machine, Source, Keys
+):  # fmt: skip
+    setattr(kind, CONFIG, ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True))
+KEYS = TypeAdapter(Annotated[Keys, AfterValidator(_coherent)])
