@@ -1,0 +1,48 @@
+"""Where pictures and numbers of a run go, whatever its organs and stages are called."""
+
+from dataclasses import replace
+
+from invented import explained
+from segtrace.names import file_name
+from segtrace.report.tables import read_table
+from segtrace.training.history import History
+from segtrace.training.leaks import LeakMeter, Leaks
+from segtrace.training.sink import Sink
+
+ORGANS = ("../../Left", "LEFT")
+STAGES = ("../dec1", "head")
+
+
+def oddly_named(epoch):
+    """The explained epoch of ``invented`` under names that could lead elsewhere."""
+    known = explained(epoch, 0.5)
+    flow, scene = known.record.flow, known.record.scene
+    maps = dict(zip(STAGES, flow.maps.values(), strict=True))
+    flow = replace(flow, organs=ORGANS, maps=maps)
+    scene = replace(scene, channels=dict(zip(ORGANS, (1, 2), strict=True)))
+    return replace(known, record=replace(known.record, flow=flow, scene=scene))
+
+
+def test_every_file_of_an_epoch_lies_in_its_folder_under_a_name_of_its_own(tmp_path):
+    folder = tmp_path / "deep" / "flow"
+    sink, history, epoch = Sink(folder, None), History(), oddly_named(0)
+    history.add(epoch, {})
+    sink.pictures(epoch, ["grad_pam"])
+    sink.numbers(epoch, history)
+    sink.timelines(history)
+    sink.leaks(Leaks(epoch.record, LeakMeter().of(epoch.record), None, None))
+    found = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.is_relative_to(folder) for path in found)
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    organs = {f"{file_name(organ, ORGANS)}.png" for organ in ORGANS}
+    stages = {f"{file_name(stage, STAGES)}.png" for stage in STAGES}
+    for place, names in {
+        "epoch_000/grad_pam": organs,
+        "timeline/gain/grad_pam": organs,
+        "epoch_000/leak/grad_pam": stages,
+    }.items():
+        assert {path.name for path in (folder / place).iterdir()} == names
+    rows = read_table(folder / "timeline.csv")
+    assert {(row["organ"], row["stage"]) for row in rows} == {
+        (organ, stage) for organ in ORGANS for stage in STAGES
+    }
