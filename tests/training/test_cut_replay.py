@@ -1,14 +1,16 @@
 """Cuts from checkpoints: what the callback wrote, once more; and one network on its own."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from scripts import run_script
 from segtrace import InputError
+from segtrace.names import file_name
 from segtrace.report.tables import read_table
-from segtrace.training.cut_replay import check_cut, cut_subject
+from segtrace.training.cut_replay import check_cut, cut_subject, write
 from segtrace.training.subject import from_checkpoint
 
 TABLES = ("necessity.csv", "necessity_slices.csv", "route.csv")
@@ -140,3 +142,15 @@ def test_slices_without_any_organ_are_refused(run):
     probes.labels.zero_()
     with pytest.raises(InputError, match=r"none of the organs .*spleen.* is on these slices"):
         cut_subject(subject, probes, "zero", None)
+
+
+def test_tables_and_figures_of_a_cut_lie_in_its_folder_whatever_the_organ_is_called(run, tmp_path):
+    subject = from_checkpoint(run.checkpoint(2))
+    odd = replace(subject, channels={"../../Liver": subject.channels["liver"]})
+    cuts = cut_subject(odd, odd.slices(None, 3, "val"), "channel_mean", None)
+    write(cuts, None, tmp_path / "deep" / "out")
+    figures = {path.name for path in (tmp_path / "deep" / "out" / "figures").iterdir()}
+    assert f"route_{file_name('../../Liver')}.pdf" in figures
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
+    assert {row["organ"] for row in read_table(tmp_path / "deep/out/route.csv")} == {"../../Liver"}
