@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from pages import COLUMNS, ROWS, blind, epoch, unpacked
 from segtrace.report.page import Page
@@ -107,6 +108,15 @@ def test_organs_that_are_found_nowhere_are_named_an_epoch_each():
     assert before == ("Liver: not found (Dice 0.00, these slices). Its maps explain a decision "
                       "that the network makes on none of these slices.")  # fmt: skip
     assert "Evidence" in after
+
+
+def test_a_pixel_has_mm_where_both_its_sides_are_known(story):
+    nan = float("nan")
+    spacing = torch.tensor([[0.8, 0.7], [nan, 0.7], [nan, nan]]).double()
+    first = replace(story.first, scene=replace(story.first.scene, spacing=spacing))
+    found = common(replace(story, first=first), 1, WINDOW)["spacing"]
+    assert found[0] == pytest.approx([0.8, 0.7])
+    assert found[1:] == [None, None]
 
 
 def test_the_page_knows_whether_sides_are_known(story, shared):

@@ -85,6 +85,23 @@ def test_parts_of_a_region_are_joined_by_their_sides_and_not_at_corners(measured
     assert found.parts[1].tolist() == [2, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("region", "parts"), [("gt", 2), ("pred", 3), ("tp", 1), ("fp", 4), ("fn", 3), ("all", 0)]
+)
+def test_parts_are_counted_of_the_region_that_is_explained(measured, region, parts):
+    """Of two pieces one row of one is found, which cuts it, and reaches over it at both ends."""
+    record = measured.record
+    truth, found = torch.zeros(2, *record.scene.truth.shape, dtype=torch.long)
+    truth[0, 40:44, 40:44] = truth[0, 40:44, 60:64] = 2
+    found[0, 42:43, 38:48] = found[0, 70:72, 60:62] = found[0, 70:72, 70:72] = 2
+    record = replace(
+        record, region=region, scene=replace(record.scene, truth=truth),
+        flow=replace(record.flow, prediction=found),
+    )  # fmt: skip
+    one = Snapshot.of(replace(measured, record=record), body(record.scene.image))
+    assert one.parts[1, 0] == parts
+
+
 def test_the_crop_holds_the_body_and_leaves_air_out(measured):
     image = measured.record.scene.image
     box = body(image)
