@@ -113,6 +113,17 @@ def test_float64_ends_with_the_block_and_keeps_what_was_shared():
     assert torch.get_default_dtype() == torch.float32
 
 
+def test_what_the_network_writes_in_float64_it_writes_into_copies():
+    net = Holding().double()
+    net.steps = torch.zeros((), dtype=torch.long)
+    with untouched(net):
+        versions = {name: buffer._version for name, buffer in net.named_buffers()}
+        with in_float64(net, X.double()):
+            for tensor in (net.count, net.kept, net.steps, net.several[0]):
+                tensor.add_(1)
+    assert {name: buffer._version for name, buffer in net.named_buffers()} == versions
+
+
 def test_float64_of_tensors():
     assert double(torch.ones(1)).dtype == torch.float64
     assert double(torch.ones(1, dtype=torch.complex64)).dtype == torch.complex128

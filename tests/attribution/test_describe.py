@@ -13,6 +13,7 @@ import segtrace
 from attribution import nets
 from attribution.test_networks import dyn_unet
 from segtrace import InputError
+from segtrace.attribution import edges, stages
 from untouched import untouched
 
 X = nets.images(2, 16).float()
@@ -365,6 +366,35 @@ def test_a_class_is_known_by_its_module_and_not_by_its_name():
     )
     with pytest.raises(InputError, match=said):
         segtrace.describe(net, X)
+
+
+class Up(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.upsample, self.conv = nn.Identity(), nn.Conv2d(8, 4, 1)
+
+    def forward(self, skip, below):
+        return self.conv(torch.cat((skip, self.upsample(below)), 1))
+
+
+def test_a_class_of_the_same_name_is_not_known_even_where_its_modules_are_called_alike():
+    class Theirs(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv_0, self.down_1 = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1)
+            self.upcat_1, self.final_conv = Up(), nn.Conv2d(4, 3, 1)
+
+        def forward(self, x):
+            skip = self.conv_0(x)
+            return self.final_conv(self.upcat_1(skip, self.down_1(skip)))
+
+    Theirs.__name__ = Theirs.__qualname__ = "BasicUNet"
+    net = seeded(Theirs)
+    for call in (stages.resolve, edges.resolve):
+        with pytest.raises(InputError, match="places of BasicUNet are not in the table"):
+            call(net)
+    assert segtrace.describe(net, X, {"enc1": "conv_0", "dec1": "upcat_1"}).edges == ()
+    assert stages.known(net) == edges.known(net) == ()
 
 
 class Wired(BasicUNet):
