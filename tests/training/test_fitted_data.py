@@ -1,5 +1,7 @@
 """Another data set for a network of before: fewer organs, other numbers, other spelling."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from segtrace.data.preprocessing import Preprocessing
 from segtrace.training.explanation import Settings
 from segtrace.training.fitted_data import FittedData, common
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*only 2 different values.*")
 WANTED = Preprocessing((-100.0, 200.0), 32, {"aorta": 1, "left_kidney": 2, "liver": 3})
 
 
@@ -95,3 +98,13 @@ def test_a_part_that_the_split_lacks_is_named(node):
 )
 def test_names_are_the_same_in_other_spelling(ours, theirs, found):
     assert common(ours, theirs) == found
+
+
+def test_an_organ_out_of_a_checkpoint_is_a_name_and_nothing_to_resolve(node, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call = "${oc.create:{_target_: os.mkdir, _args_: [ran]}}"
+    wanted = Preprocessing((-125.0, 275.0), 64, {"liver": 1, call: 2})
+    assert FittedData.of(node, wanted).missing == [call]
+    with pytest.raises(InputError, match=r"the network knows \$\{oc.create:"):
+        FittedData.of(node, replace(wanted, organs={call: 1}))
+    assert not (tmp_path / "ran").exists()

@@ -13,7 +13,7 @@ from segtrace import FlowCallback
 from segtrace.report.tables import read_table
 from segtrace.training.epoch_checkpoints import EpochCheckpoints
 from segtrace.training.explanation import Settings
-from training.test_reading import Net
+from training.test_validation_batches import Net
 from training.test_watch import FOLDS, STAGES, assert_same, trainer
 
 pytestmark = pytest.mark.filterwarnings(

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDat
 
 from segtrace import InputError
 from segtrace.training.probing import probes_from
-from training.test_reading import Endless, slice_of
+from training.test_validation_batches import Endless, slice_of
 
 ORGANS = {"box": 1}
 
