@@ -1,4 +1,7 @@
+import shlex
+
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from segtrace.data.cases import (
     TEST12,
@@ -7,7 +10,9 @@ from segtrace.data.cases import (
     case_name,
     given_split,
     listed_split,
+    proposed_split,
     published_split,
+    remedy,
 )
 from segtrace.errors import InputError
 
@@ -90,3 +95,62 @@ def test_a_split_without_train_or_val_shows_the_cases_and_the_remedy(given):
 def test_a_misspelt_part_is_named():
     with pytest.raises(InputError, match=r"no part of the split 'valid'.*did you mean val"):
         given_split({"train": [9001], "valid": [9002]}, CASES)
+
+
+def typed(message):
+    """The split that a message proposes, as the shell and Hydra read it."""
+    (override,) = shlex.split(message.split("give e.g. ")[1])
+    parsed = OverridesParser.create().parse_override(override)
+    assert parsed.key_or_group == "data.split"
+    return parsed.value()
+
+
+@pytest.mark.parametrize("missing", ["0001", "0005", "0027", "0040"])
+def test_with_a_case_missing_the_published_split_without_it_is_proposed(missing):
+    cases = sorted({*TRAIN18, *TEST12} - {missing})
+    split = given_split(typed(remedy(cases)), cases)
+    assert {*split["train"], *split["val"]} == {*TRAIN18} - {missing}
+    assert {*split["test"]} == {*TEST12} - {missing}
+    assert {*split["val"]} == {*VAL3} - {missing}
+
+
+@pytest.mark.parametrize("held_out", [(), TEST12])
+@pytest.mark.parametrize(
+    "cases",
+    [
+        sorted(TRAIN18 + TEST12[:1]),
+        sorted((*TRAIN18, *TEST12, "9001")),
+        sorted(TRAIN18[:3] + TEST12),
+        ["0001", "0005", "0006", "0027"],
+    ],
+)
+def test_a_published_test_case_is_proposed_for_nothing_but_the_test(cases, held_out):
+    split = given_split(typed(remedy(cases, held_out)), cases)
+    assert {*split["train"], *split["val"]}.isdisjoint(TEST12)
+    assert {*split["test"]} == {*TEST12} & {*cases}
+    assert split["train"]
+    assert split["val"]
+
+
+def test_cases_that_a_source_holds_out_are_proposed_for_nothing_but_the_test():
+    split = typed(remedy(["a", "b", "c", "d"], held_out=["d", "a"]))
+    assert split == {"train": ["b"], "val": ["c"], "test": ["d", "a"]}
+
+
+def test_numbers_that_happen_to_be_published_ones_are_not_taken_for_them():
+    cases = [f"{number:04d}" for number in range(1, 100)]
+    split = proposed_split(cases)
+    assert split == {"train": tuple(cases[:-1]), "val": ("0099",), "test": ()}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0008", "0010", "0017"],
+        ["1e5", "null", "true", "7", "off"],
+        ["case 1", "a:b", "c,d", "é", "[x]", "-1", "img-001"],
+        ["it's", 'say "a"'],
+    ],
+)
+def test_a_proposal_can_be_typed_whatever_the_names(names):
+    assert given_split(typed(remedy(names)), names) == proposed_split(names)

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.modules import PhantomData, PlantedData
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import RawSource
 from segtrace.data.transunet import TransUNetSource
@@ -130,6 +132,11 @@ def test_steps_per_epoch_must_be_positive(build):
             build(**options)
 
 
+def test_a_window_has_two_ends(build):
+    with pytest.raises(InputError, match=r"data.window=\[0, 1, 2\]; give \[low, high\] in HU"):
+        build(window=[0, 1, 2])
+
+
 def test_without_a_split_the_cases_and_the_remedy_are_shown(build):
     with pytest.raises(InputError, match=r"0001, 0005, 0006, 0027; give e.g. 'data.split=\{train"):
         build(split=None)
@@ -164,6 +171,53 @@ def test_probes_show_every_organ_unaugmented(build):
         assert np.array_equal(probes.labels[row].numpy(), case.label(index))
     areas = case.areas[list(probes.slices)]
     assert (areas.max(axis=0) == case.areas.max(axis=0)).all()
+
+
+def test_probes_say_what_is_known_of_their_cases(build, tiny_raw, tiny_split, tmp_path):
+    probes = build().probes(n=3)
+    assert probes.sides_known
+    assert probes.hounsfield_known
+    assert probes.findings == ()
+    root = shutil.copytree(tiny_raw, tmp_path / "copy")
+    path = root / "img" / "img0027.nii.gz"
+    file = nibabel.load(path)
+    shifted = nibabel.Nifti1Image(file.get_fdata() + 1024, file.affine)
+    shifted.set_qform(file.affine @ np.diag([-1, 1, 1, 1]), 1)
+    shifted.to_filename(path)
+    data = SliceDataModule(
+        RawSource(str(root)), ORGANS, 48, split=tiny_split, cache_dir=str(tmp_path / "cache")
+    )
+    with pytest.warns(UserWarning, match=r"case 0027: ") as caught:
+        probes = data.probes(n=3)
+    assert [str(warning.message) for warning in caught] == list(probes.findings)
+    assert len(probes.findings) == 2
+    assert not probes.sides_known
+    assert not probes.hounsfield_known
+    again = data.read_probes(probes.to_plain(embed=False))
+    assert (again.sides_known, again.hounsfield_known) == (False, False)
+    assert data.probes(n=3, from_="train").sides_known
+    assert data.spread(1, "test").hounsfield_known
+    both = SliceDataModule(
+        RawSource(str(root)), ORGANS, 48, split={"train": ["0005"], "val": ["0006", "0027"]},
+        cache_dir=str(tmp_path / "cache"),
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match=r"case 0027: "):
+        probes = both.spread(1, "val")
+    assert set(probes.cases) == {"0006", "0027"}
+    assert not probes.sides_known
+    assert not probes.hounsfield_known
+
+
+def test_generated_images_say_neither_sides_nor_hu(tmp_path):
+    planted = PlantedData("far", planted_cases=(1, 1, 1), cache_dir=str(tmp_path)).probes()
+    assert not planted.sides_known
+    assert not planted.hounsfield_known
+    phantom = PhantomData(
+        str(tmp_path / "phantom"), phantom_shape=(24, 24, 12), phantom_cases=2, organs=["liver"],
+        cache_dir=str(tmp_path), split={"train": ["0001"], "val": ["0002"]},
+    ).probes()  # fmt: skip
+    assert phantom.sides_known
+    assert phantom.hounsfield_known
 
 
 def test_probes_may_come_from_training_and_say_so(build):

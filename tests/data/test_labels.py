@@ -1,7 +1,17 @@
+import re
+
 import numpy as np
 import pytest
 
-from segtrace.data.labels import BTCV, TRANSUNET, check_numbering, organ_table, to_channels
+from segtrace.data.labels import (
+    BTCV,
+    TRANSUNET,
+    check_numbering,
+    only_known,
+    organ_table,
+    to_channels,
+    whole_numbers,
+)
 from segtrace.errors import InputError
 
 
@@ -53,11 +63,50 @@ def test_an_empty_or_repeated_choice_is_refused(organs):
         organ_table(organs, BTCV)
 
 
-@pytest.mark.parametrize("value", [14, -1, 2.5, 300])
+@pytest.mark.parametrize(
+    "value", [14, -1, 2.5, 300, 3.02, 2.98, 65536 + 6, 1e9, -1e9, np.nan, np.inf]
+)
 def test_a_value_outside_the_table_is_refused_with_file_and_value(value):
     label = np.array([0.0, 1.0, value])
-    with pytest.raises(InputError, match=rf"label0001.*label value {value:g} is outside.*6 liver"):
+    with pytest.raises(
+        InputError, match=rf"label0001.*label value {re.escape(f'{value:g}')} is outside.*6 liver"
+    ):
         to_channels(label, BTCV, organ_table("synapse8", BTCV), "label0001.nii.gz")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_scaled_value_is_the_whole_number_next_to_it(kind):
+    label = np.array([0, 3.00005, 2.991, 5.9999, -0.004, 13.0097], dtype=kind)
+    assert whole_numbers(label, BTCV, "file").tolist() == [0, 3, 3, 6, 0, 13]
+    channels = to_channels(label, BTCV, organ_table("btcv13", BTCV), "file")
+    assert channels.tolist() == [0, 3, 3, 6, 0, 13]
+    assert only_known(label, {"left_kidney": 3}, "file").tolist() == [0, 3, 3, 0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i2", "?"])
+def test_whole_numbers_of_any_type_are_themselves(kind):
+    label = np.array([[0, 1, 6, 13]]).astype(kind)
+    assert whole_numbers(label, BTCV, "file").tolist() == label.astype(int).tolist()
+
+
+@pytest.mark.parametrize("value", [-1, 2.5, 3.02, 65536, 65536 + 6, 1e9, np.nan, -np.inf])
+def test_what_is_no_label_number_is_no_background_either(value):
+    label = np.array([0.0, 6.0, value])
+    with pytest.raises(
+        InputError, match=rf"file: label value {re.escape(f'{value:g}')} is outside.*; a label is"
+    ):
+        only_known(label, {"liver": 6}, "file")
+
+
+def test_the_largest_number_may_be_background():
+    assert only_known(np.array([65535, 6]), {"liver": 6}, "file").tolist() == [0, 6]
+
+
+def test_an_image_in_place_of_the_label_is_told():
+    image = np.arange(0, 3000)
+    for read in (only_known, lambda *given: to_channels(given[0], {"liver": 6}, {"liver": 1}, "f")):
+        with pytest.raises(InputError, match=r"it holds \d+ such values.*is it the image\?"):
+            read(image, {"liver": 6}, "f")
 
 
 @pytest.mark.parametrize(

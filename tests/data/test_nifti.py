@@ -4,6 +4,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from nibabel import orientations
 
 from raw_layout import AFFINES, write_case
 from segtrace.data.nifti import read_image, read_volume
@@ -21,6 +22,12 @@ def shifted(mm: float) -> np.ndarray:
     return affine
 
 
+def turned(degrees: float) -> np.ndarray:
+    angle, turn = np.deg2rad(degrees), np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return turn @ AFFINES["LAS"]
+
+
 @pytest.fixture
 def image(tmp_path):
     return save(tmp_path / "img0001.nii.gz", np.full((6, 5, 4), -100, dtype=np.int16))
@@ -33,6 +40,7 @@ def test_an_image_without_label_keeps_hu_and_grid(image):
     assert volume.image.shape == (4, 5, 6)
     assert (volume.image == -100).all()
     assert volume.grid.spacing == (5, 5, 6)
+    assert volume.grid.sides_known
     assert not volume.phantom
 
 
@@ -117,7 +125,7 @@ def test_a_label_of_another_shape_is_refused(tmp_path, image):
 
 def test_a_label_on_another_grid_is_refused(tmp_path, image):
     values = np.zeros((6, 5, 4), dtype=np.uint8)
-    for affine in (AFFINES["RAS"], shifted(0.7)):
+    for affine in (AFFINES["RAS"], AFFINES["oblique"], shifted(0.7), shifted(np.nan)):
         label = save(tmp_path / "l.nii.gz", values, affine)
         with pytest.raises(InputError, match=r"l.nii.gz: the affine differs.*mm apart"):
             read_volume("0001", image, label)
@@ -138,3 +146,68 @@ def test_label_and_image_turn_together(tmp_path):
     )
     assert np.array_equal(volume.image, values.transpose(2, 1, 0))
     assert np.array_equal(volume.label, volume.image)
+
+
+POINTS = np.random.default_rng(2).integers(0, 13, (6, 5, 4))
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "LPI", "SAL", "PIR", "ASR"])
+def test_a_label_on_the_images_points_in_another_order_is_put_into_the_images(tmp_path, axes):
+    image = save(tmp_path / "i.nii.gz", POINTS.astype(np.int16))
+    label = nibabel.Nifti1Image(POINTS.astype(np.uint8), AFFINES["LAS"])
+    order = orientations.ornt_transform(
+        orientations.io_orientation(label.affine), orientations.axcodes2ornt(axes)
+    )
+    label.as_reoriented(order).to_filename(tmp_path / "l.nii.gz")
+    volume = read_volume("0001", image, tmp_path / "l.nii.gz")
+    assert np.array_equal(volume.label, volume.image)
+
+
+def test_a_label_in_another_order_on_an_oblique_grid_is_put_into_the_images(tmp_path):
+    """Close to 45 degrees, where headers that differ in a last digit name other nearest axes."""
+    affine, near = turned(44.9999), turned(45.0001)
+    image = save(tmp_path / "i.nii.gz", POINTS.astype(np.int16), affine)
+    flipped = near @ np.diag([-1.0, 1, 1, 1])
+    flipped[:3, 3] = (near @ (5, 0, 0, 1))[:3]
+    label = save(tmp_path / "l.nii.gz", POINTS[::-1].astype(np.uint8), flipped)
+    volume = read_volume("0001", image, label)
+    assert np.array_equal(volume.label, volume.image)
+
+
+def test_a_flip_about_another_point_is_another_grid(tmp_path, image):
+    flipped = AFFINES["LAS"] @ np.diag([-1.0, 1, 1, 1])  # about voxel 0, not about the middle
+    label = save(tmp_path / "l.nii.gz", np.zeros((6, 5, 4), np.uint8), flipped)
+    with pytest.raises(InputError, match=r"corners up to 25 mm apart\); resample"):
+        read_volume("0001", image, label)
+
+
+def test_axes_of_length_one_behind_a_label_are_dropped(tmp_path, image):
+    label = save(tmp_path / "l.nii.gz", np.ones((6, 5, 4, 1), np.uint8))
+    assert read_volume("0001", image, label).label.shape == (4, 5, 6)
+
+
+@pytest.mark.parametrize("affine", [None, np.eye(4)])
+def test_a_label_that_does_not_say_where_it_lies_is_told_so(tmp_path, image, affine):
+    label = save(tmp_path / "l.nii.gz", np.ones((6, 5, 4), np.uint8), affine)
+    with pytest.raises(InputError, match=r"l.nii.gz does not say where it lies .*img0001.nii.gz"):
+        read_volume("0001", image, label)
+    save(image, np.full((6, 5, 4), -100, np.int16), affine)
+    label = save(label, np.ones((6, 5, 4), np.uint8))
+    with pytest.raises(InputError, match=r"img0001.nii.gz does not say where it lies .*l.nii.gz"):
+        read_volume("0001", image, label)
+    label = save(label, np.ones((6, 5, 4), np.uint8), affine)
+    assert read_volume("0001", image, label).label.all()  # both alike: the same points
+
+
+def test_a_real_scan_is_ct_in_hu_and_the_same_less_its_rescaling_is_told(ct_root, tmp_path):
+    path = next((ct_root / "RawData").rglob("img9001.nii.gz"))
+    volume = read_image(path)
+    assert volume.hounsfield_known
+    assert volume.findings == ()
+    file = nibabel.load(path)
+    shifted = nibabel.Nifti1Image(file.get_fdata() + 1024, file.affine, file.header)
+    shifted.to_filename(tmp_path / "img9001.nii.gz")
+    volume = read_image(tmp_path / "img9001.nii.gz")
+    assert not volume.hounsfield_known
+    assert [finding.kind for finding in volume.findings] == ["no HU"]
+    assert volume.grid.sides_known

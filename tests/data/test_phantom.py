@@ -1,4 +1,9 @@
+import gzip
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -74,10 +79,15 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory):
-    """Sixteen cases at the default shape, read as any data set is."""
-    root = phantom.write(tmp_path_factory.mktemp("phantom"), cases=16)
-    source = RawSource(str(root))
+def whole_size(tmp_path_factory):
+    """Sixteen cases at the default shape, as files."""
+    return phantom.write(tmp_path_factory.mktemp("phantom"), cases=16)
+
+
+@pytest.fixture(scope="module")
+def cases(whole_size):
+    """The same, read as any data set is."""
+    source = RawSource(str(whole_size))
     return [Case(source.load(name)) for name in source.cases()]
 
 
@@ -244,6 +254,51 @@ def test_one_seed_repeats_byte_for_byte_whatever_the_number_of_workers(tmp_path)
     two = phantom.write(tmp_path / "two", cases=3, shape=SMALL, workers=2)
     assert len(file_bytes(one)) == 6
     assert file_bytes(one) == file_bytes(two)
+
+
+PINNED = {
+    "img": "b93c033a7d7789781265170389c9bfe4900500f0c8ae5a70409d0593c544bbab",
+    "label": "9a8881652c613548c57df7296bae58b8f820b8d9535cd3ad459e9f39d439180a",
+}
+"""SHA-256 of the files of case 0010 before they are packed."""
+
+
+def test_the_files_are_the_same_on_every_machine(whole_size):
+    for part, digest in PINNED.items():
+        content = gzip.decompress((whole_size / part / f"{part}0010.nii.gz").read_bytes())
+        assert hashlib.sha256(content).hexdigest() == digest
+
+
+FIELDS = """
+import hashlib
+import numpy as np
+from segtrace.data import phantom
+from segtrace.data.exact import Draws
+spacing = np.array((2.4, 2.4, 5.0))
+space = phantom._space((90, 90, 30), spacing, Draws(0, 1))
+shape = space.ellipsoid((10, 20, 100), (40, 30, 50), turn=25, tilt=-9)
+scan = phantom._scanned(space.x, spacing, Draws(0, 2))
+for field in (space.x, space.y, space.z, shape, scan):
+    print(hashlib.sha256(field.tobytes()).hexdigest())
+"""
+ANOTHER_MACHINE = {
+    "OPENBLAS_CORETYPE": "Nehalem",
+    "OPENBLAS_NUM_THREADS": "2",
+    "NPY_DISABLE_CPU_FEATURES": " ".join(
+        np.show_config(mode="dicts")["SIMD Extensions"].get("found", ())
+    ),
+}
+
+
+def test_no_bit_of_a_field_depends_on_kernel_vectors_or_threads(capsys):
+    done = subprocess.run(
+        [sys.executable, "-c", FIELDS], env=os.environ | ANOTHER_MACHINE, capture_output=True,
+        text=True, timeout=100,
+    )  # fmt: skip
+    exec(FIELDS, {})
+    here = capsys.readouterr().out
+    assert len(here.split()) == 5
+    assert done.stdout == here, done.stderr
 
 
 def test_seeds_and_cases_differ():

@@ -1,10 +1,14 @@
+import json
 import os
+import shutil
 import time
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import pytest
 
+from segtrace.data import digests
 from segtrace.data import prepare as preparing
 from segtrace.data.labels import BTCV, TRANSUNET, organ_table
 from segtrace.data.prepare import prepare
@@ -63,20 +67,155 @@ def test_other_settings_make_another_cache(source, tmp_path, change):
     assert len(folders(tmp_path)) == 2
 
 
-def test_other_files_or_another_table_make_another_cache(tiny_raw, tmp_path, monkeypatch):
+def test_another_table_or_version_makes_another_cache(tiny_raw, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     table = {name: BTCV[name] for name in ORGANS}
     for numbering, other in ((table, "background"), (dict(BTCV), "refuse")):
         prepare(NiftiSource(str(tiny_raw), numbering, other=other), ["0005"], SETTINGS, cache)
     assert len(folders(cache)) == 2
-    label = tiny_raw / "label" / "label0005.nii.gz"
-    status = label.stat()
-    os.utime(label, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
-    prepare(NiftiSource(str(tiny_raw), dict(BTCV)), ["0005"], SETTINGS, cache)
-    assert len(folders(cache)) == 3
-    monkeypatch.setattr(preparing, "VERSION", 0)
-    prepare(NiftiSource(str(tiny_raw), dict(BTCV)), ["0005"], SETTINGS, cache)
+    for constant in ("VERSION", "FORMAT"):
+        monkeypatch.setattr(preparing, constant, 0)
+        prepare(NiftiSource(str(tiny_raw), dict(BTCV)), ["0005"], SETTINGS, cache)
     assert len(folders(cache)) == 4
+
+
+@pytest.fixture
+def own(tiny_raw, tmp_path):
+    """A copy of the data set with plain files, to be changed; they are old enough to trust."""
+    root = tmp_path / "own"
+    for part in ("img", "label"):
+        (root / part).mkdir(parents=True)
+        file = nibabel.load(tiny_raw / part / f"{part}0005.nii.gz")
+        file.to_filename(root / part / f"{part}0005.nii")
+    return root
+
+
+def replaced(root, keep_time=True):
+    """Take the spleen out of the label, in place: same name, same size, same times."""
+    path = root / "label" / "label0005.nii"
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    voxels = np.frombuffer(content, np.uint8)[352:]
+    voxels[voxels == BTCV["spleen"]] = 0
+    path.write_bytes(content)
+    if keep_time:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert path.stat().st_size == before.st_size
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_label_replaced_with_its_old_time_is_read_anew(own, tmp_path, monkeypatch, settled):
+    if settled:  # as if the files were old: their hashes are remembered
+        monkeypatch.setattr(digests, "_SETTLED", 0)
+    source, cache = RawSource(str(own)), tmp_path / "cache"
+    for _ in range(2):
+        (before,) = prepare(source, ["0005"], SETTINGS, cache)
+    replaced(own)
+    (after,) = prepare(source, ["0005"], SETTINGS, cache)
+    spleen = ORGANS["spleen"] - 1
+    assert before.areas[:, spleen].any()
+    assert not after.areas[:, spleen].any()
+
+
+def test_a_file_with_another_time_or_place_is_the_same_case(own, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    (first,) = prepare(RawSource(str(own)), ["0005"], SETTINGS, cache)
+    monkeypatch.setattr(RawSource, "load", None)
+    os.utime(own / "label" / "label0005.nii", (1, 1))
+    for root in (own, shutil.copytree(own, tmp_path / "copy")):
+        (again,) = prepare(RawSource(str(root)), ["0005"], SETTINGS, cache)
+        assert again.folder == first.folder
+
+
+def test_files_that_cannot_have_changed_are_not_read_again(own, tmp_path, monkeypatch):
+    monkeypatch.setattr(digests, "_SETTLED", 0)
+    source, cache = RawSource(str(own)), tmp_path / "cache"
+    for _ in range(2):
+        prepare(source, ["0005"], SETTINGS, cache)
+    monkeypatch.setattr(digests, "content_hash", None)
+    prepare(source, ["0005"], SETTINGS, cache)
+
+
+DAMAGE = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-10]),
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "one bit": lambda path: path.write_bytes(
+        path.read_bytes()[:-3] + bytes([path.read_bytes()[-3] ^ 1]) + path.read_bytes()[-2:]
+    ),
+    "missing": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("name", ["image.npy", "label.npy", "index.json"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_entry_is_made_anew_with_a_word(source, tmp_path, name, damage):
+    (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    before = {path.name: path.read_bytes() for path in case.folder.iterdir()}
+    DAMAGE[damage](case.folder / name)
+    with pytest.warns(UserWarning, match=r"case 0005: the prepared slices in .* are damaged"):
+        (again,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    assert {path.name: path.read_bytes() for path in again.folder.iterdir()} == before
+    assert folders(tmp_path) == [case.folder.name]
+
+
+@pytest.mark.parametrize("swap", [np.zeros((8, 40, 40), np.float32), np.zeros((8, 48, 48))])
+def test_an_array_of_another_shape_or_type_is_made_anew(source, tmp_path, swap):
+    (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    np.save(case.folder / "image.npy", swap)
+    with pytest.warns(UserWarning, match=r"damaged or incomplete, so they are made anew"):
+        (again,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    assert again.image(3).shape == (48, 48)
+    assert again.image(3).any()
+
+
+def test_an_index_with_other_numbers_is_made_anew(source, tmp_path):
+    (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    index = json.loads((case.folder / "index.json").read_text())
+    index["areas"][3][0] += 1
+    (case.folder / "index.json").write_text(json.dumps(index))
+    with pytest.warns(UserWarning, match=r"damaged"):
+        (again,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    assert np.array_equal(again.areas, case.areas)
+
+
+def test_damaged_entries_of_several_cases_are_told_in_one_line(source, tmp_path):
+    for case in prepare(source, ["0005", "0006"], SETTINGS, tmp_path):
+        (case.folder / "label.npy").unlink()
+    with pytest.warns(UserWarning, match=r"case 0005, 0006: the prepared slices") as caught:
+        prepare(source, ["0005", "0006"], SETTINGS, tmp_path)
+    assert len(caught) == 1
+
+
+def test_a_case_with_a_very_long_name_has_an_entry(tiny_raw, tmp_path):
+    for part in ("img", "label"):
+        (tmp_path / part).mkdir()
+        file = tmp_path / part / f"{part}{'x' * 230}.nii.gz"
+        shutil.copy(tiny_raw / part / f"{part}0005.nii.gz", file)
+    (case,) = prepare(RawSource(str(tmp_path)), ["x" * 230], SETTINGS, tmp_path / "cache")
+    assert case.image(0).shape == (48, 48)
+
+
+def shifted(root, cases):
+    """The data set with the scanner's offset left in."""
+    for case in cases:
+        path = root / "img" / f"img{case}.nii.gz"
+        file = nibabel.load(path)
+        nibabel.Nifti1Image(file.get_fdata() + 1024, file.affine).to_filename(path)
+
+
+def test_what_was_found_in_the_files_is_told_once_a_run_also_from_the_cache(tiny_raw, tmp_path):
+    root = shutil.copytree(tiny_raw, tmp_path / "copy")
+    shifted(root, ["0005", "0006"])
+    source, cases = RawSource(str(root)), ["0001", "0005", "0006"]
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"case 0005: no CT in HU.*1 more: 0006") as caught:
+            prepared = prepare(source, cases, SETTINGS, tmp_path / "cache")
+        assert len(caught) == 1
+        assert [case.hounsfield_known for case in prepared] == [True, False, False]
+        assert [case.geometry.sides_known for case in prepared] == [True] * 3
 
 
 def test_an_interrupted_cache_is_never_taken_for_a_whole_one(source, tmp_path, monkeypatch):
@@ -90,7 +229,7 @@ def test_an_interrupted_cache_is_never_taken_for_a_whole_one(source, tmp_path, m
     monkeypatch.setattr(np, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare(source, ["0005"], SETTINGS, tmp_path)
-    assert all(name.startswith(".partial-") for name in folders(tmp_path))
+    assert folders(tmp_path) == []
     monkeypatch.setattr(np, "save", save)
     (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
     assert case.label(3).shape == (48, 48)
@@ -98,8 +237,10 @@ def test_an_interrupted_cache_is_never_taken_for_a_whole_one(source, tmp_path, m
 
 def test_two_processes_that_prepare_the_same_case_agree(source, tmp_path, monkeypatch):
     (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    before = (case.folder / "image.npy").stat().st_ino
     preparing._write(source.load("0005"), BTCV, SETTINGS, case.folder)
     assert folders(tmp_path) == [case.folder.name]
+    assert (case.folder / "image.npy").stat().st_ino == before  # the first one's stays
 
 
 def test_a_cache_that_cannot_be_written_is_named(source, tmp_path):

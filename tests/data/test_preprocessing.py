@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -33,7 +34,11 @@ def test_windowed_files_refuse_another_window(source):
         replace(SETTINGS, window=(-200.0, 300.0)).images(volume)
 
 
-@pytest.mark.parametrize("change", [{"window": (275.0, -125.0)}, {"size": 0}])
+@pytest.mark.parametrize(
+    "change",
+    [{"window": (275.0, -125.0)}, {"window": (0.0, math.inf)}, {"window": (math.nan, 1.0)},
+     {"size": 0}],
+)  # fmt: skip
 def test_impossible_settings_are_refused(change):
     with pytest.raises(InputError):
         replace(SETTINGS, **change)

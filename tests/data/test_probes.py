@@ -98,6 +98,15 @@ def test_probes_survive_a_checkpoint(probes):
     assert again.hash == probes.hash
 
 
+@pytest.mark.parametrize("name", ["sides_known", "hounsfield_known"])
+def test_what_is_known_of_the_slices_survives_a_checkpoint(probes, name):
+    assert not getattr(Probes.from_plain(reloaded(probes.to_plain())), name)
+    plain = reloaded(replace(probes, **{name: True}).to_plain())
+    assert getattr(Probes.from_plain(plain), name)
+    del plain[name]  # of a version that did not ask
+    assert not getattr(Probes.from_plain(plain), name)
+
+
 def test_without_embedding_no_pixel_is_saved(probes):
     plain = reloaded(probes.to_plain(embed=False))
     assert not {"images", "labels", "originals"} & set(plain)

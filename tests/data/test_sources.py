@@ -9,7 +9,8 @@ import pytest
 import segtrace.data
 from raw_layout import AFFINES, write_case
 from segtrace.data.cases import TEST12, TRAIN18
-from segtrace.data.labels import BTCV
+from segtrace.data.labels import BTCV, organ_table, to_channels
+from segtrace.data.preprocessing import Preprocessing, labels_of
 from segtrace.data.sources import NiftiSource, PhantomSource, RawSource
 from segtrace.errors import InputError
 
@@ -110,6 +111,67 @@ def test_values_outside_a_users_table_may_be_background(tiny_raw):
     assert len(np.unique(NiftiSource(str(tiny_raw), {"liver": 6}).load("0005").label)) > 2
 
 
+def labelled(folder, values, kind):
+    """One case whose label file is made from float64, as it happens."""
+    affine = AFFINES["LAS"]
+    for part in ("img", "label"):
+        (folder / part).mkdir(parents=True)
+    image = np.where(np.arange(values.size).reshape(values.shape) % 2, -900.0, 40)
+    nibabel.Nifti1Image(image.astype(np.int16), affine).to_filename(folder / "img/img1.nii.gz")
+    label = nibabel.Nifti1Image(values.astype(np.float64), affine)
+    label.set_data_dtype(kind)
+    label.to_filename(folder / "label/label1.nii.gz")
+    return label
+
+
+@pytest.mark.parametrize("other", ["refuse", "background"])
+def test_whole_numbers_scaled_by_the_file_format_are_themselves(tmp_path, other):
+    values = np.arange(0, 14).repeat(6).reshape(7, 4, 3)
+    labelled(tmp_path, values, np.int16)
+    stored = nibabel.load(tmp_path / "label/label1.nii.gz").get_fdata()
+    assert (stored != values).any()  # the format's own doing
+    volume = NiftiSource(str(tmp_path), BTCV, other=other).load("1")
+    assert np.bincount(volume.label.ravel()).tolist() == [6] * 14
+    channels = to_channels(volume.label, BTCV, organ_table("btcv13", BTCV), volume.where)
+    assert np.bincount(channels.ravel()).tolist() == [6] * 14
+
+
+@pytest.mark.parametrize("other", ["refuse", "background"])
+def test_values_between_whole_numbers_are_refused_though_others_were_background(tmp_path, other):
+    labelled(tmp_path, np.array([0, 1, 2.5, 2] * 2).reshape(2, 2, 2), np.float32)
+    with pytest.raises(InputError, match=r"label1.nii.gz: label value 2.5 is outside"):
+        NiftiSource(str(tmp_path), {"liver": 1}, other=other).load("1")
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [(lambda root: NiftiSource(root, {"liver": 6}), "data.other=background"),
+     (RawSource, "data=nifti data.labels=")],
+)  # fmt: skip
+def test_a_value_outside_the_table_comes_with_a_remedy_of_its_source(tmp_path, source, remedy):
+    labelled(tmp_path, np.array([0, 6, 40, 50] * 2).reshape(2, 2, 2), np.float32)
+    volume = source(str(tmp_path)).load("1")
+    settings = Preprocessing((-125.0, 275.0), 8, {"liver": 1})
+    _, geometry = settings.images(volume)
+    with pytest.raises(InputError, match=rf"label value 40 is outside .*{remedy}"):
+        labels_of(volume, source(str(tmp_path)).numbering, settings, geometry)
+    # The remedy, typed:
+    known = NiftiSource(str(tmp_path), {"liver": 6}, other="background").load("1")
+    assert labels_of(known, {"liver": 6}, settings, geometry).max() == 1
+
+
+def test_an_image_named_as_label_is_told_though_other_values_are_background(tiny_raw):
+    swapped = {"images": "label/label*.nii.gz", "masks": "img/img*.nii.gz"}
+    source = NiftiSource(str(tiny_raw), {"liver": 6}, other="background", **swapped)
+    with pytest.raises(InputError, match=r"img0005.nii.gz: label value -\d+ is outside"):
+        source.load("0005")
+
+
+def test_the_test_cases_are_held_out_by_whoever_knows_them(tiny_raw):
+    assert RawSource(str(tiny_raw)).held_out() == ("0001",)
+    assert NiftiSource(str(tiny_raw), BTCV).held_out() == ()
+
+
 def test_the_real_scan_holds_as_many_voxels_as_its_readme_says(ct_root):
     label = RawSource(str(ct_root)).load("9001").label
     counts = {name: int((label == number).sum()) for name, number in BTCV.items()}
@@ -165,6 +227,29 @@ def test_a_phantom_is_written_once_for_each_kind(generator, tmp_path):
     PhantomSource(**(options | {"seed": 1}))
     PhantomSource(**(options | {"shape": [8, 8, 5]}))
     assert generator == [0, 1, 0]
+
+
+@pytest.mark.parametrize("lost", ["img", "label"])
+def test_a_phantom_that_lost_a_file_is_made_anew_with_a_word(generator, tmp_path, lost):
+    options = {"root": str(tmp_path), "cases": 1, "shape": (8, 8, 4)}
+    file = PhantomSource(**options).root / lost / f"{lost}0001.nii.gz"
+    file.unlink()
+    with pytest.warns(UserWarning, match=r"files of the phantom are missing, so it is made anew"):
+        PhantomSource(**options)
+    assert file.is_file()
+    assert generator == [0, 0]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_damaged_file_of_a_phantom_is_not_to_be_downloaded(generator, tmp_path):
+    source = PhantomSource(str(tmp_path), cases=1, shape=(8, 8, 4))
+    image = source.root / "img" / "img0001.nii.gz"
+    image.write_bytes(image.read_bytes()[:-20])
+    (folder,) = tmp_path.iterdir()
+    with pytest.raises(InputError, match=rf"; since it is generated, remove {folder}, and it"):
+        source.load("0001")
+    shutil.rmtree(folder)
+    assert PhantomSource(str(tmp_path), cases=1, shape=(8, 8, 4)).load("0001").phantom is False
 
 
 def test_an_interrupted_phantom_is_never_taken_for_a_whole_one(generator, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from segtrace.data.labels import BTCV, TRANSUNET, organ_table, to_channels
+from segtrace.data.modules import TransUNetData
 from segtrace.data.sources import RawSource
 from segtrace.data.transunet import TransUNetSource, read_h5
 from segtrace.errors import InputError
@@ -63,11 +64,60 @@ def test_missing_lists_are_named_with_the_option(root):
         TransUNetSource(str(root))
 
 
-@pytest.mark.parametrize("line", ["case0005_slice004", "case0005_slice01x", "0005"])
-def test_a_list_with_a_gap_or_a_strange_line_is_refused(root, line):
-    with (root / "lists" / "lists_Synapse" / "train.txt").open("a") as file:
-        file.write(line + "\n")
-    with pytest.raises(InputError, match=r"train.txt: "):
+def listed(root, *lines, name="train.txt"):
+    path = root / "lists" / "lists_Synapse" / name
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+@pytest.mark.parametrize("line", ["case0005_slice01x", "0005", "case_slice"])
+def test_a_list_with_a_strange_line_is_refused(root, line):
+    listed(root, "case0005_slice000", line)
+    with pytest.raises(InputError, match=r"train.txt: line .* is not caseNNNN_sliceNNN; correct"):
+        TransUNetSource(str(root))
+
+
+@pytest.mark.parametrize("line", ["0008", "case0008.h5"])
+def test_a_test_list_with_a_strange_line_is_refused(root, line):
+    listed(root, line, name="test_vol.txt")
+    with pytest.raises(InputError, match=r"test_vol.txt: line .* is not caseNNNN; correct"):
+        TransUNetSource(str(root))
+
+
+def test_a_test_list_may_name_the_files(root):
+    listed(root, "case0008.npy.h5", name="test_vol.txt")
+    assert TransUNetSource(str(root)).test == ("0008",)
+
+
+@pytest.mark.parametrize(
+    ("slices", "message"),
+    [
+        ((0, 2), "listed up to slice 002, but its line case0005_slice001 is missing; add it, or"),
+        ((1, 2), "its line case0005_slice000 is missing"),
+        ((0, 4), r"its line case0005_slice001 \(and 2 more\) is missing"),
+        ((0, 1, 1, 2), "case0005_slice001 is listed twice; take one of the lines out"),
+    ],
+)
+def test_a_list_with_a_gap_names_the_lines_that_are_missing(root, slices, message):
+    listed(root, *(f"case0005_slice{index:03d}" for index in slices))
+    with pytest.raises(InputError, match=rf"train.txt: .*{message}"):
+        TransUNetSource(str(root))
+
+
+def test_the_remedies_of_a_gap_work(root):
+    listed(root, *(f"case0005_slice{index:03d}" for index in (0, 2)))
+    listed(root, "case0008", name="test_vol.txt")
+    listed(root, *(f"case0005_slice{index:03d}" for index in (0, 2, 1)))
+    assert TransUNetSource(str(root)).cases() == ("0005", "0008")
+    listed(root)
+    assert TransUNetSource(str(root)).cases() == ("0008",)
+
+
+def test_a_list_of_another_encoding_is_read_or_named(root):
+    path = root / "lists" / "lists_Synapse" / "train.txt"
+    path.write_bytes("\ufeffcase0005_slice000\r\n".encode())
+    assert TransUNetSource(str(root)).train == ("0005",)
+    path.write_bytes(b"\xff\xfecase0005")
+    with pytest.raises(InputError, match=r"train.txt: line .* is no name of a case"):
         TransUNetSource(str(root))
 
 
@@ -109,13 +159,76 @@ def test_a_pickle_in_an_npz_is_refused(root):
         (np.full(SHAPE, 40.0), np.zeros(SHAPE), "image values 40 to 40"),
         (np.full(SHAPE, np.nan), np.zeros(SHAPE), "120 voxels are NaN"),
         (np.zeros(SHAPE), np.zeros((3, 3)), "differ in shape"),
-        (np.zeros((3, 3)), np.zeros((3, 3)), r"shape \(3, 3\), but"),
+        (np.zeros((3, 3)), np.zeros((3, 3)), r"shape \(3, 3\), but .*slice000.npz \(12, 10\)"),
+        (np.zeros((*SHAPE, 3)), np.zeros(SHAPE), r"image of shape .* is not \[x, y\]; save one"),
+        (np.zeros((*SHAPE, 3)), np.zeros((*SHAPE, 3)), r"image of shape \(12, 10, 3\) is not"),
+        (np.zeros(SHAPE), np.zeros((*SHAPE, 3)), r"label of shape \(12, 10, 3\) is not"),
+        (np.zeros((0, 10)), np.zeros((0, 10)), "image of shape"),
+        (np.zeros(()), np.zeros(()), "image of shape"),
+        (np.zeros(SHAPE, complex), np.zeros(SHAPE), "image holds complex128; save real numbers"),
+        (np.full(SHAPE, "a"), np.zeros(SHAPE), "image holds <U1"),
     ],
 )
 def test_slices_that_cannot_be_right_are_named(root, image, label, message):
     np.savez(root / "train_npz" / "case0005_slice001.npz", image=image, label=label)
     with pytest.raises(InputError, match=rf"case0005_slice001.npz: .*{message}"):
         TransUNetSource(str(root)).load("0005")
+
+
+def test_every_slice_in_colours_is_not_said_to_differ_from_itself(root):
+    for index in range(3):
+        np.savez(root / "train_npz" / f"case0005_slice{index:03d}.npz",
+                 image=np.zeros((*SHAPE, 3)), label=np.zeros((*SHAPE, 3)))  # fmt: skip
+    with pytest.raises(
+        InputError, match=r"slice000.npz: image of .*\[x, y\].*no colours"
+    ) as caught:
+        TransUNetSource(str(root)).load("0005")
+    assert "but" not in str(caught.value)
+
+
+def test_axes_of_length_one_behind_the_last_are_dropped(root):
+    with h5py.File(root / "test_vol_h5" / "case0008.npy.h5", "a") as file:
+        for key in ("image", "label"):
+            values = file[key][:]
+            del file[key]
+            file[key] = values[..., None]
+    assert TransUNetSource(str(root)).load("0008").image.shape == (4, 10, 12)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_slice_with_a_flipped_bit_is_named(root, save):
+    path = root / "train_npz" / "case0005_slice001.npz"
+    save(path, image=np.random.default_rng(0).random(SHAPE), label=np.zeros(SHAPE))
+    content = bytearray(path.read_bytes())
+    content[400] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"slice001.npz: no readable image and label"):
+        TransUNetSource(str(root)).load("0005")
+
+
+def test_the_files_say_hu_but_neither_sides_nor_mm(root):
+    for case in ("0005", "0008"):
+        volume = TransUNetSource(str(root)).load(case)
+        assert volume.hounsfield_known
+        assert not volume.grid.sides_known
+        assert TransUNetSource(str(root), sides=True).load(case).grid.sides_known
+
+
+def test_a_constant_case_is_told(root):
+    assert TransUNetSource(str(root)).load("0005").findings == ()
+    for index in range(3):
+        np.savez(root / "train_npz" / f"case0005_slice{index:03d}.npz",
+                 image=np.full(SHAPE, 0.25), label=np.zeros(SHAPE))  # fmt: skip
+    (finding,) = TransUNetSource(str(root)).load("0005").findings
+    assert "every voxel of its image is 0.25" in finding.words
+
+
+def test_the_cases_of_the_test_list_are_proposed_for_the_test_alone(root):
+    listed(root, "case0105_slice000", "case0106_slice000")
+    listed(root, "case0103", name="test_vol.txt")
+    wanted = r"no published split.*train: \[\"0105\"\], val: \[\"0106\"\], test: \[\"0103\"\]"
+    with pytest.raises(InputError, match=wanted):
+        TransUNetData(str(root), organs=["liver"])
 
 
 def test_a_test_case_that_was_trained_on_is_no_test_case(ct_root):

@@ -82,6 +82,23 @@ def test_a_marker_sent_through_the_whole_path_comes_back_in_place(axes, tmp_path
         np.testing.assert_allclose(*centres, atol=0.5)
 
 
+@pytest.mark.parametrize(("code", "unit"), [(0, "mm"), (2, "micron"), (2, "mm")])
+def test_no_more_is_said_of_the_place_than_the_image_says(code, unit, tmp_path):
+    write_marker(tmp_path / "scan.nii", "LPS")
+    scan = nibabel.load(tmp_path / "scan.nii")
+    scan.set_sform(AFFINES["LPS"] if code else None, code)
+    scan.header.set_xyzt_units(unit)
+    scan.to_filename(tmp_path / "scan.nii.gz")
+    explain_volume(subject(), read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)
+    source = nibabel.load(tmp_path / "scan.nii.gz")
+    for path in (tmp_path / "out").rglob("*.nii.gz"):
+        header = nibabel.load(path).header
+        assert (int(header["sform_code"]), int(header["qform_code"])) == (code, 0)
+        assert header.get_xyzt_units()[0] == unit
+        np.testing.assert_allclose(nibabel.load(path).affine, source.affine, atol=1e-4)
+        np.testing.assert_allclose(header.get_zooms(), source.header.get_zooms())
+
+
 def test_every_slice_stands_in_the_table_with_its_status(tmp_path):
     write_marker(tmp_path / "scan.nii.gz", "LPS")
     explain_volume(subject(), read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)

@@ -1,7 +1,10 @@
 """Case names, and the split of a data set's cases into train, val and test."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
+
+import yaml
 
 from segtrace.errors import InputError, unknown
 
@@ -55,8 +58,15 @@ def listed_split(train: Sequence[str], test: Sequence[str]) -> Split | None:
     return {"train": without(train, VAL3), "val": VAL3, "test": tuple(test)}
 
 
-def given_split(given: Mapping[str, Sequence[object]], cases: Sequence[str]) -> Split:
+def given_split(
+    given: Mapping[str, Sequence[object]], cases: Sequence[str], held_out: Sequence[str] = ()
+) -> Split:
     """A user's split, each name resolved; ``test`` may be left out.
+
+    Args:
+        given: part -> cases.
+        cases: all of the data set.
+        held_out: those of them that a proposal keeps for the test.
 
     Raises:
         InputError: an unknown part or case, a part that is missing or empty, a case named twice.
@@ -65,7 +75,7 @@ def given_split(given: Mapping[str, Sequence[object]], cases: Sequence[str]) -> 
         if part not in PARTS:
             raise unknown("part of the split", part, PARTS)
     if not isinstance(given, Mapping) or not (given.get("train") and given.get("val")):
-        raise InputError(f"data.split needs both train and val; {remedy(cases)}")
+        raise InputError(f"data.split needs both train and val; {remedy(cases, held_out)}")
     split = {
         part: tuple(case_name(value, cases) for value in _listed(given.get(part))) for part in PARTS
     }
@@ -86,11 +96,49 @@ def _listed(values: object) -> Sequence[object]:
     return values if isinstance(values, Sequence) and not isinstance(values, str) else (values,)
 
 
-def remedy(cases: Sequence[str]) -> str:
-    """The cases found, and the override that splits them."""
-    train, val = ", ".join(cases[:-1]) or "...", cases[-1] if cases else "..."
-    quoted = re.sub(r"\b0\d+", lambda name: f'"{name[0]}"', f"{{train: [{train}], val: [{val}]}}")
-    return f"cases found: {', '.join(cases)}; give e.g. 'data.split={quoted}'"
+def remedy(cases: Sequence[str], held_out: Sequence[str] = ()) -> str:
+    """The cases found, and the override that splits them.
+
+    Args:
+        cases: all of the data set.
+        held_out: those that are for the test alone, and so are proposed for nothing else.
+    """
+    split = proposed_split(cases, held_out)
+    parts = ", ".join(
+        f"{part}: [{', '.join(map(_typed, names))}]" for part, names in split.items() if names
+    )
+    override = shlex.quote(f"data.split={{{parts}}}")
+    return f"cases found: {', '.join(cases)}; give e.g. {override}"
+
+
+def _typed(name: str) -> str:
+    """A case's name as an override may hold it: what YAML would not read as this text is quoted."""
+    if re.fullmatch(r"[1-9]\d{3,}|\.\.\.", name):
+        return name
+    words = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)
+    if words and yaml.safe_load(name) == name:
+        return name
+    return '"' + name.replace('"', r"\"") + '"'
+
+
+def proposed_split(cases: Sequence[str], held_out: Sequence[str] = ()) -> Split:
+    """A split of any cases: the published parts of those that are published, if most are.
+
+    The validation cases are the published ones, or else the last; a place for which no case is
+    left holds dots.
+    """
+    published = [case for case in cases if case in (*TRAIN18, *TEST12)]
+    test = [*held_out] or [case for case in TEST12 if case in published]
+    if not held_out and 2 * len(published) <= len(cases):
+        test = []
+    rest = without(cases, test)
+    val = tuple(case for case in VAL3 if case in rest) if test else ()
+    val = val if 0 < len(val) < len(rest) else rest[-1:]
+    return {
+        "train": without(rest, val) or ("...",),
+        "val": val or ("...",),
+        "test": tuple(case for case in test if case in cases),
+    }
 
 
 def without(cases: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from segtrace.data.augment import Augmentation
 from segtrace.data.cases import Split, given_split, remedy
+from segtrace.data.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
 from segtrace.data.probes import Probes, choose
@@ -58,6 +59,8 @@ class SliceDataModule(LightningDataModule):
         super().__init__()
         _refuse_below(1, batch_size=batch_size, steps_per_epoch=steps_per_epoch)
         _refuse_below(0, num_workers=num_workers, seed=seed)
+        if len(window) != 2:
+            raise InputError(f"data.window={list(window)}; give [low, high] in HU, low < high")
         low, high = window
         self.source = source
         self.organs = organ_table(organs, source.numbering)
@@ -72,9 +75,10 @@ class SliceDataModule(LightningDataModule):
 
     def _split(self, given: dict[str, list[str | int]] | None) -> Split:
         cases = self.source.cases()
-        split = self.source.split() if given is None else given_split(given, cases)
+        kept = self.source.held_out()
+        split = self.source.split() if given is None else given_split(given, cases, kept)
         if split is None:
-            raise InputError(f"these cases have no published split; {remedy(cases)}")
+            raise InputError(f"these cases have no published split; {remedy(cases, kept)}")
         return split
 
     @property
@@ -243,6 +247,7 @@ class SliceDataModule(LightningDataModule):
         for name, index in keys:
             if name not in cases or index >= len(cases[name]):
                 raise InputError(f"no slice {index} of case {name} among the {part} cases")
+        used = {name: cases[name] for name, _ in keys}
         return Probes(
             images=torch.stack([torch.from_numpy(cases[name].image(i))[None] for name, i in keys]),
             labels=torch.stack([torch.from_numpy(cases[name].label(i)) for name, i in keys]),
@@ -250,7 +255,12 @@ class SliceDataModule(LightningDataModule):
             slices=tuple(i for _, i in keys),
             spacing=torch.tensor([cases[name].geometry.spacing for name, _ in keys]).double(),
             split=part,
-            phantom=any(cases[name].phantom for name, _ in keys),
+            phantom=any(case.phantom for case in used.values()),
+            sides_known=all(case.geometry.sides_known for case in used.values()),
+            hounsfield_known=all(case.hounsfield_known for case in used.values()),
+            findings=tuple(
+                told((name, found) for name, case in used.items() for found in case.findings)
+            ),
         )
 
 

@@ -5,11 +5,14 @@ the feet up; x = 0 is the mid-line, y = 0 the middle of the trunk. Every field i
 its shape, in units of about a millimetre near the surface.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from segtrace.data.exact import cosine_and_sine, sum_of_squares
 
 Field = NDArray[np.float32]
 Point = tuple[float, float, float]
@@ -58,12 +61,12 @@ class Space:
         reach = max(radii) if turn or tilt else np.array(radii)
         box = self._box(np.array(centre) - reach, np.array(centre) + reach)
         x, y, z = (grid[box] - at for grid, at in zip(self._grids, centre, strict=True))
-        c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+        c, s = cosine_and_sine(turn)
         x, y = c * x + s * y, c * y - s * x
-        c, s = np.cos(np.radians(tilt)), np.sin(np.radians(tilt))
+        c, s = cosine_and_sine(tilt)
         x, z = c * x + s * z, c * z - s * x
         a, b, d = radii
-        distance = np.sqrt((x / a) ** 2 + (y / b) ** 2 + (z / d) ** 2)
+        distance = np.sqrt(np.square(x / a) + np.square(y / b) + np.square(z / d))
         return self._filled(box, (distance - 1) * np.float32(min(radii)))
 
     def tube(self, points: Sequence[Point], radii: Sequence[float]) -> Field:
@@ -78,7 +81,9 @@ class Space:
     def _capsule(self, box: Box, ends: NDArray, r0: float, r1: float) -> Field:
         axis = (ends[1] - ends[0]).astype(np.float32)
         x, y, z = (grid[box] - at for grid, at in zip(self._grids, ends[0], strict=True))
-        along = (x * axis[0] + y * axis[1] + z * axis[2]) / np.float32(axis @ axis)
+        along = (x * axis[0] + y * axis[1] + z * axis[2]) / np.float32(
+            sum_of_squares(axis.tolist())
+        )
         np.clip(along, 0, 1, out=along)
         dx, dy, dz = x - along * axis[0], y - along * axis[1], z - along * axis[2]
         distance = np.sqrt(dx * dx + dy * dy + dz * dz)
@@ -87,7 +92,7 @@ class Space:
     def slab(self, point: Point, normal: Point, half: float, reach: float) -> Field:
         """A sheet of thickness ``2 * half`` through a point, at least ``reach`` mm every way."""
         box = self._box(np.array(point) - reach, np.array(point) + reach)
-        n = np.array(normal, np.float32) / np.float32(np.linalg.norm(normal))
+        n = np.array(normal, np.float32) / np.float32(math.sqrt(sum_of_squares(normal)))
         x, y, z = (grid[box] - at for grid, at in zip(self._grids, point, strict=True))
         return self._filled(box, np.abs(x * n[0] + y * n[1] + z * n[2]) - np.float32(half))
 

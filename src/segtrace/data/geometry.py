@@ -5,7 +5,7 @@ right. That is the transpose, slice by slice, of a volume whose axes run to the 
 posterior and superior (LPS+).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -30,34 +30,54 @@ class Grid:
         affine: 4x4, voxel -> RAS mm, row by row; None where the file has none.
         axes: per stored axis (its LPS axis, +1 or -1), as ``nibabel.orientations`` writes it.
         spacing: voxel size in mm along left-right, front-back, foot-head; NaN if unknown.
+        sides_known: the file says which axis runs from the patient's right to the left, which
+            from front to back and which from the feet up; else it is read as if it did.
     """
 
     shape: tuple[int, int, int]
     affine: tuple[tuple[float, ...], ...] | None = None
     axes: tuple[tuple[int, int], ...] = _IDENTITY
     spacing: Triple = (float("nan"),) * 3
+    sides_known: bool = False
 
     @classmethod
-    def from_affine(cls, shape: tuple[int, int, int], affine: NDArray[Any], where: str) -> "Grid":
+    def from_affine(
+        cls, shape: tuple[int, int, int], affine: NDArray[Any], where: str, unit: float = 1.0
+    ) -> "Grid":
         """The grid of a file; an oblique one is read along its nearest anatomical axes.
+
+        Args:
+            shape: (i, j, k) as stored.
+            affine: 4x4, voxel -> RAS.
+            where: the file, for messages.
+            unit: mm of the affine's unit.
 
         Raises:
             InputError: an affine that is not finite or folds an axis away.
         """
         affine = np.asarray(affine, dtype=np.float64)
-        if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-            raise InputError(f"{where}: the affine cannot be inverted; repair the file's header")
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)
+        if not np.isfinite(affine).all() or _folded(affine[:3, :3], sizes):
+            raise InputError(
+                f"{where}: the affine cannot be inverted (a voxel of "
+                f"{' x '.join(f'{size:.4g}' for size in sizes)} mm); repair the file's header"
+            )
         source = orientations.io_orientation(affine)
         axes = orientations.ornt_transform(source, _LPS).astype(int)
-        sizes = np.linalg.norm(affine[:3, :3], axis=0)
         spacing = np.empty(3)
-        spacing[axes[:, 0]] = sizes
+        spacing[axes[:, 0]] = sizes * unit
         return cls(
             shape=shape,
             affine=tuple(tuple(float(v) for v in row) for row in affine),
             axes=tuple((int(axis), int(flip)) for axis, flip in axes),
             spacing=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+            sides_known=True,
         )
+
+    def doubting(self, sides: bool, spacing: bool) -> "Grid":
+        """The same grid, of which the one or the other is not known."""
+        known = replace(self, sides_known=self.sides_known and not sides)
+        return replace(known, spacing=(float("nan"),) * 3) if spacing else known
 
     def to_slices(self, volume: NDArray[Any]) -> NDArray[Any]:
         """(i, j, k) as stored -> (D, H, W)."""
@@ -110,6 +130,11 @@ class Geometry:
         """Size of a resized pixel in mm (row step, column step); NaN if unknown."""
         dx, dy = self.grid.spacing[:2]
         return dy * self.square[0] / self.size, dx * self.square[1] / self.size
+
+    @property
+    def sides_known(self) -> bool:
+        """Whether the file says where the patient's right, front and feet are."""
+        return self.grid.sides_known
 
     @property
     def _offset(self) -> tuple[int, int]:
@@ -168,10 +193,16 @@ class Geometry:
                 affine=affine and tuple(tuple(row) for row in affine),
                 axes=tuple(tuple(axis) for axis in grid["axes"]),
                 spacing=tuple(grid["spacing"]),
+                sides_known=grid.get("sides_known") is True,
             ),
             square=tuple(plain["square"]),
             size=plain["size"],
         )
+
+
+def _folded(axes: NDArray[np.float64], sizes: NDArray[np.float64]) -> bool:
+    """Whether two of the axes are one, or one is none."""
+    return not abs(np.linalg.det(axes)) > 1e-6 * sizes.prod()
 
 
 def _interpolate(stack: torch.Tensor, shape: tuple[int, int], mode: str) -> torch.Tensor:

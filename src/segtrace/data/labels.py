@@ -43,6 +43,11 @@ TRANSUNET: dict[str, int] = {
 ORGAN_SETS: dict[str, tuple[str, ...]] = {"synapse8": tuple(TRANSUNET), "btcv13": tuple(BTCV)}
 """Named organ sets, in channel order; ``"all"`` means every organ of the files' own numbering."""
 
+REMEDY = "correct the file or the table"
+
+_NEAR = 0.01
+_LARGEST = 65535
+_MOST_STRANGE = 512  # values outside the table; a label of more organs than this is none
 _OUTSIDE = 255  # no channel is that large: a network of 255 organs is refused below
 
 
@@ -101,38 +106,85 @@ def to_channels(
     numbering: Mapping[str, int],
     organs: Mapping[str, int],
     where: str,
+    remedy: str = REMEDY,
 ) -> NDArray[np.uint8]:
     """Stored numbers -> channels; organs of the numbering that were not chosen become 0.
 
     Args:
-        label: stored numbers, any shape, any numeric type holding whole numbers.
+        label: stored numbers, any shape, any numeric type.
         numbering: organ name -> stored number.
         organs: organ name -> channel (see :func:`organ_table`).
         where: the file, for the message.
+        remedy: what to do where the numbering does not know a value.
 
     Raises:
-        InputError: a value that the numbering does not know.
+        InputError: a value that the numbering does not know, or that is no label number.
     """
-    values = _distinct(label)
+    whole = whole_numbers(label, numbering, where)
     known = {0, *numbering.values()}
-    strange = [float(value) for value in values if value not in known]
+    strange = [number for number in _distinct(whole) if number not in known]
     if strange:
-        raise InputError(
-            f"{where}: label value {strange[0]:g} is outside the label table, which has 0 and "
-            f"{', '.join(f'{number} {name}' for name, number in numbering.items())}; "
-            "correct the file or the table"
-        )
+        raise _outside(strange, numbering, where, remedy)
     table = np.zeros(max(known) + 1, dtype=np.uint8)
     for name, channel in organs.items():
         table[numbering[name]] = channel
-    channels: NDArray[np.uint8] = table[label.astype(np.uint16)]
+    channels: NDArray[np.uint8] = table[whole]
     return channels
 
 
-def _distinct(label: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The values that occur; a sort of 40 million floats would take seconds."""
-    with np.errstate(invalid="ignore"):  # a negative number fails the comparison instead
-        whole = label.astype(np.uint16)
-    if (whole == label).all():
-        return np.flatnonzero(np.bincount(whole.ravel(), minlength=1))
-    return np.unique(label)
+def only_known(
+    label: NDArray[np.generic], numbering: Mapping[str, int], where: str
+) -> NDArray[np.uint16]:
+    """Stored numbers with those that the numbering does not know made 0, the background.
+
+    Raises:
+        InputError: a value that is no label number at all, or so many different ones that this
+            cannot be a label.
+    """
+    whole = whole_numbers(label, numbering, where)
+    strange = [number for number in _distinct(whole) if number not in numbering.values()]
+    if len(strange) > _MOST_STRANGE:
+        raise _outside(strange, numbering, where, "")
+    table = np.zeros(_LARGEST + 1, dtype=np.uint16)
+    table[list(numbering.values())] = list(numbering.values())
+    found: NDArray[np.uint16] = table[whole]
+    return found
+
+
+def whole_numbers(
+    label: NDArray[np.generic], numbering: Mapping[str, int], where: str
+) -> NDArray[np.uint16]:
+    """The numbers that a label holds.
+
+    A file that scales its values gives 3 back as 3.00005; within :data:`_NEAR` of a whole number
+    a value is that number.
+
+    Raises:
+        InputError: a value that is no whole number from 0 to 65535.
+    """
+    values = label.astype(np.float32, copy=False)
+    with np.errstate(invalid="ignore"):  # NaN is found in the next line
+        whole = np.rint(values).clip(0, _LARGEST).astype(np.uint16)
+    off = ~(np.abs(values - whole) <= _NEAR)
+    if off.any():
+        strange = np.unique(label[off])
+        wanted = f"a label is a whole number from 0 to {_LARGEST}: save it as such, unscaled"
+        raise _outside(strange.tolist(), numbering, where, wanted)
+    return whole
+
+
+def _outside(
+    strange: Sequence[float], numbering: Mapping[str, int], where: str, remedy: str
+) -> InputError:
+    if len(strange) > _MOST_STRANGE:
+        remedy = f"it holds {len(strange)} such values, so it is no label; is it the image?"
+    return InputError(
+        f"{where}: label value {strange[0]:g} is outside the label table, which has 0 and "
+        f"{', '.join(f'{number} {name}' for name, number in numbering.items())}; {remedy}"
+    )
+
+
+def _distinct(whole: NDArray[np.uint16]) -> list[int]:
+    """The numbers that occur; a sort of 40 million would take seconds."""
+    found: list[int] = np.flatnonzero(np.bincount(whole.ravel(), minlength=1)).tolist()
+    return found

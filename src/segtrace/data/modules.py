@@ -52,6 +52,7 @@ class TransUNetData(SliceDataModule):
         root: the folder that holds ``train_npz/``, or any parent of it.
         lists: the folder with ``train.txt`` and ``test_vol.txt``.
         spacing: mm of a voxel (left-right, front-back, foot-head), if known; the files do not say.
+        sides: whether x is known to run from the patient's right; the files do not say.
         options: of :class:`SliceDataModule`.
     """
 
@@ -60,9 +61,10 @@ class TransUNetData(SliceDataModule):
         root: str,
         lists: str | None = None,
         spacing: Sequence[float] | None = None,
+        sides: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(TransUNetSource(root, lists, spacing), **options)
+        super().__init__(TransUNetSource(root, lists, spacing, sides), **options)
 
 
 class PlantedData(SliceDataModule):

@@ -1,25 +1,22 @@
-"""Reading NIfTI files: every way in which one can be broken becomes one clear line."""
+"""NIfTI files as slices: an image, and the label that lies on it."""
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
+from nibabel import orientations
 from numpy.typing import NDArray
 
+from segtrace.data.findings import Finding, doubted, judge_values
 from segtrace.data.geometry import Grid
+from segtrace.data.labels import REMEDY
+from segtrace.data.placement import has_affine, place, placed, unit
+from segtrace.data.stored import Stored, read_stored
 from segtrace.errors import InputError
 
 PHANTOM_MARK = "segtrace phantom"
 """How the ``descrip`` field of a generated image starts."""
-
-_BROKEN = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError,
-           zlib.error)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,12 @@ class Volume:
         where: the file, for messages.
         windowed: the file's values were already clipped to [-125, 275] HU and mapped to [0, 1].
         phantom: the file says that it was generated.
+        hounsfield_known: its values are HU, or were before they were windowed.
+        placed: the file gives an affine; else the grid's is the one that the standard falls
+            back on.
+        unit: in which the affine is, as NIfTI calls it.
+        findings: what its user should know of it.
+        remedy: what to do where the label holds a number that the label table does not.
     """
 
     name: str
@@ -43,31 +46,42 @@ class Volume:
     where: str
     windowed: bool = False
     phantom: bool = False
+    hounsfield_known: bool = False
+    placed: bool = True
+    unit: str = "mm"
+    findings: tuple[Finding, ...] = ()
+    remedy: str = REMEDY
 
 
 def read_volume(name: str, image_path: Path, label_path: Path | None = None) -> Volume:
     """An image in HU and its label, as slices in radiological convention.
 
+    A label that lies on the image's own points, stored in another order, is put into the image's.
+
     Raises:
-        InputError: a file that is missing, broken, not 3-D, holds NaN, or a label that does not
-            lie on the image's grid.
+        InputError: a file that is missing, broken, not 3-D, holds NaN or colours, or a label that
+            does not lie on the image's grid.
     """
-    image, affine, descrip = _read(image_path)
-    check_finite(image, str(image_path))
-    grid = Grid.from_affine(image.shape, affine, str(image_path))
+    image = read_stored(image_path)
+    check_finite(image.values, str(image_path))
+    grid, findings = place(image.header, image.affine, image.shape, str(image_path))
     label = None
     if label_path is not None:
-        label, label_affine, _ = _read(label_path)
-        _check_same_grid(image_path, grid, label_path, label.shape, label_affine)
-        check_finite(label, str(label_path))
-        label = grid.to_slices(label)
+        stored = read_stored(label_path)
+        check_finite(stored.values, str(label_path))
+        label = grid.to_slices(_in_order_of(image, stored))
+    findings = (*findings, *judge_values(image.values))
     return Volume(
         name=name,
-        image=grid.to_slices(image),
+        image=grid.to_slices(image.values),
         label=label,
         grid=grid,
         where=str(label_path or image_path),
-        phantom=descrip.startswith(PHANTOM_MARK),
+        phantom=image.descrip.startswith(PHANTOM_MARK),
+        hounsfield_known=not doubted(findings, "hounsfield"),
+        placed=has_affine(image.header),
+        unit=unit(image.header),
+        findings=findings,
     )
 
 
@@ -88,42 +102,48 @@ def check_finite(values: NDArray[Any], where: str) -> None:
         raise InputError(f"{where}: {broken} voxels are NaN or infinite; repair the file")
 
 
-def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[Any], str]:
-    """(values as float32, affine, descrip)."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; every case needs its image and its label")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; copy or download it again")
-    try:
-        file = nibabel.load(path)
-        if not isinstance(file, nibabel.Nifti1Image):  # NIfTI-2 is a kind of it
-            raise ImageFileError("another format")
-        # float32 holds every int16 HU and every label number exactly.
-        values = file.get_fdata(dtype=np.float32, caching="unchanged")
-    except _BROKEN as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path}: not a readable NIfTI file ({reason}); copy or download it again"
-        ) from error
-    if values.ndim != 3 or 0 in values.shape:
-        raise InputError(f"{path}: shape {values.shape} is not a 3-D volume; save one 3-D image")
-    return values, file.affine, bytes(file.header["descrip"].item()).decode("latin-1")
+def _in_order_of(image: Stored, label: Stored) -> NDArray[np.float32]:
+    """The label's values (i, j, k) in the order of the image's voxels.
 
-
-def _check_same_grid(
-    image_path: Path, grid: Grid, label_path: Path, shape: tuple[int, ...], affine: NDArray[Any]
-) -> None:
-    if shape != grid.shape:
+    Raises:
+        InputError: they do not lie on the same points.
+    """
+    order = _order(image.affine, label.affine)
+    turned = orientations.apply_orientation(label.values, order)
+    affine = label.affine @ orientations.inv_ornt_aff(order, label.shape)
+    if turned.shape != image.shape:
         raise InputError(
-            f"{label_path}: shape {shape} differs from {grid.shape} of {image_path}; "
+            f"{label.path}: shape {label.shape} differs from {image.shape} of {image.path}; "
             "resample the label to the image's grid"
         )
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1)
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in image.shape])).reshape(3, -1)
     corners = np.vstack([corners, np.ones(8)])
-    apart = float(np.abs((np.array(grid.affine) - affine) @ corners).max())
+    apart = float(np.abs((image.affine - affine) @ corners).max())
     # Headers store float32 and quaternions: a tenth of a voxel is rounding, more is another grid.
-    if not apart <= 0.1 * min(grid.spacing):
+    smallest = np.linalg.norm(image.affine[:3, :3], axis=0).min()
+    if not apart <= 0.1 * smallest:
         raise InputError(
-            f"{label_path}: the affine differs from that of {image_path} (corners up to "
-            f"{apart:.3g} mm apart); resample the label to the image's grid"
+            f"{label.path}: the affine differs from that of {image.path} (corners up to "
+            f"{apart:.3g} mm apart); {_why_apart(image, label)}"
         )
+    return np.ascontiguousarray(turned)
+
+
+def _order(image: NDArray[np.float64], label: NDArray[np.float64]) -> NDArray[Any]:
+    """Per axis of the label: the axis of the image along which it runs, and +1 or -1."""
+    steps = np.linalg.solve(image[:3, :3], label[:3, :3])  # in voxels of the image
+    axes = np.abs(steps).argmax(0)
+    if sorted(axes) != [0, 1, 2] or not np.isfinite(steps).all():
+        return np.array([(0, 1), (1, 1), (2, 1)])  # another grid, as the corners will show
+    return np.stack([axes, np.sign(steps[axes, range(3)])], axis=1).astype(int)
+
+
+def _why_apart(image: Stored, label: Stored) -> str:
+    for one, other in ((label, image), (image, label)):
+        if not placed(one.header, one.affine) and placed(other.header, other.affine):
+            return (
+                f"{one.path.name} does not say where it lies (sform and qform codes are 0, or an "
+                f"affine that is the identity); if it was drawn on {other.path.name}, save it with "
+                "that affine"
+            )
+    return "resample the label to the image's grid"

@@ -108,8 +108,8 @@ def _paint_bowel(canvas: Canvas, space: Space, build: Build, cavity: Mask) -> No
     colon = surroundings.colon(space, build)
     canvas.paint_hollow(colon, cavity, build, space.y)
     stool = places(colon, cavity & (canvas.hu > -300), depth=5)
-    bubbles = build.random.random(stool.size, np.float32) ** 4
-    canvas.hu.reshape(-1)[stool] -= 500 * bubbles
+    bubbles = build.random.random(stool.size, np.float32)
+    canvas.hu.reshape(-1)[stool] -= 500 * np.square(np.square(bubbles))
     fat = cavity & (canvas.hu < -60) & (canvas.hu > -200)
     canvas.paint(places(surroundings.mesentery(space, build), fat), build.random.normal(140, 12))
 

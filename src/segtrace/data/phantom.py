@@ -11,8 +11,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -21,12 +19,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from tqdm import tqdm
 
-from segtrace.data import anatomy, fields, painting, surroundings
+from segtrace.data import anatomy, exact, fields, painting, surroundings
 from segtrace.data.anatomy import Build
 from segtrace.data.cases import TEST12, TRAIN18
+from segtrace.data.drafts import draft
+from segtrace.data.exact import Draws, blurred, gaussian, interpolated, on_grid, sum_of_squares
 from segtrace.data.fields import WARP, Field, Space
 from segtrace.data.nifti import PHANTOM_MARK
 from segtrace.data.painting import paint
@@ -42,6 +41,8 @@ EXTENT = (384.0, 384.0, 240.0)
 TRAINING = Path("RawData", "Training")
 MARK = "phantom.json"
 """Stands in a whole set and says how it was made."""
+NOISE = 0.8
+"""Standard deviation, in voxels, of what blurs the noise."""
 LEAST = 8
 """Voxels along an axis: fewer hold no organ."""
 
@@ -82,19 +83,15 @@ def write(
     )
     root = Path(root).resolve()  # "." has no name to put another one beside
     if not _holds(root, mark):
-        partial = root.with_name(f".{root.name}.partial-{os.getpid()}")
-        try:
+        with draft(root, functools.partial(_holds, mark=mark)) as partial:
             _write_cases(partial / TRAINING, seed, names, size, workers)
             (partial / MARK).write_text(mark)
-            partial.replace(root)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return root / TRAINING
 
 
 def fingerprint() -> str:
     """Of the generator's code: other code makes another phantom."""
-    modules = (anatomy, fields, painting, surroundings)
+    modules = (anatomy, exact, fields, painting, surroundings)
     files = [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
@@ -150,6 +147,9 @@ def _write_case(folder: Path, seed: int, shape: tuple[int, int, int], case: str)
         image = nibabel.Nifti1Image(data, affine)
         image.header["descrip"] = f"{PHANTOM_MARK} seed={seed}".encode()
         image.header.set_xyzt_units("mm")
+        for part_of_turn in ("quatern_b", "quatern_c", "quatern_d"):
+            # Not used, since the affine says it all, and found by nibabel with an eigenvalue.
+            image.header[part_of_turn] = 0
         packed = io.BytesIO()
         # Neither name nor time in the file: one seed repeats byte for byte.
         with gzip.GzipFile("", "wb", 1, packed, mtime=0) as file:
@@ -167,7 +167,7 @@ def generate(
         seed: the other part.
         shape: voxels (left-right, front-back, foot-head).
     """
-    random = np.random.default_rng([seed, *case.encode()])
+    random = Draws(seed, *case.encode())
     spacing = np.array(EXTENT) / shape * random.normal(1, 0.025, 3)
     build = Build(
         size=float(np.clip(random.normal(1, 0.035), 0.92, 1.08)),
@@ -190,9 +190,7 @@ def generate(
     )
 
 
-def _space(
-    shape: tuple[int, int, int], spacing: NDArray[np.float64], random: np.random.Generator
-) -> Space:
+def _space(shape: tuple[int, int, int], spacing: NDArray[np.float64], random: Draws) -> Space:
     """Millimetres of every voxel, smoothly displaced; z starts at 0 near the lowest slice."""
     offset = random.normal(0, 6, 3)
     axes = [
@@ -205,23 +203,17 @@ def _space(
     return Space((axes[0], axes[1], axes[2]), *warped)
 
 
-def _smooth(
-    shape: tuple[int, int, int], spread: float, random: np.random.Generator, knots: int = 6
-) -> Field:
+def _smooth(shape: tuple[int, int, int], spread: float, random: Draws, knots: int = 6) -> Field:
     """A smooth random field of standard deviation ``spread``: cubic splines between few knots."""
-    field = random.normal(0, spread, (knots,) * 3).astype(np.float32)
-    for axis, n in enumerate(shape):
-        spline = ndimage.zoom(np.eye(knots, dtype=np.float32), (n / knots, 1), order=3)
-        field = np.moveaxis(np.tensordot(spline, field, (1, axis)), 0, axis)
-    return np.ascontiguousarray(field)
+    field = interpolated(random.normal(0, spread, (knots,) * 3), shape)
+    return np.ascontiguousarray(field, np.float32)
 
 
-def _scanned(
-    hu: Field, spacing: NDArray[np.float64], random: np.random.Generator
-) -> NDArray[np.int16]:
+def _scanned(hu: Field, spacing: NDArray[np.float64], random: Draws) -> NDArray[np.int16]:
     """Partial volume, then the correlated noise of a reconstruction kernel."""
-    blurred = ndimage.gaussian_filter(hu, 1.3 / spacing * (1, 1, 1.3), mode="nearest")
-    noise = random.standard_normal(hu.shape, np.float32)
-    noise = ndimage.gaussian_filter(noise, (0.8, 0.8, 0))
-    noise *= np.float32(random.uniform(9, 16)) / noise.std()
-    return (blurred + noise).round().clip(-1024, 3071).astype(np.int16)
+    width, depth, height = (1.3 / spacing).tolist()
+    scan = blurred(on_grid(hu, 2.0**5), (width, depth, 1.3 * height), "nearest")
+    noise = blurred(random.normal(0, 1, hu.shape), (NOISE, NOISE))
+    left = sum_of_squares(gaussian(NOISE).tolist())  # of the standard deviation, by both axes
+    scan += random.uniform(9, 16) / left * noise
+    return scan.round().clip(-1024, 3071).astype(np.int16)

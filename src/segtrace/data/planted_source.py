@@ -60,6 +60,10 @@ class PlantedSource:
         """Training, validation and test cases."""
         return self._split
 
+    def held_out(self) -> tuple[str, ...]:
+        """The test cases."""
+        return self._split["test"]
+
     def planted(self, case: str, index: int, tag: str | None = None) -> Planted:
         """One image of a case, with what is known of it.
 

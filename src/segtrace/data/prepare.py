@@ -1,64 +1,32 @@
-"""Volumes -> square slices, written once and read in a fraction of a millisecond.
-
-A prepared case is a folder of ``image.npy`` (D, size, size) float32, ``label.npy`` uint8 and
-``index.json``. float32, not half: then a slice read from the cache and the same slice preprocessed
-afresh are equal to the bit (30 Synapse cases take 0.95 GB).
-"""
+"""Volumes -> square slices, written once and read in a fraction of a millisecond."""
 
 import hashlib
 import json
-import shutil
-import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from segtrace.data.geometry import Geometry
+from segtrace.data import findings
+from segtrace.data.cached import (
+    FORMAT,
+    PreparedCase,
+    learn_hashes,
+    read_case,
+    remember,
+    write_index,
+)
+from segtrace.data.digests import Digests
+from segtrace.data.drafts import draft, sweep
 from segtrace.data.nifti import Volume
 from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError
 
-
-@dataclass(frozen=True)
-class PreparedCase:
-    """A case in the cache.
-
-    Attributes:
-        name: the case.
-        folder: its arrays.
-        areas: (D, K) pixels of every organ on every slice, after resizing.
-        geometry: the way back to the file's grid.
-        phantom: the file says that it was generated.
-    """
-
-    name: str
-    folder: Path
-    areas: NDArray[np.int64]
-    geometry: Geometry
-    phantom: bool
-
-    def __len__(self) -> int:
-        return len(self.areas)
-
-    @property
-    def voxel_ml(self) -> float:
-        """Volume of a voxel of the prepared grid; NaN if unknown."""
-        rows, columns = self.geometry.spacing
-        return rows * columns * self.geometry.grid.spacing[2] / 1000
-
-    def image(self, index: int) -> NDArray[np.float32]:
-        """One slice (size, size) in [0, 1]."""
-        # Mapped anew each time: an open map would be pickled whole into every worker.
-        return np.array(np.load(self.folder / "image.npy", mmap_mode="r")[index])
-
-    def label(self, index: int) -> NDArray[np.uint8]:
-        """One slice's channels (size, size)."""
-        return np.array(np.load(self.folder / "label.npy", mmap_mode="r")[index])
+_LONGEST = 100  # of a case's name in that of its folder; what follows tells cases apart
 
 
 def prepare(
@@ -66,20 +34,39 @@ def prepare(
 ) -> list[PreparedCase]:
     """The cases from the cache; those that are not in it are written first.
 
+    What the content of the files decides is the content of the cache: neither their names nor
+    their times. An entry that is not what was written is made anew, with a warning; what was found
+    in the files is told in one warning for each kind.
+
     Raises:
         InputError: a broken file, or a cache folder that cannot be written.
     """
     cache = Path(cache_dir).expanduser()
-    folders = [cache / f"{case}-{_key(source, case, preprocessing)}" for case in cases]
-    todo = [pair for pair in zip(cases, folders, strict=True) if not pair[1].is_dir()]
-    for case, folder in tqdm(
-        todo, desc="preparing slices", unit="case", disable=None if todo else True
-    ):
-        _write(source.load(case), source.numbering, preprocessing, folder)
-    return [_open(case, folder) for case, folder in zip(cases, folders, strict=True)]
+    sweep(cache)
+    digests = Digests()
+    folders = {case: cache / _name(source, case, preprocessing, cache, digests) for case in cases}
+    prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
+    todo = [case for case in cases if prepared[case] is None]
+    _tell_damaged([case for case in todo if folders[case].exists()], cache)
+    for case in tqdm(todo, desc="preparing slices", unit="case", disable=None if todo else True):
+        _write(source.load(case), source.numbering, preprocessing, folders[case])
+        prepared[case] = read_case(case, folders[case], digests)
+    found = [_checked(case, prepared[case], folders[case]) for case in cases]
+    for case in found:
+        remember(case.folder, source.files(case.name), digests)
+    findings.warn((case.name, finding) for case in found for finding in case.findings)
+    return found
 
 
-def _key(source: CaseSource, case: str, preprocessing: Preprocessing) -> str:
+def _name(
+    source: CaseSource, case: str, preprocessing: Preprocessing, cache: Path, digests: Digests
+) -> str:
+    short = case[:_LONGEST]
+    learn_hashes(cache, short, digests)
+    return f"{short}-{_key(source, case, preprocessing, digests)}"
+
+
+def _key(source: CaseSource, case: str, preprocessing: Preprocessing, digests: Digests) -> str:
     """A hash of all that determines the prepared case."""
     files = []
     for path in source.files(case):
@@ -87,10 +74,21 @@ def _key(source: CaseSource, case: str, preprocessing: Preprocessing) -> str:
             raise InputError(
                 f"{path}: no such file, but case {case} needs it; add it or leave the case out"
             )
-        status = path.stat()
-        files.append((path.name, status.st_size, status.st_mtime_ns))
+        try:
+            files.append((path.name, digests.of(path)))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     parts = [type(source).__name__, case, files, source.settings(), asdict(preprocessing), VERSION]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([*parts, FORMAT]).encode()).hexdigest()[:16]
+
+
+def _tell_damaged(cases: Sequence[str], cache: Path) -> None:
+    if cases:
+        warnings.warn(
+            f"case {', '.join(cases)}: the prepared slices in {cache} are damaged or incomplete, "
+            "so they are made anew",
+            stacklevel=3,
+        )
 
 
 def _write(
@@ -98,18 +96,18 @@ def _write(
 ) -> None:
     images, geometry = preprocessing.images(volume)
     labels = labels_of(volume, numbering, preprocessing, geometry)
-    index = {
+    facts = {
         "areas": organ_areas(labels, len(preprocessing.organs)).tolist(),
         "geometry": geometry.to_plain(),
         "phantom": volume.phantom,
+        "hounsfield_known": volume.hounsfield_known,
+        "findings": [finding.to_plain() for finding in volume.findings],
     }
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
-        np.save(partial / "image.npy", images)
-        np.save(partial / "label.npy", labels)
-        (partial / "index.json").write_text(json.dumps(index))
-        _publish(partial, folder)
+        with draft(folder, _sound, mode=0o700) as partial:
+            np.save(partial / "image.npy", images)
+            np.save(partial / "label.npy", labels)
+            write_index(partial, facts)
     except OSError as error:
         raise InputError(
             f"{folder.parent}: cannot write the slice cache ({error.strerror}); give "
@@ -117,22 +115,14 @@ def _write(
         ) from error
 
 
-def _publish(partial: Path, folder: Path) -> None:
-    """Give the finished folder its name: a cache is whole or not there at all."""
-    try:
-        partial.replace(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-        shutil.rmtree(partial)  # another process wrote the same case first
+def _sound(folder: Path) -> bool:
+    return read_case("", folder, Digests()) is not None
 
 
-def _open(case: str, folder: Path) -> PreparedCase:
-    index = json.loads((folder / "index.json").read_text())
-    return PreparedCase(
-        name=case,
-        folder=folder,
-        areas=np.array(index["areas"], dtype=np.int64),
-        geometry=Geometry.from_plain(index["geometry"]),
-        phantom=index["phantom"],
-    )
+def _checked(case: str, prepared: PreparedCase | None, folder: Path) -> PreparedCase:
+    if prepared is None:
+        raise InputError(
+            f"{folder}: what was written for case {case} does not read back as it was; give "
+            "data.cache_dir=<a folder on another disk>"
+        )
+    return prepared

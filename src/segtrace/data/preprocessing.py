@@ -1,5 +1,6 @@
 """From a volume to the network's input: the same for training and for a new image."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ class Preprocessing:
     organs: dict[str, int]
 
     def __post_init__(self) -> None:
-        if not self.window[0] < self.window[1]:
+        if not -math.inf < self.window[0] < self.window[1] < math.inf:
             raise InputError(f"data.window={list(self.window)}; give [low, high] in HU, low < high")
         if self.size < 1:
             raise InputError(f"data.size={self.size}; give a positive number of pixels")
@@ -118,7 +119,9 @@ def labels_of(
     """
     if volume.label is None:
         raise InputError(f"{volume.where}: no label belongs to this image")
-    channels = to_channels(volume.label, numbering, preprocessing.organs, volume.where)
+    channels = to_channels(
+        volume.label, numbering, preprocessing.organs, volume.where, volume.remedy
+    )
     return geometry.resize_labels(channels)
 
 

@@ -27,6 +27,10 @@ class Probes:
         phantom: any of the cases was generated.
         originals: of each slice its HU (rows, columns), int16, at the resolution of its file and
             over the same square as the image; to be looked at. None where there is no file.
+        sides_known: the data says that rows run from anterior to posterior, columns from the
+            patient's right to the left and slices from the feet up.
+        hounsfield_known: the data says that its values are HU, or were before they were windowed.
+        findings: what a reader should know of their files, a line each; not kept in a checkpoint.
     """
 
     images: torch.Tensor
@@ -37,6 +41,9 @@ class Probes:
     split: str
     phantom: bool
     originals: tuple[torch.Tensor, ...] | None = None
+    sides_known: bool = False
+    hounsfield_known: bool = False
+    findings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -63,6 +70,8 @@ class Probes:
             "spacing": self.spacing.clone(),
             "split": self.split,
             "phantom": self.phantom,
+            "sides_known": self.sides_known,
+            "hounsfield_known": self.hounsfield_known,
             "hash": self.hash,
         }
         if embed:
@@ -91,6 +100,8 @@ class Probes:
             split=plain["split"],
             phantom=plain["phantom"],
             originals=_tuple(plain.get("originals")),
+            sides_known=bool(plain.get("sides_known", False)),
+            hounsfield_known=bool(plain.get("hounsfield_known", False)),
         )
         return probes.checked(plain["hash"])
 

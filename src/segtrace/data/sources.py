@@ -1,18 +1,24 @@
 """Where cases come from: one small interface, and the NIfTI folders behind it."""
 
+import functools
 import hashlib
 import json
-import re
-import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
-from segtrace.data.cases import Split, published_split
-from segtrace.data.labels import BTCV, check_numbering
+from segtrace.data.cases import TEST12, Split, published_split
+from segtrace.data.drafts import draft
+from segtrace.data.finding_files import (
+    check_pattern,
+    existing_folder,
+    find_layout,
+    matches,
+    named,
+)
+from segtrace.data.labels import BTCV, check_numbering, only_known, whole_numbers
 from segtrace.data.nifti import Volume, read_volume
 from segtrace.errors import InputError
 
@@ -39,6 +45,10 @@ class CaseSource(Protocol):
         """The split that comes with the data; None where the user has to give one."""
         ...
 
+    def held_out(self) -> tuple[str, ...]:
+        """Cases that are for the test alone, whatever becomes of the others; may be empty."""
+        ...
+
     def settings(self) -> dict[str, Any]:
         """Options, as plain values, that change what ``load`` returns."""
         ...
@@ -56,6 +66,10 @@ class NiftiSource:
         other: what to do with label values outside the table: ``"refuse"`` or ``"background"``.
     """
 
+    _remedy = (
+        "add it to data.labels, or say data.other=background to take all such values as background"
+    )
+
     def __init__(
         self,
         root: str,
@@ -66,9 +80,8 @@ class NiftiSource:
     ) -> None:
         if other not in ("refuse", "background"):
             raise InputError(f"data.other={other!r}; allowed are refuse, background")
-        for pattern in (images, masks):
-            if pattern.count("*") != 1:
-                raise InputError(f"pattern {pattern!r} needs one *, which stands for the case name")
+        for option, pattern in (("images", images), ("masks", masks)):
+            check_pattern(option, pattern)
         self.numbering = check_numbering(labels)
         self.root = existing_folder(root)
         self.images, self.masks, self.other = images, masks, other
@@ -79,7 +92,7 @@ class NiftiSource:
         Raises:
             InputError: no image at all, or a label without an image.
         """
-        images, masks = _matches(self.root, self.images), _matches(self.root, self.masks)
+        images, masks = matches(self.root, self.images), matches(self.root, self.masks)
         if not images:
             raise InputError(f"{self.root}: no file matches {self.images}; check data.root")
         for name in sorted(masks.keys() - images.keys()):
@@ -89,7 +102,7 @@ class NiftiSource:
 
     def files(self, case: str) -> tuple[Path, ...]:
         """The image and the label."""
-        return _file(self.root, self.images, case), _file(self.root, self.masks, case)
+        return named(self.root, self.images, case), named(self.root, self.masks, case)
 
     def load(self, case: str) -> Volume:
         """The case as slices.
@@ -98,14 +111,19 @@ class NiftiSource:
             InputError: see :func:`segtrace.data.nifti.read_volume`.
         """
         volume = read_volume(case, *self.files(case))
-        if self.other == "refuse" or volume.label is None:
+        if volume.label is None:
             return volume
-        known = np.isin(volume.label, list(self.numbering.values()))
-        return replace(volume, label=np.where(known, volume.label, 0))
+        numbers = whole_numbers if self.other == "refuse" else only_known
+        label = numbers(volume.label, self.numbering, volume.where)
+        return replace(volume, label=label, remedy=self._remedy)
 
     def split(self) -> Split | None:
         """None: an arbitrary folder has no published split."""
         return None
+
+    def held_out(self) -> tuple[str, ...]:
+        """None, likewise."""
+        return ()
 
     def settings(self) -> dict[str, Any]:
         """The label table and what happens to other values."""
@@ -119,12 +137,22 @@ class RawSource(NiftiSource):
         root: the folder that holds ``img/`` and ``label/``, or any parent of it.
     """
 
+    _remedy = (
+        "correct the file; for labels of another numbering say data=nifti data.labels={…}, and "
+        "data.other=background to take other values as background"
+    )
+
     def __init__(self, root: str) -> None:
         super().__init__(str(find_layout(root, ("img", "label"))), BTCV)
 
     def split(self) -> Split | None:
         """The published 18/12 split, if these are exactly the published cases."""
         return published_split(self.cases())
+
+    def held_out(self) -> tuple[str, ...]:
+        """The published test cases."""
+        there = self.cases()
+        return tuple(case for case in TEST12 if case in there)
 
 
 class PhantomSource(RawSource):
@@ -146,7 +174,21 @@ class PhantomSource(RawSource):
         shape: Sequence[int] = (160, 160, 48),
         workers: int = 2,
     ) -> None:
-        super().__init__(str(_generated(Path(root), seed, cases, tuple(shape), workers)))
+        self._folder = _generated(Path(root), seed, cases, tuple(shape), workers)
+        super().__init__(str(self._folder))
+
+    def load(self, case: str) -> Volume:
+        """The case as slices.
+
+        Raises:
+            InputError: its files are damaged.
+        """
+        try:
+            return super().load(case)
+        except InputError as error:
+            raise InputError(
+                f"{error}; since it is generated, remove {self._folder}, and it is made anew"
+            ) from error
 
 
 def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], workers: int) -> Path:
@@ -156,64 +198,25 @@ def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], worker
     made_by = {"seed": seed, "cases": cases, "shape": shape, "generator": phantom.fingerprint()}
     digest = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:10]
     final = root / f"seed{seed}-{cases}x{'x'.join(map(str, shape))}-{digest}"
-    if final.is_dir():
+    whole = functools.partial(_is_whole, cases=cases)
+    if whole(final):
         return final
+    if final.exists():
+        warnings.warn(
+            f"{final}: files of the phantom are missing, so it is made anew", stacklevel=3
+        )
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+        with draft(final, whole) as partial:
+            phantom.write(partial, seed=seed, cases=cases, shape=shape, workers=workers)
     except OSError as error:
         raise InputError(
             f"{root}: cannot write the phantom ({error.strerror}); give data.root=<a folder you "
             "can write>"
         ) from error
-    phantom.write(partial, seed=seed, cases=cases, shape=shape, workers=workers)
-    partial.replace(final)  # whole or not at all
     return final
 
 
-def existing_folder(root: str | Path) -> Path:
-    """The folder.
-
-    Raises:
-        InputError: there is none.
-    """
-    path = Path(root).expanduser()
-    if not path.is_dir():
-        raise InputError(f"{path}: no such folder; give data.root=<the data set's folder>")
-    return path
-
-
-def find_layout(root: str | Path, parts: tuple[str, ...]) -> Path:
-    """The one folder at or below ``root`` that holds all the sub-folders ``parts``.
-
-    Raises:
-        InputError: none, or several (listed).
-    """
-    top = existing_folder(root)
-    found = sorted({path.parent for path in [top / parts[0], *top.rglob(parts[0])]
-                    if all((path.parent / part).is_dir() for part in parts)})  # fmt: skip
-    wanted = " and ".join(f"{part}/" for part in parts)
-    if not found:
-        raise InputError(f"{top}: no folder with {wanted} in or below it; check data.root")
-    if len(found) > 1:
-        raise InputError(
-            f"{top}: several folders hold {wanted}: {', '.join(map(str, found))}; "
-            "give data.root=<one of them>"
-        )
-    return found[0]
-
-
-def _file(root: Path, pattern: str, case: str) -> Path:
-    """The compressed file, or the plain one where only that exists."""
-    path = root / pattern.replace("*", case)
-    plain = path.with_name(path.name.removesuffix(".gz"))
-    return plain if plain.is_file() and not path.is_file() else path
-
-
-def _matches(root: Path, pattern: str) -> dict[str, Path]:
-    """Case name -> file, compressed or plain."""
-    before, after = pattern.removesuffix(".gz").split("*")
-    name = re.compile(re.escape(before) + r"([^/]+)" + re.escape(after) + r"(\.gz)?")
-    files = {path.relative_to(root).as_posix(): path for path in root.glob(f"{before}*{after}*")}
-    found = ((name.fullmatch(relative), path) for relative, path in files.items())
-    return {match[1]: path for match, path in found if match}
+def _is_whole(folder: Path, cases: int) -> bool:
+    """Whether every case has its two files."""
+    found = [folder.glob(f"RawData/Training/{part}/{part}*.nii.gz") for part in ("img", "label")]
+    return [len(list(files)) for files in found] == [cases, cases]

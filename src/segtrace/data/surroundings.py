@@ -16,11 +16,14 @@ def trunk(space: Space, build: Build) -> dict[str, Field]:
     wall = space.cylinder((0, 0), (a - build.fat, b - build.fat))
     cavity = space.cylinder((0, -5), (a - build.fat - 12, b - build.fat - 14))
     back = space.ellipsoid((0, 92 * build.size, 120), (60, 34, 4000))
-    dome_right = space.z - (226 * build.size - 0.011 * ((space.x + 60) ** 2 + (space.y - 5) ** 2))
-    dome_left = space.z - (218 * build.size - 0.011 * ((space.x - 60) ** 2 + (space.y - 5) ** 2))
+    right, left, behind = (np.square(at) for at in (space.x + 60, space.x - 60, space.y - 5))
+    dome_right = space.z - (226 * build.size - 0.011 * (right + behind))
+    dome_left = space.z - (218 * build.size - 0.011 * (left + behind))
     dome = np.where(space.x < 0, dome_right, dome_left).astype(np.float32)
     chest = np.maximum(cavity, -dome)
-    top = b + 4 - np.float32(0.0012) * space.x**2  # of the table, which dips under the patient
+    top = (
+        b + 4 - np.float32(0.0012) * np.square(space.x)
+    )  # of the table, which dips under the patient
     return {
         "body": body,
         "wall": wall,

@@ -1,23 +1,23 @@
 """The npz and h5 files that TransUNet distributes."""
 
 import re
-import zipfile
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from segtrace.data.cases import Split, listed_split, without
+from segtrace.data.findings import judge_constant
 from segtrace.data.geometry import Grid
 from segtrace.data.labels import TRANSUNET
-from segtrace.data.nifti import Volume, check_finite
+from segtrace.data.nifti import Volume
 from segtrace.data.sources import find_layout
+from segtrace.data.transunet_files import read_h5, read_npz
 from segtrace.errors import InputError
-
-_BROKEN = (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 class TransUNetSource:
@@ -32,17 +32,24 @@ class TransUNetSource:
             ``lists/lists_Synapse/`` beside ``train_npz/``.
         spacing: voxel size in mm (left-right, front-back, foot-head), which the files do not
             hold; without it measures in mm are NaN.
+        sides: whether it is known that x runs from the patient's right, which the files do not
+            say either: other conversions of the same scans turn them. Without it no picture names
+            a side.
     """
 
     def __init__(
-        self, root: str, lists: str | None = None, spacing: Sequence[float] | None = None
+        self,
+        root: str,
+        lists: str | None = None,
+        spacing: Sequence[float] | None = None,
+        sides: bool = False,
     ) -> None:
         self.numbering = dict(TRANSUNET)
         self.root = find_layout(root, ("train_npz",))
         self.lists = _lists_folder(self.root, lists)
-        self.spacing = _checked(spacing)
+        self.spacing, self.sides = _checked(spacing), sides
         self._slices = _slices(self.lists / "train.txt")
-        self._test = tuple(_lines(self.lists / "test_vol.txt"))
+        self._test = _volumes(self.lists / "test_vol.txt")
 
     @property
     def train(self) -> tuple[str, ...]:
@@ -52,7 +59,7 @@ class TransUNetSource:
     @property
     def test(self) -> tuple[str, ...]:
         """Cases of the test list that are not in the training list, in the list's order."""
-        return without([line.removeprefix("case") for line in self._test], self.train)
+        return without(self._test, self.train)
 
     def cases(self) -> tuple[str, ...]:
         """Every case of both lists."""
@@ -78,72 +85,28 @@ class TransUNetSource:
         else:
             image, label = read_h5(files[0])
         where = str(files[0] if len(files) == 1 else files[0].parent / f"case{case}_*")
-        return _volume(case, image, label, self.spacing, where)
+        return _volume(case, image, label, self.spacing, self.sides, where)
 
     def split(self) -> Split | None:
         """The lists' own split, with 0027, 0028 and 0037 for validation; None without them."""
         return listed_split(self.train, self.test)
 
+    def held_out(self) -> tuple[str, ...]:
+        """The cases of the test list."""
+        return self.test
+
     def settings(self) -> dict[str, Any]:
         """The numbering and the spacing."""
-        return {"numbering": self.numbering, "spacing": self.spacing}
-
-
-def read_npz(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(image, label) of one slice, each [x, y].
-
-    Raises:
-        InputError: no such file, no npz file, or a key missing.
-    """
-    try:
-        # Opened here: numpy leaves a broken archive open.
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            image, label = file["image"], file["label"]
-    except _BROKEN as error:
-        raise _unreadable(path, error) from error
-    return _pair(path, image, label)
-
-
-def read_h5(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(image, label) of one volume, each [slice, x, y].
-
-    Raises:
-        InputError: no such file, no HDF5 file, or a data set missing.
-    """
-    try:
-        with h5py.File(path, "r") as file:
-            image, label = file["image"][:], file["label"][:]
-    except _BROKEN as error:
-        raise _unreadable(path, error) from error
-    return _pair(path, image, label)
-
-
-def _pair(
-    path: Path, image: NDArray[Any], label: NDArray[Any]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    if image.shape != label.shape:
-        raise InputError(f"{path}: image {image.shape} and label {label.shape} differ in shape")
-    check_finite(image, str(path))
-    check_finite(label, str(path))
-    if image.min() < -1e-3 or image.max() > 1 + 1e-3:
-        raise InputError(
-            f"{path}: image values {image.min():g} to {image.max():g}; these files hold HU "
-            "[-125, 275] mapped to [0, 1]; for HU use data=synapse"
-        )
-    return image.astype(np.float32).clip(0, 1), label.astype(np.float32)
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    if not path.is_file():
-        return InputError(f"{path}: no such file, yet the lists name it; add it or edit the lists")
-    reason = " ".join(str(error).split())
-    return InputError(f"{path}: no readable image and label in it ({reason}); copy it again")
+        return {"numbering": self.numbering, "spacing": self.spacing, "sides": self.sides}
 
 
 def _stack(slices: Sequence[NDArray[np.float32]], files: Sequence[Path]) -> NDArray[np.float32]:
     for path, values in zip(files, slices, strict=True):
-        if values.shape != slices[0].shape or values.ndim != 2:
-            raise InputError(f"{path}: shape {values.shape}, but {files[0]} {slices[0].shape}")
+        if values.shape != slices[0].shape:
+            raise InputError(
+                f"{path}: shape {values.shape}, but {files[0]} {slices[0].shape}; the slices of a "
+                "case are of one size"
+            )
     return np.stack(slices)
 
 
@@ -152,17 +115,14 @@ def _volume(
     image: NDArray[np.float32],
     label: NDArray[np.float32],
     spacing: tuple[float, ...] | None,
+    sides: bool,
     where: str,
 ) -> Volume:
-    if image.ndim != 3:
-        raise InputError(f"{where}: shape {image.shape} is not (slices, x, y)")
     depth, columns, rows = image.shape
     shape = (columns, rows, depth)
-    grid = (
-        Grid(shape)
-        if spacing is None
-        else Grid(shape, spacing=(spacing[0], spacing[1], spacing[2]))
-    )
+    grid = Grid(shape, sides_known=sides)
+    if spacing is not None:
+        grid = replace(grid, spacing=(spacing[0], spacing[1], spacing[2]))
     return Volume(
         name=case,
         image=np.ascontiguousarray(image.transpose(0, 2, 1)),  # (D, x, y) -> (D, H, W)
@@ -170,6 +130,9 @@ def _volume(
         grid=grid,
         where=where,
         windowed=True,
+        findings=judge_constant(image),
+        hounsfield_known=True,
+        remedy="correct the file; data=synapse_transunet has TransUNet's nine classes",
     )
 
 
@@ -185,7 +148,24 @@ def _lists_folder(root: Path, lists: str | None) -> Path:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    """The lines of a list, each a name: it becomes a part of a file's name."""
+    text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in lines:
+        if not re.fullmatch(r"\w[\w.-]*", line):
+            raise InputError(f"{path}: line {line!r} is no name of a case; correct the list")
+    return lines
+
+
+def _volumes(path: Path) -> tuple[str, ...]:
+    """The cases of the test list, in its order."""
+    cases = []
+    for line in _lines(path):
+        match = re.fullmatch(r"case(\w+)(\.npy\.h5)?", line)
+        if not match:
+            raise InputError(f"{path}: line {line!r} is not caseNNNN; correct the list")
+        cases.append(match[1])
+    return tuple(dict.fromkeys(cases))
 
 
 def _slices(path: Path) -> dict[str, int]:
@@ -197,9 +177,25 @@ def _slices(path: Path) -> dict[str, int]:
             raise InputError(f"{path}: line {line!r} is not caseNNNN_sliceNNN; correct the list")
         indices.setdefault(match[1], []).append(int(match[2]))
     for case, found in indices.items():
-        if sorted(found) != list(range(len(found))):
-            raise InputError(f"{path}: the slices of case{case} do not run from 000 without a gap")
+        _check_run(path, case, found)
     return {case: len(found) for case, found in indices.items()}
+
+
+def _check_run(path: Path, case: str, found: list[int]) -> None:
+    """A case's slices, from 000 on: without the ones between, its volume would be another."""
+    twice = sorted(index for index, times in Counter(found).items() if times > 1)
+    if twice:
+        raise InputError(
+            f"{path}: case{case}_slice{twice[0]:03d} is listed twice; take one of the lines out"
+        )
+    missing = sorted({*range(max(found) + 1)} - {*found})
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise InputError(
+            f"{path}: case{case} is listed up to slice {max(found):03d}, but its line "
+            f"case{case}_slice{missing[0]:03d}{more} is missing; add it, or take out all lines of "
+            f"case{case}"
+        )
 
 
 def _checked(spacing: Sequence[float] | None) -> tuple[float, ...] | None:

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from segtrace.attribution.targets import predicted
 from segtrace.attribution.undisturbed import as_input, undisturbed
+from segtrace.data.findings import told
 from segtrace.data.nifti import read_image
 from segtrace.data.prepare import Preprocessing, organ_areas
 from segtrace.data.probes import Probes, choose
@@ -41,6 +42,9 @@ def probes_of_image(path: Path, net: nn.Module, preprocessing: Preprocessing, n:
         split="user",
         phantom=volume.phantom,
         originals=tuple(map(torch.from_numpy, preprocessing.originals(volume, rows))),
+        sides_known=geometry.sides_known,
+        hounsfield_known=volume.hounsfield_known,
+        findings=tuple(told((volume.name, finding) for finding in volume.findings)),
     )
 
 

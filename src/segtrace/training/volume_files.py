@@ -139,7 +139,20 @@ def _save(path: Path, values: NDArray[Any], volume: Volume, what: str) -> None:
     image.header.set_xyzt_units("mm")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.save(image, path)
+        nibabel.save(_as_sure_as(volume, image), path)
+
+
+def _as_sure_as(volume: Volume, image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
+    """The image with no more said of where it lies than the volume's own file says.
+
+    Else a viewer would lay it elsewhere: what stands for an affine that is not given differs
+    between viewers.
+    """
+    if not volume.placed:
+        image.set_sform(None, 0)
+        image.set_qform(None, 0)
+    image.header.set_xyzt_units(volume.unit)
+    return image
 
 
 def _rows(stacks: Stacks, case: str) -> list[dict[str, Any]]:

@@ -126,6 +126,8 @@ class VolumeSlices(Dataset[int]):
             spacing=torch.tensor([self.geometry.spacing] * len(chosen)).double(),
             split="user",
             phantom=self.volume.phantom,
+            sides_known=self.geometry.sides_known,
+            hounsfield_known=self.volume.hounsfield_known,
         )
 
 

@@ -1,0 +1,147 @@
+"""A case in the cache: written once, believed only as long as it is what was written.
+
+A folder of ``image.npy`` (D, size, size) float32, ``label.npy`` uint8 and ``index.json``. float32,
+not half: then a slice read from the cache and the same slice preprocessed afresh are equal to the
+bit (30 Synapse cases take 0.95 GB).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtrace.data.digests import Digests
+from segtrace.data.findings import Finding
+from segtrace.data.geometry import Geometry
+
+FORMAT = 2
+"""Of these folders; a change of what they hold needs another number."""
+
+INDEX = "index.json"
+ARRAYS = ("image.npy", "label.npy")
+
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case in the cache.
+
+    Attributes:
+        name: the case.
+        folder: its arrays.
+        areas: (D, K) pixels of every organ on every slice, after resizing.
+        geometry: the way back to the file's grid.
+        phantom: the file says that it was generated.
+        hounsfield_known: the values of its files are HU, or were before they were windowed.
+        findings: what its user should know of its files.
+    """
+
+    name: str
+    folder: Path
+    areas: NDArray[np.int64]
+    geometry: Geometry
+    phantom: bool
+    hounsfield_known: bool = False
+    findings: tuple[Finding, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.areas)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel of the prepared grid; NaN if unknown."""
+        rows, columns = self.geometry.spacing
+        return rows * columns * self.geometry.grid.spacing[2] / 1000
+
+    def image(self, index: int) -> NDArray[np.float32]:
+        """One slice (size, size) in [0, 1]."""
+        # Mapped anew each time: an open map would be pickled whole into every worker.
+        return np.array(np.load(self.folder / "image.npy", mmap_mode="r")[index])
+
+    def label(self, index: int) -> NDArray[np.uint8]:
+        """One slice's channels (size, size)."""
+        return np.array(np.load(self.folder / "label.npy", mmap_mode="r")[index])
+
+
+def read_case(name: str, folder: Path, digests: Digests) -> PreparedCase | None:
+    """The case that a folder holds; ``None`` where it holds anything but what was written."""
+    try:
+        index = _read_index(folder)
+        digests.learn(index.get("seen"))
+        if index["arrays"] != _hashes(folder, digests):
+            return None
+        return PreparedCase(
+            name=name,
+            folder=folder,
+            areas=np.array(index["areas"], dtype=np.int64),
+            geometry=Geometry.from_plain(index["geometry"]),
+            phantom=index["phantom"],
+            hounsfield_known=index["hounsfield_known"],
+            findings=tuple(map(Finding.from_plain, index["findings"])),
+        )
+    except _DAMAGE:
+        return None
+
+
+def learn_hashes(cache: Path, case: str, digests: Digests) -> None:
+    """What any entry of a case remembers of its files."""
+    for path in cache.glob(f"{_escaped(case)}-*/{INDEX}"):
+        with suppress(*_DAMAGE):
+            digests.learn(_read_index(path.parent).get("seen"))
+
+
+def _escaped(case: str) -> str:
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in case)
+
+
+def write_index(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Finish a folder whose arrays are written.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    whole = {**facts, "arrays": _hashes(folder, Digests())}
+    (folder / INDEX).write_text(json.dumps({"check": _check(whole), **whole}))
+
+
+def remember(folder: Path, files: Sequence[Path], digests: Digests) -> None:
+    """Keep what was found out about these files and the folder's own, for the next time.
+
+    What it does not say is found out again, so that a folder which cannot be written is fine.
+    """
+    rows = digests.rows([*files, *(folder / name for name in ARRAYS)])
+    with suppress(*_DAMAGE):
+        index = _read_index(folder)
+        if rows and index.get("seen") != rows:
+            new = folder / f".{INDEX}.{os.getpid()}"
+            new.write_text(json.dumps({**index, "seen": rows}))
+            new.replace(folder / INDEX)
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    """What was written.
+
+    Raises:
+        ValueError: something else is there.
+    """
+    index = json.loads((folder / INDEX).read_text())
+    facts = {key: value for key, value in index.items() if key not in ("check", "seen")}
+    if index["check"] != _check(facts):
+        raise ValueError(f"{folder}: changed")
+    return {**facts, "check": index["check"], "seen": index.get("seen")}
+
+
+def _check(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _hashes(folder: Path, digests: Digests) -> dict[str, str]:
+    return {name: digests.of(folder / name) for name in ARRAYS}

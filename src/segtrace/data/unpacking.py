@@ -1,0 +1,120 @@
+"""What a file holds, told by its content: its name may say something else."""
+
+import bz2
+import zlib
+from pathlib import Path
+
+from segtrace.errors import InputError
+
+_AGAIN = "copy or download it again"
+_OTHERS = {
+    b"\x1f\x8b": "compressed twice; unpack it once",
+    b"PK\x03\x04": "a zip archive; unpack it",
+    b"\xfd7zXZ": "packed with xz; unpack it",
+    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"version https://git-lfs": "a pointer of git LFS; fetch the file with: git lfs pull",
+    b"<": "a web page, such as a site sends instead of a file; log in and download it again",
+    b"NRRD": "an NRRD file; save it as NIfTI",
+    b"\x89HDF": "an HDF5 file; save it as NIfTI",
+    b"\x93NUMPY": "a numpy array; save it as NIfTI, with its affine",
+    b"\x89PNG": "a picture; save the scan as NIfTI",
+    b"\xff\xd8\xff": "a picture; save the scan as NIfTI",
+}
+"""How other files start -> what they are, and what to do."""
+_GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
+_MARKS = {348: (344, b"n+1"), 540: (4, b"n+2")}
+"""Bytes of a header -> where the mark of a NIfTI file stands in it, and how it starts."""
+
+
+def read_nifti_bytes(path: Path) -> bytes:
+    """An uncompressed NIfTI file, header first; a packed one is unpacked and its checksum checked.
+
+    Raises:
+        InputError: no such file, an empty one, a damaged one, or one that is something else; each
+            with its own remedy.
+    """
+    content = _content(path)
+    packed = content.startswith((_GZIP, _BZIP2))
+    if packed:
+        content = _unpacked(path, content)
+    if not _is_nifti(content):
+        raise InputError(f"{path}: {_what(path, content)}")
+    if packed and path.suffix.lower() == ".nii":
+        raise InputError(
+            f"{path}: compressed, which its name does not say; rename it to {path.name}.gz"
+        )
+    if not packed and path.suffix.lower() in (".gz", ".bz2"):
+        raise InputError(
+            f"{path}: a plain NIfTI file, not compressed as its name says; rename it to {path.stem}"
+        )
+    return content
+
+
+def _content(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(
+            f"{path}: a folder; name one NIfTI file (dcm2niix makes one of a DICOM series)"
+        )
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{path}: a link to {path.readlink()}, which is not there; mend the link")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; every case needs its image and its label")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not content:
+        raise InputError(f"{path}: the file is empty; {_AGAIN}")
+    return content
+
+
+def _unpacked(path: Path, content: bytes) -> bytes:
+    try:
+        return _gunzipped(content) if content.startswith(_GZIP) else bz2.decompress(content)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        if "incorrect data check" in reason:
+            reason = "its checksum is wrong"
+        raise InputError(f"{path}: not a readable NIfTI file ({reason}); {_AGAIN}") from error
+
+
+def _gunzipped(content: bytes) -> bytes:
+    """To the last byte, unlike a reader that stops where the image ends, before the checksum."""
+    parts = []
+    while content.startswith(_GZIP):
+        unpacker = zlib.decompressobj(wbits=31)  # 15 + 16: with gzip's header and checksum
+        parts.append(unpacker.decompress(content))
+        if not unpacker.eof:
+            raise EOFError("it ends too early")
+        content = unpacker.unused_data.lstrip(b"\0")
+    return b"".join(parts)  # whatever follows the last part is ignored, as gunzip does
+
+
+def _size_of_header(content: bytes) -> int:
+    """As the file says, in whichever byte order; 0 for none that is known."""
+    sizes = {int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")}
+    return next((size for size in _MARKS if size in sizes), 0)
+
+
+def _is_nifti(content: bytes) -> bool:
+    place, mark = _MARKS.get(_size_of_header(content), (0, b""))
+    return bool(mark) and content[place : place + len(mark)] == mark
+
+
+def _what(path: Path, content: bytes) -> str:
+    """What a file is that is no NIfTI file, and what to do."""
+    size = _size_of_header(content)
+    if len(content) < size:
+        return f"not a readable NIfTI file (it ends after {len(content)} bytes); {_AGAIN}"
+    if size or (path.suffix == ".img" and path.with_suffix(".hdr").is_file()):
+        return (
+            "half of an ANALYZE or NIfTI pair (.hdr and .img); save it as one file, in Python: "
+            "nibabel.save(nibabel.load(<the .hdr>), <a new name, x.nii.gz>)"
+        )
+    if content[128:132] == b"DICM":
+        return "a DICOM slice; make one NIfTI file of the whole series, e.g. with dcm2niix"
+    for start, words in _OTHERS.items():
+        if content.lstrip().startswith(start):
+            return words
+    return f"not a readable NIfTI file (it starts with {content[:8]!r}); {_AGAIN}"
