@@ -60,6 +60,7 @@ def answer_of(name: str, *overrides: str) -> Ran:
         redirect_stdout(out),
         redirect_stderr(err),
     ):
+        warnings.simplefilter("default")
         try:
             runpy.run_path(str(ROOT / name), run_name="__main__")
         except SystemExit as end:

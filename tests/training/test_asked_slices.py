@@ -12,21 +12,32 @@ from scripts import answer_of
 from segtrace import InputError
 from segtrace.report.files import load_maps
 from segtrace.training.asked_slices import AskedSlices
+from segtrace.training.cautions import OTHER_VALUES
 from segtrace.training.subject import from_checkpoint
 
 PROBES = {"n": None, "from": None}
 
 
-@pytest.fixture(scope="module")
-def liver(tmp_path_factory):
-    """Two cases in other units than HU, in which the liver alone is labelled, as 17."""
-    root = tmp_path_factory.mktemp("liver")
+def write_livers(root, values):
+    """Two cases in which the liver alone is labelled, as 17; values from outside and inside."""
     x, y, _ = np.indices((64, 64, 6))
     body = (x - 32) ** 2 + (y - 32) ** 2 < 28**2
     label = np.where((x > 8) & (x < 30) & (y > 20) & (y < 40), 17, 0)
+    outside, inside = values
     for case in ("0027", "b"):
-        write_case(root, case, np.where(body, 500 + 2 * x, 4), label, AFFINES["LAS"])
+        write_case(root, case, np.where(body, inside + x, outside - x), label, AFFINES["LAS"])
     return root
+
+
+@pytest.fixture(scope="module")
+def liver(tmp_path_factory):
+    return write_livers(tmp_path_factory.mktemp("liver"), (-900, 0))
+
+
+@pytest.fixture(scope="module")
+def mr(tmp_path_factory):
+    """The same in other units than HU."""
+    return write_livers(tmp_path_factory.mktemp("mr"), (70, 500))
 
 
 def node(root, **options):
@@ -108,15 +119,15 @@ def test_slices_that_are_known_by_name_are_read_again_unless_others_are_asked_fo
 
 
 def test_organs_without_labels_and_values_that_are_no_hu_are_told_everywhere(
-    run, liver, tmp_path, monkeypatch
+    run, mr, tmp_path, monkeypatch
 ):
     """In terminal, manifest and page: the script itself, with and without volumes."""
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     given = (
-        f"checkpoint={run.checkpoint(2)}", "data=nifti", f"data.root={liver}",
+        f"checkpoint={run.checkpoint(2)}", "data=nifti", f"data.root={mr}",
         "data.labels={Liver: 17}", "data.split={train: [b], val: ['0027']}", "rules=grad_pam",
-        "stages=[dec4]", f"data.cache_dir={liver}/cache",
+        "stages=[dec4]", f"data.cache_dir={mr}/cache",
     )  # fmt: skip
     slices = answer_of("explain.py", *given, "probes.n=1", "hydra.run.dir=slices")
     volumes = answer_of(
@@ -124,16 +135,15 @@ def test_organs_without_labels_and_values_that_are_no_hu_are_told_everywhere(
         "trainer.accelerator=cpu", "hydra.run.dir=volumes",
     )  # fmt: skip
     torch.set_num_threads(threads)
-    for ran, folder, case in ((slices, "slices", "0027"), (volumes, "volumes/b", "b")):
+    for ran, folder in ((slices, "slices"), (volumes, "volumes/b")):
         assert ran.code == 0, ran.err
         assert "no labels of them: spleen, left_kidney, stomach" in ran.out
-        assert f"Caution. No CT in HU, as the network takes it: {case}, its values" in ran.out
+        assert f"Caution: {OTHER_VALUES}." in ran.out
         manifest = json.loads((tmp_path / folder / "manifest.json").read_text())
         assert manifest["organs_left_out"] == ["spleen", "left_kidney", "stomach"]
-        (caution,) = manifest["cautions"]
-        assert case in caution
+        assert manifest["cautions"][-1] == OTHER_VALUES
+        assert any("its values run from 7 to" in line for line in manifest["cautions"])
     assert load_maps(tmp_path / "slices" / "maps.npz").flow.organs == ("liver",)
-    assert read_page(tmp_path / "slices" / "index.html")["slice_cautions"] == [
-        caution.replace("b, its", "0027, its")
-    ]
+    shown = read_page(tmp_path / "slices" / "index.html")["slice_cautions"]
+    assert shown == json.loads((tmp_path / "slices" / "manifest.json").read_text())["cautions"]
     assert (tmp_path / "volumes" / "b" / "grad_pam" / "liver" / "dec4.nii.gz").is_file()

@@ -23,8 +23,9 @@ def node(tmp_path):
     label[2:12, 4:14] = 17
     label[18:24, 20:30, 1:3] = 5
     label[26:30, 2:6] = 9
+    image = np.where(label, 60, -np.arange(400, 432)[:, None, None])  # air of many values
     for case in ("a", "b"):
-        write_case(tmp_path / "raw", case, np.where(label, 60.0, -500.0), label, AFFINES["LPS"])
+        write_case(tmp_path / "raw", case, image, label, AFFINES["LPS"])
     return {
         "_target_": "segtrace.data.modules.NiftiData",
         "root": str(tmp_path / "raw"),

