@@ -72,6 +72,9 @@ def test_of_several_epochs_and_organs_those_are_named_in_which_nothing_is_found(
     assert "Liver, epoch 0 (untrained), epoch 1: not found by the network" in told
     assert "Head: the prediction redrawn" in told
     assert "kidney" not in told
+    both = paragraph([blind(record)], ["liver", "left_kidney"], "grad_pam", "E.", SLICES, "0 to 1")
+    assert "Head: the prediction redrawn" in both  # of the kidney it is
+    assert "Liver, epoch 7: not found" in both
 
 
 def test_marks_are_what_the_image_is_not(record):

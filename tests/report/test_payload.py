@@ -85,6 +85,16 @@ def test_the_dice_of_whole_cases_is_told_where_all_epochs_know_it(story):
     assert told.extent == "whole cases"
     assert told.organ_dice(told.snapshots[-1])[liver] == pytest.approx(0.6)
     assert "(Dice 0.60, whole cases)" in told.sentences(told.snapshots[-1])[0][liver]
+    for organs in found.values():
+        del organs["spleen"]  # of which the whole cases say nothing, and the first case has none
+    there = {case: dict(organs) for case, organs in found.items()}
+    there["0028"]["spleen"] = {"dice": 0.9, "voxels": 1}
+    partly = Page()
+    partly.add(epoch(8), WholeCases.from_plain({}, there))
+    assert Story(partly.first, body(partly.first.scene.image), partly.snapshots).whole
+    partly = Page()
+    partly.add(epoch(8), WholeCases.from_plain({}, found))
+    assert not Story(partly.first, body(partly.first.scene.image), partly.snapshots).whole
     page.add(epoch(9))  # an epoch that was not validated
     told = Story(page.first, body(page.first.scene.image), page.snapshots)
     assert told.extent == "these slices"
@@ -117,6 +127,8 @@ def test_a_pixel_has_mm_where_both_its_sides_are_known(story):
     found = common(replace(story, first=first), 1, WINDOW)["spacing"]
     assert found[0] == pytest.approx([0.8, 0.7])
     assert found[1:] == [None, None]
+    first = replace(story.first, scene=replace(story.first.scene, spacing=None))
+    assert common(replace(story, first=first), 1, WINDOW)["spacing"] == [None] * 3
 
 
 def test_the_page_knows_whether_sides_are_known(story, shared):

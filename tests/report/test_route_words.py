@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -38,6 +40,27 @@ def test_an_organ_that_enters_from_below_or_from_nowhere_is_said_to():
     assert sentence("spleen", found(0.0, 0.02, 0.0, 0.05)) == (
         "The spleen hangs on no single edge: no cut costs more than 0.05 Dice."
     )
+
+
+def test_edges_that_do_not_say_where_they_are_from_are_named_themselves():
+    one, up, other, last = found(0.5, 0.0, 0.4, 0.0)
+    unsaid = replace(other, source="")
+    assert sentence("liver", [one, up, unsaid, last]).startswith(
+        "The liver enters over enc2 and skip_2"
+    )
+
+
+def test_the_bottleneck_comes_over_the_last_edge_into_the_first_stage():
+    """As in a nested U-Net, whose stages take in several skips."""
+    first = [Branch(f"skip_1{n}", f"enc2{n}", "dec1", 0.3, 0.0, 0.0) for n in "ab"]
+    deepest = Branch("up_1", "enc3", "dec1", 0.4, 0.3, 0.0)
+    assert "without the bottleneck 0.30 Dice is lost" in sentence("liver", [*first, deepest])
+
+
+@pytest.mark.parametrize(("lost", "needed"), [(0.0099, False), (0.01, True)])
+def test_a_hundredth_of_dice_is_the_least_that_a_bottleneck_is_needed_for(lost, needed):
+    words = sentence("liver", found(0.5, lost, 0.0, 0.8))
+    assert ("the bottleneck is not needed" not in words) is needed
 
 
 def test_what_a_cut_vertex_costs_is_no_way_in_and_hides_none():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segtrace.attribution.flow import Status
-from segtrace.report.scene import REASONS, Caption
+from segtrace.report.scene import REASONS, Caption, Scene
 
 FACTS = {
     "organ": "liver",
@@ -79,6 +79,12 @@ def test_of_an_organ_that_is_not_found_nothing_is_said_to_be_redrawn():
     assert "liver: not found by the network on any of these slices" in key
     assert "redrawn" not in key
     assert "not found" in Caption(**FACTS, epoch=1, missed=True).key  # whichever stages are shown
+
+
+def test_nothing_is_known_of_a_scene_unless_it_is_said():
+    place = Scene(torch.zeros(1, 1, 4, 4), ("a",), (0,), {"liver": 1})
+    assert (place.sides_known, place.phantom, place.training) == (False, False, False)
+    assert (place.truth, place.spacing, place.originals) == (None, None, None)
 
 
 def test_an_organ_is_missed_where_no_pixel_of_the_prediction_lies_on_it(scene):

@@ -113,6 +113,21 @@ def test_the_crop_holds_the_body_and_leaves_air_out(measured):
     assert width < image.shape[-1]
 
 
+def test_every_stage_is_cut_to_the_cells_under_the_crop(measured, snapshot):
+    """The slices are wider than high; dec2 has their very grid, enc1 half of it."""
+    crop = body(measured.record.scene.image)
+    for stage, grid in STAGES.items():
+        assert snapshot.boxes[stage] == cells_of(crop, (96, 128), grid)
+        top, left, height, width = (
+            side * grid[axis % 2] / (96, 128)[axis % 2] for axis, side in enumerate(crop)
+        )
+        box = snapshot.boxes[stage]
+        assert box[0] <= top
+        assert box[1] <= left
+        assert box[0] + box[2] >= top + height
+        assert box[1] + box[3] >= left + width
+
+
 def test_an_empty_image_is_not_cropped():
     assert body(torch.zeros(2, 1, 30, 41)) == (0, 0, 30, 41)
 
