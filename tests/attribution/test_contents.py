@@ -7,7 +7,7 @@ from torch import nn
 import segtrace
 from attribution import nets
 from segtrace.attribution import targets
-from segtrace.attribution.contents import Contents
+from segtrace.attribution.contents import LARGE, MANY, Contents
 from segtrace.attribution.float64 import double, in_float64
 from segtrace.causal.cutting import sites_of
 from segtrace.causal.necessity import necessity
@@ -48,6 +48,7 @@ CHANGES = {
     ),
     "modules": lambda net: (net._modules.pop("again", 0), net.add_module("new", nn.ReLU())),
     "taken away": lambda net: (vars(net).pop("plain", 0), net._buffers.pop("kept", 0)),
+    "hooks": lambda net: net.conv.register_forward_hook(lambda *_: None),
     "what is hidden": lambda net: net.hidden[0](torch.rand(2, 2, 4, 4)),
 }  # fmt: skip
 
@@ -95,6 +96,20 @@ def test_every_thing_is_met_once_also_what_holds_itself():
     assert net.names["itself"] is net.names
     assert net.another is net.several
     assert len(net.another) == 2
+
+
+def test_what_is_large_is_put_back_by_reference_and_its_numbers_are_not_kept_twice():
+    net = Holding()
+    net.register_buffer("bank", torch.zeros(LARGE + 1))
+    net.several[0], net.data = torch.zeros(LARGE + 1), [torch.zeros(1)] * (MANY + 1)
+    kept = Contents.of(net).tensors
+    assert any(tensor is net.bank for tensor in kept)
+    assert not any(tensor is net.several[0] or tensor is net.data[0] for tensor in kept)
+    contents, large, data = Contents.of(net), net.several[0], list(net.data)
+    net.several[0], net.data[5] = 1, 2
+    contents.put_back()
+    assert net.several[0] is large
+    assert all(one is other for one, other in zip(net.data, data, strict=True))
 
 
 def test_float64_ends_with_the_block_and_keeps_what_was_shared():

@@ -2,12 +2,21 @@ import pytest
 import torch
 from torch import nn
 
-from attribution.nets import basic_unet, flexible_unet, images
+from attribution.nets import basic_unet, flexible_unet, images, labels
 from causal import nets
 from segtrace import InputError
+from segtrace.attribution import edges, targets
 from segtrace.attribution.edges import Edge
+from segtrace.attribution.integrate import integrate
 from segtrace.attribution.stages import Stage
+from segtrace.causal.baselines import Baselines, collect
+from segtrace.causal.carrying import carry
 from segtrace.causal.cutting import chosen, cutting, see, sites_of
+from segtrace.causal.deletion import deletion
+from segtrace.causal.gradients import sizes_at
+from segtrace.causal.necessity import necessity
+from segtrace.causal.patching import patch
+from segtrace.causal.route import route
 
 X = torch.rand(2, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -144,3 +153,39 @@ class Pair(nn.Module):
 class Two(nn.Module):
     def forward(self, x):
         return x, x
+
+
+# The up path, where its user takes it for the skip.
+WRONG = {"skip_1": {"stage": "dec1", "module": "upcat_4", "argument": 0, "source": "enc4"}}
+SLICES = images(2, 32), labels(2, 32), {"a": 1}
+MEAN = {"skip_1": torch.zeros(8)}
+
+
+def integrated(net, edges):
+    target = targets.organs({"a": 1}, "gt", SLICES[1])
+    return integrate(net, None, SLICES[0], target, MEAN, 1, joint=True, edges=edges)
+
+
+def removed(net, edge):
+    flow = integrated(net, {"skip_1": WRONG["skip_1"] | {"source": ""}})
+    deletion(net, flow, [edge], *SLICES, cut="zero", draws=1)
+
+
+CUT = {
+    "collect": lambda net, edge: collect(net, [edge], [SLICES[0]]),
+    "necessity": lambda net, edge: necessity(net, [edge], *SLICES, cut="zero"),
+    "sizes_at": lambda net, edge: sizes_at(net, [edge], *SLICES),
+    "carry": lambda net, edge: carry(net, [edge], *SLICES, cases=["p", "q"]),
+    "patch": lambda net, edge: patch(net, [edge], SLICES[:2], SLICES[:2], {"a": 1}),
+    "deletion": removed,
+    "route": lambda net, _edge: route(net, *SLICES, Baselines(MEAN, MEAN, {}, 2), edges=WRONG),
+    "integrate": lambda net, _edge: integrated(net, WRONG),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_every_function_looks_at_what_an_edge_carries_before_it_cuts(name):
+    net = basic_unet()
+    (edge,) = edges.resolve(net, WRONG)
+    with pytest.raises(InputError, match=r"edge 'skip_1': what enters upcat_4 .* comes from enc5"):
+        CUT[name](net, edge)

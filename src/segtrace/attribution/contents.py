@@ -12,6 +12,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+MANY = 10_000
+"""A container of more things holds data, and is not looked into."""
+LARGE = 2**22
+"""Elements of a tensor that is no buffer beyond which its numbers are not kept a second time."""
 CONTAINERS = (dict, list, tuple, set)
 PLAIN = {bool, int, float, str, type(None)}
 
@@ -25,12 +29,14 @@ class Contents:
             attributes and in the lists, tuples and dictionaries there.
         attributes: (a module's attributes, what they were).
         containers: (a dictionary, list or set among them, what was in it).
-        tensors: buffers, and other tensors that are no parameters and no results.
+        empty: those that held nothing, as most do: hooks, say.
+        tensors: buffers, and other tensors that are no parameters, no results and not large.
     """
 
     modules: tuple[nn.Module, ...]
     attributes: tuple[tuple[dict[str, Any], dict[str, Any]], ...]
     containers: tuple[tuple[Any, Any], ...]
+    empty: tuple[Any, ...]
     tensors: tuple[Tensor, ...]
 
     @classmethod
@@ -38,9 +44,13 @@ class Contents:
         """Those of the network as it is."""
         found = _Found()
         found.walk(net)
-        attributes = tuple((held, dict(held)) for held in map(vars, found.modules))
-        containers = tuple((c, copy(c)) for c in found.containers if not isinstance(c, tuple))
-        return cls(tuple(found.modules), attributes, containers, tuple(found.tensors))
+        return cls(
+            modules=tuple(found.modules),
+            attributes=tuple((held, dict(held)) for held in map(vars, found.modules)),
+            containers=tuple((container, copy(container)) for container in found.full),
+            empty=tuple(found.empty),
+            tensors=tuple(found.tensors),
+        )
 
     def put_back(self) -> None:
         """Let the modules hold the same things again."""
@@ -52,6 +62,9 @@ class Contents:
             if not _same(container, before):
                 container.clear()
                 (container.extend if isinstance(container, list) else container.update)(before)
+        for container in self.empty:
+            if container:
+                container.clear()
 
 
 class _Found:
@@ -59,26 +72,43 @@ class _Found:
 
     def __init__(self) -> None:
         self.modules: list[nn.Module] = []
-        self.containers: list[Any] = []
+        self.full: list[Any] = []
+        self.empty: list[Any] = []
         self.tensors: list[Tensor] = []
         self._seen: set[int] = set()
+        self._waiting: list[Any] = []
 
     def walk(self, net: nn.Module) -> None:
-        waiting: list[Any] = [*net.modules()]  # scripted ones hold theirs elsewhere
-        while waiting:
-            value = waiting.pop()
+        self._waiting = [*net.modules()]  # scripted ones hold theirs elsewhere
+        while self._waiting:
+            value = self._waiting.pop()
             kind = type(value)
             if kind in PLAIN or id(value) in self._seen:
                 continue
             self._seen.add(id(value))
             if issubclass(kind, nn.Module):
-                self.modules.append(value)
-                waiting += [inner for name, inner in vars(value).items() if is_held(name)]
+                self._module(value)
             elif issubclass(kind, CONTAINERS):
-                self.containers.append(value)
-                waiting += value.values() if issubclass(kind, dict) else value
+                self._container(value)
             elif issubclass(kind, Tensor) and _writable(value):
                 self.tensors.append(value)
+
+    def _module(self, module: nn.Module) -> None:
+        self.modules.append(module)
+        new = [b for b in module._buffers.values() if b is not None and id(b) not in self._seen]
+        self._seen.update(map(id, new))
+        self.tensors += new
+        for name, value in vars(module).items():
+            if is_held(name):
+                self._waiting.append(value)
+            elif isinstance(value, dict):
+                (self.full if value else self.empty).append(value)
+
+    def _container(self, container: Any) -> None:
+        if not isinstance(container, tuple):
+            (self.full if container else self.empty).append(container)
+        if len(container) <= MANY:
+            self._waiting += container.values() if isinstance(container, dict) else container
 
 
 def is_held(name: str) -> bool:
@@ -88,15 +118,14 @@ def is_held(name: str) -> bool:
 
 def _writable(tensor: Tensor) -> bool:
     """Whether a pass may write into it; into parameters it must not, and a result is made anew."""
-    return tensor.grad_fn is None and not isinstance(tensor, nn.Parameter)
+    plain = tensor.grad_fn is None and not isinstance(tensor, nn.Parameter)
+    return plain and tensor.numel() <= LARGE
 
 
 def _same(now: Any, before: Any) -> bool:
     """Whether two containers hold the very same things in the same order."""
     if len(now) != len(before):
         return False
-    if not before:
-        return True
     if isinstance(now, dict) and not _same(list(now), list(before)):
         return False
     one, other = ((c.values() if isinstance(c, dict) else c) for c in (now, before))
