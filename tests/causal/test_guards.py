@@ -73,6 +73,9 @@ def test_what_is_right_passes():
     [
         (collect, {"images": X}, "give a list of batches (n, C, H, W), [images]"),
         (collect, {"images": [X.numpy()]}, "a batch of images is a ndarray of shape (4, 1, 8, 8)"),
+        (collect, {"images": [X / 0]}, "a batch of images holds 256 values that are NaN or inf"),
+        (necessity, {"images": X * torch.nan}, "images holds 256 values that are NaN or infinite"),
+        (patch, {"giving": (X * torch.nan, TRUTH)}, "giving[0] holds 256 values that are NaN"),
         (collect, {"images": []}, "baselines of 0 slices"),
         (collect, {"maps": 1}, "maps is 1; give True or False"),
         (necessity, {"sites": []}, "no site is named"),

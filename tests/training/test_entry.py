@@ -37,7 +37,11 @@ from segtrace.training.entry import answering, start
         ("train.py", ("++trainer=3",), ("no trainer 3; allowed are default, gpu",)),
         ("train.py", ("++probes=3",), ("probes=3; give its options one by one",)),
         ("train.py", ("explain=null", "trainer.max_epochs=1"), ("explain is needed",)),
-        ("explain.py", ("trainer=null", "checkpoint=a"), ("'trainer'",)),
+        (
+            "explain.py",
+            ("trainer=null", "checkpoint=a"),
+            ("trainer cannot be taken out; leave trainer=null",),
+        ),
         ("explain.py", ("study=null", "data=null"), ("say what to explain: checkpoint=",)),
         ("train.py", ("--config-name", "nosuch"), ("'nosuch'", "leave its flag out")),
         ("train.py", ("--config-path", "nosuch"), ("nosuch", "leave its flag out")),

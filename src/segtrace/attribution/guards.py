@@ -44,6 +44,13 @@ def an_image(name: str, value: Any) -> None:
         raise wrong(name, value, "at least one slice with at least one pixel")
 
 
+def a_finite_image(name: str, value: Any) -> None:
+    """The same without NaN or infinity, of which nothing that is counted means anything."""
+    an_image(name, value)
+    if broken := int((~value.isfinite()).sum()):
+        raise InputError(f"{name} holds {broken} values that are NaN or infinite; repair them")
+
+
 def labels(name: str, value: Any) -> None:
     """A label map (N, *image) in channel numbers."""
     a_tensor(name, value)

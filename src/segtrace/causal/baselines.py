@@ -142,7 +142,7 @@ def collect(
     net = unwrapped(net)
     sums = {site.name: _Sum() for site in sites}
     for images_of_batch in images:
-        guards.an_image("a batch of images", images_of_batch)
+        guards.a_finite_image("a batch of images", images_of_batch)
         x = as_input(net, images_of_batch)
         with undisturbed(net, x.device):
             sites = settled(net, sites, x)

@@ -6,7 +6,7 @@ from typing import Any
 from segtrace.attribution import guards
 from segtrace.attribution.guards import (
     Held,
-    an_image,
+    a_finite_image,
     instance,
     labels,
     names,
@@ -27,7 +27,7 @@ def a_pair(name: str, value: Any) -> None:
     """Images and their label maps."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise wrong(name, value, "(images, truth)")
-    an_image(f"{name}[0]", value[0])
+    a_finite_image(f"{name}[0]", value[0])
     labels(f"{name}[1]", value[1])
 
 
@@ -46,6 +46,7 @@ def aligned(given: Mapping[str, Any]) -> None:
 
 
 ARGUMENTS: Mapping[str, Guard] = {
+    "images": a_finite_image,
     "truth": labels,
     "baselines": optional(BASELINES),
     "giving": a_pair,

@@ -113,6 +113,8 @@ def _told(error: Exception) -> str:
         )
     if isinstance(error, AssertionError) or not str(error):
         return f"Hydra refuses this command line ({type(error).__name__}); see --hydra-help"
+    if found := re.match(r"Could not delete '(.+)'\. No match in the defaults", str(error)):
+        return f"{found[1]} cannot be taken out; leave {found[1]}=null, or ~{found[1]}, out"
     key = getattr(error, "full_key", None)
     return (f"{key}: " if key else "") + _one_line(error) + _of_the_environment(error)
 
