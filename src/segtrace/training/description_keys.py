@@ -120,6 +120,7 @@ class Entry(TypedDict, total=False):
     joined: Literal["cat", "add"] | None
     beside: Text | None
     source: Text
+    part: Annotated[list[Whole], Field(min_length=2, max_length=2)] | None
 
 
 class Prepared(TypedDict, total=False):
@@ -142,6 +143,8 @@ class Watched(TypedDict, total=False):
     spacing: Spacing
     split: Text
     phantom: bool
+    sides_known: bool
+    hounsfield_known: bool
     hash: Text
     images: Images
     labels: Labels | None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from segtrace.attribution import guards
 from segtrace.attribution.guards import Held, a_whole, an_image, instance, optional
@@ -57,6 +57,12 @@ def intervals(name: str, value: Any) -> None:
     for one, epochs in value.items():
         guards.a_name(f"a name in {name}", one)
         a_whole(f"{name}[{one!r}]", epochs)
+
+
+def a_network_class(name: str, value: Any) -> None:
+    """A class of networks, not a network."""
+    if not (isinstance(value, type) and issubclass(value, nn.Module)):
+        raise wrong(name, value, "a class of networks, a subclass of torch.nn.Module")
 
 
 def text(name: str, value: Any) -> None:

@@ -28,7 +28,7 @@ is not held at the mark."""
 WHY = ("margin", "logit")
 
 
-@guards.held()
+@guards.held(net=guards.optional(guards.a_network_class))
 def score_planted(
     rule: str | Rule | MapOf,
     checkpoint: str | Path,
