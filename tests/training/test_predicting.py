@@ -1,4 +1,4 @@
-"""What a network finds in the slices of a new image."""
+"""What a network predicts in the slices of a new image (segtrace.training.image)."""
 
 import pytest
 import torch
