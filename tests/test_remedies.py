@@ -366,7 +366,8 @@ def steps_of_an_integral():
         return segtrace.integrate(nets.plain(), {"a": "1"}, X, TARGET, {"a": torch.zeros(4)}, steps)
 
     said = mistake(integrate, 0)
-    integrate(int(between(said, "e.g. ")))
+    integrate(1)
+    integrate(16)
     return said
 
 
@@ -684,6 +685,8 @@ def messages():
     """(where, pattern) of every message of an InputError in attribution/ and causal/."""
     for package in ("attribution", "causal"):
         for path in sorted((SOURCE / package).glob("*.py")):
+            if path.name == "guards.py":  # the kinds of arguments have a test of their own
+                continue
             module = import_module(f"segtrace.{package}.{path.stem}")
             for node in ast.walk(ast.parse(inspect.getsource(module))):
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError":

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.networks.nets import BasicUNet, DynUNet
 from torch import nn
-from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils import parametrizations, parametrize, prune
 
 import segtrace
 from attribution import nets
@@ -146,6 +146,28 @@ class Locked(Sequence):
             return super().between(x)
 
 
+class Attends(Sequence):
+    """Attention, whose fast path reads its weights on its own."""
+
+    def __init__(self):
+        super().__init__(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True))
+
+    def between(self, x):
+        return self.middle(x.flatten(2).mT).mT.unflatten(2, x.shape[2:])
+
+
+def pruned():
+    middle = conv()
+    prune.l1_unstructured(middle, "weight", amount=0.3)
+    return Sequence(middle)
+
+
+def listened_to():
+    net = Sequence(conv())
+    net.middle.register_full_backward_hook(lambda *_: None)
+    return net
+
+
 def by_hand():
     """A forward and hooks that know the modules themselves and not their names."""
     net = Sequence(conv())
@@ -164,7 +186,11 @@ BUILDS = {
     "weight norm": lambda: Sequence(parametrizations.weight_norm(conv())),
     "spectral norm": lambda: Sequence(parametrizations.spectral_norm(conv())),
     "old spectral norm": lambda: Sequence(nn.utils.spectral_norm(conv())),
+    "orthogonal": lambda: Sequence(parametrizations.orthogonal(nn.Conv2d(4, 4, 1))),
     "parametrized": parametrized,
+    "pruned": pruned,
+    "attends": Attends,
+    "listened to": listened_to,
     "keeps": Keeps,
     "hides": Hides,
     "recurrent": Rows,

@@ -42,8 +42,7 @@ def test_what_goes_together_passes(given):
     ("given", "message"),
     [
         ({}, "say what to explain: checkpoint=…"),
-        ({"checkpoint": "a", **NET}, "net=my:build: a checkpoint brings its network"),
-        ({"checkpoint": "a", "weights": "w"}, "weights=w: a checkpoint holds its own"),
+        ({"checkpoint": "a", "weights": "w"}, "weights=w: the checkpoint holds its weights"),
         ({"checkpoint": "a", "stages": "enc1"}, r"stages=enc1: .*stages=\[enc1,dec4\]"),
         ({"checkpoint": "a", "edges": "e"}, "edges=e: a checkpoint knows its edges"),
         ({"checkpoint": "a", "image": "i", "data": DATA}, "image=… and data=… are two answers"),

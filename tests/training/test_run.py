@@ -6,7 +6,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
-from torch import nn
 
 from scripts import ROOT, SMALL_NET, tiny_data
 from segtrace import InputError
@@ -233,24 +232,3 @@ def test_a_size_that_the_network_cannot_divide_is_refused_before_training(tiny_r
     data = run.data(plan)
     with pytest.raises(InputError, match=r"does not take slices of 8 x 8.*multiple of 32"):
         run.module(plan, data, run.probes(plan, data))
-
-
-@pytest.mark.parametrize(
-    ("output", "message"),
-    [
-        (lambda y: {"out": y}, r"returns a dict; logits \(1, 3, 32, 32\) are needed: wrap it"),
-        (lambda y: [y, y], "returns a list"),
-        (lambda y: y[:, :1], r"into \(1, 1, 32, 32\); \(1, 3, 32, 32\) is needed .*out_channels"),
-    ],
-)
-def test_what_is_no_tensor_of_background_and_organs_is_refused_before_training(output, message):
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(1, 3, 1)
-
-        def forward(self, x):
-            return output(self.conv(x))
-
-    with pytest.raises(InputError, match=message):
-        run.check_size(Net(), 32, 1, 3)

@@ -163,12 +163,12 @@ BROKEN = {
         "'perhaps' cannot stand in column 'answer'",
         "flow/emergence.csv",
     ),
-    "no seed": (lambda _: b"sed: 3", "config.yaml names no seed", "config.yaml"),
-    "a seed in words": (lambda _: b"seed: three", "config.yaml names no seed", "config.yaml"),
-    "a list": (lambda _: b"- seed", "config.yaml names no seed", "config.yaml"),
-    "no yaml": (lambda _: b"seed: [", "config.yaml is no configuration", "config.yaml"),
-    "no text": (lambda _: b"\xff\xfe\x00", "config.yaml is no configuration", "config.yaml"),
-    "no configuration": (None, "config.yaml is missing", "config.yaml"),
+    "no seed": (lambda _: b"sed: 3", "config.yaml: seed is None", "config.yaml"),
+    "a seed in words": (lambda _: b"seed: three", "config.yaml: seed is 'three'", "config.yaml"),
+    "a list": (lambda _: b"- seed", "config.yaml holds a list", "config.yaml"),
+    "no yaml": (lambda _: b"seed: [", "config.yaml: not readable as YAML", "config.yaml"),
+    "no text": (lambda _: b"\xff\xfe\x00", "config.yaml: not readable as YAML", "config.yaml"),
+    "no configuration": (None, "config.yaml: No such file", "config.yaml"),
 }
 
 

@@ -198,7 +198,7 @@ def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> No
     print(f"\nRun        {plan.folder}\nLook       make tensorboard RUN={plan.folder}")
     last = last_checkpoint(trainer)
     if last is not None:
-        network = module.description["network"]
+        network = module.description.get("network", {})
         print(f"Explain    python explain.py {checkpoint.named(last, network)}")
 
 

@@ -81,5 +81,7 @@ def seed_of(folder: Path) -> int:
     path = folder / "config.yaml"
     seed = read_mapping(path, str(path)).get("seed")
     if type(seed) is not int:
-        raise InputError(f"{path} names no seed; {REMEDY}")
+        raise InputError(
+            f"{path}: seed is {seed!r}; the config.yaml that train.py writes is needed"
+        )
     return seed
