@@ -79,9 +79,10 @@ def seed_of(folder: Path) -> int:
         InputError: no such file, or one without a whole number as seed.
     """
     path = folder / "config.yaml"
-    seed = read_mapping(path, str(path)).get("seed")
+    try:
+        seed = read_mapping(path, str(path)).get("seed")
+    except InputError as error:
+        raise InputError(f"{error}; {REMEDY}") from error
     if type(seed) is not int:
-        raise InputError(
-            f"{path}: seed is {seed!r}; the config.yaml that train.py writes is needed"
-        )
+        raise InputError(f"{path}: seed is {seed!r}, and train.py writes a whole number; {REMEDY}")
     return seed
