@@ -196,6 +196,14 @@ def test_drawing_less_often_than_every_epoch_is_a_whole_number_of_epochs():
         FlowCallback(draw_every={"grad_pam": 0})
 
 
+def test_what_is_drawn_less_often_is_a_rule_or_the_charts():
+    with pytest.raises(
+        InputError, match=r"no drawing 'draw_every\.grad_kam'; allowed are .*charts"
+    ):
+        FlowCallback(draw_every={"grad_kam": 3})
+    FlowCallback(draw_every={"charts": 2, "layer_cam": 3})
+
+
 def test_an_interval_below_one_is_refused():
     with pytest.raises(InputError, match="every_n_epochs=0; give 1 or more, or auto"):
         FlowCallback(every_n_epochs=0)

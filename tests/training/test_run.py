@@ -224,6 +224,48 @@ def test_a_network_with_arguments_it_does_not_take_is_one_clear_line(tiny_raw, t
         run.module(plan, data, run.probes(plan, data))
 
 
+@pytest.mark.parametrize("none", ["data.split.test=null", "data.split.test=[]"])
+def test_test_cases_that_the_split_lacks_are_refused_before_any_data_is_read(
+    tiny_raw, tmp_path, none
+):
+    plan = plan_of(tmp_path / "run", tiny_raw, "test=true", none)
+    with pytest.raises(InputError, match=r"test=true, but the split has no test cases; name some"):
+        run.data(plan)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("explain.stages=[enc6]", "no stage 'enc6'; this network has enc1.*did you mean"),
+        ("explain.stages=[]", r"explain.stages=\[\]; name at least one, or give null"),
+        ("explain.organs=[livr]", "no organ 'livr'; .*did you mean liver"),
+        ("explain.organs=[]", r"explain.organs=\[\]; name at least one, or give null"),
+        ("model.optimizer={_target_:torch.optim.Muon,_partial_:true}", "only supports 2D"),
+    ],
+)
+def test_what_the_network_cannot_be_asked_is_refused_before_training(
+    tiny_raw, tmp_path, override, message
+):
+    plan = plan_of(tmp_path / "run", tiny_raw, override)
+    data = run.data(plan)
+    with pytest.raises(InputError, match=message):
+        run.module(plan, data, run.probes(plan, data))
+
+
+def test_a_validation_after_more_batches_than_a_pass_has_is_refused(tiny_raw, tmp_path):
+    """Lightning finds out when the untrained network has been validated already."""
+    for batches, options in ((3, ()), (1, ("trainer.limit_train_batches=0.5",))):
+        plan = plan_of(tmp_path / "run", tiny_raw, "trainer.val_check_interval=4", *options)
+        data = run.data(plan)
+        module = run.module(plan, data, run.probes(plan, data))
+        trainer = run.trainer(plan, module, run.probes(plan, data))
+        with pytest.raises(
+            InputError, match=f"=4, but a pass has {batches} batches; give {batches}"
+        ):
+            run.announce(plan, data, module, trainer)
+
+
 def test_a_size_that_the_network_cannot_divide_is_refused_before_training(tiny_raw, tmp_path):
     plan = plan_of(tmp_path / "run", tiny_raw, "data.size=8")
     data = run.data(plan)

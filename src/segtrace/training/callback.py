@@ -11,8 +11,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
+from segtrace.attribution.rules import RULES, resolve
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 from segtrace.report.files import check_writable
 from segtrace.report.tensorboard import Writer
 from segtrace.training.averaging import kept_weights
@@ -21,6 +22,7 @@ from segtrace.training.course import Course, Network
 from segtrace.training.cuts import Cuts
 from segtrace.training.cutter import Cutter
 from segtrace.training.explanation import DEFAULT, Explained, Settings, explain_probes
+from segtrace.training.pace import CHARTS
 from segtrace.training.probing import probes_of
 from segtrace.training.sink import Sink
 
@@ -86,7 +88,10 @@ class FlowCallback(pl.Callback):
     ) -> None:
         if every_n_epochs != "auto" and every_n_epochs < 1:
             raise InputError(f"every_n_epochs={every_n_epochs}; give 1 or more, or auto")
+        drawn = [CHARTS, *dict.fromkeys([*RULES, *(rule.name for rule in resolve(settings.rules))])]
         for name, every in (draw_every or {}).items():
+            if name not in drawn:
+                raise unknown("drawing", f"draw_every.{name}", [f"draw_every.{n}" for n in drawn])
             if every < 1:
                 raise InputError(f"draw_every.{name}={every}; give 1 or more")
         if cut_every is not None and cut_every < 1:

@@ -60,6 +60,7 @@ def start(main: Callable[[], None]) -> None:
 def _quiet() -> None:
     """Keep advice of the packages that a user of these scripts can do nothing with."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # what cannot be imported is told
     for advice in (".*LeafSpec.*", ".*does not have many workers.*", ".*logging interval.*"):
         warnings.filterwarnings("ignore", advice)
 

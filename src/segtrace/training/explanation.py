@@ -1,6 +1,6 @@
 """Explain slices: the one step that the callback and ``explain.py`` share."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.flow import Flow
-from segtrace.attribution.forward import TargetsLike
+from segtrace.attribution.forward import SCORES, TargetsLike
+from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.stages import Stage, StagesLike, resolve
 from segtrace.attribution.trace import trace
 from segtrace.attribution.undisturbed import unwrapped
@@ -41,7 +42,7 @@ class Settings:
             stages in one, see :func:`~segtrace.attribution.aggregate.aggregate`.
 
     Raises:
-        InputError: another way to aggregate.
+        InputError: no such rule, region, score or way to aggregate; no rule at all.
     """
 
     rules: list[str]
@@ -53,6 +54,11 @@ class Settings:
     aggregate: Literal["minmax", "max"] | None = None
 
     def __post_init__(self) -> None:
+        resolve_rules(self.rules)
+        if self.region not in targets.REGIONS:
+            raise unknown("region", self.region, targets.REGIONS)
+        if self.score not in SCORES:
+            raise unknown("score", self.score, SCORES)
         if self.aggregate is not None and self.aggregate not in SCALED:
             raise unknown("way to aggregate", self.aggregate, SCALED)
 
@@ -250,6 +256,21 @@ def chosen_organs(channels: Mapping[str, int], organs: list[str] | None) -> dict
         if organ not in channels:
             raise unknown("organ", organ, channels, "this network")
     return {organ: channels[organ] for organ in organs}
+
+
+def check_chosen(settings: Settings, organs: Mapping[str, int], stages: Collection[str]) -> None:
+    """Refuse organs and stages that a network does not have, before any work.
+
+    Raises:
+        InputError: one that it lacks, or none at all.
+    """
+    chosen_organs(organs, settings.organs)
+    for name in settings.stages or ():
+        if name not in stages:
+            raise unknown("stage", name, stages, "this network")
+    for key, names in (("organs", settings.organs), ("stages", settings.stages)):
+        if names is not None and not names:
+            raise InputError(f"explain.{key}=[]; name at least one, or give null for all")
 
 
 def _kept(net: nn.Module, stages: StagesLike, names: list[str]) -> dict[str, Stage]:

@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import check_writable
+from segtrace.training.limits import check_limits
+from segtrace.training.rehearsal import rehearse
 from segtrace.training.schema import check
 
 KEYS = (
@@ -86,14 +88,14 @@ def checked(config: DictConfig) -> Plan:
     plain = plainly(config)
     check(plain, KEYS)
     check_probes(plain["probes"])
-    if type(plain["seed"]) is not int or plain["seed"] < 0:
-        raise InputError(f"seed={plain['seed']!r}; give a whole number, 0 or more")
+    check_limits(plain)
     if plain["resume"] is not None and not Path(plain["resume"]).is_file():
         raise InputError(f"resume={plain['resume']}: no such file; name a run's last.ckpt")
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_writable(folder)
     if plain["resume"] is None:
         refuse_used(folder, ["checkpoints/*.ckpt"], "to go on, say resume=…/last.ckpt")
+    rehearse(plain, folder)
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     return Plan(plain, folder)
 

@@ -1,13 +1,9 @@
 """What ``train.py`` does, step by step: a configuration becomes a run."""
 
 import shutil
-from collections.abc import Mapping
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
-from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
@@ -16,23 +12,36 @@ from segtrace.attribution.stages import resolve as resolve_stages
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.report.files import environment
+from segtrace.report.files import check_writable, environment
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import Writer, add_hyperparameters
 from segtrace.training import checkpoint
-from segtrace.training.baselining import KeepBaselines
+from segtrace.training.assembly import module_of, settings_of, trainer_of
 from segtrace.training.callback import FlowCallback
+from segtrace.training.construction import construct, expect
 from segtrace.training.cut_tables import report
 from segtrace.training.evaluation import per_organ
-from segtrace.training.explanation import Settings
+from segtrace.training.explanation import check_chosen
 from segtrace.training.module import SegmentationModule
 from segtrace.training.plan import Plan
+from segtrace.training.rehearsal import check_optimisation
 from segtrace.training.wiring import named_edges
 
 
 def data(plan: Plan) -> SliceDataModule:
-    """The data module, its slices prepared."""
-    module: SliceDataModule = instantiate(plan.config["data"], _convert_="all")
+    """The data module, its slices prepared.
+
+    Raises:
+        InputError: data that cannot be read; test cases that are asked for and are not there.
+    """
+    node = plan.config["data"]
+    module: SliceDataModule = construct("data", node)
+    expect("data", node, module, SliceDataModule)
+    if plan.test and not module.split.get("test"):
+        raise InputError(
+            "test=true, but the split has no test cases; name some, "
+            "'data.split={train: […], val: […], test: […]}', or leave test=true out"
+        )
     module.setup("fit")
     return module
 
@@ -49,16 +58,18 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         InputError: a network that cannot be built, whose stages are unknown, or which does not
             take slices of this size.
     """
-    model = dict(plan.config["model"])
-    recipe = dict(model.pop("net"))
+    model, chosen = plan.config["model"], settings_of(plan.config)
+    recipe = dict(model["net"])
     if "out_channels" in recipe and recipe["out_channels"] is None:
         recipe["out_channels"] = 1 + len(data.organs)
     net = checkpoint.build(recipe)
     size = int(data.preprocessing["size"])
     in_channels = int(recipe.get("in_channels", 1))
     check_size(net, size, in_channels, 1 + len(data.organs))
-    stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, model.pop("stages"))}
-    edges = named_edges(net, stages, model.pop("edges", None), size, in_channels)
+    stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, model.get("stages"))}
+    check_chosen(chosen, data.organs, stages)
+    edges = named_edges(net, stages, model.get("edges"), size, in_channels)
+    check_optimisation(model, net.parameters())
     description = {
         "version": segtrace.__version__,
         "network": recipe,
@@ -69,15 +80,12 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         "source": {"name": type(data.source).__name__, "settings": data.source.settings()},
         "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
         "cases": data.whole_cases(probes.cases, probes.split),
-        "explain": settings(plan).to_plain(),
+        "explain": chosen.to_plain(),
         "cut_every": plan.cut_every,
         "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",
         "environment": environment(),
     }
-    built: SegmentationModule = _called(
-        model, net=net, organs=dict(data.organs), description=description
-    )
-    return built
+    return module_of(plan.config, net, data.organs, description)
 
 
 def check_size(net: nn.Module, size: int, in_channels: int, channels: int) -> None:
@@ -106,48 +114,26 @@ def check_size(net: nn.Module, size: int, in_channels: int, channels: int) -> No
         )
 
 
-def settings(plan: Plan) -> Settings:
-    """What is explained, and how."""
-    chosen: Settings = instantiate(plan.config["explain"], _convert_="all")
-    return chosen
-
-
 def trainer(plan: Plan, module: SegmentationModule, probes: Probes) -> pl.Trainer:
-    """Lightning's trainer with the callbacks and loggers of the configuration."""
-    nodes = [node for node in plan.config["callbacks"].values() if node is not None]
-    callbacks = [_callback(node, plan, module, probes) for node in nodes]
-    if not plan.config["trainer"].get("enable_progress_bar", True):
-        callbacks = [c for c in callbacks if not isinstance(c, ProgressBar)]
-    # Explaining comes last, on the weights that the checkpoint will hold; what it cuts with before.
-    callbacks.sort(key=lambda c: 2 * isinstance(c, FlowCallback) + isinstance(c, KeepBaselines))
-    loggers = [instantiate(node) for node in plan.config["logger"].values() if node is not None]
-    built: pl.Trainer = _called(
-        plan.config["trainer"],
-        callbacks=callbacks,
-        logger=loggers,
-        default_root_dir=str(plan.folder),
-    )
-    return built
+    """Lightning's trainer with the callbacks and loggers of the configuration.
 
-
-def _callback(
-    node: Mapping[str, Any], plan: Plan, module: SegmentationModule, probes: Probes
-) -> pl.Callback:
-    given: dict[str, Any] = {}
-    if node["_target_"] == "segtrace.training.callback.FlowCallback":
-        given = {
+    Raises:
+        InputError: a value that a constructor refuses; a folder that cannot be written.
+    """
+    built = trainer_of(
+        plan.config,
+        plan.folder,
+        flow={
             "stages": module.description["stages"],
             "edges": module.description["edges"],
             "probes": probes,
-            "settings": settings(plan),
-        }
-    callback: pl.Callback = _called(node, **given)
-    return callback
-
-
-def _called(node: Mapping[str, Any], **objects: Any) -> Any:
-    """What the node names, called with its options and these objects, handed over as they are."""
-    return instantiate(node, _partial_=True, _convert_="all")(**objects)
+            "settings": settings_of(plan.config),
+        },
+    )
+    for logger in built.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            check_writable(logger.log_dir)
+    return built
 
 
 def announce(
@@ -156,7 +142,8 @@ def announce(
     """Say what will be trained on and how much disk it takes.
 
     Raises:
-        InputError: less room on the disk than the checkpoints need.
+        InputError: less room on the disk than the checkpoints need; a validation after more batches
+            than a pass has.
     """
     weights = sum(t.numel() * t.element_size() for t in module.net.state_dict().values())
     epochs = trainer.max_epochs or 0
@@ -169,6 +156,20 @@ def announce(
         raise InputError(
             f"{plan.folder}: {free / 2**30:.1f} GiB free, {need / 2**30:.1f} GiB needed; free "
             "some, or say callbacks.checkpoints.every_n_epochs=10"
+        )
+    _check_interval(trainer, data)
+
+
+def _check_interval(trainer: pl.Trainer, data: SliceDataModule) -> None:
+    interval, limit = trainer.val_check_interval, trainer.limit_train_batches
+    if not isinstance(interval, int) or trainer.check_val_every_n_epoch is None:
+        return
+    whole = len(data.train_dataloader())
+    batches = min(limit, whole) if isinstance(limit, int) else int(limit * whole)
+    if interval > batches:
+        raise InputError(
+            f"trainer.val_check_interval={interval}, but a pass has {batches} batches; give "
+            f"{batches} or less, or trainer.check_val_every_n_epoch=null to count over passes"
         )
 
 
