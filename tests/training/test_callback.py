@@ -196,6 +196,21 @@ def test_drawing_less_often_than_every_epoch_is_a_whole_number_of_epochs():
         FlowCallback(draw_every={"grad_pam": 0})
 
 
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
+@pytest.mark.parametrize("name", ["mean", "all"])
+def test_an_organ_named_as_something_else_is_refused_before_any_work(tmp_path, name):
+    module = {"organs": None, "probes": 2}
+    with pytest.raises(InputError, match=f"organ '{name}': in tables and charts"):
+        fit(tmp_path / "given", [watch(organs={name: 1, "corner": 2})])
+    assert not list((tmp_path / "given").rglob("*.csv"))
+    TheirModule.organs = {name: 1}
+    try:
+        with pytest.raises(InputError, match=f"organ '{name}': in tables and charts"):
+            fit(tmp_path / "own", [watch(**module)])
+    finally:
+        del TheirModule.organs
+
+
 def test_what_is_drawn_less_often_is_a_rule_or_the_charts():
     with pytest.raises(
         InputError, match=r"no drawing 'draw_every\.grad_kam'; allowed are .*charts"

@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
 from segtrace import InputError
+from segtrace.attribution.statuses import Status
 from segtrace.report.files import load_maps
 from segtrace.training.explanation import Settings
 
@@ -40,6 +41,22 @@ def test_one_call_explains_any_network_on_any_loader(tmp_path):
     own |= {"maps.npz", "measures.csv", "manifest.json"}
     wrong = {f"{region}/{name}" for region in ("fp", "fn") for name in own}
     assert found == own | wrong | {"index.html"}
+
+
+def test_an_organ_named_as_something_else_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match=r"organ 'mean': .*e.g. mean_1"):
+        segtrace.explain(net(), loader(), STAGES, {"mean": 1}, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_are_lost_are_named(tmp_path):
+    broken = net()
+    with torch.no_grad():
+        broken[0].weight[0] = torch.nan
+    with pytest.warns(UserWarning, match=r"1 of the network's weights are NaN .*\(0.weight, …\)"):
+        explained = segtrace.explain(broken, loader(), STAGES, LABELS)
+    status = explained.record.flow.status[0]  # of the first stage
+    assert set(status.flatten().tolist()) <= {Status.NONFINITE, Status.ABSENT}
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from segtrace.attribution.rules import RULES, resolve
+from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import check_writable
@@ -116,6 +117,7 @@ class FlowCallback(pl.Callback):
         if stage != "fit" or not trainer.is_global_zero:
             return
         self._network(pl_module)
+        check_names(self._organs(pl_module) or ())
         check_writable(self._folder(trainer))
         if self._writer(trainer) is None:
             warnings.warn(
@@ -152,12 +154,15 @@ class FlowCallback(pl.Callback):
 
     def _watched(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
         """The network and its probes, which are chosen the first time."""
-        organs = self.organs if self.organs is not None else getattr(pl_module, "organs", None)
+        organs = self._organs(pl_module)
         if not organs:
             raise InputError("FlowCallback needs organs={name: channel, …}")
         if not isinstance(self.probes, Probes):
             self.probes = probes_of(trainer, organs, self.probes)
         return Network(self._network(pl_module), self.stages, self.probes, organs, self.settings)
+
+    def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, int] | None:
+        return self.organs if self.organs is not None else getattr(pl_module, "organs", None)
 
     def _explain(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         network = self._watched(trainer, pl_module)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from segtrace.attribution.stages import StagesLike
+from segtrace.data.labels import check_names
 from segtrace.report.files import check_writable
 from segtrace.report.page import Page
 from segtrace.training import results
@@ -48,6 +49,7 @@ def explain(
     Raises:
         InputError: batches, stages or organs that do not fit; a folder that cannot be written.
     """
+    check_names(labels)
     if out is not None:
         check_writable(out)
     probes = probes_from(loader, labels, slices)

@@ -1,5 +1,6 @@
 """Explain slices: the one step that the callback and ``explain.py`` share."""
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.stages import Stage, StagesLike, resolve
 from segtrace.attribution.trace import trace
 from segtrace.attribution.undisturbed import unwrapped
+from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.measures.localisation import measure, rows
@@ -24,6 +26,7 @@ from segtrace.report.combined import SCALED
 from segtrace.report.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
+from segtrace.training.soundness import unsound
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ def explain_probes(
         InputError: organs that the network does not have; region ``gt`` without a truth; an
             aggregate over a decoder that is not among the stages.
     """
+    _warn_of_lost_weights(net, epoch)
     record = traced(net, stages, probes, channels, settings, epoch, output)
     masks = organ_masks(record, record.flow.organs)
     halves = None
@@ -160,6 +164,16 @@ def of_failures(probes: Probes, settings: Settings) -> list[Settings]:
     return [
         replace(settings, region=region, measures="leading", aggregate=None) for region in FAILURES
     ]
+
+
+def _warn_of_lost_weights(net: nn.Module, epoch: int | None) -> None:
+    if lost := list(unsound(net)):
+        when = "" if epoch is None else f" at epoch {epoch}"
+        warnings.warn(
+            f"{len(lost)} of the network's weights are NaN or infinite{when} ({lost[0]}, …): it "
+            "explains nothing; take another checkpoint, or train with a lower learning rate",
+            stacklevel=3,
+        )
 
 
 def traced(
@@ -248,8 +262,9 @@ def chosen_organs(channels: Mapping[str, int], organs: list[str] | None) -> dict
     """Organ -> channel of the organs named, or of all.
 
     Raises:
-        InputError: an organ that the network does not have.
+        InputError: an organ that the network does not have, or whose name is reserved.
     """
+    check_names(channels if organs is None else organs)
     if organs is None:
         return dict(channels)
     for organ in organs:
