@@ -17,12 +17,14 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.nifti import Volume, read_image
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.report.files import check_writable
+from segtrace.report.files import save_text
 from segtrace.training import checkpoint
+from segtrace.training.construction import construct
 from segtrace.training.cut_replay import CutReplay, check_cut
 from segtrace.training.image import probes_of_image
-from segtrace.training.plan import check_probes, plainly, refuse_used
+from segtrace.training.plan import check_probes, plainly
 from segtrace.training.replay import Replay, in_order
+from segtrace.training.run_folder import CONFIG, Held, taken
 from segtrace.training.schema import check
 from segtrace.training.seeds import folders_of
 from segtrace.training.subject import (
@@ -42,10 +44,6 @@ KEYS = (
 )  # fmt: skip
 
 
-RESULTS = ("manifest.json", "*/manifest.json", "measures.csv", "seeds.csv")
-"""Files of which one is among the results, whatever was asked for."""
-
-
 @dataclass(frozen=True)
 class Request:
     """What to explain.
@@ -53,10 +51,12 @@ class Request:
     Attributes:
         config: plain dicts, resolved.
         folder: where the results go.
+        lock: on the folder, as long as the results are written.
     """
 
     config: Mapping[str, Any]
     folder: Path
+    lock: Held | None = None
 
     @property
     def figure(self) -> bool:
@@ -174,7 +174,7 @@ class Request:
     def trainer(self, **options: Any) -> pl.Trainer:
         """Lightning's trainer for whole volumes."""
         node = self.config["trainer"]
-        built: pl.Trainer = instantiate(node, _partial_=True, _convert_="all")(**options)
+        built: pl.Trainer = construct("trainer", node, **options)
         return built
 
     @property
@@ -248,7 +248,6 @@ def checked(config: DictConfig) -> Request:
             "train.py know; say checkpoint=…"
         )
     folder = Path(HydraConfig.get().runtime.output_dir)
-    check_writable(folder)
-    refuse_used(folder, RESULTS)
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
-    return Request(plain, folder)
+    lock = taken(folder, "explain")
+    save_text(folder / CONFIG, OmegaConf.to_yaml(config, resolve=True))
+    return Request(plain, folder, lock)
