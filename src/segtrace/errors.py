@@ -1,5 +1,8 @@
 """The one error a user can cause, and how it names what was allowed."""
 
+import errno
+import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -10,6 +13,28 @@ class InputError(ValueError):
     The scripts print it as one line and exit with code 1; any other exception is a defect of ours
     and keeps its traceback.
     """
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a disk that was good for writing before."""
+
+
+def why(error: OSError) -> str:
+    """The system's reason in words.
+
+    >>> why(OSError(errno.EACCES, "Permission denied")), why(OSError("8 requested and 0 written"))
+    ('Permission denied', 'No space left on device')
+    """
+    if is_full(error) and not error.strerror:
+        return os.strerror(errno.ENOSPC)
+    return error.strerror or str(error) or type(error).__name__
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether there is no room left to write; numpy says so without the system's number."""
+    if not isinstance(error, OSError):
+        return False
+    return error.errno in FULL or bool(re.fullmatch(r"\d+ requested and \d+ written", str(error)))
 
 
 def unknown(kind: str, name: object, allowed: Iterable[object], where: str = "") -> InputError:

@@ -21,7 +21,7 @@ from segtrace.data.geometry import Geometry
 from segtrace.data.nifti import Volume
 from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
-from segtrace.errors import InputError
+from segtrace.errors import InputError, why
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _write(
         _publish(partial, folder)
     except OSError as error:
         raise InputError(
-            f"{folder.parent}: cannot write the slice cache ({error.strerror}); give "
+            f"{folder.parent}: cannot write the slice cache ({why(error)}); give "
             "data.cache_dir=<a folder you can write>"
         ) from error
 

@@ -14,7 +14,7 @@ import numpy as np
 from segtrace.data.cases import Split, published_split
 from segtrace.data.labels import BTCV, check_numbering
 from segtrace.data.nifti import Volume, read_volume
-from segtrace.errors import InputError
+from segtrace.errors import InputError, why
 
 
 class CaseSource(Protocol):
@@ -163,7 +163,7 @@ def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], worker
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
     except OSError as error:
         raise InputError(
-            f"{root}: cannot write the phantom ({error.strerror}); give data.root=<a folder you "
+            f"{root}: cannot write the phantom ({why(error)}); give data.root=<a folder you "
             "can write>"
         ) from error
     phantom.write(partial, seed=seed, cases=cases, shape=shape, workers=workers)

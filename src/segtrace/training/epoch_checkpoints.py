@@ -4,12 +4,14 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import finished_epochs
+from segtrace.training.whole_files import WholeFiles
 
 
 class EpochCheckpoints(Checkpoint):
@@ -41,6 +43,8 @@ class EpochCheckpoints(Checkpoint):
         """Refuse a folder that cannot be written, before any work is done."""
         if trainer.is_global_zero:
             check_writable(self.folder)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = WholeFiles()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the untrained network."""
