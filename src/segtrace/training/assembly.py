@@ -13,8 +13,10 @@ from segtrace.errors import InputError
 from segtrace.training.baselining import KeepBaselines
 from segtrace.training.callback import FlowCallback
 from segtrace.training.construction import construct, expect
+from segtrace.training.continuity import Continuity
 from segtrace.training.explanation import Settings
 from segtrace.training.module import SegmentationModule
+from segtrace.training.run_config import settled
 from segtrace.training.soundness import Soundness
 
 Config = Mapping[str, Any]
@@ -70,10 +72,11 @@ def trainer_of(config: Config, folder: Path, flow: Mapping[str, Any]) -> pl.Trai
         check_monitor(where, callback)
         if isinstance(callback, LearningRateMonitor | DeviceStatsMonitor) and not loggers:
             raise InputError(f"{where} writes to a logger, and there is none; say {where}=null too")
+    own = Continuity(settled(config, folder))
     built = construct(
         "trainer",
         config["trainer"],
-        callbacks=_in_order(list(callbacks.values()), config["trainer"]),
+        callbacks=_in_order([own, *callbacks.values()], config["trainer"]),
         logger=list(loggers.values()),
         default_root_dir=str(folder),
     )

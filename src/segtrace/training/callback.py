@@ -185,6 +185,11 @@ class FlowCallback(pl.Callback):
         """What the last cuts cost; ``None`` where nothing was cut."""
         return self._cutter.latest
 
+    def make_up_end(self, trainer: pl.Trainer) -> None:
+        """Write what needs the end of the training, where a resumed one has nothing left to do."""
+        if trainer.is_global_zero and self._course.history.epochs:
+            self._sink(trainer).end(self._course.history)
+
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with the timelines: plain values and tensors."""
         return self._course.to_plain() | {"cuts": self._cutter.course.to_plain()}

@@ -20,8 +20,8 @@ SPECIAL = ("_target_", "_partial_", "_convert_")
 """Keys of a node that are Hydra's, and no options of what it names."""
 TRIED = ("pytorch_lightning", "torch", "monai")
 """Packages whose objects may be made once more, to find the option that is refused."""
-LENGTH = 300
-"""Letters of another package's reason that are printed."""
+LENGTH, SHORT = 300, 80
+"""Letters of another package's reason, and of a value, that are printed."""
 LIGHTNING = ("pytorch_lightning", "lightning_fabric")
 REFUSALS = (
     MisconfigurationException, ValueError, TypeError, ArithmeticError, AttributeError, ImportError,
@@ -196,4 +196,5 @@ def in_yaml(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple):
         return f"[{','.join(map(in_yaml, value))}]"
-    return str(value)
+    text = str(value)
+    return text if len(text) <= SHORT else f"{text[:SHORT]} …"

@@ -1,6 +1,7 @@
 """What ``train.py`` does, step by step: a configuration becomes a run."""
 
 import shutil
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -12,6 +13,7 @@ from segtrace.attribution.stages import resolve as resolve_stages
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.report.event_files import rewind
 from segtrace.report.files import check_writable, environment
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import Writer, add_hyperparameters
@@ -19,12 +21,15 @@ from segtrace.training import checkpoint
 from segtrace.training.assembly import module_of, settings_of, trainer_of
 from segtrace.training.callback import FlowCallback
 from segtrace.training.construction import construct, expect
+from segtrace.training.continuity import check_same
 from segtrace.training.cut_tables import report
 from segtrace.training.evaluation import per_organ
 from segtrace.training.explanation import check_chosen
 from segtrace.training.module import SegmentationModule
 from segtrace.training.plan import Plan
 from segtrace.training.rehearsal import check_optimisation
+from segtrace.training.run_config import settled
+from segtrace.training.run_folder import is_first
 from segtrace.training.wiring import named_edges
 
 
@@ -136,6 +141,32 @@ def trainer(plan: Plan, module: SegmentationModule, probes: Probes) -> pl.Traine
     return built
 
 
+def take_up(
+    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+) -> None:
+    """Hold a run that goes on against what it was, and rewind its log to there.
+
+    Raises:
+        InputError: it was trained with other options, on other data, or it is another network.
+    """
+    if plan.left is None:
+        plan.keep()
+        return
+    check_same(plan.left, settled(plan.config, plan.folder), data, plan.folder)
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    if other := sorted(dict(plan.left.shapes.items() ^ shapes.items())):
+        raise InputError(
+            f"{plan.left.path} is of another network ({len(other)} weights differ, as "
+            f"{other[0]}); begin another run in another folder"
+        )
+    plan.keep()
+    if is_first():
+        anew = ("test/",) if plan.test else ()
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                rewind(Path(logger.log_dir), plan.left.epoch, plan.left.batches, anew)
+
+
 def announce(
     plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
@@ -146,16 +177,18 @@ def announce(
             than a pass has.
     """
     weights = sum(t.numel() * t.element_size() for t in module.net.state_dict().values())
-    epochs = trainer.max_epochs or 0
+    epochs = (trainer.max_epochs or 0) - (0 if plan.left is None else plan.left.epoch)
     need = weights * (epochs + 1) + 2 * 3 * weights  # slim ones; two full ones with AdamW's state
     free = shutil.disk_usage(plan.folder).free
     parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
     print(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
-    print(f"Run: {plan.folder}. Its checkpoints take about {need / 2**30:.1f} GiB.")
+    # Small networks, in tests say, take some MiB.
+    unit, power = ("GiB", 30) if need >= 2**30 / 10 else ("MiB", 20)
+    print(f"Run: {plan.folder}. Its checkpoints take about {need / 2**power:.1f} {unit}.")
     if need > free:
         raise InputError(
-            f"{plan.folder}: {free / 2**30:.1f} GiB free, {need / 2**30:.1f} GiB needed; free "
-            "some, or say callbacks.checkpoints.every_n_epochs=10"
+            f"{plan.folder}: {free / 2**power:.1f} {unit} free, {need / 2**power:.1f} {unit} "
+            "needed; free some, or say callbacks.checkpoints.every_n_epochs=10"
         )
     _check_interval(trainer, data)
 
@@ -181,6 +214,31 @@ def note_hyperparameters(plan: Plan, trainer: pl.Trainer) -> None:
             add_hyperparameters(writer, plan.hyperparameters, ["val/dice/mean"])
 
 
+def score(
+    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+) -> None:
+    """Count the cases that the summary is about, as far as the training has not done so.
+
+    A run that had finished all epochs and nothing more gets its end made up, without another point
+    in its log.
+    """
+    if plan.left is not None and checkpoint.finished_epochs(trainer) == plan.left.epoch:
+        for callback in flow_callbacks(trainer):
+            callback.make_up_end(trainer)
+    if plan.test:
+        trainer.test(module, data, verbose=False)
+    elif module.dice is None and trainer.limit_val_batches != 0:
+        loggers, trainer.loggers = trainer.loggers, []
+        trainer.validate(module, data, verbose=False)
+        trainer.loggers = loggers
+
+
+def flow_callbacks(trainer: pl.Trainer) -> list[FlowCallback]:
+    """Those of the trainer that explain."""
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
+    return [callback for callback in callbacks if isinstance(callback, FlowCallback)]
+
+
 def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> None:
     """Where the run lies, how good the network is, and what to do next."""
     if not trainer.is_global_zero or module.dice is None:
@@ -202,7 +260,6 @@ def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> No
 
 def _tell_cuts(trainer: pl.Trainer) -> None:
     """Which stage or edge each organ could least do without, where the network was cut."""
-    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
-    for callback in callbacks:
-        if isinstance(callback, FlowCallback) and callback.cuts is not None:
+    for callback in flow_callbacks(trainer):
+        if callback.cuts is not None:
             report(callback.cuts)
