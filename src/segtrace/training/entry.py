@@ -16,6 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrace.errors import InputError
 from segtrace.report.checksums import hasten_tensorboard
+from segtrace.training.construction import running
+from segtrace.training.endings import listening, say, told
+from segtrace.training.run_config import in_its_folder
 
 
 def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
@@ -24,7 +27,8 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
     @wraps(main)
     def answered(config: DictConfig) -> None:
         try:
-            main(config)
+            with told(), running():
+                main(config)
         except InputError as error:
             _stop(str(error))
         except HydraException as error:
@@ -37,7 +41,6 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
 
 def start(main: Callable[[], None]) -> None:
     """Run a script: a user's mistake is one line and exit code 1, a defect keeps its traceback."""
-    sys.argv[1:] = [opened(argument) for argument in sys.argv[1:]]
     # Hydra then raises what it would print over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     _quiet()
@@ -45,7 +48,9 @@ def start(main: Callable[[], None]) -> None:
     torch.set_flush_denormal(True)
     hasten_tensorboard()
     try:
-        main()
+        with listening():
+            sys.argv[1:] = in_its_folder([opened(argument) for argument in sys.argv[1:]])
+            main()
     except (ConfigCompositionException, OmegaConfBaseException) as error:
         _stop(_one_line(error))
     except OSError as error:
@@ -88,7 +93,7 @@ def _mistake(error: BaseException) -> InputError | None:
 
 
 def _stop(message: str) -> None:
-    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    say(message)
     sys.exit(1)
 
 
