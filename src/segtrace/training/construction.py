@@ -116,7 +116,7 @@ def is_refusal(error: BaseException, target: str) -> bool:
 
 def reason(error: BaseException) -> str:
     """What an exception says, as a part of one line."""
-    words = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    words = " ".join(str(error).split()).rstrip(".!") or type(error).__name__
     return words if len(words) <= LENGTH else f"{words[:LENGTH]} …"
 
 

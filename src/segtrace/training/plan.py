@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from segtrace.attribution.networks import STAGES
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import save_text
 from segtrace.training.broken_off import Left, begin_anew, left_in, remove_drafts
@@ -127,12 +128,17 @@ def _going_on(config: DictConfig, folder: Path) -> Plan:
         plainly(config, whole=False),
         typed=HydraConfig.get().overrides.task,
         groups=runtime.choices,
-        known=targets_in([Path(s.path) for s in runtime.config_sources if s.schema == "file"]),
+        known=_known([Path(s.path) for s in runtime.config_sources if s.schema == "file"]),
     )
     check_all(plain)
     rehearse(plain, folder)
     left = _left(plain, folder, resume)
     return Plan(plain | {"resume": None}, folder, lock, left)
+
+
+def _known(conf: Sequence[Path]) -> set[str]:
+    """Classes of our own YAML files, and MONAI's networks of our table."""
+    return targets_in(conf) | {f"monai.networks.nets.{name}" for name in STAGES}
 
 
 def _left(plain: Mapping[str, Any], folder: Path, resume: str) -> Left | None:

@@ -27,25 +27,26 @@ class Soundness(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._batches, self._lost = 0, 0
+        self._any_finite: Tensor | None = None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start counting anew."""
-        self._batches, self._lost = 0, 0
+        """Start looking anew."""
+        self._any_finite = None
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
-        """Count the batch, and whether its loss is lost."""
+        """Note whether the loss is finite, where it is: reading it would hold a GPU up."""
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, Tensor):
-            self._batches += 1
-            self._lost += not bool(loss.isfinite().all())
+            finite = loss.detach().isfinite().all()
+            before = self._any_finite
+            self._any_finite = finite if before is None else before | finite
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse to go on."""
         epoch = finished_epochs(trainer)
-        if self._batches and self._lost == self._batches:
+        if self._any_finite is not None and not bool(self._any_finite):
             raise InputError(f"the loss was not finite on any batch of epoch {epoch}; {REMEDY}")
         if lost := list(unsound(pl_module)):
             raise InputError(
