@@ -202,13 +202,14 @@ def test_an_organ_named_as_something_else_is_refused_before_any_work(tmp_path, n
     module = {"organs": None, "probes": 2}
     with pytest.raises(InputError, match=f"organ '{name}': in tables and charts"):
         fit(tmp_path / "given", [watch(organs={name: 1, "corner": 2})])
-    assert not list((tmp_path / "given").rglob("*.csv"))
+    assert not list(tmp_path.rglob("flow"))
     TheirModule.organs = {name: 1}
     try:
         with pytest.raises(InputError, match=f"organ '{name}': in tables and charts"):
             fit(tmp_path / "own", [watch(**module)])
     finally:
         del TheirModule.organs
+    assert not list(tmp_path.rglob("flow"))
 
 
 def test_what_is_drawn_less_often_is_a_rule_or_the_charts():

@@ -55,7 +55,7 @@ def test_a_list_that_is_handed_over_stays_as_it_was():
 class OfTheUser:
     made = 0
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, height: int = 1):
         OfTheUser.made += 1
         if width < 1:
             raise ValueError("width\nmust be positive.")
@@ -65,7 +65,7 @@ def test_a_class_of_the_users_own_is_made_once_and_its_refusal_is_one_line(monke
     monkeypatch.setattr(OfTheUser, "made", 0)
     # A class in a module that Hydra can import, as the user's is.
     monkeypatch.setattr("pathlib.OfTheUser", OfTheUser, raising=False)
-    node = {"_target_": "pathlib.OfTheUser", "width": 0}
+    node = {"_target_": "pathlib.OfTheUser", "width": 0, "height": 2}
     with pytest.raises(InputError) as caught:
         construct("callbacks.mine", node)
     assert str(caught.value) == (

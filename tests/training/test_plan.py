@@ -102,7 +102,7 @@ def test_a_run_goes_on_by_its_folder_or_a_checkpoint_in_it(folder, named):
 def test_without_a_full_checkpoint_it_begins_anew_with_its_own_options(folder, capsys):
     (folder / "flow").mkdir()
     (folder / "flow" / "measures.csv").write_text("x")
-    (folder / "flow" / ".measures.csv.9.part").write_text("x")
+    (folder / ".config.yaml.9.part").write_text("x")
     for named in (folder, folder / "checkpoints" / "last.ckpt"):
         plan = plan_of(folder, f"resume={named}")
         assert plan.left is None

@@ -1,6 +1,7 @@
 """A folder is taken for one process, and nothing in it is overwritten by any door."""
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -79,16 +80,15 @@ def test_a_forked_copy_does_not_give_the_folder_back(tmp_path):
 
 def test_a_lock_whose_file_was_taken_away_meanwhile_is_tried_again(tmp_path, monkeypatch):
     """Between opening the file and locking it, another process may end and remove it."""
-    seen = []
-    there = run_folder._is_there
+    seen, lock = [], fcntl.flock
 
-    def first_time_gone(file, path):
+    def taken_away_the_first_time(file, how):
         if not seen:
-            seen.append(path)
-            path.unlink()
-        return there(file, path)
+            seen.append(file)
+            (tmp_path / LOCK).unlink()
+        return lock(file, how)
 
-    monkeypatch.setattr(run_folder, "_is_there", first_time_gone)
+    monkeypatch.setattr(fcntl, "flock", taken_away_the_first_time)
     with Lock(tmp_path), pytest.raises(InputError, match="is being written"):
         Lock(tmp_path)
     assert seen
