@@ -2,6 +2,7 @@
 
 python train.py                                             the phantom, 10 epochs
 python train.py data=synapse data.root=/data/Abdomen        the raw Synapse download
+python train.py resume=outputs/…                            goes on where a run was broken off
 python train.py --help                                      every option
 """
 
@@ -24,6 +25,7 @@ def main(config: DictConfig) -> None:
     pl.seed_everything(plan.seed, workers=True, verbose=False)
     module = run.module(plan, data, probes)
     trainer = run.trainer(plan, module, probes)
+    run.take_up(plan, data, module, trainer)
     run.announce(plan, data, module, trainer)
     run.note_hyperparameters(plan, trainer)
     if plan.resume is None:

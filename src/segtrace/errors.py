@@ -1,6 +1,9 @@
 """The one error a user can cause, how it names what was allowed, and where it is raised."""
 
+import errno
 import inspect
+import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import wraps
@@ -56,6 +59,28 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a disk that was good for writing before."""
+
+
+def why(error: OSError) -> str:
+    """The system's reason in words.
+
+    >>> why(OSError(errno.EACCES, "Permission denied")), why(OSError("8 requested and 0 written"))
+    ('Permission denied', 'No space left on device')
+    """
+    if is_full(error) and not error.strerror:
+        return os.strerror(errno.ENOSPC)
+    return error.strerror or str(error) or type(error).__name__
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether there is no room left to write; numpy says so without the system's number."""
+    if not isinstance(error, OSError):
+        return False
+    return error.errno in FULL or bool(re.fullmatch(r"\d+ requested and \d+ written", str(error)))
 
 
 def unknown(kind: str, name: object, allowed: Iterable[object], where: str = "") -> InputError:

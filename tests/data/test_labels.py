@@ -6,6 +6,7 @@ import pytest
 from segtrace.data.labels import (
     BTCV,
     TRANSUNET,
+    check_names,
     check_numbering,
     only_known,
     organ_table,
@@ -44,6 +45,14 @@ def test_both_numberings_reach_the_same_channels():
 def test_an_unknown_organ_is_named_with_its_nearest_match():
     with pytest.raises(InputError, match=r"no organ 'left_kidny'.*did you mean left_kidney"):
         organ_table(["left_kidny"], BTCV)
+
+
+@pytest.mark.parametrize("name", ["mean", "Mean", "all", "sentences", "background"])
+def test_a_name_that_stands_for_something_else_in_tables_is_no_organ(name):
+    with pytest.raises(InputError, match=rf"organ '{name}': .* stands for .*, e.g. {name}_1$"):
+        organ_table("all", {"liver": 1, name: 2})
+    assert organ_table(["liver"], {"liver": 1, name: 2}) == {"liver": 1}
+    check_names([f"{name}_1", "mean_vein"])
 
 
 def test_an_organ_the_files_cannot_tell_apart_is_refused():

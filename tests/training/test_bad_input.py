@@ -94,10 +94,10 @@ def test_a_stage_that_does_not_exist_stops_explain_before_it_writes(run, tmp_pat
     ],
 )
 def test_explain_names_what_the_checkpoint_lacks(run, given, message):
-    subject = with_settings(from_checkpoint(run.checkpoint(1)), **given)
+    subject = from_checkpoint(run.checkpoint(1))
     probes = Probes.from_plain(subject.probes)
     with pytest.raises(InputError, match=message):
-        explain_probes(subject.net, subject.stages, probes, subject.channels, subject.settings)
+        explain_probes(*with_settings(subject, **given).on(probes))
 
 
 def test_an_image_that_is_not_there_is_named(run):

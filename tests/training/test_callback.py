@@ -271,6 +271,30 @@ def test_drawing_less_often_than_every_epoch_is_a_whole_number_of_epochs():
         FlowCallback(draw_every={"grad_pam": 0})
 
 
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
+@pytest.mark.parametrize("name", ["mean", "all"])
+def test_an_organ_named_as_something_else_is_refused_before_any_work(tmp_path, name):
+    module = {"organs": None, "probes": 2}
+    with pytest.raises(InputError, match=f"organ '{name}': in tables and charts"):
+        fit(tmp_path / "given", [watch(organs={name: 1, "corner": 2})])
+    assert not list(tmp_path.rglob("flow"))
+    TheirModule.organs = {name: 1}
+    try:
+        with pytest.raises(InputError, match=f"organ '{name}': in tables and charts"):
+            fit(tmp_path / "own", [watch(**module)])
+    finally:
+        del TheirModule.organs
+    assert not list(tmp_path.rglob("flow"))
+
+
+def test_what_is_drawn_less_often_is_a_rule_or_the_charts():
+    with pytest.raises(
+        InputError, match=r"no drawing 'draw_every\.grad_kam'; allowed are .*charts"
+    ):
+        FlowCallback(draw_every={"grad_kam": 3})
+    FlowCallback(draw_every={"charts": 2, "layer_cam": 3})
+
+
 def test_an_interval_below_one_is_refused():
     with pytest.raises(InputError, match="every_n_epochs=0; give 1 or more, or auto"):
         FlowCallback(every_n_epochs=0)

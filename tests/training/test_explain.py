@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
 from segtrace import InputError
+from segtrace.attribution.statuses import Status
 from segtrace.report.files import load_maps
 from segtrace.training.explanation import Settings
 
@@ -56,6 +57,22 @@ def test_the_patients_sides_are_named_only_where_the_loader_says_so(tmp_path):
     assert pictures[0].shape != pictures[1].shape or (pictures[0] != pictures[1]).any()
     batches.dataset.sides_known = "no"
     assert not segtrace.explain(net(), batches, STAGES, LABELS, slices=1).record.scene.sides_known
+
+
+def test_an_organ_named_as_something_else_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match=r"organ 'mean': .*e.g. mean_1"):
+        segtrace.explain(net(), loader(), STAGES, {"mean": 1}, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_are_lost_are_named(tmp_path):
+    broken = net()
+    with torch.no_grad():
+        broken[0].weight[0] = torch.nan
+    with pytest.warns(UserWarning, match=r"1 of the network's weights are NaN .*\(0.weight, …\)"):
+        explained = segtrace.explain(broken, loader(), STAGES, LABELS)
+    status = explained.record.flow.status[0]  # of the first stage
+    assert set(status.flatten().tolist()) <= {Status.NONFINITE, Status.ABSENT}
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ A *numbering* maps organ name -> number in a file; an *organ table* maps organ n
 of the network (0 is the background). Both are plain dicts, so a checkpoint can hold them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,14 @@ REMEDY = "correct the file or the table"
 _NEAR = 0.01
 _LARGEST = 65535
 _MOST_STRANGE = 512  # values outside the table; a label of more organs than this is none
+RESERVED: dict[str, str] = {
+    "mean": "the mean over organs",
+    "all": "all organs together",
+    "sentences": "the text on all organs' routes",
+    "background": "what is no organ",
+}
+"""Names that stand for something else beside those of organs, in tables, tags and files."""
+
 _OUTSIDE = 255  # no channel is that large: a network of 255 organs is refused below
 
 
@@ -60,7 +68,7 @@ def organ_table(organs: str | Sequence[str], numbering: Mapping[str, int]) -> di
         numbering: the organs the files can tell apart.
 
     Raises:
-        InputError: an unknown set or organ, an organ named twice, or none at all.
+        InputError: an unknown set or organ, a reserved name, an organ named twice, or none at all.
 
     >>> organ_table(["liver", "spleen"], BTCV)
     {'liver': 1, 'spleen': 2}
@@ -70,11 +78,28 @@ def organ_table(organs: str | Sequence[str], numbering: Mapping[str, int]) -> di
     for name in names:
         if name not in numbering:
             raise unknown("organ", name, numbering, "this data set")
+    check_names(names)
     if len(set(names)) != len(names):
         raise InputError(f"an organ is named twice in {list(names)}; name each organ once")
     if not 0 < len(names) < _OUTSIDE:
         raise InputError(f"{len(names)} organs chosen; choose between 1 and {_OUTSIDE - 1}")
     return {name: channel for channel, name in enumerate(names, start=1)}
+
+
+def check_names(organs: Iterable[str]) -> None:
+    """Refuse organs whose numbers would be taken for those of something else.
+
+    Raises:
+        InputError: a reserved name, in small or capital letters.
+
+    >>> check_names(["liver", "mean_vein"])
+    """
+    for name in organs:
+        if (meaning := RESERVED.get(str(name).casefold())) is not None:
+            raise InputError(
+                f"organ {name!r}: in tables and charts that name stands for {meaning}; give the "
+                f"organ another, e.g. {name}_1"
+            )
 
 
 def _names(organs: str | Sequence[str], numbering: Mapping[str, int]) -> tuple[str, ...]:

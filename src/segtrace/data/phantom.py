@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import io
 import json
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -136,9 +137,16 @@ def _write_cases(
         tqdm(total=len(names), desc="generating the phantom", unit="case", disable=None) as bar,
         ExitStack() as stack,
     ):
-        run = map if workers == 1 else stack.enter_context(ProcessPoolExecutor(workers)).map
+        run = map if workers == 1 else stack.enter_context(_pool(workers)).map
         for _ in run(one, names):
             bar.update()
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that leave Ctrl-C to the one that waits for them."""
+    return ProcessPoolExecutor(
+        workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )
 
 
 def _write_case(folder: Path, seed: int, shape: tuple[int, int, int], case: str) -> None:

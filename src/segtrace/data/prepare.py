@@ -24,7 +24,7 @@ from segtrace.data.drafts import draft, sweep
 from segtrace.data.nifti import Volume
 from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
-from segtrace.errors import InputError
+from segtrace.errors import InputError, why
 from segtrace.names import file_name
 
 
@@ -109,7 +109,7 @@ def _write(
             write_index(partial, facts)
     except OSError as error:
         raise InputError(
-            f"{folder.parent}: cannot write the slice cache ({error.strerror}); give "
+            f"{folder.parent}: cannot write the slice cache ({why(error)}); give "
             "data.cache_dir=<a folder you can write>"
         ) from error
 

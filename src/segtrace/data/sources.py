@@ -20,7 +20,7 @@ from segtrace.data.finding_files import (
 )
 from segtrace.data.labels import BTCV, check_numbering, only_known, whole_numbers
 from segtrace.data.nifti import Volume, read_volume
-from segtrace.errors import InputError
+from segtrace.errors import InputError, why
 
 
 class CaseSource(Protocol):
@@ -210,7 +210,7 @@ def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], worker
             phantom.write(partial, seed=seed, cases=cases, shape=shape, workers=workers)
     except OSError as error:
         raise InputError(
-            f"{root}: cannot write the phantom ({error.strerror}); give data.root=<a folder you "
+            f"{root}: cannot write the phantom ({why(error)}); give data.root=<a folder you "
             "can write>"
         ) from error
     return final

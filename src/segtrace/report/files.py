@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from segtrace.errors import InputError
+from segtrace.errors import InputError, why
 from segtrace.report.cells import Picture
 from segtrace.report.record import Record, pack, unpack
 
@@ -63,9 +63,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "choose another place")
-        raise InputError(
-            f"cannot write {path}: {error.strerror or str(error)}; {remedy}"
-        ) from error
+        raise InputError(f"cannot write {path}: {why(error)}; {remedy}") from error
 
 
 @contextmanager

@@ -6,8 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
-
 from segtrace.data.cases import case_name
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.nifti import Volume, read_image
@@ -17,6 +15,7 @@ from segtrace.errors import InputError
 from segtrace.report.whole_cases import WholeCases
 from segtrace.training import checkpoint
 from segtrace.training.cautions import about_slices
+from segtrace.training.construction import construct
 from segtrace.training.fitted_data import FittedData
 from segtrace.training.image import probes_of_image
 from segtrace.training.options import listed
@@ -46,7 +45,7 @@ class AskedSlices:
             return None
         if self.checkpoints:
             return FittedData.of(node, Preprocessing.from_plain(self._described["preprocessing"]))
-        module: SliceDataModule = instantiate(node, _convert_="all")
+        module: SliceDataModule = construct("data", node)
         return module
 
     @property

@@ -12,8 +12,10 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from segtrace.attribution.generators import unchanged_generators
+from segtrace.attribution.rules import RULES, resolve
+from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 from segtrace.report.files import check_writable
 from segtrace.training import guards
 from segtrace.training.averaging import kept_weights
@@ -24,6 +26,7 @@ from segtrace.training.either_lightning import EitherCallback, logged_into, tens
 from segtrace.training.explanation import DEFAULT, Explained, Settings, check_explainable
 from segtrace.training.interrupts import once_more_leaves
 from segtrace.training.own_folder import claim
+from segtrace.training.pace import CHARTS
 from segtrace.training.precision import refuse_half
 from segtrace.training.probing import probes_of
 from segtrace.training.sink import Sink
@@ -97,7 +100,10 @@ class FlowCallback(EitherCallback):
     ) -> None:
         if every_n_epochs != "auto" and every_n_epochs < 1:
             raise InputError(f"every_n_epochs={every_n_epochs}; give 1 or more, or auto")
+        drawn = [CHARTS, *dict.fromkeys([*RULES, *(rule.name for rule in resolve(settings.rules))])]
         for name, every in (draw_every or {}).items():
+            if name not in drawn:
+                raise unknown("drawing", f"draw_every.{name}", [f"draw_every.{n}" for n in drawn])
             if every < 1:
                 raise InputError(f"draw_every.{name}={every}; give 1 or more")
         if cut_every is not None and cut_every < 1:
@@ -143,6 +149,7 @@ class FlowCallback(EitherCallback):
             return
         self._network(pl_module)
         refuse_half(trainer.precision)
+        check_names(self._organs(pl_module) or ())
         check_writable(self._folder(trainer))
         if tensorboard_writer(trainer) is None:
             warnings.warn(
@@ -234,8 +241,13 @@ class FlowCallback(EitherCallback):
     ) -> None:
         """Somebody has ended it; an error is no end, since the run may go on from a checkpoint."""
         if isinstance(exception, KeyboardInterrupt | SystemExit):
-            with once_more_leaves():
+            with once_more_leaves(exception):
                 self.on_final_epoch(trainer, pl_module)
+
+    def make_up_end(self, trainer: pl.Trainer) -> None:
+        """Write what needs the end of the training, where a resumed one has nothing left to do."""
+        if trainer.is_global_zero and self._watch.course.history.epochs:
+            self._sink(trainer).end(self._watch.course.history)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with the timelines: plain values and tensors."""
@@ -265,13 +277,16 @@ class FlowCallback(EitherCallback):
 
     def _watched(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
         """The network and its probes, which are chosen the first time."""
-        organs = self.organs if self.organs is not None else getattr(pl_module, "organs", None)
+        organs = self._organs(pl_module)
         if not organs:
             raise InputError("FlowCallback needs organs={name: channel, …}")
         probes = self._watch.probes
         if not isinstance(probes, Probes):
             self._watch.probes = probes = probes_of(trainer, organs, probes)
         return Network(self._network(pl_module), self.stages, probes, organs, self.settings)
+
+    def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, int] | None:
+        return self.organs if self.organs is not None else getattr(pl_module, "organs", None)
 
     def _explain(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int, final: bool

@@ -127,6 +127,7 @@ class Course:
     def go_on(self, plain: Mapping[str, Any]) -> None:
         """Take up what :meth:`to_plain` gave."""
         self.history = History.from_plain(plain["history"])
+        self._laid_out = bool(self.history.epochs)
         self.pace.last = dict(plain["drawn"])
 
 

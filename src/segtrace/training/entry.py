@@ -20,6 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from segtrace.errors import InputError, unknown
 from segtrace.report.checksums import hasten_tensorboard
 from segtrace.training.command_line import opened, readable
+from segtrace.training.construction import running
+from segtrace.training.endings import listening, say, told
+from segtrace.training.run_config import in_its_folder
 
 __all__ = ["answering", "opened", "start"]
 
@@ -31,7 +34,8 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
     def answered(config: DictConfig) -> None:
         try:
             _return_to_where_it_was_typed()
-            main(config)
+            with told(), running():
+                main(config)
         except InputError as error:
             _stop(str(error))
         except OmegaConfBaseException as error:
@@ -53,8 +57,9 @@ def start(main: Callable[[], None]) -> None:
     torch.set_flush_denormal(True)
     hasten_tensorboard()
     try:
-        sys.argv[1:] = readable(sys.argv[1:], _groups(main))
-        main()
+        with listening():
+            sys.argv[1:] = in_its_folder(readable(sys.argv[1:], _groups(main)))
+            main()
     except Exception as error:
         if _has_begun(error):
             raise
@@ -78,6 +83,7 @@ def _return_to_where_it_was_typed() -> None:
 def _quiet() -> None:
     """Keep advice of the packages that a user of these scripts can do nothing with."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # what cannot be imported is told
     for advice in (
         ".*LeafSpec.*",
         ".*does not have many workers.*",
@@ -136,9 +142,7 @@ def _of_the_environment(error: Exception) -> str:
 
 
 def _stop(message: str) -> None:
-    # A message may quote a name out of a file, or what was typed, line breaks and all.
-    line = "".join(letter if letter.isprintable() else " " for letter in message)
-    print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
+    say(message)
     sys.exit(1)
 
 

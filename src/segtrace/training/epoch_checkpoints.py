@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
 from segtrace.errors import InputError
+from segtrace.report.files import check_writable
 from segtrace.training.averaging import kept_weights
 from segtrace.training.checkpoint import finished_epochs, is_final
 from segtrace.training.reading import checksums, compare
+from segtrace.training.whole_files import WholeFiles
 
 
 class EpochCheckpoints(Checkpoint):
@@ -24,12 +27,27 @@ class EpochCheckpoints(Checkpoint):
     Args:
         folder: where they go.
         every_n_epochs: how often a slim one is kept; the first and the last always are.
+
+    Raises:
+        InputError: an interval below 1; at the start of a training, a folder that cannot be
+            written.
     """
 
     def __init__(self, folder: str, every_n_epochs: int = 1) -> None:
+        if every_n_epochs < 1:
+            raise InputError(
+                f"callbacks.checkpoints.every_n_epochs={every_n_epochs}; give 1 or more"
+            )
         self.folder = Path(folder)
         self.every_n_epochs = every_n_epochs
         self._slim: int | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Refuse a folder that cannot be written, before any work is done."""
+        if trainer.is_global_zero:
+            check_writable(self.folder)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = WholeFiles()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the untrained network."""

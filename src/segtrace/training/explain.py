@@ -1,13 +1,14 @@
 """Explain any network on any loader, from Python: what ``explain.py`` does, in one call."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from segtrace.attribution.stages import StagesLike
-from segtrace.report.files import check_writable
+from segtrace.data.labels import check_names
 from segtrace.report.page import Page
 from segtrace.training import guards, results
 from segtrace.training.explanation import (
@@ -18,6 +19,7 @@ from segtrace.training.explanation import (
     of_failures,
 )
 from segtrace.training.probing import probes_from
+from segtrace.training.run_folder import taken
 
 
 @guards.held()
@@ -47,13 +49,15 @@ def explain(
         output: picks the logits from what the network returns.
 
     Raises:
-        InputError: batches, stages or organs that do not fit; a folder that cannot be written.
+        InputError: batches, stages or organs that do not fit; a folder that cannot be written, is
+            being written, or holds results already.
     """
-    if out is not None:
-        check_writable(out)
-    probes = probes_from(loader, labels, slices)
-    explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
-    if out is not None:
+    check_names(labels)
+    with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"):
+        probes = probes_from(loader, labels, slices)
+        explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
+        if out is None:
+            return explained
         facts = {"network": type(net).__name__}
         results.write(explained, Path(out), facts)
         page = Page()

@@ -1,6 +1,7 @@
 """Explain slices: the one step that the callback and ``explain.py`` share."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 from segtrace.attribution import guards, targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.flow import Flow
-from segtrace.attribution.forward import TargetsLike
+from segtrace.attribution.forward import SCORES, TargetsLike
+from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.stages import Stage, StagesLike, resolve
 from segtrace.attribution.trace import trace
 from segtrace.attribution.undisturbed import unwrapped
+from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.measures.localisation import measure, rows
@@ -23,6 +26,7 @@ from segtrace.report.combined import SCALED
 from segtrace.report.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
+from segtrace.training.soundness import unsound
 
 
 @guards.fields(
@@ -50,7 +54,7 @@ class Settings:
             stages in one, see :func:`~segtrace.attribution.aggregate.aggregate`.
 
     Raises:
-        InputError: another way to aggregate.
+        InputError: no such rule, region, score or way to aggregate; no rule at all.
     """
 
     rules: list[str]
@@ -62,6 +66,11 @@ class Settings:
     aggregate: Literal["minmax", "max"] | None = None
 
     def __post_init__(self) -> None:
+        resolve_rules(self.rules)
+        if self.region not in targets.REGIONS:
+            raise unknown("region", self.region, targets.REGIONS)
+        if self.score not in SCORES:
+            raise unknown("score", self.score, SCORES)
         if self.aggregate is not None and self.aggregate not in SCALED:
             raise unknown("way to aggregate", self.aggregate, SCALED)
 
@@ -144,6 +153,7 @@ def explain_probes(
         InputError: organs that the network does not have; region ``gt`` without a truth; an
             aggregate over a decoder that is not among the stages.
     """
+    _warn_of_lost_weights(net, epoch)
     record = traced(net, stages, probes, channels, settings, epoch, output)
     masks = organ_masks(record, record.flow.organs)
     halves = None
@@ -189,6 +199,16 @@ def of_failures(probes: Probes, settings: Settings) -> list[Settings]:
     return [
         replace(settings, region=region, measures="leading", aggregate=None) for region in FAILURES
     ]
+
+
+def _warn_of_lost_weights(net: nn.Module, epoch: int | None) -> None:
+    if lost := list(unsound(net)):
+        when = "" if epoch is None else f" at epoch {epoch}"
+        warnings.warn(
+            f"{len(lost)} of the network's weights are NaN or infinite{when} ({lost[0]}, …): it "
+            "explains nothing; take another checkpoint, or train with a lower learning rate",
+            stacklevel=3,
+        )
 
 
 def traced(
@@ -278,14 +298,30 @@ def chosen_organs(channels: Mapping[str, int], organs: list[str] | None) -> dict
     """Organ -> channel of the organs named, or of all.
 
     Raises:
-        InputError: an organ that the network does not have.
+        InputError: an organ that the network does not have, or whose name is reserved.
     """
+    check_names(channels if organs is None else organs)
     if organs is None:
         return dict(channels)
     for organ in organs:
         if organ not in channels:
             raise unknown("organ", organ, channels, "this network")
     return {organ: channels[organ] for organ in organs}
+
+
+def check_chosen(settings: Settings, organs: Mapping[str, int], stages: Collection[str]) -> None:
+    """Refuse organs and stages that a network does not have, before any work.
+
+    Raises:
+        InputError: one that it lacks, or none at all.
+    """
+    chosen_organs(organs, settings.organs)
+    for name in settings.stages or ():
+        if name not in stages:
+            raise unknown("stage", name, stages, "this network")
+    for key, names in (("organs", settings.organs), ("stages", settings.stages)):
+        if names is not None and not names:
+            raise InputError(f"explain.{key}=[]; name at least one, or give null for all")
 
 
 def _kept(net: nn.Module, stages: StagesLike, names: list[str]) -> dict[str, Stage]:

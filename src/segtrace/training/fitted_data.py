@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from torch import Tensor
 
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.training.construction import construct
 from segtrace.training.explanation import Settings
 
 
@@ -130,8 +130,9 @@ def _module(
     node: Mapping[str, Any], wanted: Preprocessing, organs: str | list[str]
 ) -> SliceDataModule:
     # Handed over as they are: a value of a checkpoint is never a part of the configuration.
-    build = instantiate(node, _partial_=True, _convert_="all")
-    module: SliceDataModule = build(size=wanted.size, window=wanted.window, organs=organs)
+    module: SliceDataModule = construct(
+        "data", node, size=wanted.size, window=wanted.window, organs=organs
+    )
     return module
 
 

@@ -7,8 +7,13 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def once_more_leaves() -> Iterator[None]:
-    """Inside the block Ctrl-C ends the block; Lightning has turned it off by then."""
+def once_more_leaves(exception: BaseException) -> Iterator[None]:
+    """Inside the block Ctrl-C ends the block; Lightning has turned it off by then.
+
+    Args:
+        exception: the first one; where it would be sent again until somebody heeds it, this does.
+    """
+    getattr(exception, "heed", lambda: None)()
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from segtrace.attribution.targets import predicted
+from segtrace.data.labels import check_names
 from segtrace.errors import InputError
 from segtrace.report.tensorboard import dice_tag
 from segtrace.training.averaging import kept_weights
@@ -38,6 +39,9 @@ class SegmentationModule(pl.LightningModule):
         description: plain values that the checkpoint carries: how to rebuild the network, the
             stages and edges, labels, preprocessing, probes and settings of the explanation.
 
+    Raises:
+        InputError: a weight of the Dice term outside 0 to 1; an organ of a reserved name.
+
     Logged: ``train/loss`` per step; ``val/dice/{organ}`` and ``val/dice/mean`` with the epoch
     (finished passes) as step: per case, absent organs left out, mean over cases, then organs.
     """
@@ -54,6 +58,9 @@ class SegmentationModule(pl.LightningModule):
         description: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if not 0 <= dice_weight <= 1:
+            raise InputError(f"model.dice_weight={dice_weight}; give 0 to 1")
+        check_names(organs)
         self.net = in_channels_last(net) if channels_last else net
         self.organs = dict(organs)
         self.optimizer = optimizer

@@ -8,10 +8,15 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from segtrace.attribution.networks import STAGES
 from segtrace.errors import InputError, unknown
-from segtrace.report.files import check_writable
+from segtrace.report.files import save_text
+from segtrace.training.broken_off import Left, begin_anew, left_in, remove_drafts
+from segtrace.training.limits import check_limits
 from segtrace.training.precision import refuse_half_in
-from segtrace.training.resuming import resumable
+from segtrace.training.rehearsal import rehearse
+from segtrace.training.run_config import gone_on, run_of, targets_in
+from segtrace.training.run_folder import CONFIG, Held, Lock, is_first, taken
 from segtrace.training.schema import check
 
 KEYS = (
@@ -31,10 +36,14 @@ class Plan:
     Attributes:
         config: plain dicts, resolved.
         folder: of the run.
+        lock: on the folder, as long as the run writes there.
+        left: the checkpoint to go on from; ``None`` where the run begins.
     """
 
     config: Mapping[str, Any]
     folder: Path
+    lock: Held | None = None
+    left: Left | None = None
 
     @property
     def seed(self) -> int:
@@ -44,7 +53,7 @@ class Plan:
     @property
     def resume(self) -> str | None:
         """Checkpoint to go on from."""
-        return self.config["resume"]
+        return None if self.left is None else str(self.left.path)
 
     @property
     def hyperparameters(self) -> dict[str, float | str | bool]:
@@ -53,6 +62,11 @@ class Plan:
             name: self.config[name] for name in ("seed", "data", "model", "explain", "trainer")
         }
         return {key: value for key, value in _flat(parts) if key not in PLACES}
+
+    def keep(self) -> None:
+        """Write the configuration into the run's folder."""
+        if is_first():
+            save_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
 
     @property
     def cut_every(self) -> int | None:
@@ -83,52 +97,114 @@ def checked(config: DictConfig) -> Plan:
     """Check the configuration before any work, and keep it in the run's folder.
 
     Raises:
-        InputError: see :func:`segtrace.training.schema.check`; a folder that holds another run.
+        InputError: see :func:`segtrace.training.schema.check`; a folder that holds another run, or
+            is being written; a run that cannot go on so.
     """
-    plain = plainly(config)
-    check(plain, KEYS)
-    check_probes(plain["probes"])
-    refuse_half_in(plain)
-    if type(plain["seed"]) is not int or plain["seed"] < 0:
-        raise InputError(f"seed={plain['seed']!r}; give a whole number, 0 or more")
-    if plain["resume"] is not None:
-        plain["resume"] = str(resumable(Path(str(plain["resume"]))))
     folder = Path(HydraConfig.get().runtime.output_dir)
-    check_writable(folder)
-    if plain["resume"] is None:
-        refuse_used(folder, ["checkpoints/*.ckpt"], "to go on, say resume=…/last.ckpt")
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
-    return Plan(plain, folder)
+    if config.get("resume") is not None:
+        return _going_on(config, folder)
+    plain = plainly(config)
+    check_all(plain)
+    lock = taken(folder, "train", f"to go on, or to begin it anew, say resume={folder}")
+    rehearse(plain, folder)
+    plan = Plan(plain, folder, lock)
+    plan.keep()
+    return plan
 
 
-def refuse_used(folder: Path, patterns: Sequence[str], instead: str = "") -> None:
-    """Nothing is overwritten: a folder with results of before is not taken again.
-
-    Args:
-        folder: where results are to go.
-        patterns: of files that are results.
-        instead: what else the user may have wanted.
-
-    Raises:
-        InputError: one of them is there.
-    """
-    found = next((path for pattern in patterns for path in folder.glob(pattern)), None)
-    if found is not None:
-        wanted = f"; {instead}" if instead else ""
+def _going_on(config: DictConfig, folder: Path) -> Plan:
+    """The run's own configuration, and the checkpoint to go on from, if there is a whole one."""
+    resume = str(config["resume"])
+    own = run_of(resume)
+    if own is None:
+        raise InputError(f"resume={resume}: no run of train.py; name a run's folder")
+    if own.resolve() != folder.resolve():
         raise InputError(
-            f"{folder} holds results already ({found.relative_to(folder)}), and nothing is "
-            f"overwritten; name another folder with hydra.run.dir=…{wanted}"
+            f"resume={resume} goes on in its own folder, {own}; leave hydra.run.dir and -m out"
+        )
+    lock = Lock(folder) if is_first() else None
+    runtime = HydraConfig.get().runtime
+    plain = gone_on(
+        folder,
+        plainly(config, whole=False),
+        typed=HydraConfig.get().overrides.task,
+        groups=runtime.choices,
+        known=_known([Path(s.path) for s in runtime.config_sources if s.schema == "file"]),
+    )
+    check_all(plain)
+    rehearse(plain, folder)
+    left = _left(plain, folder, resume)
+    return Plan(plain | {"resume": None}, folder, lock, left)
+
+
+def _known(conf: Sequence[Path]) -> set[str]:
+    """Classes of our own YAML files, and MONAI's networks of our table."""
+    return targets_in(conf) | {f"monai.networks.nets.{name}" for name in STAGES}
+
+
+def _left(plain: Mapping[str, Any], folder: Path, resume: str) -> Left | None:
+    """The checkpoint to go on from; without one the folder is made ready to begin anew."""
+    named = Path(resume).expanduser().absolute()
+    kept = _folder_of(plain, "EpochCheckpoints")
+    if kept is None:
+        raise InputError(f"{folder} keeps no checkpoints (callbacks.checkpoints) to go on from")
+    left = left_in(kept, named)
+    if is_first():
+        remove_drafts(folder)
+        if left is None:
+            begin_anew(folder, _folder_of(plain, "FlowCallback"))
+    if left is not None:
+        _check_length(plain["trainer"], left, folder)
+    return left
+
+
+def _folder_of(plain: Mapping[str, Any], kind: str) -> Path | None:
+    """Where the callback of this kind writes; ``None`` where there is none."""
+    nodes = [node for node in plain["callbacks"].values() if node is not None]
+    found = (node for node in nodes if str(node["_target_"]).endswith(f".{kind}"))
+    return next((Path(node["folder"]) for node in found if node.get("folder")), None)
+
+
+def _check_length(trainer: Mapping[str, Any], left: Left, folder: Path) -> None:
+    epochs = trainer.get("max_epochs")
+    if epochs in (None, -1) or epochs > left.epoch:
+        return
+    if epochs < left.epoch:
+        raise InputError(
+            f"trainer.max_epochs={epochs}, but {folder} has finished {left.epoch} epochs; give "
+            f"{left.epoch} or more"
+        )
+    if is_first():
+        print(
+            f"{folder} has finished its {epochs} epochs; to train on say "
+            f"resume={folder} trainer.max_epochs={2 * epochs}"
         )
 
 
-def plainly(config: DictConfig) -> dict[str, Any]:
+def check_all(plain: Mapping[str, Any]) -> None:
+    """Hold plain values against what they may be, before anything is made of them.
+
+    Raises:
+        InputError: see :func:`segtrace.training.schema.check`.
+    """
+    check(plain, KEYS)
+    check_limits(plain)
+    check_probes(plain["probes"])
+    refuse_half_in(plain)
+
+
+def plainly(config: DictConfig, *, whole: bool = True) -> dict[str, Any]:
     """The configuration as plain dicts and lists, interpolations resolved.
+
+    Args:
+        config: as Hydra composed it.
+        whole: refuse it where a value is missing that must be given.
 
     Raises:
         InputError: a value that must be given and is not.
     """
     missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
+    if missing and whole:
         raise InputError(f"{missing[0]} must be given: say {missing[0]}=…")
     plain = OmegaConf.to_container(config, resolve=True)
     if not isinstance(plain, dict):

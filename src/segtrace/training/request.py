@@ -9,18 +9,19 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from segtrace.names import file_name
-from segtrace.report.files import check_writable
+from segtrace.report.files import save_text
 from segtrace.training import checkpoint
 from segtrace.training.asked_slices import AskedSlices
+from segtrace.training.construction import construct
 from segtrace.training.cut_replay import CutReplay
 from segtrace.training.options import KINDS, check_options, listed
-from segtrace.training.plan import plainly, refuse_used
+from segtrace.training.plan import plainly
 from segtrace.training.replay import Replay, in_order
 from segtrace.training.request_checks import check_together
+from segtrace.training.run_folder import CONFIG, Held, taken
 from segtrace.training.schema import check
 from segtrace.training.seeds import folders_of
 from segtrace.training.subject import (
@@ -33,9 +34,6 @@ from segtrace.training.subject import (
 )
 from segtrace.training.taking_slices import check_own_network
 
-RESULTS = ("manifest.json", "*/manifest.json", "measures.csv", "seeds.csv")
-"""Files of which one is among the results, whatever was asked for."""
-
 
 @dataclass(frozen=True)
 class Request:
@@ -44,10 +42,12 @@ class Request:
     Attributes:
         config: plain dicts, resolved.
         folder: where the results go.
+        lock: on the folder, as long as the results are written.
     """
 
     config: Mapping[str, Any]
     folder: Path
+    lock: Held | None = None
 
     @property
     def figure(self) -> bool:
@@ -143,7 +143,7 @@ class Request:
     def trainer(self, **options: Any) -> pl.Trainer:
         """Lightning's trainer for whole volumes."""
         node = self.config["trainer"]
-        built: pl.Trainer = instantiate(node, _partial_=True, _convert_="all")(**options)
+        built: pl.Trainer = construct("trainer", node, **options)
         return built
 
     @property
@@ -193,7 +193,6 @@ def checked(config: DictConfig) -> Request:
     check_options(plain)
     check_together(plain)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    check_writable(folder)
-    refuse_used(folder, RESULTS)
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
-    return Request(plain, folder)
+    lock = taken(folder, "explain")
+    save_text(folder / CONFIG, OmegaConf.to_yaml(config, resolve=True))
+    return Request(plain, folder, lock)

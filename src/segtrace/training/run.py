@@ -1,40 +1,56 @@
 """What ``train.py`` does, step by step: a configuration becomes a run."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import instantiate
-from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
 
 import segtrace
 from segtrace.attribution.stages import resolve as resolve_stages
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.report.files import environment
+from segtrace.report.event_files import rewind
+from segtrace.report.files import check_writable, environment
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.training import checkpoint
-from segtrace.training.baselining import KeepBaselines
+from segtrace.training.assembly import module_of, settings_of, trainer_of
 from segtrace.training.callback import FlowCallback
+from segtrace.training.construction import construct, expect
+from segtrace.training.continuity import check_same
 from segtrace.training.cut_tables import report
 from segtrace.training.either_lightning import tensorboard_writer
 from segtrace.training.epoch_checkpoints import EpochCheckpoints
-from segtrace.training.explanation import Settings
+from segtrace.training.explanation import check_chosen
 from segtrace.training.fitting_input import Fitting
 from segtrace.training.module import SegmentationModule
 from segtrace.training.plan import Plan
 from segtrace.training.progress import say
+from segtrace.training.rehearsal import check_optimisation
+from segtrace.training.run_config import settled
+from segtrace.training.run_folder import is_first
 from segtrace.training.wiring import named_edges
 
 
 def data(plan: Plan) -> SliceDataModule:
-    """The data module, its slices prepared."""
-    module: SliceDataModule = instantiate(plan.config["data"], _convert_="all")
+    """The data module, its slices prepared.
+
+    Raises:
+        InputError: data that cannot be read; test cases that are asked for and are not there.
+    """
+    node = plan.config["data"]
+    module: SliceDataModule = construct("data", node)
+    expect("data", node, module, SliceDataModule)
+    if plan.test and not module.split.get("test"):
+        raise InputError(
+            "test=true, but the split has no test cases; name some, "
+            "'data.split={train: […], val: […], test: […]}', or leave test=true out"
+        )
     module.setup("fit")
     return module
 
@@ -51,15 +67,17 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         InputError: a network that cannot be built, whose stages are unknown, or which does not
             take the slices of the data.
     """
-    model = dict(plan.config["model"])
-    recipe = dict(model.pop("net"))
+    model, chosen = plan.config["model"], settings_of(plan.config)
+    recipe = dict(model["net"])
     if "out_channels" in recipe and recipe["out_channels"] is None:
         recipe["out_channels"] = 1 + len(data.organs)
     net = checkpoint.build(recipe)
     image = probes.images[:1]  # as the data give it, whatever the network was made for
     Fitting(net, image, 1 + len(data.organs), recipe, data.smallest_batch).check()
-    stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, model.pop("stages"))}
-    edges = named_edges(net, stages, model.pop("edges", None), image.shape[-1], image.shape[1])
+    stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, model.get("stages"))}
+    check_chosen(chosen, data.organs, stages)
+    edges = named_edges(net, stages, model.get("edges"), image.shape[-1], image.shape[1])
+    check_optimisation(model, net.parameters())
     description = {
         "version": segtrace.__version__,
         "network": checkpoint.recorded(recipe, net),
@@ -70,59 +88,60 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
         "source": {"name": type(data.source).__name__, "settings": data.source.settings()},
         "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
         "cases": data.whole_cases(probes.cases, probes.split),
-        "explain": settings(plan).to_plain(),
+        "explain": chosen.to_plain(),
         "cut_every": plan.cut_every,
         "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",
         "environment": environment(),
     }
-    built: SegmentationModule = _called(
-        model, net=net, organs=dict(data.organs), description=description
-    )
-    return built
-
-
-def settings(plan: Plan) -> Settings:
-    """What is explained, and how."""
-    chosen: Settings = instantiate(plan.config["explain"], _convert_="all")
-    return chosen
+    return module_of(plan.config, net, data.organs, description)
 
 
 def trainer(plan: Plan, module: SegmentationModule, probes: Probes) -> pl.Trainer:
-    """Lightning's trainer with the callbacks and loggers of the configuration."""
-    nodes = [node for node in plan.config["callbacks"].values() if node is not None]
-    callbacks = [_callback(node, plan, module, probes) for node in nodes]
-    if not plan.config["trainer"].get("enable_progress_bar", True):
-        callbacks = [c for c in callbacks if not isinstance(c, ProgressBar)]
-    # Explaining comes last, on the weights that the checkpoint will hold; what it cuts with before.
-    callbacks.sort(key=lambda c: 2 * isinstance(c, FlowCallback) + isinstance(c, KeepBaselines))
-    loggers = [instantiate(node) for node in plan.config["logger"].values() if node is not None]
-    built: pl.Trainer = _called(
-        plan.config["trainer"],
-        callbacks=callbacks,
-        logger=loggers,
-        default_root_dir=str(plan.folder),
-    )
-    return built
+    """Lightning's trainer with the callbacks and loggers of the configuration.
 
-
-def _callback(
-    node: Mapping[str, Any], plan: Plan, module: SegmentationModule, probes: Probes
-) -> pl.Callback:
-    given: dict[str, Any] = {}
-    if node["_target_"] == "segtrace.training.callback.FlowCallback":
-        given = {
+    Raises:
+        InputError: a value that a constructor refuses; a folder that cannot be written.
+    """
+    built = trainer_of(
+        plan.config,
+        plan.folder,
+        flow={
             "stages": module.description["stages"],
             "edges": module.description["edges"],
             "probes": probes,
-            "settings": settings(plan),
-        }
-    callback: pl.Callback = _called(node, **given)
-    return callback
+            "settings": settings_of(plan.config),
+        },
+    )
+    for logger in built.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            check_writable(logger.log_dir)
+    return built
 
 
-def _called(node: Mapping[str, Any], **objects: Any) -> Any:
-    """What the node names, called with its options and these objects, handed over as they are."""
-    return instantiate(node, _partial_=True, _convert_="all")(**objects)
+def take_up(
+    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+) -> None:
+    """Hold a run that goes on against what it was, and rewind its log to there.
+
+    Raises:
+        InputError: it was trained with other options, on other data, or it is another network.
+    """
+    if plan.left is None:
+        plan.keep()
+        return
+    check_same(plan.left, settled(plan.config, plan.folder), data, plan.folder)
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    if other := sorted(dict(plan.left.shapes.items() ^ shapes.items())):
+        raise InputError(
+            f"{plan.left.path} is of another network ({len(other)} weights differ, as "
+            f"{other[0]}); begin another run in another folder"
+        )
+    plan.keep()
+    if is_first():
+        anew = ("test/",) if plan.test else ()
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                rewind(Path(logger.log_dir), plan.left.epoch, plan.left.batches, anew)
 
 
 def announce(
@@ -131,21 +150,40 @@ def announce(
     """Say what will be trained on and how much disk it takes.
 
     Raises:
-        InputError: less room on the disk than the checkpoints need.
+        InputError: less room on the disk than the checkpoints need; a validation after more batches
+            than a pass has.
     """
     weights = sum(t.numel() * t.element_size() for t in module.net.state_dict().values())
+    done = 0 if plan.left is None else plan.left.epoch
     epochs = planned_epochs(data, trainer)
     # Slim ones; two full ones with AdamW's state. Without a limit, what the first epoch needs.
-    need = weights * ((1 if epochs is None else epochs) + 1) + 2 * 3 * weights
+    need = weights * ((1 if epochs is None else epochs - done) + 1) + 2 * 3 * weights
     free = shutil.disk_usage(plan.folder).free
     parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
     say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
-    more = "" if epochs is not None else f", and {weights / 2**30:.2f} GiB more with every epoch"
-    say(f"Run: {plan.folder}. Its checkpoints take about {need / 2**30:.1f} GiB{more}.")
+    # Small networks, in tests say, take some MiB.
+    unit, power = ("GiB", 30) if need >= 2**30 / 10 else ("MiB", 20)
+    each = f", and {weights / 2**power:.2f} {unit} more with every epoch"
+    more = "" if epochs is not None else each
+    say(f"Run: {plan.folder}. Its checkpoints take about {need / 2**power:.1f} {unit}{more}.")
     if need > free:
         raise InputError(
-            f"{plan.folder}: {free / 2**30:.1f} GiB free, {need / 2**30:.1f} GiB needed; free "
-            "some, or say callbacks.checkpoints.every_n_epochs=10"
+            f"{plan.folder}: {free / 2**power:.1f} {unit} free, {need / 2**power:.1f} {unit} "
+            "needed; free some, or say callbacks.checkpoints.every_n_epochs=10"
+        )
+    _check_interval(trainer, data)
+
+
+def _check_interval(trainer: pl.Trainer, data: SliceDataModule) -> None:
+    interval, limit = trainer.val_check_interval, trainer.limit_train_batches
+    if not isinstance(interval, int) or trainer.check_val_every_n_epoch is None:
+        return
+    whole = len(data.train_dataloader())
+    batches = min(limit, whole) if isinstance(limit, int) else int(limit * whole)
+    if interval > batches:
+        raise InputError(
+            f"trainer.val_check_interval={interval}, but a pass has {batches} batches; give "
+            f"{batches} or less, or trainer.check_val_every_n_epoch=null to count over passes"
         )
 
 
@@ -172,15 +210,37 @@ def score(
 ) -> None:
     """Count the cases that the summary is about, with the weights that the training has left.
 
-    The validation cases once more only where their last validation saw other weights.
+    The validation cases once more only where their last validation saw other weights. A run that
+    had finished all epochs and nothing more gets its end made up, without another point in its log.
     """
+    over = plan.left is not None and checkpoint.finished_epochs(trainer) == plan.left.epoch
+    for callback in flow_callbacks(trainer) if over else ():
+        callback.make_up_end(trainer)
     if plan.test:
         trainer.test(module, data, verbose=False)
         return
     # What the first process knows decides for all: only together can they count.
     known = trainer.strategy.broadcast(module.validated is not None)
     if not known and trainer.limit_val_batches != 0:
-        trainer.validate(module, data, verbose=False)
+        with _loggers_of(trainer, none=over):
+            trainer.validate(module, data, verbose=False)
+
+
+@contextmanager
+def _loggers_of(trainer: pl.Trainer, none: bool) -> Iterator[None]:
+    """Inside the block the trainer has its loggers, or none."""
+    loggers = trainer.loggers
+    trainer.loggers = [] if none else loggers
+    try:
+        yield
+    finally:
+        trainer.loggers = loggers
+
+
+def flow_callbacks(trainer: pl.Trainer) -> list[FlowCallback]:
+    """Those of the trainer that explain."""
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
+    return [callback for callback in callbacks if isinstance(callback, FlowCallback)]
 
 
 def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> None:
@@ -213,7 +273,6 @@ def last_checkpoint(trainer: pl.Trainer) -> Path | None:
 
 def _tell_cuts(trainer: pl.Trainer) -> None:
     """Which stage or edge each organ could least do without, where the network was cut."""
-    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
-    for callback in callbacks:
-        if isinstance(callback, FlowCallback) and callback.cuts is not None:
+    for callback in flow_callbacks(trainer):
+        if callback.cuts is not None:
             report(callback.cuts)

@@ -1,11 +1,21 @@
 """Learning-rate schedules, stepped after every optimiser step."""
 
+from math import nextafter
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, PolynomialLR
 
+from segtrace.errors import InputError
+
 
 def polynomial(optimizer: Optimizer, steps: int, power: float = 0.9) -> LRScheduler:
-    """The rate falls as (1 - step/steps)^power: the schedule of the Synapse benchmark."""
+    """The rate falls as (1 - step/steps)^power: the schedule of the Synapse benchmark.
+
+    Raises:
+        InputError: a power of 0 or less, with which it would not fall.
+    """
+    if power <= 0:
+        raise InputError(f"model.scheduler.power={power}; give more than 0")
     return PolynomialLR(optimizer, total_iters=steps, power=power)
 
 
@@ -13,7 +23,14 @@ def one_cycle(optimizer: Optimizer, steps: int, warmup: float = 0.2) -> LRSchedu
     """Up to the optimiser's rate in the first ``warmup`` share of the steps, then down to zero.
 
     The rate is cycled alone; momentum stays as the optimiser has it.
+
+    Raises:
+        InputError: a share that leaves no step to go up, or none to go down.
     """
+    if not 0 < warmup < 1:
+        raise InputError(f"model.scheduler.warmup={warmup}; give more than 0 and less than 1")
+    if warmup * steps == 1:  # a rise of one step, by whose length torch would divide
+        warmup = nextafter(warmup, 0)
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],

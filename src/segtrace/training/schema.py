@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from segtrace.errors import InputError, unknown
+from segtrace.training.construction import reason
 
 CHECKED = ("segtrace", "pytorch_lightning", "lightning", "torch", "monai")
 """Packages whose constructors are the schema; a class of the user's own stays open."""
@@ -26,6 +27,9 @@ INJECTED = {
     },
 }
 """Arguments that the scripts supply themselves, so that a configuration must not."""
+
+SEVERAL = ("callbacks", "logger")
+"""Groups of which any number may be named, each a class with its options."""
 
 OPEN = ("model.net", "model.stages", "model.edges")
 """Places where any network, with any arguments, may stand."""
@@ -56,6 +60,11 @@ def check(
             raise unknown("option", key, known)
     for key in known:
         _check_part(config, key, key in optional)
+    for group in SEVERAL:
+        for name, node in (config.get(group) or {}).items():
+            _check_entry(f"{group}.{name}", node)
+    if "net" in (config.get("model") or {}):
+        _check_network(config["model"]["net"])
     for where, node in _targets(config):
         _check_node(where, node)
 
@@ -71,6 +80,21 @@ def _check_part(config: Mapping[str, Any], key: str, optional: bool) -> None:
         raise InputError(f"{key}={value!r}; give its options one by one, {key}.…=…; see --help")
     if key in CALLED and "_target_" not in value:
         raise InputError(f"{key} names no class; leave ~{key}, or ~{key}._target_, out")
+
+
+def _check_network(node: Any) -> None:
+    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+        raise InputError("model.net names no class; give model.net._target_=package.Class")
+
+
+def _check_entry(where: str, node: Any) -> None:
+    """A callback or logger names its class; null leaves it out."""
+    if node is None:
+        return
+    if not isinstance(node, Mapping):
+        raise InputError(f"{where}={node!r}; name its class, {where}._target_=…, or give null")
+    if "_target_" not in node:
+        raise InputError(f"{where} has no class; give {where}._target_=…, or {where}=null")
 
 
 def _targets(value: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -92,13 +116,14 @@ def _check_node(where: str, node: Mapping[str, Any]) -> None:
     try:
         called: Callable[..., Any] = get_object(target)
     except (HydraException, ImportError, AttributeError, ValueError) as error:
-        line = str(error).strip().split("\n")[0]
-        raise InputError(f"{where}: cannot import {target!r}: {line}") from error
+        raise InputError(f"{where}: cannot import {target!r}: {reason(error)}") from error
     if target.split(".")[0] not in CHECKED:
         return
     parameters = _parameters(called, target)
     hints = _hints(called)
     for key, value in node.items():
+        if key == "_partial_" and type(value) is not bool:
+            raise InputError(f"{where}._partial_={value!r}; give true or false")
         if key in ("_target_", "_partial_", "_convert_") or f"{where}.{key}" in OPEN:
             continue
         if key not in parameters:

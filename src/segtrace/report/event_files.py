@@ -1,0 +1,74 @@
+"""Event files of TensorBoard, rewound to where a run goes on: every step of a tag stands once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from segtrace.report.files import atomic
+
+FILES = "events.out.tfevents.*"
+BY_EPOCH = (
+    "val/", "test/", "flow/", "measure_", "timeline/", "leak/", "events/", "necessity/", "route/",
+    "_hparams_", "custom_scalars__",
+)  # fmt: skip
+"""How the tags begin whose step is the epoch; the step of all others counts batches."""
+
+
+def rewind(folder: Path, epoch: int, batches: int, anew: tuple[str, ...] = ()) -> None:
+    """Take out of the event files what a run writes once more that goes on.
+
+    TensorBoard itself can only drop all tags from one step on, and epochs are not batches.
+
+    Args:
+        folder: the log of the run; nothing happens where it does not exist.
+        epoch: the last that is kept.
+        batches: those that the run has behind it.
+        anew: beginnings of tags of which nothing is kept.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    for path in sorted(folder.glob(FILES)):
+        events = list(_events(path))
+        kept = [left for event in events if (left := _kept(event, epoch, batches, anew))]
+        if kept != events or _length(events) < path.stat().st_size:
+            with atomic(path) as file:
+                writer = RecordWriter(file)
+                for event in kept:
+                    writer.write(event.SerializeToString())
+
+
+def _events(path: Path) -> Iterator[Event]:
+    """All whole events; a killed run may leave a part of one at the end."""
+    for record in RawEventFileLoader(str(path)).Load():
+        yield Event.FromString(record)
+
+
+def _length(events: list[Event]) -> int:
+    """Bytes of a file that holds these and no torn one; each stands in a frame of 16."""
+    return sum(event.ByteSize() + 16 for event in events)
+
+
+def _kept(event: Event, epoch: int, batches: int, anew: tuple[str, ...]) -> Event | None:
+    """What is left of an event; ``None`` for nothing."""
+    if not event.HasField("summary"):
+        return event
+    left = Event()
+    left.CopyFrom(event)
+    values = [
+        value
+        for value in event.summary.value
+        if not value.tag.startswith(anew) and _is_before(value.tag, event.step, epoch, batches)
+    ]
+    if not values:
+        return None
+    del left.summary.value[:]
+    left.summary.value.extend(values)
+    return left
+
+
+def _is_before(tag: str, step: int, epoch: int, batches: int) -> bool:
+    return step <= epoch if tag.startswith(BY_EPOCH) else step < batches

@@ -1,0 +1,145 @@
+"""What a run that was broken off left behind: a checkpoint to go on from, or nothing whole."""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segtrace.errors import InputError
+from segtrace.training.checkpoint import DESCRIPTION, read
+from segtrace.training.run_folder import TRAINED, is_first
+
+STATE: Mapping[str, type] = {
+    "state_dict": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "loops": dict,
+    "callbacks": dict,
+    "epoch": int,
+    "global_step": int,
+}
+"""What Lightning writes into a full checkpoint, and takes up again."""
+IDENTITY = "Continuity"
+"""Under this key Lightning keeps the state of that callback."""
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+EPOCH = re.compile(r"epoch_(\d+)(\.ckpt)?")
+DRAFTS = (".*.part", ".*.partial")
+"""What a process that was killed while it wrote leaves of a file; it is never read."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """A full checkpoint, without its tensors.
+
+    Attributes:
+        path: the file.
+        epoch: finished passes.
+        batches: after which the optimiser has stepped; Lightning logs by them.
+        shapes: name -> shape of every weight.
+        identity: what ``Continuity`` kept of the run; ``None`` in one of an older version.
+    """
+
+    path: Path
+    epoch: int
+    batches: int
+    shapes: Mapping[str, tuple[int, ...]]
+    identity: Mapping[str, Any] | None
+
+
+def left_in(folder: Path, named: Path | None = None) -> Left | None:
+    """The newest whole checkpoint that a training can go on from; ``None`` where there is none.
+
+    Args:
+        folder: the checkpoints of the run.
+        named: the one that the user named; the newest where it is a run's folder.
+
+    Raises:
+        InputError: it holds no state of a training; all are damaged.
+    """
+    names = [folder / LAST, folder / PREVIOUS]
+    if named is not None and named.is_file() and named.resolve() != names[0].resolve():
+        return read_left(named)
+    damage = []
+    for path in names:
+        try:
+            found = read_left(path) if path.is_file() else None
+        except InputError as error:
+            damage.append(str(error))
+            continue
+        if found is not None:
+            if path != names[0] and is_first():
+                why = damage[0] if damage else f"{names[0]} is not there"
+                print(f"{why}. Going on from {path}, the one before it.")
+            return found
+    if damage:
+        raise InputError(f"{'; '.join(damage)}; begin another run in another folder")
+    return None
+
+
+def read_left(path: Path) -> Left:
+    """Read a full checkpoint.
+
+    Raises:
+        InputError: it is damaged, or holds no state of a training.
+    """
+    saved = read(path, numpy=False)  # as strictly as Lightning will
+    try:
+        lacking = [name for name, kind in STATE.items() if not isinstance(saved[name], kind)]
+        if lacking:
+            raise TypeError(lacking[0])
+        return Left(
+            path=path,
+            epoch=int(saved[DESCRIPTION]["epoch"]),
+            batches=int(
+                saved["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
+            ),
+            shapes={name: tuple(tensor.shape) for name, tensor in saved["state_dict"].items()},
+            identity=saved["callbacks"].get(IDENTITY),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise InputError(
+            f"{path} holds no state of a training to go on from; name the run's folder, or its "
+            f"{LAST}"
+        ) from None
+
+
+def begin_anew(folder: Path, flow: Path | None) -> None:
+    """Take away what a run left that was broken off before its first full checkpoint.
+
+    Args:
+        folder: of the run.
+        flow: where its maps and tables are; untouched outside the run's folder.
+
+    Raises:
+        InputError: it got further than that, so that its results are worth something.
+    """
+    found = list(_begun(folder, flow))
+    for path in found:
+        number = EPOCH.fullmatch(path.name)
+        if path.name == "dice.csv" or (number and int(number[1]) > 1):
+            raise InputError(
+                f"{folder} holds results ({path.relative_to(folder)}) and no full checkpoint to go "
+                "on from, and nothing is overwritten; begin another run in another folder"
+            )
+    print(f"{folder} was broken off before its first full checkpoint; it begins anew there.")
+    for path in found:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _begun(folder: Path, flow: Path | None) -> Iterator[Path]:
+    for pattern in TRAINED:
+        yield from folder.glob(pattern)
+    if flow is not None and folder in flow.parents and flow != folder / "flow" and flow.is_dir():
+        yield from flow.iterdir()
+
+
+def remove_drafts(folder: Path) -> None:
+    """Take away what was being written when the run was killed."""
+    for pattern in DRAFTS:
+        for path in folder.rglob(pattern):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,94 @@
+"""Bounds of values that constructors take and that fail later, or are quietly misread."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from segtrace.errors import InputError
+
+AT_LEAST = {
+    "trainer.accumulate_grad_batches": 1,
+    "trainer.check_val_every_n_epoch": 1,
+    "trainer.log_every_n_steps": 1,
+    "trainer.gradient_clip_val": 0,
+}
+ABOVE_ZERO = ("trainer.val_check_interval", "trainer.limit_train_batches")
+ELSEWHERE = {
+    "trainer.callbacks": "callbacks.<a name>._target_=…",
+    "trainer.logger": "logger.<a name>._target_=…",
+    "trainer.default_root_dir": "hydra.run.dir=…",
+}
+"""Options of the trainer that ``train.py`` fills in from another place."""
+LARGEST_SEED = 2**32 - 1
+"""NumPy's generators, which Lightning seeds, take no more."""
+
+
+def check_limits(config: Mapping[str, Any]) -> None:
+    """Hold single values of a configuration of ``train.py`` against what makes sense.
+
+    Raises:
+        InputError: one line with the place, the value and what to give.
+    """
+    seed = config["seed"]
+    if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"seed={seed!r}; give a whole number from 0 to {LARGEST_SEED}")
+    if type(config["test"]) is not bool:
+        raise InputError(f"test={config['test']!r}; give true or false")
+    for key in ELSEWHERE:
+        _, name = key.split(".")
+        if name in config["trainer"]:
+            raise InputError(f"{key} is filled in by train.py; say {ELSEWHERE[key]}")
+    for where, value in leaves(config):
+        _check_leaf(where, value)
+    check_end(config["trainer"], config["model"].get("scheduler"))
+    if config["test"] and config["trainer"].get("limit_test_batches") == 0:
+        raise InputError("test=true scores nothing with trainer.limit_test_batches=0; leave it out")
+
+
+def check_end(trainer: Mapping[str, Any], scheduler: Any) -> None:
+    """Refuse a training without an end, which Lightning would give one of 1000 epochs.
+
+    Raises:
+        InputError: neither epochs nor steps nor a time limit; a time limit alone, where a schedule
+            has to know the steps.
+    """
+    epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps")
+    if steps not in (None, -1) and steps < 1:
+        raise InputError(f"trainer.max_steps={steps}; give 1 or more, or -1 for no limit")
+    if epochs not in (None, -1):
+        if epochs < 1:
+            raise InputError(f"trainer.max_epochs={epochs}; give 1 or more")
+        return
+    if steps not in (None, -1):
+        return
+    said = f"trainer.max_epochs={'null' if epochs is None else epochs}"
+    if trainer.get("max_time") is None:
+        raise InputError(f"{said}: the training has no end; give trainer.max_epochs=10")
+    if scheduler is not None:
+        raise InputError(
+            f"{said}: the schedule of the learning rate must know its end; give "
+            "trainer.max_epochs=10, or model.scheduler=null"
+        )
+
+
+def leaves(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Every single value with its path: ``trainer.max_epochs``, ``data.window[0]``."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from leaves(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from leaves(value, f"{where}[{i}]")
+    else:
+        yield where, node
+
+
+def _check_leaf(where: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if not math.isfinite(value):
+        raise InputError(f"{where}={value}; give a finite number")
+    if where in AT_LEAST and value < AT_LEAST[where]:
+        raise InputError(f"{where}={value}; give {AT_LEAST[where]} or more")
+    if where in ABOVE_ZERO and value <= 0:
+        raise InputError(f"{where}={value}; give more than 0")

@@ -1,0 +1,168 @@
+"""A folder taken for one process: locked while it is written, and nothing in it overwritten."""
+
+import os
+import socket
+import weakref
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import yaml
+from pytorch_lightning.utilities import rank_zero_only
+
+from segtrace.errors import InputError
+from segtrace.report.files import check_writable
+
+try:
+    import fcntl
+except ImportError:  # not on every system
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = ".lock"
+CONFIG = "config.yaml"
+BY_HYDRA = "hydra.run.dir=…"
+"""How a user of the scripts names a folder."""
+TRAINED = ("checkpoints/*.ckpt", "flow/*", "tensorboard/events*", "dice.csv")
+EXPLAINED = (
+    "manifest.json", "*/manifest.json", "*/*/manifest.json", "verdicts.csv", "*/verdicts.csv",
+    "maps.npz", "measures.csv", "seeds.csv", "index.html",
+)  # fmt: skip
+"""Files of which one is among the results, whatever was asked for."""
+
+
+class Lock(AbstractContextManager["Lock"]):
+    """A file that one process holds, and that the system gives back when the process ends.
+
+    However it ends: a lock that is left behind by a process that was killed holds nobody up.
+
+    Args:
+        folder: what is taken; made where it does not exist.
+        named: how the user names another.
+
+    Raises:
+        InputError: another process has it; it cannot be written.
+    """
+
+    def __init__(self, folder: Path, named: str = BY_HYDRA) -> None:
+        check_writable(folder)
+        self.path = folder / LOCK
+        self._file = _held(self.path, named)
+        # At the latest when the interpreter ends; not in a worker process, which has a copy.
+        self.release = weakref.finalize(self, _release, self._file, self.path, os.getpid())
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+Held = Lock | nullcontext[None]
+"""What stands for a folder that is taken."""
+
+
+def taken(folder: Path, script: str, instead: str = "", named: str = BY_HYDRA) -> Held:
+    """The folder for new results, held until it is released or its process ends.
+
+    A process that only helps another, in a training of several, has nothing to hold.
+
+    Args:
+        folder: where results are to go.
+        script: ``train`` or ``explain``: whose configuration may be replaced by a new one as long
+            as there are no results.
+        instead: what else the user may have wanted.
+        named: how the user names another folder.
+
+    Raises:
+        InputError: another process writes there; results of either script are there; the
+            configuration of the other one; it cannot be written.
+    """
+    if not is_first():
+        return nullcontext()
+    lock = Lock(folder, named)
+    found = result_in(folder)
+    if found is None and kind_of(folder) not in (None, script):
+        found = folder / CONFIG
+    if found is not None:
+        lock.release()
+        raise InputError(
+            f"{folder} holds results already ({found.relative_to(folder)}), and nothing is "
+            f"overwritten; name another folder, {named}{instead and f'; {instead}'}"
+        )
+    return lock
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes; the others of a training only help it."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def result_in(folder: Path) -> Path | None:
+    """A file there that one of the scripts left as a result; ``None`` where there is none."""
+    matches = (path for pattern in (*TRAINED, *EXPLAINED) for path in sorted(folder.glob(pattern)))
+    return next(matches, None)
+
+
+def kind_of(folder: Path) -> str | None:
+    """Which script's configuration lies there: ``train``, ``explain``, or ``None``."""
+    try:
+        found = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    return "train" if "callbacks" in found else "explain"
+
+
+def _held(path: Path, named: str) -> IO[str]:
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        if not _lock(file, path, named) or _is_there(file, path):
+            break
+        file.close()  # whoever had it has taken it away meanwhile
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%c}\n")
+    file.flush()
+    return file
+
+
+def _lock(file: IO[str], path: Path, named: str) -> bool:
+    """Whether the file is locked now; where the system has no locks, say so and go on."""
+    if fcntl is None:
+        print(f"{path.parent} cannot be locked on this system: let no other process write there")
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        file.close()
+        raise InputError(
+            f"{path.parent} is being written by {holder}; wait for its end, or name another "
+            f"folder, {named}"
+        ) from None
+    except OSError as error:
+        print(
+            f"{path.parent} cannot be locked ({error.strerror}): let no other process write there"
+        )
+        return False
+    return True
+
+
+def _is_there(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _release(file: IO[str], path: Path, owner: int) -> None:
+    if os.getpid() != owner:
+        return
+    if not file.closed and _is_there(file, path):
+        path.unlink()
+    file.close()

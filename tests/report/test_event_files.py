@@ -1,0 +1,108 @@
+"""A log is rewound to where a run goes on: no step of a tag twice, and none lost."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from torch.utils.tensorboard import SummaryWriter
+
+from segtrace import InputError
+from segtrace.report import event_files
+from segtrace.report.event_files import rewind
+from segtrace.report.tensorboard import (
+    add_hyperparameters,
+    add_layout,
+    add_picture,
+    add_scalars,
+    add_text,
+    expected_tags,
+)
+
+RULES, ORGANS, STAGES = ("seg_grad_cam",), ("liver",), ("enc1", "head")
+
+
+def points(folder):
+    found = Counter()
+    for path in sorted(folder.glob("events*")):
+        for event in LegacyEventFileLoader(str(path)).Load():
+            found.update((value.tag, event.step) for value in event.summary.value)
+    return found
+
+
+def write(folder, epochs, batches):
+    """What a run logs: by epoch and by batch, several tags in one event."""
+    writer = SummaryWriter(str(folder))
+    if 0 in epochs:
+        add_layout(writer, [("gain", RULES[0])], ORGANS, STAGES)
+        add_hyperparameters(writer, {"seed": 0}, ["val/dice/mean"])
+    for batch in batches:
+        writer.add_scalar("train/loss", 0.5, batch)
+        writer.add_scalar("lr-AdamW", 0.1, batch)
+    for epoch in epochs:
+        add_scalars(writer, {"val/dice/mean": 0.5, "measure_gain/a/b/c": 0.1}, epoch)
+        add_picture(writer, "flow/seg_grad_cam/liver", np.zeros((8, 8, 3), np.uint8), epoch)
+        add_text(writer, "events/seg_grad_cam", "none found", epoch)
+    writer.close()
+
+
+def test_after_going_on_every_step_of_every_tag_stands_once_and_none_is_missing(tmp_path):
+    write(tmp_path / "whole", range(5), range(40))
+    write(tmp_path / "broken", range(4), range(35))  # killed in the fourth pass
+    rewind(tmp_path / "broken", epoch=2, batches=20)
+    write(tmp_path / "broken", range(3, 5), range(20, 40))
+    assert max(points(tmp_path / "broken").values()) == 1
+    assert points(tmp_path / "broken") == points(tmp_path / "whole")
+
+
+def test_an_event_of_several_tags_keeps_those_that_stay(tmp_path):
+    writer = SummaryWriter(str(tmp_path))
+    add_scalars(writer, {"val/dice/mean": 0.5, "train/loss": 0.1}, 7)
+    writer.close()
+    rewind(tmp_path, epoch=9, batches=7)
+    assert points(tmp_path) == {("val/dice/mean", 7): 1}
+    rewind(tmp_path, epoch=9, batches=8, anew=("val/",))
+    assert points(tmp_path) == {}
+
+
+def test_a_torn_event_at_the_end_goes_and_all_before_it_stay(tmp_path):
+    write(tmp_path, range(3), range(10))
+    (path,) = tmp_path.glob("events*")
+    whole, before = path.read_bytes(), points(tmp_path)
+    path.write_bytes(whole + whole[-40:-3])
+    rewind(tmp_path, epoch=9, batches=99)
+    assert path.read_bytes() == whole
+    assert points(tmp_path) == before
+
+
+def test_a_log_with_nothing_to_forget_is_not_touched(tmp_path):
+    write(tmp_path, range(3), range(10))
+    (path,) = tmp_path.glob("events*")
+    stood = path.stat()
+    rewind(tmp_path, epoch=2, batches=10)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (stood.st_ino, stood.st_mtime_ns)
+    rewind(tmp_path / "none", epoch=2, batches=10)
+
+
+def test_a_log_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
+    write(tmp_path, range(3), range(10))
+    before = points(tmp_path)
+
+    class Full(event_files.RecordWriter):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(event_files, "RecordWriter", Full)
+    with pytest.raises(InputError, match="No space left on device"):
+        rewind(tmp_path, epoch=0, batches=1)
+    assert points(tmp_path) == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_step_of_every_tag_of_ours_is_known_to_be_the_epoch():
+    ours = expected_tags(
+        rules=RULES, organs=ORGANS, stages=STAGES, blocks=[("gain", RULES[0])],
+        timelines=[("gain", RULES[0])], leaks=RULES, events=RULES, cut=ORGANS,
+    )  # fmt: skip
+    ours |= {"val/dice/liver", "test/dice/mean", "_hparams_/experiment"}
+    assert {tag for tag in ours if not tag.startswith(event_files.BY_EPOCH)} == set()
