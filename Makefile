@@ -6,10 +6,10 @@ ARGS ?=
 RUN ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help train explain tensorboard test lint format bench planted screenshots clean
+.PHONY: help train explain tensorboard test test-gpu lint format bench planted screenshots clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # The pinned set, then the project itself; made anew when either list of packages changes.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -29,6 +29,9 @@ tensorboard: $(VENV)/installed  ## Open TensorBoard on all runs, or one: RUN=out
 # Two processes of one thread each: threads that wait for one another are slower than none.
 test: $(VENV)/installed  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-gpu: $(VENV)/installed  ## Hold a GPU's maps, cuts and training against the CPU's
+	$(BIN)/python -m pytest $(CURDIR)/tests/gpu --override-ini="addopts=--import-mode=importlib" $(ARGS)
 
 lint: $(VENV)/installed  ## Check style and types
 	$(BIN)/ruff check

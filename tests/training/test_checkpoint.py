@@ -151,11 +151,17 @@ def test_what_else_a_checkpoint_says_is_neither_resolved(run, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     call = "${oc.create:{_target_: os.mkdir, _args_: [ran]}}"
     organs = dict(zip([call, "b", "c", "d"], range(1, 5), strict=True))
-    explain = {"rules": ["grad_pam"], "region": call}
-    path = changed(run, tmp_path, organs=organs, explain=explain, source={"name": call})
+    path = changed(run, tmp_path, organs=organs, source={"name": call})
     subject = from_checkpoint(path)
     assert next(iter(subject.channels)) == call
-    assert subject.settings.region == call
+    assert subject.facts["data"] == {"name": call}
+    for key in ("rules", "region", "score", "measures"):
+        explain = {"rules": ["grad_pam"]} | {key: [call] if key == "rules" else call}
+        odd = changed(run, tmp_path, explain=explain)
+        with pytest.raises(InputError) as caught:
+            from_checkpoint(odd)
+        assert str(odd) in str(caught.value)
+        assert call in str(caught.value)
     assert not (tmp_path / "ran").exists()
 
 

@@ -113,7 +113,7 @@ def test_the_summary_is_of_the_weights_that_the_training_has_left(tmp_path, opti
     expected = truth(made.net)
     for organ, dice in expected.items():
         assert f"  {organ:<6}  {dice:.3f}" in told
-    named = told.split("checkpoint=")[1].strip()
+    named = told.split("checkpoint=")[1].split()[0]
     saved = torch.load(named, weights_only=True)
     assert fingerprint(of_file(saved)) == fingerprint(made.net)
     rows = read_table(tmp_path / "dice.csv")

@@ -78,8 +78,8 @@ def fit(plan: Plan, kill: int | None = None):
         trainer.callbacks.append(KillAfter(kill))
         with pytest.raises(Killed):
             trainer.fit(module, data)
-    else:
-        trainer.fit(module, data, ckpt_path=plan.resume)
+        return module
+    trainer.fit(module, data, ckpt_path=plan.resume)
     run.score(plan, data, module, trainer)
     return module
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from torch import nn
 
 import segtrace
 from segtrace import InputError
@@ -154,9 +155,9 @@ def test_a_process_that_only_helps_takes_nothing(tmp_path, monkeypatch):
 def test_explaining_from_python_overwrites_nothing_either(tmp_path):
     (tmp_path / "measures.csv").write_text("kept")
     with pytest.raises(InputError, match=r"holds results already \(measures.csv\).*, out=…$"):
-        segtrace.explain(None, [], {}, {"liver": 1}, out=tmp_path)
+        segtrace.explain(nn.Identity(), [], {}, {"liver": 1}, out=tmp_path)
     with (
         Lock(tmp_path / "busy"),
         pytest.raises(InputError, match=r"is being written .* name another folder, out=…$"),
     ):
-        segtrace.explain(None, [], {}, {"liver": 1}, out=tmp_path / "busy")
+        segtrace.explain(nn.Identity(), [], {}, {"liver": 1}, out=tmp_path / "busy")

@@ -114,7 +114,7 @@ def from_checkpoint(path: Path, net: str | type[nn.Module] | None = None) -> Sub
         stages=description["stages"],
         channels=description["organs"],
         preprocessing=Preprocessing.from_plain(description["preprocessing"]),
-        settings=_settings(description["explain"]),
+        settings=_settings(description["explain"], path),
         epoch=loaded.epoch,
         probes=description["probes"],
         dice=description.get("dice", {}),
@@ -155,8 +155,11 @@ def _baselines(plain: Mapping[str, Any] | None) -> Baselines | None:
     return None if plain is None else Baselines.from_plain(plain)
 
 
-def _settings(plain: Mapping[str, Any]) -> Settings:
-    return Settings(**{**plain, "rules": plain["rules"]})
+def _settings(plain: Mapping[str, Any], path: Path) -> Settings:
+    try:
+        return Settings(**{**plain, "rules": plain["rules"]})
+    except InputError as error:
+        raise InputError(f"{path} cannot be explained as it was: {error}") from error
 
 
 def _repeats(then: Mapping[str, Any]) -> tuple[str, list[str]]:
