@@ -10,6 +10,7 @@ import yaml
 from torch import Tensor
 from tqdm import tqdm
 
+from segtrace.attribution.rules import by_name
 from segtrace.errors import InputError
 from segtrace.measures.emergence import Answer, Emergence, over_seeds
 from segtrace.measures.statistics import Band, over_runs
@@ -218,5 +219,5 @@ def _draw(bands: Mapping[tuple[str, Place], Band], dice: Mapping[str, Band], dra
         panels = {place[2]: band for (name, place), band in bands.items()
                   if (name, *place[:2]) == ("gain", rule, organ)}  # fmt: skip
         title = f"gain of {rule}, {organ.replace('_', ' ')}"
-        drawn.save(f"gain_{rule}_{organ}", title, panels, f" {sources(rule)}")
+        drawn.save(f"gain_{rule}_{organ}", title, panels, f" {sources(by_name([rule]).get(rule))}")
     drawn.save("dice", "validation Dice", dice)
