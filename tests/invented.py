@@ -3,6 +3,7 @@
 import torch
 
 from segtrace.attribution.flow import Flow
+from segtrace.attribution.rules import by_name
 from segtrace.measures.localisation import measure
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
@@ -41,6 +42,7 @@ def explained(epoch, sharpness, leak=0.0, slices=4):
         region_px=masks.sum((-2, -1)),
         prediction=truth,
         rules=("grad_pam",),
+        methods=by_name(("grad_pam",)),
         organs=tuple(CHANNELS),
         score="logit",
     )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
+from segtrace.attribution.rules import by_name
 from segtrace.measures.localisation import measure
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
@@ -120,6 +121,7 @@ def epoch(number: int, last: int = 8) -> Measured:
         region_px=masks.flatten(2).sum(-1),
         prediction=place.truth.roll(round(12 * (1 - skill)), 2),
         rules=RULES,
+        methods=by_name(RULES),
         organs=ORGANS,
         score="logit",
     )

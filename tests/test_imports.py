@@ -23,6 +23,7 @@ ALLOWED = {
     "report": {
         "segtrace.report",
         "segtrace.attribution.flow",
+        "segtrace.attribution.rules",
         "segtrace.measures",
         "segtrace.causal",
     },

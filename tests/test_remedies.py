@@ -652,6 +652,8 @@ ELSEWHERE = {
     "has shape .* needs \\(N, tokens": "tests/attribution/test_stages.py",
     "tokens; .* needs": "tests/attribution/test_stages.py",
     "predictor .* has shape": "tests/causal/test_ranking.py",
+    "rule .* returns": "tests/attribution/test_guards.py",
+    "weigh of rule .* returns": "tests/attribution/test_guards.py",
     "the target of .* returns": "tests/attribution/test_guards.py",
     "the logits ask for": "tests/attribution/test_labels.py",
 }

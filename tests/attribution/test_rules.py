@@ -44,7 +44,7 @@ OURS = {
     "xres_max": XRES_MAX,
     "layer_cam": rules.RULES["layer_cam"],
 }
-ORACLES = {"x_grad": rules.Rule("x_grad", x_grad), "plus_plus": rules.Rule("++", plus_plus)}
+ORACLES = dict(zip(("x_grad", "plus_plus"), rules.resolve([x_grad, plus_plus]), strict=True))
 ALL = OURS | ORACLES
 
 
@@ -238,6 +238,23 @@ def test_grad_pam_sums_to_the_score_where_the_rest_is_piecewise_linear_without_b
 
 
 # Names and mistakes
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [*rules.RULES.values(), rules.seg_xres_cam(4), rules.seg_xres_cam(3, "max", "pixels")],
+    ids=lambda rule: rule.name,
+)
+def test_a_name_in_a_file_leads_back_to_the_rule_and_all_that_is_said_of_it(rule):
+    activation, gradient = stage()
+    again = rules.by_name([rule.name])[rule.name]
+    assert torch.equal(run(again, activation, gradient), run(rule, activation, gradient))
+    assert (again.title, again.equation, again.papers, again.averages) == (
+        rule.title, rule.equation, rule.papers, rule.averages,
+    )  # fmt: skip
+    assert rule.title
+    assert rule.papers
+    assert rules.by_name(["mine", "seg_xres_cam_x"]) == {}
 
 
 def test_rules_are_given_by_name_object_function_or_mixture():

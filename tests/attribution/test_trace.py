@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from captum.attr import LayerGradCam, LayerGradientXActivation
@@ -5,10 +7,9 @@ from torch import nn
 
 import segtrace
 from attribution import nets, slow
+from segtrace.attribution import rules, targets
 from segtrace.attribution import stages as stages_of
-from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
-from segtrace.attribution.rules import Rule
 
 ORGANS = {"liver": 1, "spleen": 2, "stomach": 3}
 BOTH = ("seg_grad_cam", "grad_pam")
@@ -159,7 +160,7 @@ def test_autograd_equals_central_differences_at_every_stage(net):
         return (activation * gradient).sum(1)
 
     for stage in stages_of.resolve(net):
-        segtrace.trace(net, [stage.name], x, weights, [Rule("keep", keep)])
+        segtrace.trace(net, [stage.name], x, weights, [keep])
         activation, gradient = found.pop()
         direction = slow.direction(activation)
         module = net.get_submodule(stage.module)
@@ -506,3 +507,19 @@ def test_volumes_are_traced_like_slices():
     theirs = LayerGradCam(lambda image: (net(image) * weights).flatten(1).sum(1), net.down_1)
     near(flow.maps["enc2"][0, 0], theirs.attribute(x.requires_grad_())[:, 0])
     assert flow.maps["enc2"].shape == (2, 1, 1, 8, 8, 8)
+
+
+def test_the_function_that_states_equation_3_is_what_a_trace_runs():
+    net, places = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 2, 1)), {"enc1": "1"}
+    called = []
+
+    def watch(frame, event, _argument):
+        if event == "call" and frame.f_code is rules.global_average.__code__:
+            called.append(frame.f_locals["gradient"].shape)
+
+    sys.setprofile(watch)
+    try:
+        segtrace.trace(net, places, torch.rand(2, 1, 6, 6), torch.ones(2, 2, 4, 4))
+    finally:
+        sys.setprofile(None)
+    assert called == [(2, 3, 4, 4)]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from segtrace.attribution.flow import Flow, Status
+from segtrace.attribution.rules import by_name
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 
@@ -42,6 +43,7 @@ def flow() -> Flow:
         region_px=area,
         prediction=labels.roll(1, 2),
         rules=("seg_grad_cam", "grad_pam"),
+        methods=by_name(("seg_grad_cam", "grad_pam")),
         organs=ORGANS,
         score="logit",
     )

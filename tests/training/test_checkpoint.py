@@ -165,6 +165,13 @@ def test_what_else_a_checkpoint_says_is_neither_resolved(run, tmp_path, monkeypa
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_rule_of_the_users_own_is_for_him_to_name_again(run, tmp_path):
+    path = changed(run, tmp_path, explain={"rules": ["grad_pam", "mine"], "region": "gt"})
+    with pytest.raises(InputError, match=r"was explained by 'mine', .* name it again, 'rules="):
+        from_checkpoint(path)
+    assert from_checkpoint(path, rules=["grad_pam"]).settings.rule_names == ("grad_pam",)
+
+
 def test_a_class_outside_the_table_is_for_the_user_to_name(run, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "my_package.py").write_text(

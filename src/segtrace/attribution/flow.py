@@ -1,11 +1,14 @@
 """The result of a trace: signed maps of every stage, frozen, with what qualifies them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+if TYPE_CHECKING:  # rules are guarded, and a guard knows what a flow is
+    from segtrace.attribution.rules import Rule
 
 
 class Status(IntEnum):
@@ -50,6 +53,7 @@ class Flow:
         region_px: (O, N) pixels of the logits whose weights are not all zero.
         prediction: (N, H, W) arg max of the logits over channels.
         rules: names along R.
+        methods: name -> rule, with its equation and papers; empty where none is known.
         organs: names along O.
         score: φ, one of ``logit``, ``centered``, ``logprob``, ``prob``.
         change: (S, O, N) score minus score at the baseline; of ``integrate`` alone.
@@ -66,6 +70,7 @@ class Flow:
     rules: tuple[str, ...]
     organs: tuple[str, ...]
     score: str
+    methods: Mapping[str, "Rule"] = field(default_factory=dict)
     change: Tensor | None = None
     completeness_error: Tensor | None = None
 
@@ -78,8 +83,8 @@ class Flow:
         """The same flow in main memory."""
         maps = {stage: tensor.cpu() for stage, tensor in self.maps.items()}
         moved: dict[str, Any] = {
-            field.name: value.cpu()
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
+            own.name: value.cpu()
+            for own in fields(self)
+            if isinstance(value := getattr(self, own.name), Tensor)
         }
         return replace(self, maps=maps, **moved)

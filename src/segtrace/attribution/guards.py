@@ -81,6 +81,12 @@ def a_name(name: str, value: Any) -> None:
         raise wrong(name, value, "a name, as text")
 
 
+def a_text(name: str, value: Any) -> None:
+    """Text, which may be empty."""
+    if not isinstance(value, str):
+        raise wrong(name, value, "text")
+
+
 def a_name_or_number(name: str, value: Any) -> None:
     """A keyword, or the number of a positional argument."""
     if not isinstance(value, str) and (not _is_whole(value) or value < 0):

@@ -1,9 +1,11 @@
-"""Rules: pure functions (activation, gradient) -> signed map.
+"""Rules: what weighs the activation of a stage, so that its weighted sum is a signed map.
 
-Both arguments are ``(N, K, *cells)``: N slices, K channels, the cells of one stage in one, two or
-three dimensions. The result is ``(N, *cells)``, raw and signed: rectifying, resizing and scaling
-belong to whoever draws. A rule of the user's own is such a function, given as it is or as a
-:class:`Rule` with a name.
+Every rule is Σ_k weigh(G)_k ⊙ A^k (Eq. 1 of Hasany et al. 2023 without its ReLU), with the
+activation A and the gradient G = ∂S/∂A, both ``(N, K, *cells)``: N slices, K channels, the cells of
+one stage in one, two or three dimensions. The result is ``(N, *cells)``, raw and signed:
+rectifying, resizing and scaling belong to whoever draws. What else is said of a rule, its equation,
+its papers, whether it averages, stands with it and is read off it. A rule of the user's own is a
+:class:`Rule`, or a plain function (activation, gradient) -> map.
 
 Which rule? ``seg_grad_cam`` is the paper's and follows evidence through the stages; ``grad_pam``
 keeps the place and tells two instances of an organ apart; ``seg_xres_cam`` lies between the two.
@@ -14,8 +16,9 @@ when a channel is split in two) and XGrad-CAM (divides by Σ A^k, which normalis
 activations bring near zero).
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -24,58 +27,82 @@ from torch import Tensor, nn
 from segtrace.attribution import guards
 from segtrace.errors import InputError, shown, unknown
 
+Stride = tuple[float, ...]
+"""Input pixels per cell along each axis."""
+Weigh = Callable[[Tensor, Stride], Tensor]
+"""(gradient (N, K, *cells), stride) -> weights, (N, K, *cells) or (N, K, 1, …, 1)."""
 MapOf = Callable[[Tensor, Tensor], Tensor]
-MapOfStride = Callable[[Tensor, Tensor, tuple[float, ...]], Tensor]
+"""(activation, gradient) -> signed map (N, *cells)."""
+
+_PAPER = "Hasany, Mériaudeau and Petitjean, The Do's and Don'ts of Grad-CAM in Image Segmentation"
+_GRADIENT = "G_k = ∂ Σ_(i,j)∈M y_ij / ∂A_k"
 
 
 @guards.fields(
     name=guards.a_name,
-    map=guards.a_function,
+    weigh=guards.a_function,
+    title=guards.a_text,
+    equation=guards.a_text,
     averages=guards.a_switch,
-    of_mean=guards.a_function_or_none,
-    strided=guards.a_switch,
 )
 @dataclass(frozen=True)
 class Rule:
-    """A named rule.
+    """A named way to weigh an activation, and what is said of it wherever it is shown.
 
     Attributes:
         name: how tables, tags and files call it.
-        map: (activation, gradient) -> signed map, see the module's docstring.
+        weigh: (gradient, stride) -> weights.
+        title: how people call it.
+        equation: for captions: its papers in words and what it computes.
+        papers: keys of the bibliography.
         averages: whether it averages the gradient over all cells, which is void where that
             average vanishes by construction (status ``gap_degenerate``).
-        of_mean: the same map from (activation, mean gradient (N, K)), for rules that need no more
-            of the gradient: the mean is taken once, for them and for kappa.
-        strided: whether ``map`` takes the stage's stride as third argument: input pixels per cell
-            along each axis.
     """
 
     name: str
-    map: MapOf | MapOfStride
+    weigh: Weigh
+    title: str = ""
+    equation: str = ""
+    papers: tuple[str, ...] = ()
     averages: bool = False
-    of_mean: MapOf | None = None
-    strided: bool = False
 
-    def __call__(self, activation: Tensor, gradient: Tensor, stride: tuple[float, ...]) -> Tensor:
-        """The signed map (N, *cells).
+    @guards.held(guards.of_one_stage)
+    def __call__(self, activation: Tensor, gradient: Tensor, stride: Stride = ()) -> Tensor:
+        """The signed map (N, *cells); a stride that is not given is 1.
 
         Raises:
-            InputError: a function of the user's that returns something else.
+            InputError: a function of the user's that returns something else than weights.
         """
-        more = (stride,) if self.strided else ()
-        found: object = self.map(activation, gradient, *more)
-        wanted = (activation.shape[0], *activation.shape[2:])
-        if not isinstance(found, Tensor) or found.shape != wanted:
-            raise InputError(f"rule {self.name!r} returns {shown(found)}; {wanted} is needed")
-        return found
+        weights: object = self.weigh(gradient, stride or (1.0,) * (gradient.ndim - 2))
+        cells = tuple(gradient.shape[2:])
+        for wanted in ((1,) * len(cells), cells):
+            if isinstance(weights, Tensor) and weights.shape == (*gradient.shape[:2], *wanted):
+                return weighted_sum(weights, activation)
+        raise InputError(
+            f"weigh of rule {self.name!r} returns {shown(weights)}; weights of the gradient's "
+            f"shape {tuple(gradient.shape)}, or one a channel, are needed"
+        )
 
 
-@guards.held(guards.of_one_stage)
-def seg_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """Seg-Grad-CAM, Σ_k α_k A^k with α_k = GAP(∂S/∂A^k): Eq. 1 and 3 of Hasany et al. 2023.
+def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
+    """Σ_k w_k ⊙ A^k, the sum of Eq. 1: (N, K, *cells) -> (N, *cells).
 
-    Plain Grad-CAM (Selvaraju et al. 2017) is this rule on the region ``all``. The ReLU of Eq. 1 is
-    left to the reader of the map, who may want the evidence against the organ as well.
+    Args:
+        weights: (N, K, *cells), or (N, K, 1, …, 1): one a channel.
+        activation: (N, K, *cells).
+    """
+    if weights[0, 0].numel() == 1:  # as one matrix product a slice: twice as fast
+        product = torch.bmm(weights.flatten(2).mT, activation.flatten(2))  # (N, 1, cells)
+        return product[:, 0].unflatten(1, activation.shape[2:])
+    return (weights * activation).sum(1)
+
+
+def global_average(gradient: Tensor, stride: Stride = ()) -> Tensor:
+    """Seg-Grad-CAM's weights, α_k = GAP(∂S/∂A^k), (N, K, 1, …, 1): Eq. 3 of Hasany et al. 2023.
+
+    With S = Σ_(i,j)∈M y_ij (see :mod:`segtrace.attribution.targets`). Plain Grad-CAM (Selvaraju et
+    al. 2017, Eq. 2) is the same on the region ``all``. The ReLU of Eq. 1 is left to the reader of
+    the map, who may want the evidence against the organ as well.
 
     Do use it to follow evidence from stage to stage. Do not read it as a saliency map: the average
     forgets where the gradient was, so a place can light up that cannot influence the region, and
@@ -83,65 +110,71 @@ def seg_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     vanish (kappa, status ``gap_degenerate``). At the last stages it draws the logits: at the
     logits themselves it is (|M| / N) y^c exactly, whatever the region M.
 
-    Args:
-        activation: (N, K, *cells).
-        gradient: (N, K, *cells).
-
-    >>> import torch
     >>> activation = torch.tensor([[[1.0, 2, 3, 4], [4, 3, 2, 1]]])
     >>> gradient = torch.tensor([[[1.0, 2, 1, 0], [0, 1, -1, 0]]])
+    >>> global_average(gradient).flatten().tolist()
+    [1.0, 0.0]
     >>> seg_grad_cam(activation, gradient)
     tensor([[1., 2., 3., 4.]])
     """
-    return weighted_sum(activation, gradient.mean(_cells(gradient)))
+    return gradient.mean(tuple(range(2, gradient.ndim)), keepdim=True)
 
 
-def weighted_sum(activation: Tensor, weights: Tensor) -> Tensor:
-    """Σ_k α_k A^k of α (N, K), Eq. 1 without its ReLU, as one matrix product a slice."""
-    product = torch.bmm(weights[:, None], activation.flatten(2))  # (N, 1, cells)
-    return product[:, 0].unflatten(1, activation.shape[2:])
-
-
-@guards.held(guards.of_one_stage)
-def grad_pam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """Grad-PAM, Σ_k ∂S/∂A^k ⊙ A^k element by element (Wan et al. 2020; the same as HiResCAM).
+def element_wise(gradient: Tensor, stride: Stride = ()) -> Tensor:
+    """G itself, the weights of Grad-PAM (Wan et al. 2020; the same as HiResCAM).
 
     Keeps the place of the gradient: two instances of one organ get two maps, and no cell lights up
-    whose gradient is zero. Its sum is the score where what follows is linear without biases. Near
-    the output it lies inside the region by construction, even in an untrained network ("region
+    whose gradient is zero. The map's sum is the score where what follows is linear without biases.
+    Near the output it lies inside the region by construction, even in an untrained network ("region
     echo"), so its localisation there is no evidence: compare with epoch 0.
 
-    Args:
-        activation: (N, K, *cells).
-        gradient: (N, K, *cells).
-
-    >>> import torch
     >>> activation = torch.tensor([[[1.0, 2, 3, 4], [4, 3, 2, 1]]])
     >>> gradient = torch.tensor([[[1.0, 2, 1, 0], [0, 1, -1, 0]]])
     >>> grad_pam(activation, gradient)
     tensor([[1., 7., 1., 0.]])
     """
-    return (gradient * activation).sum(1)
+    return gradient
 
 
-@guards.held(guards.of_one_stage)
-def layer_cam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """LayerCAM, Σ_k ReLU(∂S/∂A^k) ⊙ A^k (Jiang et al. 2021).
+def positive_part(gradient: Tensor, stride: Stride = ()) -> Tensor:
+    """ReLU(G), the weights of LayerCAM (Jiang et al. 2021).
 
     Sharp at shallow stages, so good to look at. It drops the evidence against the organ and is
     not linear in the region: not for numbers over epochs.
 
-    Args:
-        activation: (N, K, *cells).
-        gradient: (N, K, *cells).
-
-    >>> import torch
     >>> activation = torch.tensor([[[1.0, 2, 3, 4], [4, 3, 2, 1]]])
     >>> gradient = torch.tensor([[[1.0, 2, 1, 0], [0, 1, -1, 0]]])
     >>> layer_cam(activation, gradient)
     tensor([[1., 7., 3., 0.]])
     """
-    return (gradient.relu() * activation).sum(1)
+    return gradient.relu()
+
+
+seg_grad_cam = Rule(
+    "seg_grad_cam",
+    global_average,
+    title="Seg-Grad-CAM",
+    equation="Seg-Grad-CAM (Vinogradova et al., 2020): L = ReLU(Σ_k α_k A_k) with "
+    f"α_k = GAP(∂ Σ_(i,j)∈M y_ij / ∂A_k), Eq. 1 and 3 of {_PAPER}",
+    papers=("vinogradova2020", "selvaraju2017"),
+    averages=True,
+)
+grad_pam = Rule(
+    "grad_pam",
+    element_wise,
+    title="Grad-PAM",
+    equation="Seg-Grad-CAM with element-wise weights (Grad-PAM, Wan et al., 2020): "
+    f"L = ReLU(Σ_k G_k ⊙ A_k) with {_GRADIENT}",
+    papers=("wan2020", "draelos2020"),
+)
+layer_cam = Rule(
+    "layer_cam",
+    positive_part,
+    title="LayerCAM",
+    equation="LayerCAM (Jiang et al., 2021) with a segmentation score: "
+    f"L = ReLU(Σ_k ReLU(G_k) ⊙ A_k) with {_GRADIENT}",
+    papers=("jiang2021",),
+)
 
 
 @guards.held(mode=guards.a_name, unit=guards.a_name)
@@ -173,10 +206,9 @@ def seg_xres_cam(
     Raises:
         InputError: a window below 1, an unknown mode or unit.
 
-    >>> import torch
     >>> activation = torch.tensor([[[1.0, 2, 3, 4], [4, 3, 2, 1]]])
     >>> gradient = torch.tensor([[[1.0, 2, 1, 0], [0, 1, -1, 0]]])
-    >>> seg_xres_cam(2)(activation, gradient, stride=(1,))
+    >>> seg_xres_cam(2)(activation, gradient)
     tensor([[3.5000, 4.5000, 0.5000, 1.5000]])
     """
     if not isinstance(window, int) or window < 1:
@@ -186,12 +218,19 @@ def seg_xres_cam(
     if unit not in ("cells", "pixels"):
         raise unknown("unit of seg_xres_cam", unit, ("cells", "pixels"))
 
-    def pooled(activation: Tensor, gradient: Tensor, stride: tuple[float, ...]) -> Tensor:
+    def pooled(gradient: Tensor, stride: Stride) -> Tensor:
         side = [window if unit == "cells" else max(1, round(window / s)) for s in stride]
-        return (in_blocks(gradient, side, mode) * activation).sum(1)
+        return in_blocks(gradient, side, mode)
 
     suffix = ("" if mode == "mean" else "_max") + ("px" if unit == "pixels" else "")
-    return Rule(f"seg_xres_cam_{window}{suffix}", pooled, strided=True)
+    return Rule(
+        f"seg_xres_cam_{window}{suffix}",
+        pooled,
+        title=f"Seg-XRes-CAM, {mode} of {window} {unit}",
+        equation="Seg-XRes-CAM (Hasany et al., 2023): L = ReLU(Σ_k P(G_k) ⊙ A_k) with "
+        f"{_GRADIENT} pooled over windows by P, here the {mode} of {window} x {window} {unit}",
+        papers=("hasany2023",),
+    )
 
 
 def in_blocks(gradient: Tensor, side: Iterable[int], mode: str) -> Tensor:
@@ -206,17 +245,56 @@ def in_blocks(gradient: Tensor, side: Iterable[int], mode: str) -> Tensor:
     return blocks
 
 
-def _cells(tensor: Tensor) -> tuple[int, ...]:
-    return tuple(range(2, tensor.ndim))
+@guards.fields(map=guards.a_function)
+@dataclass(frozen=True)
+class OwnRule(Rule):
+    """A rule of the user's own, given as a function that need not be a weighing.
+
+    Attributes:
+        map: (activation, gradient) -> signed map.
+    """
+
+    map: MapOf = field(kw_only=True)
+
+    @guards.held(guards.of_one_stage)
+    def __call__(self, activation: Tensor, gradient: Tensor, stride: Stride = ()) -> Tensor:
+        """The signed map (N, *cells).
+
+        Raises:
+            InputError: a function that returns something else.
+        """
+        found: object = self.map(activation, gradient)
+        wanted = (activation.shape[0], *activation.shape[2:])
+        if not isinstance(found, Tensor) or found.shape != wanted:
+            raise InputError(f"rule {self.name!r} returns {shown(found)}; {wanted} is needed")
+        return found
 
 
 RULES: Mapping[str, Rule] = {
-    "seg_grad_cam": Rule("seg_grad_cam", seg_grad_cam, averages=True, of_mean=weighted_sum),
-    "grad_pam": Rule("grad_pam", grad_pam),
-    "seg_xres_cam": Rule("seg_xres_cam", seg_xres_cam().map, strided=True),
-    "layer_cam": Rule("layer_cam", layer_cam),
+    rule.name: rule
+    for rule in (seg_grad_cam, grad_pam, replace(seg_xres_cam(), name="seg_xres_cam"), layer_cam)
 }
 """The rules asked for by name; ``seg_xres_cam`` is the one with mean windows of 2 cells."""
+_WINDOWED = re.compile(r"seg_xres_cam_(\d+)(_max)?(px)?")
+
+
+def by_name(names: Iterable[str]) -> dict[str, Rule]:
+    """Name -> rule of those that are ours, as tables and files name them; others are left out.
+
+    >>> [rule.title for rule in by_name(["grad_pam", "seg_xres_cam_4_max", "mine"]).values()]
+    ['Grad-PAM', 'Seg-XRes-CAM, max of 4 cells']
+    """
+    found = {name: _by_name(name) for name in names}
+    return {name: rule for name, rule in found.items() if rule is not None}
+
+
+def _by_name(name: str) -> Rule | None:
+    if windowed := _WINDOWED.fullmatch(name):
+        window, largest, pixels = windowed.groups()
+        return seg_xres_cam(
+            int(window), "max" if largest else "mean", "pixels" if pixels else "cells"
+        )
+    return RULES.get(name)
 
 
 @guards.held()
@@ -239,7 +317,10 @@ def _rule(rule: str | Rule | MapOf) -> Rule:
         return rule
     guards.a_rule("a rule", rule)
     if callable(rule):
-        return Rule(getattr(rule, "__name__", type(rule).__name__), rule)
-    if rule not in RULES:
+        function = getattr(rule, "func", rule)  # of a partial, which has no name
+        name = getattr(function, "__name__", type(rule).__name__)
+        return OwnRule(name, element_wise, map=rule)
+    found = _by_name(rule)
+    if found is None:
         raise unknown("rule", rule, RULES)
-    return RULES[rule]
+    return found

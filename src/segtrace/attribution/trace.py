@@ -10,7 +10,7 @@ from segtrace.attribution import guards
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
 from segtrace.attribution.labels import largest
-from segtrace.attribution.rules import MapOf, Rule
+from segtrace.attribution.rules import MapOf, Rule, global_average, weighted_sum
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.stages import resolve as resolve_stages
@@ -97,6 +97,7 @@ def trace(
         region_px=evidence.region_px,
         prediction=largest(logits),
         rules=tuple(rule.name for rule in chosen),
+        methods={rule.name: rule for rule in chosen},
         organs=tuple(targets),
         score=score,
     )
@@ -228,15 +229,15 @@ class _Evidence:
                 activation = stage.channels_first(run.acts[stage.name].detach())
                 gradient = stage.channels_first(gradient)
                 stride = tuple(i / c for i, c in zip(image, activation.shape[2:], strict=True))
-                mean = gradient.flatten(2).mean(2)  # (n, K)
+                alpha = global_average(gradient)  # Eq. 3: once, for Seg-Grad-CAM and for kappa
                 for r, rule in enumerate(rules):
-                    if rule.of_mean is not None:
-                        found = rule.of_mean(activation, mean)
+                    if rule.weigh is global_average:
+                        found = weighted_sum(alpha, activation)
                     else:
                         found = rule(activation, gradient, stride)
                     self.maps[stage.name][r, organs, slices] = found[slices]
                 l1 = _l1(gradient)
-                signed = mean.abs().sum(1) * activation[0, 0].numel()
+                signed = alpha.flatten(1).abs().sum(1) * activation[0, 0].numel()
                 self.gradient_l1[s, organs, slices] = l1[slices]
                 self.kappa[s, organs, slices] = (signed / l1).clamp(max=1)[slices]
                 mixed |= bool((l1[turn < 0] > 0).any())

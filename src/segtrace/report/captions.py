@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from segtrace.attribution.flow import Flow
 from segtrace.report.combined import explained
 from segtrace.report.record import Record
 from segtrace.report.references import sentence as sources
@@ -15,17 +16,6 @@ from segtrace.report.scene import (
     SIDES_WORDS,
 )
 
-PAPER = "Hasany, Mériaudeau and Petitjean, The Do's and Don'ts of Grad-CAM in Image Segmentation"
-EQUATIONS = {
-    "seg_grad_cam": "Seg-Grad-CAM (Vinogradova et al., 2020): L = ReLU(Σ_k α_k A_k) with "
-    f"α_k = GAP(∂ Σ_(i,j)∈M y_ij / ∂A_k), Eq. 1 and 3 of {PAPER}",
-    "grad_pam": "Seg-Grad-CAM with element-wise weights (Grad-PAM, Wan et al., 2020): "
-    "L = ReLU(Σ_k G_k ⊙ A_k) with G_k = ∂ Σ_(i,j)∈M y_ij / ∂A_k",
-    "layer_cam": "LayerCAM (Jiang et al., 2021) with a segmentation score: "
-    "L = ReLU(Σ_k ReLU(G_k) ⊙ A_k) with G_k = ∂ Σ_(i,j)∈M y_ij / ∂A_k",
-    "seg_xres_cam": "Seg-XRes-CAM (Hasany et al., 2023): L = ReLU(Σ_k P(G_k) ⊙ A_k) with "
-    "G_k = ∂ Σ_(i,j)∈M y_ij / ∂A_k pooled over windows by P",
-}
 SCORES = {
     "logit": "the class's logit",
     "centered": "the class's logit less the mean over the classes",
@@ -71,6 +61,12 @@ def _final_words(records: Sequence[Record], organs: Sequence[str]) -> list[str]:
     return [f"{FINAL_WORDS.capitalize()}."] * shown + said
 
 
+def equation(flow: Flow, rule: str) -> str:
+    """What a rule computes, with its paper; its bare name where it does not say."""
+    method = flow.methods.get(rule)
+    return rule if method is None else method.equation or rule
+
+
 def paragraph(
     records: Sequence[Record],
     organs: Sequence[str],
@@ -96,7 +92,7 @@ def paragraph(
     truth = "ground truth solid blue, " if scene.truth is not None else ""
     sentences = [
         opening,
-        f"Method: {EQUATIONS.get(rule, rule)}.",
+        f"Method: {equation(flow, rule)}.",
         f"y: {SCORES.get(flow.score, flow.score)}.",
         f"M: {REGIONS.get(record.region, record.region)}.",
         f"Stages: {', '.join(flow.stages)}; maps are rectified at their own resolution, "
@@ -108,6 +104,6 @@ def paragraph(
         *_final_words(records, organs),
         *(f"Note: {mark}." for mark in marks(record)),
         f"{RESEARCH_USE.capitalize()}.",
-        sources(rule, None if record.aggregate is None else record.aggregate.how),
+        sources(flow.methods.get(rule), None if record.aggregate is None else record.aggregate.how),
     ]
     return " ".join(sentences)

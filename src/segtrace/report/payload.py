@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from segtrace.attribution.flow import Status
 from segtrace.measures.statistics import echo
-from segtrace.report.captions import EQUATIONS, SCORES
+from segtrace.report.captions import SCORES, equation
 from segtrace.report.cells import COLOURS, PREDICTION, TRUTH, array
 from segtrace.report.ct import ct
 from segtrace.report.record import Record
 from segtrace.report.scene import REASONS, REGIONS
-from segtrace.report.sentences import AVERAGING, CAUTIONS, FINAL, LOW_COHERENCE, Finding
+from segtrace.report.sentences import CAUTIONS, FINAL, LOW_COHERENCE, Finding
 from segtrace.report.snapshot import MEANS, Box, Snapshot, cut, packed, text
 
 FINEST = 64
@@ -169,7 +169,7 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
         "order": _worst_first(story),
         "region": REGIONS.get(story.first.region, story.first.region),
         "score": SCORES.get(flow.score, flow.score),
-        "methods": {rule: EQUATIONS.get(rule, rule) for rule in flow.rules},
+        "methods": {rule: equation(flow, rule) for rule in flow.rules},
         "phantom": scene.phantom,
         "sides": scene.sides_known,
         "training": scene.training,
@@ -177,7 +177,7 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
         "reasons": REASONS,
         "cautions": CAUTIONS,
         "final": FINAL,
-        "averaging": AVERAGING,
+        "averaging": [rule for rule, method in flow.methods.items() if method.averages],
         "low_coherence": LOW_COHERENCE,
         "factors": factors(story, factor),
         **_pictures(story, window),

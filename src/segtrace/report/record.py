@@ -8,13 +8,14 @@ import torch
 from numpy.typing import NDArray
 
 from segtrace.attribution.flow import Flow, Status
+from segtrace.attribution.rules import by_name
 from segtrace.errors import InputError
 from segtrace.names import file_name
 from segtrace.report.combined import Combined
 from segtrace.report.scene import Scene
 
 WORDS = ("rules", "organs", "stages")
-TENSORS = tuple(f.name for f in fields(Flow) if f.name not in {*WORDS, "maps", "score"})
+TENSORS = tuple(f.name for f in fields(Flow) if f.name not in {*WORDS, "maps", "methods", "score"})
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,12 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
     Slices that were not embedded come back black and without truth.
     """
     stages = tuple(str(name) for name in arrays["stages"])
+    rules = tuple(str(name) for name in arrays["rules"])
     flow = Flow(
         maps={stage: torch.from_numpy(arrays[file_name(stage, stages)]) for stage in stages},
         **{name: torch.from_numpy(arrays[name]) for name in TENSORS if name in arrays},
-        rules=tuple(str(name) for name in arrays["rules"]),
+        rules=rules,
+        methods=by_name(rules),
         organs=tuple(str(name) for name in arrays["organs"]),
         score=str(arrays["score"]),
     )

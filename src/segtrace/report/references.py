@@ -4,23 +4,20 @@ import re
 from functools import lru_cache
 from importlib.resources import files
 
+from segtrace.attribution.rules import Rule
+
 PAPER = "hasany_dos_and_donts"
 """The paper whose Figure 1 the figures continue."""
-OF_RULE = {
-    "seg_grad_cam": ("vinogradova2020", "selvaraju2017"),
-    "grad_pam": ("wan2020", "draelos2020"),
-    "seg_xres_cam": ("hasany2023",),
-    "layer_cam": ("jiang2021",),
-}
 OF_AGGREGATE = {"minmax": ("mullan2022",)}
 
 
-def cited(rule: str, aggregate: str | None = None) -> list[str]:
+def cited(rule: Rule | None, aggregate: str | None = None) -> list[str]:
     """The keys of the papers behind a rule, and behind a way to combine stages."""
-    return [PAPER, *OF_RULE.get(rule, ()), *OF_AGGREGATE.get(aggregate or "", ())]
+    of_rule = () if rule is None else rule.papers
+    return [PAPER, *of_rule, *OF_AGGREGATE.get(aggregate or "", ())]
 
 
-def sentence(rule: str, aggregate: str | None = None) -> str:
+def sentence(rule: Rule | None, aggregate: str | None = None) -> str:
     """Where a caption's reader finds them."""
     return f"Sources in references.bib: {', '.join(cited(rule, aggregate))}."
 

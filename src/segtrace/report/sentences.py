@@ -19,8 +19,6 @@ ON_TARGET, SOMEWHAT = 0.5, 0.2
 """From which focus (gain) on the evidence lies on the organ, or partly so."""
 FINAL = "head"
 """The stage whose maps redraw the prediction."""
-AVERAGING = ("seg_grad_cam",)
-"""Rules whose weights are averages of the gradient, which may cancel."""
 LOW_COHERENCE = 0.2
 
 CAUTIONS = {

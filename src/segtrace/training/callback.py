@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from segtrace.attribution.generators import unchanged_generators
-from segtrace.attribution.rules import RULES, resolve
+from segtrace.attribution.rules import RULES
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
@@ -100,7 +100,7 @@ class FlowCallback(EitherCallback):
     ) -> None:
         if every_n_epochs != "auto" and every_n_epochs < 1:
             raise InputError(f"every_n_epochs={every_n_epochs}; give 1 or more, or auto")
-        drawn = [CHARTS, *dict.fromkeys([*RULES, *(rule.name for rule in resolve(settings.rules))])]
+        drawn = [CHARTS, *dict.fromkeys([*RULES, *settings.rule_names])]
         for name, every in (draw_every or {}).items():
             if name not in drawn:
                 raise unknown("drawing", f"draw_every.{name}", [f"draw_every.{n}" for n in drawn])
@@ -168,8 +168,8 @@ class FlowCallback(EitherCallback):
         if not self._watch.goes_on(epoch, restored=trainer.ckpt_path is not None):
             self._watch = Watch(self._asked)
         watch, sink = self._watch, self._sink(trainer)
-        claim(sink, watch.course.history, self.settings.rules)
-        sink.forget(dict.fromkeys(self.settings.rules, -1) | watch.reached)
+        claim(sink, watch.course.history, self.settings.rule_names)
+        sink.forget(dict.fromkeys(self.settings.rule_names, -1) | watch.reached)
         network = self._watched(trainer, pl_module)
         watch.check_slices(network.probes)
         if watch.epoch is None and epoch == 0:

@@ -43,7 +43,7 @@ class Settings:
     """What is explained and how; stored in the checkpoint.
 
     Attributes:
-        rules: names of the rules.
+        rules: names of rules, or rules themselves; in YAML ``{_target_: …, window: 4}``.
         region: ``gt`` stays the same over the epochs, so use it to follow a training; ``pred``
             explains what the network decided; ``all`` is plain Grad-CAM.
         score: φ of the explained score: ``logit``, ``centered``, ``logprob`` or ``prob``.
@@ -57,7 +57,7 @@ class Settings:
         InputError: no such rule, region, score or way to aggregate; no rule at all.
     """
 
-    rules: list[str]
+    rules: list[Any]
     region: str = "gt"
     score: str = "logit"
     stages: list[str] | None = None
@@ -74,9 +74,14 @@ class Settings:
         if self.aggregate is not None and self.aggregate not in SCALED:
             raise unknown("way to aggregate", self.aggregate, SCALED)
 
+    @property
+    def rule_names(self) -> tuple[str, ...]:
+        """How tables, tags and files call them."""
+        return tuple(rule.name for rule in resolve_rules(self.rules))
+
     def to_plain(self) -> dict[str, Any]:
-        """Plain values for a checkpoint."""
-        return asdict(self)
+        """Plain values for a checkpoint; of a rule its name."""
+        return asdict(replace(self, rules=list(self.rule_names)))
 
 
 DEFAULT = Settings(rules=["seg_grad_cam", "grad_pam"])

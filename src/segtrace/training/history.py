@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segtrace.attribution.rules import RULES
+from segtrace.attribution.rules import by_name
 from segtrace.errors import InputError
 from segtrace.measures.change import contrast, refinement
 from segtrace.measures.emergence import Emergence, emergence, over_seeds
@@ -27,7 +27,8 @@ MEASURES = ("gain", "kappa", "magnitude", "mass")
 
 def averaging(rules: Sequence[str]) -> list[str]:
     """The rules that average the gradient, which its coherence qualifies."""
-    return [rule for rule in rules if rule not in RULES or RULES[rule].averages]
+    known = by_name(rules)
+    return [rule for rule in rules if rule not in known or known[rule].averages]
 
 
 def timelines(rules: Sequence[str]) -> list[Block]:

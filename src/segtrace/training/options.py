@@ -17,6 +17,10 @@ File = Annotated[Text | None, "the name of a file, as text"]
 Files = Annotated[Text | Texts | None, "a name, a list of names, or a glob in quotes, as text"]
 Names = Annotated[Text | Texts | None, "names, [one, two], as text"]
 Group = dict[str, Any]
+Rules = Annotated[
+    Text | Annotated[list[Text | Group], Field(min_length=1)] | None,
+    "names, [one, two], as text",
+]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Options:
     log_dir: Annotated[Text | None, "the name of a folder, as text"]
     verdict: Switch
     cut: Annotated[Text | None, "a name, as text"]
-    rules: Names
+    rules: Rules
     region: Annotated[Text | None, "a name, as text"]
     score: Annotated[Text | None, "a name, as text"]
     organs: Names

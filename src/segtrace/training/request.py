@@ -11,12 +11,14 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from segtrace.attribution.rules import Rule
 from segtrace.names import file_name
 from segtrace.report.files import save_text
 from segtrace.training import checkpoint
 from segtrace.training.asked_slices import AskedSlices
 from segtrace.training.construction import construct
 from segtrace.training.cut_replay import CutReplay
+from segtrace.training.named_rules import rules_of
 from segtrace.training.options import KINDS, check_options, listed
 from segtrace.training.plan import plainly
 from segtrace.training.replay import Replay, in_order
@@ -70,6 +72,12 @@ class Request:
         paths = () if self._own else tuple(self._checkpoints.values())
         return AskedSlices(self.config, paths, self._from_checkpoint)
 
+    @cached_property
+    def _rules(self) -> list[str | Rule] | None:
+        """Those asked for: names, and what a ``_target_`` of the command line makes."""
+        asked = listed(self.config["rules"])
+        return asked and rules_of(asked)
+
     @property
     def _own(self) -> bool:
         """Whether a network of the user's own is explained, and not a checkpoint."""
@@ -77,7 +85,7 @@ class Request:
 
     def _from_checkpoint(self, path: Path) -> Subject:
         """Its network; ``net`` beside it is the class that the user names for it."""
-        return from_checkpoint(path, self.config["net"])
+        return from_checkpoint(path, self.config["net"], self._rules)
 
     @cached_property
     def _checkpoints(self) -> dict[str, Path]:
@@ -172,7 +180,7 @@ class Request:
     def _as_asked(self, subject: Subject) -> Subject:
         """With the settings that were given, and what must be said of the slices."""
         given = {name: self.config[name] for name in ("region", "score", "measures", "aggregate")}
-        given |= {name: listed(self.config[name]) for name in ("rules", "organs")}
+        given |= {"rules": self._rules, "organs": listed(self.config["organs"])}
         if not self._own:
             given["stages"] = self.config["stages"]
         unseen = self.config["image"] is not None or self.slices.whole

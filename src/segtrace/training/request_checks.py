@@ -8,6 +8,7 @@ from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import REGIONS
 from segtrace.errors import InputError, unknown
 from segtrace.training.cut_replay import check_cut
+from segtrace.training.named_rules import rules_of
 from segtrace.training.options import listed
 from segtrace.training.plan import check_probes
 from segtrace.training.precision import refuse_half
@@ -53,7 +54,7 @@ def _check_names(plain: Mapping[str, Any]) -> None:
         if plain[option] is not None and plain[option] not in allowed:
             raise unknown(option, plain[option], allowed)
     if plain["rules"] is not None:
-        resolve_rules(listed(plain["rules"]) or [])
+        resolve_rules(rules_of(listed(plain["rules"]) or []))
     check_probes(SLICES | given_of(plain["probes"]), PARTS, {"n": int, "from": str})
 
 

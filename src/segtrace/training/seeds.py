@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from segtrace.attribution.rules import by_name
 from segtrace.errors import InputError
 from segtrace.measures.emergence import Answer, Emergence, over_seeds
 from segtrace.measures.statistics import Band, over_runs
@@ -254,5 +255,5 @@ def _draw(bands: Mapping[tuple[str, Place], Band], dice: Mapping[str, Band], dra
                   if (name, *place[:2]) == ("gain", rule, organ)}  # fmt: skip
         title = f"gain of {rule}, {organ.replace('_', ' ')}"
         name = f"gain_{file_name(rule)}_{file_name(organ, list(dice))}"
-        drawn.save(name, title, panels, f" {sources(rule)}")
+        drawn.save(name, title, panels, f" {sources(by_name([rule]).get(rule))}")
     drawn.save("dice", "validation Dice", dice)

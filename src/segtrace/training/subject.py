@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from segtrace.attribution.rules import RULES, Rule, by_name
 from segtrace.attribution.stages import StagesLike
 from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.baselines import Baselines
@@ -94,15 +95,20 @@ class Subject:
         return probes
 
 
-def from_checkpoint(path: Path, net: str | type[nn.Module] | None = None) -> Subject:
+def from_checkpoint(
+    path: Path,
+    net: str | type[nn.Module] | None = None,
+    rules: Sequence[str | Rule] | None = None,
+) -> Subject:
     """The network of a checkpoint of ``train.py``; nothing of this process is changed.
 
     Args:
         path: the file.
         net: its class, for a network outside the table of known ones.
+        rules: to explain it by; ``None`` for those of the training, which must be ours.
 
     Raises:
-        InputError: see :func:`segtrace.training.checkpoint.load`.
+        InputError: see :func:`segtrace.training.checkpoint.load`; a rule that is none of ours.
     """
     loaded = checkpoint.load(path, net)
     description = loaded.description
@@ -114,7 +120,7 @@ def from_checkpoint(path: Path, net: str | type[nn.Module] | None = None) -> Sub
         stages=description["stages"],
         channels=description["organs"],
         preprocessing=Preprocessing.from_plain(description["preprocessing"]),
-        settings=_settings(description["explain"], path),
+        settings=_settings(description["explain"], path, rules),
         epoch=loaded.epoch,
         probes=description["probes"],
         dice=description.get("dice", {}),
@@ -144,7 +150,8 @@ def untrained_of(subject: Subject, path: Path | None) -> Subject | None:
     if path is None or not path.is_file():
         print("No untrained network to stand beside it (epoch_000.ckpt): give untrained=…")
         return None
-    other = replace(from_checkpoint(path, subject.named), settings=subject.settings)
+    rules = subject.settings.rules
+    other = replace(from_checkpoint(path, subject.named, rules), settings=subject.settings)
     if (other.channels, other.stages) != (subject.channels, subject.stages):
         print(f"{path} is of another network, so it does not stand beside it")
         return None
@@ -155,9 +162,16 @@ def _baselines(plain: Mapping[str, Any] | None) -> Baselines | None:
     return None if plain is None else Baselines.from_plain(plain)
 
 
-def _settings(plain: Mapping[str, Any], path: Path) -> Settings:
+def _settings(plain: Mapping[str, Any], path: Path, rules: Sequence[str | Rule] | None) -> Settings:
+    others = plain["rules"] if rules is None else rules
+    theirs = [name for name in map(str, plain["rules"]) if not by_name([name])]
+    if theirs and rules is None:
+        raise InputError(
+            f"{path} was explained by {theirs[0]!r}, which is no rule of ours; name it again, "
+            f"'rules=[{{_target_: my_package.my_rule}}]', or one of {', '.join(RULES)}"
+        )
     try:
-        return Settings(**{**plain, "rules": plain["rules"]})
+        return Settings(**{**plain, "rules": list(others)})
     except InputError as error:
         raise InputError(f"{path} cannot be explained as it was: {error}") from error
 

@@ -1,0 +1,28 @@
+"""Rules as the command line names them: by name, or by a class or function and its options."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.utils import instantiate
+
+from segtrace.attribution.guards import a_rule
+from segtrace.errors import InputError
+from segtrace.training.construction import built
+
+
+def rules_of(asked: Sequence[Any], where: str = "rules") -> list[Any]:
+    """Rules as they are named: names stay, what names a class or function is called.
+
+    Raises:
+        InputError: it refuses its options, or makes no rule.
+    """
+    made = []
+    for i, rule in enumerate(asked):
+        if isinstance(rule, Mapping):
+            node = {"_target_": None, **rule}
+            if not isinstance(node["_target_"], str):
+                raise InputError(f"{where}[{i}] names nothing; give its _target_=package.function")
+            rule = built(f"{where}[{i}]", node, lambda n: instantiate(dict(n), _convert_="all"))
+            a_rule(f"{where}[{i}]", rule)
+        made.append(rule)
+    return made
