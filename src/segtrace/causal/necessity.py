@@ -198,8 +198,6 @@ def necessity(
 
 
 def _check(sites: Sequence[Site], images: Tensor, cases: Sequence[str]) -> None:
-    if not sites:
-        raise InputError("no site is named; give at least one stage or edge")
     if len(cases) != len(images):
         raise InputError(f"{len(cases)} cases are named for {len(images)} slices; name one each")
 

@@ -76,8 +76,6 @@ def patch(
         InputError: no site; slices that do not pair; an organ that no slice a holds.
     """
     net = unwrapped(net)
-    if not sites:
-        raise InputError("no site is named; give at least one stage or edge")
     if giving[0].shape != taking[0].shape:
         raise InputError(
             f"slices {tuple(giving[0].shape)} cannot be patched into {tuple(taking[0].shape)}; "
