@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from segtrace import FlowCallback, InputError
 from segtrace.report.tables import read_table
-from segtrace.training.checkpoint import finished_epochs
 from segtrace.training.epoch_checkpoints import EpochCheckpoints
+from segtrace.training.epochs import finished_epochs
 from segtrace.training.evaluation import CaseDice
 from segtrace.training.explanation import Settings
 from segtrace.training.module import SegmentationModule

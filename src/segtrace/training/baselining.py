@@ -8,7 +8,7 @@ from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.errors import InputError
 from segtrace.training.averaging import kept_weights
-from segtrace.training.checkpoint import finished_epochs, is_final
+from segtrace.training.epochs import finished_epochs, is_final
 from segtrace.training.module import SegmentationModule
 from segtrace.training.wiring import sites
 

@@ -19,10 +19,10 @@ from segtrace.errors import InputError, unknown
 from segtrace.report.files import check_writable
 from segtrace.training import guards
 from segtrace.training.averaging import kept_weights
-from segtrace.training.checkpoint import finished_epochs, is_final
 from segtrace.training.course import Network
 from segtrace.training.cuts import Cuts
 from segtrace.training.either_lightning import EitherCallback, logged_into, tensorboard_writer
+from segtrace.training.epochs import finished_epochs, is_final
 from segtrace.training.explanation import DEFAULT, Explained, Settings, check_explainable
 from segtrace.training.interrupts import once_more_leaves
 from segtrace.training.own_folder import claim

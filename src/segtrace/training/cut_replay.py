@@ -16,10 +16,10 @@ from segtrace.report.page_routes import RouteEntry, route_entry
 from segtrace.report.tables import save_table
 from segtrace.training.cut_course import CutCourse
 from segtrace.training.cut_pictures import route_of, table_figure
-from segtrace.training.cut_progress import telling
 from segtrace.training.cut_tables import necessity_rows, report, route_rows, slice_rows
 from segtrace.training.cuts import CUT, Cuts, cut_network
 from segtrace.training.fitted_data import FittedData
+from segtrace.training.saying import telling
 from segtrace.training.sink import Sink
 from segtrace.training.subject import Subject, untrained_of
 from segtrace.training.wiring import sites

@@ -13,9 +13,9 @@ from segtrace.causal.batches import SLICES
 from segtrace.training.baselining import KeepBaselines
 from segtrace.training.course import Network
 from segtrace.training.cut_course import CutCourse
-from segtrace.training.cut_progress import telling
 from segtrace.training.cuts import Cuts, cut_network
 from segtrace.training.module import SegmentationModule
+from segtrace.training.saying import telling
 from segtrace.training.sink import Sink
 from segtrace.training.wiring import sites
 

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.training.averaging import kept_weights
-from segtrace.training.checkpoint import finished_epochs, is_final
+from segtrace.training.epochs import finished_epochs, is_final
 from segtrace.training.reading import checksums, compare
 from segtrace.training.whole_files import WholeFiles
 

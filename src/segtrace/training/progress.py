@@ -1,21 +1,9 @@
-"""What is said meanwhile: epochs counted as everywhere else here, and long pieces of work."""
+"""Lightning's bar, with epochs counted as everywhere else here."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.utilities import rank_zero_only
-from tqdm import tqdm
-
-from segtrace.causal.batches import OnProgress, Progress
-
-
-@rank_zero_only
-def say(words: str) -> None:
-    """Print a line once, however many processes train side by side."""
-    print(words)
 
 
 class EpochBar(TQDMProgressBar):
@@ -39,24 +27,3 @@ class EpochBar(TQDMProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
-
-
-@contextmanager
-def working(words: str) -> Iterator[OnProgress]:
-    """A bar over a long piece of work, with the estimate made before its start.
-
-    Args:
-        words: what is done.
-    """
-    bar = tqdm(desc=words, unit=" slices", leave=False, disable=None)
-
-    def tell(progress: Progress) -> None:
-        if progress.done == 0:
-            print(f"{words}: about {progress.left:.0f} s")
-        bar.total = progress.total
-        bar.update(progress.done - bar.n)
-
-    try:
-        yield tell
-    finally:
-        bar.close()

@@ -26,14 +26,15 @@ from segtrace.training.continuity import check_same
 from segtrace.training.cut_tables import report
 from segtrace.training.either_lightning import tensorboard_writer
 from segtrace.training.epoch_checkpoints import EpochCheckpoints
+from segtrace.training.epochs import finished_epochs
 from segtrace.training.explanation import check_chosen
 from segtrace.training.fitting_input import Fitting
 from segtrace.training.module import SegmentationModule
 from segtrace.training.plan import Plan
-from segtrace.training.progress import say
 from segtrace.training.rehearsal import check_optimisation
 from segtrace.training.run_config import settled
 from segtrace.training.run_folder import is_first
+from segtrace.training.saying import say
 from segtrace.training.wiring import named_edges
 
 
@@ -213,7 +214,7 @@ def score(
     The validation cases once more only where their last validation saw other weights. A run that
     had finished all epochs and nothing more gets its end made up, without another point in its log.
     """
-    over = plan.left is not None and checkpoint.finished_epochs(trainer) == plan.left.epoch
+    over = plan.left is not None and finished_epochs(trainer) == plan.left.epoch
     for callback in flow_callbacks(trainer) if over else ():
         callback.make_up_end(trainer)
     if plan.test:
@@ -264,7 +265,7 @@ def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> No
 
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:
     """The file with the weights that the training has left; ``None`` where none was kept."""
-    name = f"epoch_{checkpoint.finished_epochs(trainer):03d}.ckpt"
+    name = f"epoch_{finished_epochs(trainer):03d}.ckpt"
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, EpochCheckpoints) and (callback.folder / name).is_file():
             return callback.folder / name

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.errors import InputError
-from segtrace.training.checkpoint import finished_epochs
+from segtrace.training.epochs import finished_epochs
 
 REMEDY = (
     "begin anew in another folder with a lower model.optimizer.lr, with "

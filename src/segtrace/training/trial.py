@@ -16,7 +16,7 @@ from segtrace.errors import InputError
 from segtrace.report.scene import FINAL
 from segtrace.training.course import Network
 from segtrace.training.explanation import chosen_organs
-from segtrace.training.progress import working
+from segtrace.training.saying import working
 from segtrace.training.subject import Subject
 from segtrace.training.trial_bench import Bench
 from segtrace.training.wiring import sites

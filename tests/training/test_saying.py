@@ -1,7 +1,7 @@
 import sys
 
 from segtrace.causal.batches import Progress
-from segtrace.training.cut_progress import telling
+from segtrace.training.saying import telling
 
 
 class Terminal:

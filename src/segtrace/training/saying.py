@@ -1,11 +1,39 @@
-"""How far cutting has come: a bar with the estimate before the start, gone when done."""
+"""What is said meanwhile: lines, and bars over long pieces of work, gone when they are done."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pytorch_lightning.utilities import rank_zero_only
 from tqdm import tqdm
 
 from segtrace.causal.batches import OnProgress, Progress
+
+
+@rank_zero_only
+def say(words: str) -> None:
+    """Print a line once, however many processes train side by side."""
+    print(words)
+
+
+@contextmanager
+def working(words: str) -> Iterator[OnProgress]:
+    """A bar over a long piece of work, with the estimate made before its start.
+
+    Args:
+        words: what is done.
+    """
+    bar = tqdm(desc=words, unit=" slices", leave=False, disable=None)
+
+    def tell(progress: Progress) -> None:
+        if progress.done == 0:
+            print(f"{words}: about {progress.left:.0f} s")
+        bar.total = progress.total
+        bar.update(progress.done - bar.n)
+
+    try:
+        yield tell
+    finally:
+        bar.close()
 
 
 @contextmanager
