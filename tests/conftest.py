@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from raw_layout import AFFINES, write_case
+from scripts import SMALL_NET, Run, run_script, tiny_data
 
 TINY_SPLIT = {"train": ["0005", "0006"], "val": ["0027"], "test": ["0001"]}
 
@@ -35,6 +36,24 @@ def tiny_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image, label = _abdomen(np.random.default_rng(number))
         write_case(root, case, image, label, AFFINES[axes])
     return root
+
+
+@pytest.fixture(scope="session")
+def run(tiny_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Two epochs on the tiny data set; the whole script, in a process of its own."""
+    folder = tmp_path_factory.mktemp("run")
+    ran = run_script(
+        "train.py",
+        *tiny_data(tiny_raw),
+        *SMALL_NET,
+        "trainer.max_epochs=2",
+        "test=true",
+        "hydra.run.dir=the_run",
+        "data.cache_dir=cache",
+        cwd=folder,
+    )
+    assert ran.code == 0, ran.err[-3000:]
+    return Run(folder / "the_run", ran)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from segtrace.checkpoint.loading import DESCRIPTION
 from segtrace.data.planted_source import PlantedSource
-from segtrace.training.checkpoint import DESCRIPTION
 
 STAGES = {"marks": "marks", "told": "told", "head": "head"}
 BRIGHT, DARK = 0.68, 0.16

@@ -20,6 +20,7 @@ ALLOWED = {
     "explainers": {"segtrace.explainers", "segtrace.attribution", "segtrace.measures"},
     "data": {"segtrace.data"},
     "models": {"segtrace.models"},
+    "checkpoint": {"segtrace.checkpoint", "segtrace.models"},
     "report": {
         "segtrace.report",
         "segtrace.attribution.flow",

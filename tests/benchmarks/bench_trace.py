@@ -30,8 +30,8 @@ from torchcam.methods import GradCAM as TorchcamGradCAM
 import segtrace
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution import targets
+from segtrace.checkpoint.loading import in_channels_last
 from segtrace.models.flexible_unet import FlexibleUNet
-from segtrace.training.checkpoint import in_channels_last
 
 ORGANS = 8
 

@@ -16,10 +16,10 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 
 from scripts import ROOT, SMALL_NET, tiny_data
 from segtrace import InputError
+from segtrace.checkpoint.loading import load, read
 from segtrace.report.files import save_text
 from segtrace.training import endings, run
 from segtrace.training.broken_off import left_in
-from segtrace.training.checkpoint import load, read
 from segtrace.training.endings import told
 from segtrace.training.entry import opened
 from segtrace.training.plan import Plan, plainly

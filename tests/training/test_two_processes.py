@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import segtrace
 from scripts import SMALL_NET, run_script, tiny_data
 from segtrace.attribution.targets import predicted
+from segtrace.checkpoint.loading import load
 from segtrace.data.modules import SynapseData
 from segtrace.report.tables import read_table
-from segtrace.training.checkpoint import load
 from training.test_callback import fit, watch
 
 ORGANS = ["spleen", "left_kidney", "liver", "stomach"]

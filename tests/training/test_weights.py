@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from segtrace.training.checkpoint import in_channels_last
+from segtrace.checkpoint.loading import in_channels_last
 from segtrace.training.weights import copied, fingerprint, in_place
 
 

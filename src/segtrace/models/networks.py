@@ -2,7 +2,7 @@
 
 A checkpoint holds the key and plain arguments. Nothing else that it names is looked up, imported or
 called; a network outside the table is for the user to name, see
-:func:`segtrace.training.checkpoint.load`.
+:func:`segtrace.checkpoint.loading.load`.
 """
 
 import math

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from segtrace.checkpoint import loading as checkpoint
 from segtrace.data.cases import case_name
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.nifti import Volume, read_image
@@ -13,7 +14,6 @@ from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.whole_cases import WholeCases
-from segtrace.training import checkpoint
 from segtrace.training.cautions import about_slices
 from segtrace.training.construction import construct
 from segtrace.training.fitted_data import FittedData

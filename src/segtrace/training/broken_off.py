@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segtrace.checkpoint.loading import DESCRIPTION, read
 from segtrace.errors import InputError
-from segtrace.training.checkpoint import DESCRIPTION, read
 from segtrace.training.run_folder import TRAINED, is_first
 
 STATE: Mapping[str, type] = {

@@ -14,10 +14,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from tqdm import tqdm
 
+from segtrace.checkpoint.loading import describe
 from segtrace.errors import InputError, is_full, why
 from segtrace.report.files import REMEDIES
 from segtrace.training.broken_off import LAST, PREVIOUS
-from segtrace.training.checkpoint import describe
 from segtrace.training.run_folder import is_first, kind_of, result_in
 
 SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}

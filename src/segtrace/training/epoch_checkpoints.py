@@ -8,11 +8,11 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from segtrace.checkpoint.reading import checksums, compare
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.training.averaging import kept_weights
 from segtrace.training.epochs import finished_epochs, is_final
-from segtrace.training.reading import checksums, compare
 from segtrace.training.whole_files import WholeFiles
 
 

@@ -13,12 +13,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from segtrace.attribution.targets import predicted
+from segtrace.checkpoint.description import FORMAT
+from segtrace.checkpoint.loading import DESCRIPTION, in_channels_last
 from segtrace.data.labels import check_names
 from segtrace.errors import InputError
 from segtrace.report.tensorboard import dice_tag
 from segtrace.training.averaging import kept_weights
-from segtrace.training.checkpoint import DESCRIPTION, in_channels_last
-from segtrace.training.description import FORMAT
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.evaluation import CaseDice, Counted
 from segtrace.training.randomness import seed_of

@@ -8,6 +8,7 @@ from typing import Any
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch.utils.tensorboard import SummaryWriter
 
+from segtrace.checkpoint import loading as checkpoint
 from segtrace.errors import InputError
 from segtrace.names import file_name
 from segtrace.report.animation import Animation
@@ -17,7 +18,6 @@ from segtrace.report.files import check_writable, save_bytes
 from segtrace.report.fitting import by_importance
 from segtrace.report.record import Record
 from segtrace.report.tensorboard import Writer
-from segtrace.training import checkpoint
 from segtrace.training.course import Course, Network
 from segtrace.training.explanation import Explained
 from segtrace.training.sink import Sink

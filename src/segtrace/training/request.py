@@ -12,9 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from segtrace.attribution.rules import Rule
+from segtrace.checkpoint import loading as checkpoint
 from segtrace.names import file_name
 from segtrace.report.files import save_text
-from segtrace.training import checkpoint
 from segtrace.training.asked_slices import AskedSlices
 from segtrace.training.construction import construct
 from segtrace.training.cut_replay import CutReplay

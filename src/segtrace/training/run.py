@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 import segtrace
 from segtrace.attribution.stages import resolve as resolve_stages
+from segtrace.checkpoint import loading as checkpoint
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
@@ -18,7 +19,6 @@ from segtrace.report.event_files import rewind
 from segtrace.report.files import check_writable, environment
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
-from segtrace.training import checkpoint
 from segtrace.training.assembly import module_of, settings_of, trainer_of
 from segtrace.training.callback import FlowCallback
 from segtrace.training.construction import construct, expect

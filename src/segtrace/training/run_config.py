@@ -14,10 +14,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.errors import InputError
 from segtrace.training.construction import in_yaml
 from segtrace.training.limits import leaves
-from segtrace.training.mapping_file import read_mapping
 from segtrace.training.run_folder import CONFIG
 
 MAY_CHANGE = (

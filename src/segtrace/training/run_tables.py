@@ -6,8 +6,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.errors import InputError
-from segtrace.training.mapping_file import read_mapping
 
 Kinds = Mapping[str, Callable[[str], Any]]
 """Column -> what makes a value of its text, or raises ``ValueError``."""

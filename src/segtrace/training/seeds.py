@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from segtrace.attribution.rules import by_name
+from segtrace.checkpoint import loading as checkpoint
 from segtrace.errors import InputError
 from segtrace.measures.emergence import Answer, Emergence, over_seeds
 from segtrace.measures.statistics import Band, over_runs
@@ -19,7 +20,6 @@ from segtrace.report.captions import mark_words
 from segtrace.report.figures import save_figure
 from segtrace.report.references import sentence as sources
 from segtrace.report.tables import save_table
-from segtrace.training import checkpoint
 from segtrace.training.history import MEASURES
 from segtrace.training.run_tables import REMEDY, seed_of, typed_rows
 

@@ -12,17 +12,17 @@ from segtrace.attribution.rules import RULES, Rule, by_name
 from segtrace.attribution.stages import StagesLike
 from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.baselines import Baselines
+from segtrace.checkpoint import loading as checkpoint
+from segtrace.checkpoint.mapping_file import read_mapping
+from segtrace.checkpoint.own_network import built, fitted
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, printable
 from segtrace.report.files import environment, sha256
 from segtrace.report.whole_cases import WholeCases
-from segtrace.training import checkpoint
 from segtrace.training.course import Network
 from segtrace.training.explanation import DEFAULT, Settings
-from segtrace.training.mapping_file import read_mapping
-from segtrace.training.own_network import built, fitted
 
 EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
 """How a line of a file of edges looks."""
@@ -108,7 +108,7 @@ def from_checkpoint(
         rules: to explain it by; ``None`` for those of the training, which must be ours.
 
     Raises:
-        InputError: see :func:`segtrace.training.checkpoint.load`; a rule that is none of ours.
+        InputError: see :func:`segtrace.checkpoint.loading.load`; a rule that is none of ours.
     """
     loaded = checkpoint.load(path, net)
     description = loaded.description

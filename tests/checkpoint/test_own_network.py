@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from segtrace import InputError
-from segtrace.training.own_network import built, fitted, named, network_class
+from segtrace.checkpoint.own_network import built, fitted, named, network_class
 
 
 def inner():

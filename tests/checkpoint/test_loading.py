@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from segtrace import InputError
-from segtrace.data.probes import Probes
-from segtrace.training.checkpoint import (
+from segtrace.checkpoint.loading import (
     build,
     describe,
     fill,
@@ -20,6 +19,7 @@ from segtrace.training.checkpoint import (
     read,
     recorded,
 )
+from segtrace.data.probes import Probes
 from segtrace.training.subject import fitted, from_checkpoint, paths_of
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from segtrace import InputError
-from segtrace.training.mapping_file import read_mapping
+from segtrace.checkpoint.mapping_file import read_mapping
 
 BOMB = """
 a: &a [x, x, x, x, x, x, x, x, x, x]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.training.description import FORMAT, understood
+from segtrace.checkpoint.description import FORMAT, understood
 
 PATH = Path("x.ckpt")
 

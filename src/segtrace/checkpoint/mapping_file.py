@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
+from segtrace.checkpoint.plain import plain
 from segtrace.errors import InputError, printable
-from segtrace.training.plain import plain
 
 MOST = 2**20
 """Bytes; the configuration of a run takes some thousands."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.training.plain import dense, plain, stored, tensors_of
+from segtrace.checkpoint.plain import dense, plain, stored, tensors_of
 
 
 def test_plain_values_come_back_as_they_are():

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.training.reading import checksums, compare, has_checksums, read
+from segtrace.checkpoint.reading import checksums, compare, has_checksums, read
 
 WHOLE = {"w": torch.arange(6.0).view(2, 3), "epoch": 3, "name": "liver"}
 

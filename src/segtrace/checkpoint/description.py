@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from segtrace.checkpoint.description_keys import KEYS
+from segtrace.checkpoint.plain import plain
 from segtrace.errors import InputError, printable
 from segtrace.models import networks
-from segtrace.training.description_keys import KEYS
-from segtrace.training.plain import plain
 
 FORMAT = 2
 """Of the description. 1 named the class of the network by its path and had no number."""

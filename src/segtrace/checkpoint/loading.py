@@ -10,12 +10,12 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from torch import Tensor, nn
 
+from segtrace.checkpoint.description import FOREIGN, KEY, KNOWN, Description, understood
+from segtrace.checkpoint.own_network import network_class
+from segtrace.checkpoint.plain import numbers, stored, tensors_of
+from segtrace.checkpoint.reading import has_checksums, read
 from segtrace.errors import InputError, printable
 from segtrace.models import networks
-from segtrace.training.description import FOREIGN, KEY, KNOWN, Description, understood
-from segtrace.training.own_network import network_class
-from segtrace.training.plain import numbers, stored, tensors_of
-from segtrace.training.reading import has_checksums, read
 
 DESCRIPTION = KEY
 """The key under which a checkpoint describes itself, in plain values and tensors."""
