@@ -214,7 +214,7 @@ def generator(monkeypatch):
         return root
 
     fake = SimpleNamespace(write=write, fingerprint=lambda: "of a stand-in")
-    monkeypatch.setitem(sys.modules, "segtrace.data.phantom", fake)
+    monkeypatch.setitem(sys.modules, "segtrace.data.phantom.phantom", fake)
     monkeypatch.setattr(segtrace.data, "phantom", fake, raising=False)
     return calls
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrace.data.exact import FINE, Draws, blurred, deviation, on_grid
+from segtrace.data.phantom.exact import FINE, Draws, blurred, deviation, on_grid
 from segtrace.errors import InputError, unknown
 
 TASKS = ("far", "near", "shortcut")

@@ -193,7 +193,7 @@ class PhantomSource(RawSource):
 
 def _generated(root: Path, seed: int, cases: int, shape: tuple[int, ...], workers: int) -> Path:
     # Not above: whoever brings data of their own never needs the generator.
-    from segtrace.data import phantom
+    from segtrace.data.phantom import phantom
 
     made_by = {"seed": seed, "cases": cases, "shape": shape, "generator": phantom.fingerprint()}
     digest = hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:10]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from segtrace.data import fields
-from segtrace.data.fields import FAR, WARP, Space, rounded_max
+from segtrace.data.phantom import fields
+from segtrace.data.phantom.fields import FAR, WARP, Space, rounded_max
 
 
 @pytest.fixture

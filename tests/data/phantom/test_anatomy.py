@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from segtrace.data import anatomy
-from segtrace.data.anatomy import Build
-from segtrace.data.fields import Space
+from segtrace.data.phantom import anatomy
+from segtrace.data.phantom.anatomy import Build
+from segtrace.data.phantom.fields import Space
 
 
 @pytest.fixture

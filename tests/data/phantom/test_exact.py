@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segtrace.data.exact import (
+from segtrace.data.phantom.exact import (
     FINE,
     STEPS,
     WEIGHTS,

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segtrace.data import phantom
 from segtrace.data.cases import TEST12, TRAIN18, VAL3
 from segtrace.data.labels import BTCV, TRANSUNET
 from segtrace.data.modules import PhantomData
 from segtrace.data.nifti import Volume
+from segtrace.data.phantom import phantom
 from segtrace.data.sources import PhantomSource, RawSource
 from segtrace.errors import InputError
 
@@ -273,7 +273,7 @@ FIELDS = """
 import hashlib
 import numpy as np
 from segtrace.data import phantom
-from segtrace.data.exact import Draws
+from segtrace.data.phantom.exact import Draws
 spacing = np.array((2.4, 2.4, 5.0))
 space = phantom._space((90, 90, 30), spacing, Draws(0, 1))
 shape = space.ellipsoid((10, 20, 100), (40, 30, 50), turn=25, tilt=-9)

@@ -5,8 +5,8 @@ Nothing here is labelled; all of it is there so that HU and shape alone do not t
 
 import numpy as np
 
-from segtrace.data.anatomy import Build
-from segtrace.data.fields import Field, Point, Space
+from segtrace.data.phantom.anatomy import Build
+from segtrace.data.phantom.fields import Field, Point, Space
 
 
 def trunk(space: Space, build: Build) -> dict[str, Field]:

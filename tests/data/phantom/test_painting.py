@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from segtrace.data.anatomy import Build
 from segtrace.data.labels import BTCV
-from segtrace.data.painting import Canvas, places
+from segtrace.data.phantom.anatomy import Build
+from segtrace.data.phantom.painting import Canvas, places
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrace.data.exact import cosine_and_sine, sum_of_squares
+from segtrace.data.phantom.exact import cosine_and_sine, sum_of_squares
 
 Field = NDArray[np.float32]
 Point = tuple[float, float, float]

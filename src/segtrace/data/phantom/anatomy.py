@@ -1,4 +1,4 @@
-"""The organs of a generated abdomen, made of the shapes of :mod:`segtrace.data.fields`.
+"""The organs of a generated abdomen, made of the shapes of :mod:`segtrace.data.phantom.fields`.
 
 Millimetres from the mid-line, the middle of the trunk and near the lowest slice, for a patient of
 size 1; see there for the axes.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segtrace.data.fields import Field, Point, Space, rounded_max
+from segtrace.data.phantom.fields import Field, Point, Space, rounded_max
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrace.data import anatomy, surroundings
-from segtrace.data.anatomy import Build
-from segtrace.data.fields import Field, Space
 from segtrace.data.labels import BTCV
+from segtrace.data.phantom import anatomy, surroundings
+from segtrace.data.phantom.anatomy import Build
+from segtrace.data.phantom.fields import Field, Space
 
 Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]

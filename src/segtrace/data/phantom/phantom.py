@@ -22,14 +22,21 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from segtrace.data import anatomy, exact, fields, painting, surroundings
-from segtrace.data.anatomy import Build
 from segtrace.data.cases import TEST12, TRAIN18
 from segtrace.data.drafts import draft
-from segtrace.data.exact import Draws, blurred, gaussian, interpolated, on_grid, sum_of_squares
-from segtrace.data.fields import WARP, Field, Space
 from segtrace.data.nifti import PHANTOM_MARK
-from segtrace.data.painting import paint
+from segtrace.data.phantom import anatomy, exact, fields, painting, surroundings
+from segtrace.data.phantom.anatomy import Build
+from segtrace.data.phantom.exact import (
+    Draws,
+    blurred,
+    gaussian,
+    interpolated,
+    on_grid,
+    sum_of_squares,
+)
+from segtrace.data.phantom.fields import WARP, Field, Space
+from segtrace.data.phantom.painting import paint
 from segtrace.errors import InputError
 
 CASES = tuple(sorted((*TRAIN18, *TEST12)))

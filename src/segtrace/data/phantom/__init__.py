@@ -1,0 +1,1 @@
+"""The generated abdominal CT: anatomy, fields, surroundings, painted with exact sums."""
