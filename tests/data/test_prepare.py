@@ -8,8 +8,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from segtrace.data import digests
 from segtrace.data import prepare as preparing
+from segtrace.data.cache import digests
 from segtrace.data.labels import BTCV, TRANSUNET, organ_table
 from segtrace.data.prepare import prepare
 from segtrace.data.preprocessing import Preprocessing, labels_of

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from segtrace.data.geometry import Geometry
+from segtrace.data.files.geometry import Geometry
 from segtrace.data.labels import BTCV, TRANSUNET, organ_table, to_channels
 from segtrace.data.modules import TransUNetData
 from segtrace.data.sources import RawSource

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from segtrace.data.findings import Finding
-from segtrace.data.geometry import Grid
-from segtrace.data.nifti import Volume
+from segtrace.data.files.findings import Finding
+from segtrace.data.files.geometry import Grid
+from segtrace.data.files.nifti import Volume
 from segtrace.data.probes import Probes
 from segtrace.training.cautions import OTHER_VALUES, about_slices, about_volume
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from segtrace.data.nifti import read_image
+from segtrace.data.files.nifti import read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.training.image import probes_of_image
 from segtrace.training.volumes import VolumeSlices

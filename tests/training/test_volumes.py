@@ -13,8 +13,8 @@ from torch import nn
 from raw_layout import AFFINES, to_stored
 from scripts import run_script
 from segtrace import InputError
-from segtrace.data.geometry import Grid
-from segtrace.data.nifti import Volume, read_image
+from segtrace.data.files.geometry import Grid
+from segtrace.data.files.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.names import file_name
 from segtrace.report.tables import read_table

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from segtrace.data.augment import Augmentation
 from segtrace.data.cases import Split, given_split, remedy
-from segtrace.data.findings import told
+from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
 from segtrace.data.probes import Probes, choose

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from segtrace.data.cases import PARTS, Split
-from segtrace.data.geometry import Grid
-from segtrace.data.nifti import Volume
+from segtrace.data.files.geometry import Grid
+from segtrace.data.files.nifti import Volume
 from segtrace.data.planted import CLASSES, SIDE, VERSION, Planted, check_task, plant
 from segtrace.errors import InputError
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from segtrace.data import findings
-from segtrace.data.cached import (
+from segtrace.data.cache.digests import Digests
+from segtrace.data.cache.drafts import draft, sweep
+from segtrace.data.cache.entries import (
     FORMAT,
     PreparedCase,
     learn_hashes,
@@ -19,9 +20,8 @@ from segtrace.data.cached import (
     remember,
     write_index,
 )
-from segtrace.data.digests import Digests
-from segtrace.data.drafts import draft, sweep
-from segtrace.data.nifti import Volume
+from segtrace.data.files import findings
+from segtrace.data.files.nifti import Volume
 from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, why

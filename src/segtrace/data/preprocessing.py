@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrace.data.geometry import Geometry
+from segtrace.data.files.geometry import Geometry
+from segtrace.data.files.nifti import Volume
 from segtrace.data.labels import to_channels
-from segtrace.data.nifti import Volume
 from segtrace.errors import InputError
 
 VERSION = 1

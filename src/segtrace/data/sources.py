@@ -9,17 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from segtrace.data.cache.drafts import draft
 from segtrace.data.cases import TEST12, Split, published_split
-from segtrace.data.drafts import draft
-from segtrace.data.finding_files import (
+from segtrace.data.files.finding_files import (
     check_pattern,
     existing_folder,
     find_layout,
     matches,
     named,
 )
+from segtrace.data.files.nifti import Volume, read_volume
 from segtrace.data.labels import BTCV, check_numbering, only_known, whole_numbers
-from segtrace.data.nifti import Volume, read_volume
 from segtrace.errors import InputError, why
 
 
@@ -108,7 +108,7 @@ class NiftiSource:
         """The case as slices.
 
         Raises:
-            InputError: see :func:`segtrace.data.nifti.read_volume`.
+            InputError: see :func:`segtrace.data.files.nifti.read_volume`.
         """
         volume = read_volume(case, *self.files(case))
         if volume.label is None:

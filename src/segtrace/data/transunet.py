@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrace.data.cases import Split, listed_split, without
-from segtrace.data.findings import judge_constant
-from segtrace.data.geometry import Grid
+from segtrace.data.files.findings import judge_constant
+from segtrace.data.files.geometry import Grid
+from segtrace.data.files.nifti import Volume
+from segtrace.data.files.transunet_files import read_h5, read_npz
 from segtrace.data.labels import TRANSUNET
-from segtrace.data.nifti import Volume
 from segtrace.data.sources import find_layout
-from segtrace.data.transunet_files import read_h5, read_npz
 from segtrace.errors import InputError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.data.cases import case_name
 from segtrace.data.datamodule import SliceDataModule
-from segtrace.data.nifti import Volume, read_image
+from segtrace.data.files.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError

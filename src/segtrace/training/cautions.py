@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from segtrace.data.findings import told
-from segtrace.data.nifti import Volume
-from segtrace.data.plausible import not_hounsfield
+from segtrace.data.files.findings import told
+from segtrace.data.files.nifti import Volume
+from segtrace.data.files.plausible import not_hounsfield
 from segtrace.data.probes import Probes
 from segtrace.training.subject import Subject
 

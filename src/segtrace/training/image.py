@@ -9,8 +9,8 @@ from tqdm import tqdm
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.targets import predicted
 from segtrace.attribution.undisturbed import as_input, undisturbed
-from segtrace.data.findings import told
-from segtrace.data.nifti import read_image
+from segtrace.data.files.findings import told
+from segtrace.data.files.nifti import read_image
 from segtrace.data.prepare import Preprocessing, organ_areas
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError

@@ -11,8 +11,8 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from segtrace.attribution.flow import Flow, Status
-from segtrace.data.geometry import Geometry
-from segtrace.data.nifti import PHANTOM_MARK, Volume
+from segtrace.data.files.geometry import Geometry
+from segtrace.data.files.nifti import PHANTOM_MARK, Volume
 from segtrace.errors import InputError, printable
 from segtrace.measures.localisation import readable
 from segtrace.names import file_name

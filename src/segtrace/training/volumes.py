@@ -13,8 +13,8 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from segtrace.data.geometry import Geometry
-from segtrace.data.nifti import Volume
+from segtrace.data.files.geometry import Geometry
+from segtrace.data.files.nifti import Volume
 from segtrace.data.preprocessing import Preprocessing, labels_of
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError

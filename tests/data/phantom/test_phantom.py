@@ -14,9 +14,9 @@ import pytest
 from scipy import ndimage
 
 from segtrace.data.cases import TEST12, TRAIN18, VAL3
+from segtrace.data.files.nifti import Volume
 from segtrace.data.labels import BTCV, TRANSUNET
 from segtrace.data.modules import PhantomData
-from segtrace.data.nifti import Volume
 from segtrace.data.phantom import phantom
 from segtrace.data.sources import PhantomSource, RawSource
 from segtrace.errors import InputError

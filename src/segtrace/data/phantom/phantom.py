@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from segtrace.data.cache.drafts import draft
 from segtrace.data.cases import TEST12, TRAIN18
-from segtrace.data.drafts import draft
-from segtrace.data.nifti import PHANTOM_MARK
+from segtrace.data.files.nifti import PHANTOM_MARK
 from segtrace.data.phantom import anatomy, exact, fields, painting, surroundings
 from segtrace.data.phantom.anatomy import Build
 from segtrace.data.phantom.exact import (

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from raw_layout import AFFINES
-from segtrace.data.nifti import read_image
+from segtrace.data.files.nifti import read_image
 
 VALUES = np.where(np.arange(120).reshape(6, 5, 4) < 60, -1000, 40).astype(np.int16)
 SCAN = np.diag([-1.3, 1.3, 5.0, 1.0])

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrace.data.digests import Digests
-from segtrace.data.findings import Finding
-from segtrace.data.geometry import Geometry
+from segtrace.data.cache.digests import Digests
+from segtrace.data.files.findings import Finding
+from segtrace.data.files.geometry import Geometry
 
 FORMAT = 2
 """Of these folders; a change of what they hold needs another number."""

@@ -11,8 +11,8 @@ from nibabel import orientations
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from segtrace.data.findings import Finding, doubted
-from segtrace.data.geometry import Grid
+from segtrace.data.files.findings import Finding, doubted
+from segtrace.data.files.geometry import Grid
 
 Affine = NDArray[np.float64]
 

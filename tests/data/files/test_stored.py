@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from raw_layout import AFFINES
-from segtrace.data.stored import read_stored
+from segtrace.data.files.stored import read_stored
 from segtrace.errors import InputError
 
 VALUES = np.random.default_rng(0).integers(-1000, 1000, (6, 5, 4)).astype(np.int16)

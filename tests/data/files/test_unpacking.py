@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from raw_layout import AFFINES
-from segtrace.data.nifti import read_image
-from segtrace.data.unpacking import read_nifti_bytes
+from segtrace.data.files.nifti import read_image
+from segtrace.data.files.unpacking import read_nifti_bytes
 from segtrace.errors import InputError
 
 

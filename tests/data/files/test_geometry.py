@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raw_layout import AFFINES, to_stored
-from segtrace.data.geometry import Geometry, Grid
+from segtrace.data.files.geometry import Geometry, Grid
 from segtrace.errors import InputError
 
 X, Y, Z = 20, 7, 3  # of the marker, towards left, posterior, superior

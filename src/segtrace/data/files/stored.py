@@ -16,7 +16,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
-from segtrace.data.unpacking import read_nifti_bytes
+from segtrace.data.files.unpacking import read_nifti_bytes
 from segtrace.errors import InputError
 
 _BROKEN = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError,
@@ -48,7 +48,7 @@ def read_stored(path: Path) -> Stored:
     """The file, its values unscaled from whatever type it stores them in.
 
     Raises:
-        InputError: see :func:`segtrace.data.unpacking.read_nifti_bytes`; a header that cannot be
+        InputError: see :func:`segtrace.data.files.unpacking.read_nifti_bytes`; a header that cannot be
             used; anything but one number at each point of a volume.
     """
     content = read_nifti_bytes(path)

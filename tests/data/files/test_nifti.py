@@ -7,7 +7,7 @@ import pytest
 from nibabel import orientations
 
 from raw_layout import AFFINES, write_case
-from segtrace.data.nifti import read_image, read_volume
+from segtrace.data.files.nifti import read_image, read_volume
 from segtrace.errors import InputError
 
 

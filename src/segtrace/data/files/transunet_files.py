@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrace.data.nifti import check_finite
+from segtrace.data.files.nifti import check_finite
 from segtrace.errors import InputError
 
 _BROKEN = (OSError, KeyError, ValueError, TypeError, EOFError, RuntimeError, OverflowError,

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from segtrace.data import drafts
-from segtrace.data.drafts import draft, sweep
+from segtrace.data.cache import drafts
+from segtrace.data.cache.drafts import draft, sweep
 
 
 def names(folder):
@@ -55,7 +55,7 @@ def test_a_folder_that_is_not_sound_is_replaced(tmp_path):
 
 KILLED = """
 import os, pathlib, sys
-from segtrace.data.drafts import draft
+from segtrace.data.cache.drafts import draft
 with draft(pathlib.Path(sys.argv[1])) as partial:
     (partial / "a").touch()
     os.kill(os.getpid(), 9)

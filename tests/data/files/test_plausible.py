@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from segtrace.data.nifti import read_image
-from segtrace.data.plausible import not_hounsfield
+from segtrace.data.files.nifti import read_image
+from segtrace.data.files.plausible import not_hounsfield
 
 
 def body(tissue=40.0, air=-1000.0):

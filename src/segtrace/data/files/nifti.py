@@ -8,11 +8,11 @@ import numpy as np
 from nibabel import orientations
 from numpy.typing import NDArray
 
-from segtrace.data.findings import Finding, doubted, judge_values
-from segtrace.data.geometry import Grid
+from segtrace.data.files.findings import Finding, doubted, judge_values
+from segtrace.data.files.geometry import Grid
+from segtrace.data.files.placement import has_affine, place, placed, unit
+from segtrace.data.files.stored import Stored, read_stored
 from segtrace.data.labels import REMEDY
-from segtrace.data.placement import has_affine, place, placed, unit
-from segtrace.data.stored import Stored, read_stored
 from segtrace.errors import InputError, printable
 
 PHANTOM_MARK = "segtrace phantom"

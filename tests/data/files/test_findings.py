@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from segtrace.data.findings import Finding, doubted, judge_values, told, warn
-from segtrace.data.plausible import not_hounsfield
+from segtrace.data.files.findings import Finding, doubted, judge_values, told, warn
+from segtrace.data.files.plausible import not_hounsfield
 
 RANDOM = np.random.default_rng(0)
 

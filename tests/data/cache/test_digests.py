@@ -3,8 +3,8 @@ import shutil
 
 import pytest
 
-from segtrace.data import digests
-from segtrace.data.digests import Digests, content_hash, signature
+from segtrace.data.cache import digests
+from segtrace.data.cache.digests import Digests, content_hash, signature
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrace.data.plausible import not_hounsfield
+from segtrace.data.files.plausible import not_hounsfield
 
 _FEW = 32  # different values; a label map has few, a scan hundreds
 

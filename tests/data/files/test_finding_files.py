@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from segtrace.data.finding_files import find_layout, matches
+from segtrace.data.files.finding_files import find_layout, matches
 from segtrace.data.labels import BTCV
 from segtrace.data.sources import NiftiSource, RawSource
 from segtrace.errors import InputError

@@ -1,0 +1,1 @@
+"""Prepared slices on disk: entries whose content decides, folders that appear whole."""
