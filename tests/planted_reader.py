@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.checkpoint.loading import DESCRIPTION
-from segtrace.data.planted_source import PlantedSource
+from segtrace.planted.source import PlantedSource
 
 STAGES = {"marks": "marks", "told": "told", "head": "head"}
 BRIGHT, DARK = 0.68, 0.16

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from segtrace.attribution.describe import describe
     from segtrace.attribution.integrate import integrate
     from segtrace.attribution.trace import trace
+    from segtrace.planted.benchmark import score_planted
     from segtrace.training.callback import FlowCallback
     from segtrace.training.explain import explain
-    from segtrace.training.planted import score_planted
 
 __version__ = "0.1.0"
 
@@ -26,7 +26,7 @@ _HOMES = {
     "describe": "segtrace.attribution.describe",
     "explain": "segtrace.training.explain",
     "integrate": "segtrace.attribution.integrate",
-    "score_planted": "segtrace.training.planted",
+    "score_planted": "segtrace.planted.benchmark",
     "trace": "segtrace.attribution.trace",
 }
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from segtrace.data.planted import TAGS, TASKS
+from segtrace.planted.benchmark import WHY, score_rules
+from segtrace.planted.images import TAGS, TASKS
+from segtrace.planted.network import PlantedNetwork
+from segtrace.planted.route import planted_route
 from segtrace.report.tables import save_table
-from segtrace.training.planted import WHY, score_rules
-from segtrace.training.planted_network import PlantedNetwork
-from segtrace.training.planted_route import planted_route
 
 ROOT = Path(__file__).parents[2]
 RULES = ("seg_grad_cam", "grad_pam", "layer_cam")

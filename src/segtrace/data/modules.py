@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from segtrace.data.datamodule import SliceDataModule
-from segtrace.data.planted import SIDE
-from segtrace.data.planted_source import PlantedSource
 from segtrace.data.sources import NiftiSource, PhantomSource, RawSource
 from segtrace.data.transunet import TransUNetSource
+from segtrace.planted.images import SIDE
+from segtrace.planted.source import PlantedSource
 
 
 class PhantomData(SliceDataModule):

@@ -16,10 +16,10 @@ from segtrace.causal.verdict import NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
 from segtrace.errors import unknown
 from segtrace.measures import energy
 from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
+from segtrace.planted.network import ENOUGH, PlantedNetwork, PlantedSlices
+from segtrace.planted.score import REFUSED, Interval, PlantedScore, StageScore
+from segtrace.planted.swap import held_at_mark
 from segtrace.training import guards
-from segtrace.training.planted_network import ENOUGH, PlantedNetwork, PlantedSlices
-from segtrace.training.planted_score import REFUSED, Interval, PlantedScore, StageScore
-from segtrace.training.planted_swap import held_at_mark
 
 HELD = 0.5
 """Part of the class margin from which on a stage is said to hold the class at the mark. Above the

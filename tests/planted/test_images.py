@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from segtrace import InputError
 from segtrace.causal.cutting import chosen, cutting, sites_of
-from segtrace.data.planted import REACH, SIDE, TAGS, TASKS, plant
+from segtrace.planted.images import REACH, SIDE, TAGS, TASKS, plant
 
 PAIRS = range(12)
 

@@ -10,8 +10,8 @@ import numpy as np
 from segtrace.data.cases import PARTS, Split
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
-from segtrace.data.planted import CLASSES, SIDE, VERSION, Planted, check_task, plant
 from segtrace.errors import InputError
+from segtrace.planted.images import CLASSES, SIDE, VERSION, Planted, check_task, plant
 
 TAG = {"train": "agreeing", "val": "absent", "test": "contrary"}
 """Part -> what the tag of ``shortcut`` does there."""
@@ -23,7 +23,7 @@ MOST = 200_000
 
 
 class PlantedSource:
-    """Generated images whose deciding evidence is known; see :mod:`segtrace.data.planted`.
+    """Generated images whose deciding evidence is known; see :mod:`segtrace.planted.images`.
 
     Args:
         task: ``far``, ``near`` or ``shortcut``.
@@ -75,7 +75,7 @@ class PlantedSource:
         Args:
             case: its name.
             index: the slice.
-            tag: one of :data:`segtrace.data.planted.TAGS`; by default the one of the case's part.
+            tag: one of :data:`segtrace.planted.images.TAGS`; by default the one of the case's part.
         """
         part = next(part for part in PARTS if case in self._split[part])
         return plant(self.task, self.seed, int(case), index, tag or TAG[part])

@@ -4,9 +4,9 @@ import torch
 from planted_reader import Reader, save_reader
 from scripts import run_script
 from segtrace import InputError
-from segtrace.data.planted import plant
-from segtrace.training.planted import score_planted
-from segtrace.training.planted_network import PlantedNetwork
+from segtrace.planted.benchmark import score_planted
+from segtrace.planted.images import plant
+from segtrace.planted.network import PlantedNetwork
 
 
 @pytest.fixture

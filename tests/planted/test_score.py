@@ -2,7 +2,7 @@ import pytest
 
 from planted_reader import STAGES, Reader, save_reader
 from segtrace.measures.over_cases import COVERAGE
-from segtrace.training.planted import score_planted
+from segtrace.planted.benchmark import score_planted
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.measures.resize import pooled
-from segtrace.training.planted_network import PlantedSlices
+from segtrace.planted.network import PlantedSlices
 
 AROUND = 2
 """Pixels around a mark that count as its place."""

@@ -3,8 +3,8 @@ import torch
 
 from planted_reader import STAGES, Reader, save_reader
 from segtrace.attribution.stages import resolve
-from segtrace.training.planted_network import PlantedNetwork
-from segtrace.training.planted_swap import held_at_mark
+from segtrace.planted.network import PlantedNetwork
+from segtrace.planted.swap import held_at_mark
 
 
 @pytest.fixture

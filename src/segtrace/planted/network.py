@@ -19,9 +19,9 @@ from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.outcome import Judge
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.data.planted import CLASSES
-from segtrace.data.planted_source import PlantedSource
 from segtrace.errors import InputError
+from segtrace.planted.images import CLASSES
+from segtrace.planted.source import PlantedSource
 
 ENOUGH = 0.95
 """Dice below which a network has not learned its task, and no verdict is given."""

@@ -5,9 +5,9 @@ import pytest
 import torch
 from monai.networks.nets import DynUNet
 
-from segtrace.data.planted_source import PlantedSource
-from segtrace.training.planted_network import PlantedNetwork
-from segtrace.training.planted_route import planted_route
+from segtrace.planted.network import PlantedNetwork
+from segtrace.planted.route import planted_route
+from segtrace.planted.source import PlantedSource
 
 
 @pytest.fixture(scope="module")

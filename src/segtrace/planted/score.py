@@ -64,7 +64,7 @@ class PlantedScore:
 
     Attributes:
         rule: its name.
-        task: see :mod:`segtrace.data.planted`.
+        task: see :mod:`segtrace.planted.images`.
         seed: of the images.
         epoch: finished passes of the network.
         dice: of the network on these slices.

@@ -21,8 +21,8 @@ from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.route import Route, route
 from segtrace.measures.over_cases import over_cases
+from segtrace.planted.network import PlantedNetwork, PlantedSlices
 from segtrace.report.route_words import branches, sentence
-from segtrace.training.planted_network import PlantedNetwork, PlantedSlices
 
 FEW = 4
 """Slices of a case whose score is divided between the edges; an integration takes its time."""

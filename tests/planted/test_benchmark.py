@@ -9,9 +9,9 @@ from segtrace import InputError
 from segtrace.attribution.rules import grad_pam
 from segtrace.attribution.trace import trace
 from segtrace.measures.resize import resized
-from segtrace.training import planted
-from segtrace.training.planted import gains, score_planted
-from segtrace.training.planted_network import PlantedNetwork
+from segtrace.planted import benchmark as planted
+from segtrace.planted.benchmark import gains, score_planted
+from segtrace.planted.network import PlantedNetwork
 
 
 @pytest.fixture(autouse=True)

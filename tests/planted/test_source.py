@@ -3,8 +3,8 @@ import pytest
 
 from segtrace import InputError
 from segtrace.data.modules import PlantedData
-from segtrace.data.planted import plant
-from segtrace.data.planted_source import PlantedSource
+from segtrace.planted.images import plant
+from segtrace.planted.source import PlantedSource
 
 
 @pytest.fixture

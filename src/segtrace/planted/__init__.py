@@ -1,0 +1,1 @@
+"""Generated evidence with a known answer, and the benchmark on it."""
