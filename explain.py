@@ -14,7 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from segtrace.names import file_name
-from segtrace.report.page import Page
+from segtrace.report.page.page import Page
 from segtrace.training import request, results, seeds, trial_files
 from segtrace.training.entry import answering, start
 from segtrace.training.explanation import explain_probes, of_failures

@@ -8,12 +8,12 @@ from selenium.webdriver.support.select import Select
 
 from browser.screenshots import SIZE, open_page, resize, until
 from pages import ORGANS, RULES, STAGES, blind, epoch, original, wrong
-from segtrace.report.page import Page, write_page
-from segtrace.report.page_routes import CAUTION, route_entry
-from segtrace.report.route_picture import Diagram, route_figure
+from segtrace.report.figures.route import Diagram, route_figure
+from segtrace.report.page.page import Page, write_page
+from segtrace.report.page.routes import CAUTION, route_entry
+from segtrace.report.page.sentences import CAUTIONS
+from segtrace.report.page.whole_cases import WholeCases
 from segtrace.report.route_words import Branch, sentence
-from segtrace.report.sentences import CAUTIONS
-from segtrace.report.whole_cases import WholeCases
 
 COLOURED = """
 const canvas = document.getElementById(arguments[0]);

@@ -13,7 +13,6 @@ from PIL import Image
 
 from segtrace.errors import InputError
 from segtrace.report import files
-from segtrace.report.cells import heat_cell
 from segtrace.report.files import (
     atomic,
     check_writable,
@@ -26,6 +25,7 @@ from segtrace.report.files import (
     save_text,
     sha256,
 )
+from segtrace.report.pictures.cells import heat_cell
 
 
 def assert_same(left, right):

@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from saving import pixels
 from segtrace import FlowCallback, InputError
 from segtrace.data.probes import Probes
-from segtrace.report.route_picture import as_picture
+from segtrace.report.figures.route import as_picture
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import expected_tags
 from segtrace.training.cut_pictures import table_figure

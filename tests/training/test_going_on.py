@@ -12,7 +12,7 @@ import pytest
 
 from scripts import ROOT, SMALL_NET, Ran, run_script, tiny_data
 from segtrace import InputError
-from segtrace.training.run_folder import taken
+from segtrace.report.run_folder import taken
 
 LITTLE = (
     "explain.rules=[grad_pam]", "explain.organs=[liver]", "callbacks.flow.cut_every=null",

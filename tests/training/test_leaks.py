@@ -8,7 +8,7 @@ import torch
 
 from invented import explained, labels
 from segtrace.measures.over_cases import COVERAGE
-from segtrace.report.charts import leak_picture
+from segtrace.report.pictures.charts import leak_picture
 from segtrace.training.leaks import LeakMeter, Leaks
 
 

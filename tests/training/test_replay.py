@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from saving import pixels
 from scripts import run_script
 from segtrace import InputError
-from segtrace.report.figures import epoch_grid
+from segtrace.report.figures.paper import epoch_grid
+from segtrace.report.figures.route import as_picture
 from segtrace.report.files import load_maps
-from segtrace.report.route_picture import as_picture
 from segtrace.report.tables import read_table
 from segtrace.training.replay import in_order, ranks
 

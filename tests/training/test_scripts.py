@@ -16,12 +16,12 @@ from saving import pixels
 from scripts import SMALL_NET, run_script, tiny_data
 from segtrace.checkpoint.description import understood
 from segtrace.data.probes import Probes
-from segtrace.report.figures import paper_figure
+from segtrace.report.figures.paper import paper_figure
+from segtrace.report.figures.route import as_picture
 from segtrace.report.files import load_maps
-from segtrace.report.mosaic import flow_picture
-from segtrace.report.route_picture import as_picture
+from segtrace.report.page.whole_cases import NAMES
+from segtrace.report.pictures.mosaic import flow_picture
 from segtrace.report.tensorboard import expected_tags
-from segtrace.report.whole_cases import NAMES
 from segtrace.training.history import timelines
 from segtrace.training.sink import charts
 from segtrace.training.subject import from_checkpoint

@@ -10,7 +10,7 @@ import yaml
 from scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
 from segtrace.names import file_name
-from segtrace.report.bands import band_figure
+from segtrace.report.figures.seeds import band_figure
 from segtrace.report.tables import append_rows, read_table, save_table
 from segtrace.training import seeds
 from segtrace.training.seeds import compare, folders_of, read_run

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segtrace.errors import InputError, why
-from segtrace.report.cells import Picture
+from segtrace.report.pictures.cells import Picture
 from segtrace.report.record import Record, pack, unpack
 
 PACKAGES = (

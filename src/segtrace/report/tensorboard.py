@@ -8,8 +8,8 @@ from torch.utils.tensorboard.summary import Summary, hparams
 from torch.utils.tensorboard.summary import text as text_summary
 
 from segtrace.names import file_name
-from segtrace.report.cells import Picture
 from segtrace.report.files import jpeg
+from segtrace.report.pictures.cells import Picture
 
 SCALAR_BUDGET = 400
 """Charts that a person still scrolls through; TensorBoard itself turns slow above."""

@@ -13,7 +13,7 @@ from segtrace.data.files.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.report.whole_cases import WholeCases
+from segtrace.report.page.whole_cases import WholeCases
 from segtrace.training.cautions import about_slices
 from segtrace.training.construction import construct
 from segtrace.training.fitted_data import FittedData

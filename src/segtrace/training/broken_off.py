@@ -9,7 +9,7 @@ from typing import Any
 
 from segtrace.checkpoint.loading import DESCRIPTION, read
 from segtrace.errors import InputError
-from segtrace.training.run_folder import TRAINED, is_first
+from segtrace.report.run_folder import TRAINED, is_first
 
 STATE: Mapping[str, type] = {
     "state_dict": dict,

@@ -12,12 +12,12 @@ from torch.optim import Optimizer
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.fingerprint import fingerprints
 from segtrace.errors import InputError
+from segtrace.report.run_folder import CONFIG
 from segtrace.training.broken_off import Left
 from segtrace.training.construction import in_yaml
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.module import SegmentationModule
 from segtrace.training.run_config import may_change
-from segtrace.training.run_folder import CONFIG
 
 
 class Continuity(pl.Callback):

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from segtrace.names import file_name
-from segtrace.report.cells import Picture
-from segtrace.report.charts import timeline_picture
+from segtrace.report.figures.route import as_picture
 from segtrace.report.files import save_text
-from segtrace.report.route_picture import as_picture
+from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.charts import timeline_picture
 from segtrace.report.tables import append_rows
 from segtrace.report.tensorboard import (
     NECESSITY_TAG,

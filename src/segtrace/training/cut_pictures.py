@@ -3,8 +3,8 @@
 from matplotlib.figure import Figure
 
 from segtrace.report.captions import epoch_words
-from segtrace.report.necessity_picture import necessity_figure
-from segtrace.report.route_picture import route_figure
+from segtrace.report.figures.necessity import necessity_figure
+from segtrace.report.figures.route import route_figure
 from segtrace.training.cuts import Cuts
 
 

@@ -11,8 +11,8 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.names import file_name
-from segtrace.report.figures import save_figure
-from segtrace.report.page_routes import RouteEntry, route_entry
+from segtrace.report.figures.paper import save_figure
+from segtrace.report.page.routes import RouteEntry, route_entry
 from segtrace.report.tables import save_table
 from segtrace.training.cut_course import CutCourse
 from segtrace.training.cut_pictures import route_of, table_figure

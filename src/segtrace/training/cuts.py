@@ -15,7 +15,7 @@ from segtrace.causal.outcome import Outcome
 from segtrace.causal.route import Route, route
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.report.route_picture import Diagram
+from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches, sentence
 from segtrace.training.course import Network
 from segtrace.training.explanation import chosen_organs

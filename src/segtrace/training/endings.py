@@ -17,8 +17,8 @@ from tqdm import tqdm
 from segtrace.checkpoint.loading import describe
 from segtrace.errors import InputError, is_full, why
 from segtrace.report.files import REMEDIES
+from segtrace.report.run_folder import is_first, kind_of, result_in
 from segtrace.training.broken_off import LAST, PREVIOUS
-from segtrace.training.run_folder import is_first, kind_of, result_in
 
 SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
 PATIENCE = 2.0

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from segtrace.attribution.stages import StagesLike
 from segtrace.data.labels import check_names
-from segtrace.report.page import Page
+from segtrace.report.page.page import Page
+from segtrace.report.run_folder import taken
 from segtrace.training import guards, results
 from segtrace.training.explanation import (
     DEFAULT,
@@ -19,7 +20,6 @@ from segtrace.training.explanation import (
     of_failures,
 )
 from segtrace.training.probing import probes_from
-from segtrace.training.run_folder import taken
 
 
 @guards.held()

@@ -21,9 +21,9 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.measures.localisation import measure, rows
 from segtrace.measures.locality import parts
-from segtrace.report.cells import Picture
 from segtrace.report.combined import SCALED
-from segtrace.report.mosaic import ROWS, flow_picture
+from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 from segtrace.training.soundness import unsound

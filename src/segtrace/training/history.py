@@ -15,8 +15,8 @@ from segtrace.measures.leakage import Leakage
 from segtrace.measures.localisation import gain_terms, over_slices, readable
 from segtrace.measures.over_cases import over_cases
 from segtrace.measures.statistics import echo
-from segtrace.report.cells import Picture
-from segtrace.report.charts import timeline_picture
+from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.charts import timeline_picture
 from segtrace.report.scene import FINAL, REGIONS
 from segtrace.report.tensorboard import Block
 from segtrace.training.explanation import Explained

@@ -13,8 +13,8 @@ from segtrace.measures.events import Event, find_events, strongest, too_few_slic
 from segtrace.measures.leakage import Grids, Leakage, leakage
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.captions import plain
-from segtrace.report.cells import Picture
-from segtrace.report.charts import leak_picture
+from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.charts import leak_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import REGIONS
 from segtrace.training.explanation import Settings, organ_masks, traced

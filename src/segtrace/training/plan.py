@@ -11,12 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from segtrace.attribution.networks import STAGES
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import save_text
+from segtrace.report.run_folder import CONFIG, Held, Lock, is_first, taken
 from segtrace.training.broken_off import Left, begin_anew, left_in, remove_drafts
 from segtrace.training.limits import check_limits
 from segtrace.training.precision import refuse_half_in
 from segtrace.training.rehearsal import rehearse
 from segtrace.training.run_config import gone_on, run_of, targets_in
-from segtrace.training.run_folder import CONFIG, Held, Lock, is_first, taken
 from segtrace.training.schema import check
 
 KEYS = (

@@ -11,11 +11,11 @@ from torch.utils.tensorboard import SummaryWriter
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.errors import InputError
 from segtrace.names import file_name
-from segtrace.report.animation import Animation
 from segtrace.report.captions import plain
-from segtrace.report.figures import epoch_grid, save_figure
+from segtrace.report.figures.animation import Animation
+from segtrace.report.figures.paper import epoch_grid, save_figure
 from segtrace.report.files import check_writable, save_bytes
-from segtrace.report.fitting import by_importance
+from segtrace.report.page.fitting import by_importance
 from segtrace.report.record import Record
 from segtrace.report.tensorboard import Writer
 from segtrace.training.course import Course, Network

@@ -15,6 +15,7 @@ from segtrace.attribution.rules import Rule
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.names import file_name
 from segtrace.report.files import save_text
+from segtrace.report.run_folder import CONFIG, Held, taken
 from segtrace.training.asked_slices import AskedSlices
 from segtrace.training.construction import construct
 from segtrace.training.cut_replay import CutReplay
@@ -23,7 +24,6 @@ from segtrace.training.options import KINDS, check_options, listed
 from segtrace.training.plan import plainly
 from segtrace.training.replay import Replay, in_order
 from segtrace.training.request_checks import check_together
-from segtrace.training.run_folder import CONFIG, Held, taken
 from segtrace.training.schema import check
 from segtrace.training.seeds import folders_of
 from segtrace.training.subject import (

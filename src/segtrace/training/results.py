@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrace.names import file_name
-from segtrace.report.figures import paper_figure, save_figure
+from segtrace.report.figures.paper import paper_figure, save_figure
 from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.record import Record
 from segtrace.report.tables import save_table

@@ -17,6 +17,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.event_files import rewind
 from segtrace.report.files import check_writable, environment
+from segtrace.report.run_folder import is_first
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.training.assembly import module_of, settings_of, trainer_of
@@ -33,7 +34,6 @@ from segtrace.training.module import SegmentationModule
 from segtrace.training.plan import Plan
 from segtrace.training.rehearsal import check_optimisation
 from segtrace.training.run_config import settled
-from segtrace.training.run_folder import is_first
 from segtrace.training.saying import say
 from segtrace.training.wiring import named_edges
 

@@ -16,9 +16,9 @@ from hydra.errors import HydraException
 
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.errors import InputError
+from segtrace.report.run_folder import CONFIG
 from segtrace.training.construction import in_yaml
 from segtrace.training.limits import leaves
-from segtrace.training.run_folder import CONFIG
 
 MAY_CHANGE = (
     "trainer.max_epochs", "trainer.max_steps", "trainer.max_time",

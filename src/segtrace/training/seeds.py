@@ -15,9 +15,9 @@ from segtrace.errors import InputError
 from segtrace.measures.emergence import Answer, Emergence, over_seeds
 from segtrace.measures.statistics import Band, over_runs
 from segtrace.names import file_name
-from segtrace.report.bands import band_figure
 from segtrace.report.captions import mark_words
-from segtrace.report.figures import save_figure
+from segtrace.report.figures.paper import save_figure
+from segtrace.report.figures.seeds import band_figure
 from segtrace.report.references import sentence as sources
 from segtrace.report.tables import save_table
 from segtrace.training.history import MEASURES

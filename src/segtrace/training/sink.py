@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from segtrace.names import file_name
-from segtrace.report.cells import Picture
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
+from segtrace.report.pictures.cells import Picture
 from segtrace.report.tables import append_rows, forget_rows, save_table
 from segtrace.report.tensorboard import (
     Block,

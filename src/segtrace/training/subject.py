@@ -20,7 +20,7 @@ from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, printable
 from segtrace.report.files import environment, sha256
-from segtrace.report.whole_cases import WholeCases
+from segtrace.report.page.whole_cases import WholeCases
 from segtrace.training.course import Network
 from segtrace.training.explanation import DEFAULT, Settings
 

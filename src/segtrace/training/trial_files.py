@@ -6,9 +6,9 @@ from pathlib import Path
 
 from segtrace.causal.verdict import ALL, Verdict
 from segtrace.measures import over_cases
-from segtrace.report.figures import save_figure
+from segtrace.report.figures.paper import save_figure
+from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
 from segtrace.report.tables import save_table
-from segtrace.report.verdict_figures import ranking_figure, verdict_figure
 from segtrace.training.trial import Trial
 
 

@@ -48,8 +48,8 @@ def read_stored(path: Path) -> Stored:
     """The file, its values unscaled from whatever type it stores them in.
 
     Raises:
-        InputError: see :func:`segtrace.data.files.unpacking.read_nifti_bytes`; a header that cannot be
-            used; anything but one number at each point of a volume.
+        InputError: see :func:`segtrace.data.files.unpacking.read_nifti_bytes`; a header that cannot
+            be used; anything but one number at each point of a volume.
     """
     content = read_nifti_bytes(path)
     large = content[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540, in either byte order

@@ -1,0 +1,230 @@
+"""The route diagram: the network as a U, for one organ, beside the untrained network.
+
+Width of an edge: its share of the score. Colour of an edge or a stage: the Dice lost when it is
+cut; grey where cutting costs nothing. Shares and losses are different things, so both are written
+beside the edge.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+from segtrace.causal.verdict import LEAST_LOSS
+from segtrace.errors import InputError
+from segtrace.report.captions import plain
+from segtrace.report.figures.panels import PAGE_WIDTH, print_style
+from segtrace.report.pictures.cells import Picture
+from segtrace.report.route_words import Branch, sentence
+from segtrace.report.scene import RESEARCH_USE
+
+SCALE = ListedColormap(colormaps["inferno_r"](np.linspace(0.18, 0.92, 256)), "loss")
+"""From orange, which shows on white paper, to nearly black: safe for colour-blind readers."""
+GREY = "0.8"
+THINNEST, THICKEST = 0.6, 9.0
+"""Points of a share of 0 and of 1 (and beyond, where edges work against each other)."""
+ROW_INCHES = 0.56
+RED = (0.75, 0.1, 0.1)
+KEY = "Beside an edge: its share of the score (width)  ·  Dice lost when it is cut (colour)"
+CAUTION = "A cut shows what this network relies on, not what it needs; a share is no share of Dice."
+
+Place = tuple[float, float]
+Colour = tuple[float, float, float, float] | str
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """One network, for one organ.
+
+    Attributes:
+        title: e.g. ``epoch 30``.
+        branches: its edges.
+        stages: stage -> Dice lost when it is cut, in the order of the network; may be empty.
+        dice: of the whole network, mean over the cases that hold the organ.
+    """
+
+    title: str
+    branches: Sequence[Branch]
+    stages: Mapping[str, float]
+    dice: float
+
+
+def places(encoders: Sequence[str], found: Sequence[Branch]) -> dict[str, Place]:
+    """Where each stage stands: the encoder down on the left, the decoder up on the right.
+
+    The deepest encoder stage lies between them. A decoder stage stands at the height of the encoder
+    stage whose skip it takes; one without a skip a step above the stage before.
+    """
+    at: dict[str, Place] = {name: (0.0, -float(k)) for k, name in enumerate(encoders)}
+    if len(encoders) > 1:
+        at[encoders[-1]] = (0.5, 1.0 - len(encoders) - 0.15)
+    height = -float(len(encoders) - 1)
+    for stage in dict.fromkeys(branch.stage for branch in found):
+        levels = [at[b.source][1] for b in found if b.stage == stage and b.source in encoders[:-1]]
+        sides = [level for level in levels if level > height]
+        height = max(sides) if sides else height + 1
+        at[stage] = (1.0, height)
+    return at
+
+
+def route_figure(
+    organ: str,
+    encoders: Sequence[str],
+    networks: Sequence[Diagram],
+    marks: Sequence[str] = (),
+) -> tuple[Figure, str]:
+    """The diagram of one organ, and the paragraph under it.
+
+    Args:
+        organ: the organ.
+        encoders: names of the encoder stages, from the image down.
+        networks: side by side; the first is what the sentence is about.
+        marks: what the slices are not, e.g. ``PHANTOM``.
+
+    Raises:
+        InputError: no network, or one without edges.
+    """
+    if not networks or not all(network.branches for network in networks):
+        raise InputError("no edges to draw; give the branches of at least one network")
+    words = sentence(organ, networks[0].branches, networks[0].dice)
+    height = ROW_INCHES * (_rows(encoders, networks[0])) + 1.25
+    with print_style():
+        figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained", facecolor="white")
+        axes = figure.subplots(1, max(2, len(networks)), squeeze=False)[0]
+        for ax in axes:
+            ax.set_axis_off()
+        for ax, network in zip(axes, networks, strict=False):
+            _draw(ax, encoders, network)
+        bar = ScalarMappable(Normalize(0, 1), SCALE)
+        figure.colorbar(bar, ax=axes.tolist(), label="Dice lost when cut", shrink=0.6, aspect=30)
+        figure.suptitle(fill(words, 84), weight="bold", x=0.01, ha="left")
+        figure.supxlabel(f"{KEY}; grey: less than {LEAST_LOSS}.\n{CAUTION} One run.", fontsize=6)
+        if marks:
+            figure.text(0.995, 0.995, "  ·  ".join(marks), color=RED, weight="bold", ha="right",
+                        va="top")  # fmt: skip
+    return figure, _caption(words, networks, marks)
+
+
+def _rows(encoders: Sequence[str], network: Diagram) -> float:
+    heights = [y for _, y in places(encoders, network.branches).values()]
+    return max(heights) - min(heights) + 2
+
+
+def _draw(ax: Axes, encoders: Sequence[str], network: Diagram) -> None:
+    at = places(encoders, network.branches)
+    top = max(y for _, y in at.values())
+    ends = [name for name in network.stages if name not in at]
+    last = next(reversed(at)) if network.branches else encoders[-1]
+    for k, name in enumerate(ends, 1):
+        at[name] = (1.0, top + k)
+        _arrow(ax, at[last], at[name], GREY, THINNEST)
+        last = name
+    at["CT"] = (0.0, top + 1 if top > 0 or ends else 1.0)
+    for above, below in pairwise(["CT", *encoders]):
+        _arrow(ax, at[above], at[below], GREY, THINNEST)
+    for branch in network.branches:
+        end = at[branch.stage]
+        start = at.get(branch.source, (0.0, end[1]))
+        _arrow(ax, start, end, colour(branch), width(branch))
+        _label(ax, start, end, branch)
+    for name, place in at.items():
+        _box(ax, name, place, network.stages.get(name))
+    heights = [y for _, y in at.values()]
+    ax.set(xlim=(-0.22, 1.48), ylim=(min(heights) - 0.45, max(heights) + 0.45))
+    ax.set_title(f"{network.title}, Dice {network.dice:.2f}", pad=2)
+
+
+def _label(ax: Axes, start: Place, end: Place, branch: Branch) -> None:
+    """Share and loss: above what runs level, at the right of what rises."""
+    share = "–" if np.isnan(branch.share) else f"{branch.share:.0%}"
+    words = f"{share}  ·  {_loss(branch.lost)}"
+    style: dict[str, Any] = {"fontsize": 6, "color": "0.1" if branch.needed else "0.45"}
+    raised = (width(branch) / 2 + 2) / 72 / ROW_INCHES
+    if start[1] == end[1]:
+        ax.text(0.5, end[1] + raised, words, ha="center", va="bottom", **style)
+    elif start[0] == end[0]:
+        ax.text(1.07, (start[1] + end[1]) / 2, words, ha="left", va="center", **style)
+    else:
+        middle = (start[0] + 0.62 * (end[0] - start[0]), (start[1] + end[1]) / 2 - 0.12)
+        ax.text(middle[0] + 0.06, middle[1], words, ha="left", va="top", **style)
+
+
+def _loss(lost: float) -> str:
+    # Adding zero turns -0.0 into 0.0.
+    return "–" if np.isnan(lost) else f"{round(lost, 2) + 0.0:.2f}"
+
+
+def _box(ax: Axes, name: str, place: Place, lost: float | None) -> None:
+    face = "white" if lost is None else _of_loss(lost)
+    dark = not isinstance(face, str) and sum(face[:3]) < 1.5
+    ax.text(
+        *place,
+        name,
+        ha="center",
+        va="center",
+        color="white" if dark else "black",
+        bbox={"fc": face, "ec": "0.3", "lw": 0.5, "boxstyle": "round,pad=0.35"},
+    )
+
+
+def _arrow(ax: Axes, start: Place, end: Place, colour_: Colour, points: float) -> None:
+    ax.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle=f"simple,tail_width={points},head_width={points + 5},head_length=5",
+            linewidth=0,
+            color=colour_,
+            shrinkA=11,
+            shrinkB=11,
+        )
+    )
+
+
+def colour(branch: Branch) -> Colour:
+    """Of the Dice lost; grey where it is nothing or not defined."""
+    return _of_loss(branch.lost)
+
+
+def _of_loss(lost: float) -> Colour:
+    return SCALE(min(lost, 1.0)) if lost >= LEAST_LOSS else GREY
+
+
+def width(branch: Branch) -> float:
+    """Points; the thinnest where the share is not defined."""
+    share = np.clip(np.nan_to_num(branch.share), 0, 1)
+    return float(THINNEST + share * (THICKEST - THINNEST))
+
+
+def _caption(words: str, networks: Sequence[Diagram], marks: Sequence[str]) -> str:
+    worst = max(branch.error for network in networks for branch in network.branches)
+    shown = "; ".join(f"{plain(n.title)}, Dice {n.dice:.2f}" for n in networks)
+    return (
+        f"{words} Beside each edge: its share of the score's change · Dice lost when it is cut. "
+        "Width: share, from integrated gradients over all edges of a decoder stage at once, from "
+        f"their means over training slices; the shares of a stage add to 1 within {worst:.1%}. "
+        "Colour of edges and stages: Dice lost, mean over the cases that hold the organ; grey: "
+        f"less than {LEAST_LOSS}. A cut shows what this network relies on, not what a network "
+        "trained without the edge would need; a share of the score is no share of Dice. "
+        f"Networks: {shown}; one run. {''.join(f'Note: {mark.lower()}. ' for mark in marks)}"
+        f"{RESEARCH_USE.capitalize()}."
+    )
+
+
+def as_picture(figure: Figure, dpi: int = 150) -> Picture:
+    """The figure as (H, W, 3), for TensorBoard."""
+    with print_style():
+        figure.set_dpi(dpi)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,1 @@
+"""The page: index.html, one file that opens from disk."""

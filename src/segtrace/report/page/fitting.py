@@ -1,0 +1,113 @@
+"""As much of a story as the page's file may hold."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import log1p
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from segtrace.errors import InputError
+from segtrace.report.page.payload import Story, common, frame
+from segtrace.report.scene import RESEARCH_USE
+
+BUDGET = 10 * 2**20
+"""Bytes of the file: what still goes through an e-mail."""
+ENOUGH = 8
+"""Epochs for whose sake maps are made coarser."""
+COARSER = (1, 2, 4)
+
+
+def fitted(
+    story: Story, told: Mapping[str, Any], window: tuple[float, float], budget: int = BUDGET
+) -> str:
+    """The page as HTML.
+
+    The budget is kept by coarser maps, then by leaving out epochs: first, last and best stay
+    longest, then those spaced evenly in the logarithm; at last the regions beside the leading one
+    go. What was left out is said on the page; numbers over the slices stay for every epoch.
+
+    Args:
+        story: all epochs.
+        told: what else stands on the page, as plain values.
+        window: HU that the image maps to 0 and 1.
+        budget: most bytes.
+
+    Raises:
+        InputError: no room for one epoch.
+    """
+    bare = replace(story, snapshots=[replace(one, others={}) for one in story.snapshots])
+    for shown in (story, bare):
+        if (page := _within(shown, told, window, budget)) is not None:
+            return page
+    raise InputError(
+        f"a page of {budget / 2**20:.1f} MiB has no room for one epoch; explain fewer slices "
+        "or organs: probes.n=…, organs=[…]"
+    )
+
+
+def _within(
+    story: Story, told: Mapping[str, Any], window: tuple[float, float], budget: int
+) -> str | None:
+    """The page with as many epochs as the budget allows; None if that is none."""
+    order = by_importance([s.epoch or 0 for s in story.snapshots], _best(story))
+    for factor in COARSER:
+        shared = {**common(story, factor, window), **told}
+        room = budget - len(_rendered(shared | {"frames": []}).encode())
+        frames = _fitting(story, order, factor, room)
+        if len(frames) >= min(ENOUGH, len(order)):
+            break
+    return _rendered(shared | {"frames": [frames[i] for i in sorted(frames)]}) if frames else None
+
+
+def by_importance(epochs: Sequence[int], best: int | None) -> list[int]:
+    """Positions of the epochs: last, first, best, then always the one farthest from those so far.
+
+    Distance is that of log(1 + epoch): early epochs, where most happens, lie far apart.
+
+    >>> by_importance([0, 1, 2, 4, 8, 16], best=None)[:4]
+    [5, 0, 3, 1]
+    """
+    if not epochs:
+        return []
+    place = [log1p(epoch) for epoch in epochs]
+    chosen = list(dict.fromkeys(i for i in (len(epochs) - 1, 0, best) if i is not None))
+    while len(chosen) < len(epochs):
+        rest = [i for i in range(len(epochs)) if i not in chosen]
+        chosen.append(max(rest, key=lambda i: min(abs(place[i] - place[j]) for j in chosen)))
+    return chosen
+
+
+def _best(story: Story) -> int | None:
+    """Position of the epoch with the largest mean Dice."""
+    known = [dice[~np.isnan(dice)] for dice in map(story.organ_dice, story.snapshots)]
+    if not all(len(dice) for dice in known):
+        return None
+    return int(np.argmax([dice.mean() for dice in known]))
+
+
+def _fitting(
+    story: Story, order: Sequence[int], factor: int, room: int
+) -> dict[int, dict[str, Any]]:
+    """Position -> frame, in the order of importance, until one does not fit."""
+    frames = {}
+    for position in order:
+        found = frame(story, story.snapshots[position], factor)
+        room -= len(_json(found)) + len(", ")
+        if room < 0:
+            break
+        frames[position] = found
+    return frames
+
+
+def _json(data: object) -> str:
+    # An unescaped `<` could end the script element that holds the data.
+    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+
+
+def _rendered(data: Mapping[str, Any]) -> str:
+    loader = PackageLoader("segtrace.report.page", "")
+    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return pages.get_template("page.html.jinja").render(data=_json(data), research=RESEARCH_USE)

@@ -1,0 +1,158 @@
+"""``index.html``: the results for a colleague, in one file that needs no server."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from segtrace.errors import InputError
+from segtrace.report.files import environment, save_text
+from segtrace.report.page.fitting import BUDGET, fitted
+from segtrace.report.page.payload import Story, fact_rows
+from segtrace.report.page.routes import CAUTION, RouteEntry
+from segtrace.report.page.snapshot import Measured, Snapshot, body
+from segtrace.report.page.whole_cases import WholeCases
+from segtrace.report.record import Record
+
+WINDOW = (-125.0, 275.0)
+"""HU that the stored image maps to 0 and 1, where nothing else is said."""
+
+
+def write_page(
+    path: Path | str,
+    series: Iterable[Measured],
+    facts: Mapping[str, object] | None = None,
+    *,
+    events: Sequence[str] | None = None,
+    window: tuple[float, float] = WINDOW,
+    budget: int = BUDGET,
+) -> None:
+    """Write the page of one network, or of one training over its epochs; see :class:`Page`.
+
+    Args:
+        path: ``index.html``.
+        series: records of the same slices, stages, rules and organs, in the order of their epochs;
+            gone through once.
+        facts: see :meth:`Page.write`.
+        events: see :meth:`Page.write`.
+        window: see :meth:`Page.write`.
+        budget: see :meth:`Page.write`.
+
+    Raises:
+        InputError: see :meth:`Page.add` and :meth:`Page.write`.
+    """
+    page = Page()
+    for measured in series:
+        page.add(measured)
+    page.write(path, facts, events=events, window=window, budget=budget)
+
+
+@dataclass
+class Page:
+    """The page while its epochs come in; of each it keeps what it will show, and no more.
+
+    Attributes:
+        first: the first record; the others differ from it in maps, numbers and prediction alone.
+        snapshots: the epochs so far.
+    """
+
+    first: Record | None = None
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+    def add(self, measured: Measured, whole: WholeCases | None = None) -> None:
+        """Take in the next epoch.
+
+        Args:
+            measured: its maps and measures.
+            whole: volumes and Dice of the cases that labelled slices are of, as far as known.
+
+        Raises:
+            InputError: other slices or another network than before, or an epoch out of order.
+        """
+        record = measured.record
+        self.first = self.first or record
+        _check(self.first, record, self.snapshots)
+        known = WholeCases() if whole is None or record.scene.truth is None else whole
+        self.snapshots.append(Snapshot.of(measured, body(self.first.scene.image), known))
+
+    def also(self, measured: Measured) -> None:
+        """Take in the newest epoch explained for another region, which can be chosen then.
+
+        Args:
+            measured: maps and measures of the same network on the same slices.
+
+        Raises:
+            InputError: no epoch so far, or other slices or another network.
+        """
+        if self.first is None:
+            raise InputError("no maps for a page; explain at least one checkpoint")
+        record = measured.record
+        _check(self.first, record, [])
+        newest = self.snapshots[-1]
+        other = Snapshot.of(measured, body(self.first.scene.image))
+        self.snapshots[-1] = replace(newest, others={**newest.others, record.region: other})
+
+    def write(
+        self,
+        path: Path | str,
+        facts: Mapping[str, object] | None = None,
+        *,
+        events: Sequence[str] | None = None,
+        routes: Mapping[str, RouteEntry] | None = None,
+        window: tuple[float, float] = WINDOW,
+        budget: int = BUDGET,
+        cautions: Sequence[str] = (),
+    ) -> None:
+        """Write ``index.html``.
+
+        It holds slices, labels and maps: image data. It names cases as the record does, except
+        where there is no ground truth: the name of such a case is a file's, which may be a
+        person's, so it becomes ``image 1``. Folders are cut from all facts.
+
+        Args:
+            path: of the file.
+            facts: what made it, as in the manifest.
+            events: sentences to list; ``None`` where they were not looked for.
+            routes: organ -> its route, where the network was cut.
+            window: HU that the image maps to 0 and 1.
+            budget: most bytes of the file, see :func:`~segtrace.report.page.fitting.fitted`.
+            cautions: sentences that hold for all pictures of these slices.
+
+        Raises:
+            InputError: no epochs; no room for one of them; a file that cannot be written.
+        """
+        if self.first is None:
+            raise InputError("no maps for a page; explain at least one checkpoint")
+        story = Story(self.first, body(self.first.scene.image), self.snapshots)
+        told = {
+            "facts": fact_rows({**environment(), **(facts or {})}),
+            "events": None if events is None else list(events),
+            "routes": dict(routes or {}),
+            "route_caution": CAUTION,
+            "slice_cautions": list(cautions),
+        }
+        save_text(path, fitted(story, told, window, budget))
+
+
+def _check(first: Record, record: Record, before: Sequence[Snapshot]) -> None:
+    for what, ours, theirs in (
+        ("stages", first.flow.stages, record.flow.stages),
+        ("rules", first.flow.rules, record.flow.rules),
+        ("organs", first.flow.organs, record.flow.organs),
+        ("cases", first.scene.cases, record.scene.cases),
+        ("slices", first.scene.slices, record.scene.slices),
+    ):
+        if ours != theirs:
+            raise InputError(
+                f"epochs {first.epoch} and {record.epoch} have other {what} ({ours} and {theirs}); "
+                "one page shows checkpoints of one run"
+            )
+    if not before:
+        return
+    earlier, later = before[-1].epoch, record.epoch
+    if earlier is None or later is None:
+        raise InputError("a page of several networks needs to know their epochs")
+    if later <= earlier:
+        raise InputError(
+            f"epoch {later} comes after epoch {earlier}; one page shows checkpoints of one run, "
+            "in order, each once"
+        )

@@ -1,0 +1,246 @@
+"""The data inside the page, as plain values: what its script reads and a test can read back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import colormaps
+from numpy.typing import NDArray
+
+from segtrace.attribution.flow import Status
+from segtrace.measures.statistics import echo
+from segtrace.report.captions import SCORES, equation
+from segtrace.report.page.ct import ct
+from segtrace.report.page.sentences import CAUTIONS, FINAL, LOW_COHERENCE, Finding
+from segtrace.report.page.snapshot import MEANS, Box, Snapshot, cut, packed, text
+from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH, array
+from segtrace.report.record import Record
+from segtrace.report.scene import REASONS, REGIONS
+
+FINEST = 64
+"""Cells of a side from which on a map may be made coarser."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """All epochs of one network on the same slices.
+
+    Attributes:
+        first: the first record: slices, stages and names are the same in all.
+        crop: the box around the body.
+        snapshots: the epochs in order.
+    """
+
+    first: Record
+    crop: Box
+    snapshots: Sequence[Snapshot]
+
+    @property
+    def untrained(self) -> Snapshot | None:
+        """Epoch 0, if it is there."""
+        return next((s for s in self.snapshots if s.epoch == 0), None)
+
+    @property
+    def echo(self) -> NDArray[np.bool_]:
+        """(S, R, O) stages that localise before anything is learned; False where not known."""
+        if self.untrained is None or "mass" not in self.untrained.means:
+            return np.zeros(self.snapshots[0].status.shape[:3], bool)
+        means = {"mass": torch.from_numpy(self.untrained.means["mass"])}
+        return array(echo(means))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the Dice of the whole case is known wherever there is one of its slices."""
+        return all(
+            not (np.isnan(snapshot.whole["dice"]) & ~np.isnan(snapshot.case_dice)).any()
+            for snapshot in self.snapshots
+        )
+
+    @property
+    def extent(self) -> str:
+        """What :meth:`organ_dice` is the Dice of."""
+        if not self.whole:
+            return "these slices"
+        return "the whole case" if len(set(self.first.scene.cases)) == 1 else "whole cases"
+
+    def organ_dice(self, snapshot: Snapshot) -> NDArray[np.float64]:
+        """(O,) mean over cases; NaN without a truth.
+
+        Of the whole cases that slices are shown of, where every epoch knows them; else over the
+        shown slices of each case.
+        """
+        cases = self.first.scene.cases
+        once = [cases.index(case) for case in dict.fromkeys(cases)]
+        dice = snapshot.whole["dice"] if self.whole else snapshot.case_dice
+        dice = dice[:, once].astype(np.float64)
+        known = ~np.isnan(dice)
+        return np.where(known, dice, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
+
+    def sentences(self, snapshot: Snapshot) -> list[list[str]]:
+        """By rule and organ."""
+        flow, dice = self.first.flow, self.organ_dice(snapshot)
+        final = np.array([stage == FINAL for stage in flow.stages])
+        gain, before = snapshot.means["gain"], self.untrained
+        return [
+            [
+                Finding(
+                    organ=organ,
+                    dice=float(dice[o]),
+                    extent=self.extent,
+                    slices=int((snapshot.status[0, r, o] != Status.ABSENT).sum()),
+                    stages=flow.stages,
+                    gain=gain[:, r, o],
+                    usable=~final & ~self.echo[:, r, o],
+                    untrained=None if before is None else before.means["gain"][:, r, o],
+                    missed=organ in snapshot.missed,
+                ).sentence
+                for o, organ in enumerate(flow.organs)
+            ]
+            for r in range(len(flow.rules))
+        ]
+
+
+def frame(story: Story, snapshot: Snapshot, factor: int) -> dict[str, Any]:
+    """One epoch: arrays packed, maps of at least :data:`FINEST` cells made coarser."""
+    return {
+        "epoch": snapshot.epoch,
+        **_evidence(story, snapshot, factor),
+        "dice": packed(snapshot.dice),
+        "case_dice": packed(snapshot.case_dice),
+        "whole": {name: packed(values) for name, values in snapshot.whole.items()},
+        "prediction": packed(snapshot.prediction),
+        "missed": snapshot.missed,
+        "sentences": story.sentences(snapshot),
+        "others": [
+            {
+                "region": REGIONS.get(region, region),
+                "means": {name: packed(values) for name, values in other.means.items()},
+                **_evidence(story, other, factor),
+            }
+            for region, other in snapshot.others.items()
+        ],
+    }
+
+
+def _evidence(story: Story, snapshot: Snapshot, factor: int) -> dict[str, Any]:
+    """What depends on the region that is explained."""
+    return {
+        "numbers": {name: packed(values) for name, values in snapshot.numbers.items()},
+        "status": packed(snapshot.status),
+        "parts": packed(snapshot.parts),
+        "maps": {
+            stage: text(snapshot.coarser(stage, used))
+            for stage, used in factors(story, factor).items()
+        },
+    }
+
+
+def factors(story: Story, factor: int) -> dict[str, int]:
+    """By how much the maps of each stage are made coarser."""
+    grids = {stage: max(maps.shape[-2:]) for stage, maps in story.first.flow.maps.items()}
+    return {stage: factor if side >= FINEST else 1 for stage, side in grids.items()}
+
+
+def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, Any]:
+    """What all epochs share."""
+    flow, scene = story.first.flow, story.first.scene
+    means = {
+        name: packed(np.stack([snapshot.means[name] for snapshot in story.snapshots]))
+        for name in MEANS
+        if name in story.snapshots[0].means
+    }
+    dice = [story.organ_dice(snapshot) for snapshot in story.snapshots]
+    return {
+        "organs": flow.organs,
+        "rules": flow.rules,
+        "stages": flow.stages,
+        "cases": case_names(story.first),
+        "slices": scene.slices,
+        "channels": [scene.channels.get(organ, -1) for organ in flow.organs],
+        "names": {str(channel): organ for organ, channel in scene.channels.items()},
+        "all_epochs": [snapshot.epoch for snapshot in story.snapshots],
+        "means": means,
+        "organ_dice": packed(np.stack(dice).astype(np.float32)),
+        "extent": story.extent,
+        "echo": packed(story.echo.astype(np.uint8)),
+        "order": _worst_first(story),
+        "region": REGIONS.get(story.first.region, story.first.region),
+        "score": SCORES.get(flow.score, flow.score),
+        "methods": {rule: equation(flow, rule) for rule in flow.rules},
+        "phantom": scene.phantom,
+        "sides": scene.sides_known,
+        "training": scene.training,
+        "statuses": [status.label for status in Status],
+        "reasons": REASONS,
+        "cautions": CAUTIONS,
+        "final": FINAL,
+        "averaging": [rule for rule, method in flow.methods.items() if method.averages],
+        "low_coherence": LOW_COHERENCE,
+        "factors": factors(story, factor),
+        **_pictures(story, window),
+    }
+
+
+def _pictures(story: Story, window: tuple[float, float]) -> dict[str, Any]:
+    """The slices, and how maps lie on them."""
+    flow, scene = story.first.flow, story.first.scene
+    colours = colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3]
+    truth = None if scene.truth is None else array(scene.truth)
+    return {
+        "size": scene.image.shape[-2:],
+        "crop": story.crop,
+        "boxes": story.snapshots[0].boxes,
+        "grids": {stage: maps.shape[-2:] for stage, maps in flow.maps.items()},
+        "spacing": _spacing(story.first),
+        "window": window,
+        "ct": ct(scene, story.crop, window),
+        "truth": None if truth is None else packed(cut(truth, story.crop).astype(np.uint8)),
+        "colours": packed((colours * 255 + 0.5).astype(np.uint8)),
+        "truth_colour": TRUTH,
+        "prediction_colour": PREDICTION,
+    }
+
+
+def _spacing(record: Record) -> list[list[float] | None]:
+    """Pixel size in mm (row step, column step) of every slice, None where not known."""
+    if record.scene.spacing is None:
+        return [None] * len(record.scene.cases)
+    return [row if all(map(np.isfinite, row)) else None for row in record.scene.spacing.tolist()]
+
+
+def _worst_first(story: Story) -> list[int]:
+    """Organs by their Dice at the last epoch, those without one after the others."""
+    last = story.snapshots[-1]
+    dice = story.organ_dice(last)
+    seen = (last.status[0, 0] != Status.ABSENT).any(1)
+    return sorted(range(len(dice)), key=lambda o: (not seen[o], np.nan_to_num(dice[o], nan=2.0), o))
+
+
+def case_names(record: Record) -> list[str]:
+    """Names of the slices' cases; numbers where the name is a file's, which may be a person's."""
+    cases = record.scene.cases
+    if record.scene.truth is not None:
+        return [base_name(case) for case in cases]
+    numbered = {case: f"image {i + 1}" for i, case in enumerate(dict.fromkeys(cases))}
+    return [numbered[case] for case in cases]
+
+
+def base_name(value: str) -> str:
+    """The last part of what may be a path."""
+    return PurePosixPath(PureWindowsPath(value).as_posix()).name or value
+
+
+def fact_rows(facts: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Facts as (name, words) lines, without folders."""
+    return [(name.replace("_", " "), _words(value)) for name, value in facts.items()]
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(below)}" for key, below in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value))
+    return " ".join(map(base_name, str(value).split(" ")))

@@ -1,0 +1,237 @@
+"""One epoch as the page holds it: numbers to the last bit, maps in 256 steps, cropped."""
+
+import zlib
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from segtrace.attribution.flow import Status
+from segtrace.measures.localisation import over_slices
+from segtrace.report.page.whole_cases import NAMES, WholeCases
+from segtrace.report.pictures.cells import array
+from segtrace.report.record import Record
+
+PER_SLICE = ("gain", "mass", "kappa", "magnitude", "max", "score_per_px")
+"""Measures that the page holds for every slice of the epochs it shows."""
+MEANS = ("gain", "mass", "kappa", "magnitude")
+"""Measures that it holds over the slices, for every epoch there is."""
+TOP_LEVEL = 255
+BODY = 0.02
+"""Brightness from which a pixel counts as body and not as air."""
+MARGIN_PX = 4
+BLOCK = 4
+"""Crops begin at multiples of this, so that maps can be made coarser by 2 and 4 later."""
+
+Box = tuple[int, int, int, int]
+"""(top, left, height, width)."""
+Numbers = NDArray[np.float32]
+
+
+class Measured(Protocol):
+    """A record and the measures of its maps: measure -> (stage, rule, organ, slice)."""
+
+    @property
+    def record(self) -> Record:
+        """What the trace left behind."""
+        ...
+
+    @property
+    def values(self) -> Mapping[str, Tensor]:
+        """Numbers of every map."""
+        ...
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An epoch, small enough that a whole training fits in memory.
+
+    Attributes:
+        epoch: finished passes; None where unknown.
+        numbers: measure -> (S, R, O, N), for :data:`PER_SLICE`.
+        means: measure -> (S, R, O) over the readable maps, for :data:`MEANS`.
+        status: (S, R, O, N).
+        parts: (O, N) separate parts of the explained region.
+        missed: organs that the network finds on none of the slices.
+        dice: (O, N) of each slice; NaN where the truth lacks the organ.
+        case_dice: (O, N) over the shown slices of the slice's case.
+        whole: name -> (O, N) of the slice's whole case, for :data:`~.whole_cases.NAMES`.
+        prediction: (N, h, w) channels, cropped.
+        maps: stage -> zlib of the maps with status OK, in the order of (R, O, N), 0..255 of each
+            map's maximum.
+        boxes: stage -> the crop in cells of its grid.
+        others: region -> the same network on the same slices, explained for that region.
+    """
+
+    epoch: int | None
+    numbers: Mapping[str, Numbers]
+    means: Mapping[str, Numbers]
+    status: NDArray[np.int8]
+    parts: NDArray[np.uint8]
+    missed: tuple[str, ...]
+    dice: Numbers
+    case_dice: Numbers
+    whole: Mapping[str, Numbers]
+    prediction: NDArray[np.uint8]
+    maps: Mapping[str, bytes]
+    boxes: Mapping[str, Box]
+    others: Mapping[str, "Snapshot"] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, measured: Measured, crop: Box, whole: WholeCases | None = None) -> "Snapshot":
+        """The record's epoch, cropped to a box in pixels of its image."""
+        record, values = measured.record, measured.values
+        flow = record.flow
+        means = over_slices(values, flow.status)
+        # Coherence is shown where it is low too: that is what it is for.
+        means["kappa"] = over_slices(values)["kappa"]
+        size = (flow.prediction.shape[-2], flow.prediction.shape[-1])
+        status = array(flow.status)
+        boxes = {name: cells_of(crop, size, maps.shape[-2:]) for name, maps in flow.maps.items()}
+        return cls(
+            epoch=record.epoch,
+            numbers={name: _floats(values[name]) for name in PER_SLICE if name in values},
+            means={name: _floats(means[name]) for name in MEANS if name in means},
+            status=status,
+            parts=_parts(record),
+            missed=tuple(filter(record.missed, flow.organs)),
+            dice=_dice(record),
+            case_dice=_case_dice(record),
+            whole={
+                name: (whole or WholeCases()).table(name, flow.organs, record.scene.cases)
+                for name in NAMES
+            },
+            prediction=cut(array(flow.prediction), crop).astype(np.uint8),
+            maps={
+                name: _levels(array(maps), status[s] == Status.OK, boxes[name])
+                for s, (name, maps) in enumerate(flow.maps.items())
+            },
+            boxes=boxes,
+        )
+
+    def coarser(self, stage: str, factor: int) -> bytes:
+        """The maps of a stage with blocks of ``factor`` x ``factor`` cells averaged, packed."""
+        if factor == 1:
+            return self.maps[stage]
+        height, width = self.boxes[stage][2:]
+        levels = np.frombuffer(zlib.decompress(self.maps[stage]), np.uint8)
+        whole = levels.reshape(-1, height, width)
+        whole = np.pad(whole, ((0, 0), (0, -height % factor), (0, -width % factor)), "edge")
+        count, rows, columns = whole.shape  # count may be 0, where no map is sound
+        blocks = whole.reshape(count, rows // factor, factor, columns // factor, factor)
+        return zlib.compress((blocks.mean((2, 4)) + 0.5).astype(np.uint8).tobytes(), 9)
+
+
+def packed(values: NDArray) -> str:
+    """An array as base64 of zlib of its little-endian bytes."""
+    return text(zlib.compress(values.astype(values.dtype.newbyteorder("<")).tobytes(), 9))
+
+
+def text(data: bytes) -> str:
+    """Bytes as base64."""
+    return b64encode(data).decode("ascii")
+
+
+def body(image: Tensor) -> Box:
+    """The box around all that is not air on any slice of (N, 1, H, W), with a margin.
+
+    Its sides are multiples of :data:`BLOCK` where the image goes on so far.
+    """
+    lit = np.asarray((array(image)[:, 0] > BODY).any(0))
+    top, height = _span(np.any(lit, axis=1))
+    left, width = _span(np.any(lit, axis=0))
+    return top, left, height, width
+
+
+def _span(lit: NDArray[np.bool_]) -> tuple[int, int]:
+    at, size = np.flatnonzero(lit), len(lit)
+    if not at.size:
+        return 0, size
+    first = max(0, int(at[0]) - MARGIN_PX) // BLOCK * BLOCK
+    end = min(size, -(-(int(at[-1]) + 1 + MARGIN_PX) // BLOCK) * BLOCK)
+    return first, end - first
+
+
+def cells_of(crop: Box, size: tuple[int, int], grid: tuple[int, ...]) -> Box:
+    """The cells of a grid that bilinear drawing inside the crop reads, from a multiple of BLOCK."""
+    spans = []
+    for start, length, pixels, cells in zip(crop[:2], crop[2:], size, grid, strict=True):
+        first = max(0, start * cells // pixels - 1) // BLOCK * BLOCK
+        end = min(cells, -(-(start + length) * cells // pixels) + 1)
+        spans.append((first, end - first))
+    (top, height), (left, width) = spans
+    return top, left, height, width
+
+
+def cut(values: NDArray, box: Box) -> NDArray:
+    """(…, H, W) -> (…, height, width)."""
+    top, left, height, width = box
+    return values[..., top : top + height, left : left + width]
+
+
+def _floats(values: Tensor) -> Numbers:
+    return np.asarray(array(values), np.float32)
+
+
+def _levels(maps: NDArray, readable: NDArray[np.bool_], box: Box) -> bytes:
+    """Of maps (R, O, N, h, w): the positive part in 256 steps up to each map's own maximum."""
+    positive = np.maximum(maps[readable], 0)
+    peak = positive.max((-1, -2), keepdims=True, initial=0)
+    share = positive / np.where(peak > 0, peak, 1)
+    return zlib.compress((cut(share, box) * TOP_LEVEL + 0.5).astype(np.uint8).tobytes(), 9)
+
+
+def _masks(record: Record, labels: Tensor) -> NDArray[np.bool_]:
+    """(O, N, H, W) where the labels hold each organ of the flow."""
+    channels = [record.scene.channels.get(organ, -1) for organ in record.flow.organs]
+    return np.stack([array(labels) == channel for channel in channels])
+
+
+def _explained(record: Record) -> NDArray[np.bool_] | None:
+    """(O, N, H, W) the explained region; None where it is not made of the two masks."""
+    found = _masks(record, record.flow.prediction)
+    if record.region == "pred":
+        return found
+    if record.scene.truth is None:
+        return None
+    truth = _masks(record, record.scene.truth)
+    regions = {"gt": truth, "tp": found & truth, "fp": found & ~truth, "fn": truth & ~found}
+    return regions.get(record.region)
+
+
+def _parts(record: Record) -> NDArray[np.uint8]:
+    region = _explained(record)
+    shape = tuple(record.flow.region_px.shape)
+    if region is None:
+        return np.zeros(shape, np.uint8)
+    counts = [ndimage.label(mask)[1] for mask in region.reshape(-1, *region.shape[2:])]
+    return np.minimum(counts, TOP_LEVEL).astype(np.uint8).reshape(shape)
+
+
+def _overlaps(record: Record) -> NDArray[np.int64]:
+    """(3, O, N) pixels of both, of the truth, of the prediction; zeros without a truth."""
+    if record.scene.truth is None:
+        return np.zeros((3, *record.flow.region_px.shape), np.int64)
+    truth = _masks(record, record.scene.truth)
+    found = _masks(record, record.flow.prediction)
+    return np.stack([mask.sum((-1, -2)) for mask in (truth & found, truth, found)])
+
+
+def _ratio(both: NDArray, truth: NDArray, found: NDArray) -> Numbers:
+    whole = np.where(truth > 0, truth + found, 1)
+    return np.where(truth > 0, 2 * both / whole, np.nan).astype(np.float32)
+
+
+def _dice(record: Record) -> Numbers:
+    return _ratio(*_overlaps(record))
+
+
+def _case_dice(record: Record) -> Numbers:
+    cases = np.array(record.scene.cases)
+    same = cases[:, None] == cases
+    return _ratio(*(_overlaps(record) @ same.astype(np.int64)))

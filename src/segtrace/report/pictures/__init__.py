@@ -1,0 +1,1 @@
+"""Arrays for loggers: cells of maps, lettering, mosaics, charts."""

@@ -1,0 +1,144 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb, to_rgba
+
+from saving import pixels
+from segtrace import InputError
+from segtrace.report.figures.paper import save_figure
+from segtrace.report.figures.route import (
+    GREY,
+    THICKEST,
+    THINNEST,
+    Diagram,
+    as_picture,
+    colour,
+    places,
+    route_figure,
+    width,
+)
+from segtrace.report.route_words import Branch
+
+ENCODERS = ("enc1", "enc2", "enc3")
+FOUND = (
+    Branch("skip_1", "enc2", "dec1", 0.9, 0.5, 0.01),
+    Branch("up_1", "enc3", "dec1", 0.1, 0.0, 0.01),
+    Branch("skip_2", "enc1", "dec2", -0.2, 0.3, 0.02),
+    Branch("up_2", "dec1", "dec2", 1.2, 0.8, 0.02),
+    Branch("up_3", "dec2", "dec3", float("nan"), float("nan"), 0.0),
+)
+
+
+STAGES = {
+    "enc1": 0.9,
+    "enc2": 0.02,
+    "enc3": 0.0,
+    "dec1": 0.4,
+    "dec2": 0.8,
+    "dec3": 0.9,
+    "head": 0.9,
+}
+
+
+def network(title, dice=0.9, branches=FOUND):
+    return Diagram(title, branches, STAGES, dice)
+
+
+def test_the_network_is_drawn_as_a_u():
+    at = places(ENCODERS, FOUND)
+    assert at["enc1"] == (0, 0)
+    assert at["enc2"] == (0, -1)
+    assert at["enc3"][0] == 0.5  # the deepest lies between encoder and decoder
+    assert at["enc3"][1] < -2
+    assert at["dec1"] == (1, -1)  # beside enc2, whose skip it takes
+    assert at["dec2"] == (1, 0)
+    assert at["dec3"] == (1, 1)  # has no skip
+
+
+def test_width_is_the_share_and_grey_costs_nothing():
+    widths = [width(branch) for branch in FOUND]
+    assert widths[2] == widths[4] == THINNEST
+    assert widths[3] == THICKEST
+    assert widths[1] < widths[0] < THICKEST
+    assert colour(FOUND[1]) == colour(FOUND[4]) == GREY
+    assert to_rgb(colour(FOUND[0])) != to_rgb(colour(FOUND[3]))
+
+
+def ink(branch):
+    """Red, green and blue in which a branch is drawn."""
+    return np.round(255 * np.array(to_rgb(colour(branch)))).astype(int)
+
+
+def drawn(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_every_number_is_printed_and_the_untrained_network_stands_beside(tmp_path):
+    both = [network("epoch 9"), network("epoch 0 (untrained)", 0.0)]
+    figure, caption = route_figure("liver", ENCODERS, both, ["PHANTOM"])
+    words = {"90%  ·  0.50", "120%  ·  0.80", "-20%  ·  0.30", "–  ·  –", "CT", "enc1", "head"}
+    assert words <= set(drawn(figure.axes[0]))
+    titles = [ax.get_title() for ax in figure.axes[:2]]
+    assert titles == ["epoch 9, Dice 0.90", "epoch 0 (untrained), Dice 0.00"]
+    assert "add to 1 within 2.0%" in caption
+    assert caption.startswith("The liver enters by the skips of enc2 and enc1 and travels up")
+    assert "Note: phantom." in caption
+    assert "PHANTOM" in [text.get_text() for text in figure.texts]
+    png, pdf, text, _ = save_figure(tmp_path, "route_liver", figure, caption)
+    picture, (width, height) = pixels(png), figure.get_size_inches()
+    assert picture.shape[:2] == pytest.approx((300 * height, 300 * width), abs=1)
+    for branch in FOUND[:4]:  # every edge is there, in the colour of what its cut costs
+        assert ((np.abs(picture - ink(branch)).max(-1) <= 1).sum()) > 500
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert text.read_text() == f"route_liver: {caption}\n"
+
+
+def test_a_stage_has_the_colour_of_what_its_own_cut_costs():
+    figure, _ = route_figure("liver", ENCODERS, [network("epoch 9")])
+    faces = {
+        text.get_text(): text.get_bbox_patch().get_facecolor()
+        for text in figure.axes[0].texts
+        if text.get_bbox_patch() is not None
+    }
+    assert faces["enc3"] == to_rgba(GREY)
+    assert faces["CT"] == to_rgba("white")  # no stage
+    assert faces["enc1"] == faces["head"] != faces["dec1"]
+
+
+def test_no_two_words_of_a_panel_lie_on_one_another():
+    figure, _ = route_figure("liver", ENCODERS, [network("epoch 9"), network("epoch 0")])
+    as_picture(figure)  # lays it out
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    for k, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[k + 1 :])
+
+
+def test_a_network_that_finds_nothing_has_no_route_to_tell():
+    figure, caption = route_figure("liver", ENCODERS, [network("epoch 1", 0.02)])
+    assert caption.startswith("The liver is not found (Dice 0.02): cutting can take nothing away")
+    assert "not found" in figure.get_suptitle()
+
+
+def test_tensorboard_gets_pixels():
+    figure, _ = route_figure("liver", ENCODERS, [network("epoch 9")])
+    picture = as_picture(figure)
+    width, height = figure.get_size_inches()
+    assert picture.shape == pytest.approx((150 * height, 150 * width, 3), abs=1)
+
+    def count(last):
+        """Pixels in the colour of the last branch, where that is drawn so."""
+        network_ = network("epoch 9", branches=(*FOUND[:3], last))
+        picture = as_picture(route_figure("liver", ENCODERS, [network_])[0])
+        return int((np.abs(picture - ink(FOUND[3])).max(-1) <= 1).sum())
+
+    thick = replace(FOUND[3], share=1.0)
+    grey = count(replace(thick, lost=0.0))  # boxes and the key have the colour, the edge has not
+    assert count(thick) - grey > 3 * (count(replace(thick, share=0.2)) - grey) > 0
+
+
+def test_nothing_to_draw_is_a_mistake():
+    with pytest.raises(InputError, match="no edges to draw"):
+        route_figure("liver", ENCODERS, [network("epoch 9", branches=())])
+    with pytest.raises(InputError, match="no edges to draw"):
+        route_figure("liver", ENCODERS, [])
