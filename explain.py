@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 
 from segtrace.names import file_name
 from segtrace.report.page.page import Page
+from segtrace.tracking.explained import explain_probes, of_failures
 from segtrace.training import request, results, seeds, trial_files
 from segtrace.training.entry import answering, start
-from segtrace.training.explanation import explain_probes, of_failures
 from segtrace.training.trial import try_subject
 from segtrace.training.trial_request import trials
 from segtrace.training.volumes import explain_volume

@@ -7,7 +7,7 @@ from segtrace.attribution.rules import by_name
 from segtrace.measures.localisation import measure
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
-from segtrace.training.explanation import Explained
+from segtrace.tracking.explained import Explained
 
 CHANNELS = {"left": 1, "right": 2}
 

@@ -24,8 +24,8 @@ from segtrace.causal.route import route
 from segtrace.causal.verdict import verdicts
 from segtrace.causal.vertices import cut_vertices
 from segtrace.models.flexible_unet import FlexibleUNet
-from segtrace.training.explanation import Settings
-from segtrace.training.wiring import named_edges
+from segtrace.tracking.explained import Settings
+from segtrace.tracking.wiring import named_edges
 from untouched import assert_same, state, untouched
 
 ORGANS = {"a": 1, "b": 2}

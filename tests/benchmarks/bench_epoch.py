@@ -24,9 +24,9 @@ from segtrace.data.probes import Probes
 from segtrace.measures.localisation import measure
 from segtrace.models.flexible_unet import FlexibleUNet
 from segtrace.report.checksums import hasten_tensorboard
-from segtrace.training.course import Course, Network
-from segtrace.training.explanation import DEFAULT, Explained, organ_masks, traced
-from segtrace.training.sink import Sink
+from segtrace.tracking.course import Course, Network
+from segtrace.tracking.explained import DEFAULT, Explained, organ_masks, traced
+from segtrace.tracking.sink import Sink
 
 SIDE = 224
 NETWORKS = 3

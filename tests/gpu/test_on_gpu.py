@@ -24,7 +24,7 @@ from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import sites_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.route import route
-from segtrace.training.explanation import Settings
+from segtrace.tracking.explained import Settings
 from untouched import untouched
 
 pytestmark = pytest.mark.filterwarnings("default")  # packages of other versions than ours

@@ -13,7 +13,7 @@ from scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
 from segtrace.data.modules import SynapseData
 from segtrace.data.probes import Probes
-from segtrace.training.explanation import explain_probes
+from segtrace.tracking.explained import explain_probes
 from segtrace.training.image import probes_of_image
 from segtrace.training.plan import Plan
 from segtrace.training.replay import Replay

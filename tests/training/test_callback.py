@@ -14,9 +14,9 @@ from segtrace import FlowCallback, InputError
 from segtrace.data.probes import Probes
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import expected_tags
-from segtrace.training.explanation import Settings
-from segtrace.training.history import timelines
-from segtrace.training.sink import charts
+from segtrace.tracking.explained import Settings
+from segtrace.tracking.history import timelines
+from segtrace.tracking.sink import charts
 
 
 class Backbone(nn.Module):

@@ -11,9 +11,9 @@ from segtrace.data.probes import Probes
 from segtrace.report.figures.route import as_picture
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import expected_tags
-from segtrace.training.cut_pictures import table_figure
-from segtrace.training.history import timelines
-from segtrace.training.sink import charts
+from segtrace.tracking.cut_pictures import table_figure
+from segtrace.tracking.history import timelines
+from segtrace.tracking.sink import charts
 from training.test_callback import ORGANS, RULES, STAGES, fit, loader, watch
 
 pytestmark = pytest.mark.filterwarnings(

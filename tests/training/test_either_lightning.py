@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from segtrace import FlowCallback
 from segtrace.report.tables import read_table
+from segtrace.tracking.explained import Settings
 from segtrace.training import either_lightning
-from segtrace.training.explanation import Settings
 from segtrace.training.schema import check
 
 pytestmark = pytest.mark.filterwarnings(

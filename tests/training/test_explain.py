@@ -9,7 +9,7 @@ import segtrace
 from segtrace import InputError
 from segtrace.attribution.statuses import Status
 from segtrace.report.files import load_maps
-from segtrace.training.explanation import Settings
+from segtrace.tracking.explained import Settings
 
 
 def net():

@@ -9,7 +9,7 @@ import torch
 from raw_layout import AFFINES, write_case
 from segtrace import InputError
 from segtrace.data.preprocessing import Preprocessing
-from segtrace.training.explanation import Settings
+from segtrace.tracking.explained import Settings
 from segtrace.training.fitted_data import FittedData, common
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*only 2 different values.*")

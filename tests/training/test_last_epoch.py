@@ -11,8 +11,8 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from segtrace import FlowCallback
 from segtrace.report.tables import read_table
+from segtrace.tracking.explained import Settings
 from segtrace.training.epoch_checkpoints import EpochCheckpoints
-from segtrace.training.explanation import Settings
 from training.test_validation_batches import Net
 from training.test_watch import FOLDS, STAGES, assert_same, trainer
 

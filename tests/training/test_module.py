@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from segtrace import FlowCallback, InputError
 from segtrace.report.tables import read_table
+from segtrace.tracking.explained import Settings
 from segtrace.training.epoch_checkpoints import EpochCheckpoints
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.evaluation import CaseDice
-from segtrace.training.explanation import Settings
 from segtrace.training.module import SegmentationModule
 from segtrace.training.schedules import one_cycle
 from segtrace.training.weights import fingerprint

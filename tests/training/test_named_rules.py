@@ -10,8 +10,8 @@ from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import rules, targets
 from segtrace.report.captions import equation
+from segtrace.tracking.explained import Settings
 from segtrace.training.construction import construct
-from segtrace.training.explanation import Settings
 from segtrace.training.named_rules import rules_of
 from segtrace.training.options import check_options
 from segtrace.training.schema import check
@@ -29,7 +29,7 @@ def summed(activation, gradient):
 
 def test_a_rule_with_options_is_named_in_yaml_and_its_caption_says_them():
     named = ["seg_grad_cam", {"_target_": "segtrace.attribution.rules.seg_xres_cam", "window": 4}]
-    node = {"_target_": "segtrace.training.explanation.Settings", "rules": named}
+    node = {"_target_": "segtrace.tracking.explained.Settings", "rules": named}
     check({"explain": node}, ("explain",))
     settings = construct("explain", node)
     assert settings.rule_names == ("seg_grad_cam", "seg_xres_cam_4")

@@ -6,8 +6,8 @@ import pytest
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
+from segtrace.tracking.saying import say
 from segtrace.training.progress import EpochBar
-from segtrace.training.saying import say
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def config_of(folder: Path) -> dict:
             "net": {"_target_": "monai.networks.nets.BasicUNet", "features": [8, 8]},
             "optimizer": {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 0.001},
         },
-        "explain": {"_target_": "segtrace.training.explanation.Settings", "rules": ["grad_pam"]},
+        "explain": {"_target_": "segtrace.tracking.explained.Settings", "rules": ["grad_pam"]},
         "trainer": {"_target_": "pytorch_lightning.Trainer", "max_epochs": 50,
                     "accelerator": "cpu", "devices": 1, "precision": "32-true"},
         "callbacks": {

@@ -22,8 +22,8 @@ from segtrace.report.files import load_maps
 from segtrace.report.page.whole_cases import NAMES
 from segtrace.report.pictures.mosaic import flow_picture
 from segtrace.report.tensorboard import expected_tags
-from segtrace.training.history import timelines
-from segtrace.training.sink import charts
+from segtrace.tracking.history import timelines
+from segtrace.tracking.sink import charts
 from segtrace.training.subject import from_checkpoint
 
 ORGANS = ["spleen", "left_kidney", "liver", "stomach"]

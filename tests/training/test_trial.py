@@ -14,8 +14,8 @@ from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.tables import read_table
-from segtrace.training.course import Network
-from segtrace.training.explanation import Settings
+from segtrace.tracking.course import Network
+from segtrace.tracking.explained import Settings
 from segtrace.training.subject import Subject
 from segtrace.training.trial import try_maps, try_subject
 from segtrace.training.trial_files import in_words, write_trial

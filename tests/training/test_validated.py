@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from segtrace import FlowCallback
 from segtrace.report.tables import read_table
-from segtrace.training.explanation import Settings
+from segtrace.tracking.explained import Settings
 from training.test_validation_batches import Net
 from training.test_watch import FOLDS
 

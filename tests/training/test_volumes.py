@@ -18,7 +18,7 @@ from segtrace.data.files.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.names import file_name
 from segtrace.report.tables import read_table
-from segtrace.training.explanation import Settings
+from segtrace.tracking.explained import Settings
 from segtrace.training.image import probes_of_image
 from segtrace.training.subject import Subject
 from segtrace.training.volumes import VolumeSlices, explain_volume

@@ -19,7 +19,7 @@ from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
 from segtrace.planted.network import ENOUGH, PlantedNetwork, PlantedSlices
 from segtrace.planted.score import REFUSED, Interval, PlantedScore, StageScore
 from segtrace.planted.swap import held_at_mark
-from segtrace.training import guards
+from segtrace.tracking import guards
 
 HELD = 0.5
 """Part of the class margin from which on a stage is said to hold the class at the mark. Above the

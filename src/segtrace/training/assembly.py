@@ -10,11 +10,11 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from segtrace.errors import InputError
+from segtrace.tracking.explained import Settings
 from segtrace.training.baselining import KeepBaselines
 from segtrace.training.callback import FlowCallback
 from segtrace.training.construction import construct, expect
 from segtrace.training.continuity import Continuity
-from segtrace.training.explanation import Settings
 from segtrace.training.module import SegmentationModule
 from segtrace.training.run_config import settled
 from segtrace.training.soundness import Soundness

@@ -7,10 +7,10 @@ from segtrace.causal.baselines import ENOUGH, collect
 from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.errors import InputError
+from segtrace.tracking.wiring import sites
 from segtrace.training.averaging import kept_weights
 from segtrace.training.epochs import finished_epochs, is_final
 from segtrace.training.module import SegmentationModule
-from segtrace.training.wiring import sites
 
 
 class KeepBaselines(pl.Callback):

@@ -17,19 +17,19 @@ from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import check_writable
-from segtrace.training import guards
+from segtrace.tracking import guards
+from segtrace.tracking.course import Network
+from segtrace.tracking.cuts import Cuts
+from segtrace.tracking.explained import DEFAULT, Explained, Settings, check_explainable
+from segtrace.tracking.pace import CHARTS
+from segtrace.tracking.sink import Sink
 from segtrace.training.averaging import kept_weights
-from segtrace.training.course import Network
-from segtrace.training.cuts import Cuts
 from segtrace.training.either_lightning import EitherCallback, logged_into, tensorboard_writer
 from segtrace.training.epochs import finished_epochs, is_final
-from segtrace.training.explanation import DEFAULT, Explained, Settings, check_explainable
 from segtrace.training.interrupts import once_more_leaves
 from segtrace.training.own_folder import claim
-from segtrace.training.pace import CHARTS
 from segtrace.training.precision import refuse_half
 from segtrace.training.probing import probes_of
-from segtrace.training.sink import Sink
 from segtrace.training.validated import Validated
 from segtrace.training.watch import Asked, Watch
 
@@ -57,7 +57,7 @@ class FlowCallback(EitherCallback):
             Epoch 0 and the last are always explained, whatever ends the training.
         draw_every: rule -> epochs between two of its pictures, ``charts`` -> between two drawings
             of timelines, leakage and events; what is not named follows
-            :data:`~segtrace.training.pace.EVERY`. Numbers come with every explained epoch.
+            :data:`~segtrace.tracking.pace.EVERY`. Numbers come with every explained epoch.
         cut_every: epochs between two cuts of all stages and edges, which show what the network
             relies on and take seconds to a minute; ``None`` for never. Epoch 0 and the last are.
         edges: name -> edge, see :func:`segtrace.attribution.edges.resolve`; ``None`` for a network
@@ -78,8 +78,8 @@ class FlowCallback(EitherCallback):
         ``route/{organ}``: the route diagram; ``route/sentences``: text. Where it cuts.
 
     Written into ``folder``: the same pictures, texts and numbers, see
-    :class:`~segtrace.training.sink.Sink` and
-    :class:`~segtrace.training.cut_course.CutCourse`.
+    :class:`~segtrace.tracking.sink.Sink` and
+    :class:`~segtrace.tracking.cut_course.CutCourse`.
     """
 
     @guards.held(net=guards.text)

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from segtrace.attribution.stages import StagesLike
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
+from segtrace.tracking.course import Network
+from segtrace.tracking.cut_course import CutCourse
+from segtrace.tracking.cuts import Cuts, cut_network
+from segtrace.tracking.saying import telling
+from segtrace.tracking.sink import Sink
+from segtrace.tracking.wiring import sites
 from segtrace.training.baselining import KeepBaselines
-from segtrace.training.course import Network
-from segtrace.training.cut_course import CutCourse
-from segtrace.training.cuts import Cuts, cut_network
 from segtrace.training.module import SegmentationModule
-from segtrace.training.saying import telling
-from segtrace.training.sink import Sink
-from segtrace.training.wiring import sites
 
 
 class Cutter:

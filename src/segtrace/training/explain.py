@@ -11,14 +11,15 @@ from segtrace.attribution.stages import StagesLike
 from segtrace.data.labels import check_names
 from segtrace.report.page.page import Page
 from segtrace.report.run_folder import taken
-from segtrace.training import guards, results
-from segtrace.training.explanation import (
+from segtrace.tracking import guards
+from segtrace.tracking.explained import (
     DEFAULT,
     Explained,
     Settings,
     explain_probes,
     of_failures,
 )
+from segtrace.training import results
 from segtrace.training.probing import probes_from
 
 

@@ -12,8 +12,8 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.tracking.explained import Settings
 from segtrace.training.construction import construct
-from segtrace.training.explanation import Settings
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 from segtrace.errors import InputError
 from segtrace.report.files import remove
 from segtrace.report.tables import read_table
-from segtrace.training.history import History
-from segtrace.training.sink import ENDS, PICTURES, TABLES, Sink
+from segtrace.tracking.history import History
+from segtrace.tracking.sink import ENDS, PICTURES, TABLES, Sink
 
 TIMELINE, CHARTED = "timeline.csv", "timeline"
 

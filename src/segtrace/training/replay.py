@@ -18,9 +18,9 @@ from segtrace.report.files import check_writable, save_bytes
 from segtrace.report.page.fitting import by_importance
 from segtrace.report.record import Record
 from segtrace.report.tensorboard import Writer
-from segtrace.training.course import Course, Network
-from segtrace.training.explanation import Explained
-from segtrace.training.sink import Sink
+from segtrace.tracking.course import Course, Network
+from segtrace.tracking.explained import Explained
+from segtrace.tracking.sink import Sink
 
 ROWS = 8
 """Epochs in a printed grid: the first, the last, the best, and those spaced in the logarithm."""

@@ -9,7 +9,7 @@ from segtrace.report.figures.paper import paper_figure, save_figure
 from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.record import Record
 from segtrace.report.tables import save_table
-from segtrace.training.explanation import Explained
+from segtrace.tracking.explained import Explained
 
 
 def write(explained: Explained, folder: Path, facts: Mapping[str, Any]) -> None:

@@ -20,22 +20,22 @@ from segtrace.report.files import check_writable, environment
 from segtrace.report.run_folder import is_first
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
+from segtrace.tracking.cut_tables import report
+from segtrace.tracking.explained import check_chosen
+from segtrace.tracking.saying import say
+from segtrace.tracking.wiring import named_edges
 from segtrace.training.assembly import module_of, settings_of, trainer_of
 from segtrace.training.callback import FlowCallback
 from segtrace.training.construction import construct, expect
 from segtrace.training.continuity import check_same
-from segtrace.training.cut_tables import report
 from segtrace.training.either_lightning import tensorboard_writer
 from segtrace.training.epoch_checkpoints import EpochCheckpoints
 from segtrace.training.epochs import finished_epochs
-from segtrace.training.explanation import check_chosen
 from segtrace.training.fitting_input import Fitting
 from segtrace.training.module import SegmentationModule
 from segtrace.training.plan import Plan
 from segtrace.training.rehearsal import check_optimisation
 from segtrace.training.run_config import settled
-from segtrace.training.saying import say
-from segtrace.training.wiring import named_edges
 
 
 def data(plan: Plan) -> SliceDataModule:

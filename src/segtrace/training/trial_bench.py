@@ -19,8 +19,8 @@ from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.ranking import Ranking, rankings
 from segtrace.causal.route import route
 from segtrace.causal.verdict import Verdict, verdicts
-from segtrace.training.course import Network
-from segtrace.training.explanation import traced
+from segtrace.tracking.course import Network
+from segtrace.tracking.explained import traced
 
 FRACTIONS = (0.1,)
 """Parts of a stage's cells that are removed."""

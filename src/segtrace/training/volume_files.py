@@ -18,7 +18,7 @@ from segtrace.measures.localisation import readable
 from segtrace.names import file_name
 from segtrace.report.files import save_manifest, writing
 from segtrace.report.tables import save_table
-from segtrace.training.explanation import Explained
+from segtrace.tracking.explained import Explained
 from segtrace.training.subject import Subject
 
 

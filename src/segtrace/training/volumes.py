@@ -19,8 +19,8 @@ from segtrace.data.preprocessing import Preprocessing, labels_of
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
+from segtrace.tracking.explained import Explained, explain_probes
 from segtrace.training.cautions import about_volume
-from segtrace.training.explanation import Explained, explain_probes
 from segtrace.training.subject import Subject
 from segtrace.training.volume_files import Stacks, check_room, write_volume
 

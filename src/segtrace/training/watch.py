@@ -10,11 +10,11 @@ from torch import Tensor
 
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.training.course import Course, Network
+from segtrace.tracking.course import Course, Network
+from segtrace.tracking.explained import Explained, explain_probes
+from segtrace.tracking.sink import Sink
 from segtrace.training.cutter import Cutter
-from segtrace.training.explanation import Explained, explain_probes
 from segtrace.training.last_epoch import LastEpoch
-from segtrace.training.sink import Sink
 
 Output = Callable[[Any], Tensor] | None
 """Picks the logits from what a network returns."""

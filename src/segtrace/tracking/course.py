@@ -9,15 +9,15 @@ from segtrace.attribution.stages import StagesLike
 from segtrace.data.probes import Probes
 from segtrace.measures.change import between_epochs, between_stages
 from segtrace.report.record import Record
-from segtrace.training.explanation import Explained, Settings
-from segtrace.training.history import History
-from segtrace.training.leaks import LeakMeter, Leaks
-from segtrace.training.pace import CHARTS, EVERY, NUMBERS, Pace
-from segtrace.training.sink import Sink
+from segtrace.tracking.explained import Explained, Settings
+from segtrace.tracking.history import History
+from segtrace.tracking.leaks import LeakMeter, Leaks
+from segtrace.tracking.pace import CHARTS, EVERY, NUMBERS, Pace
+from segtrace.tracking.sink import Sink
 
 
 class Network(NamedTuple):
-    """What is traced: the arguments of :func:`segtrace.training.explanation.explain_probes`."""
+    """What is traced: the arguments of :func:`segtrace.tracking.explained.explain_probes`."""
 
     net: nn.Module
     stages: StagesLike
@@ -30,7 +30,7 @@ class Course:
     """The numbers of all epochs so far, and what is drawn of them when.
 
     Args:
-        draw_every: see :data:`~segtrace.training.pace.EVERY`, which it overrides.
+        draw_every: see :data:`~segtrace.tracking.pace.EVERY`, which it overrides.
         files: write the maps' pictures as files too.
     """
 

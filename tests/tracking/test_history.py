@@ -12,7 +12,7 @@ from saving import reloaded
 from segtrace import InputError
 from segtrace.attribution.flow import Status
 from segtrace.report.pictures.charts import timeline_picture
-from segtrace.training.history import History, timelines
+from segtrace.tracking.history import History, timelines
 
 GAINS = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.9)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from segtrace import InputError
 from segtrace.data.probes import Probes
-from segtrace.training.explanation import Settings, explain_probes, of_failures, scene
+from segtrace.tracking.explained import Settings, explain_probes, of_failures, scene
 
 STAGES = {"enc1": "deep", "head": "last"}
 CHANNELS = {"organ": 1}

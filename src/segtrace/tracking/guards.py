@@ -10,7 +10,7 @@ from segtrace.attribution import guards
 from segtrace.attribution.guards import Held, a_whole, an_image, instance, optional
 from segtrace.data.probes import Probes
 from segtrace.errors import Guard, InputError, shown, wrong
-from segtrace.training.explanation import Settings
+from segtrace.tracking.explained import Settings
 
 
 def a_loader(name: str, value: Any) -> None:
@@ -80,7 +80,7 @@ ARGUMENTS: Mapping[str, Guard] = {
     "checkpoint": a_path,
     "slices": guards.a_count,
     "epoch": optional(guards.from_zero),
-    "settings": instance(Settings, "of segtrace.training.explanation"),
+    "settings": instance(Settings, "of segtrace.tracking.explained"),
     "probes": slices_or_count,
     "every_n_epochs": an_interval,
     "cut_every": optional(a_whole),

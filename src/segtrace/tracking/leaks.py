@@ -17,7 +17,7 @@ from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import leak_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import REGIONS
-from segtrace.training.explanation import Settings, organ_masks, traced
+from segtrace.tracking.explained import Settings, organ_masks, traced
 
 DENSEST = 4.0
 """Upper end of the colours: four times what a uniform map puts there."""

@@ -5,9 +5,9 @@ from dataclasses import replace
 from invented import explained
 from segtrace.names import file_name
 from segtrace.report.tables import read_table
-from segtrace.training.history import History
-from segtrace.training.leaks import LeakMeter, Leaks
-from segtrace.training.sink import Sink
+from segtrace.tracking.history import History
+from segtrace.tracking.leaks import LeakMeter, Leaks
+from segtrace.tracking.sink import Sink
 
 ORGANS = ("../../Left", "LEFT")
 STAGES = ("../dec1", "head")

@@ -12,7 +12,7 @@ from segtrace.attribution.stages import StagesLike
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal.cutting import Site, see, sites_of
 from segtrace.errors import InputError
-from segtrace.training.saying import say
+from segtrace.tracking.saying import say
 
 NAMING = "model.edges={skip_1: {stage: dec1, module: path.of.a.module, argument: 1}}"
 """How a user names edges: the module whose output an edge is, or whose argument."""

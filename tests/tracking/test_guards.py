@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
 from segtrace import InputError
-from segtrace.training.explanation import Settings
+from segtrace.tracking.explained import Settings
 
 NET = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1))
 LABEL = torch.zeros(3, 8, 8, dtype=torch.long)

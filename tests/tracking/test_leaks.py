@@ -9,7 +9,7 @@ import torch
 from invented import explained, labels
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.pictures.charts import leak_picture
-from segtrace.training.leaks import LeakMeter, Leaks
+from segtrace.tracking.leaks import LeakMeter, Leaks
 
 
 def leak_of(record):

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from segtrace.report.captions import epoch_words
 from segtrace.report.figures.necessity import necessity_figure
 from segtrace.report.figures.route import route_figure
-from segtrace.training.cuts import Cuts
+from segtrace.tracking.cuts import Cuts
 
 
 def table_figure(cuts: Cuts) -> tuple[Figure, str]:

@@ -1,7 +1,7 @@
 import sys
 
 from segtrace.causal.batches import Progress
-from segtrace.training.saying import telling
+from segtrace.tracking.saying import telling
 
 
 class Terminal:

@@ -19,11 +19,11 @@ from segtrace.report.tensorboard import (
     loss_timeline_tag,
     route_tag,
 )
-from segtrace.training.cut_pictures import route_of, table_figure
-from segtrace.training.cut_tables import necessity_rows, route_rows, slice_rows
-from segtrace.training.cuts import Cuts
-from segtrace.training.pace import CUTS, Pace
-from segtrace.training.sink import Sink
+from segtrace.tracking.cut_pictures import route_of, table_figure
+from segtrace.tracking.cut_tables import necessity_rows, route_rows, slice_rows
+from segtrace.tracking.cuts import Cuts
+from segtrace.tracking.pace import CUTS, Pace
+from segtrace.tracking.sink import Sink
 
 
 class CutCourse:

@@ -17,9 +17,9 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches, sentence
-from segtrace.training.course import Network
-from segtrace.training.explanation import chosen_organs
-from segtrace.training.wiring import sites
+from segtrace.tracking.course import Network
+from segtrace.tracking.explained import chosen_organs
+from segtrace.tracking.wiring import sites
 
 CUT = "channel_mean"
 """What stands in the place of an activation unless something else is said."""

@@ -25,10 +25,10 @@ from segtrace.report.tensorboard import (
     scalar_tag,
     timeline_tag,
 )
-from segtrace.training.explanation import Explained
-from segtrace.training.history import History, timelines
-from segtrace.training.leaks import Leaks
-from segtrace.training.pace import CHARTS, CUTS, NUMBERS
+from segtrace.tracking.explained import Explained
+from segtrace.tracking.history import History, timelines
+from segtrace.tracking.leaks import Leaks
+from segtrace.tracking.pace import CHARTS, CUTS, NUMBERS
 
 EPOCH = re.compile(r"epoch_(\d+)")
 TABLES = {

@@ -5,7 +5,7 @@ from typing import Any
 from segtrace.causal.necessity import Necessity
 from segtrace.measures.over_cases import COVERAGE, LEAST_CASES, OverCases, in_words, over_cases
 from segtrace.report.route_words import NEEDED
-from segtrace.training.cuts import Cuts
+from segtrace.tracking.cuts import Cuts
 
 NAN = float("nan")
 

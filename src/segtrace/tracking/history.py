@@ -19,7 +19,7 @@ from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import timeline_picture
 from segtrace.report.scene import FINAL, REGIONS
 from segtrace.report.tensorboard import Block
-from segtrace.training.explanation import Explained
+from segtrace.tracking.explained import Explained
 
 MEASURES = ("gain", "kappa", "magnitude", "mass")
 """What is kept of every epoch, in the order of the table."""

@@ -1,4 +1,4 @@
-from segtrace.training.pace import CHARTS, EVERY, Pace
+from segtrace.tracking.pace import CHARTS, EVERY, Pace
 
 
 def drawn(pace, name, epochs, last):
