@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from segtrace.attribution.integrate import integrate
     from segtrace.attribution.trace import trace
     from segtrace.planted.benchmark import score_planted
-    from segtrace.training.callback import FlowCallback
+    from segtrace.training.callbacks.flow import FlowCallback
     from segtrace.training.explain import explain
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "FlowCallback": "segtrace.training.callback",
+    "FlowCallback": "segtrace.training.callbacks.flow",
     "describe": "segtrace.attribution.describe",
     "explain": "segtrace.training.explain",
     "integrate": "segtrace.attribution.integrate",

@@ -11,7 +11,7 @@ import torch
 from saving import full_checkpoint
 from segtrace import InputError
 from segtrace.training.broken_off import STATE, begin_anew, left_in, read_left, remove_drafts
-from segtrace.training.epoch_checkpoints import EpochCheckpoints
+from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 
 
 def damage(path: Path) -> None:

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from segtrace import FlowCallback, InputError
 from segtrace.report.tables import read_table
 from segtrace.tracking.explained import Settings
-from segtrace.training.epoch_checkpoints import EpochCheckpoints
+from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.epochs import finished_epochs
-from segtrace.training.evaluation import CaseDice
+from segtrace.training.metrics import CaseDice
 from segtrace.training.module import SegmentationModule
 from segtrace.training.schedules import one_cycle
 from segtrace.training.weights import fingerprint

@@ -8,7 +8,7 @@ from scripts import answer_of
 from segtrace import InputError
 from segtrace.training.precision import HALF, refuse_half, refuse_half_in
 from segtrace.training.request_checks import check_together
-from training.test_callback import fit, watch
+from training.callbacks.test_flow import fit, watch
 from training.test_request_checks import DEFAULTS
 
 
@@ -56,7 +56,7 @@ def test_the_scripts_refuse_it_and_a_training_without_maps_may_have_it(
     trainer = DEFAULTS["trainer"] | {"precision": precision}
     with pytest.raises(InputError, match=r"say trainer\.precision=bf16-mixed"):
         check_together(DEFAULTS | {"checkpoint": "a", "trainer": trainer})
-    flow = {"_target_": "segtrace.training.callback.FlowCallback"}
+    flow = {"_target_": "segtrace.training.callbacks.flow.FlowCallback"}
     with pytest.raises(InputError, match=r"trainer\.precision"):
         refuse_half_in({"callbacks": {"flow": flow}, "trainer": trainer})
     refuse_half_in({"callbacks": {"flow": None}, "trainer": trainer})

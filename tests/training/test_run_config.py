@@ -44,7 +44,7 @@ def config_of(folder: Path) -> dict:
         "trainer": {"_target_": "pytorch_lightning.Trainer", "max_epochs": 50,
                     "accelerator": "cpu", "devices": 1, "precision": "32-true"},
         "callbacks": {
-            "flow": {"_target_": "segtrace.training.callback.FlowCallback", "cut_every": 10,
+            "flow": {"_target_": "segtrace.training.callbacks.flow.FlowCallback", "cut_every": 10,
                      "folder": f"{folder}/flow"},
         },
         "logger": {

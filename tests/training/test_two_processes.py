@@ -16,7 +16,7 @@ from segtrace.attribution.targets import predicted
 from segtrace.checkpoint.loading import load
 from segtrace.data.modules import SynapseData
 from segtrace.report.tables import read_table
-from training.test_callback import fit, watch
+from training.callbacks.test_flow import fit, watch
 
 ORGANS = ["spleen", "left_kidney", "liver", "stomach"]
 

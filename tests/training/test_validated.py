@@ -9,8 +9,8 @@ from torch.utils.data import DataLoader
 from segtrace import FlowCallback
 from segtrace.report.tables import read_table
 from segtrace.tracking.explained import Settings
-from training.test_validation_batches import Net
-from training.test_watch import FOLDS
+from training.callbacks.test_watch import FOLDS
+from training.slices.test_validation_batches import Net
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",

@@ -26,7 +26,7 @@ from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
-from segtrace.training.soundness import unsound
+from segtrace.training.callbacks.soundness import unsound
 
 
 @guards.fields(

@@ -1,1 +1,1 @@
-"""Training with explanation: what the two scripts are made of."""
+"""The Lightning side: module, metrics, schedules, weights, precision."""

@@ -11,17 +11,17 @@ from torch import nn
 
 from segtrace.errors import InputError
 from segtrace.tracking.explained import Settings
-from segtrace.training.baselining import KeepBaselines
-from segtrace.training.callback import FlowCallback
+from segtrace.training.callbacks.baselines import KeepBaselines
+from segtrace.training.callbacks.flow import FlowCallback
+from segtrace.training.callbacks.soundness import Soundness
 from segtrace.training.construction import construct, expect
 from segtrace.training.continuity import Continuity
 from segtrace.training.module import SegmentationModule
 from segtrace.training.run_config import settled
-from segtrace.training.soundness import Soundness
 
 Config = Mapping[str, Any]
 
-FLOW = "segtrace.training.callback.FlowCallback"
+FLOW = "segtrace.training.callbacks.flow.FlowCallback"
 LOGGED = ("train/loss", "val/dice/mean")
 """What a callback can monitor: the metrics that the module logs through Lightning."""
 

@@ -20,7 +20,7 @@ from segtrace.tracking.explained import (
     of_failures,
 )
 from segtrace.training import results
-from segtrace.training.probing import probes_from
+from segtrace.training.slices.probing import probes_from
 
 
 @guards.held()

@@ -20,7 +20,7 @@ from segtrace.errors import InputError
 from segtrace.report.tensorboard import dice_tag
 from segtrace.training.averaging import kept_weights
 from segtrace.training.epochs import finished_epochs
-from segtrace.training.evaluation import CaseDice, Counted
+from segtrace.training.metrics import CaseDice, Counted
 from segtrace.training.randomness import seed_of
 from segtrace.training.weights import fingerprint
 

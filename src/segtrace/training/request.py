@@ -26,6 +26,7 @@ from segtrace.training.replay import Replay, in_order
 from segtrace.training.request_checks import check_together
 from segtrace.training.schema import check
 from segtrace.training.seeds import folders_of
+from segtrace.training.slices.taking import check_own_network
 from segtrace.training.subject import (
     Subject,
     from_checkpoint,
@@ -34,7 +35,6 @@ from segtrace.training.subject import (
     untrained_of,
     with_settings,
 )
-from segtrace.training.taking_slices import check_own_network
 
 
 @dataclass(frozen=True)

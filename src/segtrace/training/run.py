@@ -25,17 +25,17 @@ from segtrace.tracking.explained import check_chosen
 from segtrace.tracking.saying import say
 from segtrace.tracking.wiring import named_edges
 from segtrace.training.assembly import module_of, settings_of, trainer_of
-from segtrace.training.callback import FlowCallback
+from segtrace.training.callbacks.checkpoints import EpochCheckpoints
+from segtrace.training.callbacks.flow import FlowCallback
 from segtrace.training.construction import construct, expect
 from segtrace.training.continuity import check_same
 from segtrace.training.either_lightning import tensorboard_writer
-from segtrace.training.epoch_checkpoints import EpochCheckpoints
 from segtrace.training.epochs import finished_epochs
-from segtrace.training.fitting_input import Fitting
 from segtrace.training.module import SegmentationModule
 from segtrace.training.plan import Plan
 from segtrace.training.rehearsal import check_optimisation
 from segtrace.training.run_config import settled
+from segtrace.training.slices.fitting_input import Fitting
 
 
 def data(plan: Plan) -> SliceDataModule:

@@ -17,7 +17,7 @@ CHECKED = ("segtrace", "pytorch_lightning", "lightning", "torch", "monai")
 
 INJECTED = {
     "segtrace.training.module.SegmentationModule": {"organs", "description"},
-    "segtrace.training.callback.FlowCallback": {
+    "segtrace.training.callbacks.flow.FlowCallback": {
         "probes",
         "settings",
         "stages",

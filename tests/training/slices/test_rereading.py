@@ -2,7 +2,7 @@
 
 import pytest
 
-from segtrace.training.rereading import CHANGES, SHUFFLES, Seen, differing
+from segtrace.training.slices.rereading import CHANGES, SHUFFLES, Seen, differing
 
 
 def seen(*contents):

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from segtrace import FlowCallback, InputError
 from segtrace.data.probes import Probes
-from segtrace.training.validation_batches import Batches, validation_batches
+from segtrace.training.slices.validation_batches import Batches, validation_batches
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",

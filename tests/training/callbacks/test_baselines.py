@@ -11,7 +11,7 @@ from segtrace.causal.batches import SLICES
 from segtrace.causal.cutting import sites_of
 from segtrace.checkpoint.loading import load
 from segtrace.training import run as steps
-from segtrace.training.baselining import KeepBaselines
+from segtrace.training.callbacks.baselines import KeepBaselines
 from segtrace.training.plan import Plan, plainly
 from training.test_run import assert_same_weights, fit, plan_of
 

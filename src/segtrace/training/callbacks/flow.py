@@ -24,14 +24,14 @@ from segtrace.tracking.explained import DEFAULT, Explained, Settings, check_expl
 from segtrace.tracking.pace import CHARTS
 from segtrace.tracking.sink import Sink
 from segtrace.training.averaging import kept_weights
+from segtrace.training.callbacks.interrupts import once_more_leaves
+from segtrace.training.callbacks.own_folder import claim
+from segtrace.training.callbacks.watch import Asked, Watch
 from segtrace.training.either_lightning import EitherCallback, logged_into, tensorboard_writer
 from segtrace.training.epochs import finished_epochs, is_final
-from segtrace.training.interrupts import once_more_leaves
-from segtrace.training.own_folder import claim
 from segtrace.training.precision import refuse_half
-from segtrace.training.probing import probes_of
+from segtrace.training.slices.probing import probes_of
 from segtrace.training.validated import Validated
-from segtrace.training.watch import Asked, Watch
 
 SHARE = 0.05
 """Of the training time, which ``every_n_epochs=auto`` stays under."""

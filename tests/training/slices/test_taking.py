@@ -6,7 +6,7 @@ from torch import nn
 
 from scripts import answer_of, tiny_data
 from segtrace import InputError
-from segtrace.training.taking_slices import check_own_network
+from segtrace.training.slices.taking import check_own_network
 
 BUILDERS = """
 import torch

@@ -11,7 +11,7 @@ from torch import nn
 
 from segtrace import InputError
 from segtrace.training import run
-from segtrace.training.fitting_input import Fitting
+from segtrace.training.slices.fitting_input import Fitting
 from training.test_run import plan_of
 
 ORGANS = 2

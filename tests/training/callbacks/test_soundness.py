@@ -7,8 +7,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from segtrace import InputError
-from segtrace.training.epoch_checkpoints import EpochCheckpoints
-from segtrace.training.soundness import Soundness, unsound
+from segtrace.training.callbacks.checkpoints import EpochCheckpoints
+from segtrace.training.callbacks.soundness import Soundness, unsound
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*", "ignore:.*logging interval.*"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Subset
 
-from segtrace.training.carried import generators_of, unchanged_by_reading
+from segtrace.training.slices.carried import generators_of, unchanged_by_reading
 
 OF_THE_MODULE = np.random.default_rng(0)
 
@@ -138,7 +138,7 @@ def test_what_refers_to_itself_is_looked_at_once():
 
 
 def test_what_is_done_to_samples_is_found_before_a_table_of_them_is_searched(monkeypatch):
-    monkeypatch.setattr("segtrace.training.carried.MOST", 4_000)
+    monkeypatch.setattr("segtrace.training.slices.carried.MOST", 4_000)
     draw = Wrapped()
     data = Items(draw)
     for name in ("a_table", "z_table"):  # before and after it among the attributes

@@ -7,7 +7,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
 from segtrace.tracking.saying import say
-from segtrace.training.progress import EpochBar
+from segtrace.training.callbacks.progress import EpochBar
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from segtrace.training.interrupts import once_more_leaves
+from segtrace.training.callbacks.interrupts import once_more_leaves
 
 
 def test_once_more_ends_the_work_and_nothing_else():

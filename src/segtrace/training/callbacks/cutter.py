@@ -16,7 +16,7 @@ from segtrace.tracking.cuts import Cuts, cut_network
 from segtrace.tracking.saying import telling
 from segtrace.tracking.sink import Sink
 from segtrace.tracking.wiring import sites
-from segtrace.training.baselining import KeepBaselines
+from segtrace.training.callbacks.baselines import KeepBaselines
 from segtrace.training.module import SegmentationModule
 
 

@@ -12,8 +12,8 @@ from segtrace.checkpoint.reading import checksums, compare
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.training.averaging import kept_weights
+from segtrace.training.callbacks.whole_files import WholeFiles
 from segtrace.training.epochs import finished_epochs, is_final
-from segtrace.training.whole_files import WholeFiles
 
 
 class EpochCheckpoints(Checkpoint):

@@ -5,8 +5,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset
 
 from segtrace import InputError
-from segtrace.training.probing import probes_from
-from training.test_validation_batches import Endless, slice_of
+from segtrace.training.slices.probing import probes_from
+from training.slices.test_validation_batches import Endless, slice_of
 
 ORGANS = {"box": 1}
 

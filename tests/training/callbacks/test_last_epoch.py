@@ -12,9 +12,9 @@ from pytorch_lightning.callbacks import EarlyStopping
 from segtrace import FlowCallback
 from segtrace.report.tables import read_table
 from segtrace.tracking.explained import Settings
-from segtrace.training.epoch_checkpoints import EpochCheckpoints
-from training.test_validation_batches import Net
-from training.test_watch import FOLDS, STAGES, assert_same, trainer
+from segtrace.training.callbacks.checkpoints import EpochCheckpoints
+from training.callbacks.test_watch import FOLDS, STAGES, assert_same, trainer
+from training.slices.test_validation_batches import Net
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from segtrace import FlowCallback, InputError
 from segtrace.report.tables import read_table
-from training.test_validation_batches import Net, slice_of
+from training.slices.test_validation_batches import Net, slice_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",

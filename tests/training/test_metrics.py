@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.training.evaluation import CaseDice, dice, per_organ
+from segtrace.training.metrics import CaseDice, dice, per_organ
 
 ORGANS = {"liver": 1, "spleen": 2}
 

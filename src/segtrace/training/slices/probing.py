@@ -14,9 +14,9 @@ from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomS
 from segtrace.attribution.generators import unchanged_generators
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
-from segtrace.training.carried import unchanged_by_reading
-from segtrace.training.rereading import Seen, differing
-from segtrace.training.validation_batches import PROBES, Batches, validation_batches
+from segtrace.training.slices.carried import unchanged_by_reading
+from segtrace.training.slices.rereading import Seen, differing
+from segtrace.training.slices.validation_batches import PROBES, Batches, validation_batches
 
 RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 Slice = tuple[tuple[str, int], Tensor, Tensor]

@@ -14,7 +14,7 @@ from segtrace.report.tensorboard import expected_tags
 from segtrace.tracking.cut_pictures import table_figure
 from segtrace.tracking.history import timelines
 from segtrace.tracking.sink import charts
-from training.test_callback import ORGANS, RULES, STAGES, fit, loader, watch
+from training.callbacks.test_flow import ORGANS, RULES, STAGES, fit, loader, watch
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"

@@ -7,8 +7,8 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 
 from segtrace.report.tables import read_table
 from segtrace.training import run
-from segtrace.training.baselining import KeepBaselines
-from segtrace.training.epoch_checkpoints import EpochCheckpoints
+from segtrace.training.callbacks.baselines import KeepBaselines
+from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.plan import Plan
 from training.test_module import Data, fingerprint, kept, module, of_file, truth, watching

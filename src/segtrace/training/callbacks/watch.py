@@ -13,8 +13,8 @@ from segtrace.errors import InputError
 from segtrace.tracking.course import Course, Network
 from segtrace.tracking.explained import Explained, explain_probes
 from segtrace.tracking.sink import Sink
-from segtrace.training.cutter import Cutter
-from segtrace.training.last_epoch import LastEpoch
+from segtrace.training.callbacks.cutter import Cutter
+from segtrace.training.callbacks.last_epoch import LastEpoch
 
 Output = Callable[[Any], Tensor] | None
 """Picks the logits from what a network returns."""

@@ -1,0 +1,1 @@
+"""Lightning callbacks: maps of every epoch, cuts, baselines, checkpoints, progress."""

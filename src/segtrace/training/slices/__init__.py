@@ -1,0 +1,1 @@
+"""Slices out of anybody's loaders: chosen, read as the trainer reads, sent through once."""
