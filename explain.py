@@ -15,12 +15,14 @@ from omegaconf import DictConfig
 
 from segtrace.names import file_name
 from segtrace.report.page.page import Page
+from segtrace.studies import results, seeds
+from segtrace.studies.faithfulness import files as trial_files
+from segtrace.studies.faithfulness.trial import try_subject
+from segtrace.studies.volumes import explain_volume
 from segtrace.tracking.explained import explain_probes, of_failures
-from segtrace.training import request, results, seeds, trial_files
+from segtrace.training import request
 from segtrace.training.entry import answering, start
-from segtrace.training.trial import try_subject
 from segtrace.training.trial_request import trials
-from segtrace.training.volumes import explain_volume
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="explain")

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from segtrace.attribution.integrate import integrate
     from segtrace.attribution.trace import trace
     from segtrace.planted.benchmark import score_planted
+    from segtrace.studies.explain import explain
     from segtrace.training.callbacks.flow import FlowCallback
-    from segtrace.training.explain import explain
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "FlowCallback": "segtrace.training.callbacks.flow",
     "describe": "segtrace.attribution.describe",
-    "explain": "segtrace.training.explain",
+    "explain": "segtrace.studies.explain",
     "integrate": "segtrace.attribution.integrate",
     "score_planted": "segtrace.planted.benchmark",
     "trace": "segtrace.attribution.trace",

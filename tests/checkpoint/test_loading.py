@@ -20,7 +20,7 @@ from segtrace.checkpoint.loading import (
     recorded,
 )
 from segtrace.data.probes import Probes
-from segtrace.training.subject import fitted, from_checkpoint, paths_of
+from segtrace.studies.subject import fitted, from_checkpoint, paths_of
 
 
 class Malicious:

@@ -11,9 +11,9 @@ from raw_layout import AFFINES, write_case
 from scripts import answer_of
 from segtrace import InputError
 from segtrace.report.files import load_maps
+from segtrace.studies.cautions import OTHER_VALUES
+from segtrace.studies.subject import from_checkpoint
 from segtrace.training.asked_slices import AskedSlices
-from segtrace.training.cautions import OTHER_VALUES
-from segtrace.training.subject import from_checkpoint
 
 PROBES = {"n": None, "from": None}
 

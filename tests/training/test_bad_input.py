@@ -13,12 +13,12 @@ from scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
 from segtrace.data.modules import SynapseData
 from segtrace.data.probes import Probes
+from segtrace.studies.image import probes_of_image
+from segtrace.studies.replay import Replay
+from segtrace.studies.subject import from_checkpoint, from_user, with_settings
 from segtrace.tracking.explained import explain_probes
-from segtrace.training.image import probes_of_image
 from segtrace.training.plan import Plan
-from segtrace.training.replay import Replay
 from segtrace.training.run import announce
-from segtrace.training.subject import from_checkpoint, from_user, with_settings
 
 
 def one_line(ran, *parts):

@@ -1,11 +1,11 @@
-"""What a network predicts in the slices of a new image (segtrace.training.image)."""
+"""What a network predicts in the slices of a new image (segtrace.studies.image)."""
 
 import pytest
 import torch
 from torch import nn
 
 from segtrace import InputError
-from segtrace.training.image import predict
+from segtrace.studies.image import predict
 
 IMAGES = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -14,13 +14,13 @@ from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.page.whole_cases import WholeCases
-from segtrace.training.cautions import about_slices
+from segtrace.studies.cautions import about_slices
+from segtrace.studies.fitted_data import FittedData
+from segtrace.studies.image import probes_of_image
+from segtrace.studies.subject import Subject, from_checkpoint
 from segtrace.training.construction import construct
-from segtrace.training.fitted_data import FittedData
-from segtrace.training.image import probes_of_image
 from segtrace.training.options import listed
 from segtrace.training.request_checks import SLICES, given_of
-from segtrace.training.subject import Subject, from_checkpoint
 
 
 @dataclass(frozen=True)

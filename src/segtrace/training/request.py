@@ -16,18 +16,10 @@ from segtrace.checkpoint import loading as checkpoint
 from segtrace.names import file_name
 from segtrace.report.files import save_text
 from segtrace.report.run_folder import CONFIG, Held, taken
-from segtrace.training.asked_slices import AskedSlices
-from segtrace.training.construction import construct
-from segtrace.training.cut_replay import CutReplay
-from segtrace.training.named_rules import rules_of
-from segtrace.training.options import KINDS, check_options, listed
-from segtrace.training.plan import plainly
-from segtrace.training.replay import Replay, in_order
-from segtrace.training.request_checks import check_together
-from segtrace.training.schema import check
-from segtrace.training.seeds import folders_of
-from segtrace.training.slices.taking import check_own_network
-from segtrace.training.subject import (
+from segtrace.studies.cut_replay import CutReplay
+from segtrace.studies.replay import Replay, in_order
+from segtrace.studies.seeds import folders_of
+from segtrace.studies.subject import (
     Subject,
     from_checkpoint,
     from_user,
@@ -35,6 +27,14 @@ from segtrace.training.subject import (
     untrained_of,
     with_settings,
 )
+from segtrace.training.asked_slices import AskedSlices
+from segtrace.training.construction import construct
+from segtrace.training.named_rules import rules_of
+from segtrace.training.options import KINDS, check_options, listed
+from segtrace.training.plan import plainly
+from segtrace.training.request_checks import check_together
+from segtrace.training.schema import check
+from segtrace.training.slices.taking import check_own_network
 
 
 @dataclass(frozen=True)

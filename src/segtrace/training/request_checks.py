@@ -7,7 +7,7 @@ from segtrace.attribution.forward import SCORES
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import REGIONS
 from segtrace.errors import InputError, unknown
-from segtrace.training.cut_replay import check_cut
+from segtrace.studies.cut_replay import check_cut
 from segtrace.training.named_rules import rules_of
 from segtrace.training.options import listed
 from segtrace.training.plan import check_probes

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segtrace.data.probes import Probes
+from segtrace.studies.subject import Subject, untrained_of
 from segtrace.training.request import Request
-from segtrace.training.subject import Subject, untrained_of
 
 
 def trials(asked: Request) -> Iterator[tuple[Subject, Subject | None, Probes, Path]]:

@@ -9,7 +9,7 @@ from segtrace.measures import over_cases
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
 from segtrace.report.tables import save_table
-from segtrace.training.trial import Trial
+from segtrace.studies.faithfulness.trial import Trial
 
 
 def write_trial(trial: Trial, folder: Path) -> None:

@@ -19,10 +19,10 @@ from segtrace.data.preprocessing import Preprocessing, labels_of
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
+from segtrace.studies.cautions import about_volume
+from segtrace.studies.subject import Subject
+from segtrace.studies.volume_files import Stacks, check_room, write_volume
 from segtrace.tracking.explained import Explained, explain_probes
-from segtrace.training.cautions import about_volume
-from segtrace.training.subject import Subject
-from segtrace.training.volume_files import Stacks, check_room, write_volume
 
 BATCH = 8
 """Slices in a batch."""
@@ -40,7 +40,7 @@ def explain_volume(
     Args:
         subject: the network; its region decides what is explained in every slice.
         volume: the image, with its label where the region needs one.
-        folder: see :func:`segtrace.training.volume_files.write_volume`.
+        folder: see :func:`segtrace.studies.volume_files.write_volume`.
         trainer: builds one; accelerator, devices, strategy, … are chosen already.
         numbering: organ -> number in the volume's label.
 

@@ -9,8 +9,8 @@ import torch
 from raw_layout import AFFINES, write_case
 from segtrace import InputError
 from segtrace.data.preprocessing import Preprocessing
+from segtrace.studies.fitted_data import FittedData, common
 from segtrace.tracking.explained import Settings
-from segtrace.training.fitted_data import FittedData, common
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*only 2 different values.*")
 WANTED = Preprocessing((-100.0, 200.0), 32, {"aorta": 1, "left_kidney": 2, "liver": 3})

@@ -14,12 +14,12 @@ from segtrace.causal.verdict import Verdict
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.scene import FINAL
+from segtrace.studies.faithfulness.bench import Bench
+from segtrace.studies.subject import Subject
 from segtrace.tracking.course import Network
 from segtrace.tracking.explained import chosen_organs
 from segtrace.tracking.saying import working
 from segtrace.tracking.wiring import sites
-from segtrace.training.subject import Subject
-from segtrace.training.trial_bench import Bench
 
 Telling = Callable[[str], Any]
 """Words -> a context that gives what to hand to a long piece of work as its ``progress``."""

@@ -11,6 +11,7 @@ from segtrace.attribution.stages import StagesLike
 from segtrace.data.labels import check_names
 from segtrace.report.page.page import Page
 from segtrace.report.run_folder import taken
+from segtrace.studies import results
 from segtrace.tracking import guards
 from segtrace.tracking.explained import (
     DEFAULT,
@@ -19,7 +20,6 @@ from segtrace.tracking.explained import (
     explain_probes,
     of_failures,
 )
-from segtrace.training import results
 from segtrace.training.slices.probing import probes_from
 
 

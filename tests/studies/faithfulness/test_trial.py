@@ -14,11 +14,11 @@ from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.tables import read_table
+from segtrace.studies.faithfulness.files import in_words, write_trial
+from segtrace.studies.faithfulness.trial import try_maps, try_subject
+from segtrace.studies.subject import Subject
 from segtrace.tracking.course import Network
 from segtrace.tracking.explained import Settings
-from segtrace.training.subject import Subject
-from segtrace.training.trial import try_maps, try_subject
-from segtrace.training.trial_files import in_words, write_trial
 from training.test_bad_input import one_line
 
 X, TRUTH = nets.blob(6)

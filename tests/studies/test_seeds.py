@@ -12,8 +12,8 @@ from segtrace import InputError
 from segtrace.names import file_name
 from segtrace.report.figures.seeds import band_figure
 from segtrace.report.tables import append_rows, read_table, save_table
-from segtrace.training import seeds
-from segtrace.training.seeds import compare, folders_of, read_run
+from segtrace.studies import seeds
+from segtrace.studies.seeds import compare, folders_of, read_run
 
 
 def write_run(folder, seed, gains, *, emerged=2, epochs=(0, 1, 2), stage="dec1", organ="liver"):

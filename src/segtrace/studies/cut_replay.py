@@ -14,6 +14,8 @@ from segtrace.names import file_name
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.page.routes import RouteEntry, route_entry
 from segtrace.report.tables import save_table
+from segtrace.studies.fitted_data import FittedData
+from segtrace.studies.subject import Subject, untrained_of
 from segtrace.tracking.cut_course import CutCourse
 from segtrace.tracking.cut_pictures import route_of, table_figure
 from segtrace.tracking.cut_tables import necessity_rows, report, route_rows, slice_rows
@@ -21,8 +23,6 @@ from segtrace.tracking.cuts import CUT, Cuts, cut_network
 from segtrace.tracking.saying import telling
 from segtrace.tracking.sink import Sink
 from segtrace.tracking.wiring import sites
-from segtrace.training.fitted_data import FittedData
-from segtrace.training.subject import Subject, untrained_of
 
 EVERY = 10
 """Epochs between two cuts of a training that was not cut while it ran."""

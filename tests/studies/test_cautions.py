@@ -10,7 +10,7 @@ from segtrace.data.files.findings import Finding
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
 from segtrace.data.probes import Probes
-from segtrace.training.cautions import OTHER_VALUES, about_slices, about_volume
+from segtrace.studies.cautions import OTHER_VALUES, about_slices, about_volume
 
 CT = np.where(np.indices((40, 40)).sum(0) < 40, -1000, 40).astype(np.int16)
 MR = np.where(CT < 0, 3, 700).astype(np.int16)

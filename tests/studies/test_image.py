@@ -6,8 +6,8 @@ from torch import nn
 
 from segtrace.data.files.nifti import read_image
 from segtrace.data.preprocessing import Preprocessing
-from segtrace.training.image import probes_of_image
-from segtrace.training.volumes import VolumeSlices
+from segtrace.studies.image import probes_of_image
+from segtrace.studies.volumes import VolumeSlices
 
 SETTINGS = Preprocessing((-125.0, 275.0), 32, {"body": 1})
 

@@ -9,7 +9,7 @@ from segtrace.data.files.findings import told
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible import not_hounsfield
 from segtrace.data.probes import Probes
-from segtrace.training.subject import Subject
+from segtrace.studies.subject import Subject
 
 UNNAMED = "the image"
 """For an image without labels: its name is a file's, which may be a person's."""

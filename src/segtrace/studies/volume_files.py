@@ -18,8 +18,8 @@ from segtrace.measures.localisation import readable
 from segtrace.names import file_name
 from segtrace.report.files import save_manifest, writing
 from segtrace.report.tables import save_table
+from segtrace.studies.subject import Subject
 from segtrace.tracking.explained import Explained
-from segtrace.training.subject import Subject
 
 
 class Stacks:

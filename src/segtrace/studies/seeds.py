@@ -20,8 +20,8 @@ from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.seeds import band_figure
 from segtrace.report.references import sentence as sources
 from segtrace.report.tables import save_table
+from segtrace.studies.run_tables import REMEDY, seed_of, typed_rows
 from segtrace.tracking.history import MEASURES
-from segtrace.training.run_tables import REMEDY, seed_of, typed_rows
 
 Place = tuple[str, str, str]
 """(rule, organ, stage)"""

@@ -18,10 +18,10 @@ from segtrace.data.files.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.names import file_name
 from segtrace.report.tables import read_table
+from segtrace.studies.image import probes_of_image
+from segtrace.studies.subject import Subject
+from segtrace.studies.volumes import VolumeSlices, explain_volume
 from segtrace.tracking.explained import Settings
-from segtrace.training.image import probes_of_image
-from segtrace.training.subject import Subject
-from segtrace.training.volumes import VolumeSlices, explain_volume
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"
@@ -145,7 +145,7 @@ def test_an_image_without_any_organ_is_one_clear_line(tmp_path):
 
 def test_maps_for_which_the_disk_has_no_room_are_refused_before_the_work(tmp_path, monkeypatch):
     full = SimpleNamespace(free=1000)
-    monkeypatch.setattr("segtrace.training.volume_files.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("segtrace.studies.volume_files.shutil.disk_usage", lambda _: full)
     with pytest.raises(InputError, match="GiB needed for 2 maps; name fewer"):
         explain_volume(subject(), volume(AFFINES["LPS"]), tmp_path / "out", trainer)
 

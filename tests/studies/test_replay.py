@@ -17,7 +17,7 @@ from segtrace.report.figures.paper import epoch_grid
 from segtrace.report.figures.route import as_picture
 from segtrace.report.files import load_maps
 from segtrace.report.tables import read_table
-from segtrace.training.replay import in_order, ranks
+from segtrace.studies.replay import in_order, ranks
 
 TABLES = ("measures.csv", "timeline.csv", "depth.csv", "leakage.csv", "emergence.csv")
 

@@ -1,0 +1,1 @@
+"""What explain.py and segtrace.explain run: slices, whole volumes, a training again, seeds."""

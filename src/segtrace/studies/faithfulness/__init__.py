@@ -1,0 +1,1 @@
+"""The maps put to the test by cutting what they mark."""
