@@ -13,6 +13,9 @@ python explain.py --help
 import hydra
 from omegaconf import DictConfig
 
+from segtrace.cli.entry import answering, start
+from segtrace.cli.explain import request
+from segtrace.cli.explain.trial_request import trials
 from segtrace.names import file_name
 from segtrace.report.page.page import Page
 from segtrace.studies import results, seeds
@@ -20,9 +23,6 @@ from segtrace.studies.faithfulness import files as trial_files
 from segtrace.studies.faithfulness.trial import try_subject
 from segtrace.studies.volumes import explain_volume
 from segtrace.tracking.explained import explain_probes, of_failures
-from segtrace.training import request
-from segtrace.training.entry import answering, start
-from segtrace.training.trial_request import trials
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="explain")

@@ -10,9 +10,9 @@ import hydra
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from segtrace.training import run
-from segtrace.training.entry import answering, start
-from segtrace.training.plan import checked
+from segtrace.cli.entry import answering, start
+from segtrace.cli.train import run
+from segtrace.cli.train.plan import checked
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

@@ -11,14 +11,14 @@ import torch
 
 from scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
+from segtrace.cli.train.plan import Plan
+from segtrace.cli.train.run import announce
 from segtrace.data.modules import SynapseData
 from segtrace.data.probes import Probes
 from segtrace.studies.image import probes_of_image
 from segtrace.studies.replay import Replay
 from segtrace.studies.subject import from_checkpoint, from_user, with_settings
 from segtrace.tracking.explained import explain_probes
-from segtrace.training.plan import Plan
-from segtrace.training.run import announce
 
 
 def one_line(ran, *parts):
@@ -137,7 +137,7 @@ def test_results_are_not_overwritten(run, tmp_path):
 
 def test_a_disk_without_room_for_the_checkpoints_stops_the_run(tmp_path, monkeypatch):
     full = type("Usage", (), {"free": 0})
-    monkeypatch.setattr("segtrace.training.run.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("segtrace.cli.train.run.shutil.disk_usage", lambda _: full)
     module = SimpleNamespace(net=torch.nn.Linear(1000, 1000))
     data = SimpleNamespace(split={"train": ["a"], "val": ["b"]}, organs={"liver": 1})
     trainer = SimpleNamespace(max_epochs=1000)

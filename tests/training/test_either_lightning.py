@@ -9,10 +9,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from segtrace import FlowCallback
+from segtrace.cli.schema import check
 from segtrace.report.tables import read_table
 from segtrace.tracking.explained import Settings
 from segtrace.training import either_lightning
-from segtrace.training.schema import check
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from cli.explain.test_checks import DEFAULTS
 from scripts import answer_of
 from segtrace import InputError
+from segtrace.cli.explain.checks import check_together
 from segtrace.training.precision import HALF, refuse_half, refuse_half_in
-from segtrace.training.request_checks import check_together
 from training.callbacks.test_flow import fit, watch
-from training.test_request_checks import DEFAULTS
 
 
 @pytest.mark.parametrize("precision", HALF)

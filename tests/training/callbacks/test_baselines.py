@@ -5,15 +5,15 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
+from cli.train.test_run import assert_same_weights, fit, plan_of
 from segtrace import InputError
 from segtrace.causal.baselines import Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.causal.cutting import sites_of
 from segtrace.checkpoint.loading import load
-from segtrace.training import run as steps
+from segtrace.cli.train import run as steps
+from segtrace.cli.train.plan import Plan, plainly
 from segtrace.training.callbacks.baselines import KeepBaselines
-from segtrace.training.plan import Plan, plainly
-from training.test_run import assert_same_weights, fit, plan_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",

@@ -5,12 +5,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 
+from segtrace.cli.train import run
+from segtrace.cli.train.plan import Plan
 from segtrace.report.tables import read_table
-from segtrace.training import run
 from segtrace.training.callbacks.baselines import KeepBaselines
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.epochs import finished_epochs
-from segtrace.training.plan import Plan
 from training.test_module import Data, fingerprint, kept, module, of_file, truth, watching
 
 pytestmark = pytest.mark.filterwarnings(

@@ -9,10 +9,10 @@ import torch
 from monai.networks.nets import BasicUNet, DynUNet, UNet
 from torch import nn
 
+from cli.train.test_run import plan_of
 from segtrace import InputError
-from segtrace.training import run
+from segtrace.cli.train import run
 from segtrace.training.slices.fitting_input import Fitting
-from training.test_run import plan_of
 
 ORGANS = 2
 

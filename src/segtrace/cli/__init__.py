@@ -1,0 +1,1 @@
+"""The two scripts: their options, how they begin and how they end."""

@@ -1,0 +1,206 @@
+"""How a script ends when it is stopped, or the disk is full: one line that says how to go on."""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
+from tqdm import tqdm
+
+from segtrace.checkpoint.loading import describe
+from segtrace.cli.train.broken_off import LAST, PREVIOUS
+from segtrace.errors import InputError, is_full, why
+from segtrace.report.files import REMEDIES
+from segtrace.report.run_folder import is_first, kind_of, result_in
+
+SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
+PATIENCE = 2.0
+"""Seconds until a signal that nobody has taken notice of is sent once more."""
+PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+")
+"""Letters that neither the shell nor Hydra reads as anything else."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Somebody, or the system, has asked the process to end.
+
+    Lightning, data loaders and pools treat it as the Ctrl-C that it may be.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.words = "nothing has begun"
+        self.heed: Callable[[], None] = lambda: None
+        """Send the signal no more: somebody is at work on it."""
+        super().__init__(SIGNALS.get(signal.Signals(number), "stopped"))
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Inside the block a request to end is :class:`Stopped`, and ends the script with one line.
+
+    The exit code is 128 and the number of the signal, as of a program that does not listen.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which signals never reach
+        yield
+        return
+    # What the process was started with to ignore, in the background say, it goes on to ignore.
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    ear = _Ear()
+    before = {number: signal.signal(number, ear) for number in heard}
+    hooks = threading.excepthook, sys.unraisablehook
+    threading.excepthook, sys.unraisablehook = _quiet_of_full_disks, _quiet_of_stops
+    try:
+        yield
+    except Stopped as stop:
+        for number in heard:  # a second one has nothing to add
+            signal.signal(number, signal.SIG_IGN)
+        if is_first():
+            say(f"{stop}; {stop.words}")
+        sys.exit(128 + stop.number)
+    finally:
+        ear.close()
+        threading.excepthook, sys.unraisablehook = hooks
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Around a script's work: what is whole, and how to go on, where it cannot be finished.
+
+    Raises:
+        InputError: the disk is full, or a file cannot be written.
+        Stopped: with these words.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise _with_words(stop) from None
+    except BaseException as error:
+        # Lightning turns Ctrl-C into a silent exit, or fails to tear down what was half built.
+        if (behind := _stop_behind(error)) is not None:
+            raise _with_words(behind) from None
+        if (answer := _as_answer(error)) is not None:
+            raise answer from error
+        raise
+
+
+def _as_answer(error: BaseException) -> InputError | None:
+    """What is told of an error; ``None`` for what is told by itself, or is a defect."""
+    if isinstance(error, InputError) and is_full(error.__cause__):
+        return InputError(f"{error}; {whole(_folder())}")
+    if isinstance(error, OSError) and (error.errno in REMEDIES or is_full(error)):
+        remedy = REMEDIES.get(error.errno or 0, "free some space")
+        place = f" {error.filename}" if error.filename else ""
+        line = f"cannot write{place}: {why(error)}; {remedy}"
+        return InputError(f"{line}; {whole(_folder())}" if is_full(error) else line)
+    return None
+
+
+def whole(folder: Path) -> str:
+    """What lies whole in a run's folder, and the command that goes on from there."""
+    if kind_of(folder) != "train":
+        if result_in(folder) is None:
+            return "nothing was written"
+        return f"{folder} is not complete: name another folder, or delete it"
+    command = f"python {Path(sys.argv[0]).name} {typed('resume', str(folder))}"
+    for name in (LAST, PREVIOUS):
+        try:
+            epoch = describe(folder / "checkpoints" / name)["epoch"]
+        except (InputError, KeyError):
+            continue
+        return f"{folder} is whole up to epoch {epoch}; to go on: {command}"
+    return f"no epoch was finished, what was prepared is kept; to begin again: {command}"
+
+
+def typed(key: str, value: str) -> str:
+    """``key=value`` as it is typed, in quotes for Hydra and the shell where it needs them.
+
+    >>> print(typed("resume", "/runs/a"), typed("resume", "/runs/a=b"))
+    resume=/runs/a 'resume="/runs/a=b"'
+    """
+    if set(value) <= PLAIN:
+        return f"{key}={value}"
+    return shlex.quote(f"{key}={QuotedString(text=value, quote=Quote.double).with_quotes()}")
+
+
+def say(message: str) -> None:
+    """One line to the user, under whatever bars stand there."""
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+
+
+class _Ear:
+    """Turns signals into :class:`Stopped`, until one is taken notice of.
+
+    Python drops an exception that comes while it calls what a fork or the end of an object has it
+    call: after a while the signal is sent once more, unless somebody is at work on it.
+
+    Processes that this one has forked, loaders and pools, get the Ctrl-C of a terminal as well:
+    they leave it to this one, which ends them by SIGTERM.
+    """
+
+    def __init__(self) -> None:
+        self.owner, self.timer = os.getpid(), threading.Timer(0, int)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self.owner:
+            _die_quietly(number)
+        elif _stop_behind(sys.exc_info()[1]) is None:
+            self.close()
+            self.timer = threading.Timer(PATIENCE, os.kill, (self.owner, number))
+            self.timer.daemon = True
+            self.timer.start()
+            stopped = Stopped(number)
+            stopped.heed = self.close
+            raise stopped
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self.timer.cancel()
+
+
+def _die_quietly(number: int) -> None:
+    if number != signal.SIGINT:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The request to end in whose wake an error was raised, or that is being followed now."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _with_words(stop: KeyboardInterrupt) -> Stopped:
+    found = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)
+    found.words = whole(_folder())
+    return found
+
+
+def _folder() -> Path:
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _quiet_of_stops(args: "sys.UnraisableHookArgs") -> None:
+    """What was dropped comes again."""
+    if not isinstance(args.exc_value, Stopped):
+        sys.__unraisablehook__(args)
+
+
+def _quiet_of_full_disks(args: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread dies of a full disk, and whoever writes next is told of it."""
+    if not is_full(args.exc_value):
+        threading.__excepthook__(args)

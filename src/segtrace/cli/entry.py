@@ -1,0 +1,152 @@
+"""How the two scripts start, and how they end when the user made a mistake."""
+
+import inspect
+import logging
+import os
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from segtrace.cli.command_line import opened, readable
+from segtrace.cli.endings import listening, say, told
+from segtrace.cli.train.run_config import in_its_folder
+from segtrace.errors import InputError, unknown
+from segtrace.report.checksums import hasten_tensorboard
+from segtrace.training.construction import running
+
+__all__ = ["answering", "opened", "start"]
+
+
+def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """Answer a user's mistake inside the script with one line; Hydra would add its own."""
+
+    @wraps(main)
+    def answered(config: DictConfig) -> None:
+        try:
+            _return_to_where_it_was_typed()
+            with told(), running():
+                main(config)
+        except InputError as error:
+            _stop(str(error))
+        except OmegaConfBaseException as error:
+            _stop(_told(error))
+        except HydraException as error:
+            if not (mistake := _mistake(error)):
+                raise
+            _stop(str(mistake))
+
+    return answered
+
+
+def start(main: Callable[[], None]) -> None:
+    """Run a script: a user's mistake is one line and exit code 1, a defect keeps its traceback."""
+    # Hydra then raises what it would print over several lines.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    _quiet()
+    # A trained network on real CT is several times slower while tiny numbers are kept exact.
+    torch.set_flush_denormal(True)
+    hasten_tensorboard()
+    try:
+        with listening():
+            sys.argv[1:] = in_its_folder(readable(sys.argv[1:], _groups(main)))
+            main()
+    except Exception as error:
+        if _has_begun(error):
+            raise
+        _stop(_told(error))  # nothing of ours has run: it is about what was typed
+
+
+def _groups(main: Callable[[], None]) -> dict[str, list[str]]:
+    """The groups of options beside the script, and their options."""
+    folders = Path(inspect.getfile(inspect.unwrap(main))).with_name("conf").glob("*/")
+    return {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in folders}
+
+
+def _return_to_where_it_was_typed() -> None:
+    """Undo ``hydra.job.chdir=true``: relative paths mean what they meant on the command line.
+
+    Everything that a run writes goes to its folder by that folder's full name.
+    """
+    os.chdir(HydraConfig.get().runtime.cwd)
+
+
+def _quiet() -> None:
+    """Keep advice of the packages that a user of these scripts can do nothing with."""
+    for name in ("pytorch_lightning", "lightning.pytorch"):  # whichever was imported last writes
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # what cannot be imported is told
+    for advice in (
+        ".*LeafSpec.*",
+        ".*does not have many workers.*",
+        ".*logging interval.*",
+        ".*Using `DistributedSampler`.*",  # a slice that it repeats is counted once
+    ):
+        warnings.filterwarnings("ignore", advice)
+
+
+def _mistake(error: BaseException) -> InputError | None:
+    """The user's mistake behind an exception that Hydra wrapped."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, InputError):
+        cause = cause.__cause__
+    return cause
+
+
+def _has_begun(error: Exception) -> bool:
+    """Whether a script's main had been called when this was raised."""
+    return any(frame.name == "answered" for frame in traceback.extract_tb(error.__traceback__))
+
+
+def _told(error: Exception) -> str:
+    """What a command line cannot be, as one line."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, MissingConfigException):
+        return _missing(error)
+    if isinstance(error, OSError) and error.filename:
+        return (
+            f"the run's folder cannot be written: {error.strerror}: {error.filename}; "
+            "choose another with hydra.run.dir=…"
+        )
+    if isinstance(error, AssertionError) or not str(error):
+        return f"Hydra refuses this command line ({type(error).__name__}); see --hydra-help"
+    if found := re.match(r"Could not delete '(.+)'\. No match in the defaults", str(error)):
+        return f"{found[1]} cannot be taken out; leave {found[1]}=null, or ~{found[1]}, out"
+    key = getattr(error, "full_key", None)
+    return (f"{key}: " if key else "") + _one_line(error) + _of_the_environment(error)
+
+
+def _missing(error: MissingConfigException) -> str:
+    """A group has no such option, or there is no such configuration at all."""
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if error.options is None:
+        return f"{_one_line(error).partition('; Config search path')[0]}; leave its flag out"
+    return str(unknown(group, name, error.options))
+
+
+def _of_the_environment(error: Exception) -> str:
+    """``${HOME}`` in single quotes is left to OmegaConf, which reads it as an option's name."""
+    names = re.findall(r"Interpolation key '(\w+)'", str(error))
+    if not names or names[0] not in os.environ:
+        return ""
+    return f"; for the variable say '${{oc.env:{names[0]}}}', or leave the single quotes out"
+
+
+def _stop(message: str) -> None:
+    say(message)
+    sys.exit(1)
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    return "; ".join(line for line in lines if not line.startswith(("full_key", "object_type")))

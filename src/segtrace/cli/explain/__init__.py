@@ -1,0 +1,1 @@
+"""explain.py: its options and the slices that they ask for."""

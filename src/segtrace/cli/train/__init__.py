@@ -1,0 +1,1 @@
+"""train.py: its plan, its folder, how a run goes on."""

@@ -1,0 +1,279 @@
+"""What ``train.py`` does, step by step: a configuration becomes a run."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import TensorBoardLogger
+
+import segtrace
+from segtrace.attribution.stages import resolve as resolve_stages
+from segtrace.checkpoint import loading as checkpoint
+from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
+from segtrace.cli.train.continuity import check_same
+from segtrace.cli.train.plan import Plan
+from segtrace.cli.train.rehearsal import check_optimisation
+from segtrace.cli.train.run_config import settled
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.probes import Probes
+from segtrace.errors import InputError
+from segtrace.report.event_files import rewind
+from segtrace.report.files import check_writable, environment
+from segtrace.report.run_folder import is_first
+from segtrace.report.tables import save_table
+from segtrace.report.tensorboard import add_hyperparameters
+from segtrace.tracking.cut_tables import report
+from segtrace.tracking.explained import check_chosen
+from segtrace.tracking.saying import say
+from segtrace.tracking.wiring import named_edges
+from segtrace.training.callbacks.checkpoints import EpochCheckpoints
+from segtrace.training.callbacks.flow import FlowCallback
+from segtrace.training.construction import construct, expect
+from segtrace.training.either_lightning import tensorboard_writer
+from segtrace.training.epochs import finished_epochs
+from segtrace.training.module import SegmentationModule
+from segtrace.training.slices.fitting_input import Fitting
+
+
+def data(plan: Plan) -> SliceDataModule:
+    """The data module, its slices prepared.
+
+    Raises:
+        InputError: data that cannot be read; test cases that are asked for and are not there.
+    """
+    node = plan.config["data"]
+    module: SliceDataModule = construct("data", node)
+    expect("data", node, module, SliceDataModule)
+    if plan.test and not module.split.get("test"):
+        raise InputError(
+            "test=true, but the split has no test cases; name some, "
+            "'data.split={train: […], val: […], test: […]}', or leave test=true out"
+        )
+    module.setup("fit")
+    return module
+
+
+def probes(plan: Plan, data: SliceDataModule) -> Probes:
+    """The slices that are looked at every epoch."""
+    return data.probes(plan.config["probes"]["n"], plan.config["probes"]["from"])
+
+
+def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationModule:
+    """The Lightning module, with a description of itself for its checkpoints.
+
+    Raises:
+        InputError: a network that cannot be built, whose stages are unknown, or which does not
+            take the slices of the data.
+    """
+    model, chosen = plan.config["model"], settings_of(plan.config)
+    recipe = dict(model["net"])
+    if "out_channels" in recipe and recipe["out_channels"] is None:
+        recipe["out_channels"] = 1 + len(data.organs)
+    net = checkpoint.build(recipe)
+    image = probes.images[:1]  # as the data give it, whatever the network was made for
+    Fitting(net, image, 1 + len(data.organs), recipe, data.smallest_batch).check()
+    stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, model.get("stages"))}
+    check_chosen(chosen, data.organs, stages)
+    edges = named_edges(net, stages, model.get("edges"), image.shape[-1], image.shape[1])
+    check_optimisation(model, net.parameters())
+    description = {
+        "version": segtrace.__version__,
+        "network": checkpoint.recorded(recipe, net),
+        "stages": stages,
+        "edges": edges,
+        "organs": dict(data.organs),
+        "preprocessing": data.preprocessing,
+        "source": {"name": type(data.source).__name__, "settings": data.source.settings()},
+        "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
+        "cases": data.whole_cases(probes.cases, probes.split),
+        "explain": chosen.to_plain(),
+        "cut_every": plan.cut_every,
+        "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",
+        "environment": environment(),
+    }
+    return module_of(plan.config, net, data.organs, description)
+
+
+def trainer(plan: Plan, module: SegmentationModule, probes: Probes) -> pl.Trainer:
+    """Lightning's trainer with the callbacks and loggers of the configuration.
+
+    Raises:
+        InputError: a value that a constructor refuses; a folder that cannot be written.
+    """
+    built = trainer_of(
+        plan.config,
+        plan.folder,
+        flow={
+            "stages": module.description["stages"],
+            "edges": module.description["edges"],
+            "probes": probes,
+            "settings": settings_of(plan.config),
+        },
+    )
+    for logger in built.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            check_writable(logger.log_dir)
+    return built
+
+
+def take_up(
+    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+) -> None:
+    """Hold a run that goes on against what it was, and rewind its log to there.
+
+    Raises:
+        InputError: it was trained with other options, on other data, or it is another network.
+    """
+    if plan.left is None:
+        plan.keep()
+        return
+    check_same(plan.left, settled(plan.config, plan.folder), data, plan.folder)
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    if other := sorted(dict(plan.left.shapes.items() ^ shapes.items())):
+        raise InputError(
+            f"{plan.left.path} is of another network ({len(other)} weights differ, as "
+            f"{other[0]}); begin another run in another folder"
+        )
+    plan.keep()
+    if is_first():
+        anew = ("test/",) if plan.test else ()
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                rewind(Path(logger.log_dir), plan.left.epoch, plan.left.batches, anew)
+
+
+def announce(
+    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+) -> None:
+    """Say what will be trained on and how much disk it takes.
+
+    Raises:
+        InputError: less room on the disk than the checkpoints need; a validation after more batches
+            than a pass has.
+    """
+    weights = sum(t.numel() * t.element_size() for t in module.net.state_dict().values())
+    done = 0 if plan.left is None else plan.left.epoch
+    epochs = planned_epochs(data, trainer)
+    # Slim ones; two full ones with AdamW's state. Without a limit, what the first epoch needs.
+    need = weights * ((1 if epochs is None else epochs - done) + 1) + 2 * 3 * weights
+    free = shutil.disk_usage(plan.folder).free
+    parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
+    say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
+    # Small networks, in tests say, take some MiB.
+    unit, power = ("GiB", 30) if need >= 2**30 / 10 else ("MiB", 20)
+    each = f", and {weights / 2**power:.2f} {unit} more with every epoch"
+    more = "" if epochs is not None else each
+    say(f"Run: {plan.folder}. Its checkpoints take about {need / 2**power:.1f} {unit}{more}.")
+    if need > free:
+        raise InputError(
+            f"{plan.folder}: {free / 2**power:.1f} {unit} free, {need / 2**power:.1f} {unit} "
+            "needed; free some, or say callbacks.checkpoints.every_n_epochs=10"
+        )
+    _check_interval(trainer, data)
+
+
+def _check_interval(trainer: pl.Trainer, data: SliceDataModule) -> None:
+    interval, limit = trainer.val_check_interval, trainer.limit_train_batches
+    if not isinstance(interval, int) or trainer.check_val_every_n_epoch is None:
+        return
+    whole = len(data.train_dataloader())
+    batches = min(limit, whole) if isinstance(limit, int) else int(limit * whole)
+    if interval > batches:
+        raise InputError(
+            f"trainer.val_check_interval={interval}, but a pass has {batches} batches; give "
+            f"{batches} or less, or trainer.check_val_every_n_epoch=null to count over passes"
+        )
+
+
+def planned_epochs(data: SliceDataModule, trainer: pl.Trainer) -> int | None:
+    """How many passes there are at most; ``None`` where neither passes nor steps are limited."""
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        return trainer.max_epochs
+    if trainer.max_steps == -1:
+        return None
+    steps = ceil(len(data.train_dataloader()) / trainer.accumulate_grad_batches)
+    return ceil(trainer.max_steps / steps)
+
+
+def note_hyperparameters(plan: Plan, trainer: pl.Trainer) -> None:
+    """Fill the hyper-parameters page of TensorBoard, beside ``val/dice/mean``; once a run."""
+    if trainer.is_global_zero and not plan.resume:
+        writer = tensorboard_writer(trainer)
+        if writer is not None:
+            add_hyperparameters(writer, plan.hyperparameters, ["val/dice/mean"])
+
+
+def score(
+    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+) -> None:
+    """Count the cases that the summary is about, with the weights that the training has left.
+
+    The validation cases once more only where their last validation saw other weights. A run that
+    had finished all epochs and nothing more gets its end made up, without another point in its log.
+    """
+    over = plan.left is not None and finished_epochs(trainer) == plan.left.epoch
+    for callback in flow_callbacks(trainer) if over else ():
+        callback.make_up_end(trainer)
+    if plan.test:
+        trainer.test(module, data, verbose=False)
+        return
+    # What the first process knows decides for all: only together can they count.
+    known = trainer.strategy.broadcast(module.validated is not None)
+    if not known and trainer.limit_val_batches != 0:
+        with _loggers_of(trainer, none=over):
+            trainer.validate(module, data, verbose=False)
+
+
+@contextmanager
+def _loggers_of(trainer: pl.Trainer, none: bool) -> Iterator[None]:
+    """Inside the block the trainer has its loggers, or none."""
+    loggers = trainer.loggers
+    trainer.loggers = [] if none else loggers
+    try:
+        yield
+    finally:
+        trainer.loggers = loggers
+
+
+def flow_callbacks(trainer: pl.Trainer) -> list[FlowCallback]:
+    """Those of the trainer that explain."""
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
+    return [callback for callback in callbacks if isinstance(callback, FlowCallback)]
+
+
+def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> None:
+    """Where the run lies, how good the network is, and what to do next."""
+    if not trainer.is_global_zero:
+        return
+    if module.counted is not None:
+        save_table(plan.folder / "dice.csv", module.counted.table())
+        means = module.counted.per_organ()
+        width = max(map(len, means))
+        print("\nDice of the test cases" if plan.test else "\nDice of the validation cases")
+        for name, value in means.items():
+            print(f"  {name:<{width}}  {value:.3f}")
+    _tell_cuts(trainer)
+    print(f"\nRun        {plan.folder}\nLook       make tensorboard RUN={plan.folder}")
+    last = last_checkpoint(trainer)
+    if last is not None:
+        network = module.description.get("network", {})
+        print(f"Explain    python explain.py {checkpoint.named(last, network)}")
+
+
+def last_checkpoint(trainer: pl.Trainer) -> Path | None:
+    """The file with the weights that the training has left; ``None`` where none was kept."""
+    name = f"epoch_{finished_epochs(trainer):03d}.ckpt"
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, EpochCheckpoints) and (callback.folder / name).is_file():
+            return callback.folder / name
+    return None
+
+
+def _tell_cuts(trainer: pl.Trainer) -> None:
+    """Which stage or edge each organ could least do without, where the network was cut."""
+    for callback in flow_callbacks(trainer):
+        if callback.cuts is not None:
+            report(callback.cuts)

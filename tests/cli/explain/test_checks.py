@@ -1,0 +1,90 @@
+"""Options of explain.py that do not go together: nothing is taken and then left aside."""
+
+import pytest
+import yaml
+
+from scripts import ROOT
+from segtrace import InputError
+from segtrace.cli.explain.checks import check_together
+
+GIVEN = yaml.safe_load((ROOT / "conf" / "explain.yaml").read_text())
+DEFAULTS = {key: value for key, value in GIVEN.items() if key not in ("defaults", "hydra")}
+DATA = {"_target_": "segtrace.data.modules.SynapseData", "root": "x"}
+NET = {"net": "my:build", "weights": "my.pth", "data": DATA}
+
+
+def check(**given):
+    check_together(DEFAULTS | given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"checkpoint": "a.ckpt"},
+        {"checkpoint": "a.ckpt", "image": "a.nii", "probes": {"n": 3, "from": None}},
+        {"checkpoint": "a.ckpt", "image": "a.nii", "volume": True},
+        {"checkpoint": "a.ckpt", "cases": ["a"], "data": DATA},
+        {"checkpoint": "a.ckpt", "cases": ["a"], "volume": True, "data": DATA},
+        {"checkpoint": "a.ckpt", "data": DATA, "probes": {"n": 3, "from": "test"}},
+        {"checkpoint": "a.ckpt", "data": DATA, "cut": "zero", "log_dir": "logs"},
+        {"checkpoint": "a.ckpt", "verdict": True, "probes": {"n": 1, "from": "test"}},
+        {"checkpoint": "a.ckpt", "rules": "grad_pam", "region": "pred", "score": "prob"},
+        {**NET, "stages": "stages.yaml"},
+        {**NET, "image": "a.nii"},
+        {"runs": "multirun/*"},
+    ],
+)
+def test_what_goes_together_passes(given):
+    check(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "say what to explain: checkpoint=…"),
+        ({"checkpoint": "a", "weights": "w"}, "weights=w: the checkpoint holds its weights"),
+        ({"checkpoint": "a", "stages": "enc1"}, r"stages=enc1: .*stages=\[enc1,dec4\]"),
+        ({"checkpoint": "a", "edges": "e"}, "edges=e: a checkpoint knows its edges"),
+        ({"checkpoint": "a", "image": "i", "data": DATA}, "image=… and data=… are two answers"),
+        ({"checkpoint": "a", "image": "i", "cases": "c", "data": DATA}, "two answers"),
+        ({"checkpoint": "a", "cases": ["c"]}, r"say which volumes: image=…, or cases=\[…\] data="),
+        ({"checkpoint": "a", "volume": True}, "say which volumes"),
+        ({"checkpoint": "a", "volume": True, "data": DATA}, "say which volumes"),
+        ({"checkpoint": "a", "image": "i", "volume": True, "log_dir": "l"}, "volume and log_dir"),
+        ({"checkpoint": "a", "image": "i", "cut": "zero"}, "cut=zero is judged on labelled"),
+        ({"checkpoint": "a", "probes": {"n": 2, "from": None}}, "probes.n=2 is for slices of data"),
+        ({"checkpoint": "a", "probes": {"n": None, "from": "test"}}, "probes.from=test is for"),
+        (
+            {"checkpoint": "a", "image": "i", "probes": {"n": 2, "from": "val"}},
+            "probes.from=val .*an image has no parts",
+        ),
+        (
+            {"checkpoint": "a", "cases": "c", "data": DATA, "probes": {"n": 2, "from": None}},
+            "probes.n chooses slices, and all are explained",
+        ),
+        ({"checkpoint": "a", "probes": {"n": 0, "from": None}}, "probes.n=0; watch at least one"),
+        ({"checkpoint": "a", "probes": {"n": "8", "from": None}}, "probes.n='8'"),
+        ({"checkpoint": "a", "probes": {"n": True}}, "probes.n=True"),
+        ({"checkpoint": "a", "probes": {"from": "tests"}}, "no probes.from 'tests'.*mean test"),
+        ({"checkpoint": "a", "probes": {"embed": True}}, "no option 'probes.embed'"),
+        ({"checkpoint": "a", "region": "grnd"}, "no region 'grnd'; allowed are gt"),
+        ({"checkpoint": "a", "score": "logits"}, "no score 'logits'.*did you mean logit"),
+        ({"checkpoint": "a", "rules": "grad_kam"}, "no rule 'grad_kam'.*did you mean grad_pam"),
+        ({"checkpoint": "a", "rules": ["grad_pam", "grad_pam"]}, "at least one, each once"),
+        ({"checkpoint": "a", "cut": "one"}, "no cut 'one'"),
+        ({"net": "my:build", "data": DATA}, "net=my:build needs weights="),
+        ({"net": "my:build", "weights": "w"}, "net=… needs data="),
+        ({**NET, "stages": ["enc1"]}, r"stages=\['enc1'\]: a network of your own needs a YAML"),
+        ({**NET, "log_dir": "logs"}, "log_dir=logs: TensorBoard's step is the epoch"),
+        ({**NET, "verdict": True}, "verdict=true needs checkpoint"),
+        ({"checkpoint": "a", "verdict": True, "image": "i"}, "verdict and image do not go"),
+        ({"checkpoint": "a", "verdict": True, "cut": "zero"}, "verdict and cut do not go"),
+        ({"runs": "r", "checkpoint": "a"}, "runs and checkpoint do not go together"),
+        ({"runs": ["r"], "data": DATA}, "runs and data do not go together"),
+        ({"runs": "r", "verdict": True}, "runs and verdict do not go together"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line_with_the_way_out(given, message):
+    with pytest.raises(InputError, match=message) as caught:
+        check(**given)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,120 @@
+"""How the scripts start, and how they answer what they cannot run: one line, exit code 1."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scripts import answer_of
+from segtrace import InputError
+from segtrace.cli.entry import answering, start
+
+
+@pytest.mark.parametrize(
+    ("script", "overrides", "parts"),
+    [
+        (
+            "explain.py",
+            ("checkpoint=/x/epoch=9-step=400.ckpt",),
+            ("'checkpoint=\"/x/epoch=9-step",),
+        ),
+        ("train.py", ("trainer.max_epochs",), ("trainer.max_epochs=…",)),
+        ("train.py", ("data=nosuch",), ("no data 'nosuch'; allowed are", "phantom, planted")),
+        ("train.py", ("data=synaps",), ("did you mean synapse",)),
+        ("explain.py", ("study=verdikt",), ("did you mean verdict",)),
+        ("train.py", ("seeed=1",), ("no option 'seeed'", "did you mean seed")),
+        ("explain.py", ("chekpoint=a",), ("no option 'chekpoint'", "did you mean checkpoint")),
+        ("train.py", ("+x=1",), ("no option 'x'",)),
+        ("train.py", ("+seed=1",), ("An item is already at 'seed'",)),
+        ("train.py", ("~nosuch",), ("'nosuch' does not exist",)),
+        ("train.py", ("~seed",), ("'seed' not found",)),
+        ("train.py", ("data=null",), ("data is needed; leave data=null",)),
+        ("train.py", ("model=null",), ("model is needed; leave model=null",)),
+        ("train.py", ("logger=null",), ("logger is needed; leave logger=null",)),
+        ("train.py", ("callbacks=null",), ("callbacks is needed",)),
+        ("train.py", ("~trainer",), ("trainer is needed",)),
+        ("train.py", ("~trainer._target_",), ("trainer names no class",)),
+        ("train.py", ("++trainer=3",), ("no trainer 3; allowed are default, gpu",)),
+        ("train.py", ("++probes=3",), ("probes=3; give its options one by one",)),
+        ("train.py", ("explain=null", "trainer.max_epochs=1"), ("explain is needed",)),
+        (
+            "explain.py",
+            ("trainer=null", "checkpoint=a"),
+            ("trainer cannot be taken out; leave trainer=null",),
+        ),
+        ("explain.py", ("study=null", "data=null"), ("say what to explain: checkpoint=",)),
+        ("train.py", ("--config-name", "nosuch"), ("'nosuch'", "leave its flag out")),
+        ("train.py", ("--config-path", "nosuch"), ("nosuch", "leave its flag out")),
+        ("train.py", ("--config-dir", "nosuch"), ("nosuch", "not found")),
+        ("train.py", ("-m", "-r"), ("Only one of --run, --multirun",)),
+        ("train.py", ("-m", "hydra/launcher=nosuch"), ("no hydra/launcher 'nosuch'", "basic")),
+        ("train.py", ("hydra.verbose=3",), ("Hydra refuses this",)),
+        ("train.py", ("hydra.job.chdir=maybe",), ("hydra.job.chdir=maybe",)),
+        ("train.py", ("seed=${nosuch}",), ("'nosuch' not found",)),
+        ("train.py", ("seed=???",), ("seed",)),
+        ("train.py", ("hydra.run.dir=/dev/null/run",), ("/dev/null/run", "hydra.run.dir=…")),
+        ("explain.py", ("checkpoint=a${b",), ("checkpoint=a${b",)),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(script, overrides, parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran = answer_of(script, *overrides)
+    assert ran.code == 1
+    (line,) = ran.err.strip().splitlines()
+    assert line.startswith(f"{script}: ")
+    for part in parts:
+        assert part in line
+
+
+def test_an_environment_variable_in_single_quotes_is_told_how_to_write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEGTRACE_HERE", "somewhere")
+    ran = answer_of("explain.py", "checkpoint=${SEGTRACE_HERE}/a.ckpt")
+    assert "checkpoint: " in ran.err
+    remedy = ran.err.partition("say '")[2].partition("'")[0]
+    again = answer_of("explain.py", f"checkpoint={remedy}/a.ckpt")
+    assert "checkpoint=somewhere/a.ckpt: no such file" in again.err
+
+
+def test_a_remedy_that_is_typed_gets_as_far_as_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran = answer_of("explain.py", 'checkpoint="/x/epoch=9-step=400.ckpt"')
+    assert ran.err.strip() == "explain.py: checkpoint=/x/epoch=9-step=400.ckpt: no such file"
+
+
+def test_a_line_break_in_a_message_stays_on_its_line(monkeypatch, capsys):
+    @answering
+    def main(config):
+        raise InputError("one\ntwo\x1b[31m")
+
+    monkeypatch.setattr("segtrace.cli.entry._return_to_where_it_was_typed", lambda: None)
+    with pytest.raises(SystemExit):
+        main(None)
+    line = capsys.readouterr().err
+    assert "one two" in line
+    assert line.removesuffix("\n").isprintable()
+
+
+def test_a_defect_keeps_its_traceback(tmp_path, monkeypatch):
+    """Also one that looks like what Hydra raises before a script begins."""
+    monkeypatch.chdir(tmp_path)
+    for error in (ValueError("ours"), FileNotFoundError("ours"), AssertionError()):
+
+        @answering
+        def main(config, error=error):
+            raise error
+
+        monkeypatch.setattr("segtrace.cli.entry._return_to_where_it_was_typed", lambda: None)
+        monkeypatch.setattr("sys.argv", ["train.py"])
+        with pytest.raises(type(error)):
+            start(lambda main=main: main(None))
+
+
+def test_paths_mean_what_they_meant_where_they_were_typed(tmp_path, monkeypatch):
+    """``hydra.job.chdir=true`` would look for them in the run's folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("given.ckpt").write_bytes(b"nothing")
+    ran = answer_of("explain.py", "checkpoint=given.ckpt", "hydra.job.chdir=true")
+    assert "no such file" not in ran.err
+    assert "given.ckpt" in ran.err
+    assert os.getcwd() == str(tmp_path)  # noqa: PTH109 (what the process says)

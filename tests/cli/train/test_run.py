@@ -1,0 +1,437 @@
+"""A run from its configuration: with and without the callback, killed and resumed."""
+
+import errno
+import io
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+from scripts import ROOT, SMALL_NET, tiny_data
+from segtrace import InputError
+from segtrace.checkpoint.loading import load, read
+from segtrace.cli import endings
+from segtrace.cli.endings import told
+from segtrace.cli.entry import opened
+from segtrace.cli.schema import check
+from segtrace.cli.train import run
+from segtrace.cli.train.broken_off import left_in
+from segtrace.cli.train.plan import Plan, plainly
+from segtrace.report.files import save_text
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*",
+    "ignore:.*LeafSpec.*",
+    "ignore:.*smaller than the logging interval.*",
+    "ignore:.*Checkpoint directory .* exists and is not empty.*",
+)
+
+
+def plan_of(folder: Path, root: Path, *overrides: str) -> Plan:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose(
+            "train",
+            [
+                opened(override)
+                for override in (
+                    *tiny_data(root),
+                    *SMALL_NET,
+                    f"callbacks.flow.folder={folder}/flow",
+                    f"callbacks.checkpoints.folder={folder}/checkpoints",
+                    f"logger.tensorboard.save_dir={folder}",
+                    f"data.cache_dir={folder.parent}/cache",
+                    *overrides,
+                )
+            ],
+        )
+    folder.mkdir(exist_ok=True)
+    return Plan(plainly(config), folder)
+
+
+class Killed(RuntimeError):
+    pass
+
+
+class KillAfter(pl.Callback):
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.current_epoch == self.epochs and batch_idx == 1:
+            raise Killed
+
+
+def fit(plan: Plan, kill: int | None = None):
+    data = run.data(plan)
+    probes = run.probes(plan, data)
+    pl.seed_everything(plan.seed, verbose=False)
+    module = run.module(plan, data, probes)
+    trainer = run.trainer(plan, module, probes)
+    run.take_up(plan, data, module, trainer)
+    if kill is not None:
+        trainer.callbacks.append(KillAfter(kill))
+        with pytest.raises(Killed):
+            trainer.fit(module, data)
+        return module
+    trainer.fit(module, data, ckpt_path=plan.resume)
+    run.score(plan, data, module, trainer)
+    return module
+
+
+def going_on(plan: Plan) -> Plan:
+    """The plan, to go on from what was left."""
+    return replace(plan, left=left_in(plan.folder / "checkpoints"))
+
+
+def points(folder: Path) -> Counter:
+    """(tag, step) -> how often it stands in the log."""
+    found = Counter()
+    for path in (folder / "tensorboard").glob("events*"):
+        for event in LegacyEventFileLoader(str(path)).Load():
+            found.update((value.tag, event.step) for value in event.summary.value)
+    return found
+
+
+def assert_same_weights(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert different == []
+
+
+def assert_same_files(one: Path, other: Path):
+    """Timelines, events and tables too: no epoch twice, none missing, each beside epoch 0."""
+    names = [
+        sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        for folder in (one, other)
+    ]
+    assert names[0] == names[1]
+    tables = ("timeline", "leakage", "emergence", "necessity", "route")
+    assert {Path(f"{name}.csv") for name in tables} <= set(names[0])
+    for name in names[0]:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+ACCUMULATE = ("trainer.accumulate_grad_batches=2", "data.steps_per_epoch=4")
+
+
+def test_final_weights_are_bit_identical_with_and_without_the_callback(tiny_raw, tmp_path):
+    """Dropout, shuffling, augmentation and accumulation over two batches are all at work."""
+    epochs = "trainer.max_epochs=2"
+    with_it = fit(plan_of(tmp_path / "with", tiny_raw, epochs, *ACCUMULATE))
+    without = fit(
+        plan_of(tmp_path / "without", tiny_raw, epochs, "callbacks.flow=null", *ACCUMULATE)
+    )
+    assert (tmp_path / "with" / "flow" / "measures.csv").is_file()
+    assert not (tmp_path / "without" / "flow").exists()
+    assert_same_weights(with_it, without)
+
+
+def test_a_killed_run_that_resumes_ends_with_the_weights_of_an_uninterrupted_one(
+    tiny_raw, tmp_path
+):
+    often = ("callbacks.flow.draw_every.charts=2", "callbacks.flow.cut_every=2")
+    logged = ("trainer.log_every_n_steps=1",)
+    options = ("trainer.max_epochs=3", *often, *logged, *ACCUMULATE)
+    whole = fit(plan_of(tmp_path / "whole", tiny_raw, *options))
+    broken = plan_of(tmp_path / "broken", tiny_raw, *options)
+    fit(broken, kill=2)  # in the middle of the third pass
+    assert ("lr-AdamW", 4) in points(tmp_path / "broken")  # of the pass that is lost
+    resumed = fit(going_on(broken))
+    assert_same_weights(whole, resumed)
+    for folder in ("whole", "broken"):
+        found = sorted(path.name for path in (tmp_path / folder / "checkpoints").iterdir())
+        assert found == [*(f"epoch_{epoch:03d}.ckpt" for epoch in range(4)), "last.ckpt",
+                         "previous.ckpt"]  # fmt: skip
+    assert_same_files(tmp_path / "whole" / "flow", tmp_path / "broken" / "flow")
+    assert points(tmp_path / "whole") == points(tmp_path / "broken")
+
+
+def test_a_run_that_had_finished_gets_its_end_made_up(tiny_raw, tmp_path):
+    little = ("explain.rules=[grad_pam]", "explain.organs=[liver]", "callbacks.flow.cut_every=null")
+    plan = plan_of(tmp_path / "run", tiny_raw, "trainer.max_epochs=2", *little)
+    fit(plan)
+    logged, made = points(plan.folder), plan.folder / "flow" / "emergence.csv"
+    expected = made.read_bytes()
+    made.unlink()  # as if it had been killed before
+    module = fit(going_on(plan))
+    assert made.read_bytes() == expected
+    assert module.dice.table()[0]["case"] == "0027"
+    assert points(plan.folder) == logged
+
+
+def test_a_run_goes_on_for_longer_than_it_was_planned(tiny_raw, tmp_path, capsys):
+    short = plan_of(tmp_path / "run", tiny_raw, "trainer.max_epochs=1", "callbacks.flow=null")
+    fit(short)
+    long = plan_of(tmp_path / "run", tiny_raw, "trainer.max_epochs=3", "callbacks.flow=null",
+                   "trainer.log_every_n_steps=1")  # fmt: skip
+    fit(going_on(long))
+    assert "The schedule now has 9 steps instead of 3: the learning rate" in capsys.readouterr().out
+    found = {step: value for step, value in learning_rates(tmp_path / "run").items() if step >= 3}
+    whole = plan_of(tmp_path / "whole", tiny_raw, "trainer.max_epochs=3", "callbacks.flow=null",
+                    "trainer.log_every_n_steps=1")  # fmt: skip
+    fit(whole)
+    expected = {s: v for s, v in learning_rates(tmp_path / "whole").items() if s >= 3}
+    assert found == pytest.approx(expected)
+    assert len(found) == 6
+
+
+def learning_rates(folder: Path) -> dict[int, float]:
+    accumulator = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return {event.step: event.value for event in accumulator.Scalars("lr-AdamW")}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.net.features=[8,8,16,16,32,16]", r"config.yaml says model.net.features\[5\]=16"),
+        ("seed=1", "config.yaml says data.seed=1, and last.ckpt was trained with 0"),
+        ("data.root={other}", "was trained with other data: train case 0005 has other files now"),
+    ],
+)
+def test_a_run_that_is_not_the_same_does_not_go_on(tiny_raw, tmp_path, override, message):
+    options = ("trainer.max_epochs=1", "callbacks.flow=null")
+    fit(plan_of(tmp_path / "run", tiny_raw, *options))
+    other = shutil.copytree(tiny_raw, tmp_path / "other")
+    image, label = (other / part / f"{part}0005.nii.gz" for part in ("img", "label"))
+    shutil.copy(other / "img" / "img0027.nii.gz", image)
+    shutil.copy(other / "label" / "label0027.nii.gz", label)
+    changed = plan_of(tmp_path / "run", tiny_raw, *options, override.format(other=other))
+    before = points(tmp_path / "run")
+    with pytest.raises(InputError, match=message) as caught:
+        fit(going_on(changed))
+    assert "\n" not in str(caught.value)
+    assert points(tmp_path / "run") == before
+
+
+class Quota:
+    """From so many bytes on, no file below a folder can be written to."""
+
+    def __init__(self, folder: Path, left: int) -> None:
+        self.folder, self.left, self.open = str(folder), left, io.open
+
+    def __call__(self, file, mode="r", *args, **kwargs):
+        opened = self.open(file, mode, *args, **kwargs)
+        if str(file).startswith(self.folder) and set(mode) & set("wax+"):
+            write = opened.write
+            opened = SimpleFile(opened, lambda data: self.spend(data, write))
+        return opened
+
+    def spend(self, data, write):
+        self.left -= len(data)
+        if self.left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(data)
+
+
+class SimpleFile:
+    def __init__(self, file, write):
+        self.file, self.write = file, write
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def __enter__(self):
+        self.file.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return self.file.__exit__(*error)
+
+    def __iter__(self):
+        return iter(self.file)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("room", [0, 100, 10_000, 300_000, 600_000, 1_200_000, 1_500_000])
+def test_a_disk_that_gets_full_leaves_whole_files_and_says_how_to_go_on(
+    tiny_raw, tmp_path, monkeypatch, room
+):
+    """Wherever it happens: in the log, a slim checkpoint, a full one, the second full one."""
+    plan = plan_of(tmp_path / "run", tiny_raw, "trainer.max_epochs=2", "callbacks.flow=null")
+    save_text(plan.folder / "config.yaml", "callbacks: {}")
+    monkeypatch.setattr(endings, "_folder", lambda: plan.folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("io.open", Quota(plan.folder, room))
+        with pytest.raises(InputError, match="No space left on device") as caught, told():
+            fit(plan)
+    assert "\n" not in str(caught.value)
+    kept = plan.folder / "checkpoints"
+    for path in kept.glob("*"):
+        read(path)
+    left = left_in(kept)
+    words = "no epoch was finished" if left is None else f"is whole up to epoch {left.epoch}; "
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(f"resume={plan.folder}")
+    assert not list(plan.folder.rglob(".*"))
+
+
+def test_a_network_of_other_weights_does_not_go_on(tiny_raw, tmp_path):
+    """As its code may have changed, with the same options."""
+    options = ("trainer.max_epochs=1", "callbacks.flow=null")
+    plan = plan_of(tmp_path / "run", tiny_raw, *options)
+    fit(plan)
+    left = left_in(plan.folder / "checkpoints")
+    other = replace(left, shapes={**left.shapes, "net.more": (2,)})
+    with pytest.raises(
+        InputError, match=r"is of another network \(1 weights differ, as net.more\)"
+    ):
+        fit(replace(plan, left=other))
+
+
+def test_another_seed_gives_other_weights(tiny_raw, tmp_path):
+    one = fit(plan_of(tmp_path / "a", tiny_raw, "trainer.max_epochs=1", "callbacks.flow=null"))
+    other = fit(
+        plan_of(tmp_path / "b", tiny_raw, "trainer.max_epochs=1", "callbacks.flow=null", "seed=1")
+    )
+    assert not torch.equal(one.net.final_conv.weight, other.net.final_conv.weight)
+
+
+def test_averaged_weights_are_what_both_kinds_of_checkpoint_hold(tiny_raw, tmp_path):
+    plan = plan_of(
+        tmp_path / "ema",
+        tiny_raw,
+        "trainer.max_epochs=1",
+        "+callbacks.ema._target_=pytorch_lightning.callbacks.EMAWeightAveraging",
+    )
+    fit(plan)
+    folder = tmp_path / "ema" / "checkpoints"
+    slim = torch.load(folder / "epoch_001.ckpt", weights_only=True)["state_dict"]
+    full = torch.load(folder / "last.ckpt", weights_only=True)
+    assert all(torch.equal(slim[name], full["state_dict"][name]) for name in slim)
+    assert any(not torch.equal(slim[name], full["current_model_state"][name]) for name in slim)
+
+
+def test_the_untrained_checkpoint_is_the_network_as_it_was_made(tiny_raw, tmp_path):
+    plan = plan_of(tmp_path / "run", tiny_raw, "trainer.max_epochs=1", "callbacks.flow=null")
+    fit(plan)
+    pl.seed_everything(plan.seed, verbose=False)
+    data = run.data(plan)
+    fresh = run.module(plan, data, run.probes(plan, data))
+    loaded = load(tmp_path / "run" / "checkpoints" / "epoch_000.ckpt")
+    assert loaded.epoch == 0
+    assert_same_weights(loaded.net, fresh.net)
+
+
+def test_probes_need_not_be_embedded(tiny_raw, tmp_path):
+    plan = plan_of(
+        tmp_path / "run", tiny_raw, "trainer.max_epochs=1", "callbacks.flow=null",
+        "probes.embed=false",
+    )  # fmt: skip
+    fit(plan)
+    probes = load(tmp_path / "run" / "checkpoints" / "epoch_001.ckpt").description["probes"]
+    assert "images" not in probes
+    assert "labels" not in probes
+    assert probes["cases"] == ["0027"] * 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.max_epoch=3", "no option 'trainer.max_epoch'.*did you mean trainer.max_epochs"),
+        ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5: .*integer"),
+        ("data.batch_size=many", "data.batch_size='many': .*integer"),
+        ("data.batch_size='4'", "data.batch_size='4': .*int"),
+        ("data.batch_size=true", "data.batch_size=True: .*int"),
+        ("data.augment=yes", "data.augment='yes': .*bool"),
+        ("data.bach_size=2", "no option 'data.bach_size'.*did you mean data.batch_size"),
+        ("model.optimizer.lr=fast", "model.optimizer.lr='fast'"),
+        ("model.optimiser.lr=1", "model"),
+        ("explain.rules=seg_grad_cam", "explain.rules='seg_grad_cam': .*list"),
+        ("explain.measures=some", "explain.measures='some': .*leading"),
+        ("callbacks.flow.every=2", "no option 'callbacks.flow.every'.*every_n_epochs"),
+        ("callbacks.flow.every_n_epochs=often", "every_n_epochs='often'"),
+        ("+speed=2", "no option 'speed'"),
+        ("data.source._target_=os.system", "no option 'data.source'"),
+        ("logger.csv._target_=pytorch_lightning.loggers.CVSLogger", "cannot import"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(tiny_raw, tmp_path, override, message):
+    plan = plan_of(tmp_path / "run", tiny_raw, override)
+    known = [key for key in plan.config if key != "speed"]
+    with pytest.raises(InputError, match=message) as caught:
+        check(plan.config, known)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_benchmarks_protocol_is_a_valid_experiment(tiny_raw, tmp_path):
+    plan = plan_of(tmp_path / "run", tiny_raw, "experiment=transunet_protocol")
+    check(plan.config, list(plan.config))
+    optimizer = plan.config["model"]["optimizer"]
+    assert optimizer["_target_"] == "torch.optim.SGD"
+    assert optimizer["momentum"] == 0.9
+    assert plan.config["model"]["scheduler"]["_target_"].endswith("polynomial")
+    assert plan.config["callbacks"]["checkpoints"]["every_n_epochs"] == 10
+
+
+def test_a_network_and_classes_of_the_users_own_stay_open(tiny_raw, tmp_path):
+    plan = plan_of(
+        tmp_path / "run", tiny_raw,
+        "+model.net.anything=1",
+        "+callbacks.mine._target_=collections.Counter",
+        "+callbacks.mine.whatever=2",
+    )  # fmt: skip
+    check(plan.config, list(plan.config))
+
+
+def test_a_network_with_arguments_it_does_not_take_is_one_clear_line(tiny_raw, tmp_path):
+    plan = plan_of(tmp_path / "run", tiny_raw, "model.net.fetures=[8]")
+    data = run.data(plan)
+    with pytest.raises(InputError, match=r"model.net: monai.networks.nets.BasicUNet: .*fetures"):
+        run.module(plan, data, run.probes(plan, data))
+
+
+@pytest.mark.parametrize("none", ["data.split.test=null", "data.split.test=[]"])
+def test_test_cases_that_the_split_lacks_are_refused_before_any_data_is_read(
+    tiny_raw, tmp_path, none
+):
+    plan = plan_of(tmp_path / "run", tiny_raw, "test=true", none)
+    with pytest.raises(InputError, match=r"test=true, but the split has no test cases; name some"):
+        run.data(plan)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("explain.stages=[enc6]", "no stage 'enc6'; this network has enc1.*did you mean"),
+        ("explain.stages=[]", r"explain.stages=\[\]; name at least one, or give null"),
+        ("explain.organs=[livr]", "no organ 'livr'; .*did you mean liver"),
+        ("explain.organs=[]", r"explain.organs=\[\]; name at least one, or give null"),
+        ("model.optimizer={_target_:torch.optim.Muon,_partial_:true}", "only supports 2D"),
+    ],
+)
+def test_what_the_network_cannot_be_asked_is_refused_before_training(
+    tiny_raw, tmp_path, override, message
+):
+    plan = plan_of(tmp_path / "run", tiny_raw, override)
+    data = run.data(plan)
+    with pytest.raises(InputError, match=message):
+        run.module(plan, data, run.probes(plan, data))
+
+
+def test_a_validation_after_more_batches_than_a_pass_has_is_refused(tiny_raw, tmp_path):
+    """Lightning finds out when the untrained network has been validated already."""
+    for batches, options in ((3, ()), (1, ("trainer.limit_train_batches=0.5",))):
+        plan = plan_of(tmp_path / "run", tiny_raw, "trainer.val_check_interval=4", *options)
+        data = run.data(plan)
+        module = run.module(plan, data, run.probes(plan, data))
+        trainer = run.trainer(plan, module, run.probes(plan, data))
+        with pytest.raises(
+            InputError, match=f"=4, but a pass has {batches} batches; give {batches}"
+        ):
+            run.announce(plan, data, module, trainer)
+
+
+def test_a_size_that_the_network_cannot_divide_is_refused_before_training(tiny_raw, tmp_path):
+    plan = plan_of(tmp_path / "run", tiny_raw, "data.size=8")
+    data = run.data(plan)
+    with pytest.raises(InputError, match=r"does not take slices of 8 x 8.*multiple of 32"):
+        run.module(plan, data, run.probes(plan, data))
