@@ -11,11 +11,12 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from segtrace.data.datamodule import SliceDataModule
-from segtrace.data.modules import PhantomData, PlantedData
+from segtrace.data.modules import PhantomData
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import RawSource
 from segtrace.data.transunet import TransUNetSource
 from segtrace.errors import InputError
+from segtrace.planted.data import PlantedData
 
 ORGANS = ["liver", "spleen", "right_kidney", "left_kidney"]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from segtrace import InputError
-from segtrace.data.modules import PlantedData
+from segtrace.planted.data import PlantedData
 from segtrace.planted.images import plant
 from segtrace.planted.source import PlantedSource
 

@@ -6,8 +6,6 @@ from typing import Any
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.sources import NiftiSource, PhantomSource, RawSource
 from segtrace.data.transunet import TransUNetSource
-from segtrace.planted.images import SIDE
-from segtrace.planted.source import PlantedSource
 
 
 class PhantomData(SliceDataModule):
@@ -65,32 +63,6 @@ class TransUNetData(SliceDataModule):
         **options: Any,
     ) -> None:
         super().__init__(TransUNetSource(root, lists, spacing, sides), **options)
-
-
-class PlantedData(SliceDataModule):
-    """Generated images in which it is known what decides; see :class:`PlantedSource`.
-
-    Not augmented: turned or moved, a mark would no longer lie where it is known to lie.
-
-    Args:
-        task: ``far``, ``near`` or ``shortcut``.
-        planted_seed: of the generator.
-        planted_cases: how many for training, validation and test.
-        planted_slices: of each case, an even number.
-        options: of :class:`SliceDataModule`.
-    """
-
-    def __init__(
-        self,
-        task: str = "far",
-        planted_seed: int = 0,
-        planted_cases: Sequence[int] = (60, 6, 6),
-        planted_slices: int = 16,
-        **options: Any,
-    ) -> None:
-        source = PlantedSource(task, planted_seed, planted_cases, planted_slices)
-        fixed = {"organs": "all", "size": SIDE, "augment": False}
-        super().__init__(source, **{**fixed, **options})
 
 
 class NiftiData(SliceDataModule):

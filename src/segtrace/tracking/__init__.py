@@ -1,1 +1,1 @@
-"""What is kept over the epochs of a training: maps, measures, leaks and cuts, and where it is written."""
+"""What is kept over the epochs of a training: maps, measures, leaks, cuts; and their files."""

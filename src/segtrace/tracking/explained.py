@@ -26,7 +26,6 @@ from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
-from segtrace.training.callbacks.soundness import unsound
 
 
 @guards.fields(
@@ -336,3 +335,10 @@ def _kept(net: nn.Module, stages: StagesLike, names: list[str]) -> dict[str, Sta
         if name not in known:
             raise unknown("stage", name, known, "this network")
     return {name: known[name] for name in names}
+
+
+def unsound(net: nn.Module) -> Iterator[str]:
+    """Names of the parameters and buffers that hold NaN or an infinite value."""
+    for name, tensor in net.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            yield name

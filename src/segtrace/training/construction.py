@@ -12,10 +12,9 @@ from typing import Any
 from hydra.utils import get_object, instantiate
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-import segtrace
 from segtrace.errors import InputError
 
-OURS = Path(segtrace.__file__).parent
+OURS = Path(__file__).parents[1]
 SPECIAL = ("_target_", "_partial_", "_convert_")
 """Keys of a node that are Hydra's, and no options of what it names."""
 TRIED = ("pytorch_lightning", "torch", "monai")
@@ -109,9 +108,9 @@ def expect(where: str, node: Node, made: Any, kind: type) -> None:
 def is_refusal(error: BaseException, target: str) -> bool:
     """Whether another package's code refused; ``target`` is what was being made of the values."""
     raised_in = _raised_in(error)
-    if target.split(".")[0] == segtrace.__name__:
+    if target.split(".")[0] == OURS.name:
         return raised_in in ("hydra", "omegaconf")
-    return raised_in != segtrace.__name__
+    return raised_in != OURS.name
 
 
 def reason(error: BaseException) -> str:
@@ -140,7 +139,7 @@ def _raised_in(error: BaseException) -> str:
     if not others:  # the call itself does not fit the signature
         return ""
     if OURS in others[-1].parents:
-        return segtrace.__name__
+        return OURS.name
     return next((part for part in ("hydra", "omegaconf") if part in others[-1].parts), "")
 
 

@@ -267,7 +267,7 @@ def test_a_folder_with_signs_that_hydra_reads_is_found_and_quoted(tmp_path):
 
 
 def test_every_class_of_our_own_files_is_known_and_every_option_checked():
-    assert {"torch.optim.SGD", "segtrace.data.modules.PlantedData"} <= KNOWN
+    assert {"torch.optim.SGD", "segtrace.planted.data.PlantedData"} <= KNOWN
     config = config_of(Path("/run"))
     config["model"] |= {"stages": None, "edges": None}
     check(deepcopy(config), KEYS)

@@ -7,8 +7,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from segtrace import InputError
+from segtrace.tracking.explained import unsound
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
-from segtrace.training.callbacks.soundness import Soundness, unsound
+from segtrace.training.callbacks.soundness import Soundness
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*", "ignore:.*logging interval.*"

@@ -3,13 +3,13 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
-import segtrace
 from segtrace.attribution.stages import resolve as resolve_stages
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
@@ -80,7 +80,7 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
     edges = named_edges(net, stages, model.get("edges"), image.shape[-1], image.shape[1])
     check_optimisation(model, net.parameters())
     description = {
-        "version": segtrace.__version__,
+        "version": version("segtrace"),
         "network": checkpoint.recorded(recipe, net),
         "stages": stages,
         "edges": edges,

@@ -1,13 +1,13 @@
 """Stop a training that has lost its weights, before they take the place of good ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segtrace.errors import InputError
+from segtrace.tracking.explained import unsound
 from segtrace.training.epochs import finished_epochs
 
 REMEDY = (
@@ -52,10 +52,3 @@ class Soundness(pl.Callback):
             raise InputError(
                 f"{len(lost)} weights are not finite after epoch {epoch} ({lost[0]}, …); {REMEDY}"
             )
-
-
-def unsound(net: nn.Module) -> Iterator[str]:
-    """Names of the parameters and buffers that hold NaN or an infinite value."""
-    for name, tensor in net.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            yield name
