@@ -226,7 +226,8 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Of an installed package; ``None`` where it runs without being installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -248,7 +249,7 @@ def environment() -> dict[str, object]:
         "platform": platform.platform(),
         "cpu": _processor(),
         "threads": torch.get_num_threads(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": {name: version for name in PACKAGES if (version := version_of(name))},
     }
 
 

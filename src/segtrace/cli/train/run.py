@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from math import ceil
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.event_files import rewind
-from segtrace.report.files import check_writable, environment
+from segtrace.report.files import check_writable, environment, version_of
 from segtrace.report.run_folder import is_first
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
@@ -80,7 +79,7 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
     edges = named_edges(net, stages, model.get("edges"), image.shape[-1], image.shape[1])
     check_optimisation(model, net.parameters())
     description = {
-        "version": version("segtrace"),
+        "version": version_of("segtrace") or "unknown",
         "network": checkpoint.recorded(recipe, net),
         "stages": stages,
         "edges": edges,
