@@ -6,7 +6,7 @@ ARGS ?=
 RUN ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help train explain tensorboard test test-gpu lint format bench planted screenshots clean
+.PHONY: help train explain tensorboard test quick test-long test-gpu coverage lint format bench planted screenshots clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,8 +27,20 @@ tensorboard: $(VENV)/installed  ## Open TensorBoard on all runs, or one: RUN=out
 	$(BIN)/tensorboard --logdir $(RUN) --samples_per_plugin images=1000,text=1000
 
 # Two processes of one thread each: threads that wait for one another are slower than none.
-test: $(VENV)/installed  ## Run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test: $(VENV)/installed  ## Run all tests but the long ones
+	$(TESTS) -m 'not long' $(ARGS)
+
+quick: $(VENV)/installed  ## Run the unit tests: attribution, measures, causal, report
+	$(TESTS) -m 'not long' tests/attribution tests/causal tests/measures tests/models tests/report \
+	  tests/tracking tests/test_names.py tests/test_imports.py tests/test_packages.py $(ARGS)
+
+test-long: $(VENV)/installed  ## Run the long tests: kills, several processes, whole trainings
+	$(TESTS) -m long $(ARGS)
+
+coverage: $(VENV)/installed  ## Run all tests but the long ones, and print which lines they miss
+	$(TESTS) -m 'not long' --cov=segtrace --cov-report=term-missing:skip-covered $(ARGS)
 
 test-gpu: $(VENV)/installed  ## Hold a GPU's maps, cuts and training against the CPU's
 	$(BIN)/python -m pytest $(CURDIR)/tests/gpu --override-ini="addopts=--import-mode=importlib" $(ARGS)
@@ -37,6 +49,7 @@ lint: $(VENV)/installed  ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/oxlint --quiet -D correctness -D eqeqeq -A no-unused-vars src/segtrace/report/page
 
 format: $(VENV)/installed  ## Put the code into its style
 	$(BIN)/ruff check --fix
