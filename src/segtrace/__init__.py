@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from segtrace.studies.explain import explain
     from segtrace.training.callbacks.flow import FlowCallback
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "FlowCallback": "segtrace.training.callbacks.flow",

@@ -244,7 +244,7 @@ def test_a_checkpoint_that_lost_a_part_or_is_of_another_time_says_so(run, tmp_pa
     torch.save({"segtrace": saved["segtrace"]}, tmp_path / "bare.ckpt")
     with pytest.raises(InputError, match="holds no weights"):
         load(tmp_path / "bare.ckpt")
-    with pytest.raises(InputError, match=r"has format 99, written by segtrace 0.1.0"):
+    with pytest.raises(InputError, match=r"has format 99, written by segtrace \d"):
         load(changed(run, tmp_path, format=99))
     subject = from_checkpoint(changed(run, tmp_path, version="9.9", colour="red"))
     assert subject.notes == (
