@@ -85,12 +85,6 @@ def test_the_table_goes_one_way():
         assert all(packages.index(other) < packages.index(package) for other in above), package
 
 
-def test_no_folder_is_a_drawer():
-    for folder in (path for path in SOURCE.rglob("*") if (path / "__init__.py").exists()):
-        many = 14 if folder.name not in ("attribution", "causal") else 24
-        assert len(list(folder.glob("*.py"))) <= many, folder.name
-
-
 def test_attribution_needs_torch_and_takes_scipy_only_when_components_are_asked_for():
     leaves = [SOURCE / f"{leaf.split('.')[1]}.py" for leaf in sorted(LEAVES)]
     for path in [*files("attribution"), SOURCE / "__init__.py", *leaves]:
