@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.causal.outcome import Judge, confusion, dice
+from segtrace.causal.outcome import Judge, confusion
+from segtrace.dice import dice
 
 TRUTH = torch.tensor([[[1, 1], [0, 2]], [[0, 0], [0, 2]]])
 LOGITS = torch.zeros(2, 3, 2, 2)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.training.metrics import CaseDice, dice, per_organ
+from segtrace.dice import dice
+from segtrace.training.metrics import CaseDice, per_organ
 
 ORGANS = {"liver": 1, "spleen": 2}
 

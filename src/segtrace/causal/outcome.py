@@ -8,16 +8,8 @@ from torch import Tensor
 
 from segtrace.attribution.forward import SCORES
 from segtrace.attribution.labels import check_truth, predicted, refuse_one_channel
+from segtrace.dice import dice
 from segtrace.errors import InputError, unknown
-
-
-def dice(both: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
-    """Hard Dice 2|P ∩ T| / (|P| + |T|) of numbers of pixels; NaN where the truth is empty.
-
-    >>> dice(torch.tensor([1, 0]), torch.tensor([2, 3]), torch.tensor([1, 0]))
-    tensor([0.6667,    nan])
-    """
-    return torch.where(true > 0, 2 * both / (predicted + true), torch.nan)
 
 
 def confusion(prediction: Tensor, truth: Tensor, channels: int) -> Tensor:

@@ -8,22 +8,11 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from segtrace.dice import dice
 from segtrace.errors import unknown
 
 VOXELS = ("intersection_voxels", "predicted_voxels", "true_voxels")
 """What is counted, in the order of the last axis."""
-
-
-def dice(intersection: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
-    """2|P ∩ T| / (|P| + |T|), elementwise; NaN where the truth is empty.
-
-    An organ that is absent from the truth says nothing about how well it is found; a false organ
-    shows in the tables as predicted voxels.
-
-    >>> dice(torch.tensor([3.0, 0.0]), torch.tensor([4.0, 9.0]), torch.tensor([4.0, 0.0]))
-    tensor([0.7500,    nan])
-    """
-    return torch.where(true > 0, 2 * intersection / (predicted + true), torch.nan)
 
 
 @dataclass(frozen=True)

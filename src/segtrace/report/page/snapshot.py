@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
 from segtrace.attribution.flow import Status
+from segtrace.dice import dice
 from segtrace.measures.localisation import over_slices
 from segtrace.report.page.whole_cases import NAMES, WholeCases
 from segtrace.report.pictures.cells import array
@@ -213,25 +215,25 @@ def _parts(record: Record) -> NDArray[np.uint8]:
     return np.minimum(counts, TOP_LEVEL).astype(np.uint8).reshape(shape)
 
 
-def _overlaps(record: Record) -> NDArray[np.int64]:
-    """(3, O, N) pixels of both, of the truth, of the prediction; zeros without a truth."""
+def _overlaps(record: Record) -> Tensor:
+    """(3, O, N) pixels of both, of the prediction, of the truth; zeros without a truth."""
     if record.scene.truth is None:
-        return np.zeros((3, *record.flow.region_px.shape), np.int64)
+        return torch.zeros(3, *record.flow.region_px.shape, dtype=torch.float64)
     truth = _masks(record, record.scene.truth)
     found = _masks(record, record.flow.prediction)
-    return np.stack([mask.sum((-1, -2)) for mask in (truth & found, truth, found)])
-
-
-def _ratio(both: NDArray, truth: NDArray, found: NDArray) -> Numbers:
-    whole = np.where(truth > 0, truth + found, 1)
-    return np.where(truth > 0, 2 * both / whole, np.nan).astype(np.float32)
+    areas = np.stack([mask.sum((-1, -2)) for mask in (truth & found, found, truth)])
+    return torch.from_numpy(areas).double()
 
 
 def _dice(record: Record) -> Numbers:
-    return _ratio(*_overlaps(record))
+    return _of(_overlaps(record))
 
 
 def _case_dice(record: Record) -> Numbers:
     cases = np.array(record.scene.cases)
-    same = cases[:, None] == cases
-    return _ratio(*(_overlaps(record) @ same.astype(np.int64)))
+    same = torch.from_numpy(cases[:, None] == cases).double()
+    return _of(_overlaps(record) @ same)
+
+
+def _of(areas: Tensor) -> Numbers:
+    return dice(*areas).numpy().astype(np.float32)
