@@ -105,23 +105,25 @@ def read_left(path: Path) -> Left:
         ) from None
 
 
-def begin_anew(folder: Path, flow: Path | None) -> None:
+def begin_anew(folder: Path, flow: Path | None, checkpoints: Path | None = None) -> None:
     """Take away what a run left that was broken off before its first full checkpoint.
 
     Args:
         folder: of the run.
         flow: where its maps and tables are; untouched outside the run's folder.
+        checkpoints: where its checkpoints are, which are no other run's, wherever they are.
 
     Raises:
         InputError: it got further than that, so that its results are worth something.
     """
-    found = list(_begun(folder, flow))
+    found = list(_begun(folder, flow, checkpoints))
     for path in found:
         number = EPOCH.fullmatch(path.name)
         if path.name == "dice.csv" or (number and int(number[1]) > 1):
+            shown = path.relative_to(folder) if folder in path.parents else path
             raise InputError(
-                f"{folder} holds results ({path.relative_to(folder)}) and no full checkpoint to go "
-                "on from, and nothing is overwritten; begin another run in another folder"
+                f"{folder} holds results ({shown}) and no full checkpoint to go on from, and "
+                "nothing is overwritten; begin another run in another folder"
             )
     print(f"{folder} was broken off before its first full checkpoint; it begins anew there.")
     for path in found:
@@ -131,11 +133,13 @@ def begin_anew(folder: Path, flow: Path | None) -> None:
             path.unlink(missing_ok=True)
 
 
-def _begun(folder: Path, flow: Path | None) -> Iterator[Path]:
+def _begun(folder: Path, flow: Path | None, checkpoints: Path | None) -> Iterator[Path]:
     for pattern in TRAINED:
         yield from folder.glob(pattern)
     if flow is not None and folder in flow.parents and flow != folder / "flow" and flow.is_dir():
         yield from flow.iterdir()
+    if checkpoints is not None and checkpoints != folder / "checkpoints":
+        yield from checkpoints.glob("epoch_*.ckpt")
 
 
 def remove_drafts(folder: Path) -> None:
