@@ -19,8 +19,8 @@ from segtrace.report.files import REMEDIES
 from segtrace.training.broken_off import LAST, PREVIOUS
 from segtrace.training.checkpoint import describe
 from segtrace.training.run_folder import is_first, kind_of, result_in
+from segtrace.training.start_up import NOTHING, SIGNALS
 
-SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
 PATIENCE = 2.0
 """Seconds until a signal that nobody has taken notice of is sent once more."""
 PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+")
@@ -38,7 +38,7 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.words = "nothing has begun"
+        self.words = NOTHING
         self.heed: Callable[[], None] = lambda: None
         """Send the signal no more: somebody is at work on it."""
         super().__init__(SIGNALS.get(signal.Signals(number), "stopped"))

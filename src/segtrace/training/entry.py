@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrace.errors import InputError, unknown
 from segtrace.report.checksums import hasten_tensorboard
+from segtrace.training import start_up
 from segtrace.training.command_line import opened, readable
 from segtrace.training.construction import running
 from segtrace.training.endings import listening, say, told
@@ -56,6 +57,7 @@ def start(main: Callable[[], None]) -> None:
     # A trained network on real CT is several times slower while tiny numbers are kept exact.
     torch.set_flush_denormal(True)
     hasten_tensorboard()
+    start_up.over()
     try:
         with listening():
             sys.argv[1:] = in_its_folder(readable(sys.argv[1:], _groups(main)))
