@@ -12,6 +12,7 @@ from segtrace.attribution.networks import STAGES
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import save_text
 from segtrace.training.broken_off import Left, begin_anew, left_in, remove_drafts
+from segtrace.training.full_state import Expected
 from segtrace.training.limits import check_limits
 from segtrace.training.own_folder import check_no_checkpoints, check_places
 from segtrace.training.precision import refuse_half_in
@@ -156,7 +157,7 @@ def _left(plain: Mapping[str, Any], folder: Path, resume: str) -> Left | None:
     kept = _folder_of(plain, "EpochCheckpoints")
     if kept is None:
         raise InputError(f"{folder} keeps no checkpoints (callbacks.checkpoints) to go on from")
-    left = left_in(kept, named)
+    left = left_in(kept, named, Expected.of(plain))
     if is_first():
         remove_drafts(folder)
         if left is None:
