@@ -10,6 +10,9 @@ python explain.py runs='multirun/…/*'                                  mean an
 python explain.py --help
 """
 
+import segtrace.cli.start_up  # noqa: F401 (from here on, Ctrl-C is answered)
+
+# isort: split
 import hydra
 from omegaconf import DictConfig
 

@@ -6,6 +6,9 @@ python train.py resume=outputs/…                            goes on where a ru
 python train.py --help                                      every option
 """
 
+import segtrace.cli.start_up  # noqa: F401 (from here on, Ctrl-C is answered)
+
+# isort: split
 import hydra
 import pytorch_lightning as pl
 from omegaconf import DictConfig

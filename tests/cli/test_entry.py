@@ -1,11 +1,15 @@
 """How the scripts start, and how they answer what they cannot run: one line, exit code 1."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from scripts import answer_of
+from scripts import ROOT, answer_of
 from segtrace import InputError
 from segtrace.cli.entry import answering, start
 
@@ -118,3 +122,26 @@ def test_paths_mean_what_they_meant_where_they_were_typed(tmp_path, monkeypatch)
     assert "no such file" not in ran.err
     assert "given.ckpt" in ran.err
     assert os.getcwd() == str(tmp_path)  # noqa: PTH109 (what the process says)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "code", "word"),
+    [
+        ("train.py", signal.SIGINT, 130, "Ctrl-C"),
+        ("explain.py", signal.SIGTERM, 143, "SIGTERM"),
+    ],
+)
+def test_a_script_that_is_stopped_while_it_imports_says_so_in_one_line(
+    name, number, code, word, tmp_path
+):
+    script = subprocess.Popen(
+        [sys.executable, str(ROOT / name)], cwd=tmp_path, text=True, stderr=subprocess.PIPE
+    )
+    maps = Path(f"/proc/{script.pid}/maps")
+    until = time.monotonic() + 60
+    while "libtorch" not in maps.read_text() and time.monotonic() < until:
+        time.sleep(0.01)
+    script.send_signal(number)
+    _, err = script.communicate(timeout=60)
+    assert (script.returncode, err) == (code, f"{name}: stopped by {word}; nothing has begun\n")
+    assert list(tmp_path.iterdir()) == []

@@ -155,9 +155,21 @@ def test_a_process_that_only_helps_takes_nothing(tmp_path, monkeypatch):
 def test_explaining_from_python_overwrites_nothing_either(tmp_path):
     (tmp_path / "measures.csv").write_text("kept")
     with pytest.raises(InputError, match=r"holds results already \(measures.csv\).*, out=…$"):
-        segtrace.explain(nn.Identity(), [], {}, {"liver": 1}, out=tmp_path)
+        segtrace.explain(nn.Identity(), [()], {}, {"liver": 1}, out=tmp_path)
     with (
         Lock(tmp_path / "busy"),
         pytest.raises(InputError, match=r"is being written .* name another folder, out=…$"),
     ):
-        segtrace.explain(nn.Identity(), [], {}, {"liver": 1}, out=tmp_path / "busy")
+        segtrace.explain(nn.Identity(), [()], {}, {"liver": 1}, out=tmp_path / "busy")
+
+
+def test_a_folder_inside_a_run_is_its_own(tmp_path):
+    (tmp_path / "config.yaml").write_text("callbacks: {}\n")  # of a program of the user's own
+    run = tmp_path / "run"
+    taken(run, "train").release()
+    (run / "config.yaml").write_text("{seed: 0, data: {}, model: {}, trainer: {}, callbacks: {}}")
+    for script, inner in {"train": "later", "explain": "checkpoints"}.items():
+        with pytest.raises(InputError, match=f"{inner} is inside the folder of another run, {run}"):
+            taken(run / inner, script)
+        assert not (run / inner).exists()
+    taken(run / "explained", "explain").release()

@@ -15,12 +15,12 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from tqdm import tqdm
 
 from segtrace.checkpoint.loading import describe
+from segtrace.cli.start_up import NOTHING, SIGNALS
 from segtrace.cli.train.broken_off import LAST, PREVIOUS
 from segtrace.errors import InputError, is_full, why
 from segtrace.report.files import REMEDIES
 from segtrace.report.run_folder import is_first, kind_of, result_in
 
-SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
 PATIENCE = 2.0
 """Seconds until a signal that nobody has taken notice of is sent once more."""
 PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+")
@@ -38,7 +38,7 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.words = "nothing has begun"
+        self.words = NOTHING
         self.heed: Callable[[], None] = lambda: None
         """Send the signal no more: somebody is at work on it."""
         super().__init__(SIGNALS.get(signal.Signals(number), "stopped"))

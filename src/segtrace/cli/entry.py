@@ -17,6 +17,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from segtrace.cli import start_up
 from segtrace.cli.command_line import opened, readable
 from segtrace.cli.endings import listening, say, told
 from segtrace.cli.train.run_config import in_its_folder
@@ -56,6 +57,7 @@ def start(main: Callable[[], None]) -> None:
     # A trained network on real CT is several times slower while tiny numbers are kept exact.
     torch.set_flush_denormal(True)
     hasten_tensorboard()
+    start_up.over()
     try:
         with listening():
             sys.argv[1:] = in_its_folder(readable(sys.argv[1:], _groups(main)))

@@ -127,6 +127,18 @@ def check_writable(folder: Path | str) -> None:
             probe.write(b"segtrace")
 
 
+def check_could_be_written(folder: Path | str) -> None:
+    """Prove that the folder could be made, or written to where it is there; nothing is left.
+
+    Raises:
+        InputError: if not, with the reason.
+    """
+    folder = Path(folder)
+    with writing(folder):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        TemporaryFile(dir=there).close()
+
+
 def remove(path: Path | str) -> None:
     """Take away a file, or a folder with all it holds; nothing happens where there is none.
 

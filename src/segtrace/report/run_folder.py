@@ -24,6 +24,10 @@ LOCK = ".lock"
 CONFIG = "config.yaml"
 BY_HYDRA = "hydra.run.dir=…"
 """How a user of the scripts names a folder."""
+ASKED = {"seed", "data", "model", "trainer", "callbacks"}
+"""Keys of a configuration of ``train.py``, by which another program's is told from it."""
+INSIDE = ("checkpoints", "flow", "tensorboard")
+"""Folders in a run's own, in which nothing else is looked for than the run's."""
 TRAINED = ("checkpoints/*.ckpt", "flow/*", "tensorboard/events*", "dice.csv")
 EXPLAINED = (
     "manifest.json", "*/manifest.json", "*/*/manifest.json", "verdicts.csv", "*/verdicts.csv",
@@ -79,10 +83,17 @@ def taken(folder: Path, script: str, instead: str = "", named: str = BY_HYDRA) -
 
     Raises:
         InputError: another process writes there; results of either script are there; the
-            configuration of the other one; it cannot be written.
+            configuration of the other one; it lies in the folder of a training; it cannot be
+            written.
     """
     if not is_first():
         return nullcontext()
+    run = run_above(folder)
+    if run is not None and (script == "train" or _is_its_own(folder, run)):
+        raise InputError(
+            f"{folder} is inside the folder of another run, {run}, and nothing is overwritten or "
+            f"mixed; name another folder, {named}"
+        )
     lock = Lock(folder, named)
     found = result_in(folder)
     if found is None and kind_of(folder) not in (None, script):
@@ -107,15 +118,32 @@ def result_in(folder: Path) -> Path | None:
     return next(matches, None)
 
 
+def run_above(folder: Path) -> Path | None:
+    """The folder of a training that this one lies in; ``None`` where it lies in none."""
+    return next((above for above in folder.resolve().parents if _is_training(above)), None)
+
+
+def _is_its_own(folder: Path, run: Path) -> bool:
+    return folder.resolve().relative_to(run).parts[0] in INSIDE
+
+
+def _is_training(folder: Path) -> bool:
+    return _kept_in(folder).keys() >= ASKED
+
+
 def kind_of(folder: Path) -> str | None:
     """Which script's configuration lies there: ``train``, ``explain``, or ``None``."""
+    found = _kept_in(folder)
+    return ("train" if "callbacks" in found else "explain") if found else None
+
+
+def _kept_in(folder: Path) -> dict[str, object]:
+    """The configuration that lies there; empty where there is none."""
     try:
         found = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
-        return None
-    if not isinstance(found, dict):
-        return None
-    return "train" if "callbacks" in found else "explain"
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _held(path: Path, named: str) -> IO[str]:

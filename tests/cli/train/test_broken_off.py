@@ -10,7 +10,8 @@ import torch
 
 from saving import full_checkpoint
 from segtrace import InputError
-from segtrace.cli.train.broken_off import STATE, begin_anew, left_in, read_left, remove_drafts
+from segtrace.cli.train.broken_off import begin_anew, left_in, read_left, remove_drafts
+from segtrace.cli.train.full_state import Expected, State
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 
 
@@ -173,12 +174,14 @@ def test_another_checkpoint_than_the_last_is_taken_as_named(folder):
         left_in(folder, folder / "mine.ckpt")
 
 
-@pytest.mark.parametrize("key", STATE)
+@pytest.mark.parametrize("key", State.__annotations__)
 def test_a_checkpoint_for_explaining_holds_no_state_to_go_on_from(folder, key):
     saved = torch.load(folder / "last.ckpt", weights_only=True)
     for other in ({}, {key: "odd"}):
         torch.save({name: saved[name] for name in saved if name != key} | other, folder / "e.ckpt")
-        with pytest.raises(InputError, match="holds no state of a training to go on from; name"):
+        with pytest.raises(
+            InputError, match=rf"holds no state of a training to go on from \({key}.*\); name"
+        ):
             left_in(folder, folder / "e.ckpt")
 
 
@@ -236,3 +239,72 @@ def test_a_checkpoint_has_checksums_whatever_torch_was_told(folder):
             left_in(folder)
     finally:
         torch.serialization.set_crc32_options(before)
+
+
+def put(saved, path, value):
+    *above, last = path
+    for key in above:
+        saved = saved[key]
+    saved[last] = value
+
+
+FIT = ("loops", "fit_loop")
+OPTIMISER = ("optimizer_states", 0)
+STEPS = (*FIT, "epoch_loop.automatic_optimization.optim_progress", "optimizer", "step")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("callbacks", "Continuity"), 5),
+        (("callbacks", "Continuity", "cases"), [1]),
+        (("callbacks", "Continuity", "configuration"), 5),
+        (("callbacks", "Continuity", "steps"), "x"),
+        (("callbacks", "Continuity"), {}),
+        (("callbacks", "FlowCallback"), None),
+        ((*FIT, "epoch_progress"), {}),
+        ((*FIT, "epoch_progress", "total"), {}),
+        ((*FIT, "epoch_loop.state_dict", "_batches_that_stepped"), -1),
+        ((*FIT, "epoch_loop.state_dict"), []),
+        ((*STEPS, "current", "completed"), -2),
+        (("pytorch-lightning_version",), "0.7.0"),
+        (("pytorch-lightning_version",), "foo"),
+        (("pytorch-lightning_version",), 2),
+        (("optimizer_states",), []),
+        (("optimizer_states",), [5]),
+        (("optimizer_states",), [{"a": 1}]),
+        ((*OPTIMISER, "param_groups", 0), {}),
+        ((*OPTIMISER, "param_groups", 0, "lr"), "x"),
+        ((*OPTIMISER, "state", 0), 5),
+        ((*OPTIMISER, "state", 0, "exp_avg"), torch.tensor([0, np.nan])),
+        (("lr_schedulers",), []),
+        (("lr_schedulers",), [{"a": 1}]),
+        (("lr_schedulers",), [{"last_epoch": "x"}]),
+        (("global_step",), -5),
+        (("global_step",), True),
+        (("epoch",), 1.5),
+        (("segtrace", "epoch"), -1),
+        (("state_dict", "net.weight"), torch.tensor([1, np.nan])),
+        (("state_dict", "net.weight"), torch.tensor([1, np.inf])),
+        (("state_dict", "net.weight"), 5),
+    ],
+)
+def test_the_state_is_looked_at_to_its_last_number_and_the_one_before_serves(
+    folder, path, value, capsys
+):
+    whole = torch.load(folder / "last.ckpt", weights_only=True)
+    put(whole, path, value)
+    torch.save(whole, folder / "last.ckpt")
+    expected = Expected(schedules=1, callbacks=["FlowCallback"])
+    assert left_in(folder, expected=expected).path == folder / "previous.ckpt"
+    assert "Going on from" in capsys.readouterr().out
+    with pytest.raises(InputError, match=rf"last.ckpt holds no state .* \({path[0]}\b") as one:
+        read_left(folder / "last.ckpt", expected)
+    assert "\n" not in str(one.value)
+
+
+def test_what_a_run_keeps_is_told_by_its_configuration():
+    flow = {"_target_": "segtrace.training.callbacks.flow.FlowCallback"}
+    with_all = {"callbacks": {"flow": flow, "x": None}, "model": {"scheduler": {}}}
+    assert Expected.of(with_all) == Expected(1, ["FlowCallback"])
+    assert Expected.of({"callbacks": {}, "model": {}}) == Expected(0, [])

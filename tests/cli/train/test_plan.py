@@ -162,3 +162,43 @@ def test_a_network_of_the_table_need_not_be_named_again(tmp_path):
     plan_of(tmp_path / "run", *FIRST, net)
     gone = plan_of(tmp_path / "run", f"resume={tmp_path / 'run'}")
     assert gone.config["model"]["net"]["_target_"] == "monai.networks.nets.SegResNet"
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("callbacks.checkpoints.folder={run}/checkpoints", "is inside the folder of another run, "),
+        ("callbacks.checkpoints.folder={run}/anew", "is inside the folder of another run, {run}, "),
+        ("callbacks.checkpoints.folder={kept}", "holds checkpoints of another run .last.ckpt."),
+        ("callbacks.flow.folder={run}/flow", "flow.folder={run}/flow is inside the folder of ano"),
+        ("logger.tensorboard.save_dir={run}", "tensorboard.save_dir={run} is inside the folder of"),
+        ("callbacks.flow.folder=/proc/x", "cannot write /proc/x"),
+    ],
+)  # fmt: skip
+def test_a_new_run_writes_nowhere_into_another(folder, tmp_path, typed, message):
+    full_checkpoint(tmp_path / "kept" / "last.ckpt", 2)
+    places = {"run": folder, "kept": tmp_path / "kept"}
+    with pytest.raises(InputError, match=message.format(**places)) as caught:
+        plan_of(tmp_path / "new", *FIRST, typed.format(**places))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "new" / "config.yaml").exists()
+
+
+def test_a_run_is_not_begun_inside_another(folder):
+    full(folder, 2)
+    with pytest.raises(InputError, match=f"inside the folder of another run, {folder}, .*hydra"):
+        plan_of(folder / "checkpoints", *FIRST)
+
+
+def test_a_run_that_keeps_its_checkpoints_elsewhere_goes_on_with_them(tmp_path):
+    elsewhere = f"callbacks.checkpoints.folder={tmp_path / 'kept'}"
+    again = (f"resume={tmp_path / 'run'}", elsewhere)
+    plan_of(tmp_path / "run", *FIRST, elsewhere)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "epoch_000.ckpt").touch()
+    assert plan_of(tmp_path / "run", *again).left is None
+    assert list((tmp_path / "kept").iterdir()) == []
+    full_checkpoint(tmp_path / "kept" / "last.ckpt", 2)
+    assert plan_of(tmp_path / "run", *again).left.epoch == 2
+    with pytest.raises(InputError, match=r"kept holds checkpoints of another run \(last.ckpt\)"):
+        plan_of(tmp_path / "other", *FIRST, elsewhere)

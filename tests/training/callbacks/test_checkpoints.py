@@ -5,6 +5,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 
+from segtrace import InputError
 from segtrace.cli.train import run
 from segtrace.cli.train.plan import Plan
 from segtrace.report.tables import read_table
@@ -148,3 +149,13 @@ def test_how_many_epochs_there_may_be_is_known_as_far_as_it_can_be(options, expe
                          enable_model_summary=False, enable_progress_bar=False,
                          **options)  # fmt: skip
     assert run.planned_epochs(Data(), trainer) == expected
+
+
+def test_a_training_that_begins_leaves_the_checkpoints_of_another_alone(tmp_path):
+    trainer, made = train(tmp_path, max_epochs=1)
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(made, Data())  # the same one, a little longer
+    before = {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
+    with pytest.raises(InputError, match=r"holds checkpoints of another run \(last.ckpt\)"):
+        train(tmp_path, max_epochs=1)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}

@@ -8,23 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from segtrace.checkpoint.loading import DESCRIPTION, read
+from segtrace.cli.train.full_state import IDENTITY, Expected, check_full
 from segtrace.errors import InputError
 from segtrace.report.run_folder import TRAINED, is_first
 
-STATE: Mapping[str, type] = {
-    "state_dict": dict,
-    "optimizer_states": list,
-    "lr_schedulers": list,
-    "loops": dict,
-    "callbacks": dict,
-    "epoch": int,
-    "global_step": int,
-}
-"""What Lightning writes into a full checkpoint, and takes up again."""
-IDENTITY = "Continuity"
-"""Under this key Lightning keeps the state of that callback."""
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 EPOCH = re.compile(r"epoch_(\d+)(\.ckpt)?")
+ANY = Expected()
+"""Of a run of which nothing more is known."""
 DRAFTS = (".*.part", ".*.partial")
 """What a process that was killed while it wrote leaves of a file; it is never read."""
 
@@ -48,23 +39,24 @@ class Left:
     identity: Mapping[str, Any] | None
 
 
-def left_in(folder: Path, named: Path | None = None) -> Left | None:
+def left_in(folder: Path, named: Path | None = None, expected: Expected = ANY) -> Left | None:
     """The newest whole checkpoint that a training can go on from; ``None`` where there is none.
 
     Args:
         folder: the checkpoints of the run.
         named: the one that the user named; the newest where it is a run's folder.
+        expected: what the run keeps.
 
     Raises:
         InputError: it holds no state of a training; all are damaged.
     """
     names = [folder / LAST, folder / PREVIOUS]
     if named is not None and named.is_file() and named.resolve() != names[0].resolve():
-        return read_left(named)
+        return read_left(named, expected)
     damage = []
     for path in names:
         try:
-            found = read_left(path) if path.is_file() else None
+            found = read_left(path, expected) if path.is_file() else None
         except InputError as error:
             damage.append(str(error))
             continue
@@ -78,50 +70,53 @@ def left_in(folder: Path, named: Path | None = None) -> Left | None:
     return None
 
 
-def read_left(path: Path) -> Left:
+def read_left(path: Path, expected: Expected = ANY) -> Left:
     """Read a full checkpoint.
+
+    Args:
+        path: the file.
+        expected: what the run keeps.
 
     Raises:
         InputError: it is damaged, or holds no state of a training.
     """
     saved = read(path, numpy=False)  # as strictly as Lightning will
     try:
-        lacking = [name for name, kind in STATE.items() if not isinstance(saved[name], kind)]
-        if lacking:
-            raise TypeError(lacking[0])
-        return Left(
-            path=path,
-            epoch=int(saved[DESCRIPTION]["epoch"]),
-            batches=int(
-                saved["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
-            ),
-            shapes={name: tuple(tensor.shape) for name, tensor in saved["state_dict"].items()},
-            identity=saved["callbacks"].get(IDENTITY),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError):
+        check_full(saved, expected)
+    except ValueError as error:
         raise InputError(
-            f"{path} holds no state of a training to go on from; name the run's folder, or its "
-            f"{LAST}"
+            f"{path} holds no state of a training to go on from ({error}); name the run's folder, "
+            f"or its {LAST}"
         ) from None
+    fit = saved["loops"]["fit_loop"]
+    return Left(
+        path=path,
+        epoch=saved[DESCRIPTION]["epoch"],
+        batches=fit["epoch_loop.state_dict"]["_batches_that_stepped"],
+        shapes={name: tuple(tensor.shape) for name, tensor in saved["state_dict"].items()},
+        identity=saved["callbacks"].get(IDENTITY),
+    )
 
 
-def begin_anew(folder: Path, flow: Path | None) -> None:
+def begin_anew(folder: Path, flow: Path | None, checkpoints: Path | None = None) -> None:
     """Take away what a run left that was broken off before its first full checkpoint.
 
     Args:
         folder: of the run.
         flow: where its maps and tables are; untouched outside the run's folder.
+        checkpoints: where its checkpoints are, which are no other run's, wherever they are.
 
     Raises:
         InputError: it got further than that, so that its results are worth something.
     """
-    found = list(_begun(folder, flow))
+    found = list(_begun(folder, flow, checkpoints))
     for path in found:
         number = EPOCH.fullmatch(path.name)
         if path.name == "dice.csv" or (number and int(number[1]) > 1):
+            shown = path.relative_to(folder) if folder in path.parents else path
             raise InputError(
-                f"{folder} holds results ({path.relative_to(folder)}) and no full checkpoint to go "
-                "on from, and nothing is overwritten; begin another run in another folder"
+                f"{folder} holds results ({shown}) and no full checkpoint to go on from, and "
+                "nothing is overwritten; begin another run in another folder"
             )
     print(f"{folder} was broken off before its first full checkpoint; it begins anew there.")
     for path in found:
@@ -131,11 +126,13 @@ def begin_anew(folder: Path, flow: Path | None) -> None:
             path.unlink(missing_ok=True)
 
 
-def _begun(folder: Path, flow: Path | None) -> Iterator[Path]:
+def _begun(folder: Path, flow: Path | None, checkpoints: Path | None) -> Iterator[Path]:
     for pattern in TRAINED:
         yield from folder.glob(pattern)
     if flow is not None and folder in flow.parents and flow != folder / "flow" and flow.is_dir():
         yield from flow.iterdir()
+    if checkpoints is not None and checkpoints != folder / "checkpoints":
+        yield from checkpoints.glob("epoch_*.ckpt")
 
 
 def remove_drafts(folder: Path) -> None:

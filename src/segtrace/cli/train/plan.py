@@ -12,11 +12,13 @@ from segtrace.attribution.networks import STAGES
 from segtrace.cli.limits import check_limits
 from segtrace.cli.schema import check
 from segtrace.cli.train.broken_off import Left, begin_anew, left_in, remove_drafts
+from segtrace.cli.train.full_state import Expected
 from segtrace.cli.train.rehearsal import rehearse
 from segtrace.cli.train.run_config import gone_on, run_of, targets_in
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import save_text
 from segtrace.report.run_folder import CONFIG, Held, Lock, is_first, taken
+from segtrace.training.callbacks.own_folder import check_no_checkpoints, check_places
 from segtrace.training.precision import refuse_half_in
 
 KEYS = (
@@ -107,6 +109,11 @@ def checked(config: DictConfig) -> Plan:
     check_all(plain)
     lock = taken(folder, "train", f"to go on, or to begin it anew, say resume={folder}")
     rehearse(plain, folder)
+    kept = _folder_of(plain, "EpochCheckpoints")
+    if is_first():
+        check_places(plain, folder)
+        if kept is not None:
+            check_no_checkpoints(kept)
     plan = Plan(plain, folder, lock)
     plan.keep()
     return plan
@@ -133,6 +140,8 @@ def _going_on(config: DictConfig, folder: Path) -> Plan:
     )
     check_all(plain)
     rehearse(plain, folder)
+    if is_first():
+        check_places(plain, folder)
     left = _left(plain, folder, resume)
     return Plan(plain | {"resume": None}, folder, lock, left)
 
@@ -148,11 +157,11 @@ def _left(plain: Mapping[str, Any], folder: Path, resume: str) -> Left | None:
     kept = _folder_of(plain, "EpochCheckpoints")
     if kept is None:
         raise InputError(f"{folder} keeps no checkpoints (callbacks.checkpoints) to go on from")
-    left = left_in(kept, named)
+    left = left_in(kept, named, Expected.of(plain))
     if is_first():
         remove_drafts(folder)
         if left is None:
-            begin_anew(folder, _folder_of(plain, "FlowCallback"))
+            begin_anew(folder, _folder_of(plain, "FlowCallback"), kept)
     if left is not None:
         _check_length(plain["trainer"], left, folder)
     return left

@@ -12,6 +12,7 @@ from segtrace.checkpoint.reading import checksums, compare
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.training.averaging import kept_weights
+from segtrace.training.callbacks.own_folder import check_no_checkpoints
 from segtrace.training.callbacks.whole_files import WholeFiles
 from segtrace.training.epochs import finished_epochs, is_final
 
@@ -30,7 +31,7 @@ class EpochCheckpoints(Checkpoint):
 
     Raises:
         InputError: an interval below 1; at the start of a training, a folder that cannot be
-            written.
+            written, or holds checkpoints of another run.
     """
 
     def __init__(self, folder: str, every_n_epochs: int = 1) -> None:
@@ -41,17 +42,20 @@ class EpochCheckpoints(Checkpoint):
         self.folder = Path(folder)
         self.every_n_epochs = every_n_epochs
         self._slim: int | None = None
+        self._begun = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Refuse a folder that cannot be written, before any work is done."""
+        """Refuse a folder that cannot be written, or is another run's, before any work is done."""
         if trainer.is_global_zero:
             check_writable(self.folder)
+            if stage == "fit" and trainer.ckpt_path is None and not self._begun:
+                check_no_checkpoints(self.folder)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeFiles()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the untrained network."""
-        self._slim = None
+        self._slim, self._begun = None, True
         if finished_epochs(trainer) == 0:
             self._save(trainer, "epoch_000.ckpt", slim=True)
 

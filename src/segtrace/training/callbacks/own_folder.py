@@ -1,15 +1,63 @@
 """A folder holds the results of one run: another's are neither mixed with its own nor replaced."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from segtrace.errors import InputError
-from segtrace.report.files import remove
+from segtrace.report.files import check_could_be_written, remove
+from segtrace.report.run_folder import run_above
 from segtrace.report.tables import read_table
 from segtrace.tracking.history import History
 from segtrace.tracking.sink import ENDS, PICTURES, TABLES, Sink
 
 TIMELINE, CHARTED = "timeline.csv", "timeline"
+WRITTEN = {"callbacks": "folder", "logger": "save_dir"}
+"""Group -> the option of its classes that names where they write."""
+KEPT = ("last.ckpt", "previous.ckpt", "epoch_*.ckpt")
+"""Checkpoints of a training."""
+
+
+def check_places(config: Mapping[str, Any], folder: Path) -> None:
+    """Hold the places where a training writes against what lies there, before any work is done.
+
+    Args:
+        config: plain values.
+        folder: of the run.
+
+    Raises:
+        InputError: one lies in the folder of another run, or cannot be written.
+    """
+    for where, place in _places(config):
+        run = run_above(place / "it")
+        if run is not None and folder.resolve() not in (run, *place.resolve().parents):
+            raise InputError(
+                f"{where}={place} is inside the folder of another run, {run}, and nothing is "
+                f"overwritten or mixed; name another folder, or leave {where} out"
+            )
+        check_could_be_written(place)
+
+
+def check_no_checkpoints(folder: Path) -> None:
+    """Refuse a folder with checkpoints, for a training that begins.
+
+    Raises:
+        InputError: there are some.
+    """
+    found = next((path for name in KEPT for path in sorted(folder.glob(name))), None)
+    if found is not None:
+        raise InputError(
+            f"{folder} holds checkpoints of another run ({found.name}), and nothing is overwritten "
+            "or mixed; name another folder, or go on with that run: train.py resume=…, or "
+            "trainer.fit(…, ckpt_path=…)"
+        )
+
+
+def _places(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    for group, option in WRITTEN.items():
+        for name, node in config[group].items():
+            if node is not None and isinstance(node.get(option), str):
+                yield f"{group}.{name}.{option}", Path(node[option])
 
 
 def claim(sink: Sink, history: History, rules: Collection[str]) -> None:

@@ -1,0 +1,44 @@
+"""Ctrl-C while a script imports its packages, which takes seconds: one line, and no traceback.
+
+Imported before all else, and of the standard library alone; :func:`segtrace.cli.entry.start`
+takes over.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
+NOTHING = "nothing has begun"
+_before: dict[signal.Signals, Any] = {}
+"""What was done before at a signal that is heard here."""
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """At once: an exception might be caught, or dropped, by whatever is being imported."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # the others of a training only help it
+        words = f"{SIGNALS[signal.Signals(number)]}; {NOTHING}"
+        print(f"{Path(sys.argv[0]).name}: {words}", file=sys.stderr, flush=True)
+    os._exit(128 + number)
+
+
+def _listen() -> None:
+    for number in SIGNALS:
+        # What the process was started with to ignore, in the background say, it goes on to ignore.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            _before[number] = signal.signal(number, _leave)
+
+
+def over() -> None:
+    """Leave the signals to whoever listens next."""
+    while _before:
+        signal.signal(*_before.popitem())
+
+
+# Not in the worker of a loader, nor in a process that has long begun: a test, a notebook.
+if multiprocessing.parent_process() is None and "torch" not in sys.modules:
+    _listen()
