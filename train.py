@@ -10,18 +10,21 @@ import segtrace.cli.start_up  # noqa: F401 (from here on, Ctrl-C is answered)
 
 # isort: split
 import hydra
-import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from segtrace.cli.entry import answering, start
-from segtrace.cli.train import run
-from segtrace.cli.train.plan import checked
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 @answering
 def main(config: DictConfig) -> None:
     """Data, network, callbacks, training, summary."""
+    # Imported here: what was mistyped is answered before torch and Lightning are there.
+    import pytorch_lightning as pl
+
+    from segtrace.cli.train import run
+    from segtrace.cli.train.plan import checked
+
     plan = checked(config)
     data = run.data(plan)
     probes = run.probes(plan, data)

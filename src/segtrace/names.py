@@ -24,6 +24,9 @@ KEPT = 48
 DIGITS = 10
 """Hexadecimal digits that then tell it from all others."""
 
+CONFIG = "config.yaml"
+"""The options of a run, in its folder."""
+
 
 def file_name(name: str, among: Iterable[str] = ()) -> str:
     """A file name, without an ending, that belongs to this name alone.

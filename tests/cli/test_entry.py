@@ -30,7 +30,7 @@ from segtrace.cli.entry import answering, start
         ("explain.py", ("chekpoint=a",), ("no option 'chekpoint'", "did you mean checkpoint")),
         ("train.py", ("+x=1",), ("no option 'x'",)),
         ("train.py", ("+seed=1",), ("An item is already at 'seed'",)),
-        ("train.py", ("~nosuch",), ("'nosuch' does not exist",)),
+        ("train.py", ("~nosuch",), ("no option 'nosuch'",)),
         ("train.py", ("~seed",), ("'seed' not found",)),
         ("train.py", ("data=null",), ("data is needed; leave data=null",)),
         ("train.py", ("model=null",), ("model is needed; leave model=null",)),

@@ -3,7 +3,7 @@
 import re
 import shlex
 from argparse import Namespace
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,30 +18,46 @@ CLOSING = {"[": "]", "{": "}", "(": ")"}
 _PARSER = OverridesParser.create()
 
 
-def readable(arguments: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:
+def readable(
+    arguments: Sequence[str], groups: Mapping[str, Sequence[str]], keys: Collection[str] = ()
+) -> list[str]:
     """The arguments of a script, each as Hydra takes it.
 
     Args:
         arguments: as the shell hands them over.
         groups: name of a group of options, ``data`` and so on -> names of the options.
+        keys: of the script's YAML file; without any they are not looked at.
 
     Raises:
-        InputError: flags that are not known; what Hydra's grammar cannot read, with the form that
-            it can; several values without ``-m``; a group that is set to no option of it.
+        InputError: an option that begins with no such key; flags that are not known; what
+            Hydra's grammar cannot read, with the form that it can; several values without
+            ``-m``; a group that is set to no option of it.
     """
     known = _known(arguments)
     overrides: list[str] = known.overrides
     sweeping = known.multirun or any(o.startswith("hydra.mode=") for o in overrides)
+    typed: list[str] = []
     for position in range(len(overrides)):
         override = _parsed(overrides, position)
         options = groups.get(override.key_or_group)
         _check_sweep(override, overrides[position], sweeping, options is not None)
         if options is not None:
             _check_choice(override, options)
+        typed.append(override.key_or_group)
     theirs = known.config_dir or known.config_path or known.config_name
     elsewhere = theirs or any(o.startswith("hydra.searchpath=") for o in overrides)
     ours = None if elsewhere else groups  # a user's own folder may hold groups of other names
+    if ours is not None and keys:
+        _check_keys(typed, keys)
     return [opened(_without_null(argument, groups), ours) for argument in arguments]
+
+
+def _check_keys(typed: Iterable[str], allowed: Collection[str]) -> None:
+    """The first part of every option is there: the constructors, which know the rest, come late."""
+    for key in typed:
+        first = re.split(r"[./@]", key)[0]
+        if first not in allowed and first != "hydra":
+            raise unknown("option", first, allowed)
 
 
 def opened(argument: str, groups: Collection[str] | None = None) -> str:

@@ -12,10 +12,9 @@ from types import FrameType
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
-from tqdm import tqdm
 
 from segtrace.checkpoint.loading import describe
-from segtrace.cli.start_up import NOTHING, SIGNALS
+from segtrace.cli.start_up import NOTHING, SIGNALS, say
 from segtrace.cli.train.broken_off import LAST, PREVIOUS
 from segtrace.errors import InputError, is_full, why
 from segtrace.report.files import REMEDIES
@@ -132,13 +131,6 @@ def typed(key: str, value: str) -> str:
     if set(value) <= PLAIN:
         return f"{key}={value}"
     return shlex.quote(f"{key}={QuotedString(text=value, quote=Quote.double).with_quotes()}")
-
-
-def say(message: str) -> None:
-    """One line to the user, under whatever bars stand there."""
-    for bar in list(getattr(tqdm, "_instances", ())):
-        bar.close()
-    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
 
 
 class _Ear:

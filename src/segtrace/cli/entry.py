@@ -1,4 +1,8 @@
-"""How the two scripts start, and how they end when the user made a mistake."""
+"""How the two scripts start, and how they end when the user made a mistake.
+
+What takes seconds to import, torch and Lightning among it, waits until Hydra has looked at the
+arguments: ``--help`` and a misspelt option are answered at once.
+"""
 
 import inspect
 import logging
@@ -11,7 +15,7 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-import torch
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
@@ -19,11 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrace.cli import start_up
 from segtrace.cli.command_line import opened, readable
-from segtrace.cli.endings import listening, say, told
-from segtrace.cli.train.run_config import in_its_folder
+from segtrace.cli.resumed import in_its_folder
+from segtrace.cli.start_up import say
 from segtrace.errors import InputError, unknown
-from segtrace.report.checksums import hasten_tensorboard
-from segtrace.training.construction import running
 
 __all__ = ["answering", "opened", "start"]
 
@@ -35,7 +37,9 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
     def answered(config: DictConfig) -> None:
         try:
             _return_to_where_it_was_typed()
-            with told(), running():
+            from segtrace.cli.work import at_work
+
+            with at_work():
                 main(config)
         except InputError as error:
             _stop(str(error))
@@ -54,14 +58,9 @@ def start(main: Callable[[], None]) -> None:
     # Hydra then raises what it would print over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     _quiet()
-    # A trained network on real CT is several times slower while tiny numbers are kept exact.
-    torch.set_flush_denormal(True)
-    hasten_tensorboard()
-    start_up.over()
     try:
-        with listening():
-            sys.argv[1:] = in_its_folder(readable(sys.argv[1:], _groups(main)))
-            main()
+        sys.argv[1:] = in_its_folder(readable(sys.argv[1:], _groups(main), _keys(main)))
+        main()
     except Exception as error:
         if _has_begun(error):
             raise
@@ -74,12 +73,27 @@ def _groups(main: Callable[[], None]) -> dict[str, list[str]]:
     return {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in folders}
 
 
+def _keys(main: Callable[[], None]) -> list[str]:
+    """The keys of the script's own YAML file, and the groups that it chooses from."""
+    script = Path(inspect.getfile(inspect.unwrap(main)))
+    file = script.with_name("conf") / script.with_suffix(".yaml").name
+    if not file.is_file():
+        return []
+    own = yaml.safe_load(file.read_text(encoding="utf-8"))
+    groups = [group for entry in own["defaults"] if isinstance(entry, dict) for group in entry]
+    return [key for key in (*own, *groups) if key not in ("defaults", "hydra") and " " not in key]
+
+
 def _return_to_where_it_was_typed() -> None:
     """Undo ``hydra.job.chdir=true``: relative paths mean what they meant on the command line.
 
     Everything that a run writes goes to its folder by that folder's full name.
     """
-    os.chdir(HydraConfig.get().runtime.cwd)
+    runtime = HydraConfig.get().runtime
+    os.chdir(runtime.cwd)
+    folder, here = Path(runtime.output_dir), Path(runtime.cwd)
+    above = [place for place in folder.parents if here in place.parents]
+    start_up.made[:] = [folder, *above]  # by Hydra, for a run that has not begun
 
 
 def _quiet() -> None:

@@ -8,21 +8,34 @@ import multiprocessing
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
 NOTHING = "nothing has begun"
+made: list[Path] = []
+"""Folders that were made meanwhile, for what has not begun."""
 _before: dict[signal.Signals, Any] = {}
 """What was done before at a signal that is heard here."""
+
+
+def say(message: str) -> None:
+    """One line to the user, under whatever bars stand there."""
+    bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    for bar in list(getattr(bars, "_instances", ())):
+        bar.close()
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
     """At once: an exception might be caught, or dropped, by whatever is being imported."""
     if os.environ.get("LOCAL_RANK", "0") == "0":  # the others of a training only help it
-        words = f"{SIGNALS[signal.Signals(number)]}; {NOTHING}"
-        print(f"{Path(sys.argv[0]).name}: {words}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # it holds something
+            for folder in made:
+                folder.rmdir()
+        say(f"{SIGNALS[signal.Signals(number)]}; {NOTHING}")
     os._exit(128 + number)
 
 

@@ -13,6 +13,7 @@ import yaml
 from pytorch_lightning.utilities import rank_zero_only
 
 from segtrace.errors import InputError
+from segtrace.names import CONFIG
 from segtrace.report.files import check_writable
 
 try:
@@ -21,7 +22,6 @@ except ImportError:  # not on every system
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
-CONFIG = "config.yaml"
 BY_HYDRA = "hydra.run.dir=…"
 """How a user of the scripts names a folder."""
 ASKED = {"seed", "data", "model", "trainer", "callbacks"}

@@ -12,8 +12,8 @@ from saving import full_checkpoint
 from scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.entry import opened
+from segtrace.cli.resumed import in_its_folder
 from segtrace.cli.train.plan import Plan, checked
-from segtrace.cli.train.run_config import in_its_folder
 
 
 @pytest.fixture(autouse=True)

@@ -8,14 +8,13 @@ import yaml
 
 from scripts import ROOT
 from segtrace import InputError
+from segtrace.cli.resumed import in_its_folder, run_of
 from segtrace.cli.schema import check
 from segtrace.cli.train.plan import KEYS
 from segtrace.cli.train.run_config import (
     MAY_CHANGE,
     gone_on,
-    in_its_folder,
     read_config,
-    run_of,
     settled,
     targets_in,
 )

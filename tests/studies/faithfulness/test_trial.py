@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from causal import nets
+from cli.test_bad_input import one_line
 from scripts import run_script
 from segtrace import InputError
 from segtrace.causal.baselines import collect
@@ -19,7 +20,6 @@ from segtrace.studies.faithfulness.trial import try_maps, try_subject
 from segtrace.studies.subject import Subject
 from segtrace.tracking.course import Network
 from segtrace.tracking.explained import Settings
-from training.test_bad_input import one_line
 
 X, TRUTH = nets.blob(6)
 CASES = ("a", "a", "b", "b", "c", "c")

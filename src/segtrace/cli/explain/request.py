@@ -19,9 +19,9 @@ from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.explain.options import KINDS, check_options, listed
 from segtrace.cli.schema import check
 from segtrace.cli.train.plan import plainly
-from segtrace.names import file_name
+from segtrace.names import CONFIG, file_name
 from segtrace.report.files import save_text
-from segtrace.report.run_folder import CONFIG, Held, taken
+from segtrace.report.run_folder import Held, taken
 from segtrace.studies.cut_replay import CutReplay
 from segtrace.studies.replay import Replay, in_order
 from segtrace.studies.seeds import folders_of

@@ -14,7 +14,7 @@ from segtrace.cli.train.run_config import may_change
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.fingerprint import fingerprints
 from segtrace.errors import InputError
-from segtrace.report.run_folder import CONFIG
+from segtrace.names import CONFIG
 from segtrace.training.construction import in_yaml
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.module import SegmentationModule

@@ -10,14 +10,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from segtrace.attribution.networks import STAGES
 from segtrace.cli.limits import check_limits
+from segtrace.cli.resumed import run_of
 from segtrace.cli.schema import check
 from segtrace.cli.train.broken_off import Left, begin_anew, left_in, remove_drafts
 from segtrace.cli.train.full_state import Expected
 from segtrace.cli.train.rehearsal import rehearse
-from segtrace.cli.train.run_config import gone_on, run_of, targets_in
+from segtrace.cli.train.run_config import gone_on, targets_in
 from segtrace.errors import InputError, unknown
+from segtrace.names import CONFIG
 from segtrace.report.files import save_text
-from segtrace.report.run_folder import CONFIG, Held, Lock, is_first, taken
+from segtrace.report.run_folder import Held, Lock, is_first, taken
 from segtrace.training.callbacks.own_folder import check_no_checkpoints, check_places
 from segtrace.training.precision import refuse_half_in
 

@@ -11,13 +11,12 @@ from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Override
 
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.cli.limits import leaves
 from segtrace.errors import InputError
-from segtrace.report.run_folder import CONFIG
+from segtrace.names import CONFIG
 from segtrace.training.construction import in_yaml
 
 MAY_CHANGE = (
@@ -37,36 +36,6 @@ SHOWN = 3
 """Differences that a message lists."""
 
 Plain = dict[str, Any]
-
-
-def run_of(resume: str) -> Path | None:
-    """The folder of the run that is named by itself, or by a checkpoint in it.
-
-    >>> print(run_of("/nowhere/checkpoints/last.ckpt"))
-    None
-    """
-    path = Path(resume).expanduser().absolute()
-    above = [path, path.parent, path.parent.parent] if path.suffix == ".ckpt" else [path]
-    return next((folder for folder in above if (folder / CONFIG).is_file()), None)
-
-
-def in_its_folder(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a script, with the folder of the run that goes on.
-
-    Hydra makes the folder of a run before any of ours is called. What it cannot read, and what says
-    itself where to go, is left for it or for us to refuse.
-    """
-    try:
-        given = {override.key_or_group: override for override in map(_parsed, arguments)}
-    except HydraException:  # flags among them, or what Hydra will refuse
-        return list(arguments)
-    if "resume" not in given or "hydra.run.dir" in given:
-        return list(arguments)
-    folder = run_of(str(given["resume"].value()))
-    if folder is None:
-        return list(arguments)
-    quoted = QuotedString(text=str(folder), quote=Quote.double).with_quotes()
-    return [*arguments, f"hydra.run.dir={quoted}"]
 
 
 def read_config(folder: Path) -> Plain:

@@ -1,0 +1,41 @@
+"""What is answered before torch and Lightning are there."""
+
+import subprocess
+import sys
+
+import pytest
+
+from scripts import ROOT
+
+HEAVY = ("torch", "numpy", "pytorch_lightning", "monai")
+ASKED = f"""
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    print("code", end.code)
+print("loaded", [name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("script", ["train.py", "explain.py"])
+@pytest.mark.parametrize(
+    ("typed", "said", "code"),
+    [
+        ("--help", "Config ==", None),
+        ("data=synaps", "did you mean synapse?", 1),
+        ("sed=1", "no option 'sed'; allowed are", 1),
+        ("probs.n=1", "did you mean probes", 1),
+    ],
+)
+def test_help_and_what_is_misspelt_are_answered_before_anything_heavy_is_loaded(
+    script, typed, said, code
+):
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, str(ROOT / script), typed], capture_output=True, text=True
+    )
+    assert said in done.stdout + done.stderr
+    assert done.stdout.endswith("loaded []\n"), done.stdout
+    assert code is None or f"code {code}" in done.stdout
+    assert len(done.stderr.splitlines()) <= 1
