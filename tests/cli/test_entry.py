@@ -124,6 +124,7 @@ def test_paths_mean_what_they_meant_where_they_were_typed(tmp_path, monkeypatch)
     assert os.getcwd() == str(tmp_path)  # noqa: PTH109 (what the process says)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "number", "code", "word"),
     [

@@ -38,6 +38,7 @@ def stopped(cwd: Path, when: Path, number: int, *overrides: str) -> Ran:
     return Ran(script.returncode, out, err)
 
 
+@pytest.mark.long
 def test_a_run_that_is_stopped_goes_on_by_the_command_that_it_prints(tiny_raw, tmp_path):
     """In a folder whose name the shell and Hydra read otherwise without quotes."""
     folder = tmp_path / "the run"

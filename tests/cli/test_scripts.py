@@ -335,6 +335,7 @@ def renamed(value):
     return ODD.get(value, value) if isinstance(value, str) else value
 
 
+@pytest.mark.long
 def test_whatever_names_a_checkpoint_holds_all_files_stay_in_the_folder(run, tmp_path):
     saved = torch.load(run.checkpoint(2), weights_only=True)
     saved["segtrace"] = renamed(saved["segtrace"])
@@ -382,6 +383,7 @@ def test_whatever_names_a_checkpoint_holds_all_files_stay_in_the_folder(run, tmp
     assert not [tag for tag in tags if ".." in tag or not tag.isprintable()]
 
 
+@pytest.mark.long
 def test_a_class_outside_the_table_is_named_once_more_and_then_explained(run, tmp_path):
     saved = torch.load(run.checkpoint(2), weights_only=True)
     described = saved["segtrace"]
@@ -414,6 +416,7 @@ def test_a_class_outside_the_table_is_named_once_more_and_then_explained(run, tm
         assert list(csv.DictReader(file)) == then  # the class is another, the network the same
 
 
+@pytest.mark.long
 def test_a_damaged_last_checkpoint_costs_one_epoch_and_no_more(run, tiny_raw, tmp_path):
     folder = shutil.copytree(run.folder, tmp_path / "copy")
     last = folder / "checkpoints" / "last.ckpt"

@@ -18,6 +18,7 @@ from segtrace.data.modules import SynapseData
 from segtrace.report.tables import read_table
 from training.callbacks.test_flow import fit, watch
 
+pytestmark = pytest.mark.long
 ORGANS = ["spleen", "left_kidney", "liver", "stomach"]
 
 

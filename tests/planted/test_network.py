@@ -94,6 +94,7 @@ def test_a_description_that_is_none_of_planted_evidence_is_refused(reader, part,
         PlantedNetwork.load(reader, Reader)
 
 
+@pytest.mark.long
 def test_a_few_steps_of_the_experiment_leave_a_checkpoint_that_can_be_scored(tmp_path):
     """Through train.py as a user starts it, callback and all; far from learned, so refused."""
     sizes = ["data.planted_cases=[2,3,1]", "data.planted_slices=4", "data.steps_per_epoch=2"]

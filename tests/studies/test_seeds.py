@@ -211,6 +211,7 @@ def test_runs_with_other_organs_in_their_dice_are_refused(tmp_path):
         compare([read_run(one), read_run(two)], tmp_path / "out")
 
 
+@pytest.mark.long
 def test_a_sweep_over_seeds_and_the_command_that_compares_it(tiny_raw, tmp_path):
     swept = run_script(
         "train.py",

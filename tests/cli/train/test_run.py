@@ -134,6 +134,7 @@ def test_final_weights_are_bit_identical_with_and_without_the_callback(tiny_raw,
     assert_same_weights(with_it, without)
 
 
+@pytest.mark.long
 def test_a_killed_run_that_resumes_ends_with_the_weights_of_an_uninterrupted_one(
     tiny_raw, tmp_path
 ):
@@ -294,6 +295,7 @@ def test_another_seed_gives_other_weights(tiny_raw, tmp_path):
     assert not torch.equal(one.net.final_conv.weight, other.net.final_conv.weight)
 
 
+@pytest.mark.long
 def test_averaged_weights_are_what_both_kinds_of_checkpoint_hold(tiny_raw, tmp_path):
     plan = plan_of(
         tmp_path / "ema",
