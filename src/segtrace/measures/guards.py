@@ -107,9 +107,8 @@ def tensors(name: str, value: Any) -> None:
 def optional(guard: Guard) -> Guard:
     """The same where ``None`` may stand."""
 
-    def check(name: str, value: Any) -> None:
-        if value is not None:
-            guard(name, value)
+    def check(name: str, value: Any) -> Any:
+        return None if value is None else guard(name, value)
 
     return check
 
