@@ -286,7 +286,10 @@ class FlowCallback(EitherCallback):
         return Network(self._network(pl_module), self.stages, probes, organs, self.settings)
 
     def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, int] | None:
-        return self.organs if self.organs is not None else getattr(pl_module, "organs", None)
+        if self.organs is not None:
+            return self.organs
+        found = getattr(pl_module, "organs", None)
+        return guards.channels(f"{type(pl_module).__name__}.organs", found) if found else None
 
     def _explain(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int, final: bool
