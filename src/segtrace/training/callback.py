@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from segtrace.attribution.generators import unchanged_generators
+from segtrace.attribution.guards import channels
 from segtrace.attribution.rules import RULES
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
@@ -289,7 +290,7 @@ class FlowCallback(EitherCallback):
         if self.organs is not None:
             return self.organs
         found = getattr(pl_module, "organs", None)
-        return guards.channels(f"{type(pl_module).__name__}.organs", found) if found else None
+        return channels(f"{type(pl_module).__name__}.organs", found) if found else None
 
     def _explain(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int, final: bool

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from segtrace.training.explanation import (
 )
 from segtrace.training.probing import probes_from
 from segtrace.training.run_folder import taken
+from segtrace.training.taking_slices import check_channels
 
 
 @guards.held()
@@ -54,7 +56,8 @@ def explain(
     """
     check_names(labels)
     with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"):
-        probes = probes_from(loader, labels, slices)
+        fits = partial(check_channels, net, channels=labels, output=output)
+        probes = probes_from(loader, labels, slices, check=fits)
         explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
         if out is None:
             return explained

@@ -1,6 +1,6 @@
 """Choose the slices to watch from whatever a Lightning training validates on."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
 from typing import Any
 from zlib import crc32
@@ -48,6 +48,7 @@ def probes_from(
     *,
     most: float = inf,
     instead: str = "",
+    check: Callable[[Tensor], None] | None = None,
 ) -> Probes:
     """``n`` slices of a loader, by the rule of :func:`choose`.
 
@@ -63,6 +64,7 @@ def probes_from(
         n: how many.
         most: batches that are read of it.
         instead: what else can be done about slices that are not the same when read again.
+        check: may refuse the organs, given the first image (1, C, H, W), where no slice shows any.
 
     Raises:
         InputError: what can be read only once; other batches, or other slices when read again.
@@ -76,6 +78,8 @@ def probes_from(
     with unchanged_by_reading(loader):
         first = [_seen(item, organs) for item in _slices(batches, organs)]
         keys, areas = [seen.key for seen in first], [seen.areas for seen in first]
+        if first and not np.any(areas) and check is not None:
+            check(next(_slices(batches, organs))[1][None])
         chosen = choose(np.array(areas).reshape(len(first), len(organs)), keys, n)
         kept, again = {}, []
         for row, item in enumerate(_slices(batches, organs)):
