@@ -24,6 +24,7 @@ from segtrace.data.drafts import draft, sweep
 from segtrace.data.nifti import Volume
 from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
+from segtrace.data.unpacking import check_file
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
 
@@ -69,10 +70,7 @@ def _key(source: CaseSource, case: str, preprocessing: Preprocessing, digests: D
     """A hash of all that determines the prepared case."""
     files = []
     for path in source.files(case):
-        if not path.is_file():
-            raise InputError(
-                f"{path}: no such file, but case {case} needs it; add it or leave the case out"
-            )
+        check_file(path, f", but case {case} needs it; add it or leave the case out")
         try:
             files.append((path.name, digests.of(path)))
         except OSError as error:
