@@ -636,6 +636,15 @@ def sites_cut_in_another_way():
     return said
 
 
+@remedy
+def a_truth_of_no_whole_numbers():
+    scaled = torch.where(TRUTH > 0, TRUTH * 0.9, torch.nan)
+    said = mistake(targets.organ, 1, "gt", scaled)
+    for typed in (TRUTH, eval(f"scaled{between(said, 'or say ', ' of it')}", {"scaled": scaled})):
+        assert trace(nets.plain(), target=targets.organ(1, "gt", typed)).region_px.any()
+    return said
+
+
 @pytest.mark.parametrize("name", REMEDIES)
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 def test_a_remedy_works_when_it_is_typed(name):

@@ -12,8 +12,11 @@ from unicodedata import category
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
-Guard = Callable[[str, Any], None]
-"""(name, value of an argument); raises :class:`InputError` where it cannot be that argument."""
+Guard = Callable[[str, Any], Any]
+"""(name, value of an argument); raises :class:`InputError` where it cannot be that argument.
+
+What it returns is read in the place of the value; ``None`` leaves the value as it is.
+"""
 LONGEST = 4000
 """Letters of a message: enough for a list of modules, and no file fills the screen."""
 BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
@@ -144,13 +147,17 @@ def guarded(
 
         @wraps(function)
         def held(*args: Given.args, **kwargs: Given.kwargs) -> Result:
-            given = signature.bind(*args, **kwargs).arguments
+            bound = signature.bind(*args, **kwargs)
+            given = bound.arguments
             for name, check in mine.items():
                 if name in given:
-                    check(f"{name}{of(given)}", given[name])
+                    read = check(f"{name}{of(given)}", given[name])
+                    given[name] = given[name] if read is None else read
             if together is not None:
                 together(given)
-            return function(*args, **kwargs)
+            call: Any = function  # the same arguments, some of them read
+            result: Result = call(*bound.args, **bound.kwargs)
+            return result
 
         return held
 

@@ -219,3 +219,24 @@ def test_the_table_speaks_of_arguments_that_there_are():
     }
     names |= {name for _, name in ARGUED} | {"maps"}
     assert set(ARGUMENTS) <= names
+
+
+def test_a_truth_near_whole_numbers_is_read_as_those():
+    for factor in (1.00005, 0.99995):
+        near = TRUTH * factor
+        several = targets.organs({"a": 1}, "gt", near)["a"]
+        for target in (several, targets.organ(1, "gt", near), targets.margin(1, 0, "gt", near)):
+            assert trace(target=target).region_px.tolist() == [[16, 16]]
+
+
+def test_a_truth_between_whole_numbers_is_refused():
+    for wrong in (TRUTH * 0.5, torch.where(TRUTH > 0, torch.nan, 0.0)):
+        with pytest.raises(
+            InputError, match=r"truth holds (0.5|nan); a label map is made of whole"
+        ):
+            targets.organs({"a": 1}, "gt", wrong)
+
+
+def test_channels_of_any_library_are_kept_as_plain_numbers():
+    assert type(targets.organ(np.int64(1), "all").channel) is int
+    assert type(ARGUMENTS["channels"]("organs", {"a": np.int64(1)})["a"]) is int

@@ -8,7 +8,7 @@ import segtrace
 from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.attribution.labels import predicted
+from segtrace.attribution.labels import predicted, whole_numbers
 from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import sites_of
 from segtrace.causal.deletion import deletion
@@ -219,3 +219,23 @@ def test_logits_of_another_size_than_the_truth_are_refused_with_a_way_to_resize_
 def test_a_judge_counts_no_pixel_of_a_single_channel():
     with pytest.raises(InputError, match="one output channel"):
         Judge({"tumour": 0}, MASK).of(net()(X))
+
+
+LABELS = torch.tensor([[[0, 1, 2, 3]]])
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int32, torch.int64, torch.uint16])
+def test_whole_numbers_of_any_type_are_themselves(kind):
+    assert torch.equal(whole_numbers("truth", LABELS.to(kind)).long(), LABELS)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_values_near_whole_numbers_are_those(kind):
+    for factor in (1, 1.00005, 0.99995):
+        assert torch.equal(whole_numbers("truth", LABELS.to(kind) * factor), LABELS)
+
+
+@pytest.mark.parametrize("value", [0.5, 1.9, float("nan"), float("-inf"), 0.98])
+def test_values_between_whole_numbers_are_no_labels(value):
+    with pytest.raises(InputError, match=f"truth holds {value:g}; a label map is made of whole"):
+        whole_numbers("truth", torch.tensor([[[0, 1, value]]]))

@@ -131,3 +131,23 @@ def test_rules_may_be_one_by_name_or_a_function():
     named = sizes_at(**CALLS[sizes_at], rules="grad_pam")
     listed = sizes_at(**CALLS[sizes_at], rules=["grad_pam"])
     assert torch.equal(named["grad_pam"].nan_to_num(), listed["grad_pam"].nan_to_num())
+
+
+@pytest.mark.parametrize("factor", [1.00005, 0.99995])
+def test_a_truth_near_whole_numbers_is_read_as_those(factor):
+    near = SLICES | {"truth": TRUTH * factor}
+    found = necessity(sites=SITES, cut="resample", draws=1, **near)
+    assert torch.equal(found.whole.dice, LOST.whole.dice)
+    pair = (X, TRUTH), (X, near["truth"])
+    same = [patch(NET, SITES, one, one, ORGAN).kept for one in pair]
+    torch.testing.assert_close(*same, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_truth_between_whole_numbers_is_refused():
+    for call in (
+        lambda: necessity(sites=SITES, cut="resample", **SLICES | {"truth": TRUTH * 0.5}),
+        lambda: gradient_norms(sites=SITES, **SLICES | {"truth": TRUTH * torch.nan}),
+        lambda: patch(NET, SITES, (X, TRUTH * 0.5), (X, TRUTH), ORGAN),
+    ):
+        with pytest.raises(InputError, match="a label map is made of whole numbers"):
+            call()

@@ -75,3 +75,12 @@ def test_mistakes_are_named():
         Judge({"a": 1}, TRUTH).of(LOGITS[..., :1])
     with pytest.raises(InputError, match="no channel 2; the logits have 0 … 1"):
         Judge({"b": 2}, TRUTH).of(LOGITS[:, :2])
+
+
+@pytest.mark.parametrize("number", [-1, 255, 2**40])
+def test_a_number_that_is_no_channel_is_no_organ(number):
+    ignored = TRUTH.clone()
+    ignored[1, 0] = number
+    for organ in (1, 2):
+        found, whole = (Judge({"organ": organ}, truth).of(LOGITS) for truth in (ignored, TRUTH))
+        torch.testing.assert_close(found.dice, whole.dice, rtol=0, atol=0, equal_nan=True)

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.modules import PhantomData
 from segtrace.data.preprocessing import Preprocessing
-from segtrace.data.sources import RawSource
+from segtrace.data.sources import NiftiSource, RawSource
 from segtrace.data.transunet import TransUNetSource
 from segtrace.errors import InputError
 from segtrace.planted.data import PlantedData
@@ -374,3 +374,17 @@ def test_every_case_of_a_part_has_its_say(tiny_raw, tmp_path):
     assert all((labels > 0).any() for labels in found.labels)
     with pytest.raises(InputError, match=r"no test cases; say probes\.from=val"):
         data.spread(2, "test")
+
+
+def test_an_organ_in_no_case_is_told_before_the_training(tiny_raw, tiny_split, cache):
+    source = NiftiSource(str(tiny_raw), {"liver": 6, "spleen": 200}, other="background")
+    data = SliceDataModule(source, "all", 48, split=tiny_split, cache_dir=cache)
+    with pytest.warns(UserWarning, match="no (train|val) case holds spleen, so") as found:
+        data.setup("fit")
+    assert [str(one.message).split(":")[0] for one in found] == [
+        "no train case holds spleen, so nothing is learned of that",
+        "no val case holds spleen, so that has no Dice",
+    ]
+    data.setup("fit")  # told once; a warning would be an error here
+    SliceDataModule(source, "all", 48, split=tiny_split, cache_dir=cache).setup("validate")
+    SliceDataModule(source, ["liver"], 48, split=tiny_split, cache_dir=cache).setup("fit")

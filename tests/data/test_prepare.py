@@ -249,6 +249,40 @@ def test_a_cache_that_cannot_be_written_is_named(source, tmp_path):
         prepare(source, ["0005"], SETTINGS, tmp_path / "file")
 
 
+def test_an_entry_that_is_a_file_is_made_anew(source, tmp_path):
+    (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    shutil.rmtree(case.folder)
+    case.folder.touch()
+    with pytest.warns(UserWarning, match="are damaged or incomplete, so they are made anew"):
+        (again,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    assert again.label(3).shape == (48, 48)
+    assert folders(tmp_path) == [case.folder.name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("folder", "a folder; name one NIfTI file"),
+        ("broken link", "a link to .*gone, which is not there; mend the link"),
+        ("loop", "a link that leads back to itself"),
+        ("pipe", "a pipe or a device"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_label_that_is_no_file_is_called_what_it_is(own, tmp_path, kind, words, ending):
+    (own / "label" / "label0005.nii").unlink()
+    path = own / "label" / f"label0005{ending}"
+    make = {
+        "folder": path.mkdir,
+        "broken link": lambda: path.symlink_to(tmp_path / "gone"),
+        "loop": lambda: path.symlink_to(path),
+        "pipe": lambda: os.mkfifo(path),
+    }
+    make[kind]()
+    with pytest.raises(InputError, match=rf"label0005{ending}: {words}"):
+        prepare(RawSource(str(own)), ["0005"], SETTINGS, tmp_path / "cache")
+
+
 def test_a_case_without_its_files_is_named(source, tmp_path):
     with pytest.raises(InputError, match=r"img0099.nii.gz: no such file, but case 0099 needs it"):
         prepare(source, ["0099"], SETTINGS, tmp_path)

@@ -129,6 +129,14 @@ def test_a_listed_file_that_is_missing_is_named(root):
         TransUNetSource(str(root)).load("0005")
 
 
+def test_an_array_alone_in_the_place_of_an_npz_is_called_so(root):
+    path = root / "train_npz" / "case0005_slice001.npz"
+    with path.open("wb") as file:
+        np.save(file, np.zeros((8, 8)))
+    with pytest.raises(InputError, match=r"slice001.npz: one array \(npy\), where .* numpy.savez"):
+        TransUNetSource(str(root)).load("0005")
+
+
 @pytest.mark.parametrize("name", ["train_npz/case0005_slice001.npz", "test_vol_h5/case0008.npy.h5"])
 @pytest.mark.parametrize("keep", [0, 100, 1000])
 def test_a_truncated_file_is_named(root, name, keep):

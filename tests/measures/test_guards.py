@@ -112,6 +112,20 @@ def test_masks_of_numbers_are_taken_as_masks():
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("call", [measure, leakage, parts])
+def test_masks_that_hold_more_than_0_and_1_are_refused(call):
+    for masks, value in ((MASKS.long() * 2, "2"), (MASKS * 0.5, "0.5"), (MASKS * torch.nan, "nan")):
+        words = refused(call, masks=masks)
+        assert f"masks hold {value}; masks are bool, or 0 and 1" in words
+
+
+def test_masks_of_numbers_are_measured_as_masks():
+    for kind in (torch.uint8, torch.long, torch.float32):
+        found = measure(FLOW, MASKS.to(kind))
+        for name, values in VALUES.items():
+            torch.testing.assert_close(found[name], values, rtol=0, atol=0, equal_nan=True)
+
+
 def test_a_curve_in_an_array_is_left_as_it_was():
     curve = np.array([np.nan, 0.5, 0.9])
     emergence(range(3), curve, 0.1)

@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
 
+from segtrace.errors import InputError
 from segtrace.measures.over_cases import COVERAGE, by_case, in_words, method, of_cases, over_cases
 
 NAN = math.nan
@@ -197,3 +199,58 @@ def test_a_ratio_of_sums_is_held_as_often(cases: int, kind: str) -> None:
     """Gain over rooms from 0.02, the least there are, to 0.9: a case's own ratio."""
     share = coverage(kind, [5] * cases, noise=1.0, rooms=(0.02, 0.9))
     assert 0.92 - errors(0.92) < share < 0.97 + errors(0.97)
+
+
+def test_the_interval_scales_with_the_numbers() -> None:
+    numbers, names = torch.tensor([2.0, 9, 4, 6]).double(), list("abcd")
+    large = over_cases(numbers, names)
+    for scale in (1e-7, 1e-3, 1e5):
+        found = over_cases(numbers * scale, names)
+        assert found.low.item() == pytest.approx(large.low.item() * scale)
+        assert found.high.item() == pytest.approx(large.high.item() * scale)
+
+
+def test_what_rounding_leaves_of_equal_numbers_is_no_spread_and_above_nothing() -> None:
+    for numbers in ([0.0, 0, 0], [1e-17, -1e-17, 0], [0.3, 0.1 + 0.2, 0.3], [7e8, 7e8 + 1, 7e8]):
+        assert over_cases(torch.tensor(numbers).double(), list("abc")).low.isnan()
+    found = over_cases(torch.tensor([1e-8, 1.1e-8, 0.9e-8]).double(), list("abc"))
+    assert found.low > 0
+    assert not found.above()
+
+
+@pytest.mark.parametrize(
+    "numbers", [[1, 2, 4], torch.tensor([1, 2, 4]), np.array([1, 2, 4]), np.array([1.0, 2, 4])]
+)
+def test_numbers_of_any_kind_are_taken(numbers: object) -> None:
+    found = over_cases(numbers, list("abc"))
+    assert found.low == over_cases(torch.tensor([1.0, 2, 4]), list("abc")).low
+    assert over_cases(numbers, ("a", "b", "c"), [2, 2, 2]).mean == found.mean / 2
+
+
+def test_cases_are_told_apart_by_numbers_as_by_names() -> None:
+    numbers = torch.tensor([1.0, 3, 5, 8])
+    for names in ([1, 1, 2, 3], np.array([1, 1, 2, 3]), torch.tensor([1, 1, 2, 3])):
+        assert over_cases(numbers, names).mean == over_cases(numbers, CASES).mean
+
+
+@pytest.mark.parametrize(
+    ("above", "cases", "below", "words"),
+    [
+        (torch.rand(3), ["a", "b"], None, "2 cases for 3 slices; give the name of a case for each"),
+        (torch.rand(3), list("abcd"), None, "4 cases for 3 slices"),
+        (torch.tensor(1.0), ["a"], None, r"above is .*; give a number a slice, a tensor \(…, N\)"),
+        (torch.rand(2, 0), [], None, "give a number a slice"),
+        (["x", "y"], ["a", "b"], None, "give a number a slice"),
+        (None, ["a"], None, "above is None; give a number a slice"),
+        (torch.rand(3), "abc", None, "cases is 'abc'; give a list of names"),
+        (torch.rand(2), ["a", None], None, "cases is .*; give a list of names"),
+        (torch.rand(3), list("abc"), torch.rand(2), r"have the shapes \(3,\) and \(2,\)"),
+        (torch.rand(2, 3), list("abc"), torch.rand(4, 3), "give both for the same slices"),
+    ],
+)
+def test_what_is_not_one_name_and_number_a_slice_is_refused(
+    above: object, cases: object, below: object, words: str
+) -> None:
+    for call in (over_cases, by_case):
+        with pytest.raises(InputError, match=words):
+            call(above, cases, below)

@@ -1,5 +1,6 @@
 """Explain from Python, without the scripts."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -172,3 +173,19 @@ def test_an_aggregate_that_cannot_be_is_refused():
     settings = Settings(rules=["grad_pam"], aggregate="max")
     with pytest.raises(InputError, match="no stage begins with dec; name some of enc, head"):
         segtrace.explain(net(), loader(), STAGES, LABELS, settings=settings)
+
+
+@pytest.mark.parametrize("channel", [7, 255, -1])
+def test_an_organ_beyond_the_networks_channels_is_named_with_those(channel):
+    wanted = rf"organ 'a' has channel {channel}; (the network has channels 0 to 2|slices hold)"
+    with pytest.raises(InputError, match=wanted):
+        segtrace.explain(net(), loader(), STAGES, {"a": channel})
+    bare = DataLoader(TensorDataset(torch.rand(2, 1, 16, 16), torch.zeros(2, 16, 16)))
+    with pytest.raises(InputError, match="no slice shows any of the organs"):
+        segtrace.explain(net(), bare, STAGES, {"a": 2})
+
+
+def test_channels_of_numpy_are_written_as_plain_numbers(tmp_path):
+    found = segtrace.explain(net(), loader(), STAGES, {"box": np.int64(1)}, out=tmp_path / "o")
+    assert load_maps(tmp_path / "o" / "maps.npz").scene.channels == {"box": 1}
+    assert type(found.record.scene.channels["box"]) is int

@@ -2,13 +2,18 @@
 
 import math
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader
+from training.test_validation_batches import Net
+from training.test_watch import FOLDS
 
 from segtrace import FlowCallback
 from segtrace.report.tables import read_table
 from segtrace.tracking.explained import Settings
+from segtrace.training.validated import _numbers
 from training.callbacks.test_watch import FOLDS
 from training.slices.test_validation_batches import Net
 
@@ -43,7 +48,7 @@ class Average(pl.Callback):
         pl_module.net[0].weight.data.copy_(self.own)
 
 
-def dice(folder, *callbacks, validate=False, training=FOLDS[1], **options):
+def dice(folder, *callbacks, validate=False, own=True, training=FOLDS[1], **options):
     """Epoch -> Dice in the table."""
     flow = FlowCallback(stages={"enc1": "1", "head": "2"}, folder=str(folder),
                         settings=Settings(["grad_pam"]))  # fmt: skip
@@ -53,6 +58,8 @@ def dice(folder, *callbacks, validate=False, training=FOLDS[1], **options):
                          enable_model_summary=False, enable_checkpointing=False,
                          **options)  # fmt: skip
     module = Telling()
+    if not own:
+        del module.organ_dice
     if validate:
         trainer.validate(module, FOLDS[0], verbose=False)
     trainer.fit(module, training, FOLDS[0])
@@ -84,3 +91,31 @@ def test_weights_that_a_callback_put_in_place_to_be_validated_are_other_weights(
 def test_steps_that_follow_a_validation_leave_no_dice(tmp_path):
     longer = DataLoader(FOLDS[1].dataset, batch_size=1)  # four batches, validated after the third
     assert dice(tmp_path, training=longer, max_epochs=1, val_check_interval=0.75) == {}
+
+
+@pytest.mark.parametrize("told", [None, {}, {"box": None}, {"box": math.nan}])
+def test_a_module_that_does_not_know_its_dice_has_none(tmp_path, told, monkeypatch):
+    monkeypatch.setattr(Telling, "on_validation_epoch_end", lambda self: None)
+    monkeypatch.setattr(Telling, "organ_dice", told, raising=False)
+    assert dice(tmp_path, max_epochs=1, own=False) == {}
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (lambda: {"box": 0.5}, r"Telling.organ_dice is <function .*, so its Dice is not known"),
+        (0.5, r"Telling.organ_dice is 0.5, so"),
+        ([0.5], r"Telling.organ_dice is \[0.5\], so"),
+        ({"box": "high"}, r"Telling.organ_dice\['box'\] is 'high', so"),
+        ({"box": torch.ones(2)}, r"Telling.organ_dice\['box'\] is a Tensor of shape \(2,\)"),
+    ],
+)
+def test_what_tells_no_dice_is_one_line_and_ends_no_training(told, words):
+    with pytest.warns(UserWarning, match=words) as found:
+        assert _numbers("Telling", told) == {}
+    assert len(found) == 1
+
+
+def test_dice_of_any_kind_of_number_is_taken():
+    told = {"box": torch.tensor(0.5), "disc": np.float32(0.25), "ring": 1}
+    assert _numbers("Telling", told) == {"box": 0.5, "disc": 0.25, "ring": 1.0}

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from segtrace.attribution.flow import Flow
+from segtrace.attribution.labels import whole_numbers
 from segtrace.errors import Guard, InputError, guarded, wrong
 
 MANY = 2**31
@@ -51,28 +52,30 @@ def a_finite_image(name: str, value: Any) -> None:
         raise InputError(f"{name} holds {broken} values that are NaN or infinite; repair them")
 
 
-def labels(name: str, value: Any) -> None:
-    """A label map (N, *image) in channel numbers."""
+def labels(name: str, value: Any) -> Tensor:
+    """A label map (N, *image), as the channel numbers that it holds."""
     a_tensor(name, value)
     if value.ndim < 2 or not value.numel():
         raise wrong(name, value, "a label map (N, H, W) in channel numbers")
+    return whole_numbers(name, value)
 
 
-def a_channel(name: str, value: Any) -> None:
+def a_channel(name: str, value: Any) -> int:
     """The number of a channel; whether there is such a one, the logits say."""
     if not _is_whole(value):
         raise wrong(name, value, "the number of a channel, a whole number")
+    return int(value)
 
 
-def channels(name: str, value: Any) -> None:
-    """Organ -> channel."""
+def channels(name: str, value: Any) -> dict[str, int]:
+    """Organ -> channel, whatever library the numbers come from."""
     if not isinstance(value, Mapping):
         raise wrong(name, value, "a mapping organ -> channel, e.g. {'liver': 1}")
     if not value:
         raise InputError(f"{name} is empty: no organ is named; give e.g. {{'liver': 1}}")
-    for organ, channel in value.items():
+    for organ in value:
         a_name(f"an organ in {name}", organ)
-        a_channel(f"{name}[{organ!r}]", channel)
+    return {organ: a_channel(f"{name}[{organ!r}]", value[organ]) for organ in value}
 
 
 def a_name(name: str, value: Any) -> None:
@@ -294,9 +297,8 @@ def _is_whole(value: Any) -> bool:
 def optional(guard: Guard) -> Guard:
     """The same where ``None`` may stand."""
 
-    def check(name: str, value: Any) -> None:
-        if value is not None:
-            guard(name, value)
+    def check(name: str, value: Any) -> Any:
+        return None if value is None else guard(name, value)
 
     return check
 
@@ -304,10 +306,11 @@ def optional(guard: Guard) -> Guard:
 def some(guard: Guard) -> Guard:
     """The same where at least one is needed."""
 
-    def check(name: str, value: Any) -> None:
-        guard(name, value)
+    def check(name: str, value: Any) -> Any:
+        read = guard(name, value)
         if not len(value):
             raise InputError(f"{name} is empty; give at least one")
+        return read
 
     return check
 

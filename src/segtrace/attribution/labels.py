@@ -1,8 +1,15 @@
 """Labels: what a network of several channels predicts, and a truth in the same numbers."""
 
+import torch
 from torch import Tensor
 
 from segtrace.errors import InputError
+
+NEAR = 0.01
+"""How far from a whole number a value of a label map may lie to be that number."""
+
+_COMPARED = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+"""Types whose numbers can be compared and counted as they are."""
 
 ONE_CHANNEL = (
     "the network has one output channel, so there is no background that an organ could be larger "
@@ -35,6 +42,28 @@ def refuse_one_channel(logits: Tensor) -> None:
 def largest(logits: Tensor) -> Tensor:
     """The same, which says nothing where there is one channel alone."""
     return logits.max(1).indices  # argmax(1) says the same and takes five times as long
+
+
+def whole_numbers(name: str, labels: Tensor) -> Tensor:
+    """The channel numbers that a label map of any type holds.
+
+    Resizing and files that scale their values give 3 back as 3.00005; within :data:`NEAR` of a
+    whole number a value is that number, as in the files of :mod:`segtrace.data`.
+
+    Raises:
+        InputError: a value between whole numbers, NaN or infinity.
+    """
+    if not labels.is_floating_point():
+        return labels if labels.dtype in _COMPARED else labels.long()
+    whole = labels.round()
+    off = ~((labels - whole).abs() <= NEAR)  # NaN is near to nothing
+    if off.any():
+        raise InputError(
+            f"{name} holds {labels[off][0].item():g}; a label map is made of whole numbers, those "
+            "of channels: give it as it was before it was scaled or resized, or say "
+            ".nan_to_num().round().long() of it"
+        )
+    return whole.long()
 
 
 def check_truth(truth: Tensor, logits: Tensor) -> None:

@@ -23,12 +23,12 @@ __all__ = ["BASELINES", "aligned", "held", "instance", "names", "some", "some_or
 BASELINES = instance(Baselines, "the result of segtrace.causal.baselines.collect")
 
 
-def a_pair(name: str, value: Any) -> None:
-    """Images and their label maps."""
+def a_pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Images and their label maps, as the channel numbers that those hold."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise wrong(name, value, "(images, truth)")
     a_finite_image(f"{name}[0]", value[0])
-    labels(f"{name}[1]", value[1])
+    return value[0], labels(f"{name}[1]", value[1])
 
 
 def aligned(given: Mapping[str, Any]) -> None:

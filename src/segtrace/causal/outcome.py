@@ -97,7 +97,9 @@ class Judge:
         truth = self.truth[part].to(logits.device).long()
         self.check(logits, truth)
         own = torch.tensor(list(self.channels.values()), device=logits.device)
-        counts = confusion(predicted(logits), truth, max(logits.shape[1], int(truth.max()) + 1))
+        other = logits.shape[1]  # a number that is no channel, e.g. -1 for what is ignored
+        known = truth.where((truth >= 0) & (truth < other), other)
+        counts = confusion(predicted(logits), known, other + 1)
         true, found = counts.sum(2)[:, own], counts.sum(1)[:, own]  # (n, O)
         masks = truth[:, None] == _beside(own, truth)
         scores = SCORES[self.score](logits)[:, own] * masks

@@ -1,5 +1,6 @@
 """The slices as Lightning wants them."""
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -102,11 +103,26 @@ class SliceDataModule(LightningDataModule):
         return self._cases[part]
 
     def setup(self, stage: str | None = None) -> None:
-        """Prepare what the stage needs."""
+        """Prepare what the stage needs; of an organ that no case of a training holds, warn."""
         for part in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(
             stage or "fit", ()
         ):
+            new = part not in self._cases
             self.cases(part)
+            if new and stage in (None, "fit"):
+                self._warn_of_absent(part)
+
+    def _warn_of_absent(self, part: str) -> None:
+        held = np.sum([case.areas.sum(0) for case in self.cases(part)], axis=0)
+        absent = [organ for organ, area in zip(self.organs, held, strict=True) if not area]
+        if absent:
+            lost = {"train": "nothing is learned of that", "val": "that has no Dice"}[part]
+            warnings.warn(
+                f"no {part} case holds {' or '.join(absent)}, so {lost}: see that its number in "
+                "the label table is that of the files, leave it out with data.organs, or take "
+                f"other cases for data.split.{part}",
+                stacklevel=3,
+            )
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch of the next pass, where no trainer keeps count."""

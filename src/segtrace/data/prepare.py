@@ -22,6 +22,7 @@ from segtrace.data.cache.entries import (
 )
 from segtrace.data.files import findings
 from segtrace.data.files.nifti import Volume
+from segtrace.data.files.unpacking import check_file
 from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, why
@@ -69,10 +70,7 @@ def _key(source: CaseSource, case: str, preprocessing: Preprocessing, digests: D
     """A hash of all that determines the prepared case."""
     files = []
     for path in source.files(case):
-        if not path.is_file():
-            raise InputError(
-                f"{path}: no such file, but case {case} needs it; add it or leave the case out"
-            )
+        check_file(path, f", but case {case} needs it; add it or leave the case out")
         try:
             files.append((path.name, digests.of(path)))
         except OSError as error:

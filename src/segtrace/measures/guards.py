@@ -5,6 +5,7 @@ from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow
@@ -30,11 +31,32 @@ def a_tensor(name: str, value: Any) -> None:
         raise wrong(name, value, "a tensor of real numbers")
 
 
-def masks(name: str, value: Any) -> None:
-    """Where organs lie in slices, (O, N, H, W)."""
+def masks(name: str, value: Any) -> Tensor:
+    """Where organs lie in slices, (O, N, H, W): bool, or numbers that are 0 and 1."""
     a_tensor(name, value)
     if value.ndim != 4 or not value.numel():
         raise wrong(name, value, "masks (organs, slices, H, W)")
+    if value.dtype == torch.bool:
+        return value
+    if (off := (value != 0) & (value != 1)).any():
+        raise InputError(
+            f"{name} hold {value[off][0].item():g}; masks are bool, or 0 and 1: one an organ, e.g. "
+            "labels == channel"
+        )
+    return value.bool()
+
+
+def of_slices(name: str, value: Any) -> Tensor:
+    """(…, N) numbers of slices, in a tensor or whatever one can be made of, as floating ones."""
+    wanted = "a number a slice, a tensor (…, N)"
+    try:
+        found = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise wrong(name, value, wanted) from None
+    a_tensor(name, found)
+    if not found.ndim or not found.shape[-1]:
+        raise wrong(name, value, wanted)
+    return found if found.is_floating_point() else found.double()
 
 
 def values(name: str, value: Any) -> None:
@@ -107,9 +129,8 @@ def tensors(name: str, value: Any) -> None:
 def optional(guard: Guard) -> Guard:
     """The same where ``None`` may stand."""
 
-    def check(name: str, value: Any) -> None:
-        if value is not None:
-            guard(name, value)
+    def check(name: str, value: Any) -> Any:
+        return None if value is None else guard(name, value)
 
     return check
 
@@ -142,6 +163,8 @@ ARGUMENTS: Mapping[str, Guard] = {
     "first": A_FLOW,
     "second": A_FLOW,
     "masks": masks,
+    "above": of_slices,
+    "below": optional(of_slices),
     "spacing": optional(a_tensor),
     "values": values,
     "status": optional(a_tensor),
@@ -201,6 +224,33 @@ def one_each(given: Mapping[str, Any]) -> None:
             f"{len(given['cases'])} cases and {len(given['slices'])} numbers for {slices} slices; "
             "give one each a slice"
         )
+
+
+def names_or_numbers(name: str, value: Any) -> list[str | int]:
+    """What tells cases apart, one a slice."""
+    found = value.tolist() if isinstance(value, np.ndarray | Tensor) else value
+    if (
+        isinstance(found, str)
+        or not isinstance(found, Sequence)
+        or not all(isinstance(one, str | Integral) for one in found)
+    ):
+        raise wrong(name, value, "a list of names, that of its case for each slice")
+    return list(found)
+
+
+def one_case_each(given: Mapping[str, Any]) -> None:
+    """A case's name for every slice, and as many slices above as below."""
+    shapes = [tuple(given[name].shape) for name in ("above", "below") if name in given
+              and given[name] is not None]  # fmt: skip
+    slices = shapes[0][-1]
+    if len(given["cases"]) != slices:
+        raise InputError(
+            f"{len(given['cases'])} cases for {slices} slices; give the name of a case for each"
+        )
+    pairs = zip(reversed(shapes[0]), reversed(shapes[-1]), strict=False)
+    if shapes[-1][-1] != slices or any(1 not in pair and len({*pair}) > 1 for pair in pairs):
+        raise InputError(f"above and below have the shapes {shapes[0]} and {shapes[-1]}; give "
+                         "both for the same slices")  # fmt: skip
 
 
 Held = TypeVar("Held", bound=Callable[..., Any])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from segtrace.tracking.explained import (
     of_failures,
 )
 from segtrace.training.slices.probing import probes_from
+from segtrace.training.slices.taking import check_channels
 
 
 @guards.held()
@@ -55,7 +57,8 @@ def explain(
     """
     check_names(labels)
     with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"):
-        probes = probes_from(loader, labels, slices)
+        fits = partial(check_channels, net, channels=labels, output=output)
+        probes = probes_from(loader, labels, slices, check=fits)
         explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
         if out is None:
             return explained

@@ -12,6 +12,7 @@ from segtrace.attribution import guards, targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import SCORES, TargetsLike
+from segtrace.attribution.labels import whole_numbers
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.stages import Stage, StagesLike, resolve
 from segtrace.attribution.trace import trace
@@ -226,6 +227,8 @@ def traced(
 ) -> Record:
     """Trace the slices; see :func:`explain_probes`."""
     chosen = chosen_organs(channels, settings.organs)
+    if probes.labels is not None:
+        probes = replace(probes, labels=whole_numbers("probes.labels", probes.labels))
     truth = None if probes.labels is None else probes.labels.long()
     if truth is None and settings.region in ("gt", "tp", "fp", "fn"):
         raise InputError(

@@ -1,6 +1,7 @@
 """What the arguments of ``explain``, ``FlowCallback`` and ``score_planted`` may be."""
 
 from collections.abc import Callable, Iterator, Mapping, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,18 @@ def a_path(name: str, value: Any) -> None:
         raise wrong(name, value, "the name of a file or folder, as text or Path")
 
 
-def slices_or_count(name: str, value: Any) -> None:
-    """Chosen slices, or how many to choose."""
-    if not isinstance(value, Probes):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise wrong(name, value, "a number of slices, or Probes")
-        guards.a_count(name, value)
+def slices_or_count(name: str, value: Any) -> Any:
+    """Chosen slices, their labels as the channel numbers they hold; or how many to choose."""
+    if isinstance(value, Probes):
+        return value if value.labels is None else _whole(name, value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong(name, value, "a number of slices, or Probes")
+    return guards.a_count(name, value)
+
+
+def _whole(name: str, probes: Probes) -> Probes:
+    found = guards.labels(f"{name}.labels", probes.labels)
+    return probes if found is probes.labels else replace(probes, labels=found)
 
 
 def an_interval(name: str, value: Any) -> None:

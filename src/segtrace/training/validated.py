@@ -1,10 +1,14 @@
 """The Dice of a module that was validated: beside the weights that it saw, and no others."""
 
+import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import nn
 
+from segtrace.errors import shown
 from segtrace.training.module import SegmentationModule
 from segtrace.training.weights import fingerprint
 
@@ -13,7 +17,8 @@ class Validated:
     """Remembers which weights a validation saw.
 
     ``SegmentationModule`` knows that itself; of another module the attribute ``organ_dice`` is
-    read, organ -> Dice of its last validation, and held against the weights here.
+    read, organ -> Dice of its last validation, and held against the weights here. Where it is
+    ``None`` nothing is known; of anything else that holds no numbers a warning tells.
     """
 
     def __init__(self) -> None:
@@ -34,5 +39,27 @@ class Validated:
             return pl_module.organ_dice
         if not self._weights or fingerprint(net) != self._weights:
             return {}
-        found: Mapping[str, float] = pl_module.organ_dice  # type: ignore[assignment]
-        return found
+        return _numbers(type(pl_module).__name__, getattr(pl_module, "organ_dice", None))
+
+
+def _numbers(module: str, told: Any) -> Mapping[str, float]:
+    """Those of the numbers that are some."""
+    if told is None:
+        return {}
+    if not isinstance(told, Mapping):
+        _warn(f"{module}.organ_dice is {shown(told)}")
+        return {}
+    found = {}
+    for organ, value in told.items():
+        try:
+            found[organ] = float(torch.nan if value is None else value)
+        except (TypeError, ValueError, RuntimeError):
+            _warn(f"{module}.organ_dice[{organ!r}] is {shown(value)}")
+    return found
+
+
+def _warn(what: str) -> None:
+    warnings.warn(
+        f"{what}, so its Dice is not known; make organ_dice a mapping organ -> number, or None",
+        stacklevel=2,
+    )

@@ -101,3 +101,15 @@ def test_the_first_process_of_all_is_alive(tmp_path):
     (tmp_path / f".partial-{drafts._HERE}-1-0a").mkdir()  # somebody else's: may not be asked
     sweep(tmp_path)
     assert len(names(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "link to nothing", "link to itself"])
+def test_what_is_no_folder_is_replaced(tmp_path, kind):
+    final = tmp_path / "final"
+    final.touch() if kind == "file" else final.symlink_to(
+        {"link to nothing": "gone"}.get(kind, final)
+    )
+    with draft(final) as partial:
+        (partial / "a").touch()
+    assert names(final) == ["a"]
+    assert names(tmp_path) == ["final"]

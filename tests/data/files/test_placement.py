@@ -171,3 +171,21 @@ def test_a_wrong_unit_leaves_mm_unknown(read, unit):
     volume = read(SCAN, unit=unit)
     assert kinds(volume) == ["strange size"]
     assert np.isnan(volume.grid.spacing).all()
+
+
+def test_the_identity_in_the_axes_of_itk_is_a_placeholder(read):
+    nothing = np.diag([-1.0, -1.0, 1.0, 1.0])  # what SimpleITK writes of an array alone
+    for forms in ({"sform": nothing}, {"qform": nothing}, {"sform": nothing, "qform": nothing}):
+        volume = read(**forms)
+        assert kinds(volume) == ["placeholder"]
+        assert "is the identity in the axes of ITK, as of a program" in volume.findings[0].words
+        assert not volume.grid.sides_known
+        assert np.isnan(volume.grid.spacing).all()
+
+
+def test_an_affine_that_says_place_or_size_is_no_placeholder(read):
+    nothing = np.diag([-1.0, -1.0, 1.0, 1.0])
+    moved, turned_over, large = nothing.copy(), np.diag([-1.0, 1, 1, 1]), nothing.copy()
+    moved[0, 3], large[2, 2] = 0.5, 2.0
+    for affine in (moved, turned_over, large):
+        assert kinds(read(affine, affine)) == []

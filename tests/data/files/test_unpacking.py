@@ -1,5 +1,6 @@
 import bz2
 import gzip
+import os
 
 import nibabel
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from raw_layout import AFFINES
 from segtrace.data.files.nifti import read_image
-from segtrace.data.files.unpacking import read_nifti_bytes
+from segtrace.data.files.unpacking import check_file, read_nifti_bytes
 from segtrace.errors import InputError
 
 
@@ -105,6 +106,17 @@ def test_folders_and_links_to_nothing_are_told(tmp_path):
     (tmp_path / "link.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
     refused(tmp_path / "link.nii.gz", "a link to .*gone.nii.gz, which is not there")
     refused(tmp_path / "none.nii.gz", "no such file")
+
+
+def test_what_is_no_file_is_called_what_it_is_and_not_waited_for(tmp_path):
+    (tmp_path / "loop.nii.gz").symlink_to("loop.nii.gz")
+    refused(tmp_path / "loop.nii.gz", "a link that leads back to itself; mend the link")
+    os.mkfifo(tmp_path / "pipe.nii.gz")
+    refused(tmp_path / "pipe.nii.gz", "a pipe or a device; write what it gives into a file")
+    refused(tmp_path / "pipe.nii.gz" / "below.nii.gz", "no such file")
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(InputError, match=r"folder.npz: a folder; a file is needed in its place"):
+        check_file(tmp_path / "folder.npz", "")
 
 
 def test_a_link_to_a_file_is_the_file(written, plain, tmp_path):

@@ -1,5 +1,8 @@
 """The callback leaves no mark on a training, in our module or in anybody's."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -264,6 +267,49 @@ class TestInAnybodysModule:
         with pytest.warns(UserWarning, match="found no TensorBoardLogger"):
             trainer.fit(module, loader(shuffle=True), loader(shuffle=False))
         assert (tmp_path / "flow" / "epoch_001" / "grad_pam" / "box.png").is_file()
+
+    def test_several_in_one_trainer_each_keep_a_record_of_their_own(self, tmp_path):
+        def both():
+            named = {"probes": 2, "settings": Settings(rules=["grad_pam"])}
+            return [watch(folder=str(tmp_path / name), stages={name: STAGES[name]}, **named)
+                    for name in ("enc1", "enc2")]  # fmt: skip
+
+        saving = pl.callbacks.LambdaCallback(
+            on_train_end=lambda trainer, _module: trainer.save_checkpoint(tmp_path / "last.ckpt")
+        )
+        fit(tmp_path, [*both(), saving], epochs=1)
+        saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]
+        records = [saved[key]["history"] for key in saved if key.startswith("FlowCallback-")]
+        assert sorted(record["stages"] for record in records) == [("enc1",), ("enc2",)]
+        tags = EventAccumulator(str(tmp_path / "tb")).Reload().Tags()["scalars"]
+        assert {tag.split("/")[-1] for tag in tags if tag.startswith("measure_gain")} == {"enc1"}
+        fit(tmp_path, both(), epochs=2, ckpt_path=tmp_path / "last.ckpt")
+        for name in ("enc1", "enc2"):
+            rows = read_table(tmp_path / name / "measures.csv")
+            assert {(row["epoch"], row["stage"]) for row in rows} == {(e, name) for e in "012"}
+
+    def test_two_that_share_a_folder_are_one_line(self, tmp_path):
+        for folder in (None, str(tmp_path / "same")):
+            with pytest.raises(
+                InputError, match=r"two FlowCallbacks write into .*; give each a fol"
+            ):
+                fit(tmp_path, [watch(folder=folder), watch(folder=folder, net="backbone.down")])
+
+
+def test_channels_that_a_module_names_are_plain_numbers():
+    module = TheirModule()
+    module.organs = {"box": np.int64(1)}
+    for callback in (watch(organs=None), watch(organs=module.organs)):
+        assert type(callback._organs(module)["box"]) is int
+
+
+def test_labels_of_slices_that_are_handed_over_are_read_as_whole_numbers():
+    images, labels = zip(*loader(shuffle=False), strict=True)
+    images, labels = torch.cat(images)[3:], torch.cat(labels)[3:]
+    near = replace(probes_of(images, labels), labels=labels * 0.99995)
+    assert torch.equal(watch(probes=near).probes.labels, labels)
+    with pytest.raises(InputError, match=r"probes.labels holds 0.5; a label map is made of whole"):
+        watch(probes=replace(near, labels=labels * 0.5))
 
 
 def test_drawing_less_often_than_every_epoch_is_a_whole_number_of_epochs():

@@ -1,5 +1,6 @@
 """Slices chosen from a loader, and the true reason where none can be watched."""
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset
@@ -84,3 +85,88 @@ def test_what_can_be_read_only_once_is_refused_before_it_is_used_up():
     generator = (batch for batch in [slice_of(0)])
     with pytest.raises(InputError, match="a generator is used up by reading"):
         probes_from(generator, ORGANS, 3)
+
+
+def labelled(label, **keys):
+    """A loader of one batch."""
+    return [{"image": torch.rand(len(label), 1, 4, 4), "label": label, **keys}]
+
+
+BOXED = torch.zeros(2, 4, 4)
+BOXED[0, :2], BOXED[1, :1] = 1, 2
+
+
+@pytest.mark.parametrize("factor", [1, 1.00005, 0.99995])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_a_label_near_a_whole_number_is_that_number(factor, kind):
+    probes = probes_from(labelled(BOXED.to(kind) * factor), {"a": 1, "b": 2})
+    assert probes.labels.dtype == torch.uint8
+    assert torch.equal(probes.labels.long(), BOXED.long())
+
+
+def test_labels_of_any_whole_type_are_themselves():
+    for kind in (torch.uint8, torch.int16, torch.uint16, torch.int64, torch.float16):
+        assert torch.equal(
+            probes_from(labelled(BOXED.to(kind)), {"a": 1}).labels[0].float(), BOXED[0]
+        )
+
+
+@pytest.mark.parametrize("number", [257, -255, -1, 256, 65537, 2**40 + 1])
+def test_a_number_that_no_byte_holds_is_no_organ(number):
+    label = BOXED.long()
+    label[:, 3] = number
+    for organs in ({"a": 1, "b": 2}, {"a": 1, "rest": 0, "all": 255}):
+        labels = probes_from(labelled(label), organs).labels
+        assert (labels == 1).sum() == 8
+        assert not set(labels[:, 3].unique().tolist()) & set(organs.values())
+
+
+@pytest.mark.parametrize("value", [1.9, 0.5, float("nan"), float("inf")])
+def test_a_label_between_whole_numbers_is_refused(value):
+    label = BOXED.clone()
+    label[0, 3, 3] = value
+    with pytest.raises(InputError, match=f"validation loader's label holds {value:g}; a label"):
+        probes_from(labelled(label), ORGANS)
+    if value == value:
+        mended = label.nan_to_num().round().clamp(0, 255).long()
+        assert len(probes_from(labelled(mended), ORGANS)) == 1
+
+
+def test_an_organ_beyond_a_byte_is_refused():
+    with pytest.raises(
+        InputError, match="organ 'a' has channel 257; slices hold channels 0 to 255"
+    ):
+        probes_from(labelled(BOXED.long()), {"a": 257})
+
+
+@pytest.mark.parametrize(
+    ("case", "slices"),
+    [
+        (torch.tensor([7, 7]), torch.tensor([3, 4])),
+        ([torch.tensor(7), torch.tensor([7])], [torch.tensor(3.0), 4]),
+        ((7, "7"), (3, 4)),
+        (np.array(["7", "7"]), np.array([3, 4], np.int16)),
+        (np.array([7.0, 7.0]), [np.int64(3), np.float32(4)]),
+    ],
+)
+def test_a_case_and_its_slices_are_named_by_what_the_numbers_say(case, slices):
+    probes = probes_from(labelled(BOXED, case=case, slice=slices), {"a": 1, "b": 2})
+    assert (probes.cases, probes.slices) == (("7", "7"), (3, 4))
+
+
+@pytest.mark.parametrize("case", [None, "77", ["7"], ["7", "8", "9"], ["7", None], [0.5, 1], 7])
+def test_names_that_are_not_one_an_image_are_one_line(case):
+    with pytest.raises(InputError) as found:
+        probes_from(labelled(BOXED, case=case, slice=[3, 4]), ORGANS)
+    assert "'case' of the validation loader's batch of 2 is" in str(found.value)
+    assert "give a list of names or whole numbers, one an image" in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "slices", [None, 3, ["s0", "s1"], [3], [3, 4.5], [3, True], torch.tensor(3), {0: 3, 1: 4}]
+)
+def test_numbers_of_slices_that_are_not_one_an_image_are_one_line(slices):
+    with pytest.raises(InputError) as found:
+        probes_from(labelled(BOXED, case=["7", "7"], slice=slices), ORGANS)
+    assert "'slice' of the validation loader's batch of 2 is" in str(found.value)
+    assert "give a list of whole numbers, one an image" in str(found.value)

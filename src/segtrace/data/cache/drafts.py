@@ -27,7 +27,7 @@ def draft(
     Args:
         final: the folder to be; its parents are made.
         sound: whether what has that name meanwhile is as good as the draft; if not, it is
-            replaced.
+            replaced, as is a file.
         mode: who may read it, before the user's mask.
 
     Raises:
@@ -53,12 +53,12 @@ def _publish(partial: Path, final: Path, sound: Callable[[Path], bool]) -> None:
     try:
         partial.replace(final)
     except OSError:
-        if not final.is_dir():
+        if not os.path.lexists(final):
             raise
-        if sound(final):
+        if final.is_dir() and sound(final):
             return
         aside = _new(final.parent)
-        final.replace(aside)
+        final.replace(aside / "old")  # into a folder goes a file as well
         partial.replace(final)
         shutil.rmtree(aside, ignore_errors=True)
 

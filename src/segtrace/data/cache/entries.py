@@ -21,7 +21,7 @@ from segtrace.data.cache.digests import Digests
 from segtrace.data.files.findings import Finding
 from segtrace.data.files.geometry import Geometry
 
-FORMAT = 2
+FORMAT = 3
 """Of these folders; a change of what they hold needs another number."""
 
 INDEX = "index.json"

@@ -5,6 +5,7 @@ start with a dot, such as the ``._img0001.nii.gz`` of macOS, and the folder ``__
 """
 
 import glob
+import os
 import re
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def named(root: Path, pattern: str, case: str) -> Path:
     """The compressed file of a case, or the plain one where only that exists."""
     path = root / pattern.replace("*", case)
     plain = path.with_name(path.name.removesuffix(".gz"))
-    return plain if plain.is_file() and not path.is_file() else path
+    alone = not os.path.lexists(path) and os.path.lexists(plain)  # be it no file
+    return plain if alone or (plain.is_file() and not path.is_file()) else path
 
 
 def matches(root: Path, pattern: str) -> dict[str, Path]:

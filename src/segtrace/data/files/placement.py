@@ -17,6 +17,7 @@ from segtrace.data.files.geometry import Grid
 Affine = NDArray[np.float64]
 
 _UNITS = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}  # mm; whoever writes no unit means mm
+_ITK_IDENTITY = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_SIZE = 0.01  # relative; headers store float32
 _SMALLEST, _LARGEST = 0.005, 100.0  # mm of a voxel
 _OBLIQUE = 30.0  # degrees
@@ -69,7 +70,12 @@ def unit(header: Any) -> str:
 
 
 def _is_identity(affine: Affine) -> bool:
-    return bool((affine == np.eye(4)).all())
+    """In NIfTI's axes or in those of ITK (left, posterior, superior), as SimpleITK writes it."""
+    return any(bool((affine == nothing).all()) for nothing in (np.eye(4), _ITK_IDENTITY))
+
+
+def _axes_of(affine: Affine) -> str:
+    return "" if affine[0, 0] > 0 else " in the axes of ITK"
 
 
 def _pixdim(header: Any) -> NDArray[np.float64]:
@@ -85,8 +91,10 @@ def _placeholder(header: Any, affine: Affine) -> list[Finding]:
         doubts = ("sides", "millimetres") if unit_size else ("sides",)
         return [Finding("no orientation", f"{words}, {_FALLBACK}", doubts)]
     if _is_identity(affine):
+        form = "sform" if given(header, "sform") else "qform"
         words = (
-            "its affine (sform) is the identity, as of a program that knows neither place nor size"
+            f"its affine ({form}) is the identity{_axes_of(affine)}, as of a program that knows "
+            "neither place nor size"
         )
         words += "" if unit_size else f" (its pixdim says {_times(sizes)} mm)"
         return [Finding("placeholder", f"{words}, {_FALLBACK}", ("sides", "millimetres"))]

@@ -13,6 +13,12 @@ WATER = -20.0
 """HU below which one voxel in a hundred lies in every CT that is not cut out of one organ."""
 BRIGHT = 4000.0
 """HU that metal alone exceeds."""
+DARK = -3500.0
+"""HU below which nothing lies, not even what pads a scan."""
+TWICE = (-1200.0, -850.0, -200.0)
+"""HU between which tissue lies when ``STORED`` was taken off twice, and that nothing is above."""
+SURROUNDING = ((-1150.0, -850.0), (-3200.0, -1900.0))
+"""HU of the air around a patient, give or take, and of what pads a scan."""
 AIR, DENSE, MOST_DENSE = -500.0, 500.0, 0.3
 """HU below which is air, HU above which is bone, and how much of what is no air may be bone."""
 
@@ -40,6 +46,12 @@ def not_hounsfield(values: NDArray[Any]) -> str | None:
         return f"{span}, hardly any below 0, where CT has fat and air{shifted}"
     if float((values > BRIGHT).mean()) > 0.01:
         return f"{span}, more than 1 % of them above {BRIGHT:.0f}, as metal alone is"
+    if float((values < DARK).mean()) > 0.01:
+        return f"{span}, more than 1 % of them below {DARK:.0f}, where CT has nothing"
+    if _is_shifted_twice(values):
+        return f"{span}, all of the body far below 0; they look like HU - {STORED}"
+    if (around := _background(values)) is not None:
+        return f"{span}, the air around the body at {around:.4g} in the place of -1000"
     dense = float((values > DENSE).sum()) / max(1, int((values > AIR).sum()))
     if dense > MOST_DENSE:  # what pads a scan may stand for air, and hide that there is none
         return f"{span}, {dense:.0%} of all but air above {DENSE:.0f}, as bone is{shifted}"
@@ -51,3 +63,38 @@ def _is_shifted(values: NDArray[Any]) -> bool:
     dense = values[values > STORED / 2]
     between = float(((values > 200) & (values < 800)).mean())
     return dense.size > 0 and abs(float(np.median(dense)) - STORED) < 150 and between < 0.2
+
+
+def _is_shifted_twice(values: NDArray[Any]) -> bool:
+    """Whether soft tissue lies where air should, noisy air far below that, and nothing near 0.
+
+    A scan of air and a table has nothing near 0 either, but no noise below its air: what pads it
+    has one value.
+    """
+    lowest, highest, rare = TWICE
+    body, below = values[(values > lowest) & (values < highest)], values[values < lowest]
+    if float((values > rare).mean()) > 0.003 or body.size < 0.02 * values.size or not below.size:
+        return False
+    kinds, counts = np.unique(np.round(below), return_counts=True)
+    noisy = 1 - float(counts.max()) / values.size - float((values >= lowest).mean())
+    return len(kinds) > 8 and noisy > 0.02
+
+
+def _background(values: NDArray[Any]) -> float | None:
+    """Where the air around the body lies, if it is seen and cannot be air; else ``None``.
+
+    Air is seen where most of the border (of rows and columns) has about one value, the darkest of
+    the scan, with a gap above it. One value exactly may come of a window, and says nothing.
+    """
+    if values.ndim < 2 or min(values.shape[:2]) < 8:
+        return None
+    border = np.concatenate([values[[0, -1]].ravel(), values[:, [0, -1]].ravel()])
+    air = float(np.median(border))
+    known = any(low <= air <= high for low, high in SURROUNDING)
+    if known or float((border == border.min()).mean()) > 0.2:  # clipped
+        return None
+    room = float(np.percentile(values, 99)) - air
+    flat = float((np.abs(border - air) < 0.03 * room).mean())
+    darker = float((values < air - 0.1 * room).mean())
+    gap = float(((values > air + 0.15 * room) & (values < air + 0.5 * room)).mean())
+    return air if room > NARROW and flat > 0.5 and darker < 0.01 and gap < 0.15 else None

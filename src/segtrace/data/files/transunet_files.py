@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrace.data.files.nifti import check_finite
+from segtrace.data.files.unpacking import check_file
 from segtrace.errors import InputError
 
 _BROKEN = (OSError, KeyError, ValueError, TypeError, EOFError, RuntimeError, OverflowError,
            MemoryError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+
+LISTED = ", yet the lists name it; add it or edit the lists"
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -24,6 +28,7 @@ def read_npz(path: Path) -> Pair:
     Raises:
         InputError: no such file, no npz file, a key missing, or no slice in [0, 1].
     """
+    check_file(path, LISTED)
     try:
         # Opened here: numpy leaves a broken archive open.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
@@ -39,6 +44,7 @@ def read_h5(path: Path) -> Pair:
     Raises:
         InputError: no such file, no HDF5 file, a data set missing, or no volume in [0, 1].
     """
+    check_file(path, LISTED)
     try:
         with h5py.File(path, "r") as file:
             image, label = file["image"][:], file["label"][:]
@@ -75,7 +81,11 @@ def _plane(path: Path, key: str, values: NDArray[Any], axes: tuple[str, ...]) ->
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    if not path.is_file():
-        return InputError(f"{path}: no such file, yet the lists name it; add it or edit the lists")
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(6) == b"\x93NUMPY":
+            return InputError(
+                f"{path}: one array (npy), where an image and its label are needed; save both, "
+                "numpy.savez(<a file>, image=…, label=…)"
+            )
     reason = " ".join(str(error).split())
     return InputError(f"{path}: no readable image and label in it ({reason}); copy it again")

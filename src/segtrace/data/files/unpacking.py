@@ -1,10 +1,12 @@
 """What a file holds, told by its content: its name may say something else."""
 
 import bz2
+import errno
+import stat
 import zlib
 from pathlib import Path
 
-from segtrace.errors import InputError
+from segtrace.errors import InputError, why
 
 _AGAIN = "copy or download it again"
 _OTHERS = {
@@ -51,15 +53,43 @@ def read_nifti_bytes(path: Path) -> bytes:
     return content
 
 
-def _content(path: Path) -> bytes:
-    if path.is_dir():
+def check_file(path: Path, needed: str) -> None:
+    """Refuse what is no file to read, by what it is; links to files are files.
+
+    Args:
+        path: what should be one.
+        needed: how "no such file" goes on: who needs it, and what to do.
+
+    Raises:
+        InputError: nothing, a folder, a link to nothing or to itself, a pipe or a device; or
+            nobody may look.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise InputError(f"{path}: {_not_there(path, error, needed)}") from error
+    if stat.S_ISDIR(mode):
         raise InputError(
             f"{path}: a folder; name one NIfTI file (dcm2niix makes one of a DICOM series)"
+            if ".nii" in path.suffixes
+            else f"{path}: a folder; a file is needed in its place"
         )
-    if path.is_symlink() and not path.exists():
-        raise InputError(f"{path}: a link to {path.readlink()}, which is not there; mend the link")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; every case needs its image and its label")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: a pipe or a device; write what it gives into a file")
+
+
+def _not_there(path: Path, error: OSError, needed: str) -> str:
+    if error.errno == errno.ELOOP:
+        return "a link that leads back to itself; mend the link"
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+        return f"cannot be read ({why(error)})"
+    if path.is_symlink():
+        return f"a link to {path.readlink()}, which is not there; mend the link"
+    return f"no such file{needed}"
+
+
+def _content(path: Path) -> bytes:
+    check_file(path, "; every case needs its image and its label")
     try:
         content = path.read_bytes()
     except OSError as error:

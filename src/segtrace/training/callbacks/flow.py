@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from math import ceil
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from segtrace.attribution.generators import unchanged_generators
+from segtrace.attribution.guards import channels
 from segtrace.attribution.rules import RULES
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
@@ -66,7 +68,8 @@ class FlowCallback(EitherCallback):
             stands in the place of a cut activation is their mean. ``train.py`` needs none.
         output: picks the logits from what the network returns.
         folder: for files; ``None`` takes ``flow`` in the folder of the first logger, else in the
-            trainer's. One that holds another run's results is refused.
+            trainer's. One that holds another run's results is refused. Of several callbacks in one
+            trainer each needs its own, and the first alone writes to TensorBoard.
 
     Logged, with the epoch as step (see :mod:`segtrace.report.tensorboard`):
         ``flow/{rule}/{organ}``: picture, probes x stages.
@@ -118,6 +121,7 @@ class FlowCallback(EitherCallback):
         self._asked = Asked(probes, every_n_epochs, draw_every, cut_every, edges, training_slices)
         self._watch = Watch(self._asked)
         self._serves: tuple[Any, ...] = ()
+        self._key, self._logs = f"{type(self).__qualname__}-{id(self)}", True
         self._validated = Validated()
         self._epoch_began = 0.0
 
@@ -136,9 +140,18 @@ class FlowCallback(EitherCallback):
         """What the last cuts cost; ``None`` where nothing was cut."""
         return self._watch.cutter.latest
 
+    @property
+    def state_key(self) -> str:
+        """Under which a checkpoint keeps the record: the name of the class.
+
+        Of several in one trainer each adds what tells it from the others, its network and folder.
+        """
+        return self._key
+
     @unchanged_generators()
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Begin a fit, and refuse what cannot work before any work is done."""
+        self._beside_others(trainer)
         if stage != "fit":
             return
         if tuple(other() for other in self._serves) != (trainer, pl_module):
@@ -151,7 +164,7 @@ class FlowCallback(EitherCallback):
         refuse_half(trainer.precision)
         check_names(self._organs(pl_module) or ())
         check_writable(self._folder(trainer))
-        if tensorboard_writer(trainer) is None:
+        if self._logs and tensorboard_writer(trainer) is None:
             warnings.warn(
                 "FlowCallback found no TensorBoardLogger: pictures and numbers go to "
                 f"{self._folder(trainer)} alone",
@@ -275,6 +288,27 @@ class FlowCallback(EitherCallback):
         """A copy in another process serves nobody yet."""
         return vars(self) | {"_serves": ()}
 
+    def _beside_others(self, trainer: pl.Trainer) -> None:
+        """Find what tells this one from others in the trainer.
+
+        Raises:
+            InputError: one of them writes into the same folder.
+        """
+        everyone: list[Any] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
+        others = [c for c in everyone if isinstance(c, FlowCallback) and c is not self]
+        name, folder = type(self).__qualname__, self._folder(trainer)
+        if any(other._folder(trainer).resolve() == folder.resolve() for other in others):
+            raise InputError(
+                f"two FlowCallbacks write into {folder}; give each a folder of its own, "
+                "FlowCallback(folder=…)"
+            )
+        own = sha256(repr((self.net, self.folder)).encode()).hexdigest()[:12]
+        self._key = f"{name}-{own}" if others else name
+        self._logs = not any(other._logs and other._works_for(trainer) for other in others)
+
+    def _works_for(self, trainer: pl.Trainer) -> bool:
+        return bool(self._serves) and self._serves[0]() is trainer
+
     def _watched(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
         """The network and its probes, which are chosen the first time."""
         organs = self._organs(pl_module)
@@ -286,7 +320,10 @@ class FlowCallback(EitherCallback):
         return Network(self._network(pl_module), self.stages, probes, organs, self.settings)
 
     def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, int] | None:
-        return self.organs if self.organs is not None else getattr(pl_module, "organs", None)
+        if self.organs is not None:
+            return self.organs
+        found = getattr(pl_module, "organs", None)
+        return channels(f"{type(pl_module).__name__}.organs", found) if found else None
 
     def _explain(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int, final: bool
@@ -330,7 +367,7 @@ class FlowCallback(EitherCallback):
         return Path(logged_into(trainer)) / "flow" if self.folder is None else Path(self.folder)
 
     def _sink(self, trainer: pl.Trainer) -> Sink:
-        return Sink(self._folder(trainer), tensorboard_writer(trainer))
+        return Sink(self._folder(trainer), tensorboard_writer(trainer) if self._logs else None)
 
 
 def _come_last(trainer: pl.Trainer, callback: pl.Callback) -> None:

@@ -1,6 +1,6 @@
 """Choose the slices to watch from whatever a Lightning training validates on."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
 from typing import Any
 from zlib import crc32
@@ -12,15 +12,18 @@ from torch import Tensor
 from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from segtrace.attribution.generators import unchanged_generators
+from segtrace.attribution.labels import whole_numbers
 from segtrace.data.probes import Probes, choose
-from segtrace.errors import InputError
+from segtrace.errors import InputError, wrong
 from segtrace.training.slices.carried import unchanged_by_reading
 from segtrace.training.slices.rereading import Seen, differing
 from segtrace.training.slices.validation_batches import PROBES, Batches, validation_batches
 
+LARGEST = 255
+"""What a byte holds."""
 RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 Slice = tuple[tuple[str, int], Tensor, Tensor]
-"""((case, index), image (C, H, W), label (H, W))."""
+"""((case, index), image (C, H, W), label (H, W) uint8)."""
 
 _INSTEAD = "let the loader give that (FlowCallback also takes the slices themselves: probes=…)"
 
@@ -45,13 +48,15 @@ def probes_from(
     *,
     most: float = inf,
     instead: str = "",
+    check: Callable[[Tensor], None] | None = None,
 ) -> Probes:
     """``n`` slices of a loader, by the rule of :func:`choose`.
 
     Args:
         loader: batches that are mappings with ``image`` and ``label`` (and, if known, ``case``
             and ``slice``), or tuples (image, label, …). Images are (B, C, H, W), labels
-            (B, H, W) or (B, 1, H, W) in channel numbers. Read twice, in the same order. The
+            (B, H, W) or (B, 1, H, W) in channel numbers, in which a number beyond 0 … 255 (-1 for
+            what is ignored) is no organ. Read twice, in the same order. The
             patient's sides are named only where the loader or its ``dataset`` has an attribute
             ``sides_known`` that is True: rows run from anterior to posterior, columns from the
             patient's right to the left, slices from the feet up.
@@ -59,6 +64,7 @@ def probes_from(
         n: how many.
         most: batches that are read of it.
         instead: what else can be done about slices that are not the same when read again.
+        check: may refuse the organs, given the first image (1, C, H, W), where no slice shows any.
 
     Raises:
         InputError: what can be read only once; other batches, or other slices when read again.
@@ -70,11 +76,13 @@ def probes_from(
         )
     batches = Batches(loader, most)
     with unchanged_by_reading(loader):
-        first = [_seen(item, organs) for item in _slices(batches)]
+        first = [_seen(item, organs) for item in _slices(batches, organs)]
         keys, areas = [seen.key for seen in first], [seen.areas for seen in first]
+        if first and not np.any(areas) and check is not None:
+            check(next(_slices(batches, organs))[1][None])
         chosen = choose(np.array(areas).reshape(len(first), len(organs)), keys, n)
         kept, again = {}, []
-        for row, item in enumerate(_slices(batches)):
+        for row, item in enumerate(_slices(batches, organs)):
             again.append(_seen(item, organs))
             if row in chosen:
                 kept[row] = item
@@ -83,7 +91,7 @@ def probes_from(
     picked = [kept[row] for row in chosen]
     return Probes(
         images=torch.stack([image for _, image, _ in picked]).float(),
-        labels=torch.stack([label for _, _, label in picked]).to(torch.uint8),
+        labels=torch.stack([label for _, _, label in picked]),
         cases=tuple(case for (case, _), _, _ in picked),
         slices=tuple(index for (_, index), _, _ in picked),
         spacing=torch.full((len(picked), 2), torch.nan, dtype=torch.float64),
@@ -99,16 +107,65 @@ def _sides_known(loader: Iterable[Any]) -> bool:
     return any(getattr(place, "sides_known", False) is True for place in places)
 
 
-def _slices(loader: Iterable[Any]) -> Iterator[Slice]:
+def _slices(loader: Iterable[Any], organs: Mapping[str, int]) -> Iterator[Slice]:
     """Every slice, in order."""
     count = 0
     for batch in loader:
         image, label = _image_and_label(batch)
         named = isinstance(batch, Mapping) and "case" in batch and "slice" in batch
-        for i in range(len(image)):
-            key = (str(batch["case"][i]), int(batch["slice"][i])) if named else ("val", count)
-            yield key, image[i].detach().cpu(), label[i].detach().cpu()
-            count += 1
+        keys = (
+            _keys(batch, len(image)) if named else [("val", count + i) for i in range(len(image))]
+        )
+        count += len(image)
+        for i, key in enumerate(keys):
+            yield key, image[i].detach().cpu(), _channels(label[i].detach().cpu(), organs)
+
+
+def _keys(batch: Mapping[str, Any], size: int) -> list[tuple[str, int]]:
+    """(case, index) of every image of a batch that names them.
+
+    Raises:
+        InputError: not one name and one whole number an image.
+    """
+    cases = _one_each("case", batch["case"], size, str, "a list of names or whole numbers")
+    indices = _one_each("slice", batch["slice"], size, int, "a list of whole numbers")
+    return [(str(case), int(index)) for case, index in zip(cases, indices, strict=True)]
+
+
+def _one_each(key: str, given: Any, size: int, kind: type, wanted: str) -> list[Any]:
+    plain = given.tolist() if hasattr(given, "tolist") else given  # a collated batch holds tensors
+    found = [_plain(one) for one in plain] if isinstance(plain, list | tuple) else []
+    if len(found) != size or not all(_is(one, kind) or _is(one, int) for one in found):
+        raise wrong(
+            f"{key!r} of the validation loader's batch of {size}", given, f"{wanted}, one an image"
+        )
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A number out of a tensor or array; a whole one is whole, whatever its type."""
+    one = value.item() if hasattr(value, "item") and np.asarray(value).size == 1 else value
+    return int(one) if isinstance(one, float) and one.is_integer() else one
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _channels(label: Tensor, organs: Mapping[str, int]) -> Tensor:
+    """The label map as bytes; a number that is none becomes one that is no organ's.
+
+    Raises:
+        InputError: an organ beyond a byte, values that are no whole numbers.
+    """
+    for organ, channel in organs.items():
+        if not 0 <= channel <= LARGEST:
+            raise InputError(
+                f"organ {organ!r} has channel {channel}; slices hold channels 0 to {LARGEST}"
+            )
+    whole = whole_numbers("the validation loader's label", label).long()
+    other = next(n for n in range(LARGEST, -1, -1) if n not in organs.values())
+    return whole.where((whole >= 0) & (whole <= LARGEST), other).to(torch.uint8)
 
 
 def _image_and_label(batch: Any) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,14 @@
 """A network of the user's own before it is explained: does it take a slice, and give its logits?"""
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segtrace.attribution.forward import logits_of
+from segtrace.attribution.logits import logits_at
 from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.errors import InputError
 
@@ -46,6 +49,27 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> None:
             f"net={builder}: no gradient leads from its logits into it, since its forward detaches "
             "them (detach, .data, no_grad, numpy); return them with their graph"
         )
+
+
+def check_channels(
+    net: nn.Module,
+    image: Tensor,
+    channels: Mapping[str, int],
+    output: Callable[[Any], Tensor] | None = None,
+) -> None:
+    """Send an image (1, C, H, W) through, and refuse organs that the logits do not have.
+
+    Raises:
+        InputError: which organ, and the channels that there are.
+    """
+    x = as_input(net, image)
+    with undisturbed(net, x.device), torch.no_grad():
+        there = logits_at(net, x, output).shape[1]
+    for organ, channel in channels.items():
+        if not 0 <= channel < there:
+            raise InputError(
+                f"organ {organ!r} has channel {channel}; the network has channels 0 to {there - 1}"
+            )
 
 
 def _mistake(said: str, size: int) -> str:
