@@ -7,8 +7,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
-from training.test_validation_batches import Net
-from training.test_watch import FOLDS
 
 from segtrace import FlowCallback
 from segtrace.report.tables import read_table
