@@ -156,6 +156,17 @@ def a_stage_that_runs_twice():
 
 
 @remedy
+def a_scripted_stage():
+    net = nets.plain()
+    whole = nn.Sequential(torch.jit.script(net[:3]), net[3:])
+    said = mistake(trace, whole, stages={"a": "0.1"})
+    assert between(said, "module ", " is") == "'0'"
+    whole[0] = net[:3]  # the module itself there
+    trace(whole, stages={"a": "0.1"})
+    return said
+
+
+@remedy
 def the_layout_of_a_stage():
     said = mistake(trace, stages={"a": {"module": "1", "layout": "chw"}})
     names = between(said, "allowed are ", ", e.g.").replace(" and ", ", ").split(", ")

@@ -144,7 +144,8 @@ def describe(
         output: as in :func:`segtrace.trace`.
 
     Raises:
-        InputError: as in :func:`segtrace.trace`; non-finite logits.
+        InputError: as in :func:`segtrace.trace`; non-finite logits; an edge whose module runs more
+            than once.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 2, 1))
     >>> print(describe(net, torch.rand(1, 1, 9, 9), {"enc1": "1"}).gradient_cut)
@@ -157,7 +158,8 @@ def describe(
     with undisturbed(net, plain.device), in_float64(net, plain):
         x = plain.double().requires_grad_()
         found = settled(net, found, x, places)
-        acts, logits = forward(net, places, x, output)
+        with altering(net, {edge: lambda tensor: tensor for edge in found if not edge.joined}):
+            acts, logits = forward(net, places, x, output)
         if not logits.isfinite().all():
             raise InputError("the logits are not finite: there is no derivative to check")
         bare = unnormalised(acts, logits)

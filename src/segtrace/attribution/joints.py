@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from segtrace.attribution import halves
 from segtrace.attribution import stages as stages_of
-from segtrace.attribution.edges import Edge, argument_of
+from segtrace.attribution.edges import Edge, argument_of, check
 from segtrace.attribution.graph import walk
 from segtrace.attribution.halves import Span, places
 from segtrace.attribution.logits import sent
@@ -42,8 +42,11 @@ def settled(
 
     Raises:
         InputError: an edge that carries something else than its source puts out, or of which the
-            source's part cannot be found.
+            source's part cannot be found; a site of another network; an edge into a module that
+            runs more than once.
     """
+    for site in sites:
+        check(net, site)
     unsettled = [s for s in sites if isinstance(s, Edge) and s.argument is not None and not s.part]
     if not unsettled:
         return tuple(sites)
@@ -113,6 +116,8 @@ class _Look:
 
     def _watch(self, edge: Edge, passed: dict[nn.Module, Tensor]) -> Callable[..., None]:
         def on_start(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+            if edge in self.arguments:
+                raise stages_of.runs_twice(f"edge {edge.name!r}", edge.module)
             self.arguments[edge] = argument_of(edge, args, kwargs)
             self.outputs[edge] = dict(passed)
 
