@@ -447,6 +447,20 @@ def an_edge_from_elsewhere():
 
 
 @remedy
+def another_path_from_the_same_source():
+    net, stages = known.Routed(), {"enc1": "shallow", "head": "head"}
+    path = {"stage": "dec1", "module": "dec", "argument": 0, "source": "enc1"}
+
+    def collected(**change):
+        return collect(net, sites_of(net, stages, {"skip_1": path | change}), [known.blob()[0]])
+
+    said = mistake(collected)
+    collected(argument=eval(between(said, "argument=", " is")))
+    collected(source="deep")  # the module whose output is meant
+    return said
+
+
+@remedy
 def a_sum_that_is_none():
     said = mistake(described, joined="add")
     described(joined=between(said, "joined: ", " where"))

@@ -1,6 +1,7 @@
 """Autograd's graph behind a tensor: what it holds, and what no gradient can be taken through."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from enum import IntEnum
 from typing import Any
 
 from torch import Tensor
@@ -31,6 +32,57 @@ def walk(start: Any, stop: Callable[[Any], bool] = lambda _node: False) -> Itera
         yield node
         if not stop(node):
             queue.extend(following for following, _ in node.next_functions)
+
+
+class Way(IntEnum):
+    """How a tensor was made from another one, the nearest way first."""
+
+    ITSELF = 0
+    BARE = 1  # without weights: pooled, cropped, padded, squashed
+    BESIDE = 2  # with weights on some of several ways: gated, or added to what is made with them
+    WEIGHTED = 3  # with weights on every way
+
+
+def way_from(source: Any, start: Any, but: Any = None) -> Way:
+    """How the tensor of one node was made from that of another, on which it depends.
+
+    A weight is a leaf of the graph that enters on its own; frozen ones are in no graph.
+
+    Args:
+        source: the node that the walk ends at.
+        start: the node that it begins at.
+        but: a node behind which nothing counts.
+    """
+    bare: dict[Any, bool] = {None: True}  # no weight lies behind it, up to the source
+    ways: dict[Any, Way | None] = {None: None}  # None: does not depend on the source
+    for node in _children_first(start, (source, but)):
+        if node in (source, but):
+            bare[node], ways[node] = True, Way.BARE if node is source else None
+            continue
+        inner = [following for following, _ in node.next_functions]
+        bare[node] = not hasattr(node, "variable") and all(bare[one] for one in inner)
+        found = [way for one in inner if (way := ways[one]) is not None]
+        if any(ways[one] is None and not bare[one] for one in inner):
+            ways[node] = Way.WEIGHTED if found else None
+        elif not found:
+            ways[node] = None
+        else:
+            ways[node] = max(min(found), Way.BARE if bare[node] else Way.BESIDE)
+    return ways[start] or Way.ITSELF
+
+
+def _children_first(start: Any, stops: Collection[Any]) -> Iterator[Any]:
+    """The nodes of the graph from one on, each behind those that it was made from."""
+    seen, waiting = {None}, [(start, False)]
+    while waiting:
+        node, expanded = waiting.pop()
+        if expanded:
+            yield node
+        elif node not in seen:
+            seen.add(node)
+            waiting.append((node, True))
+            if node not in stops:
+                waiting.extend((following, False) for following, _ in node.next_functions)
 
 
 def is_reentrant(node: Any) -> bool:
