@@ -211,6 +211,23 @@ def logits_with_an_axis_more():
 
 
 @remedy
+def logits_whose_channels_stand_last():
+    net = Runs(lambda inner, x: inner(x).movedim(1, -1))
+    said = mistake(trace, net, stages={"a": "inner.1"})
+    trace(net, stages={"a": "inner.1"}, output=eval(between(said, "output=", ", or")))
+    return said
+
+
+@remedy
+def logits_of_a_turned_image():
+    options = {"stages": {"a": "inner.1"}, "target": targets.organ(1, "all"), "image": X[..., :4]}
+    turned = Runs(lambda inner, x: inner(x).mT)
+    said = mistake(trace, turned, **options)
+    trace(turned, **options, output=lambda out: out.mT)
+    return said
+
+
+@remedy
 def an_image_with_other_channels():
     net = nn.Sequential(nn.Conv2d(3, 1, 1).double(), nets.plain())
     said = mistake(trace, net, stages={"enc1": "1.1"})
