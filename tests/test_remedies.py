@@ -264,6 +264,31 @@ def one_channel():
 
 
 @remedy
+def several_sigmoids():
+    net, mask = Runs(lambda inner, x: inner(x).sigmoid()), nn.functional.one_hot(TRUTH, 3)
+    mask, places = mask.movedim(-1, 1), {"enc1": "inner.1"}
+    said = mistake(trace, net, stages=places, target=targets.organ(1))
+    for k in (1, 2):
+        output = eval(between(said, "output=", ", channel 1"), {"k": k, "torch": torch})
+        target = targets.organ(
+            1, "tp", eval(between(said, "truth=", ", or"), {"mask": mask, "k": k})
+        )
+        trace(net, stages=places, target=target, output=output)
+    output = eval(said.split("output=")[2].split(" (where")[0])
+    trace(net, stages=places, target=targets.organ(1), output=output)
+    return said
+
+
+@remedy
+def a_softmax_of_a_softmax():
+    net, places = Runs(lambda inner, x: inner(x).softmax(1)), {"enc1": "inner.1"}
+    said = mistake(trace, net, stages=places, score="prob")
+    trace(net, stages=places, score=eval(between(said, "score=", ",")))
+    trace(net, stages=places, score="prob", output=eval(between(said, "output=")))
+    return said
+
+
+@remedy
 def a_truth_of_one_more_axis():
     said = mistake(trace, target=targets.organs(ORGANS, "gt", TRUTH[:, None]))
     typed = eval(between(said, "channel numbers: "), {"truth": TRUTH[:, None]})

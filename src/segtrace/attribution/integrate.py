@@ -14,7 +14,7 @@ from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
 from segtrace.attribution.graph import DETACHED, REENTRANT, check, check_all
 from segtrace.attribution.joints import settled
-from segtrace.attribution.labels import largest
+from segtrace.attribution.labels import largest, refuse_shares
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import worst
@@ -93,6 +93,7 @@ def integrate(
         weights = torch.stack(
             [weights_of(name, t, logits).dense(logits) for name, t in targets.items()]
         )
+        refuse_shares(score, logits)
         path = _Path(lambda: SCORES[score](logits_at(net, x, output)), net, weights, steps)
         start = {place: _start(place, values[place], baseline) for place in places}
         scores = path.scored(SCORES[score](logits))

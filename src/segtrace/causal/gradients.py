@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from segtrace.attribution.forward import SCORES, Output
 from segtrace.attribution.graph import check
 from segtrace.attribution.joints import settled
+from segtrace.attribution.labels import refuse_shares
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
@@ -64,6 +65,7 @@ def sizes_at(
             with cutting(net, {site: _kept(site.name, passed) for site in sites}):
                 logits = logits_at(net, x, output)
                 judge.check(logits, truth[n : n + 1])
+                refuse_shares(score, logits)
                 scored = SCORES[score](logits)
                 check(scored, {f"site {name!r}": passed[name] for name in passed})
                 here = _Here(sites, passed, chosen, tuple(x.shape[2:]))
