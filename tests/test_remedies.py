@@ -359,6 +359,16 @@ def weights_that_are_not_made_yet():
     return said
 
 
+@remedy
+def weights_on_the_meta_device():
+    net = nets.plain().to("meta")
+    said = mistake(trace, net)
+    eval(between(said, "make them: ", ", and"))
+    net.load_state_dict(nets.plain().state_dict())
+    trace(net)
+    return said
+
+
 class Runs(nn.Module):
     """A network whose parts a test may run in its own way."""
 
@@ -386,6 +396,37 @@ def re_entrant_checkpointing():
     name, value = between(said, "; say ").split("=")
     options[name] = value == "True"
     trace(net, stages=places)
+    return said
+
+
+@remedy
+def what_the_gradient_needs_is_overwritten():
+    def adding(add):
+        def run(inner, x):
+            a = inner(x).sigmoid()
+            b = a * a
+            return b + add(a)
+
+        return Runs(run)
+
+    places = {"enc1": "inner.1"}
+    said = mistake(trace, adding(lambda a: a.add_(1)), stages=places)
+    assert between(said, "elsewhere: ", " for") == "a = a + b"
+    trace(adding(lambda a: a + 1), stages=places)
+    return said
+
+
+@remedy
+def a_part_in_inference_mode():
+    def part(mode):
+        def run(inner, x):
+            with mode():
+                return inner(x)
+
+        return Runs(run)
+
+    said = mistake(trace, part(torch.inference_mode), stages={"enc1": "inner.1"})
+    trace(part(torch.enable_grad), stages={"enc1": "inner.1"})
     return said
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import wraps
+from numbers import Integral
 from typing import Any, ParamSpec, TypeVar
 from unicodedata import category
 
@@ -125,12 +126,25 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:52]}…"
 
 
+def _own(value: Any) -> Any:
+    """Whole numbers of another library as Python's, alone, in a tuple, a list or a mapping."""
+    if isinstance(value, Integral) and not isinstance(value, int):
+        return int(value)
+    if type(value) in (list, tuple) and any(one is not _own(one) for one in value):
+        return type(value)(map(_own, value))
+    if type(value) is dict and any(one is not _own(one) for one in value.values()):
+        return {key: _own(one) for key, one in value.items()}
+    return value
+
+
 def guarded(
     guards: Mapping[str, Guard],
     together: Callable[[Mapping[str, Any]], None] | None = None,
     of: Callable[[Mapping[str, Any]], str] = lambda _given: "",
 ) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
     """Hold the arguments of a function against what they may be, before it begins.
+
+    Whole numbers of numpy are handed on as Python's, for torch does not take them everywhere.
 
     Args:
         guards: name of an argument -> what it must pass; one table can serve many functions.
@@ -144,13 +158,15 @@ def guarded(
 
         @wraps(function)
         def held(*args: Given.args, **kwargs: Given.kwargs) -> Result:
-            given = signature.bind(*args, **kwargs).arguments
+            bound = signature.bind(*args, **kwargs)
+            given = bound.arguments
             for name, check in mine.items():
                 if name in given:
                     check(f"{name}{of(given)}", given[name])
+                    given[name] = _own(given[name])
             if together is not None:
                 together(given)
-            return function(*args, **kwargs)
+            return function(*bound.args, **bound.kwargs)
 
         return held
 

@@ -12,6 +12,7 @@ from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Edge, EdgesLike, altering
 from segtrace.attribution.float64 import in_float64
 from segtrace.attribution.forward import Output, forward
+from segtrace.attribution.graph import gradients_of
 from segtrace.attribution.joints import settled
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
@@ -165,17 +166,17 @@ def describe(
         bare = unnormalised(acts, logits)
         # One weight a channel, as organs have: the average of the gradient then means something.
         weights = torch.zeros_like(logits) + _per_channel(logits[0], seed=0)
-        gradients = torch.autograd.grad(
-            logits, list(acts.values()), weights, allow_unused=True, materialize_grads=True
-        )
+        gradients = gradients_of(logits, list(acts.values()), weights)
         reports = []
-        for stage, gradient in zip(places, gradients, strict=True):
+        for stage, found_there in zip(places, gradients, strict=True):
+            here = acts[stage.name].detach()
+            gradient = torch.zeros_like(here) if found_there is None else found_there
 
             def score(moved: Tensor, stage: Stage = stage) -> float:
                 with torch.no_grad(), altering(net, {stage: lambda _: moved}):
                     return float((weights * logits_at(net, x, output)).sum())
 
-            pair = _derivatives(stage, acts[stage.name].detach(), gradient, score)
+            pair = _derivatives(stage, here, gradient, score)
             reports.append(_report(net, stage, gradient, pair, x, bare))
     memory = 2 * 4 * sum(activation.numel() for activation in acts.values())
     return Description(tuple(reports), found, memory)

@@ -1,9 +1,10 @@
 """Autograd's graph behind a tensor: what it holds, and what no gradient can be taken through."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
@@ -19,6 +20,40 @@ DETACHED = (
     "no gradient leads from the logits into the network: its forward (or output=…) detaches them "
     "(detach, .data, no_grad, numpy) or leaves the image out; return them with their graph"
 )
+
+
+INFERENCE = (
+    "a part of the network runs in inference mode, which no gradient passes; take "
+    "torch.inference_mode() off its forward (torch.no_grad() outside the network does the same)"
+)
+_OVERWRITTEN = "modified by an inplace operation"
+
+
+def gradients_of(
+    scored: Tensor, tensors: Sequence[Tensor], weights: Tensor | None = None
+) -> tuple[Tensor | None, ...]:
+    """∂(Σ weights · scored) / ∂ each tensor, with the graph left for another time.
+
+    Args:
+        scored: of a pass with gradients on; a single number where there are no weights.
+        tensors: on which it may depend.
+        weights: of its shape.
+
+    Raises:
+        InputError: a network that has overwritten what the gradient is made of.
+    """
+    try:
+        return torch.autograd.grad(
+            scored, list(tensors), weights, retain_graph=True, allow_unused=True
+        )
+    except RuntimeError as error:
+        if _OVERWRITTEN not in str(error):
+            raise
+        raise InputError(
+            "the network overwrites in place what its gradient is made of "
+            f"({str(error).strip().split(chr(10))[0].split(' Hint')[0]}); let it write elsewhere: "
+            "a = a + b for a += b or a.add_(b), and inplace=False"
+        ) from error
 
 
 def walk(start: Any, stop: Callable[[Any], bool] = lambda _node: False) -> Iterator[Any]:
@@ -101,6 +136,8 @@ def check(logits: Tensor, acts: Mapping[str, Tensor]) -> None:
         InputError: logits without a graph, a place that does not depend on the image, re-entrant
             checkpointing in between.
     """
+    if logits.is_inference() or any(activation.is_inference() for activation in acts.values()):
+        raise InputError(INFERENCE)
     for place, activation in acts.items():
         if not activation.requires_grad:
             inside = any(is_reentrant(node) for node in walk(logits.grad_fn))

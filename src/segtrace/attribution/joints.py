@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from segtrace.attribution import halves
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Edge, argument_of, check
-from segtrace.attribution.graph import Way, walk, way_from
+from segtrace.attribution.graph import Way, gradients_of, walk, way_from
 from segtrace.attribution.halves import Span, places
 from segtrace.attribution.logits import sent
 from segtrace.attribution.stages import Stage
@@ -227,7 +227,7 @@ def _is_sum(argument: Tensor, beside: Tensor | None) -> bool:
     if beside is None or beside.shape != argument.shape:
         return False
     weights = torch.rand_like(argument)
-    (found,) = torch.autograd.grad(argument, beside, weights, retain_graph=True, allow_unused=True)
+    (found,) = gradients_of(argument, [beside], weights)
     return found is not None and torch.equal(found, weights)
 
 

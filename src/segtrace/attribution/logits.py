@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from segtrace.attribution.graph import INFERENCE
 from segtrace.errors import InputError
 
 Output = Callable[[Any], Tensor]
@@ -36,10 +37,11 @@ def sent(net: nn.Module, x: Tensor) -> Any:
     """What the network returns for an image.
 
     Raises:
-        InputError: an image of another number of channels, axes or pixels than the network takes.
+        InputError: an image of another number of channels, axes or pixels than the network takes;
+            a part of the network that runs in inference mode where gradients are needed.
     """
     try:
-        return net(x)
+        return net(x.clone())  # which the network may write into
     except InputError:
         raise
     except (RuntimeError, ValueError) as error:
@@ -51,6 +53,8 @@ def sent(net: nn.Module, x: Tensor) -> Any:
 
 def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
     """What is wrong with the image, in one line; ``None`` where something else is."""
+    if "nference tensor" in said:
+        return INFERENCE
     line, shape = said.strip().split("\n")[0], tuple(x.shape)
     axes = {count for m in net.modules() for kind, count in _AXES_OF if isinstance(m, kind)}
     if _AXES.search(said) or (len(axes) == 1 and axes != {x.ndim - 2}):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from segtrace.attribution import guards
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
+from segtrace.attribution.graph import gradients_of
 from segtrace.attribution.labels import largest, refuse_shares
 from segtrace.attribution.rules import MapOf, Rule, global_average, weighted_sum
 from segtrace.attribution.rules import resolve as resolve_rules
@@ -134,9 +135,7 @@ class _Run:
 
     def gradients(self, weights: Tensor) -> dict[str, Tensor | None]:
         """∂(Σ weights · φ)/∂A at every stage; ``None`` where the score does not depend on it."""
-        gradients = torch.autograd.grad(
-            self.scored, list(self.acts.values()), weights, retain_graph=True, allow_unused=True
-        )
+        gradients = gradients_of(self.scored, list(self.acts.values()), weights)
         if all(gradient is None for gradient in gradients):
             raise InputError(f"the score depends on none of the stages {', '.join(self.acts)}")
         return dict(zip(self.acts, gradients, strict=True))
