@@ -2,10 +2,11 @@
 
 import pickle
 
+import numpy as np
 import pytest
 
 from segtrace import InputError
-from segtrace.errors import printable, unknown
+from segtrace.errors import guarded, printable, unknown
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,16 @@ def test_a_message_that_quotes_a_name_is_one_line():
     error = unknown("stage", "enc\n1\x1b[2J", ["enc1"], "this network")
     assert str(error).startswith(r"no stage 'enc\n1\x1b[2J'; this network has enc1")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_whole_numbers_of_numpy_are_handed_on_as_pythons():
+    @guarded({name: lambda _name, _value: None for name in ("one", "rest", "named")})
+    def kinds(one, *rest, named=None):
+        return one, rest, named
+
+    seven = np.int64(7)
+    one, rest, named = kinds(seven, seven, (np.uint8(1), 2), named={"a": seven, "b": "c"})
+    assert (one, rest, named) == (7, (7, (1, 2)), {"a": 7, "b": "c"})
+    assert {type(v) for v in (one, rest[0], *rest[1], named["a"])} == {int}
+    kept = [1, 2], {"a": 1}, True, 1.5
+    assert all(kinds(value)[0] is value for value in kept)

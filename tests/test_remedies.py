@@ -156,6 +156,17 @@ def a_stage_that_runs_twice():
 
 
 @remedy
+def a_scripted_stage():
+    net = nets.plain()
+    whole = nn.Sequential(torch.jit.script(net[:3]), net[3:])
+    said = mistake(trace, whole, stages={"a": "0.1"})
+    assert between(said, "module ", " is") == "'0'"
+    whole[0] = net[:3]  # the module itself there
+    trace(whole, stages={"a": "0.1"})
+    return said
+
+
+@remedy
 def the_layout_of_a_stage():
     said = mistake(trace, stages={"a": {"module": "1", "layout": "chw"}})
     names = between(said, "allowed are ", ", e.g.").replace(" and ", ", ").split(", ")
@@ -200,6 +211,23 @@ def logits_with_an_axis_more():
 
 
 @remedy
+def logits_whose_channels_stand_last():
+    net = Runs(lambda inner, x: inner(x).movedim(1, -1))
+    said = mistake(trace, net, stages={"a": "inner.1"})
+    trace(net, stages={"a": "inner.1"}, output=eval(between(said, "output=", ", or")))
+    return said
+
+
+@remedy
+def logits_of_a_turned_image():
+    options = {"stages": {"a": "inner.1"}, "target": targets.organ(1, "all"), "image": X[..., :4]}
+    turned = Runs(lambda inner, x: inner(x).mT)
+    said = mistake(trace, turned, **options)
+    trace(turned, **options, output=lambda out: out.mT)
+    return said
+
+
+@remedy
 def an_image_with_other_channels():
     net = nn.Sequential(nn.Conv2d(3, 1, 1).double(), nets.plain())
     said = mistake(trace, net, stages={"enc1": "1.1"})
@@ -232,6 +260,31 @@ def one_channel():
     output = eval(between(said, "output=", ", with"))
     trace(nets.plain(1), target=targets.organs({"a": 1}, "gt", TRUTH), output=output)
     trace(nets.plain(1), target=(TRUTH == 1)[:, None].double())  # or a tensor as target
+    return said
+
+
+@remedy
+def several_sigmoids():
+    net, mask = Runs(lambda inner, x: inner(x).sigmoid()), nn.functional.one_hot(TRUTH, 3)
+    mask, places = mask.movedim(-1, 1), {"enc1": "inner.1"}
+    said = mistake(trace, net, stages=places, target=targets.organ(1))
+    for k in (1, 2):
+        output = eval(between(said, "output=", ", channel 1"), {"k": k, "torch": torch})
+        target = targets.organ(
+            1, "tp", eval(between(said, "truth=", ", or"), {"mask": mask, "k": k})
+        )
+        trace(net, stages=places, target=target, output=output)
+    output = eval(said.split("output=")[2].split(" (where")[0])
+    trace(net, stages=places, target=targets.organ(1), output=output)
+    return said
+
+
+@remedy
+def a_softmax_of_a_softmax():
+    net, places = Runs(lambda inner, x: inner(x).softmax(1)), {"enc1": "inner.1"}
+    said = mistake(trace, net, stages=places, score="prob")
+    trace(net, stages=places, score=eval(between(said, "score=", ",")))
+    trace(net, stages=places, score="prob", output=eval(between(said, "output=")))
     return said
 
 
@@ -306,6 +359,16 @@ def weights_that_are_not_made_yet():
     return said
 
 
+@remedy
+def weights_on_the_meta_device():
+    net = nets.plain().to("meta")
+    said = mistake(trace, net)
+    eval(between(said, "make them: ", ", and"))
+    net.load_state_dict(nets.plain().state_dict())
+    trace(net)
+    return said
+
+
 class Runs(nn.Module):
     """A network whose parts a test may run in its own way."""
 
@@ -333,6 +396,37 @@ def re_entrant_checkpointing():
     name, value = between(said, "; say ").split("=")
     options[name] = value == "True"
     trace(net, stages=places)
+    return said
+
+
+@remedy
+def what_the_gradient_needs_is_overwritten():
+    def adding(add):
+        def run(inner, x):
+            a = inner(x).sigmoid()
+            b = a * a
+            return b + add(a)
+
+        return Runs(run)
+
+    places = {"enc1": "inner.1"}
+    said = mistake(trace, adding(lambda a: a.add_(1)), stages=places)
+    assert between(said, "elsewhere: ", " for") == "a = a + b"
+    trace(adding(lambda a: a + 1), stages=places)
+    return said
+
+
+@remedy
+def a_part_in_inference_mode():
+    def part(mode):
+        def run(inner, x):
+            with mode():
+                return inner(x)
+
+        return Runs(run)
+
+    said = mistake(trace, part(torch.inference_mode), stages={"enc1": "inner.1"})
+    trace(part(torch.enable_grad), stages={"enc1": "inner.1"})
     return said
 
 
@@ -432,6 +526,20 @@ def a_neighbour_that_is_not_there_as_it_is():
 def an_edge_from_elsewhere():
     said = mistake(described, source="enc2")
     described(source=between(said, "it comes from ", ":"))
+    return said
+
+
+@remedy
+def another_path_from_the_same_source():
+    net, stages = known.Routed(), {"enc1": "shallow", "head": "head"}
+    path = {"stage": "dec1", "module": "dec", "argument": 0, "source": "enc1"}
+
+    def collected(**change):
+        return collect(net, sites_of(net, stages, {"skip_1": path | change}), [known.blob()[0]])
+
+    said = mistake(collected)
+    collected(argument=eval(between(said, "argument=", " is")))
+    collected(source="deep")  # the module whose output is meant
     return said
 
 

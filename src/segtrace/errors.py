@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import wraps
+from numbers import Integral
 from typing import Any, ParamSpec, TypeVar
 from unicodedata import category
 
@@ -128,12 +129,25 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:52]}…"
 
 
+def _own(value: Any) -> Any:
+    """Whole numbers of another library as Python's, alone, in a tuple, a list or a mapping."""
+    if isinstance(value, Integral) and not isinstance(value, int):
+        return int(value)
+    if type(value) in (list, tuple) and any(one is not _own(one) for one in value):
+        return type(value)(map(_own, value))
+    if type(value) is dict and any(one is not _own(one) for one in value.values()):
+        return {key: _own(one) for key, one in value.items()}
+    return value
+
+
 def guarded(
     guards: Mapping[str, Guard],
     together: Callable[[Mapping[str, Any]], None] | None = None,
     of: Callable[[Mapping[str, Any]], str] = lambda _given: "",
 ) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
     """Hold the arguments of a function against what they may be, before it begins.
+
+    Whole numbers of numpy are handed on as Python's, for torch does not take them everywhere.
 
     Args:
         guards: name of an argument -> what it must pass; one table can serve many functions.
@@ -152,7 +166,7 @@ def guarded(
             for name, check in mine.items():
                 if name in given:
                     read = check(f"{name}{of(given)}", given[name])
-                    given[name] = given[name] if read is None else read
+                    given[name] = _own(given[name] if read is None else read)
             if together is not None:
                 together(given)
             call: Any = function  # the same arguments, some of them read

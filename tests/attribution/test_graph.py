@@ -1,5 +1,7 @@
 """What no gradient can be taken through is named, in every function that takes gradients."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.cutting import sites_of
-from segtrace.causal.gradients import sizes_at
+from segtrace.causal.gradients import gradient_norms, sizes_at
 from segtrace.causal.necessity import necessity
 from segtrace.causal.vertices import cut_vertices
 
@@ -162,3 +164,65 @@ def test_a_stage_on_which_nothing_depends_is_still_disconnected_in_a_frozen_netw
     flow = segtrace.integrate(net, {"aside": "deep", "head": "last"}, X, TARGET, means, 1)
     assert flow.status[0, 0, 0, 0] == segtrace.attribution.flow.Status.DISCONNECTED
     assert flow.maps["head"].abs().sum() > 0
+
+
+class Overwriting(nn.Module):
+    """What a product needs of a is written over."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 4, 1).double(), nn.Conv2d(4, 3, 1).double()
+
+    def forward(self, x):
+        a = self.first(x).sigmoid()
+        b = a * a
+        a.add_(1)
+        return self.last(a + b)
+
+
+class Inferring(nn.Module):
+    """A network whose forward, or whose first module, runs in inference mode."""
+
+    def __init__(self, whole):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 4, 1).double(), nn.Conv2d(4, 3, 1).double()
+        part = self if whole else self.first
+        part.forward = torch.inference_mode()(part.forward)
+
+    def forward(self, x):
+        return self.last(self.first(x))
+
+
+def every(net):
+    x, truth, stages = nets.images(2, 16), nets.labels(2, 16, 3), {"a": "first"}
+    sites, organs, mean = sites_of(net, stages, {}), {"a": 1}, {"a": torch.zeros(4)}
+    target = targets.organs(organs, "gt", truth)
+    return {
+        "trace": lambda: segtrace.trace(net, stages, x, target),
+        "describe": lambda: segtrace.describe(net, x, stages),
+        "integrate": lambda: segtrace.integrate(net, stages, x, target, mean, 1),
+        "gradient_norms": lambda: gradient_norms(net, sites, x, truth, organs),
+        "necessity": lambda: necessity(net, sites, x, truth, organs, cut="zero"),
+    }
+
+
+@pytest.mark.parametrize("name", ["trace", "describe", "integrate", "gradient_norms"])
+def test_a_network_that_overwrites_what_a_gradient_needs_is_refused_in_one_line(name):
+    net = Overwriting()
+    with pytest.raises(
+        InputError, match=r"^the network overwrites in place what its grad"
+    ) as found:
+        every(net)[name]()
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        *product(["trace", "describe", "gradient_norms", "necessity"], [True, False]),
+        ("integrate", True),  # what stands behind the part has its gradient
+    ],
+)
+def test_a_network_that_runs_in_inference_mode_is_refused_in_one_line(name, whole):
+    with pytest.raises(InputError, match=r"^a part of the network runs in inference mode, which"):
+        every(Inferring(whole))[name]()

@@ -266,3 +266,104 @@ def test_the_joint_integral_stands_on_the_right_halves():
         handle.remove()
         without = head(stage(cat((kept["up"], torch.zeros_like(kept["up"])), 1)))[:, 1].sum((1, 2))
     torch.testing.assert_close(flow.change[0, 0], whole - without)
+
+
+class Join(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.held = nn.Identity()
+
+    def forward(self, u, k):
+        return self.held(cat((u, k), 1))
+
+
+class OneLevel(nn.Module):
+    """A skip and an up path from one module, with no stage between; ``wire`` says how they join."""
+
+    def __init__(self, wire, below=lambda bot, x: bot(x)):
+        super().__init__()
+        self.wire, self.below = wire, below
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.enc, self.bot = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1)
+            self.side, self.head = nn.Conv2d(2, 2, 1), nn.Conv2d(4, 2, 1)
+        self.dec, self.up = Join(), nn.Upsample(scale_factor=2)
+        self.double()
+
+    def forward(self, x):
+        a = self.enc(x)
+        b = self.up(self.below(self.bot, nn.functional.avg_pool2d(a, 2)))
+        return self.head(self.wire(self, a, b))
+
+
+FROM_ENC = {"stage": "dec", "module": "dec", "argument": 0, "source": "enc"}
+BY_NAME, BY_PLACE = (lambda n, a, b: n.dec(b, k=a)), (lambda n, a, b: n.dec(b, a))
+
+
+def residual(bot, x):
+    return x + bot(x)
+
+
+def bare(_bot, x):
+    return x
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(
+    ("wire", "below", "argument"),
+    [
+        (BY_NAME, None, "'k'"),
+        (BY_PLACE, None, "1"),
+        (BY_NAME, residual, "'k'"),
+        (BY_NAME, bare, "'k'"),  # pooled and raised again, no weight on the way
+        (lambda n, a, b: n.dec(b, k=nn.functional.pad(a, (1, 1))[..., 1:-1]), None, "'k'"),
+        (lambda n, a, b: n.dec(b, k=torch.tanh(a)), None, "'k'"),
+        (lambda n, a, b: n.dec(b, k=a * n.side(a).sigmoid()), None, "'k'"),
+    ],
+)
+def test_an_up_path_is_not_taken_for_the_skip_of_the_same_source(wire, below, argument, frozen):
+    net = OneLevel(wire, *([below] if below else [])).requires_grad_(not frozen)
+    said = (
+        rf"^edge 'edge': what enters dec as argument 0 .* enters as argument={argument} is as near"
+    )
+    with pytest.raises(InputError, match=said):
+        edge_of(net, FROM_ENC)
+    assert all(p.requires_grad is not frozen for p in net.parameters())
+    right = FROM_ENC | {"argument": eval(argument)}
+    assert edge_of(net, right).part == (0, 2)
+    for source in ("up", "bot") if below is None else ("up",):
+        assert edge_of(net, FROM_ENC | {"source": source}).part == (0, 2)
+
+
+def test_of_two_paths_with_weights_from_one_source_neither_is_taken():
+    net = OneLevel(lambda n, a, b: n.dec(b, n.side(a)))
+    for argument, source in ((0, "up"), (1, "side")):
+        said = rf"^edge 'edge': .* argument={1 - argument}.* as source the module whose output"
+        with pytest.raises(InputError, match=said):
+            edge_of(net, FROM_ENC | {"argument": argument})
+        assert edge_of(net, FROM_ENC | {"argument": argument, "source": source}).part == (0, 2)
+
+
+def test_a_half_with_weights_is_not_taken_for_the_skip_where_the_skip_stands_beside():
+    net = OneLevel(lambda n, a, b: n.dec.held(cat((n.crop(a), b), 1)))
+    net.crop = nn.Tanh()
+    half = {"module": "dec.held", "joined": "cat", "beside": "crop"}
+    with pytest.raises(InputError, match=r"^edge 'edge': .* what enters beside crop is .* nearer"):
+        edge_of(net, FROM_ENC | half)
+    assert edge_of(net, FROM_ENC | half | {"beside": "up"}).part == (0, 2)
+
+
+def test_an_up_path_with_weights_is_the_edge_of_its_source():
+    net = OneLevel(lambda n, a, b: n.dec(n.side(b), k=a))
+    assert edge_of(net, FROM_ENC | {"source": "bot"}).part == (0, 2)
+    assert edge_of(net, FROM_ENC | {"source": "enc"} | {"argument": "k"}).part == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda n, a: a * n.side(a).sigmoid(), lambda n, a: a + n.side(a), lambda n, a: 2 * a]
+)
+def test_a_skip_that_is_gated_or_added_to_on_its_way_is_still_the_skip(change):
+    net = OneLevel(lambda n, a, b: n.dec(change(n, a), k=b))
+    assert edge_of(net, FROM_ENC).part == (0, 2)
+    net = OneLevel(lambda n, a, b: n.dec(b, change(n, a)))
+    assert edge_of(net, FROM_ENC | {"argument": 1}).part == (0, 2)

@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from monai.networks.nets import BasicUNet, UNet
 from torch import nn
 
 import segtrace
 from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.attribution.labels import predicted, whole_numbers
+from segtrace.attribution.labels import predicted, refuse_overlap, refuse_shares, whole_numbers
 from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import sites_of
 from segtrace.causal.deletion import deletion
@@ -239,3 +240,76 @@ def test_values_near_whole_numbers_are_those(kind):
 def test_values_between_whole_numbers_are_no_labels(value):
     with pytest.raises(InputError, match=f"truth holds {value:g}; a label map is made of whole"):
         whole_numbers("truth", torch.tensor([[[0, 1, value]]]))
+
+
+IN_SHARES = {"enc1": "0.1"}
+
+
+def shares(kind, channels=3):
+    return nn.Sequential(net(channels), nn.Sigmoid() if kind == "sigmoid" else nn.Softmax(1))
+
+
+@pytest.mark.parametrize("region", ["pred", "tp", "fp", "fn"])
+def test_the_largest_of_several_sigmoids_is_no_prediction(region):
+    target = targets.organ(1, region, MASK)
+    with pytest.raises(InputError, match="behind a sigmoid: channels that may overlap") as found:
+        segtrace.trace(shares("sigmoid"), IN_SHARES, X, target)
+    one, raw = (part.split("output=")[1] for part in str(found.value).split(", or where the"))
+    output = eval(raw.split(" (where")[0])
+    flow = segtrace.trace(shares("sigmoid"), IN_SHARES, X, target, output=output)
+    assert torch.equal(flow.prediction, predicted(net(3)(X)))
+    k = 2
+    output = eval(one.split(", channel 1")[0], {"k": k, "torch": torch})
+    flow = segtrace.trace(shares("sigmoid"), IN_SHARES, X, target, output=output)
+    assert torch.equal(flow.prediction, (net(3)(X)[:, k] > 0).long())
+
+
+def test_dice_of_several_sigmoids_is_refused_where_the_network_is_whole():
+    whole = shares("sigmoid")
+    sites = sites_of(whole, IN_SHARES, {})
+    for judged in (
+        lambda: necessity(whole, sites, X, MASK, {"a": 1}, cut="zero"),
+        lambda: patch(whole, sites, (X, MASK), (X, MASK), {"a": 1}),
+    ):
+        with pytest.raises(InputError, match="behind a sigmoid"):
+            judged()
+
+
+@pytest.mark.parametrize("score", ["prob", "logprob"])
+@pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+def test_no_softmax_is_taken_of_probabilities(kind, score):
+    whole, target, means = shares(kind), targets.organ(1, "gt", MASK), {"enc1": torch.zeros(4)}
+    sites = sites_of(whole, IN_SHARES, {})
+    for scored in (
+        lambda: segtrace.trace(whole, IN_SHARES, X, target, score=score),
+        lambda: segtrace.integrate(whole, IN_SHARES, X, target, means, 1, score=score),
+        lambda: sizes_at(whole, sites, X, MASK, {"a": 1}, score=score),
+        lambda: necessity(whole, sites, X, MASK, {"a": 1}, cut="zero", score=score),
+    ):
+        with pytest.raises(InputError, match=f"behind a {kind}"):
+            scored()
+
+
+def test_probabilities_of_a_softmax_and_logits_by_chance_in_their_range_are_taken():
+    for region in ("pred", "tp", "gt"):
+        for score in ("logit", "centered"):
+            target = targets.organ(1, region, MASK)
+            segtrace.trace(shares("softmax"), IN_SHARES, X, target, score=score)
+    segtrace.trace(shares("sigmoid"), IN_SHARES, X, targets.organ(1, "gt", MASK))
+    some = torch.full((1, 3, 8, 8), 0.5)
+    for logits in (some, some[..., :3, :3].clone().uniform_(), 0.3 * torch.rand(1, 3, 8, 8)):
+        refuse_overlap(logits)
+        refuse_shares("prob", logits)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_untrained_networks_are_not_taken_for_sigmoids(seed):
+    for build in (
+        lambda: UNet(2, 1, 2 + seed % 3, (4, 6, 8), (2, 2)),
+        lambda: BasicUNet(2, 1, 2 + seed % 3, features=(4, 4, 6, 8, 8, 4)),
+    ):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            logits = build().eval()(X.float().repeat(1, 1, 2, 2))
+        refuse_overlap(logits)
+        refuse_shares("prob", logits)

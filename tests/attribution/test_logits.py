@@ -167,3 +167,60 @@ def test_what_goes_wrong_inside_a_network_keeps_its_traceback():
     net.inner[2] = nn.Conv2d(7, 5, 3, stride=2, padding=1).double()  # not the image's fault
     with pytest.raises(RuntimeError, match="7 channels, but got 4"):
         segtrace.trace(net, STAGES, nets.images(1, 16), targets.organ(1, "all"))
+
+
+class Reshaped(nn.Module):
+    """A network whose logits are reshaped on their way out."""
+
+    def __init__(self, change, sides=2):
+        super().__init__()
+        conv = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[sides]
+        self.inner, self.change = nn.Sequential(conv(1, 3, 1), nn.ReLU(), conv(3, 3, 1)), change
+        self.double().eval()
+
+    def forward(self, x):
+        return self.change(self.inner(x))
+
+
+def at(net, *sides, **options):
+    image = torch.rand(2, 1, *sides, dtype=torch.float64)
+    return segtrace.trace(net, {"a": "inner.1"}, image, targets.organ(1, "all"), **options)
+
+
+@pytest.mark.parametrize("sides", [(16,), (16, 16), (16, 24), (24, 16), (5, 5), (4, 16, 24)])
+def test_logits_whose_channels_stand_last_are_refused_with_the_way_to_move_them(sides):
+    net = Reshaped(lambda out: out.movedim(1, -1), len(sides))
+    with pytest.raises(InputError, match=r"shape \(2, .* their channels stand last: say") as found:
+        at(net, *sides)
+    output = eval(str(found.value).split("output=")[1].split(", or")[0])
+    flow = at(net, *sides, output=output)
+    assert flow.prediction.shape[1:] == sides
+    assert flow.prediction.max() < 3
+
+
+def test_coarse_logits_whose_channels_stand_last_are_refused():
+    for step in (2, 4):
+        net = Reshaped(lambda out, step=step: out[..., ::step, ::step].movedim(1, -1))
+        with pytest.raises(InputError, match="their channels stand last"):
+            at(net, 32, 32)
+
+
+def test_logits_of_turned_images_are_refused():
+    with pytest.raises(InputError, match=r"image axes should be as \(8, 24\); let the network"):
+        at(Reshaped(lambda out: out.mT), 8, 24)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda out: out[..., ::2, ::2],
+        lambda out: out[..., ::4, ::4],
+        lambda out: out[..., 4:-4, 4:-4],  # convolutions without padding
+        lambda out: nn.functional.interpolate(out, scale_factor=2),
+        lambda out: nn.functional.interpolate(nn.functional.max_pool2d(out, 8), scale_factor=8.0),
+        lambda out: nn.functional.adaptive_avg_pool2d(out, 1),
+    ],
+)
+@pytest.mark.parametrize("sides", [(32, 32), (33, 18), (30, 32)])
+def test_logits_of_another_resolution_or_without_a_border_are_taken(change, sides):
+    at(Reshaped(change), *sides)

@@ -7,6 +7,7 @@ from torch import nn
 
 import segtrace
 from attribution import nets, slow
+from segtrace import InputError
 from segtrace.attribution import rules, targets
 from segtrace.attribution import stages as stages_of
 from segtrace.attribution.flow import Status
@@ -523,3 +524,14 @@ def test_the_function_that_states_equation_3_is_what_a_trace_runs():
     finally:
         sys.setprofile(None)
     assert called == [(2, 3, 4, 4)]
+
+
+def test_a_cut_gradient_of_no_stage_is_refused_by_name():
+    x, net = nets.images(1, 16), nets.plain()
+    target = targets.organ(1, "all")
+    with pytest.raises(InputError, match=r"^no stage 'enc'; gradient_cut: .* did you mean enc2"):
+        segtrace.trace(net, nets.PLAIN_STAGES, x, target, gradient_cut=["head", "enc"])
+    segtrace.trace(net, nets.PLAIN_STAGES, x, target, gradient_cut=("enc1", "head"))
+    known = nets.flexible_unet()  # what describe says of all stages serves a trace of some
+    flow = segtrace.trace(known, ["head"], nets.images(1), target, gradient_cut=("enc2", "enc3"))
+    assert Status.GRADIENT_CUT not in flow.status.flatten().tolist()

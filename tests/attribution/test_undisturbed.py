@@ -7,8 +7,12 @@ from torch import nn
 
 import segtrace
 from attribution import nets
+from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.undisturbed import unwrapped
+from segtrace.causal.cutting import sites_of
+from segtrace.causal.necessity import necessity
+from segtrace.causal.outcome import Judge
 
 X = nets.images(2, 16)
 TARGET = targets.organs({"liver": 1, "spleen": 2}, "gt", nets.labels(2, 16))
@@ -248,3 +252,28 @@ def _tensors(value):
             yield from _tensors(inner)
     else:
         yield value
+
+
+def test_a_network_or_an_image_without_values_is_refused_in_one_line():
+    net, image, target = nets.plain(), nets.images(1, 16), targets.organ(1, "all")
+    with pytest.raises(InputError, match=r"^image is .*; this one is on the meta device$"):
+        segtrace.trace(net, nets.PLAIN_STAGES, image.to("meta"), target)
+    with pytest.raises(InputError, match=r"^0.weight is on the meta device, without values"):
+        segtrace.trace(nets.plain().to("meta"), nets.PLAIN_STAGES, image, target)
+
+
+def test_a_network_that_writes_into_its_image_gets_the_same_one_in_every_pass():
+    class Centred(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nets.plain()
+
+        def forward(self, x):
+            return self.inner(x.sub_(0.5).mul_(3))
+
+    net, x, truth = Centred(), nets.images(2, 16), nets.labels(2, 16, 3)
+    found = necessity(net, sites_of(net, {"a": "inner.1"}, {}), x, truth, {"a": 1}, cut="zero")
+    with torch.no_grad():
+        expected = Judge({"a": 1}, truth).of(net.inner((x - 0.5) * 3)).score
+    assert torch.equal(found.whole.score, expected)
+    segtrace.trace(net, {"a": "inner.1"}, x, targets.organ(1, "all"))

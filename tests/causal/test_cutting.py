@@ -1,8 +1,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from attribution.nets import basic_unet, flexible_unet, images, labels
+import segtrace
+from attribution.nets import basic_unet, flexible_unet, images, labels, plain
 from causal import nets
 from segtrace import InputError
 from segtrace.attribution import edges, targets
@@ -13,7 +15,7 @@ from segtrace.causal.baselines import Baselines, collect
 from segtrace.causal.carrying import carry
 from segtrace.causal.cutting import chosen, cutting, see, sites_of
 from segtrace.causal.deletion import deletion
-from segtrace.causal.gradients import sizes_at
+from segtrace.causal.gradients import gradient_norms, sizes_at
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
 from segtrace.causal.route import route
@@ -189,3 +191,92 @@ def test_every_function_looks_at_what_an_edge_carries_before_it_cuts(name):
     (edge,) = edges.resolve(net, WRONG)
     with pytest.raises(InputError, match=r"edge 'skip_1': what enters upcat_4 .* comes from enc5"):
         CUT[name](net, edge)
+
+
+class Reused(nn.Module):
+    """One ReLU serves two convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.last = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 3, 1)
+        self.deep, self.relu = nn.Conv2d(4, 4, 1), nn.ReLU()
+        self.double().eval()
+
+    def forward(self, x):
+        return self.last(self.relu(self.deep(self.relu(self.down(x)))))
+
+
+TWICE = {
+    "stage": Stage("twice", "relu"),
+    "edge": Edge("twice", "last", "relu"),
+    "argument": Edge("twice", "last", "relu", 0),
+}
+TWO = images(2, 16), labels(2, 16, 3)
+ORGANS = {"a": 1, "b": 2}
+EVERY = {
+    "collect": lambda net, site: collect(net, [site], [TWO[0]]),
+    "necessity": lambda net, site: necessity(net, [site], *TWO, ORGANS, cut="zero"),
+    "patch": lambda net, site: patch(net, [site], TWO, TWO, ORGANS),
+    "carry": lambda net, site: carry(net, [site], *TWO, ORGANS, cases=["p", "q"]),
+    "gradient_norms": lambda net, site: gradient_norms(net, [site], *TWO, ORGANS),
+    "sizes_at": lambda net, site: sizes_at(net, [site], *TWO, ORGANS),
+}
+"""Every public function that takes sites."""
+
+
+def integrated_at(net, site):
+    joint = {"joint": True, "edges": {"twice": site}} if isinstance(site, Edge) else {}
+    stages = None if joint else {"twice": site}
+    target, mean = targets.organ(1, "all"), {"twice": torch.zeros(4)}
+    integrate(net, stages, TWO[0], target, mean, 1, **joint)
+
+
+def described(net, site):
+    stages = {"down": "down"} if isinstance(site, Edge) else {"twice": site}
+    edges = {"twice": site} if isinstance(site, Edge) else {}
+    segtrace.describe(net, TWO[0], stages, edges=edges)
+
+
+@pytest.mark.parametrize("kind", TWICE)
+@pytest.mark.parametrize("name", [*EVERY, "integrate", "describe"])
+def test_a_place_that_is_passed_twice_is_refused_by_every_function(name, kind):
+    function = {**EVERY, "integrate": integrated_at, "describe": described}[name]
+    what = "stage" if kind == "stage" else "edge"
+    words = rf"^{what} 'twice' \(relu\) runs more than once in a forward pass; name a module that"
+    with pytest.raises(InputError, match=words):
+        function(Reused(), TWICE[kind])
+
+
+def test_a_place_may_be_passed_again_in_another_pass_or_when_checkpointing_repeats_it():
+    net, seen = Reused(), []
+    deep = net.deep.forward
+    net.deep.forward = lambda x: checkpoint(lambda y: deep(net.held(y)), x, use_reentrant=False)
+    net.held = nn.Identity()
+    sites = Stage("once", "down"), Stage("again", "held")
+    with cutting(net, {site: lambda a, s=site: seen.append(s.name) or a for site in sites}):
+        net(TWO[0]).sum().backward()
+        net(TWO[0]).sum().backward()
+    assert [seen.count(name) for name in ("once", "again")] == [2, 4]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_sites_of_another_network_are_refused_by_every_function(name):
+    for site, what in ((Stage("a", "conv_0"), "stage"), (Edge("a", "b", "conv_0"), "edge")):
+        with pytest.raises(InputError, match=f"^{what} 'a': no module 'conv_0'; this network has"):
+            EVERY[name](plain(), site)
+    with pytest.raises(InputError, match=r"^edge 'a': no module 'gone'; this network has"):
+        EVERY[name](plain(), Edge("a", "b", "1", 0, "cat", "gone"))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_scripted_places_are_refused_by_every_function(name):
+    net = plain()
+    part = nn.Sequential(torch.jit.script(net[:3]), net[3:])
+    for whole, path, where in (
+        (part, "0", "module '0'"),
+        (part, "0.1", "module '0'"),
+        (torch.jit.script(net), "1", "the network"),
+        (torch.jit.trace(net, TWO[0]), "1", "the network"),
+    ):
+        with pytest.raises(InputError, match=f"^stage 'a': {where} is scripted by torch.jit"):
+            EVERY[name](whole, Stage("a", path))

@@ -2,9 +2,11 @@
 
 import inspect
 
+import numpy as np
 import pytest
 import torch
 
+from attribution import nets as plain_nets
 from causal import nets
 from segtrace import InputError
 from segtrace.attribution import targets
@@ -151,3 +153,24 @@ def test_a_truth_between_whole_numbers_is_refused():
     ):
         with pytest.raises(InputError, match="a label map is made of whole numbers"):
             call()
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_whole_numbers_of_numpy_are_counts_channels_and_seeds(kind):
+    net, x, truth = plain_nets.plain(), plain_nets.images(2, 16), plain_nets.labels(2, 16, 3)
+    sites, mine, plain = sites_of(net, plain_nets.PLAIN_STAGES, {}), {"a": kind(1)}, {"a": 1}
+    one, two = kind(1), kind(2)
+    means = [collect(net, sites, [x], batch=count) for count in (one, 1)]
+    assert torch.equal(means[0].channels["enc1"], means[1].channels["enc1"])
+    cuts = [
+        necessity(net, sites, x, truth, channels, cut="resample", draws=draws, seed=1, batch=batch)
+        for channels, draws, batch in ((mine, two, one), (plain, 2, 1))
+    ]
+    assert torch.equal(cuts[0].scores, cuts[1].scores)
+    carried = [
+        carry(net, sites, x, truth, channels, cases=["p", "q"], seed=seed, batch=seed)
+        for channels, seed in ((mine, one), (plain, 1))
+    ]
+    assert torch.equal(carried[0].after, carried[1].after)
+    with pytest.raises(InputError, match=r"batch is .*; give a whole number from 1"):
+        collect(net, sites, [x], batch=kind(0))

@@ -12,6 +12,7 @@ from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Edge, EdgesLike, altering
 from segtrace.attribution.float64 import in_float64
 from segtrace.attribution.forward import Output, forward
+from segtrace.attribution.graph import gradients_of
 from segtrace.attribution.joints import settled
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
@@ -144,7 +145,8 @@ def describe(
         output: as in :func:`segtrace.trace`.
 
     Raises:
-        InputError: as in :func:`segtrace.trace`; non-finite logits.
+        InputError: as in :func:`segtrace.trace`; non-finite logits; an edge whose module runs more
+            than once.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 2, 1))
     >>> print(describe(net, torch.rand(1, 1, 9, 9), {"enc1": "1"}).gradient_cut)
@@ -157,23 +159,24 @@ def describe(
     with undisturbed(net, plain.device), in_float64(net, plain):
         x = plain.double().requires_grad_()
         found = settled(net, found, x, places)
-        acts, logits = forward(net, places, x, output)
+        with altering(net, {edge: lambda tensor: tensor for edge in found if not edge.joined}):
+            acts, logits = forward(net, places, x, output)
         if not logits.isfinite().all():
             raise InputError("the logits are not finite: there is no derivative to check")
         bare = unnormalised(acts, logits)
         # One weight a channel, as organs have: the average of the gradient then means something.
         weights = torch.zeros_like(logits) + _per_channel(logits[0], seed=0)
-        gradients = torch.autograd.grad(
-            logits, list(acts.values()), weights, allow_unused=True, materialize_grads=True
-        )
+        gradients = gradients_of(logits, list(acts.values()), weights)
         reports = []
-        for stage, gradient in zip(places, gradients, strict=True):
+        for stage, found_there in zip(places, gradients, strict=True):
+            here = acts[stage.name].detach()
+            gradient = torch.zeros_like(here) if found_there is None else found_there
 
             def score(moved: Tensor, stage: Stage = stage) -> float:
                 with torch.no_grad(), altering(net, {stage: lambda _: moved}):
                     return float((weights * logits_at(net, x, output)).sum())
 
-            pair = _derivatives(stage, acts[stage.name].detach(), gradient, score)
+            pair = _derivatives(stage, here, gradient, score)
             reports.append(_report(net, stage, gradient, pair, x, bare))
     memory = 2 * 4 * sum(activation.numel() for activation in acts.values())
     return Description(tuple(reports), found, memory)

@@ -132,10 +132,23 @@ def _edge(net: nn.Module, name: str, place: Any) -> Edge:
 
 
 def _checked(net: nn.Module, edge: Edge) -> Edge:
-    for path in (edge.module, edge.beside):
-        if path is not None:
-            stages_of.check_module(net, path, f"edge {edge.name!r}")
+    check(net, edge)
     return edge
+
+
+def check(net: nn.Module, place: Stage | Edge) -> None:
+    """Refuse a place that lies in another network than this one.
+
+    Raises:
+        InputError: a module that the network does not have or that is scripted.
+    """
+    for path in (place.module, getattr(place, "beside", None)):
+        if path is not None:
+            stages_of.check_module(net, path, _named(place))
+
+
+def _named(place: Stage | Edge) -> str:
+    return f"{type(place).__name__.lower()} {place.name!r}"
 
 
 def _known(net: nn.Module) -> Iterator[Edge]:
@@ -179,15 +192,51 @@ def altering(net: nn.Module, alterations: Mapping[Stage | Edge, Alteration]) -> 
             was given only looks at it.
 
     Raises:
-        InputError: both parts of one sum, of which neither can be told while the other changes.
+        InputError: both parts of one sum, of which neither can be told while the other changes;
+            a place in another network; (in the forward pass) one that is passed more than once.
     """
+    for place in alterations:
+        check(net, place)
     _refuse_both_of_a_sum(alterations)
+    once = _Once()
     with ExitStack() as stack:
+        stack.callback(net.register_forward_pre_hook(once.start).remove)
+        stack.callback(net.register_forward_hook(once.end).remove)
         # An edge that is joined with another one must see what became of the other.
         for place in sorted(alterations, key=_is_joined):
-            for handle in _hooks(net, place, alterations[place]):
+            for handle in _hooks(net, place, once.held(place, alterations[place])):
                 stack.callback(handle.remove)
         yield
+
+
+class _Once:
+    """Refuses a place that is passed more than once in a forward pass of the network.
+
+    What checkpointing runs again in the backward pass is no part of one.
+    """
+
+    def __init__(self) -> None:
+        self._runs = False
+        self._passed: set[Stage | Edge] = set()
+
+    def start(self, *_: Any) -> None:
+        """The network starts."""
+        self._runs, self._passed = True, set()
+
+    def end(self, *_: Any) -> None:
+        """It has returned."""
+        self._runs = False
+
+    def held(self, place: Stage | Edge, alteration: Alteration) -> Alteration:
+        """The alteration, of the first tensor that passes the place alone."""
+
+        def alter(tensor: Tensor) -> Tensor:
+            if self._runs and place in self._passed:
+                raise stages_of.runs_twice(_named(place), place.module)
+            self._passed.add(place)
+            return alteration(tensor)
+
+        return alter
 
 
 def _refuse_both_of_a_sum(places: Iterable[Stage | Edge]) -> None:

@@ -1,8 +1,10 @@
 """Autograd's graph behind a tensor: what it holds, and what no gradient can be taken through."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from enum import IntEnum
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
@@ -20,6 +22,40 @@ DETACHED = (
 )
 
 
+INFERENCE = (
+    "a part of the network runs in inference mode, which no gradient passes; take "
+    "torch.inference_mode() off its forward (torch.no_grad() outside the network does the same)"
+)
+_OVERWRITTEN = "modified by an inplace operation"
+
+
+def gradients_of(
+    scored: Tensor, tensors: Sequence[Tensor], weights: Tensor | None = None
+) -> tuple[Tensor | None, ...]:
+    """∂(Σ weights · scored) / ∂ each tensor, with the graph left for another time.
+
+    Args:
+        scored: of a pass with gradients on; a single number where there are no weights.
+        tensors: on which it may depend.
+        weights: of its shape.
+
+    Raises:
+        InputError: a network that has overwritten what the gradient is made of.
+    """
+    try:
+        return torch.autograd.grad(
+            scored, list(tensors), weights, retain_graph=True, allow_unused=True
+        )
+    except RuntimeError as error:
+        if _OVERWRITTEN not in str(error):
+            raise
+        raise InputError(
+            "the network overwrites in place what its gradient is made of "
+            f"({str(error).strip().split(chr(10))[0].split(' Hint')[0]}); let it write elsewhere: "
+            "a = a + b for a += b or a.add_(b), and inplace=False"
+        ) from error
+
+
 def walk(start: Any, stop: Callable[[Any], bool] = lambda _node: False) -> Iterator[Any]:
     """The nodes of the graph from one on; not those behind nodes at which to stop."""
     seen, queue = set(), [start]
@@ -31,6 +67,57 @@ def walk(start: Any, stop: Callable[[Any], bool] = lambda _node: False) -> Itera
         yield node
         if not stop(node):
             queue.extend(following for following, _ in node.next_functions)
+
+
+class Way(IntEnum):
+    """How a tensor was made from another one, the nearest way first."""
+
+    ITSELF = 0
+    BARE = 1  # without weights: pooled, cropped, padded, squashed
+    BESIDE = 2  # with weights on some of several ways: gated, or added to what is made with them
+    WEIGHTED = 3  # with weights on every way
+
+
+def way_from(source: Any, start: Any, but: Any = None) -> Way:
+    """How the tensor of one node was made from that of another, on which it depends.
+
+    A weight is a leaf of the graph that enters on its own; frozen ones are in no graph.
+
+    Args:
+        source: the node that the walk ends at.
+        start: the node that it begins at.
+        but: a node behind which nothing counts.
+    """
+    bare: dict[Any, bool] = {None: True}  # no weight lies behind it, up to the source
+    ways: dict[Any, Way | None] = {None: None}  # None: does not depend on the source
+    for node in _children_first(start, (source, but)):
+        if node in (source, but):
+            bare[node], ways[node] = True, Way.BARE if node is source else None
+            continue
+        inner = [following for following, _ in node.next_functions]
+        bare[node] = not hasattr(node, "variable") and all(bare[one] for one in inner)
+        found = [way for one in inner if (way := ways[one]) is not None]
+        if any(ways[one] is None and not bare[one] for one in inner):
+            ways[node] = Way.WEIGHTED if found else None
+        elif not found:
+            ways[node] = None
+        else:
+            ways[node] = max(min(found), Way.BARE if bare[node] else Way.BESIDE)
+    return ways[start] or Way.ITSELF
+
+
+def _children_first(start: Any, stops: Collection[Any]) -> Iterator[Any]:
+    """The nodes of the graph from one on, each behind those that it was made from."""
+    seen, waiting = {None}, [(start, False)]
+    while waiting:
+        node, expanded = waiting.pop()
+        if expanded:
+            yield node
+        elif node not in seen:
+            seen.add(node)
+            waiting.append((node, True))
+            if node not in stops:
+                waiting.extend((following, False) for following, _ in node.next_functions)
 
 
 def is_reentrant(node: Any) -> bool:
@@ -49,6 +136,8 @@ def check(logits: Tensor, acts: Mapping[str, Tensor]) -> None:
         InputError: logits without a graph, a place that does not depend on the image, re-entrant
             checkpointing in between.
     """
+    if logits.is_inference() or any(activation.is_inference() for activation in acts.values()):
+        raise InputError(INFERENCE)
     for place, activation in acts.items():
         if not activation.requires_grad:
             inside = any(is_reentrant(node) for node in walk(logits.grad_fn))

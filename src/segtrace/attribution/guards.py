@@ -33,6 +33,8 @@ def a_tensor(name: str, value: Any) -> None:
         raise wrong(name, value, hint if hasattr(value, "__array__") else "a tensor")
     if value.is_complex() or value.is_sparse or value.is_quantized:
         raise wrong(name, value, "a dense tensor of real numbers")
+    if value.is_meta:
+        raise wrong(name, value, "a tensor with values; this one is on the meta device")
 
 
 def an_image(name: str, value: Any) -> None:

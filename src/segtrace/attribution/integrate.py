@@ -12,9 +12,16 @@ from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import Alteration, Edge, EdgesLike, altering
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
-from segtrace.attribution.graph import DETACHED, REENTRANT, check, check_all
+from segtrace.attribution.graph import (
+    DETACHED,
+    INFERENCE,
+    REENTRANT,
+    check,
+    check_all,
+    gradients_of,
+)
 from segtrace.attribution.joints import settled
-from segtrace.attribution.labels import largest
+from segtrace.attribution.labels import largest, refuse_shares
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.attribution.statuses import worst
@@ -93,6 +100,7 @@ def integrate(
         weights = torch.stack(
             [weights_of(name, t, logits).dense(logits) for name, t in targets.items()]
         )
+        refuse_shares(score, logits)
         path = _Path(lambda: SCORES[score](logits_at(net, x, output)), net, weights, steps)
         start = {place: _start(place, values[place], baseline) for place in places}
         scores = path.scored(SCORES[score](logits))
@@ -211,9 +219,7 @@ class _Path:
         for o, weights in enumerate(self.weights):
             if not weights.any():  # an organ that is absent from all slices
                 continue
-            gradients = torch.autograd.grad(
-                scored, list(here.values()), weights, retain_graph=True, allow_unused=True
-            )
+            gradients = gradients_of(scored, list(here.values()), weights)
             pairs = zip(here, gradients, strict=True)
             found = {place: gradient for place, gradient in pairs if gradient is not None}
             check_all(scored, {place.name for place in here} - {place.name for place in found})
@@ -225,6 +231,8 @@ class _Path:
 
         def stand(place: Place) -> Alteration:
             def put(_: Tensor) -> Tensor:
+                if graded and torch.is_inference_mode_enabled():
+                    raise InputError(INFERENCE)
                 if graded and not torch.is_grad_enabled():
                     raise InputError(f"{place.name!r} {REENTRANT}")
                 return tensors[place]

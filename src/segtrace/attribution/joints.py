@@ -6,7 +6,7 @@ the network once, and an edge is what it carries: the part of the argument that 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from segtrace.attribution import halves
 from segtrace.attribution import stages as stages_of
-from segtrace.attribution.edges import Edge, argument_of
-from segtrace.attribution.graph import walk
+from segtrace.attribution.edges import Edge, argument_of, check
+from segtrace.attribution.graph import Way, gradients_of, walk, way_from
 from segtrace.attribution.halves import Span, places
 from segtrace.attribution.logits import sent
 from segtrace.attribution.stages import Stage
@@ -42,8 +42,11 @@ def settled(
 
     Raises:
         InputError: an edge that carries something else than its source puts out, or of which the
-            source's part cannot be found.
+            source's part cannot be found; a site of another network; an edge into a module that
+            runs more than once.
     """
+    for site in sites:
+        check(net, site)
     unsettled = [s for s in sites if isinstance(s, Edge) and s.argument is not None and not s.part]
     if not unsettled:
         return tuple(sites)
@@ -66,6 +69,7 @@ class _Look:
         named: those of them that are stages, and their names.
         gates: node in the graph behind which all lies that a module put out -> the module.
         arguments: edge -> what entered.
+        others: edge -> number or name of the other tensors of that call -> what they are.
         outputs: edge -> module -> what the modules had put out by then.
     """
 
@@ -74,6 +78,7 @@ class _Look:
     named: dict[nn.Module, str]
     gates: dict[Any, nn.Module] = field(default_factory=dict)
     arguments: dict[Edge, Tensor] = field(default_factory=dict)
+    others: dict[Edge, dict[int | str, Tensor]] = field(default_factory=dict)
     outputs: dict[Edge, dict[nn.Module, Tensor]] = field(default_factory=dict)
 
     @classmethod
@@ -91,7 +96,7 @@ class _Look:
         modules = {path: there[path] for path in paths if path in there}
         named = {modules[path]: name for name, path in known.items() if path in modules}
         look, passed = cls(noise.to(x).requires_grad_(), modules, named), dict[nn.Module, Tensor]()
-        with torch.enable_grad(), ExitStack() as stack:
+        with torch.enable_grad(), _learning(net), ExitStack() as stack:
             for module in dict.fromkeys(modules.values()):
                 stack.callback(module.register_forward_hook(look._gate(passed)).remove)
             for edge in edges:
@@ -113,7 +118,12 @@ class _Look:
 
     def _watch(self, edge: Edge, passed: dict[nn.Module, Tensor]) -> Callable[..., None]:
         def on_start(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+            if edge in self.arguments:
+                raise stages_of.runs_twice(f"edge {edge.name!r}", edge.module)
             self.arguments[edge] = argument_of(edge, args, kwargs)
+            calls = {**dict(enumerate(args)), **kwargs}
+            tensors = {at: one for at, one in calls.items() if isinstance(one, Tensor)}
+            self.others[edge] = {at: one for at, one in tensors.items() if at != edge.argument}
             self.outputs[edge] = dict(passed)
 
         return on_start
@@ -140,6 +150,7 @@ class _Look:
             )
         if put_out is not None and not _carries(edge, argument, found, beside, put_out):
             self._check_origin(edge, source)
+            self._check_way(edge, source, beside, put_out)
         return found
 
     def _put_out(self, edge: Edge, path: str | None) -> Tensor | None:
@@ -149,7 +160,7 @@ class _Look:
     def _check_origin(self, edge: Edge, source: str) -> None:
         """What is not equal to the source's output may still be made from it, and nothing else."""
         beside = self.modules[edge.beside or ""] if edge.joined else None
-        origins = set(self._origins(edge, self.modules[source], beside)) - {beside}
+        origins = set(self._origins(self.arguments[edge], self.modules[source], beside)) - {beside}
         if origins != {self.modules[source]}:
             names: dict[nn.Module | None, str] = {None: "the image"}
             names.update((module, path) for path, module in self.modules.items())
@@ -161,17 +172,54 @@ class _Look:
                 "that as source, or another argument"
             )
 
-    def _origins(
-        self, edge: Edge, source: nn.Module, beside: nn.Module | None
-    ) -> Iterator[nn.Module | None]:
-        """The nearest stages from whose output the argument was made; ``None`` for the image."""
-        stops = {*self.named, source, beside}
+    def _check_way(self, edge: Edge, source: str, beside: Tensor | None, put_out: Tensor) -> None:
+        """Made from the source alone is another path as well; the nearest is meant."""
+        others = dict(self.others[edge]) if beside is None else {f"beside {edge.beside}": beside}
+        joined = None if beside is None else beside.grad_fn
+        ways = {
+            at: Way.ITSELF if _same(one, put_out) else way_from(put_out.grad_fn, one.grad_fn)
+            for at, one in others.items()
+            if set(self._origins(one, self.modules[source])) == {self.modules[source]}
+        }
+        if not ways:
+            return
+        nearest = min(ways, key=lambda at: ways[at])
+        mine = way_from(put_out.grad_fn, self.arguments[edge].grad_fn, joined)
+        if ways[nearest] < mine or ways[nearest] is mine is Way.WEIGHTED:
+            told = nearest if beside is not None else f"as argument={nearest!r}"
+            raise InputError(
+                f"edge {edge.name!r}: what enters {edge.module} as argument {edge.argument!r} is "
+                f"made from what its source {edge.source!r} puts out, and what enters "
+                f"{told} is as near to it or nearer: name that one, or as source the module whose "
+                "output is meant"
+            )
+
+    def _origins(self, made: Tensor, *sources: nn.Module | None) -> Iterator[nn.Module | None]:
+        """The nearest stages or sources from which it was made; ``None`` for the image."""
+        stops = {*self.named, *sources}
         gates = {node: module for node, module in self.gates.items() if module in stops}
-        for node in walk(self.arguments[edge].grad_fn, stop=lambda node: node in gates):
+        for node in walk(made.grad_fn, stop=lambda node: node in gates):
             if node in gates:
                 yield gates[node]
             elif getattr(node, "variable", None) is self.leaf:
                 yield None
+
+
+@contextmanager
+def _learning(net: nn.Module) -> Iterator[None]:
+    """Let the graph hold the weights in the block, also those that are frozen."""
+    frozen = [p for p in net.parameters() if not p.requires_grad and p.is_floating_point()]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
 
 
 def _is_sum(argument: Tensor, beside: Tensor | None) -> bool:
@@ -179,7 +227,7 @@ def _is_sum(argument: Tensor, beside: Tensor | None) -> bool:
     if beside is None or beside.shape != argument.shape:
         return False
     weights = torch.rand_like(argument)
-    (found,) = torch.autograd.grad(argument, beside, weights, retain_graph=True, allow_unused=True)
+    (found,) = gradients_of(argument, [beside], weights)
     return found is not None and torch.equal(found, weights)
 
 

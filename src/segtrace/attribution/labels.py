@@ -19,6 +19,59 @@ ONE_CHANNEL = (
 )
 
 
+PIXELS = 64
+"""Fewer logits may all lie between 0 and 1 by chance."""
+SUM = 1e-3
+"""Probabilities in half precision sum to 1 but for this."""
+_ONE_LOGIT = "torch.cat([torch.zeros_like(out[:, :1]), out[:, k : k + 1].logit(1e-6)], 1)"
+OVERLAP = (
+    "the logits are probabilities that do not sum to 1, as behind a sigmoid: channels that may "
+    "overlap have no largest one that is the prediction; overlap is not supported yet: explain "
+    f"organs one at a time, with output=lambda out: {_ONE_LOGIT}, channel 1 and truth=mask[:, k]"
+    ".long(), or where the channels shut each other out, background among them, let the network "
+    "return logits: output=lambda out: out.logit(1e-6) (where there is no such option, wrap the "
+    "network in one that returns that)"
+)
+
+
+def refuse_overlap(logits: Tensor) -> None:
+    """Refuse what a sigmoid put out (N, C, *image), of which the largest is no prediction.
+
+    To be asked of the network as it is: a network that is cut may say anything.
+
+    Raises:
+        InputError: numbers that all lie in [0, 1], of which several together exceed 1.
+    """
+    if _are_shares(logits) and float(logits.detach().sum(1).max()) > 1 + SUM:
+        raise InputError(OVERLAP)
+
+
+def refuse_shares(score: str, logits: Tensor) -> None:
+    """Refuse to take the softmax of probabilities (N, C, *image).
+
+    Raises:
+        InputError: a score that does, of what a softmax or a sigmoid put out.
+    """
+    if score not in ("prob", "logprob") or not _are_shares(logits):
+        return
+    refuse_overlap(logits)
+    if bool(((logits.detach().sum(1) - 1).abs() <= SUM).all()):
+        raise InputError(
+            f"the logits are probabilities that sum to 1, as behind a softmax, and score {score!r} "
+            "would take the softmax once more: say score='logit', or let the network return "
+            "logits: output=lambda out: out.clamp(min=1e-12).log()"
+        )
+
+
+def _are_shares(logits: Tensor) -> bool:
+    """Whether all of many numbers of several channels lie in [0, 1], and they are not constant."""
+    values = logits.detach()
+    if values.shape[1] < 2 or values[:, 0].numel() < PIXELS:
+        return False
+    low, high = (float(end) for end in values.aminmax())
+    return low >= 0 and high <= 1 and low < high
+
+
 def predicted(logits: Tensor) -> Tensor:
     """(N, *image) the channel with the largest of the logits (N, C, *image).
 

@@ -1,16 +1,19 @@
 """Send an image through a network and pick the logits out of what it returns."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
+from segtrace.attribution.graph import INFERENCE
 from segtrace.errors import InputError
 
 Output = Callable[[Any], Tensor]
 
+ROUNDING = 1.5
+"""Sides rounded down level by level leave two axes with scales that differ by no more than this."""
 _AXES_OF = ((nn.Conv1d, 1), (nn.Conv2d, 2), (nn.Conv3d, 3))
 _CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
 _AXES = re.compile(r"[Ee]xpected \d+D")
@@ -34,10 +37,11 @@ def sent(net: nn.Module, x: Tensor) -> Any:
     """What the network returns for an image.
 
     Raises:
-        InputError: an image of another number of channels, axes or pixels than the network takes.
+        InputError: an image of another number of channels, axes or pixels than the network takes;
+            a part of the network that runs in inference mode where gradients are needed.
     """
     try:
-        return net(x)
+        return net(x.clone())  # which the network may write into
     except InputError:
         raise
     except (RuntimeError, ValueError) as error:
@@ -49,6 +53,8 @@ def sent(net: nn.Module, x: Tensor) -> Any:
 
 def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
     """What is wrong with the image, in one line; ``None`` where something else is."""
+    if "nference tensor" in said:
+        return INFERENCE
     line, shape = said.strip().split("\n")[0], tuple(x.shape)
     axes = {count for m in net.modules() for kind, count in _AXES_OF if isinstance(m, kind)}
     if _AXES.search(said) or (len(axes) == 1 and axes != {x.ndim - 2}):
@@ -75,8 +81,8 @@ def logits_of(returned: Any, x: Tensor, output: Output | None) -> Tensor:
     """The logits (N, channels, *image) in what the network returned.
 
     Raises:
-        InputError: no tensor, or one of another rank or number of slices than the image; says how
-            to pick the logits where they are in it.
+        InputError: no tensor, or one of another rank, number of slices or shape of the image axes
+            than the image; says how to pick the logits where they are in it.
     """
     found = returned if output is None else output(returned)
     if not isinstance(found, Tensor):
@@ -87,7 +93,43 @@ def logits_of(returned: Any, x: Tensor, output: Output | None) -> Tensor:
             f"the logits have shape {tuple(found.shape)}; an image of {tuple(x.shape)} asks for "
             f"({len(x)}, channels, …) with {x.ndim - 2} image axes; {_advice(returned, x)}"
         )
+    _refuse_other_axes(found.shape[2:], found.movedim(-1, 1).shape[2:], x.shape[2:], found.shape)
     return found
+
+
+def _refuse_other_axes(
+    cells: Sequence[int], last: Sequence[int], image: Sequence[int], shape: Sequence[int]
+) -> None:
+    """Refuse logits whose image axes are not the image's, be it in another resolution.
+
+    Args:
+        cells: sides of the logits.
+        last: the same if their channels stand last.
+        image: sides of the image.
+        shape: of the logits.
+    """
+    if tuple(cells) == tuple(image):
+        return
+    said = f"the logits have shape {tuple(shape)}, whose image axes should be as {tuple(image)}"
+    if tuple(last) == tuple(image) or (_alike(last, image) and not _alike(cells, image)):
+        raise InputError(
+            f"{said}; their channels stand last: say output=lambda out: out.movedim(-1, 1), or "
+            "where there is no such option wrap the network in one whose forward returns that"
+        )
+    factors = [cell / side for cell, side in zip(cells, image, strict=True)]
+    if not (_alike(cells, image) or max(factors) <= ROUNDING * min(factors)):
+        raise InputError(
+            f"{said}; let the network return them with the image's sides in this order, or say "
+            "output=… to do it"
+        )
+
+
+def _alike(cells: Sequence[int], image: Sequence[int]) -> bool:
+    """Whether sides are the image's at one resolution up to a cell, or without a border."""
+    pairs = list(zip(cells, image, strict=True))
+    low = max((cell - 1) / side for cell, side in pairs)
+    high = min((cell + 1) / side for cell, side in pairs)
+    return low <= high or len({side - cell for cell, side in pairs}) == 1
 
 
 def _advice(returned: Any, x: Tensor) -> str:

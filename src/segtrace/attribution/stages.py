@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import guards
@@ -186,19 +187,47 @@ def _stage(net: nn.Module, name: str, place: Any) -> Stage:
 
 
 def check_module(net: nn.Module, path: str, what: str) -> None:
-    """Refuse the path of a module that the network does not have.
+    """Refuse the path of a module that the network does not have, or at which nobody can listen.
 
     Raises:
-        InputError: names the path and the nearest ones that exist.
+        InputError: names the path and the nearest ones that exist, or the scripted module.
     """
-    paths = [name for name, _ in net.named_modules(remove_duplicate=False) if name]
-    if path not in paths:
+    modules = dict(net.named_modules(remove_duplicate=False))
+    paths = [name for name in modules if name]
+    if path not in modules or not path:
         nearest = get_close_matches(path, paths, n=3)
         tops = [name for name, _ in net.named_children()]
         raise InputError(
             f"{what}: no module {path!r}; this network has {', '.join(tops)} and what is in them"
             + (f"; did you mean {', '.join(nearest)}?" if nearest else "")
         )
+    _refuse_scripted(modules, path, what)
+
+
+def _refuse_scripted(modules: Mapping[str, nn.Module], path: str, what: str) -> None:
+    """Refuse a module that is scripted, or lies in one that is: no hook is called there."""
+    parts = path.split(".")
+    for above in (".".join(parts[:count]) for count in range(len(parts) + 1)):
+        module = modules[above]
+        traced = above == path and isinstance(module, torch.jit.TopLevelTracedModule)
+        if isinstance(module, torch.jit.ScriptModule) and not traced:
+            raise InputError(
+                f"{what}: {f'module {above!r}' if above else 'the network'} is scripted by "
+                f"torch.jit ({path!r} cannot be looked at); give the network with the module "
+                "itself there, as it was before torch.jit.script or torch.jit.trace"
+            )
+
+
+def runs_twice(place: str, module: str) -> InputError:
+    """The error of a place that is passed more than once: none of the passes is the one meant.
+
+    Args:
+        place: what it is and its name, in words.
+        module: its path.
+    """
+    return InputError(
+        f"{place} ({module}) runs more than once in a forward pass; name a module that runs once"
+    )
 
 
 @dataclass(frozen=True)
@@ -250,10 +279,7 @@ def _recorder(stage: Stage, record: Record, copy: bool) -> Callable[..., Tensor 
                 "name a module inside it that returns one tensor"
             )
         if stage.name in record.outputs:
-            raise InputError(
-                f"stage {stage.name!r} ({stage.module}) runs more than once in a forward pass; "
-                "name a module that runs once"
-            )
+            raise runs_twice(f"stage {stage.name!r}", stage.module)
         record.outputs[stage.name] = output
         record.versions[stage.name] = output._version
         return output.clone() if copy else None

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution import guards
-from segtrace.attribution.labels import check_truth, predicted, refuse_one_channel
+from segtrace.attribution.labels import check_truth, predicted, refuse_one_channel, refuse_overlap
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
 
@@ -198,7 +198,7 @@ def _region(channel: int, region: str, truth: Tensor | None) -> Region:
     if region == "all":
         return lambda logits: torch.ones_like(logits[:, 0], dtype=torch.bool)
     if region == "pred":
-        return lambda logits: predicted(logits) == channel
+        return lambda logits: _found(logits) == channel
     if truth is None:
         raise InputError(f"region {region!r} needs the truth: a label map (N, *image)")
     labels = truth
@@ -209,10 +209,16 @@ def _region(channel: int, region: str, truth: Tensor | None) -> Region:
         true = labels.to(logits.device) == channel
         if region == "gt":
             return true
-        found = predicted(logits) == channel
+        found = _found(logits) == channel
         return {"tp": true & found, "fp": found & ~true, "fn": true & ~found}[region]
 
     return mask
+
+
+def _found(logits: Tensor) -> Tensor:
+    refuse_one_channel(logits)
+    refuse_overlap(logits)
+    return predicted(logits)
 
 
 def _of_several(region: Region) -> Region:

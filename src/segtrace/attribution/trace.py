@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from segtrace.attribution import guards
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
-from segtrace.attribution.labels import largest
+from segtrace.attribution.graph import gradients_of
+from segtrace.attribution.labels import largest, refuse_shares
 from segtrace.attribution.rules import MapOf, Rule, global_average, weighted_sum
 from segtrace.attribution.rules import resolve as resolve_rules
-from segtrace.attribution.stages import Stage, StagesLike
+from segtrace.attribution.stages import Stage, StagesLike, known
 from segtrace.attribution.stages import resolve as resolve_stages
 from segtrace.attribution.statuses import KAPPA_DEGENERATE, mixes_slices, unnormalised, worst
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
@@ -53,7 +54,8 @@ def trace(
             (activation, gradient) -> map.
         score: φ, a key of :data:`~segtrace.attribution.forward.SCORES`.
         output: picks the logits (N, channels, *image) from what the network returns.
-        gradient_cut: stages known to have a wrong gradient (from ``describe``).
+        gradient_cut: stages known to have a wrong gradient (from ``describe``); of the network,
+            in the table of known ones also those that are not traced.
         batch: slices per pass; by default 4 on a CPU and all at once elsewhere. Slices do not
             influence each other in evaluation mode, so this decides speed and memory, and results
             up to rounding. For a network in which they do (attention over the slices of a batch),
@@ -70,6 +72,7 @@ def trace(
     """
     net = unwrapped(net)
     places = resolve_stages(net, stages)
+    _check_cut(net, places, gradient_cut)
     chosen = resolve_rules(rules)
     if score not in SCORES:
         raise unknown("score", score, SCORES)
@@ -103,6 +106,14 @@ def trace(
     )
 
 
+def _check_cut(net: nn.Module, places: Sequence[Stage], cut: Iterable[str]) -> None:
+    """Refuse a name that is no stage, which would mark nothing as wrong."""
+    names = dict.fromkeys(stage.name for stage in (*places, *known(net)))
+    for name in cut:
+        if name not in names:
+            raise unknown("stage", name, names, "gradient_cut: this network")
+
+
 def _batch(x: Tensor, batch: int | None) -> int:
     if batch is None:
         return min(len(x), SLICES_ON_CPU) if x.device.type == "cpu" else len(x)
@@ -119,13 +130,12 @@ class _Run:
 
     @classmethod
     def of(cls, acts: Mapping[str, Tensor], logits: Tensor, score: str) -> "_Run":
+        refuse_shares(score, logits)
         return cls(acts, SCORES[score](logits), logits.detach())
 
     def gradients(self, weights: Tensor) -> dict[str, Tensor | None]:
         """∂(Σ weights · φ)/∂A at every stage; ``None`` where the score does not depend on it."""
-        gradients = torch.autograd.grad(
-            self.scored, list(self.acts.values()), weights, retain_graph=True, allow_unused=True
-        )
+        gradients = gradients_of(self.scored, list(self.acts.values()), weights)
         if all(gradient is None for gradient in gradients):
             raise InputError(f"the score depends on none of the stages {', '.join(self.acts)}")
         return dict(zip(self.acts, gradients, strict=True))

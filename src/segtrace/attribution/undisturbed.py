@@ -30,9 +30,9 @@ def as_input(net: nn.Module, image: Tensor) -> Tensor:
     Half precision is raised to float32, float64 stays where the network is float64.
 
     Raises:
-        InputError: parameters in half precision, whose maps would be noise, made in inference
-            mode, which no gradient passes, or without values, as a lazy module has before its first
-            pass, which would make them.
+        InputError: parameters in half precision, whose maps would be noise, made in inference mode,
+            which no gradient passes, or without values, as on the meta device and in a lazy module
+            before its first pass, which would make them.
     """
     dtype = torch.promote_types(image.dtype, torch.float32)
     device = image.device
@@ -41,6 +41,11 @@ def as_input(net: nn.Module, image: Tensor) -> Tensor:
             raise InputError(
                 f"{name} has no values yet, and explaining would make them; send an image through "
                 "the network first: net(image)"
+            )
+        if tensor.is_meta:
+            raise InputError(
+                f"{name} is on the meta device, without values; make them: "
+                "net.to_empty(device='cpu'), and load the network's weights"
             )
     for name, parameter in net.named_parameters():
         if parameter.is_inference():

@@ -125,7 +125,7 @@ def deletion(
                 len(x), lambda part: Replay.of(net, x[part], timetable, sites, output)
             )
         )
-        whole = torch.cat([judge.of(run.logits, part).dice for part, run in runs], 1)
+        whole = torch.cat([judge.whole(run.logits, part).dice for part, run in runs], 1)
         _refuse_blind(whole, tuple(channels))
         count = passes(flow, sites, len(fractions), draws, untrained is not None)
         clock = Clock(len(where) * count, _seconds(runs[0][1], sites), progress)

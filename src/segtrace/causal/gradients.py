@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import SCORES, Output
-from segtrace.attribution.graph import check
+from segtrace.attribution.graph import INFERENCE, check, gradients_of
 from segtrace.attribution.joints import settled
+from segtrace.attribution.labels import refuse_shares
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
@@ -15,6 +16,7 @@ from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal import guards
 from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.outcome import Judge
+from segtrace.errors import InputError
 
 GRADIENT_NORM = "gradient norm"
 
@@ -64,6 +66,7 @@ def sizes_at(
             with cutting(net, {site: _kept(site.name, passed) for site in sites}):
                 logits = logits_at(net, x, output)
                 judge.check(logits, truth[n : n + 1])
+                refuse_shares(score, logits)
                 scored = SCORES[score](logits)
                 check(scored, {f"site {name!r}": passed[name] for name in passed})
                 here = _Here(sites, passed, chosen, tuple(x.shape[2:]))
@@ -97,6 +100,8 @@ def gradient_norms(
 
 def _kept(name: str, passed: dict[str, Tensor]) -> Edit:
     def keep(activation: Tensor) -> Tensor:
+        if activation.is_inference():
+            raise InputError(INFERENCE)
         passed[name] = activation.clone()
         return passed[name]
 
@@ -122,9 +127,7 @@ class _Here:
         if not mask.any():
             nothing = torch.full((len(self.acts),), torch.nan).double()
             return dict.fromkeys(names, nothing)
-        gradients = torch.autograd.grad(
-            scored[mask].sum(), self.acts, retain_graph=True, allow_unused=True
-        )
+        gradients = gradients_of(scored[mask].sum(), self.acts)
         rows = [self._at(a, g) for a, g in zip(self.acts, gradients, strict=True)]
         return {
             name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in names

@@ -175,11 +175,11 @@ def necessity(
 
         def cut_all(part: slice) -> tuple[Outcome, list[Outcome]]:
             replay = Replay.of(net, x[part], timetable, sites, output)
-            found = []
+            whole, found = judge.whole(replay.logits, part), []
             for site in sites:
                 found.append(_cut(replay, site, replacement, judge, part, draws))
                 clock.step(len(replay.x) * draws)
-            return judge.of(replay.logits, part), found
+            return whole, found
 
         parts = [result for _, result in Batches(batch).over(len(x), cut_all)]
     return Necessity(

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.forward import SCORES
-from segtrace.attribution.labels import check_truth, predicted, refuse_one_channel
+from segtrace.attribution.labels import (
+    check_truth,
+    predicted,
+    refuse_one_channel,
+    refuse_overlap,
+    refuse_shares,
+)
 from segtrace.dice import dice
 from segtrace.errors import InputError, unknown
 
@@ -87,6 +93,16 @@ class Judge:
         check_truth(truth, logits)
         if (most := max(self.channels.values())) >= logits.shape[1]:
             raise InputError(f"no channel {most}; the logits have 0 … {logits.shape[1] - 1}")
+
+    def whole(self, logits: Tensor, part: slice = slice(None)) -> Outcome:
+        """The outcome of the network as it is.
+
+        Raises:
+            InputError: see :meth:`check`; probabilities in the place of logits.
+        """
+        refuse_overlap(logits)
+        refuse_shares(self.score, logits)
+        return self.of(logits, part)
 
     def of(self, logits: Tensor, part: slice = slice(None)) -> Outcome:
         """The outcome of logits (n, C, *image) of some of the slices.

@@ -94,8 +94,8 @@ def patch(
             patched = logits_at(net, b, output)
     return Patched(
         organs=tuple(channels),
-        own=of_a.of(seen.logits).dice,
-        before=of_a.of(clean).dice,
+        own=of_a.whole(seen.logits).dice,
+        before=of_a.whole(clean).dice,
         after=of_a.of(patched).dice,
         kept=Judge(channels, taking[1]).of(patched).dice,
     )
