@@ -373,3 +373,21 @@ def test_every_case_of_a_part_has_its_say(tiny_raw, tmp_path):
     assert all((labels > 0).any() for labels in found.labels)
     with pytest.raises(InputError, match=r"no test cases; say probes\.from=val"):
         data.spread(2, "test")
+
+
+@pytest.mark.parametrize(
+    ("option", "least", "most"),
+    [
+        ("num_workers", 0, 256),
+        ("batch_size", 1, 65536),
+        ("steps_per_epoch", 1, 1000000),
+        ("seed", 0, 2**32 - 1),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_with_the_range(build, option, least, most):
+    for value in (least, most):
+        build(**{option: value})
+    for value in (least - 1, most + 1):
+        words = f"data.{option}={value}; give {least} or more, and {most} at most"
+        with pytest.raises(InputError, match=words):
+            build(**{option: value})

@@ -22,7 +22,7 @@ from segtrace.training.named_rules import rules_of
 from segtrace.training.options import KINDS, check_options, listed
 from segtrace.training.plan import plainly
 from segtrace.training.replay import Replay, in_order
-from segtrace.training.request_checks import check_together
+from segtrace.training.request_checks import check_asked_of_data, check_files, check_together
 from segtrace.training.run_folder import CONFIG, Held, taken
 from segtrace.training.schema import check
 from segtrace.training.seeds import folders_of
@@ -200,6 +200,9 @@ def checked(config: DictConfig) -> Request:
     check(plain, tuple(KINDS), optional=("data", "study"))
     check_options(plain)
     check_together(plain)
+    check_files(plain)
+    typed = HydraConfig.get().overrides.task
+    check_asked_of_data([one.partition("=")[0].lstrip("+") for one in typed], plain)
     folder = Path(HydraConfig.get().runtime.output_dir)
     lock = taken(folder, "explain")
     save_text(folder / CONFIG, OmegaConf.to_yaml(config, resolve=True))
