@@ -42,6 +42,7 @@ def check_limits(config: Mapping[str, Any]) -> None:
     for where, value in leaves(config):
         _check_leaf(where, value)
     check_devices(config["trainer"])
+    _check_time(config["trainer"].get("max_time"))
     check_end(config["trainer"], config["model"].get("scheduler"))
     if config["test"] and config["trainer"].get("limit_test_batches") == 0:
         raise InputError("test=true scores nothing with trainer.limit_test_batches=0; leave it out")
@@ -56,6 +57,17 @@ def check_devices(trainer: Mapping[str, Any]) -> None:
     devices = trainer.get("devices", "auto")
     if str(devices).isdecimal() and int(devices) > DEVICES:
         raise InputError(f"trainer.devices={devices}; give {DEVICES} or less, or auto")
+
+
+def _check_time(given: Any) -> None:
+    parts = list(given.values()) if isinstance(given, Mapping) else [given]
+    if isinstance(given, str | None):
+        return
+    if not isinstance(given, Mapping) or any(part < 0 for part in parts if type(part) is int):
+        raise InputError(
+            f"trainer.max_time={given}; give days, hours, minutes and seconds, "
+            "'trainer.max_time=\"00:12:00:00\"', or null"
+        )
 
 
 def check_end(trainer: Mapping[str, Any], scheduler: Any) -> None:
