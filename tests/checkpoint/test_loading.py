@@ -350,3 +350,6 @@ def test_a_glob_a_list_and_a_name_with_brackets_find_their_files(tmp_path):
     assert [p.name for p in paths_of(f"{tmp_path}/b[1].ckpt")] == ["b[1].ckpt"]
     with pytest.raises(InputError, match=r"c_\*.ckpt: no such file"):
         paths_of(f"{tmp_path}/c_*.ckpt")
+    (tmp_path / "x").mkdir()
+    with pytest.raises(InputError, match=r"checkpoint names .*/x/\.\./a_1.ckpt twice; name each"):
+        paths_of([f"{tmp_path}/a_1.ckpt", f"{tmp_path}/x/../a_1.ckpt"])

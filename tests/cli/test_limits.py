@@ -58,6 +58,10 @@ def test_test_cases_that_the_trainer_leaves_out_cannot_be_scored():
         ({"max_steps": 0}, "max_steps=0; give 1 or more, or -1"),
         ({"callbacks": []}, "callbacks is filled in by train.py; say callbacks.<a name>"),
         ({"logger": False}, "logger is filled in by train.py; say logger.<a name>"),
+        ({"max_time": -1}, "max_time=-1; give days, hours, minutes and seconds, .*00:12:00:00"),
+        ({"max_time": {"hours": -1}}, "max_time={'hours': -1}; give days"),
+        ({"devices": 1000000}, "devices=1000000; give 256 or less"),
+        ({"devices": "257"}, "devices=257; give 256 or less"),
         ({"default_root_dir": "here"}, "default_root_dir is filled in by .*; say hydra.run.dir"),
     ],
 )

@@ -388,3 +388,21 @@ def test_an_organ_in_no_case_is_told_before_the_training(tiny_raw, tiny_split, c
     data.setup("fit")  # told once; a warning would be an error here
     SliceDataModule(source, "all", 48, split=tiny_split, cache_dir=cache).setup("validate")
     SliceDataModule(source, ["liver"], 48, split=tiny_split, cache_dir=cache).setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("option", "least", "most"),
+    [
+        ("num_workers", 0, 256),
+        ("batch_size", 1, 65536),
+        ("steps_per_epoch", 1, 1000000),
+        ("seed", 0, 2**32 - 1),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_with_the_range(build, option, least, most):
+    for value in (least, most):
+        build(**{option: value})
+    for value in (least - 1, most + 1):
+        words = f"data.{option}={value}; give {least} or more, and {most} at most"
+        with pytest.raises(InputError, match=words):
+            build(**{option: value})

@@ -37,7 +37,8 @@ def test_windowed_files_refuse_another_window(source):
 @pytest.mark.parametrize(
     "change",
     [{"window": (275.0, -125.0)}, {"window": (0.0, math.inf)}, {"window": (math.nan, 1.0)},
-     {"size": 0}],
+     {"window": (1e300, 2e300)}, {"window": (0.0, 1e-320)}, {"window": (-2e6, 0.0)},
+     {"size": 0}, {"size": 4097}],
 )  # fmt: skip
 def test_impossible_settings_are_refused(change):
     with pytest.raises(InputError):

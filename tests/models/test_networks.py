@@ -159,3 +159,10 @@ def test_whatever_a_class_raises_becomes_one_line():
         build("UNet")
     with pytest.raises(InputError, match="AttentionUnet: list index out of"):
         build("AttentionUnet", **ATTENTION | {"strides": []})
+
+
+@pytest.mark.parametrize(("name", "value"), [("features", None), ("features", 5), ("norm", "x")])
+def test_an_argument_that_a_class_cannot_take_is_named(name, value):
+    given = {"spatial_dims": 2, name: value}
+    with pytest.raises(InputError, match=f"^here: {name}={value!r}: .*; it works without {name}$"):
+        networks.called(nets.BasicUNet, given, "here")

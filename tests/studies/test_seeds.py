@@ -94,6 +94,13 @@ def test_a_pattern_without_a_run_is_named(tmp_path):
         folders_of(f"{tmp_path}/nothing*")
 
 
+def test_a_run_that_is_named_twice_is_refused(tmp_path):
+    one = write_run(tmp_path / "a", 0, (0.0, 0.2, 0.5))
+    assert folders_of([str(one), f"{tmp_path}/*"]) == [one]
+    with pytest.raises(InputError, match=f"runs names {one} twice; name each run once"):
+        folders_of([str(one), str(one)])
+
+
 def spoilt(folder, name, change):
     path = folder / name
     if change is None:

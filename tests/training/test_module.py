@@ -306,3 +306,9 @@ def test_dropout_differs_from_batch_to_batch_epoch_to_epoch_and_seed_to_seed(tmp
     assert torch.equal(drawn(tmp_path), one)
     assert torch.equal(drawn(tmp_path, epochs=2), one[:2])
     assert not (drawn(tmp_path, seed=1) == one).any()
+
+
+def test_a_seed_that_no_generator_takes_is_refused():
+    for seed in (-1, 2**32):
+        with pytest.raises(InputError, match=f"model.seed={seed}; give 0 or more, and 4294967295"):
+            SegmentationModule(nn.Identity(), {"liver": 1}, seed=seed)

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from torch import Tensor
 from typing_extensions import TypedDict
 
-SIDE = 4096
-"""Most rows and columns of a slice."""
+from segtrace.data.limits import SIDE
+
 MOST = 2**31
 """Numbers in the maps of one rule at one stage: 8 GiB."""
 ORGANS = 254

@@ -144,9 +144,18 @@ def _refusal(overrides: Sequence[str], position: int) -> InputError:
         return InputError(f"{argument}: Hydra reads no line breaks; rename the file or folder")
     readings = ((form, _parse(f"{key}={form}")) for form in _forms(value))
     form = next(form for form, found in readings if found and not found.is_sweep_override())
-    return InputError(
-        f"{argument}: Hydra cannot read this value as it stands; say {shlex.quote(f'{key}={form}')}"
-    )
+    cannot = f"{argument}: Hydra cannot read this value as it stands"
+    say = f"say {shlex.quote(f'{key}={form}')}"
+    if form != quoted(value):
+        return InputError(f"{cannot}; {say}")
+    if value[:1] == "{" and value[-1:] == "}":  # which text is not
+        return InputError(
+            f"{cannot}; keys of a mapping are letters, digits and _ without quotes, as in "
+            f"{shlex.quote(f'{key}={{enc1: conv_0}}')}"
+        )
+    if key.rpartition(".")[2].endswith("seed"):
+        return InputError(f"{cannot}; give a whole number, {key}=0")
+    return InputError(f"{cannot}; where text is wanted, {say}")
 
 
 def _example(argument: str) -> str:

@@ -138,6 +138,11 @@ def _told(error: Exception) -> str:
         return f"Hydra refuses this command line ({type(error).__name__}); see --hydra-help"
     if found := re.match(r"Could not delete '(.+)'\. No match in the defaults", str(error)):
         return f"{found[1]} cannot be taken out; leave {found[1]}=null, or ~{found[1]}, out"
+    if found := re.match(r"Error merging override \+*([^=]+)=(.*)", str(error)):
+        return (
+            f"{found[1]}={found[2]}: options lie under {found[1]}, each with a name; give them one "
+            f"by one, {found[1]}.…=…; see --help"
+        )
     key = getattr(error, "full_key", None)
     return (f"{key}: " if key else "") + _one_line(error) + _of_the_environment(error)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from segtrace.data.limits import LARGEST_SEED
 from segtrace.errors import InputError
 
 AT_LEAST = {
@@ -19,8 +20,8 @@ ELSEWHERE = {
     "trainer.default_root_dir": "hydra.run.dir=…",
 }
 """Options of the trainer that ``train.py`` fills in from another place."""
-LARGEST_SEED = 2**32 - 1
-"""NumPy's generators, which Lightning seeds, take no more."""
+DEVICES = 256
+"""Of one computer, more than any has; each is a process."""
 
 
 def check_limits(config: Mapping[str, Any]) -> None:
@@ -40,9 +41,33 @@ def check_limits(config: Mapping[str, Any]) -> None:
             raise InputError(f"{key} is filled in by train.py; say {ELSEWHERE[key]}")
     for where, value in leaves(config):
         _check_leaf(where, value)
+    check_devices(config["trainer"])
+    _check_time(config["trainer"].get("max_time"))
     check_end(config["trainer"], config["model"].get("scheduler"))
     if config["test"] and config["trainer"].get("limit_test_batches") == 0:
         raise InputError("test=true scores nothing with trainer.limit_test_batches=0; leave it out")
+
+
+def check_devices(trainer: Mapping[str, Any]) -> None:
+    """Refuse processes by the thousand, which Lightning would start one after another.
+
+    Raises:
+        InputError: more than any computer has devices.
+    """
+    devices = trainer.get("devices", "auto")
+    if str(devices).isdecimal() and int(devices) > DEVICES:
+        raise InputError(f"trainer.devices={devices}; give {DEVICES} or less, or auto")
+
+
+def _check_time(given: Any) -> None:
+    parts = list(given.values()) if isinstance(given, Mapping) else [given]
+    if isinstance(given, str | None):
+        return
+    if not isinstance(given, Mapping) or any(part < 0 for part in parts if type(part) is int):
+        raise InputError(
+            f"trainer.max_time={given}; give days, hours, minutes and seconds, "
+            "'trainer.max_time=\"00:12:00:00\"', or null"
+        )
 
 
 def check_end(trainer: Mapping[str, Any], scheduler: Any) -> None:

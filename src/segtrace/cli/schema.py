@@ -35,6 +35,8 @@ OPEN = ("model.net", "model.stages", "model.edges")
 """Places where any network, with any arguments, may stand."""
 
 
+LATER = ("model.optimizer", "model.scheduler")
+"""Places of functions that the module calls, with what it alone has."""
 CALLED = ("data", "model", "explain", "trainer")
 """Keys under which a class and its options lie."""
 PARTS = (*CALLED, "callbacks", "logger", "probes")
@@ -136,6 +138,11 @@ def _check_node(where: str, node: Mapping[str, Any]) -> None:
         for name, parameter in parameters.items()
         if parameter.default is inspect.Parameter.empty and name not in node and not partial
     ]
+    if missing and where in LATER:
+        raise InputError(
+            f"{where}: {missing[0]} is not known before the network is built; say "
+            f"{where}._partial_=true"
+        )
     if missing:
         raise InputError(f"{where}: {missing[0]} is missing; say {where}.{missing[0]}=…")
 

@@ -15,6 +15,7 @@ from segtrace.data.augment import Augmentation
 from segtrace.data.cases import Split, given_split, remedy
 from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
+from segtrace.data.limits import RANGES, check_range
 from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
 from segtrace.data.probes import Probes, choose
 from segtrace.data.sampling import Draw, EpochSampler, Slices
@@ -59,8 +60,12 @@ class SliceDataModule(LightningDataModule):
         augment: bool = True,
     ) -> None:
         super().__init__()
-        _refuse_below(1, batch_size=batch_size, steps_per_epoch=steps_per_epoch)
-        _refuse_below(0, num_workers=num_workers, seed=seed)
+        _check_ranges(
+            batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch,
+            num_workers=num_workers,
+            seed=seed,
+        )
         if len(window) != 2:
             raise InputError(f"data.window={list(window)}; give [low, high] in HU, low < high")
         low, high = window
@@ -290,7 +295,6 @@ class SliceDataModule(LightningDataModule):
         )
 
 
-def _refuse_below(least: int, **options: int | None) -> None:
+def _check_ranges(**options: int | None) -> None:
     for name, value in options.items():
-        if value is not None and value < least:
-            raise InputError(f"data.{name}={value}; give {least} or more")
+        check_range(f"data.{name}", value, *RANGES[name])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.limits import LARGEST_SEED, check_range
 from segtrace.data.sources import NiftiSource, PhantomSource, RawSource
 from segtrace.data.transunet import TransUNetSource
 
@@ -27,6 +28,7 @@ class PhantomData(SliceDataModule):
         phantom_shape: Sequence[int] = (160, 160, 48),
         **options: Any,
     ) -> None:
+        check_range("data.phantom_seed", phantom_seed, 0, LARGEST_SEED)
         source = PhantomSource(root, phantom_seed, phantom_cases, phantom_shape)
         super().__init__(source, **options)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from segtrace.data.files.geometry import Geometry
 from segtrace.data.files.nifti import Volume
 from segtrace.data.labels import to_channels
+from segtrace.data.limits import FARTHEST, SIDE
 from segtrace.errors import InputError
 
 VERSION = 1
@@ -38,8 +39,15 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not -math.inf < self.window[0] < self.window[1] < math.inf:
             raise InputError(f"data.window={list(self.window)}; give [low, high] in HU, low < high")
-        if self.size < 1:
-            raise InputError(f"data.size={self.size}; give a positive number of pixels")
+        low, high = np.clip(self.window, -FARTHEST, FARTHEST)
+        beyond = (low, high) != tuple(self.window)
+        if beyond or np.float32(low) == np.float32(high):  # as the slices are
+            raise InputError(
+                f"data.window={list(self.window)}; give [low, high] in HU, within {-FARTHEST:.0f} "
+                f"to {FARTHEST:.0f} and farther apart than float32 can tell, e.g. [-125,275]"
+            )
+        if not 1 <= self.size <= SIDE:
+            raise InputError(f"data.size={self.size}; give 1 to {SIDE} pixels")
 
     def to_plain(self) -> dict[str, Any]:
         """Dicts, lists, text and numbers alone."""

@@ -281,5 +281,23 @@ def called(
         line = printable(str(error).strip().split("\n")[0], 300) or type(error).__name__
         if isinstance(error, MemoryError) or "can't allocate memory" in line:
             line = "it would take more memory than there is"
+        elif (blamed := _blamed(cls, arguments, most, where)) is not None:
+            given = printable(repr(arguments[blamed]), 80)
+            line = f"{blamed}={given}: {line}; it works without {blamed}"
         raise InputError(f"{where}: {line}") from error
     return net
+
+
+def _blamed(
+    cls: type[nn.Module], arguments: Mapping[str, Any], most: float, where: str
+) -> str | None:
+    """The argument without which the class would make a network; ``None`` for no single one."""
+    for blamed in arguments:
+        others = {name: value for name, value in arguments.items() if name != blamed}
+        try:
+            with within(most, where):
+                cls(**others)
+        except Exception:  # as above
+            continue
+        return blamed
+    return None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.limits import LARGEST_SEED, check_range
 from segtrace.planted.images import SIDE
 from segtrace.planted.source import PlantedSource
 
@@ -29,6 +30,7 @@ class PlantedData(SliceDataModule):
         planted_slices: int = 16,
         **options: Any,
     ) -> None:
+        check_range("data.planted_seed", planted_seed, 0, LARGEST_SEED)
         source = PlantedSource(task, planted_seed, planted_cases, planted_slices)
         fixed = {"organs": "all", "size": SIDE, "augment": False}
         super().__init__(source, **{**fixed, **options})

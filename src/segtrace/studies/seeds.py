@@ -56,9 +56,10 @@ def folders_of(patterns: str | Sequence[str]) -> list[Path]:
     """The runs that a folder, a glob, or a list of them stands for: those with a timeline.
 
     Raises:
-        InputError: a pattern without a run.
+        InputError: a pattern without a run; a run that is named twice.
     """
     found: dict[Path, None] = {}
+    exactly: set[Path] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         exact = Path(pattern)
         anchor = Path(exact.anchor)
@@ -68,6 +69,9 @@ def folders_of(patterns: str | Sequence[str]) -> list[Path]:
             raise InputError(
                 f"runs={pattern}: no folder there holds flow/timeline.csv, which train.py writes"
             )
+        if exact.exists() and exact.resolve() in exactly:
+            raise InputError(f"runs names {pattern} twice; name each run once")
+        exactly.add(exact.resolve())
         found |= dict.fromkeys(runs)
     return list(found)
 

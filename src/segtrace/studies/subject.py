@@ -195,9 +195,10 @@ def paths_of(patterns: str | Sequence[str]) -> list[Path]:
     """The checkpoints that a name, a glob, or a list of them stands for, each once, in order.
 
     Raises:
-        InputError: a pattern that matches nothing.
+        InputError: a pattern that matches nothing; a file that is named twice.
     """
     found: dict[Path, None] = {}
+    exactly: set[Path] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         exact = Path(pattern)  # a name may hold brackets, which a glob would read
         anchor = Path(exact.anchor)
@@ -205,6 +206,9 @@ def paths_of(patterns: str | Sequence[str]) -> list[Path]:
         matches = [exact] if exact.exists() else sorted(anchor.glob(below))
         if not matches:
             raise InputError(f"checkpoint={pattern}: no such file")
+        if exact.exists() and exact.resolve() in exactly:
+            raise InputError(f"checkpoint names {pattern} twice; name each file once")
+        exactly.add(exact.resolve())
         found |= dict.fromkeys(matches)
     return list(found)
 

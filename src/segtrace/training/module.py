@@ -16,6 +16,7 @@ from segtrace.attribution.targets import predicted
 from segtrace.checkpoint.description import FORMAT
 from segtrace.checkpoint.loading import DESCRIPTION, in_channels_last
 from segtrace.data.labels import check_names
+from segtrace.data.limits import LARGEST_SEED, check_range
 from segtrace.errors import InputError
 from segtrace.report.tensorboard import dice_tag
 from segtrace.training.averaging import kept_weights
@@ -41,7 +42,8 @@ class SegmentationModule(pl.LightningModule):
             stages and edges, labels, preprocessing, probes and settings of the explanation.
 
     Raises:
-        InputError: a weight of the Dice term outside 0 to 1; an organ of a reserved name.
+        InputError: a weight of the Dice term outside 0 to 1; a seed that is
+            none; an organ of a reserved name.
 
     Logged: ``train/loss`` per step; ``val/dice/{organ}`` and ``val/dice/mean`` with the epoch
     (finished passes) as step: per case, absent organs left out, mean over cases, then organs.
@@ -61,6 +63,7 @@ class SegmentationModule(pl.LightningModule):
         super().__init__()
         if not 0 <= dice_weight <= 1:
             raise InputError(f"model.dice_weight={dice_weight}; give 0 to 1")
+        check_range("model.seed", seed, 0, LARGEST_SEED)
         check_names(organs)
         self.net = in_channels_last(net) if channels_last else net
         self.organs = dict(organs)

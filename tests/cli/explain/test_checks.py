@@ -5,7 +5,7 @@ import yaml
 
 from scripts import ROOT
 from segtrace import InputError
-from segtrace.cli.explain.checks import check_together
+from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
 
 GIVEN = yaml.safe_load((ROOT / "conf" / "explain.yaml").read_text())
 DEFAULTS = {key: value for key, value in GIVEN.items() if key not in ("defaults", "hydra")}
@@ -44,6 +44,7 @@ def test_what_goes_together_passes(given):
         ({}, "say what to explain: checkpoint=…"),
         ({"checkpoint": "a", "weights": "w"}, "weights=w: the checkpoint holds its weights"),
         ({"checkpoint": "a", "stages": "enc1"}, r"stages=enc1: .*stages=\[enc1,dec4\]"),
+        ({"checkpoint": "a", "trainer": {"devices": 300}}, "trainer.devices=300; give 256 or less"),
         ({"checkpoint": "a", "edges": "e"}, "edges=e: a checkpoint knows its edges"),
         ({"checkpoint": "a", "image": "i", "data": DATA}, "image=… and data=… are two answers"),
         ({"checkpoint": "a", "image": "i", "cases": "c", "data": DATA}, "two answers"),
@@ -88,3 +89,30 @@ def test_what_does_not_go_together_is_one_line_with_the_way_out(given, message):
     with pytest.raises(InputError, match=message) as caught:
         check(**given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["image", "untrained", "weights", "edges"])
+def test_a_file_that_is_not_there_is_named_with_its_option(option, tmp_path):
+    (tmp_path / "there").touch()
+    check_files(DEFAULTS | {option: str(tmp_path / "there")})
+    others = {"nowhere.nii": "no such file", "/dev/zero": "no file with contents to read"}
+    if option != "image":  # where it is refused with a word on DICOM
+        others[str(tmp_path)] = "a folder; name a file"
+    for given, words in others.items():
+        with pytest.raises(InputError, match=f"^{option}={given}: {words}"):
+            check_files(DEFAULTS | {option: given})
+
+
+def test_slices_are_not_asked_for_as_the_network_does_not_take_them(run):
+    def asked(**given):
+        plain = DEFAULTS | {"checkpoint": str(run.checkpoint(1)), "data": DATA | given}
+        check_asked_of_data([f"data.{key}" for key in given], plain)
+
+    asked(size=64, window=[-125, 275], organs=["spleen", "left_kidney", "liver", "stomach"])
+    for given, words in (
+        ({"size": 32}, r"data.size=32: the network of .* takes 64, .*leave data.size out"),
+        ({"window": [0, 100]}, r"data.window=\[0,100\]: .* takes \[-125.0,275.0\]"),
+        ({"organs": ["liver"]}, r"data.organs=.*; leave data.organs out, .* organs=\["),
+    ):
+        with pytest.raises(InputError, match=words):
+            asked(**given)

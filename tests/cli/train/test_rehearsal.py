@@ -139,7 +139,7 @@ WRONG = [
     ("model.optimizer.differentiable=true", r"model.optimizer.differentiable=True: .*false works"),
     ("model.optimizer.momentum=0.9", r"no option 'model.optimizer.momentum'"),
     ("model.optimizer._partial_=perhaps", r"model.optimizer._partial_='perhaps'; give true"),
-    ("model.optimizer._partial_=false", r"model.optimizer: params is missing"),
+    ("model.optimizer._partial_=false", r"say model.optimizer._partial_=true"),
     ("model.optimizer=null", r"model.optimizer=None"),
     ("model.optimizer=adam", r"model.optimizer='adam'"),
     ("model.optimizer._target_=torch.optim.Adamw", r"cannot import 'torch.optim.Adamw'"),

@@ -1,21 +1,30 @@
 """Which options of ``explain.py`` go together: none is taken and then left aside."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from segtrace.attribution.forward import SCORES
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import REGIONS
+from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.explain.options import listed
+from segtrace.cli.limits import check_devices
 from segtrace.cli.train.plan import check_probes
 from segtrace.errors import InputError, unknown
 from segtrace.studies.cut_replay import check_cut
+from segtrace.studies.subject import paths_of
+from segtrace.training.construction import in_yaml
 from segtrace.training.precision import refuse_half
 
 SLICES: dict[str, Any] = {"n": 8, "from": "val"}
 """Which slices of a data set are explained where nothing else is said."""
 PARTS = ("val", "train", "test")
+FILES = ("image", "untrained", "weights", "edges")
+"""Options that name one file."""
+FITTED = ("size", "window", "organs")
+"""What a checkpoint's network has of its own, and a data set is made to fit."""
 TASKS = ("checkpoint", "net", "image", "cases", "volume", "data", "cut", "verdict", "log_dir")
 """What is explained, and how it is told; a comparison of runs has none of them."""
 
@@ -46,6 +55,7 @@ def check_together(plain: Mapping[str, Any]) -> None:
         _check_own_network(plain)
     check_cut(plain)
     refuse_half(plain["trainer"].get("precision"), "trainer.precision")
+    check_devices(plain["trainer"])
     _check_slices(plain)
 
 
@@ -123,6 +133,52 @@ def _check_slices(plain: Mapping[str, Any]) -> None:
             + ("an image has no parts" if plain["image"] else "a checkpoint brings its own")
             + "; leave it out"
         )
+
+
+def check_files(plain: Mapping[str, Any]) -> None:
+    """Refuse a file that is named and is not there, before any work.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    for option in FILES:
+        path = None if plain[option] is None else Path(plain[option])
+        if path is None or path.is_file():
+            continue
+        if option != "image" or not path.is_dir():  # of a folder of DICOM files more is told
+            raise InputError(f"{option}={path}: {_instead_of_a_file(path)}")
+
+
+def _instead_of_a_file(path: Path) -> str:
+    if path.is_dir():
+        return "a folder; name a file"
+    return "no file with contents to read; name another" if path.exists() else "no such file"
+
+
+def check_asked_of_data(typed: Collection[str], plain: Mapping[str, Any]) -> None:
+    """Refuse what was asked of slices and is decided by the network of a checkpoint.
+
+    Args:
+        typed: names of the options on the command line; what a YAML file has is no question.
+        plain: option -> value.
+
+    Raises:
+        InputError: another size or window, or other organs, than the network was trained on.
+    """
+    asked = [key for key in FITTED if f"data.{key}" in typed]
+    if plain["checkpoint"] is None or not plain.get("data") or not asked:
+        return
+    path = paths_of(plain["checkpoint"])[0]
+    own = checkpoint.describe(path)["preprocessing"]
+    for key in asked:
+        needed, given = own[key], plain["data"].get(key)
+        if list(needed) != listed(given) if key == "organs" else needed != given:
+            remedy = ", and say which with organs=[…]" if key == "organs" else ""
+            shown = list(needed) if key == "organs" else needed
+            raise InputError(
+                f"data.{key}={in_yaml(given)}: the network of {path} takes {in_yaml(shown)}, so "
+                f"that its slices are made so; leave data.{key} out{remedy}"
+            )
 
 
 def _refuse_beside(

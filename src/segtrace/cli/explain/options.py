@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import Field, TypeAdapter, ValidationError
 
 from segtrace.cli.command_line import quoted
+from segtrace.data.limits import LARGEST_SEED
 from segtrace.errors import InputError
 
 Text = Annotated[str, Field(min_length=1)]
@@ -53,7 +54,7 @@ class Options:
     shared_scale: Switch
     probes: Annotated[Group, "n and from, one by one, probes.n=8"]
     trainer: Annotated[Group, "its options one by one, trainer.accelerator=cpu"]
-    seed: Annotated[int, Field(ge=0, lt=2**32), "a whole number, 0 or more and below 2**32"]
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED), "a whole number, 0 or more and below 2**32"]
     data: Annotated[Group | None, "the name of a data set"] = None
     study: Annotated[Group | None, "the name of a study"] = None
 

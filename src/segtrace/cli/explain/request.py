@@ -26,6 +26,15 @@ from segtrace.studies.cut_replay import CutReplay
 from segtrace.studies.replay import Replay, in_order
 from segtrace.studies.seeds import folders_of
 from segtrace.studies.subject import (
+from segtrace.checkpoint import loading as checkpoint
+from segtrace.cli.explain.asked_slices import AskedSlices
+from segtrace.training.construction import construct
+from segtrace.cli.explain.named_rules import rules_of
+from segtrace.cli.explain.options import KINDS, check_options, listed
+from segtrace.cli.train.plan import plainly
+from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
+from segtrace.report.run_folder import CONFIG, Held, taken
+from segtrace.cli.schema import check
     Subject,
     from_checkpoint,
     from_user,
@@ -200,6 +209,9 @@ def checked(config: DictConfig) -> Request:
     check(plain, tuple(KINDS), optional=("data", "study"))
     check_options(plain)
     check_together(plain)
+    check_files(plain)
+    typed = HydraConfig.get().overrides.task
+    check_asked_of_data([one.partition("=")[0].lstrip("+") for one in typed], plain)
     folder = Path(HydraConfig.get().runtime.output_dir)
     lock = taken(folder, "explain")
     save_text(folder / CONFIG, OmegaConf.to_yaml(config, resolve=True))

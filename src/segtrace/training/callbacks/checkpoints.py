@@ -45,13 +45,16 @@ class EpochCheckpoints(Checkpoint):
         self._begun = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Refuse a folder that cannot be written, or is another run's, before any work is done."""
+        """Refuse a folder that cannot be written, before any work is done."""
         if trainer.is_global_zero:
             check_writable(self.folder)
-            if stage == "fit" and trainer.ckpt_path is None and not self._begun:
-                check_no_checkpoints(self.folder)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeFiles()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse another run's folder; only now is it known whether this one goes on."""
+        if trainer.is_global_zero and trainer.ckpt_path is None and not self._begun:
+            check_no_checkpoints(self.folder)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the untrained network."""
