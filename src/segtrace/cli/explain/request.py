@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from segtrace.attribution.rules import Rule
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.asked_slices import AskedSlices
-from segtrace.cli.explain.checks import check_together
+from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.explain.options import KINDS, check_options, listed
 from segtrace.cli.schema import check
@@ -26,15 +26,6 @@ from segtrace.studies.cut_replay import CutReplay
 from segtrace.studies.replay import Replay, in_order
 from segtrace.studies.seeds import folders_of
 from segtrace.studies.subject import (
-from segtrace.checkpoint import loading as checkpoint
-from segtrace.cli.explain.asked_slices import AskedSlices
-from segtrace.training.construction import construct
-from segtrace.cli.explain.named_rules import rules_of
-from segtrace.cli.explain.options import KINDS, check_options, listed
-from segtrace.cli.train.plan import plainly
-from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
-from segtrace.report.run_folder import CONFIG, Held, taken
-from segtrace.cli.schema import check
     Subject,
     from_checkpoint,
     from_user,
