@@ -341,7 +341,13 @@ def _kept(net: nn.Module, stages: StagesLike, names: list[str]) -> dict[str, Sta
 
 
 def unsound(net: nn.Module) -> Iterator[str]:
-    """Names of the parameters and buffers that hold NaN or an infinite value."""
+    """Names of the parameters and buffers that hold NaN or an infinite value.
+
+    A buffer may hold -inf, as a mask of attention does.
+    """
+    parameters = dict(net.named_parameters(remove_duplicate=False))
     for name, tensor in net.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            yield name
+        if tensor.is_floating_point():
+            lost = tensor.isnan() | (tensor.isinf() if name in parameters else tensor.isposinf())
+            if bool(lost.any()):
+                yield name

@@ -80,3 +80,8 @@ def test_parameters_and_buffers_are_looked_at_and_counts_are_not():
         net[0].bias[0] = -torch.inf
         net[1].running_var[0] = torch.nan
     assert list(unsound(net)) == ["0.bias", "1.running_var"]
+    masked = nn.Module()
+    masked.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    assert list(unsound(masked)) == []
+    masked.mask[0] = torch.inf
+    assert list(unsound(masked)) == ["mask"]

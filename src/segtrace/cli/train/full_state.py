@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired
 
 import pytorch_lightning as pl
-import torch
 from pydantic import Field, InstanceOf, TypeAdapter, ValidationError
 from torch import Tensor
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
@@ -195,8 +194,11 @@ def _tensors(node: Any, where: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _is_lost(tensor: Tensor, *, weight: bool) -> bool:
-    """Whether no training recovers from it: a moment that has grown infinite only stands still."""
+    """Whether no training recovers from it.
+
+    A moment that has grown infinite only stands still, and -inf may be a mask.
+    """
     if not tensor.is_floating_point():
         return False
-    lost = ~torch.isfinite(tensor) if weight else torch.isnan(tensor)
-    return bool(lost.any())
+    lost = tensor.isnan()
+    return bool((lost | tensor.isposinf() if weight else lost).any())
