@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raw_layout import AFFINES, write_case
-from scripts import SMALL_NET, Run, run_script, tiny_data
+from helpers.raw_layout import AFFINES, write_case
+from helpers.scripts import SMALL_NET, Run, run_script, tiny_data
 
 TINY_SPLIT = {"train": ["0005", "0006"], "val": ["0027"], "test": ["0001"]}
 

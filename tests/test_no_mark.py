@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import segtrace
 from attribution import nets
 from attribution.test_networks import HEADS, NARROW, dyn_unet
+from helpers.untouched import assert_same, state, untouched
 from segtrace.attribution import edges, stages, targets
 from segtrace.causal.baselines import collect
 from segtrace.causal.carrying import carry
@@ -26,7 +27,6 @@ from segtrace.causal.vertices import cut_vertices
 from segtrace.models.flexible_unet import FlexibleUNet
 from segtrace.tracking.explained import Settings
 from segtrace.tracking.wiring import named_edges
-from untouched import assert_same, state, untouched
 
 ORGANS = {"a": 1, "b": 2}
 SIZES = {"hidden_size": 12, "mlp_dim": 16, "num_heads": 2}

@@ -6,12 +6,12 @@ from torch import nn
 
 import segtrace
 from attribution import nets
+from helpers.untouched import untouched
 from segtrace.attribution import targets
 from segtrace.attribution.contents import LARGE, MANY, Contents
 from segtrace.attribution.float64 import double, in_float64
 from segtrace.causal.cutting import sites_of
 from segtrace.causal.necessity import necessity
-from untouched import untouched
 
 X = nets.images(1, 8).float()
 

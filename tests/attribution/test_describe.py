@@ -12,9 +12,9 @@ from torch.nn.utils import parametrizations, parametrize, prune
 import segtrace
 from attribution import nets
 from attribution.test_networks import dyn_unet
+from helpers.untouched import untouched
 from segtrace import InputError
 from segtrace.attribution import edges, stages
-from untouched import untouched
 
 X = nets.images(2, 16).float()
 

@@ -7,7 +7,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.select import Select
 
 from browser.screenshots import SIZE, open_page, resize, until
-from pages import ORGANS, RULES, STAGES, blind, epoch, original, wrong
+from helpers.pages import ORGANS, RULES, STAGES, blind, epoch, original, wrong
 from segtrace.report.figures.route import Diagram, route_figure
 from segtrace.report.page.page import Page, write_page
 from segtrace.report.page.routes import CAUTION, route_entry

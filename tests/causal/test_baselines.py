@@ -6,7 +6,7 @@ from torch import nn
 
 from attribution.nets import basic_unet, images
 from causal import nets
-from saving import reloaded
+from helpers.saving import reloaded
 from segtrace import InputError
 from segtrace.attribution.stages import Stage
 from segtrace.causal.baselines import Baselines, collect

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts import SMALL_NET, run_script, tiny_data
+from helpers.scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
 from segtrace.cli.train.plan import Plan
 from segtrace.cli.train.run import announce

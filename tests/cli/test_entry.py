@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import ROOT, answer_of
+from helpers.scripts import ROOT, answer_of
 from segtrace import InputError
 from segtrace.cli.entry import answering, start
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import ROOT, SMALL_NET, Ran, run_script, tiny_data
+from helpers.scripts import ROOT, SMALL_NET, Ran, run_script, tiny_data
 from segtrace import InputError
 from segtrace.report.run_folder import taken
 

@@ -11,9 +11,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from pages import read_page
-from saving import pixels
-from scripts import SMALL_NET, run_script, tiny_data
+from helpers.pages import read_page
+from helpers.saving import pixels
+from helpers.scripts import SMALL_NET, run_script, tiny_data
 from segtrace.checkpoint.description import understood
 from segtrace.data.probes import Probes
 from segtrace.report.figures.paper import paper_figure

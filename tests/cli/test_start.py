@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from scripts import ROOT
+from helpers.scripts import ROOT
 
 HEAVY = ("torch", "numpy", "pytorch_lightning", "monai")
 ASKED = f"""

@@ -11,7 +11,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import segtrace
-from scripts import SMALL_NET, run_script, tiny_data
+from helpers.scripts import SMALL_NET, run_script, tiny_data
 from segtrace.attribution.targets import predicted
 from segtrace.checkpoint.loading import load
 from segtrace.data.modules import SynapseData

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from saving import reloaded
+from helpers.saving import reloaded
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import segtrace.data
-from raw_layout import AFFINES, write_case
+from helpers.raw_layout import AFFINES, write_case
 from segtrace.data.cases import TEST12, TRAIN18
 from segtrace.data.labels import BTCV, organ_table, to_channels
 from segtrace.data.preprocessing import Preprocessing, labels_of

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import segtrace
 import test_no_mark as marks
 from attribution import nets
-from scripts import ROOT
+from helpers.scripts import ROOT
+from helpers.untouched import untouched
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
 from segtrace.causal.baselines import collect
@@ -25,7 +26,6 @@ from segtrace.causal.cutting import sites_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.route import route
 from segtrace.tracking.explained import Settings
-from untouched import untouched
 
 pytestmark = pytest.mark.filterwarnings("default")  # packages of other versions than ours
 DEVICE = os.environ.get("SEGTRACE_DEVICE", "cuda")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import segtrace
-from planted_reader import STAGES, Reader, save_reader
+from helpers.planted_reader import STAGES, Reader, save_reader
 from segtrace import InputError
 from segtrace.attribution.rules import grad_pam
 from segtrace.attribution.trace import trace

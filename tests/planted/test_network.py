@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from planted_reader import Reader, save_reader
-from scripts import run_script
+from helpers.planted_reader import Reader, save_reader
+from helpers.scripts import run_script
 from segtrace import InputError
 from segtrace.planted.benchmark import score_planted
 from segtrace.planted.images import plant

@@ -1,6 +1,6 @@
 import pytest
 
-from planted_reader import STAGES, Reader, save_reader
+from helpers.planted_reader import STAGES, Reader, save_reader
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.planted.benchmark import score_planted
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scripts import run_script
+from helpers.scripts import run_script
 from segtrace import InputError
 from segtrace.names import file_name
 from segtrace.report.tables import read_table

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from raw_layout import AFFINES, write_case
+from helpers.raw_layout import AFFINES, write_case
 from segtrace import InputError
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.studies.fitted_data import FittedData, common

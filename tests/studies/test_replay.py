@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from saving import pixels
-from scripts import run_script
+from helpers.saving import pixels
+from helpers.scripts import run_script
 from segtrace import InputError
 from segtrace.report.figures.paper import epoch_grid
 from segtrace.report.figures.route import as_picture

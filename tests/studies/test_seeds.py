@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from scripts import SMALL_NET, run_script, tiny_data
+from helpers.scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
 from segtrace.names import file_name
 from segtrace.report.figures.seeds import band_figure

@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from raw_layout import AFFINES, to_stored
-from scripts import run_script
+from helpers.raw_layout import AFFINES, to_stored
+from helpers.scripts import run_script
 from segtrace import InputError
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume, read_image

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from invented import explained
+from helpers.invented import explained
 from segtrace.measures.change import jsd
 from segtrace.tracking.course import change_rows
 

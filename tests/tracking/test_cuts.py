@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from causal.nets import ROUTED_EDGES, ROUTED_STAGES, Routed, blob
-from saving import reloaded
+from helpers.saving import reloaded
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import sites_of

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from invented import explained
-from saving import reloaded
+from helpers.invented import explained
+from helpers.saving import reloaded
 from segtrace import InputError
 from segtrace.attribution.flow import Status
 from segtrace.report.pictures.charts import timeline_picture

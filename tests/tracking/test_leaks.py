@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from invented import explained, labels
+from helpers.invented import explained, labels
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.pictures.charts import leak_picture
 from segtrace.tracking.leaks import LeakMeter, Leaks

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from invented import explained
+from helpers.invented import explained
 from segtrace.names import file_name
 from segtrace.report.tables import read_table
 from segtrace.tracking.history import History

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cli.explain.test_checks import DEFAULTS
-from scripts import answer_of
+from helpers.scripts import answer_of
 from segtrace import InputError
 from segtrace.cli.explain.checks import check_together
 from segtrace.training.precision import HALF, refuse_half, refuse_half_in

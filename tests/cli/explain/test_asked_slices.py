@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pages import read_page
-from raw_layout import AFFINES, write_case
-from scripts import answer_of
+from helpers.pages import read_page
+from helpers.raw_layout import AFFINES, write_case
+from helpers.scripts import answer_of
 from segtrace import InputError
 from segtrace.cli.explain.asked_slices import AskedSlices
 from segtrace.report.files import load_maps

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from scripts import ROOT
+from helpers.scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
 

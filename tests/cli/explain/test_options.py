@@ -6,7 +6,7 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from scripts import ROOT
+from helpers.scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.explain.options import KINDS, check_options, listed
 

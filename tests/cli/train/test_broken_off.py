@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from saving import full_checkpoint
+from helpers.saving import full_checkpoint
 from segtrace import InputError
 from segtrace.cli.train.broken_off import begin_anew, left_in, read_left, remove_drafts
 from segtrace.cli.train.full_state import Expected, State

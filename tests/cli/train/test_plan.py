@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
-from saving import full_checkpoint
-from scripts import ROOT
+from helpers.saving import full_checkpoint
+from helpers.scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.entry import opened
 from segtrace.cli.resumed import in_its_folder

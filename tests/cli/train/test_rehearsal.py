@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from torch import nn
 
-from scripts import ROOT
+from helpers.scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.limits import check_limits
 from segtrace.cli.schema import check

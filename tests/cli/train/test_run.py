@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
-from scripts import ROOT, SMALL_NET, tiny_data
+from helpers.scripts import ROOT, SMALL_NET, tiny_data
 from segtrace import InputError
 from segtrace.checkpoint.loading import load, read
 from segtrace.cli import endings

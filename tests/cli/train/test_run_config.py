@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts import ROOT
+from helpers.scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.resumed import in_its_folder, run_of
 from segtrace.cli.schema import check

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from raw_layout import AFFINES, to_stored
+from helpers.raw_layout import AFFINES, to_stored
 from segtrace.data.files.geometry import Geometry, Grid
 from segtrace.errors import InputError
 

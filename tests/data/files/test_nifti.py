@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nibabel import orientations
 
-from raw_layout import AFFINES, write_case
+from helpers.raw_layout import AFFINES, write_case
 from segtrace.data.files.nifti import read_image, read_volume
 from segtrace.errors import InputError
 

@@ -2,7 +2,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from raw_layout import AFFINES
+from helpers.raw_layout import AFFINES
 from segtrace.data.files.nifti import read_image
 
 VALUES = np.where(np.arange(120).reshape(6, 5, 4) < 60, -1000, 40).astype(np.int16)

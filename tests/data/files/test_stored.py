@@ -2,7 +2,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from raw_layout import AFFINES
+from helpers.raw_layout import AFFINES
 from segtrace.data.files.stored import read_stored
 from segtrace.errors import InputError
 

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from raw_layout import AFFINES
+from helpers.raw_layout import AFFINES
 from segtrace.data.files.nifti import read_image
 from segtrace.data.files.unpacking import check_file, read_nifti_bytes
 from segtrace.errors import InputError

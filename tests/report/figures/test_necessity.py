@@ -3,7 +3,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgba
 
-from saving import pixels
+from helpers.saving import pixels
 from segtrace.report.figures.necessity import necessity_figure
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.route import GREY, as_picture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb, to_rgba
 
-from saving import pixels
+from helpers.saving import pixels
 from segtrace import InputError
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.route import (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pages import COLUMNS, ROWS, original, scene, unpacked
+from helpers.pages import COLUMNS, ROWS, original, scene, unpacked
 from segtrace.report.page.ct import ct
 from segtrace.report.page.snapshot import body
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pages import ORGANS, RULES, STAGES, epoch, read_page, unpacked, wrong
+from helpers.pages import ORGANS, RULES, STAGES, epoch, read_page, unpacked, wrong
 from segtrace.errors import InputError
 from segtrace.measures.localisation import over_slices
 from segtrace.report.page.page import Page, write_page

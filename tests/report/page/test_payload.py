@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pages import COLUMNS, ROWS, blind, epoch, unpacked
+from helpers.pages import COLUMNS, ROWS, blind, epoch, unpacked
 from segtrace.report.page.page import Page
 from segtrace.report.page.payload import Story, base_name, common, fact_rows, frame
 from segtrace.report.page.sentences import CAUTIONS

@@ -6,7 +6,7 @@ from base64 import b64decode
 import pytest
 from PIL import Image
 
-from pages import epoch, read_page
+from helpers.pages import epoch, read_page
 from segtrace.report.figures.route import Diagram, route_figure
 from segtrace.report.page.page import Page
 from segtrace.report.page.routes import CAUTION, route_entry

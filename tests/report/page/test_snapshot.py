@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pages import ORGANS, RULES, STAGES, epoch, unpacked
+from helpers.pages import ORGANS, RULES, STAGES, epoch, unpacked
 from segtrace.attribution.flow import Status
 from segtrace.report.page.snapshot import Snapshot, body, cells_of, cut, text
 from segtrace.report.pictures.cells import resize

@@ -7,7 +7,7 @@ import torch
 
 from causal import nets
 from cli.test_bad_input import one_line
-from scripts import run_script
+from helpers.scripts import run_script
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.cutting import sites_of

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from saving import pixels
+from helpers.saving import pixels
 from segtrace import FlowCallback, InputError
 from segtrace.data.probes import Probes
 from segtrace.report.figures.route import as_picture

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from scripts import answer_of, tiny_data
+from helpers.scripts import answer_of, tiny_data
 from segtrace import InputError
 from segtrace.training.slices.taking import check_own_network
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import torch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 SMALL_NET = (
     "model=basic_unet",
