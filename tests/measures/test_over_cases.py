@@ -7,7 +7,15 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from segtrace.measures.over_cases import COVERAGE, by_case, in_words, method, of_cases, over_cases
+from segtrace.measures.over_cases import (
+    COVERAGE,
+    by_case,
+    in_words,
+    method,
+    of_cases,
+    over_cases,
+    over_runs,
+)
 
 NAN = math.nan
 CASES = ["a", "a", "b", "c"]
@@ -197,3 +205,13 @@ def test_a_ratio_of_sums_is_held_as_often(cases: int, kind: str) -> None:
     """Gain over rooms from 0.02, the least there are, to 0.9: a case's own ratio."""
     share = coverage(kind, [5] * cases, noise=1.0, rooms=(0.02, 0.9))
     assert 0.92 - errors(0.92) < share < 0.97 + errors(0.97)
+
+
+def test_runs_give_a_mean_and_a_range_and_one_run_says_so() -> None:
+    runs = [torch.tensor([1.0, NAN]), torch.tensor([4.0, NAN]), torch.tensor([NAN, NAN])]
+    band = over_runs(runs)
+    assert (band.mean[0], band.low[0], band.high[0]) == (2.5, 1, 4)
+    assert band.mean[1].isnan()
+    assert band.low[1].isnan()
+    assert band.label == "3 runs"
+    assert over_runs(runs[:1]).label == "one run"
