@@ -71,7 +71,10 @@ class Organs:
         Returns:
             (…) float64; NaN where the mask is empty or no cell is positive.
         """
-        positive = maps.relu()
+        return self.mass_of_positive(maps.relu())
+
+    def mass_of_positive(self, positive: Tensor) -> Tensor:
+        """The same of L = ReLU(map), where that is at hand."""
         share = ratio(inner(positive, self.weights), inner(positive, self.everywhere))
         return nan_where(~self.present, share)
 
@@ -107,7 +110,7 @@ class StageMaps:
     @cached_property
     def mass(self) -> Tensor:
         """See :meth:`Organs.mass`; as all that follow (R, O, N) float64."""
-        return self.organs.mass(self.maps)
+        return self.organs.mass_of_positive(self.positive)
 
     @cached_property
     def ceiling(self) -> Tensor:

@@ -83,10 +83,8 @@ def _of_stages(measures: Sequence[Measure], flow: Flow, masks: Tensor) -> dict[s
     maps = [signed.to(_precision(signed)) for signed in flow.maps.values()]
     organs = _by_grid(maps, masks)
     area = energy.area(masks.float())
-    by_stage = []
-    for signed in maps:
-        stage = energy.StageMaps(signed, organs[signed.shape[-2:]], area)
-        by_stage.append([one.of(stage) for one in measures])
+    stages = (energy.StageMaps(signed, organs[signed.shape[-2:]], area) for signed in maps)
+    by_stage = [[one.of(stage) for one in measures] for stage in stages]
     return {
         one.name: torch.stack(values)
         for one, values in zip(measures, zip(*by_stage, strict=True), strict=True)
