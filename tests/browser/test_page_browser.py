@@ -8,6 +8,7 @@ from selenium.webdriver.support.select import Select
 
 from browser.screenshots import SIZE, open_page, resize, until
 from helpers.pages import ORGANS, RULES, STAGES, blind, epoch, original, wrong
+from segtrace.measures.measure import table
 from segtrace.report.figures.route import Diagram, route_figure
 from segtrace.report.page.page import Page, write_page
 from segtrace.report.page.routes import CAUTION, route_entry
@@ -305,6 +306,9 @@ def test_charts_show_the_records_numbers_and_choose_the_stage(page):
     for s, stage in enumerate(STAGES):
         assert words[s].startswith(stage)
         assert f"this slice {float(gain[(s, *at)]):.3f}" in words[s]
+    for name in ("gain", "magnitude"):
+        assert table()[name].words in text(page, f"#chart-{name}")
+    assert not page.find_elements("css selector", "#chart-kappa")  # of rules that average alone
     page.find_elements("css selector", "#chart-gain rect")[0].click()
     settled(page, "#map-words", "at enc1")
 

@@ -23,8 +23,7 @@ from segtrace.report.page.whole_cases import NAMES
 from segtrace.report.pictures.mosaic import flow_picture
 from segtrace.report.tensorboard import expected_tags
 from segtrace.studies.subject import from_checkpoint
-from segtrace.tracking.history import timelines
-from segtrace.tracking.sink import charts
+from segtrace.tracking.history import charts, timelines
 
 ORGANS = ["spleen", "left_kidney", "liver", "stomach"]
 STAGES = ["enc1", "enc2", "enc3", "enc4", "enc5", "dec1", "dec2", "dec3", "dec4", "head"]

@@ -36,15 +36,15 @@ def compare(one: Tensor, other: Tensor) -> dict[str, float]:
 def test_the_numbers_by_hand_come_out() -> None:
     found = compare(BY_HAND, OTHER)
     assert round(found["spearman"], 6) == 0.873583
-    assert round(found["jsd"], 6) == 0.098206
+    assert round(found["jensen_shannon_divergence"], 6) == 0.098206
 
 
 def test_equal_maps_and_disjoint_maps_are_the_ends_of_the_scale() -> None:
     same = compare(BY_HAND, 7 * BY_HAND)
-    assert same["jsd"] == pytest.approx(0, abs=1e-12)
+    assert same["jensen_shannon_divergence"] == pytest.approx(0, abs=1e-12)
     assert same["spearman"] == pytest.approx(1)
     disjoint = compare(BY_HAND, (BY_HAND == 0).double())
-    assert disjoint["jsd"] == pytest.approx(1)
+    assert disjoint["jensen_shannon_divergence"] == pytest.approx(1)
     assert disjoint["spearman_support"] < 0
 
 
@@ -60,13 +60,16 @@ def test_maps_are_compared_on_the_predictions_grid_where_none_is_given() -> None
         default, given_ = compared(), compared(size=(6, 12))
         for name, values in default.items():
             torch.testing.assert_close(values, given_[name])
-        assert (default["jsd"] != compared(size=(6, 6))["jsd"]).all()
+        assert (
+            default["jensen_shannon_divergence"]
+            != compared(size=(6, 6))["jensen_shannon_divergence"]
+        ).all()
 
 
 def test_a_constant_map_has_no_rank_correlation_and_a_dead_one_no_change_at_all() -> None:
     constant = compare(BY_HAND, torch.ones(4, 4).double())
     assert math.isnan(constant["spearman"])
-    assert 0 < constant["jsd"] < 1
+    assert 0 < constant["jensen_shannon_divergence"] < 1
     assert all(math.isnan(value) for value in compare(BY_HAND, -BY_HAND).values())
     assert all(math.isnan(value) for value in compare(BY_HAND, BY_HAND / 0).values())
 
@@ -80,7 +83,7 @@ def test_every_change_equals_scipy_s(seed: int) -> None:
     one[0, 0], other[0, 1] = 5.0, 5.0
     p, q = np.clip(one, 0, None).ravel(), np.clip(other, 0, None).ravel()
     found = compare(torch.from_numpy(one), torch.from_numpy(other))
-    assert found["jsd"] == pytest.approx(jensenshannon(p, q, base=2) ** 2)
+    assert found["jensen_shannon_divergence"] == pytest.approx(jensenshannon(p, q, base=2) ** 2)
     assert found["spearman"] == pytest.approx(spearmanr(p, q).statistic)
     support = (p > 0) | (q > 0)
     if len(set(p[support])) > 1 and len(set(q[support])) > 1:
@@ -104,11 +107,11 @@ def test_stages_are_compared_with_the_next_one_on_the_image_s_grid() -> None:
     }
     masks = torch.ones(1, 2, 8, 8, dtype=torch.bool)
     found = between_stages(flow_of(maps, masks))
-    assert found["jsd"].shape == (2, 2, 1, 2)
+    assert found["jensen_shannon_divergence"].shape == (2, 2, 1, 2)
     coarse = maps["enc2"][1, 0, 1].relu()[None, None]
     image = interpolate(coarse, (8, 8), mode="bilinear", align_corners=False).flatten().numpy()
     head = maps["head"][1, 0, 1].flatten().numpy()
-    assert found["jsd"][1, 1, 0, 1].item() == pytest.approx(
+    assert found["jensen_shannon_divergence"][1, 1, 0, 1].item() == pytest.approx(
         jensenshannon(image, head, base=2) ** 2, rel=1e-5
     )
     assert found["spearman"][1, 1, 0, 1].item() == pytest.approx(
@@ -118,7 +121,7 @@ def test_stages_are_compared_with_the_next_one_on_the_image_s_grid() -> None:
 
 def test_one_stage_has_no_neighbour() -> None:
     flow = flow_of({"head": BY_HAND[None, None, None]}, torch.ones(1, 1, 4, 4, dtype=torch.bool))
-    assert between_stages(flow)["jsd"].shape == (0, 1, 1, 1)
+    assert between_stages(flow)["jensen_shannon_divergence"].shape == (0, 1, 1, 1)
 
 
 def test_epochs_with_other_stages_are_refused() -> None:

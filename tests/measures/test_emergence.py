@@ -2,9 +2,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from segtrace.errors import InputError
-from segtrace.measures.emergence import Emergence, emergence, over_seeds, smoothed
+from segtrace.measures.emergence import Emergence, echo, emergence, over_seeds, smoothed
 
 
 def of(*gain: float, bar: float = 0.0, dice: list[float] | None = None) -> Emergence:
@@ -94,3 +95,8 @@ def test_runs_are_summed_up_by_their_range() -> None:
     assert over_seeds(runs[:1]) == "epoch 4 (one run)"
     assert over_seeds(runs[1:2]) == "none (one run)"
     assert over_seeds([Emergence("fell"), Emergence("none")]) == "in none of 2 runs"
+
+
+def test_a_stage_that_localises_untrained_is_an_echo() -> None:
+    mass = torch.tensor([[[0.49, 0.5, math.nan]]])
+    assert echo({"mass": mass}).tolist() == [[[False, True, False]]]

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from segtrace.measures.energy import Organs, area, gain, magnitudes, ratio
+from segtrace.measures.energy import Organs, StageMaps, area, gain, ratio
 
 STRIP = torch.tensor([[0.0, 1.0, 1.0, 0.0]]).double()
 
@@ -36,9 +36,11 @@ def test_a_map_that_avoids_the_organ_has_a_negative_gain() -> None:
 
 
 def test_magnitudes_are_of_the_map_at_its_own_resolution() -> None:
-    found = magnitudes(torch.tensor([[[3.0, -1.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]]))
-    assert found["magnitude"][0].item() == pytest.approx(0)  # log10 of a mean of 1
-    assert found["frac_pos"][0].item() == pytest.approx(4 / 5)
-    assert found["max"].tolist() == [3, 0]
-    assert found["magnitude"][1].item() == -12
-    assert math.isnan(found["frac_pos"][1])
+    maps = torch.tensor([[[3.0, -1.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    masks = torch.ones(2, 4, 4)
+    found = StageMaps(maps, Organs.on(masks, (2, 2)), area(masks))
+    assert found.magnitude[0].item() == pytest.approx(0)  # log10 of a mean of 1
+    assert found.positive_fraction[0].item() == pytest.approx(4 / 5)
+    assert found.largest.tolist() == [3, 0]
+    assert found.magnitude[1].item() == -12
+    assert math.isnan(found.positive_fraction[1])

@@ -16,7 +16,7 @@ from segtrace.measures.events import find_events
 from segtrace.measures.leakage import leakage
 from segtrace.measures.localisation import measure, over_slices, readable, rows
 from segtrace.measures.locality import locality, parts
-from segtrace.measures.statistics import over_runs
+from segtrace.measures.over_cases import over_runs
 
 NET = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))
 TRUTH = torch.zeros(2, 8, 8, dtype=torch.long)

@@ -13,13 +13,18 @@ from measures.flows import flow_of
 from segtrace.attribution.flow import Status
 from segtrace.errors import InputError
 from segtrace.measures.localisation import (
-    ALL,
-    LEADING,
     count_valid,
     measure,
     over_slices,
     rows,
 )
+from segtrace.measures.measure import wanted
+
+
+def names(which: str) -> tuple[str, ...]:
+    """Of the table, in its order."""
+    return tuple(one.name for one in wanted(which))
+
 
 BY_HAND = torch.tensor([[0, 0, 1, 0], [0, 4, 3, 0], [0, 2, 0, 0], [0, 0, 0, 2]]).double()
 MIDDLE = torch.zeros(4, 4, dtype=torch.bool)
@@ -41,20 +46,20 @@ def test_the_worked_example_comes_out_to_the_last_digit() -> None:
         "area": 0.25,
         "gain": 2 / 3,
         "lift": 3.0,
-        "pg": 1.0,
-        "rra": 0.75,
-        "ap": 0.75,
+        "pointing_game": 1.0,
+        "relevance_rank_accuracy": 0.75,
+        "average_precision": 0.75,
         "best_dice": 0.75,
         "best_threshold": 2.0,
         "best_iou": 0.6,
         "gini": 0.760417,
-        "eff_area": 0.284938,
-        "com_mm": 0.300463,
+        "effective_area": 0.284938,
+        "centre_distance_mm": 0.300463,
         "magnitude": math.log10(12 / 16),
         "gradient": 1.0,
         "score_per_px": 1.5,
         "max": 4.0,
-        "frac_pos": 1.0,
+        "positive_fraction": 1.0,
         "kappa": 0.5,
     }
     assert {name: round(found[name], 6) for name in expected} == {
@@ -64,9 +69,17 @@ def test_the_worked_example_comes_out_to_the_last_digit() -> None:
 
 def test_a_map_of_the_organ_itself_is_perfect() -> None:
     found = one(MIDDLE.double(), MIDDLE, spacing=torch.ones(1, 2))
-    perfect = ("mass", "gain", "ap", "best_dice", "best_iou", "pg", "rra")
+    perfect = (
+        "mass",
+        "gain",
+        "average_precision",
+        "best_dice",
+        "best_iou",
+        "pointing_game",
+        "relevance_rank_accuracy",
+    )
     assert {name: found[name] for name in perfect} == dict.fromkeys(perfect, 1.0)
-    assert (found["lift"], found["com_mm"]) == (4.0, 0.0)
+    assert (found["lift"], found["centre_distance_mm"]) == (4.0, 0.0)
 
 
 def test_a_uniform_map_says_nothing() -> None:
@@ -74,18 +87,28 @@ def test_a_uniform_map_says_nothing() -> None:
     assert found["mass"] == pytest.approx(0.25)
     assert found["gain"] == pytest.approx(0, abs=1e-12)
     assert found["lift"] == pytest.approx(1)
-    assert found["eff_area"] == pytest.approx(1)
+    assert found["effective_area"] == pytest.approx(1)
     assert found["gini"] == pytest.approx(0, abs=1e-12)
-    assert found["ap"] == pytest.approx(0.25)
+    assert found["average_precision"] == pytest.approx(0.25)
     assert found["best_dice"] == pytest.approx(2 * 0.25 / 1.25)
 
 
 def test_a_dead_map_keeps_its_magnitudes_and_nothing_else() -> None:
     found = one(-BY_HAND, MIDDLE, spacing=torch.ones(1, 2))
     assert found["magnitude"] == -12
-    assert (found["max"], found["frac_pos"]) == (0, 0)
+    assert (found["max"], found["positive_fraction"]) == (0, 0)
     assert (found["ceiling"], found["area"]) == (1, 0.25)
-    for name in ("mass", "gain", "lift", "pg", "rra", "ap", "best_dice", "gini", "com_mm"):
+    for name in (
+        "mass",
+        "gain",
+        "lift",
+        "pointing_game",
+        "relevance_rank_accuracy",
+        "average_precision",
+        "best_dice",
+        "gini",
+        "centre_distance_mm",
+    ):
         assert math.isnan(found[name]), name
 
 
@@ -180,12 +203,30 @@ def test_no_localisation_changes_with_the_map_s_scale_and_all_keep_their_bounds(
     mask[2, 2] = True
     found = one(image, mask, spacing=torch.ones(1, 2))
     scaled = one(image * factor, mask, spacing=torch.ones(1, 2))
-    for name in ("mass", "gain", "lift", "pg", "rra", "ap", "best_dice", "eff_area", "gini"):
+    for name in (
+        "mass",
+        "gain",
+        "lift",
+        "pointing_game",
+        "relevance_rank_accuracy",
+        "average_precision",
+        "best_dice",
+        "effective_area",
+        "gini",
+    ):
         assert scaled[name] == pytest.approx(found[name], rel=1e-9, nan_ok=True), name
     assert scaled["max"] == pytest.approx(factor * found["max"])
-    for name in ("mass", "rra", "best_dice", "best_iou", "eff_area", "gini", "frac_pos"):
+    for name in (
+        "mass",
+        "relevance_rank_accuracy",
+        "best_dice",
+        "best_iou",
+        "effective_area",
+        "gini",
+        "positive_fraction",
+    ):
         assert 0 <= found[name] <= 1 + 1e-12, name
-    assert 0 < found["ap"] <= 1
+    assert 0 < found["average_precision"] <= 1
     assert found["lift"] <= 1 / found["area"] + 1e-9
 
 
@@ -234,7 +275,7 @@ def test_the_table_has_a_row_a_map_with_its_own_numbers() -> None:
     table = rows(flow, values, cases, [3, 9, 1, 0], epoch=2, region="gt")
     assert len(table) == 2 * 2 * 3 * 4
     first = ["epoch", "case", "slice", "organ", "rule", "stage"]
-    assert list(table[0]) == [*first, "status", "region", "region_px", "score", *LEADING]
+    assert list(table[0]) == [*first, "status", "region", "region_px", "score", *names("leading")]
     row = next(
         r for r in table
         if (r["slice"], r["organ"], r["rule"], r["stage"]) == (9, "organ2", "rule1", "head")
@@ -249,8 +290,8 @@ def test_the_table_has_a_row_a_map_with_its_own_numbers() -> None:
 
 def test_all_measures_come_in_the_table_s_order() -> None:
     flow = flow_of({"stage": BY_HAND[None, None, None]}, MIDDLE[None, None])
-    assert tuple(measure(flow, MIDDLE[None, None], measures="all")) == ALL
-    assert tuple(measure(flow, MIDDLE[None, None])) == LEADING
+    assert tuple(measure(flow, MIDDLE[None, None], measures="all")) == names("all")
+    assert tuple(measure(flow, MIDDLE[None, None])) == names("leading")
 
 
 def test_masks_of_other_slices_are_refused() -> None:

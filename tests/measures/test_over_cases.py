@@ -9,7 +9,15 @@ from scipy import stats
 from torch import Tensor
 
 from segtrace.errors import InputError
-from segtrace.measures.over_cases import COVERAGE, by_case, in_words, method, of_cases, over_cases
+from segtrace.measures.over_cases import (
+    COVERAGE,
+    by_case,
+    in_words,
+    method,
+    of_cases,
+    over_cases,
+    over_runs,
+)
 
 NAN = math.nan
 CASES = ["a", "a", "b", "c"]
@@ -254,3 +262,13 @@ def test_what_is_not_one_name_and_number_a_slice_is_refused(
     for call in (over_cases, by_case):
         with pytest.raises(InputError, match=words):
             call(above, cases, below)
+
+
+def test_runs_give_a_mean_and_a_range_and_one_run_says_so() -> None:
+    runs = [torch.tensor([1.0, NAN]), torch.tensor([4.0, NAN]), torch.tensor([NAN, NAN])]
+    band = over_runs(runs)
+    assert (band.mean[0], band.low[0], band.high[0]) == (2.5, 1, 4)
+    assert band.mean[1].isnan()
+    assert band.low[1].isnan()
+    assert band.label == "3 runs"
+    assert over_runs(runs[:1]).label == "one run"

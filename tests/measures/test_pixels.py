@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from segtrace.measures import pixels
+from segtrace.measures.measure import MEASURES
 
 Image = NDArray[np.float64]
 
@@ -54,14 +55,15 @@ def slow_gini(image: Image) -> float:
 @given(seed=st.integers(0, 10**6))
 def test_every_measure_equals_its_definition(seed: int) -> None:
     image, mask = a_map(seed)
-    found = dict(zip(pixels.MEASURES, pixels.of_map(image, mask, np.ones(2)), strict=True))
-    assert found["ap"] == pytest.approx(slow_precision(image, mask))
-    assert found["rra"] == pytest.approx(slow_rank(image, mask))
+    one = pixels.ImageMap(image, mask, np.ones(2))
+    found = {measure.name: measure.of(one) for measure in MEASURES if measure.each == "image"}
+    assert found["average_precision"] == pytest.approx(slow_precision(image, mask))
+    assert found["relevance_rank_accuracy"] == pytest.approx(slow_rank(image, mask))
     assert found["best_dice"] == max(dice_at(image, mask, t) for t in np.unique(image))
     assert dice_at(image, mask, found["best_threshold"]) == found["best_dice"]
     assert found["gini"] == pytest.approx(slow_gini(image))
     top = np.argwhere(image == image.max())
-    assert found["pg"] == float(any(mask[y, x] for y, x in top))
+    assert found["pointing_game"] == float(any(mask[y, x] for y, x in top))
 
 
 def test_one_pixel_is_the_smallest_effective_area_and_the_largest_gini() -> None:

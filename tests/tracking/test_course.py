@@ -16,13 +16,13 @@ def test_change_is_held_against_the_next_stage_and_the_epoch_before():
     row, head = rows["left", "dec1"], rows["left", "head"]
     assert (row["epoch"], row["since"]) == (3, 1)
     flat = [record.record.flow.maps["dec1"][0, 0, 0].flatten().numpy() for record in (before, now)]
-    assert row["jsd_since_epoch"] == pytest.approx(jsd(*flat), abs=1e-5)
-    assert row["jsd_to_next_stage"] > 0.1
-    assert math.isnan(head["jsd_to_next_stage"])  # nothing comes after it
-    assert head["jsd_since_epoch"] == pytest.approx(0, abs=1e-6)
+    assert row["jensen_shannon_divergence_since_epoch"] == pytest.approx(jsd(*flat), abs=1e-5)
+    assert row["jensen_shannon_divergence_to_next_stage"] > 0.1
+    assert math.isnan(head["jensen_shannon_divergence_to_next_stage"])  # nothing comes after it
+    assert head["jensen_shannon_divergence_since_epoch"] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_first_epoch_has_none_before_it():
     row = change_rows(None, explained(0, 0.2).record)[0]
     assert row["since"] is None
-    assert math.isnan(row["jsd_since_epoch"])
+    assert math.isnan(row["jensen_shannon_divergence_since_epoch"])

@@ -1,6 +1,6 @@
 """How maps change along depth and along epochs, compared on the image's grid.
 
-``jsd`` is the Jensen-Shannon divergence in bits of the maps as distributions: 0 for equal maps, 1
+``jensen_shannon_divergence``, in bits, is that of the maps as distributions: 0 for equal maps, 1
 for maps that do not overlap. ``spearman`` is the correlation of ranks over all pixels;
 ``spearman_support`` over the pixels where at least one map is positive, since two mostly black
 maps agree on the black.
@@ -20,7 +20,7 @@ from segtrace.measures.resize import resized
 
 Floats = NDArray[np.float64]
 
-MEASURES = ("jsd", "spearman", "spearman_support")
+MEASURES = ("jensen_shannon_divergence", "spearman", "spearman_support")
 
 
 @guards.held()
@@ -52,7 +52,9 @@ def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> dict[str,
 def between_epochs(
     earlier: Flow, later: Flow, size: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:
-    """Every map against the one of another epoch; with successive epochs ``jsd`` is the churn.
+    """Every map against the one of another epoch.
+
+    With successive epochs ``jensen_shannon_divergence`` is the churn.
 
     Args:
         earlier: flow of the earlier epoch.

@@ -1,14 +1,16 @@
 """When does a stage begin to localise an organ? Read from the curve of ``gain`` over the epochs.
 
-It needs the end of the training: while it runs only the curve can be shown.
+It needs the end of the training: while it runs only the curve can be shown. A stage that localises
+before anything is learned is an echo.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from segtrace.errors import InputError
 from segtrace.measures import guards
@@ -23,6 +25,9 @@ HOLD = 3
 
 DICE = 0.5
 """A Dice from which on the organ counts as found in the output."""
+
+ECHO = 0.5
+"""From this mass on, the untrained network's map already lies in its own region."""
 
 Answer = Literal["emerged", "none", "fell", "late"]
 
@@ -51,6 +56,18 @@ class Emergence:
         if self.epoch is None or self.dice_epoch is None:
             return None
         return self.epoch - self.dice_epoch
+
+
+def echo(untrained: Mapping[str, Tensor]) -> Tensor:
+    """Stages that localise before anything is learned: (S, R, O) bool.
+
+    An element-wise map near the output lies in the region that defined the score, whatever the
+    network does. There mass and gain are no evidence.
+
+    Args:
+        untrained: measure -> (S, R, O) of the network at epoch 0, with ``mass``.
+    """
+    return untrained["mass"] >= ECHO
 
 
 def smoothed(curve: Floats) -> Floats:

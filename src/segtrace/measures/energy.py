@@ -1,6 +1,7 @@
 """Measures that are sums over a map: how much of it lies on the organ, and how large it is."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -70,7 +71,10 @@ class Organs:
         Returns:
             (…) float64; NaN where the mask is empty or no cell is positive.
         """
-        positive = maps.relu()
+        return self.mass_of_positive(maps.relu())
+
+    def mass_of_positive(self, positive: Tensor) -> Tensor:
+        """The same of L = ReLU(map), where that is at hand."""
         share = ratio(inner(positive, self.weights), inner(positive, self.everywhere))
         return nan_where(~self.present, share)
 
@@ -89,20 +93,66 @@ def gain(mass: Tensor, ceiling: Tensor, area: Tensor) -> Tensor:
     return nan_where(room < GAIN_ROOM, (mass - area) / room)
 
 
-def magnitudes(maps: Tensor) -> dict[str, Tensor]:
-    """How large a map is: what every normalisation hides.
+@dataclass(frozen=True)
+class StageMaps:
+    """The maps of one stage against the organs; what several measures need is computed once.
 
-    Args:
-        maps: (…, h, w) signed maps.
-
-    Returns:
-        ``magnitude`` log10(1e-12 + ΣL/(h·w)); ``max`` the largest value of L, 0 for a dead map;
-        ``frac_pos`` ΣL / Σ|map| in [0, 1], NaN where the map is zero. Each (…) float64.
+    Attributes:
+        maps: (R, O, N, h, w) signed.
+        organs: the masks (O, N, …) as the stage's grid sees them.
+        part: (O, N) part of the image under each mask.
     """
-    positive = maps.relu()
-    summed = total(positive)
-    return {
-        "magnitude": (FLOOR + summed / maps.shape[-2:].numel()).log10(),
-        "max": positive.amax((-2, -1)).double(),
-        "frac_pos": ratio(summed, total(maps.abs())),
-    }
+
+    maps: Tensor
+    organs: Organs
+    part: Tensor
+
+    @cached_property
+    def mass(self) -> Tensor:
+        """See :meth:`Organs.mass`; as all that follow (R, O, N) float64."""
+        return self.organs.mass_of_positive(self.positive)
+
+    @cached_property
+    def ceiling(self) -> Tensor:
+        """Mass of the best map that the grid can show."""
+        return self.organs.ceiling().expand_as(self.mass)
+
+    @cached_property
+    def area(self) -> Tensor:
+        """Mass of a uniform map."""
+        return self.part.expand_as(self.mass)
+
+    @property
+    def gain(self) -> Tensor:
+        """See :func:`gain`."""
+        return gain(self.mass, self.ceiling, self.area)
+
+    @property
+    def lift(self) -> Tensor:
+        """Mass / area: 1 is a uniform map."""
+        return ratio(self.mass, self.area)
+
+    @cached_property
+    def positive(self) -> Tensor:
+        """L = ReLU(map), (R, O, N, h, w)."""
+        return self.maps.relu()
+
+    @cached_property
+    def summed(self) -> Tensor:
+        """ΣL."""
+        return total(self.positive)
+
+    @property
+    def magnitude(self) -> Tensor:
+        """log10(1e-12 + ΣL/(h·w)): what every normalisation hides."""
+        return (FLOOR + self.summed / self.maps.shape[-2:].numel()).log10()
+
+    @property
+    def largest(self) -> Tensor:
+        """The largest value of L, 0 for a dead map."""
+        return self.positive.amax((-2, -1)).double()
+
+    @property
+    def positive_fraction(self) -> Tensor:
+        """ΣL / Σ|map| in [0, 1], NaN where the map is zero."""
+        return ratio(self.summed, total(self.maps.abs()))

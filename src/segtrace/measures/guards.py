@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow
-from segtrace.errors import Guard, InputError, guarded, unknown, wrong
+from segtrace.errors import Guard, InputError, guarded, wrong
 
 
 def instance(kind: type, words: str) -> Guard:
@@ -184,14 +184,6 @@ ARGUMENTS: Mapping[str, Guard] = {
     "parts": optional(a_pair),
 }
 """Name of an argument -> its guard."""
-
-
-def enough(name: str, value: Any) -> None:
-    """The measures that an average over slices is made of."""
-    values(name, value)
-    needed = {"mass", *(("area", "ceiling") if "gain" in value else ())}
-    if lacking := needed - value.keys():
-        raise unknown("measure", min(lacking), value, name)
 
 
 def spaced(given: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Does a stage's map lie on the organ? Numbers for every stage, rule, organ and slice.
 
-Definitions: Score-CAM's energy-based pointing game (``mass``), the same against what the stage's
-grid can show at best (``gain``), and the magnitudes that normalisation hides. A number that is not
+What the numbers are stands in :data:`segtrace.measures.measure.MEASURES`. A number that is not
 defined is NaN, never 0.
 """
 
@@ -12,29 +11,9 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 from segtrace.measures import energy, guards, pixels
-from segtrace.measures.locality import locality
-
-LEADING = (
-    "mass",
-    "gain",
-    "ceiling",
-    "area",
-    "kappa",
-    "magnitude",
-    "gradient",
-    "score_per_px",
-    "max",
-    "frac_pos",
-)
-"""The measures of every epoch, in the order of the table."""
-
-ALL = (*LEADING, "lift", *pixels.MEASURES, "locality")
-"""What ``measures="all"`` gives."""
-
-NOT_OF_THE_MAP = ("ceiling", "area", "kappa", "gradient", "score_per_px")
-"""What can be said whether or not the map may be read."""
+from segtrace.measures.measure import Measure, RatioOfSums, Traced, table, wanted
 
 
 @guards.held(guards.spaced)
@@ -48,10 +27,8 @@ def measure(
 ) -> dict[str, Tensor]:
     """Numbers of every map. S stages, R rules, O organs, N slices.
 
-    ``mass``, ``gain``, ``ceiling``, ``area``: see :mod:`segtrace.measures.energy`. ``kappa``: the
-    coherence of the gradient. ``magnitude``, ``max``, ``frac_pos``: of the map at its own
-    resolution. ``gradient``: log10(1e-12 + Σ|G|). ``score_per_px``: the explained score over the
-    pixels of the region. The rest, with ``measures="all"``, in :mod:`segtrace.measures.pixels`.
+    Which: :data:`segtrace.measures.measure.MEASURES`, in its order. Those of a stage's maps and
+    those of images on the image's grid are computed together.
 
     A map that is gap-degenerate keeps its numbers here; :func:`readable` leaves them out.
 
@@ -77,23 +54,15 @@ def measure(
         )
     if measures not in ("leading", "all"):
         raise InputError(f"no measures {measures!r}; say 'leading' or 'all'")
-    maps = {stage: signed.to(_precision(signed)) for stage, signed in flow.maps.items()}
-    organs = _by_grid(maps.values(), masks)
-    area = energy.area(masks.float())
-    by_stage = [_of_stage(signed, organs[signed.shape[-2:]], area) for signed in maps.values()]
-    values = {name: torch.stack([stage[name] for stage in by_stage]) for name in by_stage[0]}
-    values |= _of_gradient(flow)
-    if measures == "all":
-        values["lift"] = energy.ratio(values["mass"], values["area"])
-        values |= pixels.measure(flow.maps, masks, spacing)
-        values["locality"] = torch.full_like(values["mass"], torch.nan)
-        if parts is not None:
-            values["locality"] = locality(*parts)
-    mute = (flow.status == Status.ABSENT) | (flow.status == Status.NONFINITE)
-    return {
-        name: values[name].masked_fill(mute, torch.nan)
-        for name in (ALL if measures == "all" else LEADING)
+    asked = wanted(measures)
+    of = {each: [one for one in asked if one.each == each] for each in ("stage", "flow", "image")}
+    found = {
+        **_of_stages(of["stage"], flow, masks),
+        **_of_flow(of["flow"], Traced(flow, parts)),
+        **_of_images(of["image"], flow, masks, spacing),
     }
+    mute = (flow.status == Status.ABSENT) | (flow.status == Status.NONFINITE)
+    return {one.name: found[one.name].masked_fill(mute, torch.nan) for one in asked}
 
 
 def _precision(maps: Tensor) -> torch.dtype:
@@ -109,28 +78,33 @@ def _by_grid(maps: Iterable[Tensor], masks: Tensor) -> dict[torch.Size, energy.O
     }
 
 
-def _of_stage(maps: Tensor, organs: energy.Organs, area: Tensor) -> dict[str, Tensor]:
-    """Sums over the maps (R, O, N, h, w) of one stage; each (R, O, N)."""
-    mass = organs.mass(maps)
-    ceiling, area = organs.ceiling().expand_as(mass), area.expand_as(mass)
+def _of_stages(measures: Sequence[Measure], flow: Flow, masks: Tensor) -> dict[str, Tensor]:
+    """Measure -> (S, R, O, N) of those that are read off all maps of a stage."""
+    maps = [signed.to(_precision(signed)) for signed in flow.maps.values()]
+    organs = _by_grid(maps, masks)
+    area = energy.area(masks.float())
+    stages = (energy.StageMaps(signed, organs[signed.shape[-2:]], area) for signed in maps)
+    by_stage = [[one.of(stage) for one in measures] for stage in stages]
     return {
-        "mass": mass,
-        "gain": energy.gain(mass, ceiling, area),
-        "ceiling": ceiling,
-        "area": area,
-        **energy.magnitudes(maps),
+        one.name: torch.stack(values)
+        for one, values in zip(measures, zip(*by_stage, strict=True), strict=True)
     }
 
 
-def _of_gradient(flow: Flow) -> dict[str, Tensor]:
-    """What is the same for every rule, expanded to (S, R, O, N)."""
-    per_px = energy.ratio(flow.scores.double(), flow.region_px).expand_as(flow.kappa)
-    shared = {
-        "kappa": flow.kappa.double(),
-        "gradient": (energy.FLOOR + flow.gradient_l1.double()).log10(),
-        "score_per_px": per_px,
-    }
-    return {name: value[:, None].expand(flow.status.shape) for name, value in shared.items()}
+def _of_flow(measures: Sequence[Measure], traced: Traced) -> dict[str, Tensor]:
+    """The same of those that are read off the flow, expanded to all its maps."""
+    shape = traced.flow.status.shape
+    return {one.name: one.of(traced).expand(shape) for one in measures}
+
+
+def _of_images(
+    measures: Sequence[Measure], flow: Flow, masks: Tensor, spacing: Tensor | None
+) -> dict[str, Tensor]:
+    """The same of those that are read off maps on the image's grid: slower, they are resized."""
+    if not measures:
+        return {}
+    found = pixels.of_images(flow.maps, masks, spacing, [one.of for one in measures])
+    return {one.name: values for one, values in zip(measures, found, strict=True)}
 
 
 @guards.held(guards.of_one_flow)
@@ -145,19 +119,27 @@ def readable(values: Mapping[str, Tensor], status: Tensor) -> dict[str, Tensor]:
         status: (S, R, O, N) the flow's.
     """
     unreadable = status >= Status.GAP_DEGENERATE
+    stay = {one.name for one in table().values() if not one.of_map}
     return {
-        name: value if name in NOT_OF_THE_MAP else value.masked_fill(unreadable, torch.nan)
+        name: value if name in stay else value.masked_fill(unreadable, torch.nan)
         for name, value in values.items()
     }
 
 
-@guards.held(guards.of_one_flow, values=guards.enough)
+def _enough(name: str, value: Any) -> None:
+    """The measures that an average over slices is made of."""
+    guards.values(name, value)
+    needed = {"mass", *(part for ratio in _ratios(value).values() for part in ratio)}
+    if lacking := needed - value.keys():
+        raise unknown("measure", min(lacking), value, name)
+
+
+@guards.held(guards.of_one_flow, values=_enough)
 def over_slices(values: Mapping[str, Tensor], status: Tensor | None = None) -> dict[str, Tensor]:
     """One number a stage, rule and organ: (S, R, O, N) -> (S, R, O).
 
-    ``gain`` is the ratio of sums, Σ(mass - area) / Σ(ceiling - area) over the slices where it is
-    defined: a mean of ratios is ruled by slivers. Every other measure is the mean over the slices
-    where it is defined.
+    The mean over the slices where a measure is defined; or a ratio of sums, as ``gain``,
+    Σ(mass - area) / Σ(ceiling - area), where the measure says so.
 
     Args:
         values: as :func:`measure` returns them.
@@ -170,18 +152,27 @@ def over_slices(values: Mapping[str, Tensor], status: Tensor | None = None) -> d
     if status is not None:
         values = readable(values, status)
     reduced = {name: value.nanmean(-1) for name, value in values.items()}
-    if "gain" in values:
-        above, room = gain_terms(values)
-        reduced["gain"] = energy.ratio(above.nansum(-1), room.nansum(-1))
+    for name in _ratios(values):
+        above, below = terms(values, name)
+        reduced[name] = energy.ratio(above.nansum(-1), below.nansum(-1))
     return reduced | {"n_valid": count_valid(values)["mass"]}
 
 
-def gain_terms(values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """(mass - area, ceiling - area), NaN where gain is not defined: what sums are taken of."""
-    undefined = values["gain"].isnan()
-    above = (values["mass"] - values["area"]).masked_fill(undefined, torch.nan)
-    room = (values["ceiling"] - values["area"]).masked_fill(undefined, torch.nan)
-    return above, room
+def terms(values: Mapping[str, Tensor], name: str = "gain") -> tuple[Tensor, Tensor]:
+    """What the sums of a ratio of sums are taken of, NaN where the measure is not defined.
+
+    Of ``gain`` (mass - area, ceiling - area).
+    """
+    above, below, base = _ratios(values)[name]
+    undefined = values[name].isnan()
+    over, under = values[above] - values[base], values[below] - values[base]
+    return over.masked_fill(undefined, torch.nan), under.masked_fill(undefined, torch.nan)
+
+
+def _ratios(values: Iterable[str]) -> dict[str, RatioOfSums]:
+    """Measure -> what it is the ratio of, of those that are put together so."""
+    given = set(values)
+    return {one.name: one.slices for one in table().values() if one.slices and one.name in given}
 
 
 def count_valid(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -202,7 +193,7 @@ def rows(
     """The long table of a flow: one row a slice, organ, rule and stage.
 
     Columns: ``epoch case slice organ rule stage status region region_px score``, then one a
-    measure in the order of :data:`ALL`.
+    measure in the order of the table.
 
     Args:
         flow: the maps.
@@ -212,7 +203,7 @@ def rows(
         epoch: finished passes, or ``None`` where unknown.
         region: what was explained, e.g. ``gt``.
     """
-    names = [name for name in ALL if name in values]
+    names = [name for name in table() if name in values]
     columns = torch.stack([values[name] for name in names], -1).tolist()  # [s][r][o][n] -> numbers
     status = flow.status.tolist()
     region_px, scores = flow.region_px.tolist(), flow.scores.tolist()

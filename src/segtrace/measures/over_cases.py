@@ -1,4 +1,4 @@
-"""A number over cases: its mean, and how far that may be from the mean of all such cases.
+"""A number over cases or runs: its mean, and how far that may be from that of all such cases.
 
 Slices of one case are not independent, so every case gives one number first: the mean of its
 slices or, for a ratio of sums (``gain``, a density), its own ratio. All cases weigh the same, and
@@ -156,3 +156,39 @@ def _quantile(count: Tensor) -> Tensor:
     """Student's t for so many cases: what half the interval is in standard errors."""
     freedom = np.maximum(count.cpu().numpy() - 1, 1)
     return torch.from_numpy(np.asarray(stdtrit(freedom, (1 + LEVEL) / 2))).to(count.device)
+
+
+@dataclass(frozen=True)
+class Band:
+    """A number over several runs that differ in their seed.
+
+    Attributes:
+        mean: mean over the runs that have it.
+        low: smallest.
+        high: largest.
+        runs: number of runs.
+    """
+
+    mean: Tensor
+    low: Tensor
+    high: Tensor
+    runs: int
+
+    @property
+    def label(self) -> str:
+        """``one run``, or ``3 runs``: what a figure must say."""
+        return "one run" if self.runs == 1 else f"{self.runs} runs"
+
+
+@guards.held()
+def over_runs(runs: Sequence[Tensor]) -> Band:
+    """Mean and range over runs; each a tensor of the same shape, NaN where not defined."""
+    stacked = torch.stack(list(runs))
+    undefined = stacked.isnan()
+    none = undefined.all(0)
+    return Band(
+        mean=stacked.nanmean(0),
+        low=stacked.masked_fill(undefined, torch.inf).amin(0).masked_fill(none, torch.nan),
+        high=stacked.masked_fill(undefined, -torch.inf).amax(0).masked_fill(none, torch.nan),
+        runs=len(stacked),
+    )

@@ -5,7 +5,9 @@ precision and best-threshold Dice of the map as a pixel classifier, Gini sparsen
 al. 2020). ``best_*`` choose their threshold knowing the answer: upper bounds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,31 +20,48 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Counts = NDArray[np.integer]
 
-MEASURES = (
-    "pg",
-    "rra",
-    "ap",
-    "best_dice",
-    "best_threshold",
-    "best_iou",
-    "eff_area",
-    "gini",
-    "com_mm",
-)
+
+@dataclass(frozen=True)
+class ImageMap:
+    """One positive map against one organ; what several measures need is computed once.
+
+    Attributes:
+        image: (H, W) U(L), not negative, somewhere positive.
+        mask: (H, W) the organ, not empty.
+        spacing: (2,) mm of a pixel along rows and columns; NaN where not known.
+    """
+
+    image: Floats
+    mask: Bools
+    spacing: Floats
+
+    @cached_property
+    def rising(self) -> Floats:
+        """(H·W,) the values in rising order."""
+        return np.sort(self.image, axis=None)
+
+    @cached_property
+    def best(self) -> tuple[float, float, float]:
+        """See :func:`best_dice`."""
+        return best_dice(self.image, self.mask, self.rising)
 
 
-def measure(
-    maps: Mapping[str, Tensor], masks: Tensor, spacing: Tensor | None = None
-) -> dict[str, Tensor]:
-    """The measures of this file for every map.
+def of_images(
+    maps: Mapping[str, Tensor],
+    masks: Tensor,
+    spacing: Tensor | None,
+    measures: Sequence[Callable[[ImageMap], float]],
+) -> list[Tensor]:
+    """Several measures of every map, each map resized and sorted once.
 
     Args:
         maps: stage -> (R, O, N, h, w) signed maps.
         masks: (O, N, H, W) bool.
         spacing: (N, 2) mm along rows and columns of the image's grid.
+        measures: what gives a number of one map.
 
     Returns:
-        measure -> (S, R, O, N) float64; NaN where the organ is absent or the map has no positive
+        (S, R, O, N) float64 a measure; NaN where the organ is absent or the map has no positive
         cell.
     """
     size = (masks.shape[-2], masks.shape[-1])
@@ -51,33 +70,13 @@ def measure(
     by_stage = []
     for stage in maps.values():
         image = resized(stage.detach().cpu().relu(), size).numpy()
-        found = np.full((*stage.shape[:3], len(MEASURES)), np.nan)
+        found = np.full((*stage.shape[:3], len(measures)), np.nan)
         for r, o, n in np.ndindex(*stage.shape[:3]):
             if organs[o, n].any() and np.isfinite(image[r, o, n]).all() and image[r, o, n].any():
-                found[r, o, n] = of_map(image[r, o, n], organs[o, n], sides[n])
+                one = ImageMap(image[r, o, n], organs[o, n], sides[n])
+                found[r, o, n] = [measure(one) for measure in measures]
         by_stage.append(torch.from_numpy(found))
-    stacked = torch.stack(by_stage)  # (S, R, O, N, measure)
-    return {name: stacked[..., i] for i, name in enumerate(MEASURES)}
-
-
-def of_map(image: Floats, mask: Bools, spacing: Floats) -> tuple[float, ...]:
-    """Every measure of one resized positive map, in the order of :data:`MEASURES`.
-
-    Args:
-        image: (H, W) U(L), not negative, somewhere positive.
-        mask: (H, W) the organ, not empty.
-        spacing: (2,) mm.
-    """
-    rising = np.sort(image, axis=None)
-    return (
-        pointing_game(image, mask),
-        rank_accuracy(image, mask, rising),
-        average_precision(image, mask, rising),
-        *best_dice(image, mask, rising),
-        effective_area(image),
-        gini(rising),
-        centre_distance(image, mask, spacing),
-    )
+    return list(torch.stack(by_stage).unbind(-1))
 
 
 def pointing_game(image: Floats, mask: Bools) -> float:

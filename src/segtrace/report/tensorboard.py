@@ -190,12 +190,19 @@ def add_text(writer: Writer, tag: str, text: str, epoch: int) -> None:
     _add(writer, summary, epoch)
 
 
-def add_scalars(writer: Writer, values: Mapping[str, float], epoch: int) -> None:
+def add_scalars(
+    writer: Writer, values: Mapping[str, float], epoch: int, words: Mapping[str, str] | None = None
+) -> None:
     """Add one point to each curve, tag -> value; NaN is kept: a gap, not a zero.
 
-    One record for all: hundreds would take longer to write and more room.
+    One record for all: hundreds would take longer to write and more room. ``words``, tag -> what
+    the curve shows, stand beside a chart where they came with its first point.
     """
+    said = words or {}
     points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+    for point in points:
+        if point.tag in said:
+            point.metadata.summary_description = said[point.tag]
     _add(writer, Summary(value=points), epoch)
 
 

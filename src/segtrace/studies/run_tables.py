@@ -14,8 +14,10 @@ Kinds = Mapping[str, Callable[[str], Any]]
 REMEDY = "name another run, or train this one again"
 
 
-def typed_rows(path: Path, kinds: Kinds) -> list[dict[str, Any]]:
+def typed_rows(path: Path, kinds: Kinds, others: Kinds | None = None) -> list[dict[str, Any]]:
     """The rows of a table with the columns that are needed, each as its kind.
+
+    ``others`` are columns that are read where the table has them.
 
     Raises:
         InputError: a file that is missing, cut short or no table of this kind; a value that its
@@ -30,8 +32,9 @@ def typed_rows(path: Path, kinds: Kinds) -> list[dict[str, Any]]:
         raise InputError(
             f"{path} has no column {missing[0]!r}, so it is no table of train.py; {REMEDY}"
         )
+    known = {**{name: kind for name, kind in (others or {}).items() if name in header}, **kinds}
     return [
-        _typed(dict(zip(header, row, strict=True)), kinds, f"{path}, line {number}")
+        _typed(dict(zip(header, row, strict=True)), known, f"{path}, line {number}")
         for number, row in enumerate(rows, 2)
         if _is_whole(path, number, row, header)
     ]

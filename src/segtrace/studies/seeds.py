@@ -13,18 +13,20 @@ from segtrace.attribution.rules import by_name
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.errors import InputError
 from segtrace.measures.emergence import Answer, Emergence, over_seeds
-from segtrace.measures.statistics import Band, over_runs
+from segtrace.measures.measure import followed
+from segtrace.measures.over_cases import Band, over_runs
 from segtrace.names import file_name
 from segtrace.report.captions import mark_words
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.seeds import band_figure
 from segtrace.report.references import sentence as sources
 from segtrace.report.tables import save_table
-from segtrace.studies.run_tables import REMEDY, seed_of, typed_rows
-from segtrace.tracking.history import MEASURES
+from segtrace.studies.run_tables import REMEDY, Kinds, seed_of, typed_rows
 
 Place = tuple[str, str, str]
 """(rule, organ, stage)"""
+HEADLINE = "gain"
+"""The measure that is drawn, which every run must have."""
 PLACE: dict[str, Callable[[str], Any]] = {"rule": str, "organ": str, "stage": str}
 ANSWERS: dict[str, Answer] = {name: name for name in get_args(Answer)}
 
@@ -83,13 +85,15 @@ def read_run(folder: Path) -> RunTables:
         InputError: a file that is missing, broken or of something else, named with the line.
     """
     timeline = folder / "flow" / "timeline.csv"
-    rows = typed_rows(timeline, {**PLACE, "epoch": int, **dict.fromkeys(MEASURES, float)})
+    kinds: Kinds = {**PLACE, "epoch": int, HEADLINE: float}
+    rows = typed_rows(timeline, kinds, {one.name: float for one in followed()})
     epochs = tuple(dict.fromkeys(row["epoch"] for row in rows))
-    values: dict[str, dict[Place, dict[int, float]]] = {name: {} for name in MEASURES}
+    names = [one.name for one in followed() if rows and one.name in rows[0]]
+    values: dict[str, dict[Place, dict[int, float]]] = {name: {} for name in names}
     for row in rows:
-        for name in MEASURES:
+        for name in names:
             values[name].setdefault(_place(row), {})[row["epoch"]] = row[name]
-    curves = values[MEASURES[0]].values()
+    curves = values.get(HEADLINE, {}).values()
     if not epochs or any(len(c) < len(epochs) for c in curves) or len(rows) > sum(map(len, curves)):
         raise InputError(
             f"{timeline} does not hold every stage, rule and organ once an epoch; {REMEDY}"
@@ -155,6 +159,7 @@ def compare(runs: Sequence[RunTables], folder: Path) -> None:
     bands = {
         (name, place): over_runs([run.values[name][place] for run in runs])
         for name, curves in first.values.items()
+        if all(name in run.values for run in runs)
         for place in curves
     }
     dice = {organ: over_runs([run.dice[organ] for run in runs]) for organ in first.dice}
@@ -198,7 +203,7 @@ def _check(runs: Sequence[RunTables]) -> None:
 
 def _places(run: RunTables) -> tuple[set[Place], set[str], set[Place]]:
     """All that a run has numbers of."""
-    return set(run.values["gain"]), set(run.dice), set(run.emergences) or set(run.values["gain"])
+    return set(run.values[HEADLINE]), set(run.dice), set(run.emergences or run.values[HEADLINE])
 
 
 def _rows(epochs: Sequence[int], band: Band, measure: str, place: Place) -> list[dict[str, Any]]:
@@ -256,7 +261,7 @@ def _draw(bands: Mapping[tuple[str, Place], Band], dice: Mapping[str, Band], dra
     pairs = [(rule, organ) for rule in rules for organ in dice]
     for rule, organ in tqdm(pairs, desc="Drawing", unit="figure", disable=None):
         panels = {place[2]: band for (name, place), band in bands.items()
-                  if (name, *place[:2]) == ("gain", rule, organ)}  # fmt: skip
+                  if (name, *place[:2]) == (HEADLINE, rule, organ)}  # fmt: skip
         title = f"gain of {rule}, {organ.replace('_', ' ')}"
         name = f"gain_{file_name(rule)}_{file_name(organ, list(dice))}"
         drawn.save(name, title, panels, f" {sources(by_name([rule]).get(rule))}")

@@ -1,6 +1,6 @@
 """What every epoch left behind in numbers, and what can only be read from many epochs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,19 +10,19 @@ from torch import Tensor
 from segtrace.attribution.rules import by_name
 from segtrace.errors import InputError
 from segtrace.measures.change import contrast, refinement
-from segtrace.measures.emergence import Emergence, emergence, over_seeds
+from segtrace.measures.emergence import Emergence, echo, emergence, over_seeds
 from segtrace.measures.leakage import Leakage
-from segtrace.measures.localisation import gain_terms, over_slices, readable
+from segtrace.measures.localisation import over_slices, readable, terms
+from segtrace.measures.measure import followed, table
 from segtrace.measures.over_cases import over_cases
-from segtrace.measures.statistics import echo
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import timeline_picture
 from segtrace.report.scene import FINAL, REGIONS
 from segtrace.report.tensorboard import Block
 from segtrace.tracking.explained import Explained
 
-MEASURES = ("gain", "kappa", "magnitude", "mass")
-"""What is kept of every epoch, in the order of the table."""
+COUNT = "n_valid"
+"""Beside the measures: how many slices have a map that could be judged."""
 
 
 def averaging(rules: Sequence[str]) -> list[str]:
@@ -31,11 +31,24 @@ def averaging(rules: Sequence[str]) -> list[str]:
     return [rule for rule in rules if rule not in known or known[rule].averages]
 
 
-def timelines(rules: Sequence[str]) -> list[Block]:
-    """(measure, rule) pairs that are drawn over the epochs, the most telling first."""
-    blocks = [("gain", rule) for rule in rules]
-    blocks += [("kappa", rule) for rule in averaging(rules)]
-    return blocks + [("magnitude", rule) for rule in rules]
+def charts(rules: Sequence[str], kept: Collection[str] | None = None) -> list[Block]:
+    """(measure, rule) pairs worth a chart of scalars, the most telling first.
+
+    Args:
+        rules: that are explained.
+        kept: the measures that there are numbers of; ``None`` for all of the table.
+    """
+    return [
+        (one.name, rule)
+        for one in followed(kept)
+        for rule in (averaging(rules) if one.averaging_only else rules)
+    ]
+
+
+def timelines(rules: Sequence[str], kept: Collection[str] | None = None) -> list[Block]:
+    """Those of :func:`charts` that are also drawn over the epochs."""
+    known = table()
+    return [block for block in charts(rules, kept) if known[block[0]].timeline]
 
 
 @dataclass
@@ -44,7 +57,9 @@ class History:
 
     Attributes:
         epochs: finished passes, rising.
-        means: measure -> one (S, R, O) an epoch, over the probes; ``n_valid`` counts them.
+        means: measure -> one (S, R, O) an epoch, over the probes, for those of
+            :func:`~segtrace.measures.measure.followed` that the first epoch has; ``n_valid``
+            counts the probes.
         gains: an epoch each, the gain over cases, a case's own being its ratio of sums: ``mean``,
             ``low``, ``high``, ``cases``, (S, R, O) each; see :mod:`segtrace.measures.over_cases`.
         dice: organ -> validation Dice an epoch; NaN where not known.
@@ -77,12 +92,13 @@ class History:
         if not self.epochs:
             self.stages, self.rules, self.organs = flow.stages, flow.rules, flow.organs
             self.facts = _facts(explained)
+            self.means = {one.name: [] for one in followed(values)}
         self._check(explained)
         self.epochs.append(explained.record.epoch or 0)
         means = over_slices(values)
-        for name in (*MEASURES, "n_valid"):
+        for name in (*self.measures, COUNT):
             self.means.setdefault(name, []).append(means[name])
-        above, room = gain_terms(values)
+        above, room = terms(values)
         self.gains.append(asdict(over_cases(above, explained.record.scene.cases, room)))
         self.dice.append({organ: float(dice.get(organ, torch.nan)) for organ in flow.organs})
         self.missed.append(tuple(filter(explained.record.missed, flow.organs)))
@@ -97,6 +113,17 @@ class History:
                     f"epoch {explained.record.epoch} has the {what} {', '.join(theirs)}, those "
                     f"before it {', '.join(ours)}; one timeline needs the same {what}"
                 )
+        for name in self.measures:
+            if name not in explained.values:
+                raise InputError(
+                    f"epoch {explained.record.epoch} has no {name}, which those before it have; "
+                    "one timeline needs the same measures"
+                )
+
+    @property
+    def measures(self) -> list[str]:
+        """Names of the measures that are kept, in the order of timeline.csv."""
+        return [name for name in self.means if name != COUNT]
 
     @property
     def untrained(self) -> dict[str, Tensor] | None:
@@ -123,22 +150,22 @@ class History:
         own = {name: values.tolist() for name, values in self.gains[-1].items()}
         echoes = self.echo.tolist()
         nan = torch.full_like(self.means["gain"][-1], torch.nan)
-        then = self.untrained or dict.fromkeys(MEASURES, nan)
-        start = {name: then[name].tolist() for name in MEASURES}
+        then = self.untrained or dict.fromkeys(self.measures, nan)
+        start = {name: then[name].tolist() for name in self.measures}
         return [
             {
                 "epoch": self.epochs[-1],
                 "rule": rule,
                 "organ": organ,
                 "stage": stage,
-                **{name: now[name][s][r][o] for name in MEASURES},
-                **{f"{name}_untrained": start[name][s][r][o] for name in MEASURES},
+                **{name: now[name][s][r][o] for name in self.measures},
+                **{f"{name}_untrained": start[name][s][r][o] for name in self.measures},
                 "gain_over_cases": own["mean"][s][r][o],
                 "gain_low": own["low"][s][r][o],
                 "gain_high": own["high"][s][r][o],
                 "cases": own["cases"][s][r][o],
                 "echo": echoes[s][r][o],
-                "n_valid": now["n_valid"][s][r][o],
+                "n_valid": now[COUNT][s][r][o],
             }
             for r, rule in enumerate(self.rules)
             for o, organ in enumerate(self.organs)
@@ -216,8 +243,9 @@ class History:
 
     def _limits(self, measure: str, r: int) -> tuple[float, float]:
         """Ends of the colours, the same for all organs of a rule."""
-        if measure != "magnitude":
-            return 0.0, 1.0
+        scale = table()[measure].scale
+        if scale is not None:
+            return scale
         whole = torch.stack(self.means[measure])[:, :, r]
         known = whole[whole.isfinite()]
         if not known.numel():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segtrace.measures.measure import table
 from segtrace.names import file_name
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.pictures.cells import Picture
@@ -26,7 +27,7 @@ from segtrace.report.tensorboard import (
     timeline_tag,
 )
 from segtrace.tracking.explained import Explained
-from segtrace.tracking.history import History, timelines
+from segtrace.tracking.history import History, charts, timelines
 from segtrace.tracking.leaks import Leaks
 from segtrace.tracking.pace import CHARTS, CUTS, NUMBERS
 
@@ -41,11 +42,6 @@ PICTURES = {"leak": CHARTS, "events": CHARTS, "necessity.png": CUTS, "route": CU
 """Beside the maps of each rule, in the folder of an epoch -> what it is."""
 ENDS = "emergence.csv"
 """The table that only the end of a training can fill."""
-
-
-def charts(rules: tuple[str, ...]) -> list[Block]:
-    """(measure, rule) pairs worth a chart of scalars, the most telling first."""
-    return timelines(rules) + [("mass", rule) for rule in rules]
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ class Sink:
 
     def layout(self, history: History) -> None:
         """Set the custom-scalars page, and say which numbers get no chart of their own."""
-        blocks, left_out = scalar_blocks(charts(history.rules), history.organs, history.stages)
+        blocks, left_out = _blocks(history)
         if self.writer is None:
             return
         add_layout(self.writer, blocks, history.organs, history.stages)
@@ -119,15 +115,18 @@ class Sink:
         append_rows(self.folder / "depth.csv", history.depth_rows())
         if self.writer is None:
             return
-        blocks, _ = scalar_blocks(charts(history.rules), history.organs, history.stages)
-        points = {
-            scalar_tag(measure, rule, organ, stage): float(history.means[measure][-1][s, r, o])
-            for measure, rule in blocks
+        curves = {
+            scalar_tag(measure, rule, organ, stage): (measure, (s, r, o))
+            for measure, rule in _blocks(history)[0]
             for r in [history.rules.index(rule)]
             for o, organ in enumerate(history.organs)
             for s, stage in enumerate(history.stages)
         }
-        add_scalars(self.writer, points, history.epochs[-1])
+        points = {tag: float(history.means[name][-1][at]) for tag, (name, at) in curves.items()}
+        words, known = {}, table()
+        if len(history.epochs) == 1:  # they stand with the first point of a curve
+            words = {tag: known[name].words for tag, (name, _) in curves.items()}
+        add_scalars(self.writer, points, history.epochs[-1], words)
 
     def changes(self, rows: list[dict[str, Any]]) -> None:
         """Write how the maps differ along depth and epochs."""
@@ -135,7 +134,7 @@ class Sink:
 
     def timelines(self, history: History) -> None:
         """Draw every stage over the epochs so far; the file of the last time is replaced."""
-        for measure, rule in timelines(history.rules):
+        for measure, rule in timelines(history.rules, history.measures):
             for organ in history.organs:
                 name = f"{file_name(organ, history.organs)}.png"
                 path = self.folder / "timeline" / measure / file_name(rule) / name
@@ -172,3 +171,9 @@ class Sink:
     def epoch(self, epoch: int) -> Path:
         """The folder of an epoch's pictures."""
         return self.folder / f"epoch_{epoch:03d}"
+
+
+def _blocks(history: History) -> tuple[list[Block], list[Block]]:
+    """(measure, rule) pairs that get charts, and those left out."""
+    blocks = charts(history.rules, history.measures)
+    return scalar_blocks(blocks, history.organs, history.stages)

@@ -1,6 +1,6 @@
 import torch
 
-from segtrace.measures.statistics import over_runs
+from segtrace.measures.over_cases import over_runs
 from segtrace.report.figures.seeds import band_figure
 
 RUNS = [torch.tensor([0.0, 0.2, 0.6]), torch.tensor([0.1, 0.4, torch.nan])]

@@ -8,8 +8,8 @@ import torch
 from helpers.pages import ORGANS, RULES, STAGES, epoch, read_page, unpacked, wrong
 from segtrace.errors import InputError
 from segtrace.measures.localisation import over_slices
+from segtrace.measures.measure import on_page
 from segtrace.report.page.page import Page, write_page
-from segtrace.report.page.snapshot import PER_SLICE
 from segtrace.report.page.whole_cases import WholeCases
 
 EPOCHS = (0, 3, 8)
@@ -49,7 +49,7 @@ def test_the_page_says_what_it_is_not(path):
 
 def test_every_number_of_every_shown_map_is_the_records_own(series, page):
     for measured, frame in zip(series, page["frames"], strict=True):
-        assert set(frame["numbers"]) == set(PER_SLICE)
+        assert set(frame["numbers"]) == {one.name for one in on_page()}
         for name, text in frame["numbers"].items():
             found = unpacked(text, "<f4", *SHAPE)
             np.testing.assert_array_equal(found, measured.values[name].float().numpy())

@@ -12,8 +12,7 @@ from segtrace.report.figures.route import as_picture
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import expected_tags
 from segtrace.tracking.cut_pictures import table_figure
-from segtrace.tracking.history import timelines
-from segtrace.tracking.sink import charts
+from segtrace.tracking.history import charts, timelines
 from training.callbacks.test_flow import ORGANS, RULES, STAGES, fit, loader, watch
 
 pytestmark = pytest.mark.filterwarnings(

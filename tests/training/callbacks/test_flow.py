@@ -18,8 +18,7 @@ from segtrace.data.probes import Probes
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import expected_tags
 from segtrace.tracking.explained import Settings
-from segtrace.tracking.history import timelines
-from segtrace.tracking.sink import charts
+from segtrace.tracking.history import charts, timelines
 
 
 class Backbone(nn.Module):

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from segtrace.measures.statistics import Band
+from segtrace.measures.over_cases import Band
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style, rgb
 from segtrace.report.pictures.cells import array
 from segtrace.report.pictures.sheet import WARNING

@@ -102,13 +102,35 @@ function showCharts() {
   ];
   const chosen = { names: DATA.stages, chosen: stage, pick: (s) => { state.stage = s; show(); } };
   box.replaceChildren();
-  chart(box, { id: "chart-gain", title: "Focus (gain) on the organ at each stage", ...chosen,
-    range: [-0.25, 1], ticks: [0, 0.5, 1], lines: byStage("gain", readable),
-    below: "1: as exactly on the organ as the grid allows; more: on its core alone; 0: even" });
+  for (const measure of DATA.measures) {
+    const { name, title, words, of_map, averaging_only, caution } = measure;
+    if (averaging_only && !DATA.averaging.includes(DATA.rules[rule])) continue;
+    const lines = byStage(name, of_map ? readable : () => true);
+    chart(box, { id: `chart-${name}`, title: `${title} at each stage`, ...chosen, lines,
+      ...scaled(measure, lines), marks: caution === null ? [] : [caution],
+      below: caution === null ? words : `${words} (dotted line)` });
+    if (name === "gain") focusOverEpochs(box, measure, now);
+  }
+}
+
+// The ends of a chart and its ticks: the measure's own, or whole numbers around its values.
+function scaled({ axis, dip, nothing }, lines) {
+  if (axis) {
+    const [low, high] = axis;
+    return { range: [low - dip, high], ticks: [low, (low + high) / 2, high] };
+  }
+  const values = lines.flatMap((line) => line.values)
+    .filter((v) => Number.isFinite(v) && (nothing === null || v > nothing + 0.1));
+  if (!values.length) return { range: nothing === null ? [0, 1] : [nothing, 0] };
+  return { range: [Math.floor(Math.min(...values)), Math.ceil(Math.max(...values) + 0.01)] };
+}
+
+// The headline beside the Dice, at the chosen stage.
+function focusOverEpochs(box, measure, now) {
+  const { stage, rule, organ } = state;
   if (DATA.all_epochs.length > 1 && !frame().region) {
-    chart(box, { id: "chart-epochs", title: `Focus (gain) at ${DATA.stages[stage]} over the epochs`,
-      names: DATA.all_epochs.map(String), range: [-0.25, 1], chosen: now,
-      ticks: [0, 0.5, 1],
+    chart(box, { id: "chart-epochs", title: `${measure.title} at ${DATA.stages[stage]} over the epochs`,
+      names: DATA.all_epochs.map(String), ...scaled(measure, []), chosen: now,
       pick: (e) => { state.frame = nearest(e); show(); },
       lines: [
         { name: "focus, all slices", colour: "#e8e8e8",
@@ -116,16 +138,6 @@ function showCharts() {
         { name: `Dice, ${DATA.extent}`, colour: "#f09600", dash: "4 3",
           values: DATA.all_epochs.map((_, e) => DATA.organ_dice[e * ORGANS + organ]) }] });
   }
-  if (DATA.averaging.includes(DATA.rules[rule])) {
-    chart(box, { id: "chart-kappa", title: "Coherence (kappa) of the gradient", ...chosen,
-      range: [0, 1], lines: byStage("kappa", () => true), marks: [DATA.low_coherence],
-      below: "below the dotted line: do not lean on the map" });
-  }
-  const magnitudes = byStage("magnitude", readable);
-  const all = magnitudes.flatMap((line) => line.values).filter((v) => v > -11.9);
-  chart(box, { id: "chart-magnitude", title: "Strength (log10 of the map's mean)", ...chosen,
-    range: all.length ? [Math.floor(Math.min(...all)), Math.ceil(Math.max(...all) + 0.01)] : [-12, 0],
-    lines: magnitudes });
 }
 
 // The frame whose epoch is nearest to one of all epochs.

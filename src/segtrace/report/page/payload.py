@@ -11,11 +11,12 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 
 from segtrace.attribution.flow import Status
-from segtrace.measures.statistics import echo
-from segtrace.report.captions import SCORES, equation
+from segtrace.measures.emergence import echo
+from segtrace.measures.measure import on_page
+from segtrace.report.captions import SCORES, equation, plain
 from segtrace.report.page.ct import ct
 from segtrace.report.page.sentences import CAUTIONS, FINAL, LOW_COHERENCE, Finding
-from segtrace.report.page.snapshot import MEANS, Box, Snapshot, cut, packed, text
+from segtrace.report.page.snapshot import Box, Snapshot, cut, packed, text
 from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH, array
 from segtrace.report.record import Record
 from segtrace.report.scene import REASONS, REGIONS
@@ -149,8 +150,7 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
     flow, scene = story.first.flow, story.first.scene
     means = {
         name: packed(np.stack([snapshot.means[name] for snapshot in story.snapshots]))
-        for name in MEANS
-        if name in story.snapshots[0].means
+        for name in story.snapshots[0].means
     }
     dice = [story.organ_dice(snapshot) for snapshot in story.snapshots]
     return {
@@ -163,6 +163,7 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
         "names": {str(channel): organ for organ, channel in scene.channels.items()},
         "all_epochs": [snapshot.epoch for snapshot in story.snapshots],
         "means": means,
+        "measures": _charts(story),
         "organ_dice": packed(np.stack(dice).astype(np.float32)),
         "extent": story.extent,
         "echo": packed(story.echo.astype(np.uint8)),
@@ -182,6 +183,25 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
         "factors": factors(story, factor),
         **_pictures(story, window),
     }
+
+
+def _charts(story: Story) -> list[dict[str, Any]]:
+    """The measures that are drawn over the stages, with their words."""
+    return [
+        {
+            "name": one.name,
+            "title": one.title or plain(one.name),
+            "words": one.words,
+            "of_map": one.of_map,
+            "averaging_only": one.averaging_only,
+            "axis": one.scale,
+            "dip": one.dip,
+            "nothing": one.nothing,
+            "caution": one.caution,
+        }
+        for one in on_page()
+        if one.on_page == "chart" and one.name in story.snapshots[0].numbers
+    ]
 
 
 def _pictures(story: Story, window: tuple[float, float]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segtrace.measures.measure import table
 from segtrace.report.captions import plain
 
 VERDICTS = (
@@ -19,14 +20,14 @@ ON_TARGET, SOMEWHAT = 0.5, 0.2
 """From which focus (gain) on the evidence lies on the organ, or partly so."""
 FINAL = "head"
 """The stage whose maps redraw the prediction."""
-LOW_COHERENCE = 0.2
+LOW_COHERENCE = table()["kappa"].caution
 
 CAUTIONS = {
     "final": "Final stage: this map redraws the prediction; it is no evidence of its own.",
     "echo": "Echo: the untrained network's map lies on the organ here already, because the region "
     "that is explained says where it is. Its place is no evidence at this stage.",
-    "incoherent": "The gradient nearly cancels when it is averaged (coherence below 0.2): "
-    "do not lean on this map.",
+    "incoherent": "The gradient nearly cancels when it is averaged "
+    f"(coherence below {LOW_COHERENCE}): do not lean on this map.",
     "nowhere": "The network finds this organ on none of these slices: the map explains a decision "
     "that it does not make.",
     "missed": "The network hardly marks this organ here (Dice below 0.1): the map explains a "

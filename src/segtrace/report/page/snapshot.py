@@ -15,14 +15,11 @@ from torch import Tensor
 from segtrace.attribution.flow import Status
 from segtrace.dice import dice
 from segtrace.measures.localisation import over_slices
+from segtrace.measures.measure import on_page
 from segtrace.report.page.whole_cases import NAMES, WholeCases
 from segtrace.report.pictures.cells import array
 from segtrace.report.record import Record
 
-PER_SLICE = ("gain", "mass", "kappa", "magnitude", "max", "score_per_px")
-"""Measures that the page holds for every slice of the epochs it shows."""
-MEANS = ("gain", "mass", "kappa", "magnitude")
-"""Measures that it holds over the slices, for every epoch there is."""
 TOP_LEVEL = 255
 BODY = 0.02
 """Brightness from which a pixel counts as body and not as air."""
@@ -55,8 +52,9 @@ class Snapshot:
 
     Attributes:
         epoch: finished passes; None where unknown.
-        numbers: measure -> (S, R, O, N), for :data:`PER_SLICE`.
-        means: measure -> (S, R, O) over the readable maps, for :data:`MEANS`.
+        numbers: measure -> (S, R, O, N), for :func:`~segtrace.measures.measure.on_page`.
+        means: measure -> (S, R, O) over the readable maps, for those of them that the page holds
+            over the slices.
         status: (S, R, O, N).
         parts: (O, N) separate parts of the explained region.
         missed: organs that the network finds on none of the slices.
@@ -90,15 +88,14 @@ class Snapshot:
         record, values = measured.record, measured.values
         flow = record.flow
         means = over_slices(values, flow.status)
-        # Coherence is shown where it is low too: that is what it is for.
-        means["kappa"] = over_slices(values)["kappa"]
+        shown = [one for one in on_page() if one.name in values]
         size = (flow.prediction.shape[-2], flow.prediction.shape[-1])
         status = array(flow.status)
         boxes = {name: cells_of(crop, size, maps.shape[-2:]) for name, maps in flow.maps.items()}
         return cls(
             epoch=record.epoch,
-            numbers={name: _floats(values[name]) for name in PER_SLICE if name in values},
-            means={name: _floats(means[name]) for name in MEANS if name in means},
+            numbers={one.name: _floats(values[one.name]) for one in shown},
+            means={one.name: _floats(means[one.name]) for one in shown if one.over_slices},
             status=status,
             parts=_parts(record),
             missed=tuple(filter(record.missed, flow.organs)),

@@ -73,9 +73,10 @@ class FlowCallback(EitherCallback):
 
     Logged, with the epoch as step (see :mod:`segtrace.report.tensorboard`):
         ``flow/{rule}/{organ}``: picture, probes x stages.
-        ``measure_{measure}/{rule}/{organ}/{stage}``: scalar over the probes, for ``gain``,
-        ``kappa``, ``magnitude`` and ``mass`` as far as 400 charts go; and their layout.
-        ``timeline/{measure}/{rule}/{organ}``: picture, stages x epochs.
+        ``measure_{measure}/{rule}/{organ}/{stage}``: scalar over the probes, for the measures that
+        are charted (:data:`segtrace.measures.measure.MEASURES`) as far as 400 charts go; and
+        their layout.
+        ``timeline/{measure}/{rule}/{organ}``: picture, stages x epochs, for those with a timeline.
         ``leak/{rule}/{stage}``: picture, organ x organ. ``events/{rule}``: text.
         ``necessity/dice_lost``: picture, stages and edges x organs; ``timeline/necessity/{organ}``;
         ``route/{organ}``: the route diagram; ``route/sentences``: text. Where it cuts.
