@@ -20,7 +20,7 @@ ALLOWED = {
     "explainers": ("attribution", "measures", "causal"),
     "data": (),
     "models": (),
-    "checkpoint": ("models",),
+    "checkpoint": ("data", "models"),
     "report": ("attribution", "measures", "causal"),
     "tracking": ("attribution", "measures", "causal", "data", "report"),
     "training": ("attribution", "causal", "data", "checkpoint", "report", "tracking"),
