@@ -31,6 +31,11 @@ RULES = ("seg_grad_cam", "grad_pam")
 HPARAMS = ("experiment", "session_start_info", "session_end_info")
 
 
+def test_a_training_repeats_no_advice_of_lightnings(run):
+    for words in ("Tip:", "GPU available", "Loading `", "stopped: `max_epochs"):
+        assert words not in run.ran.out + run.ran.err
+
+
 def test_epochs_leave_exactly_the_promised_checkpoints(run):
     found = sorted(path.name for path in (run.folder / "checkpoints").iterdir())
     assert found == ["epoch_000.ckpt", "epoch_001.ckpt", "epoch_002.ckpt", "last.ckpt",

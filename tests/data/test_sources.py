@@ -220,7 +220,7 @@ def generator(monkeypatch):
 
 
 def test_a_phantom_is_written_once_for_each_kind(generator, tmp_path):
-    options = {"root": str(tmp_path / "phantom"), "cases": 1, "shape": [8, 8, 4]}
+    options = {"root": str(tmp_path / "phantom"), "cases": 1, "shape": [8, 8, 8]}
     for _ in range(2):
         assert PhantomSource(**options).cases() == ("0001",)
     assert generator == [0]
@@ -231,7 +231,7 @@ def test_a_phantom_is_written_once_for_each_kind(generator, tmp_path):
 
 @pytest.mark.parametrize("lost", ["img", "label"])
 def test_a_phantom_that_lost_a_file_is_made_anew_with_a_word(generator, tmp_path, lost):
-    options = {"root": str(tmp_path), "cases": 1, "shape": (8, 8, 4)}
+    options = {"root": str(tmp_path), "cases": 1, "shape": (8, 8, 8)}
     file = PhantomSource(**options).root / lost / f"{lost}0001.nii.gz"
     file.unlink()
     with pytest.warns(UserWarning, match=r"files of the phantom are missing, so it is made anew"):
@@ -242,18 +242,18 @@ def test_a_phantom_that_lost_a_file_is_made_anew_with_a_word(generator, tmp_path
 
 
 def test_a_damaged_file_of_a_phantom_is_not_to_be_downloaded(generator, tmp_path):
-    source = PhantomSource(str(tmp_path), cases=1, shape=(8, 8, 4))
+    source = PhantomSource(str(tmp_path), cases=1, shape=(8, 8, 8))
     image = source.root / "img" / "img0001.nii.gz"
     image.write_bytes(image.read_bytes()[:-20])
     (folder,) = tmp_path.iterdir()
     with pytest.raises(InputError, match=rf"; since it is generated, remove {folder}, and it"):
         source.load("0001")
     shutil.rmtree(folder)
-    assert PhantomSource(str(tmp_path), cases=1, shape=(8, 8, 4)).load("0001").phantom is False
+    assert PhantomSource(str(tmp_path), cases=1, shape=(8, 8, 8)).load("0001").phantom is False
 
 
 def test_an_interrupted_phantom_is_never_taken_for_a_whole_one(generator, tmp_path):
-    options = {"root": str(tmp_path), "seed": 13, "cases": 1, "shape": (8, 8, 4)}
+    options = {"root": str(tmp_path), "seed": 13, "cases": 1, "shape": (8, 8, 8)}
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             PhantomSource(**options)
@@ -263,5 +263,5 @@ def test_an_interrupted_phantom_is_never_taken_for_a_whole_one(generator, tmp_pa
 def test_a_phantom_folder_that_cannot_be_written_is_named(generator, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file: cannot write the phantom.*give data.root="):
-        PhantomSource(root=str(tmp_path / "file"), cases=1, shape=(8, 8, 4))
+        PhantomSource(root=str(tmp_path / "file"), cases=1, shape=(8, 8, 8))
     assert generator == []

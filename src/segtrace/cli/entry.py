@@ -98,8 +98,6 @@ def _return_to_where_it_was_typed() -> None:
 
 def _quiet() -> None:
     """Keep advice of the packages that a user of these scripts can do nothing with."""
-    for name in ("pytorch_lightning", "lightning.pytorch"):  # whichever was imported last writes
-        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # what cannot be imported is told
     for advice in (
         ".*LeafSpec.*",

@@ -278,7 +278,7 @@ def called(
     except InputError:
         raise
     except Exception as error:  # a constructor may fail in any way on values it does not expect
-        line = printable(str(error).strip().split("\n")[0], 300) or type(error).__name__
+        line = printable(str(error).strip().split("\n")[0], 300).rstrip(".") or type(error).__name__
         if isinstance(error, MemoryError) or "can't allocate memory" in line:
             line = "it would take more memory than there is"
         elif (blamed := _blamed(cls, arguments, most, where)) is not None:

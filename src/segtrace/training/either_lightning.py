@@ -8,13 +8,16 @@ import pytorch_lightning as pl
 
 from segtrace.report.tensorboard import Writer
 
+LIGHTNING = ("pytorch_lightning", "lightning.pytorch")
+"""Both names, of the packages and of their loggers; the one imported last writes."""
+
 
 def _lightning() -> Any:
     """The package ``lightning.pytorch`` where it is installed and whole; else ``None``."""
     if find_spec("lightning") is None:
         return None
     try:
-        return import_module("lightning.pytorch")
+        return import_module(LIGHTNING[1])
     except Exception:  # whatever ails it is no matter of a training under the other name
         return None
 

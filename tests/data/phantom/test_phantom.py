@@ -272,7 +272,7 @@ def test_the_files_are_the_same_on_every_machine(whole_size):
 FIELDS = """
 import hashlib
 import numpy as np
-from segtrace.data import phantom
+from segtrace.data.phantom import phantom
 from segtrace.data.phantom.exact import Draws
 spacing = np.array((2.4, 2.4, 5.0))
 space = phantom._space((90, 90, 30), spacing, Draws(0, 1))
