@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-import segtrace.data
+import segtrace.data.phantom
 from helpers.raw_layout import AFFINES, write_case
 from segtrace.data.cases import TEST12, TRAIN18
 from segtrace.data.labels import BTCV, organ_table, to_channels
@@ -215,7 +215,7 @@ def generator(monkeypatch):
 
     fake = SimpleNamespace(write=write, fingerprint=lambda: "of a stand-in")
     monkeypatch.setitem(sys.modules, "segtrace.data.phantom.phantom", fake)
-    monkeypatch.setattr(segtrace.data, "phantom", fake, raising=False)
+    monkeypatch.setattr(segtrace.data.phantom, "phantom", fake, raising=False)
     return calls
 
 

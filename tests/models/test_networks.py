@@ -153,9 +153,7 @@ def test_weights_are_counted_while_a_network_is_built_and_not_after():
 
 
 def test_whatever_a_class_raises_becomes_one_line():
-    with pytest.raises(
-        InputError, match=r"network: UNETR: hidden_size=13: hidden_size should be div"
-    ):
+    with pytest.raises(InputError, match=r"UNETR: hidden_size=13: hidden_size should be divis"):
         build("UNETR", **UNETR | {"hidden_size": 13})
     with pytest.raises(InputError, match=r"UNet: .*missing 5 required positional arguments"):
         build("UNet")
