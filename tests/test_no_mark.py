@@ -79,8 +79,9 @@ class Task:
     def judged(self):
         return self.images, self.truth, self.organs
 
-    def flow(self):
-        return segtrace.trace(self.net, self.stages, self.images, self.targets, "grad_pam")
+    def flow(self, edges=None):
+        given = self.net, self.stages, self.images, self.targets, "grad_pam"
+        return segtrace.trace(*given, edges=edges)
 
     def loader(self):
         return DataLoader(TensorDataset(self.images, self.truth), batch_size=1)
@@ -132,6 +133,7 @@ def explained(task):
 
 FUNCTIONS = {
     "trace": lambda task: task.flow(),
+    "trace with edges": lambda task: task.flow(edges=task.edges),
     "describe": lambda task: segtrace.describe(task.net, task.images, task.stages),
     "integrate": lambda task: segtrace.integrate(
         task.net, task.stages, task.images, task.targets, task.means.channels, 1

@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from segtrace.attribution import edges as edges_of
 from segtrace.attribution import guards
 from segtrace.attribution import stages as stages_of
-from segtrace.attribution.edges import Edge, EdgesLike, altering
+from segtrace.attribution.edges import Edge, EdgesLike
 from segtrace.attribution.float64 import in_float64
+from segtrace.attribution.flow import KAPPA_DEGENERATE, unnormalised
 from segtrace.attribution.forward import Output, forward
 from segtrace.attribution.graph import gradients_of
+from segtrace.attribution.hooks import altering
 from segtrace.attribution.joints import settled
 from segtrace.attribution.logits import logits_at
 from segtrace.attribution.stages import Stage, StagesLike
-from segtrace.attribution.statuses import KAPPA_DEGENERATE, unnormalised
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError
 

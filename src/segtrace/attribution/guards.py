@@ -118,6 +118,17 @@ def places(name: str, value: Any) -> None:
         names(name, value)
 
 
+def places_or_sites(name: str, value: Any) -> None:
+    """The same, or stages and edges that are resolved."""
+    resolved = isinstance(value, tuple) and value and all(map(_is_site, value))
+    if not resolved:
+        places(name, value)
+
+
+def _is_site(value: Any) -> bool:
+    return hasattr(value, "module") and hasattr(value, "name")
+
+
 def some_or_none(name: str, value: Any) -> None:
     """Edges, of which there must be some, or ``None`` for those of the table."""
     places(name, value)
@@ -133,7 +144,7 @@ def sites(name: str, value: Any) -> None:
     if not value:
         raise InputError(f"{name} is empty: no site is named; give at least one stage or edge")
     for one in value:
-        if not (hasattr(one, "module") and hasattr(one, "name")):
+        if not _is_site(one):
             raise wrong(f"one of {name}", one, wanted)
 
 

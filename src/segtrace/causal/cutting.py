@@ -12,53 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import edges as edges_of
-from segtrace.attribution import guards
-from segtrace.attribution import stages as stages_of
-from segtrace.attribution.edges import Alteration, Edge, EdgesLike, altering
 from segtrace.attribution.forward import Output
+from segtrace.attribution.hooks import Alteration, altering
 from segtrace.attribution.logits import logits_at
-from segtrace.attribution.stages import Stage, StagesLike
-from segtrace.errors import InputError, unknown
+from segtrace.attribution.sites import Site, Sites, chosen, sites_of
+from segtrace.errors import InputError
 
-Site = Stage | Edge
+__all__ = ["Edit", "Seen", "Site", "Sites", "chosen", "cutting", "see", "sites_of"]
+
 Edit = Callable[[Tensor], Tensor]
-
-
-@guards.held()
-def sites_of(
-    net: nn.Module, stages: StagesLike = None, edges: EdgesLike = None
-) -> tuple[Site, ...]:
-    """Stages and edges, in this order, checked against the network.
-
-    Args:
-        net: the network itself, not a wrapper.
-        stages: see :func:`segtrace.attribution.stages.resolve`.
-        edges: see :func:`segtrace.attribution.edges.resolve`; ``{}`` for none.
-
-    Raises:
-        InputError: a stage or an edge that cannot be found; an edge with the name of a stage.
-    """
-    found: tuple[Site, ...] = stages_of.resolve(net, stages)
-    names = {site.name for site in found}
-    for edge in edges_of.resolve(net, edges):
-        if edge.name in names:
-            raise InputError(f"edge {edge.name!r} has the name of a stage; give it another one")
-        found += (edge,)
-    return found
-
-
-def chosen(sites: Sequence[Site], names: Sequence[str]) -> tuple[Site, ...]:
-    """The sites of these names.
-
-    Raises:
-        InputError: a name that no site has.
-    """
-    known = {site.name: site for site in sites}
-    for name in names:
-        if name not in known:
-            raise unknown("site", name, known, "this network")
-    return tuple(known[name] for name in names)
 
 
 @contextmanager
@@ -89,7 +51,7 @@ def _alteration(site: Site, edit: Edit) -> Alteration:
     """The edit on the tensor as the network lays it out."""
 
     def alter(tensor: Tensor) -> Tensor:
-        before = channels_first(site, tensor)
+        before = site.channels_first(tensor)
         after = edit(before)
         if after is before:
             return tensor
@@ -101,15 +63,10 @@ def _alteration(site: Site, edit: Edit) -> Alteration:
         if before is tensor:
             return after
         whole = tensor.clone()  # a class token is no cell and stays as it is
-        channels_first(site, whole).copy_(after)
+        site.channels_first(whole).copy_(after)
         return whole
 
     return alter
-
-
-def channels_first(site: Site, tensor: Tensor) -> Tensor:
-    """The tensor as (N, K, *cells); edges always are."""
-    return site.channels_first(tensor) if isinstance(site, Stage) else tensor
 
 
 @dataclass(frozen=True)
