@@ -16,10 +16,9 @@ from segtrace.causal.baselines import collect
 from segtrace.causal.carrying import carry
 from segtrace.causal.cutting import chosen, cutting, see, sites_of
 from segtrace.causal.deletion import deletion
-from segtrace.causal.gradients import sizes_at
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
-from segtrace.causal.ranking import rankings
+from segtrace.causal.ranking import rankings, sizes_of
 from segtrace.causal.route import route
 from segtrace.causal.verdict import verdicts
 from segtrace.causal.vertices import cut_vertices
@@ -107,7 +106,7 @@ def deletions(task):
 
 def ranked(task):
     lost = necessity(task.net, task.sites, *task.judged, cut="resample", draws=1, cases=task.cases)
-    sizes = sizes_at(task.net, task.sites, *task.judged, ["seg_grad_cam"])
+    sizes = sizes_of(segtrace.trace(task.net, task.sites, task.images, task.targets))
     rankings(lost, sizes, {"depth": torch.arange(len(task.sites)).double()})
 
 

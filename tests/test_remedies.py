@@ -23,11 +23,10 @@ from segtrace.causal.baselines import collect
 from segtrace.causal.carrying import carry
 from segtrace.causal.cutting import sites_of
 from segtrace.causal.deletion import deletion
-from segtrace.causal.gradients import gradient_norms
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import patch
-from segtrace.causal.ranking import rankings
+from segtrace.causal.ranking import rankings, sizes_of
 
 SOURCE = Path(segtrace.__file__).parent
 X = nets.images(2, 16)
@@ -737,7 +736,7 @@ def an_organ_that_is_not_found():
 @remedy
 def sites_cut_in_another_way():
     net, sites = plain_sites()
-    norms = {"norm": gradient_norms(net, sites, X, TRUTH, ORGANS)}
+    norms = sizes_of(segtrace.trace(net, sites, X, targets.organs(ORGANS, "gt", TRUTH)))
     said = mistake(rankings, calls(net, sites), norms, {})
     options = {"cut": eval(between(said, "cut=", ","))}
     rankings(calls(net, sites, draws=1, **options), norms, {})

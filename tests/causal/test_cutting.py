@@ -15,7 +15,6 @@ from segtrace.causal.baselines import Baselines, collect
 from segtrace.causal.carrying import carry
 from segtrace.causal.cutting import chosen, cutting, see, sites_of
 from segtrace.causal.deletion import deletion
-from segtrace.causal.gradients import gradient_norms, sizes_at
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
 from segtrace.causal.route import route
@@ -176,7 +175,7 @@ def removed(net, edge):
 CUT = {
     "collect": lambda net, edge: collect(net, [edge], [SLICES[0]]),
     "necessity": lambda net, edge: necessity(net, [edge], *SLICES, cut="zero"),
-    "sizes_at": lambda net, edge: sizes_at(net, [edge], *SLICES),
+    "trace": lambda net, edge: segtrace.trace(net, [edge], SLICES[0], targets.organ(1, "all")),
     "carry": lambda net, edge: carry(net, [edge], *SLICES, cases=["p", "q"]),
     "patch": lambda net, edge: patch(net, [edge], SLICES[:2], SLICES[:2], {"a": 1}),
     "deletion": removed,
@@ -218,8 +217,7 @@ EVERY = {
     "necessity": lambda net, site: necessity(net, [site], *TWO, ORGANS, cut="zero"),
     "patch": lambda net, site: patch(net, [site], TWO, TWO, ORGANS),
     "carry": lambda net, site: carry(net, [site], *TWO, ORGANS, cases=["p", "q"]),
-    "gradient_norms": lambda net, site: gradient_norms(net, [site], *TWO, ORGANS),
-    "sizes_at": lambda net, site: sizes_at(net, [site], *TWO, ORGANS),
+    "trace": lambda net, site: segtrace.trace(net, [site], TWO[0], targets.organ(1, "all")),
 }
 """Every public function that takes sites."""
 

@@ -120,8 +120,8 @@ def places(name: str, value: Any) -> None:
 
 def places_or_sites(name: str, value: Any) -> None:
     """The same, or stages and edges that are resolved."""
-    resolved = isinstance(value, tuple) and value and all(map(_is_site, value))
-    if not resolved:
+    several = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    if not (several and all(map(_is_site, value))):
         places(name, value)
 
 

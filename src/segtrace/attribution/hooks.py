@@ -9,6 +9,7 @@ from torch import Tensor, autograd, cat, nn
 from torch.utils.hooks import RemovableHandle
 
 from segtrace.attribution.edges import Edge, Span, argument_of, check, in_words, tensor_of
+from segtrace.attribution.graph import INFERENCE
 from segtrace.attribution.joints import spans_beside
 from segtrace.attribution.stages import Stage, runs_twice
 from segtrace.errors import InputError
@@ -85,6 +86,8 @@ def _recorder(stage: Stage, found: Record, copy: bool) -> Callable[..., Tensor |
 
 def _keeping(edge: Edge, found: Record, copy: bool) -> Alteration:
     def keep(tensor: Tensor) -> Tensor:
+        if tensor.is_inference():  # its copy would not say so
+            raise InputError(INFERENCE)
         own = tensor.clone()  # other places may take in the same tensor, and have another gradient
         found._keep(edge, own)
         return own.clone() if copy else own

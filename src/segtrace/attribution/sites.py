@@ -1,7 +1,7 @@
 """Sites: the places in a network where tensors are recorded or edited, resolved once."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
@@ -25,7 +25,9 @@ class Sites(tuple[Site, ...]):
     __slots__ = ()
 
     @classmethod
-    def of(cls, net: nn.Module, stages: "StagesLike | Sites", edges: EdgesLike = None) -> "Sites":
+    def of(
+        cls, net: nn.Module, stages: StagesLike | Sequence[Site], edges: EdgesLike = None
+    ) -> "Sites":
         """Those meant, edges ``None`` or ``{}`` for none; with edges there need be no stage.
 
         Args:
@@ -36,14 +38,12 @@ class Sites(tuple[Site, ...]):
         Raises:
             InputError: a stage or an edge that cannot be found; an edge with the name of a stage.
         """
-        if isinstance(stages, Sites):
-            for site in stages:
-                edges_of.check(net, site)
-            found: tuple[Site, ...] = stages
-        elif edges and stages is not None and not stages:
-            found = ()
-        else:
-            found = stages_of.resolve(net, stages)
+        found: Sequence[Site] = _resolved(stages)
+        for site in found:
+            edges_of.check(net, site)
+        if not found and (stages or stages is None or not edges):
+            named: Any = stages
+            found = stages_of.resolve(net, named)
         return _joined(found, edges_of.resolve(net, edges or {}))
 
     @property
@@ -64,6 +64,12 @@ class Sites(tuple[Site, ...]):
     def settled(self, net: nn.Module, x: Tensor) -> "Sites":
         """The same, each edge with its part; see :func:`segtrace.attribution.joints.settled`."""
         return Sites(settled(net, self, x)) if self.edges else self
+
+
+def _resolved(value: Any) -> tuple[Site, ...]:
+    """Sites that are resolved; none where names are given."""
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    return tuple(value) if several and all(isinstance(one, Stage | Edge) for one in value) else ()
 
 
 @guards.held()

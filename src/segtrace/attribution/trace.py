@@ -34,7 +34,7 @@ SLICES_ON_CPU = 4
 @guards.held(batch=guards.a_count_or_none, stages=guards.places_or_sites)
 def trace(
     net: nn.Module,
-    stages: StagesLike | Sites,
+    stages: StagesLike | Sequence[Site],
     image: Tensor,
     target: TargetsLike,
     rules: Iterable[str | Rule | MapOf] = ("seg_grad_cam",),
