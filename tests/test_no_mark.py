@@ -12,9 +12,10 @@ import segtrace
 from attribution import nets
 from attribution.test_networks import HEADS, NARROW, dyn_unet
 from segtrace.attribution import edges, stages, targets
+from segtrace.attribution.hooks import edit, see
+from segtrace.attribution.sites import chosen, sites_of
 from segtrace.causal.baselines import collect
 from segtrace.causal.carrying import carry
-from segtrace.causal.cutting import chosen, cutting, see, sites_of
 from segtrace.causal.deletion import deletion
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
@@ -117,7 +118,7 @@ def swapped(task):
 
 def looked_at(task):
     see(task.net, task.sites, task.images)
-    with cutting(task.net, dict.fromkeys(task.sites, torch.zeros_like)), torch.no_grad():
+    with edit(task.net, dict.fromkeys(task.sites, torch.zeros_like)), torch.no_grad():
         pass
 
 

@@ -19,9 +19,9 @@ from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.rules import seg_xres_cam
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
 from segtrace.causal.carrying import carry
-from segtrace.causal.cutting import sites_of
 from segtrace.causal.deletion import deletion
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge

@@ -11,7 +11,7 @@ import segtrace
 from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.causal.cutting import sites_of
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.vertices import cut_vertices
 

@@ -11,10 +11,11 @@ from attribution.plain_conv_unet import EDGES, STAGES, first, plain_conv_unet, s
 from attribution.test_networks import FLAT, network
 from segtrace import InputError
 from segtrace.attribution import edges, hooks, stages, targets
+from segtrace.attribution.hooks import see
 from segtrace.attribution.joints import settled
+from segtrace.attribution.sites import sites_of
 from segtrace.attribution.stages import Stage
 from segtrace.attribution.undisturbed import undisturbed
-from segtrace.causal.cutting import see, sites_of
 
 X = nets.images(2, 32)
 

@@ -10,8 +10,8 @@ from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.labels import predicted, refuse_overlap, refuse_shares, whole_numbers
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import sites_of
 from segtrace.causal.deletion import deletion
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge

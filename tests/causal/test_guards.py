@@ -10,10 +10,10 @@ from attribution import nets as plain_nets
 from causal import nets
 from segtrace import InputError
 from segtrace.attribution import targets
+from segtrace.attribution.sites import sites_of
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import collect
 from segtrace.causal.carrying import carry
-from segtrace.causal.cutting import sites_of
 from segtrace.causal.deletion import deletion
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
@@ -79,7 +79,11 @@ def test_what_is_right_passes():
         (collect, {"images": []}, "baselines of 0 slices"),
         (collect, {"maps": 1}, "maps is 1; give True or False"),
         (necessity, {"sites": []}, "no site is named"),
-        (necessity, {"sites": nets.ROUTED_STAGES}, "as segtrace.causal.cutting.sites_of(net, …)"),
+        (
+            necessity,
+            {"sites": nets.ROUTED_STAGES},
+            "as segtrace.attribution.sites.sites_of(net",
+        ),
         (necessity, {"sites": ["dec1"]}, "one of sites is 'dec1'; give stages and edges"),
         (necessity, {"images": X.numpy()}, "give a tensor, torch.as_tensor(images)"),
         (necessity, {"images": X[0, 0]}, "take images[None, None]"),

@@ -20,8 +20,8 @@ from attribution import nets
 from scripts import ROOT
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import sites_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.route import route
 from segtrace.tracking.explained import Settings

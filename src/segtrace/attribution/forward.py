@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from segtrace.attribution.edges import Edge, in_words
+from segtrace.attribution.edges import in_words
 from segtrace.attribution.graph import check
 from segtrace.attribution.hooks import record
 from segtrace.attribution.logits import Output, logits_of, sent
-from segtrace.attribution.stages import Stage
+from segtrace.attribution.sites import Site
 from segtrace.attribution.targets import ChannelTarget, Target
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, shown
@@ -26,7 +26,7 @@ TargetsLike = Mapping[str, Target | Tensor] | Target | Tensor
 
 
 def forward(
-    net: nn.Module, sites: Sequence[Stage | Edge], x: Tensor, output: Output | None = None
+    net: nn.Module, sites: Sequence[Site], x: Tensor, output: Output | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
     """What passed the sites, by name, as the network made it, and the logits: one graph.
 

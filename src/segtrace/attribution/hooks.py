@@ -5,16 +5,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, autograd, cat, nn
 from torch.utils.hooks import RemovableHandle
 
 from segtrace.attribution.edges import Edge, Span, argument_of, check, in_words, tensor_of
 from segtrace.attribution.graph import INFERENCE
 from segtrace.attribution.joints import spans_beside
+from segtrace.attribution.logits import Output, logits_at
+from segtrace.attribution.sites import Site
 from segtrace.attribution.stages import Stage, runs_twice
 from segtrace.errors import InputError
 
 Alteration = Callable[[Tensor], Tensor]
+"""The tensor that passes a site, as the network lays it out -> what passes on."""
+Edit = Callable[[Tensor], Tensor]
+"""The activation of a site, (N, K, *cells) whatever the layout -> another one of that shape."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Record:
             name for name, tensor in self.passed.items() if tensor._version != self.versions[name]
         )
 
-    def _keep(self, site: Stage | Edge, tensor: Tensor) -> None:
+    def _keep(self, site: Site, tensor: Tensor) -> None:
         if site.name in self.passed:
             raise runs_twice(in_words(site), site.module)
         self.passed[site.name] = tensor
@@ -42,7 +48,7 @@ class Record:
 
 @contextmanager
 def record(
-    net: nn.Module, sites: Sequence[Stage | Edge], cloned: frozenset[str] = frozenset()
+    net: nn.Module, sites: Sequence[Site], cloned: frozenset[str] = frozenset()
 ) -> Iterator[Record]:
     """Record what passes the sites, by name, during the block; no result changes by a bit.
 
@@ -108,7 +114,7 @@ class _Standing(autograd.Function):
 
 
 @contextmanager
-def altering(net: nn.Module, alterations: Mapping[Stage | Edge, Alteration]) -> Iterator[None]:
+def altering(net: nn.Module, alterations: Mapping[Site, Alteration]) -> Iterator[None]:
     """Change what passes through places of the network during the block.
 
     Args:
@@ -142,7 +148,7 @@ class _Once:
 
     def __init__(self) -> None:
         self._runs = False
-        self._passed: set[Stage | Edge] = set()
+        self._passed: set[Site] = set()
 
     def start(self, *_: Any) -> None:
         """The network starts."""
@@ -152,7 +158,7 @@ class _Once:
         """It has returned."""
         self._runs = False
 
-    def held(self, place: Stage | Edge, alteration: Alteration) -> Alteration:
+    def held(self, place: Site, alteration: Alteration) -> Alteration:
         """The alteration, of the first tensor that passes the place alone."""
 
         def alter(tensor: Tensor) -> Tensor:
@@ -164,7 +170,7 @@ class _Once:
         return alter
 
 
-def _refuse_both_of_a_sum(places: Iterable[Stage | Edge]) -> None:
+def _refuse_both_of_a_sum(places: Iterable[Site]) -> None:
     sums: dict[tuple[str, Any], Edge] = {}
     for edge in places:
         if isinstance(edge, Edge) and edge.joined == "add":
@@ -177,12 +183,12 @@ def _refuse_both_of_a_sum(places: Iterable[Stage | Edge]) -> None:
                 )
 
 
-def _is_joined(place: Stage | Edge) -> bool:
+def _is_joined(place: Site) -> bool:
     return isinstance(place, Edge) and place.joined is not None
 
 
 def _hooks(
-    net: nn.Module, place: Stage | Edge, alteration: Alteration, standing: bool = False
+    net: nn.Module, place: Site, alteration: Alteration, standing: bool = False
 ) -> Iterator[RemovableHandle]:
     module = net.get_submodule(place.module)
     if isinstance(place, Stage) or place.argument is None:
@@ -246,3 +252,100 @@ def _altered_half(part: Span, argument: Tensor, alteration: Alteration) -> Tenso
         return argument
     pieces = (argument[:, :start], after, argument[:, stop:])
     return cat([piece for piece in pieces if piece.shape[1]], 1)
+
+
+@contextmanager
+def edit(net: nn.Module, edits: Mapping[Site, Edit]) -> Iterator[None]:
+    """Edit the activations of sites in every forward pass of the block.
+
+    The hooks are gone afterwards, also after an exception. An edit that returns the very tensor it
+    was given changes nothing, to the last bit.
+
+    Args:
+        net: the network itself, not a wrapper.
+        edits: site -> edit.
+
+    Raises:
+        InputError: (in the forward pass) an edit that returns another shape, or a site that holds
+            no tensor.
+
+    >>> net = nn.Sequential(nn.Identity(), nn.Identity())
+    >>> with edit(net, {Stage("first", "0"): lambda activation: 2 * activation}):
+    ...     net(torch.ones(1, 1, 2))
+    tensor([[[2., 2.]]])
+    """
+    with altering(net, {site: _alteration(site, change) for site, change in edits.items()}):
+        yield
+
+
+def _alteration(site: Site, change: Edit) -> Alteration:
+    """The edit on the tensor as the network lays it out."""
+
+    def alter(tensor: Tensor) -> Tensor:
+        before = site.channels_first(tensor)
+        after = change(before)
+        if after is before:
+            return tensor
+        if after.shape != before.shape:
+            raise InputError(
+                f"the edit of {site.name!r} returns {tuple(after.shape)}; "
+                f"the activation has {tuple(before.shape)}"
+            )
+        if before is tensor:
+            return after
+        whole = tensor.clone()  # a class token is no cell and stays as it is
+        site.channels_first(whole).copy_(after)
+        return whole
+
+    return alter
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one pass over slices showed.
+
+    Attributes:
+        activations: site name -> (N, K, *cells) or its own layout, detached copies.
+        logits: (N, C, *image).
+    """
+
+    activations: Mapping[str, Tensor]
+    logits: Tensor
+
+
+def see(
+    net: nn.Module,
+    sites: Sequence[Site],
+    x: Tensor,
+    output: Output | None = None,
+    *,
+    own_layout: bool = False,
+) -> Seen:
+    """Run the network as it is and copy what passes the sites.
+
+    Args:
+        net: the network itself, not a wrapper.
+        sites: the sites.
+        x: (N, C, *image).
+        output: picks the logits from what the network returns.
+        own_layout: copy it as the network lays it out, with what is no cell (a class token).
+
+    Raises:
+        InputError: a site that did not run.
+    """
+    found: dict[str, Tensor] = {}
+
+    def copying(site: Site) -> Alteration:
+        def look(tensor: Tensor) -> Tensor:
+            activation = tensor if own_layout else site.channels_first(tensor)
+            found[site.name] = activation.detach().clone()  # it may be overwritten in place
+            return tensor
+
+        return look
+
+    with torch.no_grad(), altering(net, {site: copying(site) for site in sites}):
+        logits = logits_at(net, x, output)
+    for site in sites:
+        if site.name not in found:
+            raise InputError(f"site {site.name!r} ({site.module}) did not run")
+    return Seen(found, logits)

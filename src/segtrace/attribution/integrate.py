@@ -20,7 +20,7 @@ from segtrace.attribution.graph import (
     check_all,
     gradients_of,
 )
-from segtrace.attribution.hooks import Alteration, altering
+from segtrace.attribution.hooks import Alteration, altering, see
 from segtrace.attribution.joints import settled
 from segtrace.attribution.labels import largest, refuse_shares
 from segtrace.attribution.logits import logits_at
@@ -95,7 +95,10 @@ def integrate(
         places = settled(net, [place for group in groups for place in group], x)
         standing = iter(places)
         groups = [[next(standing) for _ in group] for group in groups]
-        values, logits = _values(net, places, x, output)
+        seen = see(net, places, x, output, own_layout=True)
+        values, logits = {place: seen.activations[place.name] for place in places}, seen.logits
+        if not logits.isfinite().all():
+            raise InputError("the logits are not finite: there is no score to divide")
         weights = torch.stack(
             [weights_of(name, t, logits).dense(logits) for name, t in targets.items()]
         )
@@ -123,29 +126,6 @@ def _junctions(net: nn.Module, stages: StagesLike, edges: EdgesLike) -> list[lis
         if name not in groups:
             raise unknown("decoder stage with edges", name, groups, "this network")
     return [groups[name] for name in names]
-
-
-def _values(
-    net: nn.Module, places: Sequence[Site], x: Tensor, output: Output | None
-) -> tuple[dict[Site, Tensor], Tensor]:
-    """What passes through the places in the undisturbed network, and its logits."""
-    values: dict[Site, Tensor] = {}
-
-    def keep(place: Site) -> Callable[[Tensor], Tensor]:
-        def look(tensor: Tensor) -> Tensor:
-            values[place] = tensor.clone()  # the network may overwrite its own in place
-            return tensor
-
-        return look
-
-    with torch.no_grad(), altering(net, {place: keep(place) for place in places}):
-        logits = logits_at(net, x, output)
-    for place in places:
-        if place not in values:
-            raise InputError(f"{place.name!r} ({place.module}) did not run")
-    if not logits.isfinite().all():
-        raise InputError("the logits are not finite: there is no score to divide")
-    return values, logits
 
 
 def _start(place: Site, value: Tensor, baseline: Mapping[str, Tensor]) -> Tensor:

@@ -9,12 +9,12 @@ from torch import Tensor
 from segtrace.attribution import targets
 from segtrace.attribution.edges import Edge
 from segtrace.attribution.flow import Flow
+from segtrace.attribution.sites import Site
 from segtrace.attribution.stages import Stage
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import OnProgress
 from segtrace.causal.carrying import Carried, carry
-from segtrace.causal.cutting import Site
 from segtrace.causal.deletion import deletion
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.ranking import GRADIENT_NORM, Ranking, rankings, sizes_of
