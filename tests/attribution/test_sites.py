@@ -196,3 +196,18 @@ def test_resolved_sites_are_taken_as_they_are():
     assert chosen(sites, ["skip_1"]) == sites[2:]
     with pytest.raises(InputError, match="no module"):
         segtrace.trace(nets.plain(), sites, x, target)
+
+
+def test_what_is_integrated_and_described_may_be_resolved_too():
+    net, x = nets.basic_unet(), nets.images(1, 16)
+    target = of_organs(nets.labels(1, 16))
+    sites = sites_of(net, ["dec1"], ["up_1"])
+    means = {"dec1": torch.zeros(8), "up_1": torch.zeros(4)}
+    both = segtrace.integrate(net, sites, x, target, means, 2)
+    alone = segtrace.integrate(net, ["dec1"], x, target, means, 2)
+    assert both.sites == sites.names
+    assert torch.equal(both.maps["dec1"], alone.maps["dec1"])
+    joint = segtrace.integrate(net, sites.stages, x, target, means, 2, joint=True, edges=["up_1"])
+    torch.testing.assert_close(both.maps["up_1"], joint.maps["up_1"])
+    named, resolved = (segtrace.describe(net, x, s, edges={}) for s in (["dec1"], sites.stages))
+    assert named == resolved

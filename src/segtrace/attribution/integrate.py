@@ -1,6 +1,6 @@
 """Integrated gradients at stages, and jointly over the edges that enter a decoder stage."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from segtrace.attribution import edges as edges_of
 from segtrace.attribution import guards
-from segtrace.attribution import stages as stages_of
 from segtrace.attribution.edges import EdgesLike
 from segtrace.attribution.flow import Flow, Status, worst
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
@@ -24,7 +23,7 @@ from segtrace.attribution.hooks import Alteration, altering, see
 from segtrace.attribution.joints import settled
 from segtrace.attribution.labels import largest, refuse_shares
 from segtrace.attribution.logits import logits_at
-from segtrace.attribution.sites import Site
+from segtrace.attribution.sites import Site, Sites
 from segtrace.attribution.stages import StagesLike
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError, unknown
@@ -33,10 +32,10 @@ COMPLETE = 0.05
 """A map whose sum misses the change of the score by more than this share is ``incomplete``."""
 
 
-@guards.held()
+@guards.held(stages=guards.places_or_sites)
 def integrate(
     net: nn.Module,
-    stages: StagesLike,
+    stages: StagesLike | Sequence[Site],
     image: Tensor,
     target: TargetsLike,
     baseline: Mapping[str, Tensor],
@@ -88,7 +87,7 @@ def integrate(
     net = unwrapped(net)
     if score not in SCORES:
         raise unknown("score", score, SCORES)
-    groups = _junctions(net, stages, edges) if joint else _alone(stages_of.resolve(net, stages))
+    groups = _junctions(net, stages, edges) if joint else [[site] for site in Sites.of(net, stages)]
     targets = named(target)
     x = as_input(net, image)
     with undisturbed(net, x.device):
@@ -110,18 +109,17 @@ def integrate(
     return _flow(found, values, weights, logits, scores, tuple(targets), score)
 
 
-def _alone(stages: Iterable[Site]) -> list[list[Site]]:
-    return [[stage] for stage in stages]
-
-
-def _junctions(net: nn.Module, stages: StagesLike, edges: EdgesLike) -> list[list[Site]]:
+def _junctions(
+    net: nn.Module, stages: StagesLike | Sequence[Site], edges: EdgesLike
+) -> list[list[Site]]:
     """The edges of each decoder stage asked for, in one group each."""
     groups: dict[str, list[Site]] = {}
     for edge in edges_of.resolve(net, edges):
         groups.setdefault(edge.stage, []).append(edge)
     if not groups:
         raise InputError("no edge is named; give at least one")
-    names = list(groups) if stages is None else list(stages)
+    asked = groups if stages is None else stages
+    names = [one if isinstance(one, str) else one.name for one in asked]
     for name in names:
         if name not in groups:
             raise unknown("decoder stage with edges", name, groups, "this network")
