@@ -80,6 +80,16 @@ def test_maps_of_edges_equal_the_equations_written_as_loops(way):
     assert (flow.status == Status.OK).all()
 
 
+@pytest.mark.parametrize("way", ["cat", "add", "whole"])
+def test_no_edge_changes_the_map_of_a_stage_before_it(way):
+    net, x = nets.stirred(lambda: Wired(way)), nets.images(2, 6)
+    weights = weights_at(1, nets.labels(2, 6) == 1, 3)
+    alone = segtrace.trace(net, {"enc1": "enc"}, x, weights, BOTH)
+    flow = segtrace.trace(net, {"enc1": "enc"}, x, weights, BOTH, edges=wired(way))
+    torch.testing.assert_close(flow.maps["enc1"], alone.maps["enc1"])
+    assert torch.equal(flow.scores, alone.scores)
+
+
 def test_of_a_sum_an_edge_is_what_is_left_beside_the_other():
     net, x = nets.stirred(lambda: Wired("add")), nets.images(1, 6)
     weights = weights_at(0, nets.labels(1, 6) == 1, 3)
