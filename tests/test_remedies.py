@@ -555,6 +555,7 @@ def both_parts_of_a_sum():
         def __init__(self):
             super().__init__()
             self.one, self.other, self.dec = (nn.Conv2d(k, 2, 1) for k in (1, 1, 2))
+            nn.init.constant_(self.dec.bias, -9.0)  # numbers in [0, 1] are taken for shares
             self.double()
 
         def forward(self, x):
