@@ -13,14 +13,14 @@ from attribution import nets
 from attribution.test_networks import HEADS, NARROW, dyn_unet
 from helpers.untouched import assert_same, state, untouched
 from segtrace.attribution import edges, stages, targets
+from segtrace.attribution.hooks import edit, see
+from segtrace.attribution.sites import chosen, sites_of
 from segtrace.causal.baselines import collect
 from segtrace.causal.carrying import carry
-from segtrace.causal.cutting import chosen, cutting, see, sites_of
 from segtrace.causal.deletion import deletion
-from segtrace.causal.gradients import sizes_at
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
-from segtrace.causal.ranking import rankings
+from segtrace.causal.ranking import rankings, sizes_of
 from segtrace.causal.route import route
 from segtrace.causal.verdict import verdicts
 from segtrace.causal.vertices import cut_vertices
@@ -79,8 +79,9 @@ class Task:
     def judged(self):
         return self.images, self.truth, self.organs
 
-    def flow(self):
-        return segtrace.trace(self.net, self.stages, self.images, self.targets, "grad_pam")
+    def flow(self, edges=None):
+        given = self.net, self.stages, self.images, self.targets, "grad_pam"
+        return segtrace.trace(*given, edges=edges)
 
     def loader(self):
         return DataLoader(TensorDataset(self.images, self.truth), batch_size=1)
@@ -106,7 +107,7 @@ def deletions(task):
 
 def ranked(task):
     lost = necessity(task.net, task.sites, *task.judged, cut="resample", draws=1, cases=task.cases)
-    sizes = sizes_at(task.net, task.sites, *task.judged, ["seg_grad_cam"])
+    sizes = sizes_of(segtrace.trace(task.net, task.sites, task.images, task.targets))
     rankings(lost, sizes, {"depth": torch.arange(len(task.sites)).double()})
 
 
@@ -117,7 +118,7 @@ def swapped(task):
 
 def looked_at(task):
     see(task.net, task.sites, task.images)
-    with cutting(task.net, dict.fromkeys(task.sites, torch.zeros_like)), torch.no_grad():
+    with edit(task.net, dict.fromkeys(task.sites, torch.zeros_like)), torch.no_grad():
         pass
 
 
@@ -132,6 +133,7 @@ def explained(task):
 
 FUNCTIONS = {
     "trace": lambda task: task.flow(),
+    "trace with edges": lambda task: task.flow(edges=task.edges),
     "describe": lambda task: segtrace.describe(task.net, task.images, task.stages),
     "integrate": lambda task: segtrace.integrate(
         task.net, task.stages, task.images, task.targets, task.means.channels, 1

@@ -19,15 +19,14 @@ from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.rules import seg_xres_cam
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
 from segtrace.causal.carrying import carry
-from segtrace.causal.cutting import sites_of
 from segtrace.causal.deletion import deletion
-from segtrace.causal.gradients import gradient_norms
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import patch
-from segtrace.causal.ranking import rankings
+from segtrace.causal.ranking import rankings, sizes_of
 
 SOURCE = Path(segtrace.__file__).parent
 X = nets.images(2, 16)
@@ -556,6 +555,7 @@ def both_parts_of_a_sum():
         def __init__(self):
             super().__init__()
             self.one, self.other, self.dec = (nn.Conv2d(k, 2, 1) for k in (1, 1, 2))
+            nn.init.constant_(self.dec.bias, -9.0)  # numbers in [0, 1] are taken for shares
             self.double()
 
         def forward(self, x):
@@ -737,7 +737,7 @@ def an_organ_that_is_not_found():
 @remedy
 def sites_cut_in_another_way():
     net, sites = plain_sites()
-    norms = {"norm": gradient_norms(net, sites, X, TRUTH, ORGANS)}
+    norms = sizes_of(segtrace.trace(net, sites, X, targets.organs(ORGANS, "gt", TRUTH)))
     said = mistake(rankings, calls(net, sites), norms, {})
     options = {"cut": eval(between(said, "cut=", ","))}
     rankings(calls(net, sites, draws=1, **options), norms, {})

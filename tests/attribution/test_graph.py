@@ -11,13 +11,16 @@ import segtrace
 from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.causal.cutting import sites_of
-from segtrace.causal.gradients import gradient_norms, sizes_at
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.vertices import cut_vertices
 
 X, TRUTH = nets.images(2, 16), nets.labels(2, 16)
 STAGES = {"enc1": "down", "enc2": "deep.0", "head": "last"}
+EDGES = {
+    "in": {"stage": "enc2", "module": "deep.0", "argument": 0},
+    "out": {"stage": "head", "module": "last", "argument": 0},
+}
 ORGANS = {"liver": 1, "spleen": 2}
 TARGET = targets.organs(ORGANS, "gt", TRUTH)
 
@@ -57,7 +60,7 @@ TAKE_GRADIENTS = {
     "trace": trace,
     "describe": lambda net: segtrace.describe(net, X, STAGES),
     "integrate": integrate,
-    "sizes_at": lambda net: sizes_at(net, sites_of(net, STAGES, {}), X, TRUTH, ORGANS),
+    "trace edges": lambda net: segtrace.trace(net, {}, X, TARGET, edges=EDGES),
     "cut_vertices": lambda net: cut_vertices(net, sites_of(net, STAGES, {}), X),
     "necessity": lambda net: necessity(
         net, sites_of(net, STAGES, {}), X, TRUTH, ORGANS, cut="zero"
@@ -73,7 +76,7 @@ def test_re_entrant_checkpointing_is_named_in_one_line(name):
     assert "\n" not in str(found.value)
 
 
-@pytest.mark.parametrize("name", ["trace", "integrate", "sizes_at", "cut_vertices", "necessity"])
+@pytest.mark.parametrize("name", ["trace", "trace edges", "integrate", "cut_vertices", "necessity"])
 def test_what_is_not_re_entrant_or_checkpointed_in_training_alone_gives_the_same(name):
     expected = TAKE_GRADIENTS[name](Checkpointed(parts=()))
     for net in (Checkpointed(reentrant=False), Checkpointed(training_alone=True)):
@@ -197,16 +200,17 @@ def every(net):
     x, truth, stages = nets.images(2, 16), nets.labels(2, 16, 3), {"a": "first"}
     sites, organs, mean = sites_of(net, stages, {}), {"a": 1}, {"a": torch.zeros(4)}
     target = targets.organs(organs, "gt", truth)
+    entering = {"b": {"stage": "last", "module": "first"}}
     return {
         "trace": lambda: segtrace.trace(net, stages, x, target),
         "describe": lambda: segtrace.describe(net, x, stages),
         "integrate": lambda: segtrace.integrate(net, stages, x, target, mean, 1),
-        "gradient_norms": lambda: gradient_norms(net, sites, x, truth, organs),
+        "trace edges": lambda: segtrace.trace(net, {}, x, target, edges=entering),
         "necessity": lambda: necessity(net, sites, x, truth, organs, cut="zero"),
     }
 
 
-@pytest.mark.parametrize("name", ["trace", "describe", "integrate", "gradient_norms"])
+@pytest.mark.parametrize("name", ["trace", "describe", "integrate", "trace edges"])
 def test_a_network_that_overwrites_what_a_gradient_needs_is_refused_in_one_line(name):
     net = Overwriting()
     with pytest.raises(
@@ -219,7 +223,7 @@ def test_a_network_that_overwrites_what_a_gradient_needs_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("name", "whole"),
     [
-        *product(["trace", "describe", "gradient_norms", "necessity"], [True, False]),
+        *product(["trace", "describe", "trace edges", "necessity"], [True, False]),
         ("integrate", True),  # what stands behind the part has its gradient
     ],
 )

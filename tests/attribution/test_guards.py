@@ -207,9 +207,9 @@ def test_whole_numbers_of_numpy_are_whole_numbers():
 
 
 def test_the_table_speaks_of_arguments_that_there_are():
-    from segtrace.causal import carrying, deletion, gradients, necessity, patching, route
+    from segtrace.causal import carrying, deletion, necessity, patching, route
 
-    modules = (carrying, deletion, gradients, necessity, patching, route, targets, rules, stages)
+    modules = (carrying, deletion, necessity, patching, route, targets, rules, stages)
     names = {
         name
         for module in modules

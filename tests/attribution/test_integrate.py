@@ -4,7 +4,7 @@ from torch import nn
 
 import segtrace
 from attribution import nets
-from segtrace.attribution import edges, targets
+from segtrace.attribution import edges, hooks, targets
 from segtrace.attribution.flow import Status
 
 EVERYWHERE = {"organ": targets.organ(1, "all")}
@@ -17,7 +17,7 @@ def means(net, x, places):
     def keep(place):
         return lambda t: (found.__setitem__(place.name, t.mean((0, 2, 3)).detach()), t)[1]
 
-    with torch.no_grad(), edges.altering(net, {place: keep(place) for place in places}):
+    with torch.no_grad(), hooks.altering(net, {place: keep(place) for place in places}):
         net(x)
     return found
 
@@ -56,7 +56,7 @@ def test_the_sum_is_the_change_of_the_score_when_the_stage_is_put_to_its_baselin
         place = next(p for p in places if p.name == stage)
         with torch.no_grad():
             put = {place: lambda t, b=baseline[stage]: b[:, None, None].expand_as(t)}
-            with edges.altering(net, put):
+            with hooks.altering(net, put):
                 there = net(x)
             change = (weights * (net(x) - there)).flatten(2).sum(2)
         torch.testing.assert_close(flow.change[s], change)

@@ -10,10 +10,9 @@ from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.labels import predicted, refuse_overlap, refuse_shares, whole_numbers
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import sites_of
 from segtrace.causal.deletion import deletion
-from segtrace.causal.gradients import sizes_at
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import patch
@@ -57,7 +56,6 @@ JUDGE = {
         one, {"enc1": "1"}, X, targets.organs(organs, "gt", truth), {"enc1": torch.zeros(4)}, 1, **o
     ),
     "necessity": judged(necessity, cut="zero"),
-    "sizes_at": judged(sizes_at),
     "patch": lambda one, organs, truth, **o: patch(
         one, sites_of(one, STAGES, {}), (X, truth), (X, truth), organs, **o
     ),
@@ -283,7 +281,7 @@ def test_no_softmax_is_taken_of_probabilities(kind, score):
     for scored in (
         lambda: segtrace.trace(whole, IN_SHARES, X, target, score=score),
         lambda: segtrace.integrate(whole, IN_SHARES, X, target, means, 1, score=score),
-        lambda: sizes_at(whole, sites, X, MASK, {"a": 1}, score=score),
+        lambda: segtrace.trace(whole, sites, X, target, score=score),
         lambda: necessity(whole, sites, X, MASK, {"a": 1}, cut="zero", score=score),
     ):
         with pytest.raises(InputError, match=f"behind a {kind}"):

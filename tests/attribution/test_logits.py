@@ -12,9 +12,8 @@ import segtrace
 from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import sites_of
-from segtrace.causal.gradients import sizes_at
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
 
@@ -51,7 +50,6 @@ def doors(image, truth=TRUTH, **options):
         ),
         "collect": of(collect, [image]),
         "necessity": of(necessity, image, truth, ORGANS, cut="zero"),
-        "sizes_at": of(sizes_at, image, truth, ORGANS),
         "patch": of(patch, (image, truth), (image, truth), ORGANS),
     }
 

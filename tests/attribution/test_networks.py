@@ -6,7 +6,7 @@ from monai.networks import nets
 
 import segtrace
 from attribution import nets as own
-from segtrace.attribution import edges, stages, targets
+from segtrace.attribution import edges, hooks, stages, targets
 from segtrace.attribution.networks import JUNCTIONS, STAGES
 
 NARROW = (8, 8, 4, 4, 4)
@@ -123,11 +123,11 @@ def test_looking_at_the_edges_changes_nothing_and_each_one_carries_something(nam
     with torch.no_grad():
         expected = net(x)
         found = edges.resolve(net)
-        with edges.altering(net, {edge: look_at(edge) for edge in found}):
+        with hooks.altering(net, {edge: look_at(edge) for edge in found}):
             assert torch.equal(net(x), expected)
         for edge in found:
             assert seen[edge.name].shape[0] == 1
-            with edges.altering(net, {edge: torch.zeros_like}):
+            with hooks.altering(net, {edge: torch.zeros_like}):
                 assert not torch.equal(net(x), expected), edge.name
         assert torch.equal(net(x), expected)  # and the wires are whole again
 
@@ -144,12 +144,12 @@ def test_skip_and_up_of_a_decoder_stage_are_all_that_enters_it(name):
         return lambda tensor: seen.setdefault(place.name, tensor.clone())
 
     with torch.no_grad():
-        with edges.altering(net, {place: keep(place) for place in (*found, last)}):
+        with hooks.altering(net, {place: keep(place) for place in (*found, last)}):
             net(x)
         there = {}
         stand = {edge: (lambda _, e=edge: seen[e.name]) for edge in found}
         stand[last] = lambda tensor: there.setdefault("out", tensor.clone())
-        with edges.altering(net, stand):
+        with hooks.altering(net, stand):
             net(other)  # another image, the first one's edges
     torch.testing.assert_close(there["out"], seen[last.name])
 

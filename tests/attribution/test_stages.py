@@ -4,7 +4,7 @@ from torch import nn
 
 import segtrace
 from attribution import nets as own
-from segtrace.attribution import edges, stages, targets
+from segtrace.attribution import edges, hooks, stages, targets
 from segtrace.attribution.stages import Stage
 
 ALL = {"organ": targets.organ(1, "all")}
@@ -106,7 +106,7 @@ def test_edges_named_by_the_user_may_be_keywords():
     found = edges.resolve(net, named)
     assert edges.resolve(net, {edge.name: edge.to_plain() for edge in found}) == found
     seen = {}
-    with edges.altering(net, {e: (lambda t, e=e: seen.setdefault(e.name, t)) for e in found}):
+    with hooks.altering(net, {e: (lambda t, e=e: seen.setdefault(e.name, t)) for e in found}):
         net(own.images(1, 16))
     assert seen["skip_1"].shape == (1, 6, 8, 8)
     assert seen["up_1"].shape == (1, 8, 8, 8)

@@ -334,7 +334,7 @@ def test_a_stage_that_the_score_does_not_depend_on_is_disconnected():
     flow = segtrace.trace(Branch().double(), {"a": "trunk", "b": "side"}, x, everywhere, BOTH)
     assert status(flow, stage=0) != Status.DISCONNECTED
     assert [status(flow, stage=1, rule=r) for r in (0, 1)] == [Status.DISCONNECTED] * 2
-    with pytest.raises(segtrace.InputError, match=r"depends on none of the stages b"):
+    with pytest.raises(segtrace.InputError, match=r"depends on none of the sites b"):
         segtrace.trace(Branch().double(), {"b": "side"}, x, everywhere)
 
 

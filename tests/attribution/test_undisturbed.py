@@ -9,8 +9,8 @@ import segtrace
 from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
+from segtrace.attribution.sites import sites_of
 from segtrace.attribution.undisturbed import unwrapped
-from segtrace.causal.cutting import sites_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 

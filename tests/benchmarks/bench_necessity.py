@@ -12,8 +12,9 @@ import time
 
 import torch
 
+from segtrace.attribution.hooks import edit
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import cutting, sites_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.replay import Replay, Timetable
 from segtrace.models.flexible_unet import FlexibleUNet
@@ -33,12 +34,12 @@ def saving(net, sites, x, rounds: int) -> tuple[float, float]:
 
     def whole() -> None:
         for site in sites:
-            with torch.no_grad(), cutting(net, {site: torch.clone}):
+            with torch.no_grad(), edit(net, {site: torch.clone}):
                 net(x)
 
     def replayed() -> None:
         for site in sites:
-            with cutting(net, {site: torch.clone}):
+            with edit(net, {site: torch.clone}):
                 replay.run(site)
 
     pairs = [(seconds(whole), seconds(replayed)) for _ in range(rounds)]

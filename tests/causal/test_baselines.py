@@ -8,9 +8,10 @@ from attribution.nets import basic_unet, images
 from causal import nets
 from helpers.saving import reloaded
 from segtrace import InputError
+from segtrace.attribution.hooks import see
+from segtrace.attribution.sites import sites_of
 from segtrace.attribution.stages import Stage
 from segtrace.causal.baselines import Baselines, collect
-from segtrace.causal.cutting import see, sites_of
 
 SITE = Stage("enc1", "0")
 

@@ -5,8 +5,8 @@ import torch
 
 from causal import nets
 from segtrace import InputError
+from segtrace.attribution.sites import chosen, sites_of
 from segtrace.causal.carrying import carry
-from segtrace.causal.cutting import chosen, sites_of
 from segtrace.causal.patching import patch
 from segtrace.measures.over_cases import over_cases
 

@@ -7,9 +7,10 @@ import torch
 from causal import nets
 from segtrace import InputError
 from segtrace.attribution import targets
+from segtrace.attribution.hooks import edit
+from segtrace.attribution.sites import chosen, sites_of
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import chosen, cutting, sites_of
 from segtrace.causal.deletion import WAYS, deletion
 from segtrace.causal.verdict import verdicts
 
@@ -215,7 +216,7 @@ def test_cells_of_lines_slices_and_volumes_are_removed_as_in_a_loop(dims):
                 marks = cells.flatten().argsort(descending=True, stable=True)[:count]
                 there = torch.zeros(cells.numel(), dtype=torch.bool).index_fill_(0, marks, True)
                 there = there.view(1, 1, *cells.shape)
-                with torch.no_grad(), cutting(
+                with torch.no_grad(), edit(
                     net, {site: lambda a, t=there, m=mean: torch.where(t, m.expand_as(a), a)}
                 ):  # fmt: skip
                     cut = net(x[n : n + 1])[0]

@@ -10,15 +10,14 @@ from attribution import nets as plain_nets
 from causal import nets
 from segtrace import InputError
 from segtrace.attribution import targets
+from segtrace.attribution.sites import sites_of
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import collect
 from segtrace.causal.carrying import carry
-from segtrace.causal.cutting import sites_of
 from segtrace.causal.deletion import deletion
-from segtrace.causal.gradients import gradient_norms, sizes_at
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
-from segtrace.causal.ranking import rankings
+from segtrace.causal.ranking import rankings, sizes_of
 from segtrace.causal.route import route
 
 NET = nets.Routed()
@@ -44,8 +43,7 @@ CALLS = {
         **SLICES, "sites": SITES[:1], "baselines": MEANS, "draws": 1, "where": ["anywhere"],
         "flow": trace(NET, nets.ROUTED_STAGES, X, targets.organs(ORGAN, "gt", TRUTH)),
     },
-    sizes_at: {**SLICES, "sites": SITES},
-    gradient_norms: {**SLICES, "sites": SITES},
+    sizes_of: {"flow": trace(NET, SITES, X, targets.organs(ORGAN, "gt", TRUTH))},
     rankings: {"found": LOST, "predictors": {"lost": LOST.dice_lost}, "controls": {}},
 }  # fmt: skip
 ARGUED = [(call, name) for call in CALLS for name in inspect.signature(call).parameters]
@@ -81,7 +79,11 @@ def test_what_is_right_passes():
         (collect, {"images": []}, "baselines of 0 slices"),
         (collect, {"maps": 1}, "maps is 1; give True or False"),
         (necessity, {"sites": []}, "no site is named"),
-        (necessity, {"sites": nets.ROUTED_STAGES}, "as segtrace.causal.cutting.sites_of(net, …)"),
+        (
+            necessity,
+            {"sites": nets.ROUTED_STAGES},
+            "as segtrace.attribution.sites.sites_of(net",
+        ),
         (necessity, {"sites": ["dec1"]}, "one of sites is 'dec1'; give stages and edges"),
         (necessity, {"images": X.numpy()}, "give a tensor, torch.as_tensor(images)"),
         (necessity, {"images": X[0, 0]}, "take images[None, None]"),
@@ -114,8 +116,7 @@ def test_what_is_right_passes():
         (carry, {"cases": None}, "cases is None; give a list of names"),
         (carry, {"cases": ["a", "b"]}, "2 cases for 4 slices; give one a slice"),
         (carry, {"truth": TRUTH[:2]}, "the truth has shape (2, 8, 8)"),
-        (sizes_at, {"truth": TRUTH[:, :4]}, "the truth has shape (4, 4, 8)"),
-        (sizes_at, {"rules": 3}, "rules is 3; give names of rules"),
+        (sizes_of, {"flow": LOST}, "give a Flow, the result of segtrace.trace"),
         (deletion, {"where": []}, "where is empty; give at least one"),
         (deletion, {"where": "outside"}, "where is 'outside'; give a list, ['outside']"),
         (deletion, {"fractions": 0.1}, "fractions is 0.1; give parts of a stage's cells"),
@@ -127,12 +128,6 @@ def test_what_is_right_passes():
 )
 def test_a_mistake_is_named_with_what_was_allowed(call, given, words):
     assert words in refused(call, **given)
-
-
-def test_rules_may_be_one_by_name_or_a_function():
-    named = sizes_at(**CALLS[sizes_at], rules="grad_pam")
-    listed = sizes_at(**CALLS[sizes_at], rules=["grad_pam"])
-    assert torch.equal(named["grad_pam"].nan_to_num(), listed["grad_pam"].nan_to_num())
 
 
 @pytest.mark.parametrize("factor", [1.00005, 0.99995])
@@ -148,7 +143,7 @@ def test_a_truth_near_whole_numbers_is_read_as_those(factor):
 def test_a_truth_between_whole_numbers_is_refused():
     for call in (
         lambda: necessity(sites=SITES, cut="resample", **SLICES | {"truth": TRUTH * 0.5}),
-        lambda: gradient_norms(sites=SITES, **SLICES | {"truth": TRUTH * torch.nan}),
+        lambda: deletion(**CALLS[deletion] | {"truth": TRUTH * torch.nan}),
         lambda: patch(NET, SITES, (X, TRUTH * 0.5), (X, TRUTH), ORGAN),
     ):
         with pytest.raises(InputError, match="a label map is made of whole numbers"):

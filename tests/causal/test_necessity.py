@@ -8,8 +8,9 @@ from attribution import plain_conv_unet as nnunet
 from attribution.nets import flexible_unet, images, labels, stirred
 from causal import nets
 from segtrace import InputError
+from segtrace.attribution.hooks import edit, see
+from segtrace.attribution.sites import chosen, sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import chosen, cutting, see, sites_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import CUTS
@@ -59,7 +60,7 @@ def test_every_number_equals_a_plain_loop_over_sites_slices_and_draws():
     for s, site in enumerate(sites):
         for n in range(3):
             mean = means.channels[site.name][None, :, None, None]
-            with torch.no_grad(), cutting(net, {site: lambda a, m=mean: m + 0 * a}):
+            with torch.no_grad(), edit(net, {site: lambda a, m=mean: m + 0 * a}):
                 slow = Judge({"any": int(truth[n, 0, 0])}, truth[n : n + 1])
                 logits = net(x[n : n + 1])
             for o, channel in enumerate(organs.values()):
@@ -87,7 +88,7 @@ def test_lines_slices_and_volumes_are_judged_as_in_a_loop_over_their_pixels(dims
             "mean_map": whole.mean(0, keepdim=True),
             "zero": torch.zeros_like(whole[:1]),
         }[cut]
-        with torch.no_grad(), cutting(net, {site: lambda a, m=mean: m.clone()}):
+        with torch.no_grad(), edit(net, {site: lambda a, m=mean: m.clone()}):
             logits = torch.cat([net(one) for one in x.split(1)])
         for n in range(len(x)):
             for o, channel in enumerate(nets.BOTH.values()):
@@ -111,7 +112,7 @@ def test_a_three_dimensional_network_of_the_table_is_cut_at_every_site():
     found = necessity(net, sites, x, truth, nets.BOTH, means, batch=2)
     (site,) = chosen(sites, ["skip_4"])
     mean = means.channels["skip_4"].view(-1, 1, 1, 1)
-    with torch.no_grad(), cutting(net, {site: lambda a: mean + 0 * a}):
+    with torch.no_grad(), edit(net, {site: lambda a: mean + 0 * a}):
         logits = net(x)
     s = found.sites.index("skip_4")
     for o, n in ((0, 0), (1, 1)):

@@ -4,7 +4,7 @@ import torch
 from attribution.nets import flexible_unet, images, labels
 from causal import nets
 from segtrace import InputError
-from segtrace.causal.cutting import chosen, sites_of
+from segtrace.attribution.sites import chosen, sites_of
 from segtrace.causal.patching import Patched, patch
 
 X, TRUTH = nets.blob(4)

@@ -3,7 +3,8 @@ import torch
 
 from causal import nets
 from segtrace import InputError
-from segtrace.causal.cutting import see, sites_of
+from segtrace.attribution.hooks import see
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.replacement import donors, replacing
 
 X, _ = nets.blob(4)

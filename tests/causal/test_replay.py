@@ -4,8 +4,9 @@ from monai.networks.nets import AttentionUnet, DynUNet, UNet
 from torch import nn
 
 from attribution.nets import basic_unet, flexible_unet, images, stirred
+from segtrace.attribution.hooks import edit
+from segtrace.attribution.sites import sites_of
 from segtrace.attribution.stages import Stage
-from segtrace.causal.cutting import cutting, sites_of
 from segtrace.causal.replay import Replay, Timetable
 
 BUILDS = {
@@ -26,7 +27,7 @@ def test_a_replayed_cut_equals_the_whole_pass_to_the_last_bit(name):
     replay = Replay.of(net, x, Timetable.of(net, x), sites)
     for _ in range(2):  # the second round would show a record that the first one changed
         for site in sites:
-            with torch.no_grad(), cutting(net, {site: lambda a: a.roll(1, 1) * 0.5}):
+            with torch.no_grad(), edit(net, {site: lambda a: a.roll(1, 1) * 0.5}):
                 assert torch.equal(replay.run(site), net(x)), site.name
     with torch.no_grad():
         assert torch.equal(replay.logits, net(x))
@@ -41,7 +42,7 @@ def test_what_lies_before_a_cut_does_not_run_again():
     for path, module in net.named_modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(lambda *_, path=path: ran.append(path))
-    with cutting(net, {sites["skip_3"]: torch.zeros_like}):
+    with edit(net, {sites["skip_3"]: torch.zeros_like}):
         replay.run(sites["skip_3"])
     assert ran
     later = ("decoder.blocks.2", "decoder.blocks.3", "decoder.blocks.4", "segmentation_head")
@@ -61,6 +62,6 @@ def test_a_forward_set_by_hand_is_there_again_afterwards():
     net[0].forward = own = lambda x: 3 * x
     site = Stage("enc1", "0")
     replay = Replay.of(net, x, Timetable.of(net, x), [site])
-    with cutting(net, {site: lambda a: a + 1}):
+    with edit(net, {site: lambda a: a + 1}):
         assert torch.equal(replay.run(site), 3 * x + 1)
     assert vars(net[0])["forward"] is own

@@ -6,8 +6,8 @@ import torch
 from attribution.nets import basic_unet, images, labels
 from causal import nets
 from segtrace import InputError
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import sites_of
 from segtrace.causal.replay import Timetable
 from segtrace.causal.route import Route, route
 

@@ -6,8 +6,9 @@ from torch import nn
 from attribution.nets import basic_unet, flexible_unet, images, stirred
 from causal import nets
 from segtrace import InputError
+from segtrace.attribution.hooks import edit
+from segtrace.attribution.sites import sites_of
 from segtrace.attribution.stages import Stage
-from segtrace.causal.cutting import cutting, sites_of
 from segtrace.causal.vertices import cut_vertices
 
 BUILDS = {
@@ -28,7 +29,7 @@ def test_a_cut_vertex_is_a_site_behind_which_the_image_is_forgotten(name):
     assert vertices.any()
     assert not vertices.all()
     for site, vertex in zip(sites, vertices.tolist(), strict=True):
-        with torch.no_grad(), cutting(net, {site: torch.ones_like}):
+        with torch.no_grad(), edit(net, {site: torch.ones_like}):
             forgotten = torch.allclose(net(one), net(other), rtol=0, atol=1e-9)
         assert forgotten == vertex, site.name
 

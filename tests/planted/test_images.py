@@ -7,7 +7,8 @@ from monai.networks.nets import DynUNet
 from scipy import ndimage
 
 from segtrace import InputError
-from segtrace.causal.cutting import chosen, cutting, sites_of
+from segtrace.attribution.hooks import edit
+from segtrace.attribution.sites import chosen, sites_of
 from segtrace.planted.images import REACH, SIDE, TAGS, TASKS, plant
 
 PAIRS = range(12)
@@ -124,7 +125,7 @@ def test_shallow_skips_alone_cannot_tell_the_twins_apart():
     (deep,) = chosen(sites_of(net), ["up_3"])
     with torch.no_grad():
         assert not torch.equal(*net(x)[:, :, disc])
-        with cutting(net, {deep: torch.zeros_like}):
+        with edit(net, {deep: torch.zeros_like}):
             assert torch.equal(*net(x)[:, :, disc])
 
 

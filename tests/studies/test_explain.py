@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
 from segtrace import InputError
-from segtrace.attribution.statuses import Status
+from segtrace.attribution.flow import Status
 from segtrace.report.files import load_maps
 from segtrace.tracking.explained import Settings
 

@@ -9,8 +9,8 @@ import torch
 from causal.nets import ROUTED_EDGES, ROUTED_STAGES, Routed, blob
 from helpers.saving import reloaded
 from segtrace import InputError
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import sites_of
 from segtrace.data.probes import Probes
 from segtrace.tracking.course import Network
 from segtrace.tracking.cut_tables import necessity_rows, report, route_rows, summary

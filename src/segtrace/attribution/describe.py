@@ -1,6 +1,6 @@
 """What a network is made of, and whether its gradients can be believed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,15 +8,16 @@ from torch import Tensor, nn
 
 from segtrace.attribution import edges as edges_of
 from segtrace.attribution import guards
-from segtrace.attribution import stages as stages_of
-from segtrace.attribution.edges import Edge, EdgesLike, altering
+from segtrace.attribution.edges import Edge, EdgesLike
 from segtrace.attribution.float64 import in_float64
+from segtrace.attribution.flow import KAPPA_DEGENERATE, unnormalised
 from segtrace.attribution.forward import Output, forward
 from segtrace.attribution.graph import gradients_of
+from segtrace.attribution.hooks import altering
 from segtrace.attribution.joints import settled
 from segtrace.attribution.logits import logits_at
+from segtrace.attribution.sites import Site, Sites
 from segtrace.attribution.stages import Stage, StagesLike
-from segtrace.attribution.statuses import KAPPA_DEGENERATE, unnormalised
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError
 
@@ -117,11 +118,11 @@ def _row(report: StageReport) -> tuple[str, ...]:
     )
 
 
-@guards.held()
+@guards.held(stages=guards.places_or_sites)
 def describe(
     net: nn.Module,
     image: Tensor,
-    stages: StagesLike = None,
+    stages: StagesLike | Sequence[Site] = None,
     *,
     edges: EdgesLike = None,
     output: Output | None = None,
@@ -153,7 +154,7 @@ def describe(
     ()
     """
     net = unwrapped(net)
-    places = stages_of.resolve(net, stages)
+    places = Sites.of(net, stages).stages
     found = edges_of.known(net) if edges is None else edges_of.resolve(net, edges)
     plain = as_input(net, image[:1])
     with undisturbed(net, plain.device), in_float64(net, plain):

@@ -4,28 +4,26 @@ An edge is a place where a cut acts on one route alone: changing the output of a
 would change its skip and everything below it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import Tensor, cat, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor, nn
 
-from segtrace.attribution import guards, halves
+from segtrace.attribution import guards
 from segtrace.attribution import stages as stages_of
-from segtrace.attribution.halves import Span
 from segtrace.attribution.networks import JUNCTIONS
 from segtrace.attribution.stages import Stage
 from segtrace.errors import InputError, unknown
+
+Span = tuple[int, int]
+"""First channel, and the one after the last."""
 
 NAMING = (
     "edges={'skip_1': {'stage': 'dec1', 'module': 'path.of.a.module', 'argument': 1}, …}, "
     "or edges={} for stages alone"
 )
 """How a user names edges."""
-
-Alteration = Callable[[Tensor], Tensor]
 
 
 @guards.fields(
@@ -69,6 +67,10 @@ class Edge:
             raise InputError(
                 f"edge {self.name!r} is joined by {self.joined}; give argument, beside"
             )
+
+    def channels_first(self, tensor: Tensor) -> Tensor:
+        """The edge's tensor as ``(N, K, *cells)``, which it is."""
+        return tensor
 
     def not_joined(self, argument: Tensor) -> InputError:
         """The error of a concatenation that holds neither the edge nor what is beside it."""
@@ -144,10 +146,11 @@ def check(net: nn.Module, place: Stage | Edge) -> None:
     """
     for path in (place.module, getattr(place, "beside", None)):
         if path is not None:
-            stages_of.check_module(net, path, _named(place))
+            stages_of.check_module(net, path, in_words(place))
 
 
-def _named(place: Stage | Edge) -> str:
+def in_words(place: Stage | Edge) -> str:
+    """What a place is, and its name."""
     return f"{type(place).__name__.lower()} {place.name!r}"
 
 
@@ -182,102 +185,6 @@ def _known(net: nn.Module) -> Iterator[Edge]:
         yield _checked(net, Edge(f"up_{i}", stage.name, up, source=below))
 
 
-@contextmanager
-def altering(net: nn.Module, alterations: Mapping[Stage | Edge, Alteration]) -> Iterator[None]:
-    """Change what passes through places of the network during the block.
-
-    Args:
-        net: the network.
-        alterations: place -> function of the tensor there; one that returns the very tensor it
-            was given only looks at it.
-
-    Raises:
-        InputError: both parts of one sum, of which neither can be told while the other changes;
-            a place in another network; (in the forward pass) one that is passed more than once.
-    """
-    for place in alterations:
-        check(net, place)
-    _refuse_both_of_a_sum(alterations)
-    once = _Once()
-    with ExitStack() as stack:
-        stack.callback(net.register_forward_pre_hook(once.start).remove)
-        stack.callback(net.register_forward_hook(once.end).remove)
-        # An edge that is joined with another one must see what became of the other.
-        for place in sorted(alterations, key=_is_joined):
-            for handle in _hooks(net, place, once.held(place, alterations[place])):
-                stack.callback(handle.remove)
-        yield
-
-
-class _Once:
-    """Refuses a place that is passed more than once in a forward pass of the network.
-
-    What checkpointing runs again in the backward pass is no part of one.
-    """
-
-    def __init__(self) -> None:
-        self._runs = False
-        self._passed: set[Stage | Edge] = set()
-
-    def start(self, *_: Any) -> None:
-        """The network starts."""
-        self._runs, self._passed = True, set()
-
-    def end(self, *_: Any) -> None:
-        """It has returned."""
-        self._runs = False
-
-    def held(self, place: Stage | Edge, alteration: Alteration) -> Alteration:
-        """The alteration, of the first tensor that passes the place alone."""
-
-        def alter(tensor: Tensor) -> Tensor:
-            if self._runs and place in self._passed:
-                raise stages_of.runs_twice(_named(place), place.module)
-            self._passed.add(place)
-            return alteration(tensor)
-
-        return alter
-
-
-def _refuse_both_of_a_sum(places: Iterable[Stage | Edge]) -> None:
-    sums: dict[tuple[str, Any], Edge] = {}
-    for edge in places:
-        if isinstance(edge, Edge) and edge.joined == "add":
-            other = sums.setdefault((edge.module, edge.argument), edge)
-            if other is not edge:
-                raise InputError(
-                    f"edges {other.name!r} and {edge.name!r} are parts of one sum; name one of "
-                    f"them by the module whose output it is: module: {other.beside}, without "
-                    "argument, joined and beside"
-                )
-
-
-def _is_joined(place: Stage | Edge) -> bool:
-    return isinstance(place, Edge) and place.joined is not None
-
-
-def _hooks(
-    net: nn.Module, place: Stage | Edge, alteration: Alteration
-) -> Iterator[RemovableHandle]:
-    module = net.get_submodule(place.module)
-    if isinstance(place, Stage) or place.argument is None:
-        yield module.register_forward_hook(
-            lambda _module, _inputs, output: alteration(_tensor(output, place))
-        )
-        return
-    edge, other = place, _Latest()
-    if edge.joined == "add" or (edge.joined == "cat" and edge.part is None):
-        yield net.get_submodule(str(edge.beside)).register_forward_hook(other)
-
-    def on_input(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        arguments: Any = dict(kwargs) if isinstance(edge.argument, str) else list(args)
-        argument = argument_of(edge, args, kwargs)
-        arguments[edge.argument] = _altered(edge, argument, other, alteration)
-        return (args, arguments) if isinstance(arguments, dict) else (tuple(arguments), kwargs)
-
-    yield module.register_forward_pre_hook(on_input, with_kwargs=True)
-
-
 def argument_of(edge: Edge, args: tuple, kwargs: dict) -> Tensor:
     """The argument that the edge is, or is a part of, in a call of its module.
 
@@ -286,7 +193,7 @@ def argument_of(edge: Edge, args: tuple, kwargs: dict) -> Tensor:
     """
     arguments: Any = kwargs if isinstance(edge.argument, str) else args
     try:
-        return _tensor(arguments[edge.argument], edge)
+        return tensor_of(arguments[edge.argument], edge)
     except (IndexError, KeyError):
         raise InputError(
             f"edge {edge.name!r}: {edge.module} is called without argument "
@@ -294,46 +201,12 @@ def argument_of(edge: Edge, args: tuple, kwargs: dict) -> Tensor:
         ) from None
 
 
-class _Latest:
-    """A forward hook that keeps the latest output."""
+def tensor_of(value: Any, place: Stage | Edge) -> Tensor:
+    """What a place holds.
 
-    output: Tensor
-
-    def __call__(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        self.output = output
-
-
-def _altered(edge: Edge, argument: Tensor, other: _Latest, alteration: Alteration) -> Tensor:
-    """The argument with the edge's part of it altered."""
-    if edge.joined is None:
-        return alteration(argument)
-    if edge.joined == "cat":
-        return _altered_half(edge.part or _half(edge, argument, other), argument, alteration)
-    before = argument - other.output
-    after = alteration(before)
-    # Taking a sum apart and together again would round.
-    return argument if after is before else after + other.output
-
-
-def _half(edge: Edge, argument: Tensor, other: _Latest) -> Span:
-    """The edge's channels of a concatenation: those that are not the other edge's."""
-    left = halves.beside(argument, other.output)
-    if not left:
-        raise edge.not_joined(argument)
-    return left[0]
-
-
-def _altered_half(part: Span, argument: Tensor, alteration: Alteration) -> Tensor:
-    start, stop = part
-    before = argument[:, start:stop]
-    after = alteration(before)
-    if after is before:
-        return argument
-    pieces = (argument[:, :start], after, argument[:, stop:])
-    return cat([piece for piece in pieces if piece.shape[1]], 1)
-
-
-def _tensor(value: Any, place: Stage | Edge) -> Tensor:
+    Raises:
+        InputError: something else than a tensor.
+    """
     if not isinstance(value, Tensor):
         raise InputError(
             f"{place.name!r} ({place.module}) holds a {type(value).__name__}; it must be a tensor"

@@ -1,11 +1,14 @@
-"""The result of a trace: signed maps of every stage, frozen, with what qualifies them."""
+"""The result of a trace: signed maps of every site, frozen, with the status of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
+
+from segtrace.attribution.graph import walk
 
 if TYPE_CHECKING:  # rules are guarded, and a guard knows what a flow is
     from segtrace.attribution.rules import Rule
@@ -22,9 +25,9 @@ class Status(IntEnum):
     GAP_DEGENERATE = 3
     """The rule averages a gradient whose average is structurally (nearly) zero."""
     GRADIENT_CUT = 4
-    """Autograd's gradient at this stage is not the derivative (see ``describe``)."""
+    """Autograd's gradient at this site is not the derivative (see ``describe``)."""
     DISCONNECTED = 5
-    """The score does not depend on this stage."""
+    """The score does not depend on this site."""
     ABSENT = 6
     """The region is empty: nothing to explain."""
     NONFINITE = 7
@@ -38,13 +41,13 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class Flow:
-    """Signed evidence maps of every stage for every organ and slice.
+    """Signed evidence maps of every site for every organ and slice.
 
     Nothing in it is resized, rectified or normalised. ``N`` slices, ``O`` organs, ``R`` rules,
-    ``S`` stages.
+    ``S`` sites: the stages, and behind them the edges that were asked for.
 
     Attributes:
-        maps: stage -> (R, O, N, h, w) signed map at the stage's own resolution.
+        maps: site -> (R, O, N, h, w) signed map at the site's own resolution.
         kappa: (S, O, N) coherence of the gradient, Σ_k|Σ_uv G| / Σ_k Σ_uv|G|, in [0, 1]; NaN
             where the gradient is zero everywhere.
         gradient_l1: (S, O, N) Σ|G| over channels and cells.
@@ -79,6 +82,11 @@ class Flow:
         """Names along S, in the order in which the caller named them."""
         return tuple(self.maps)
 
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The same: names of stages, and behind them of edges."""
+        return tuple(self.maps)
+
     def cpu(self) -> "Flow":
         """The same flow in main memory."""
         maps = {stage: tensor.cpu() for stage, tensor in self.maps.items()}
@@ -88,3 +96,51 @@ class Flow:
             if isinstance(value := getattr(self, own.name), Tensor)
         }
         return replace(self, maps=maps, **moved)
+
+
+KAPPA_DEGENERATE = 0.05
+"""Below it the averaged gradient is residue."""
+
+
+def worst(holds: Mapping[Status, Tensor], shape: Sequence[int], device: torch.device) -> Tensor:
+    """(*shape) int8: the largest of the statuses that hold, ``OK`` where none does.
+
+    Args:
+        holds: status -> bool tensor that broadcasts to the shape.
+        shape: of the result.
+        device: of the result.
+    """
+    found = torch.full(shape, Status.OK, dtype=torch.int8, device=device)
+    for status in sorted(holds):
+        found[holds[status].to(device).expand(shape)] = status
+    return found
+
+
+def unnormalised(acts: Mapping[str, Tensor], scored: Tensor) -> frozenset[str]:
+    """The stages from which some path to the score meets no instance normalisation.
+
+    An instance normalisation subtracts every channel's mean, so the gradient in front of it has
+    mean zero. Where all paths pass one, averaging rules draw the residue of the image border.
+    """
+    seen = set(walk(scored.grad_fn, stop=_is_instance_norm))
+    return frozenset(name for name, activation in acts.items() if activation.grad_fn in seen)
+
+
+def mixes_slices(scored: Tensor) -> bool:
+    """Whether the score of a slice depends on the others through statistics of the batch."""
+    return any(_on_own_statistics(node) and _slices(node) > 1 for node in walk(scored.grad_fn))
+
+
+def _is_instance_norm(node: Any) -> bool:
+    if "GroupNorm" in node.name():
+        return bool(node._saved_group == node._saved_C)
+    return _on_own_statistics(node) and _slices(node) == 1
+
+
+def _on_own_statistics(node: Any) -> bool:
+    # torch runs instance normalisation as batch normalisation of one slice with N · K channels.
+    return "BatchNorm" in node.name() and bool(getattr(node, "_saved_training", False))
+
+
+def _slices(node: Any) -> int:
+    return int(node._saved_input.shape[0])

@@ -1,12 +1,14 @@
-"""The forward pass: activations of the stages and logits, in one graph."""
+"""The forward pass: what passed the sites, and logits, in one graph."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from segtrace.attribution.edges import in_words
 from segtrace.attribution.graph import check
+from segtrace.attribution.hooks import record
 from segtrace.attribution.logits import Output, logits_of, sent
-from segtrace.attribution.stages import Stage, recording
+from segtrace.attribution.sites import Site
 from segtrace.attribution.targets import ChannelTarget, Target
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, shown
@@ -24,27 +26,28 @@ TargetsLike = Mapping[str, Target | Tensor] | Target | Tensor
 
 
 def forward(
-    net: nn.Module, stages: Sequence[Stage], x: Tensor, output: Output | None = None
+    net: nn.Module, sites: Sequence[Site], x: Tensor, output: Output | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Activations of the stages by name, as the network made them, and the logits: one graph.
+    """What passed the sites, by name, as the network made it, and the logits: one graph.
 
     Raises:
-        InputError: an image that the network does not take; a stage that did not run or does not
+        InputError: an image that the network does not take; a site that did not run or does not
             depend on the input; logits that are not (N, channels, *image) or have no gradient;
             re-entrant checkpointing.
     """
-    with recording(net, stages) as record:
+    with record(net, sites) as found:
         returned = sent(net, x)
-    if overwritten := record.overwritten():
-        # Run again, passing copies on, so that the record keeps what the stage itself put out.
-        with recording(net, stages, cloned=overwritten) as record:
+    if overwritten := found.overwritten():
+        # Run again, passing copies on, so that the record keeps what passed the site itself.
+        with record(net, sites, cloned=overwritten) as found:
             returned = sent(net, x)
-    for stage in stages:
-        if stage.name not in record.outputs:
-            raise InputError(f"stage {stage.name!r} ({stage.module}) did not run")
-    acts = {stage.name: record.outputs[stage.name] for stage in stages}
+    words = {site.name: f"{in_words(site)} ({site.module})" for site in sites}
+    for name, place in words.items():
+        if name not in found.passed:
+            raise InputError(f"{place} did not run")
+    acts = {name: found.passed[name] for name in words}
     logits = logits_of(returned, x, output)
-    check(logits, {f"stage {stage.name!r} ({stage.module})": acts[stage.name] for stage in stages})
+    check(logits, {words[name]: tensor for name, tensor in acts.items()})
     return acts, logits
 
 

@@ -118,6 +118,17 @@ def places(name: str, value: Any) -> None:
         names(name, value)
 
 
+def places_or_sites(name: str, value: Any) -> None:
+    """The same, or stages and edges that are resolved."""
+    several = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    if not (several and all(map(_is_site, value))):
+        places(name, value)
+
+
+def _is_site(value: Any) -> bool:
+    return hasattr(value, "module") and hasattr(value, "name")
+
+
 def some_or_none(name: str, value: Any) -> None:
     """Edges, of which there must be some, or ``None`` for those of the table."""
     places(name, value)
@@ -127,13 +138,13 @@ def some_or_none(name: str, value: Any) -> None:
 
 def sites(name: str, value: Any) -> None:
     """What is cut or looked at: stages and edges, resolved."""
-    wanted = "stages and edges, as segtrace.causal.cutting.sites_of(net, …) returns them"
+    wanted = "stages and edges, as segtrace.attribution.sites.sites_of(net, …) returns them"
     if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
         raise wrong(name, value, wanted)
     if not value:
         raise InputError(f"{name} is empty: no site is named; give at least one stage or edge")
     for one in value:
-        if not (hasattr(one, "module") and hasattr(one, "name")):
+        if not _is_site(one):
             raise wrong(f"one of {name}", one, wanted)
 
 

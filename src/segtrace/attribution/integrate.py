@@ -1,6 +1,6 @@
 """Integrated gradients at stages, and jointly over the edges that enter a decoder stage."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from segtrace.attribution import edges as edges_of
 from segtrace.attribution import guards
-from segtrace.attribution import stages as stages_of
-from segtrace.attribution.edges import Alteration, Edge, EdgesLike, altering
-from segtrace.attribution.flow import Flow, Status
+from segtrace.attribution.edges import EdgesLike
+from segtrace.attribution.flow import Flow, Status, worst
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
 from segtrace.attribution.graph import (
     DETACHED,
@@ -20,24 +19,23 @@ from segtrace.attribution.graph import (
     check_all,
     gradients_of,
 )
+from segtrace.attribution.hooks import Alteration, altering, see
 from segtrace.attribution.joints import settled
 from segtrace.attribution.labels import largest, refuse_shares
 from segtrace.attribution.logits import logits_at
-from segtrace.attribution.stages import Stage, StagesLike
-from segtrace.attribution.statuses import worst
+from segtrace.attribution.sites import Site, Sites
+from segtrace.attribution.stages import StagesLike
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError, unknown
-
-Place = Stage | Edge
 
 COMPLETE = 0.05
 """A map whose sum misses the change of the score by more than this share is ``incomplete``."""
 
 
-@guards.held()
+@guards.held(stages=guards.places_or_sites)
 def integrate(
     net: nn.Module,
-    stages: StagesLike,
+    stages: StagesLike | Sequence[Site],
     image: Tensor,
     target: TargetsLike,
     baseline: Mapping[str, Tensor],
@@ -89,14 +87,17 @@ def integrate(
     net = unwrapped(net)
     if score not in SCORES:
         raise unknown("score", score, SCORES)
-    groups = _junctions(net, stages, edges) if joint else _alone(stages_of.resolve(net, stages))
+    groups = _junctions(net, stages, edges) if joint else [[site] for site in Sites.of(net, stages)]
     targets = named(target)
     x = as_input(net, image)
     with undisturbed(net, x.device):
         places = settled(net, [place for group in groups for place in group], x)
         standing = iter(places)
         groups = [[next(standing) for _ in group] for group in groups]
-        values, logits = _values(net, places, x, output)
+        seen = see(net, places, x, output, own_layout=True)
+        values, logits = {place: seen.activations[place.name] for place in places}, seen.logits
+        if not logits.isfinite().all():
+            raise InputError("the logits are not finite: there is no score to divide")
         weights = torch.stack(
             [weights_of(name, t, logits).dense(logits) for name, t in targets.items()]
         )
@@ -108,58 +109,30 @@ def integrate(
     return _flow(found, values, weights, logits, scores, tuple(targets), score)
 
 
-def _alone(stages: Iterable[Stage]) -> list[list[Place]]:
-    return [[stage] for stage in stages]
-
-
-def _junctions(net: nn.Module, stages: StagesLike, edges: EdgesLike) -> list[list[Place]]:
+def _junctions(
+    net: nn.Module, stages: StagesLike | Sequence[Site], edges: EdgesLike
+) -> list[list[Site]]:
     """The edges of each decoder stage asked for, in one group each."""
-    groups: dict[str, list[Place]] = {}
+    groups: dict[str, list[Site]] = {}
     for edge in edges_of.resolve(net, edges):
         groups.setdefault(edge.stage, []).append(edge)
     if not groups:
         raise InputError("no edge is named; give at least one")
-    names = list(groups) if stages is None else list(stages)
+    asked = groups if stages is None else stages
+    names = [one if isinstance(one, str) else one.name for one in asked]
     for name in names:
         if name not in groups:
             raise unknown("decoder stage with edges", name, groups, "this network")
     return [groups[name] for name in names]
 
 
-def _values(
-    net: nn.Module, places: Sequence[Place], x: Tensor, output: Output | None
-) -> tuple[dict[Place, Tensor], Tensor]:
-    """What passes through the places in the undisturbed network, and its logits."""
-    values: dict[Place, Tensor] = {}
-
-    def keep(place: Place) -> Callable[[Tensor], Tensor]:
-        def look(tensor: Tensor) -> Tensor:
-            values[place] = tensor.clone()  # the network may overwrite its own in place
-            return tensor
-
-        return look
-
-    with torch.no_grad(), altering(net, {place: keep(place) for place in places}):
-        logits = logits_at(net, x, output)
-    for place in places:
-        if place not in values:
-            raise InputError(f"{place.name!r} ({place.module}) did not run")
-    if not logits.isfinite().all():
-        raise InputError("the logits are not finite: there is no score to divide")
-    return values, logits
-
-
-def _channels_first(place: Place, tensor: Tensor) -> Tensor:
-    return place.channels_first(tensor) if isinstance(place, Stage) else tensor
-
-
-def _start(place: Place, value: Tensor, baseline: Mapping[str, Tensor]) -> Tensor:
+def _start(place: Site, value: Tensor, baseline: Mapping[str, Tensor]) -> Tensor:
     """The baseline in the place's own layout; what is no cell (a class token) stays as it is."""
     if place.name not in baseline:
         raise unknown("baseline of", place.name, baseline, "the baseline")
     mean = baseline[place.name]
     start = value.clone()
-    inside = _channels_first(place, start)  # a view
+    inside = place.channels_first(start)  # a view
     if mean.shape != inside.shape[1:2]:
         raise InputError(
             f"the baseline of {place.name!r} has shape {tuple(mean.shape)}; this network has "
@@ -186,11 +159,11 @@ class _Path:
 
     def along(
         self,
-        places: Sequence[Place],
-        values: Mapping[Place, Tensor],
-        start: Mapping[Place, Tensor],
+        places: Sequence[Site],
+        values: Mapping[Site, Tensor],
+        start: Mapping[Site, Tensor],
         scores: Tensor,
-    ) -> tuple[dict[Place, Tensor], Tensor]:
+    ) -> tuple[dict[Site, Tensor], Tensor]:
         """Mean gradient (O, N, …) at each place along the path, and the score's change (O, N)."""
         total = {p: values[p].new_zeros(len(self.weights), *values[p].shape) for p in places}
         for step in range(self.steps):
@@ -210,8 +183,8 @@ class _Path:
         return maps, change
 
     def _gradients(
-        self, scored: Tensor, here: Mapping[Place, Tensor]
-    ) -> Iterator[tuple[int, dict[Place, Tensor]]]:
+        self, scored: Tensor, here: Mapping[Site, Tensor]
+    ) -> Iterator[tuple[int, dict[Site, Tensor]]]:
         """Number of the organ, and gradients at the places on which its score depends."""
         if not scored.requires_grad:
             return
@@ -226,10 +199,10 @@ class _Path:
             yield o, found
 
     @contextmanager
-    def _standing(self, tensors: Mapping[Place, Tensor], graded: bool = False) -> Iterator[None]:
+    def _standing(self, tensors: Mapping[Site, Tensor], graded: bool = False) -> Iterator[None]:
         """Let tensors stand in the places during the block, whose passes need gradients or not."""
 
-        def stand(place: Place) -> Alteration:
+        def stand(place: Site) -> Alteration:
             def put(_: Tensor) -> Tensor:
                 if graded and torch.is_inference_mode_enabled():
                     raise InputError(INFERENCE)
@@ -244,8 +217,8 @@ class _Path:
 
 
 def _flow(
-    found: Sequence[tuple[dict[Place, Tensor], Tensor]],
-    values: Mapping[Place, Tensor],
+    found: Sequence[tuple[dict[Site, Tensor], Tensor]],
+    values: Mapping[Site, Tensor],
     weights: Tensor,
     logits: Tensor,
     scores: Tensor,
@@ -256,7 +229,7 @@ def _flow(
     for group, change in found:
         total = torch.stack([product.flatten(2).sum(2) for product in group.values()]).sum(0)
         for place, product in group.items():
-            first = _channels_first(place, product.flatten(0, 1)).sum(1)  # (O · N, *cells)
+            first = place.channels_first(product.flatten(0, 1)).sum(1)  # (O · N, *cells)
             maps[place.name] = first.unflatten(0, scores.shape)[None]
             gradient_l1.append(product.flatten(2).abs().sum(2))
             changes.append(change)

@@ -13,11 +13,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import halves
 from segtrace.attribution import stages as stages_of
-from segtrace.attribution.edges import Edge, argument_of, check
+from segtrace.attribution.edges import Edge, Span, argument_of, check
 from segtrace.attribution.graph import Way, gradients_of, walk, way_from
-from segtrace.attribution.halves import Span, places
 from segtrace.attribution.logits import sent
 from segtrace.attribution.stages import Stage
 from segtrace.errors import InputError
@@ -25,12 +23,12 @@ from segtrace.errors import InputError
 ROUNDING = 1e-4
 """A sum taken apart again is right to this share of its size."""
 
-Site = TypeVar("Site", bound=Stage | Edge)
+AnySite = TypeVar("AnySite", bound=Stage | Edge)
 
 
 def settled(
-    net: nn.Module, sites: Sequence[Site], x: Tensor, stages: Sequence[Stage] = ()
-) -> tuple[Site, ...]:
+    net: nn.Module, sites: Sequence[AnySite], x: Tensor, stages: Sequence[Stage] = ()
+) -> tuple[AnySite, ...]:
     """The sites, with the part of its argument that each edge is; one pass, where one is needed.
 
     Args:
@@ -247,10 +245,37 @@ def _in_concatenation(
     edge: Edge, argument: Tensor, beside: Tensor | None, put_out: Tensor | None
 ) -> Span:
     """The channels that are the source's output, or all but what stands beside."""
-    own = [] if put_out is None else places(argument, put_out)
-    left = [] if beside is None else halves.beside(argument, beside)
+    own = [] if put_out is None else spans_of(argument, put_out)
+    left = [] if beside is None else spans_beside(argument, beside)
     # Where both halves hold the same numbers, either may be the edge's: the first is.
     found = sorted(set(own) & set(left)) or sorted(own) or sorted(left)
     if not found:
         raise edge.not_joined(argument)
     return found[0]
+
+
+def spans_of(whole: Tensor, part: Tensor) -> list[Span]:
+    """Every span of channels of ``whole`` (N, K, *cells) that holds the very numbers of ``part``.
+
+    >>> whole = torch.tensor([[1.0, 2, 3, 1, 2]])
+    >>> spans_of(whole, whole[:, 3:])
+    [(0, 2), (3, 5)]
+    """
+    if part.ndim != whole.ndim or part.shape[2:] != whole.shape[2:]:
+        return []
+    count = part.shape[1]
+    starts = range(whole.shape[1] - count + 1)
+    spans = [(start, start + count) for start in starts]
+    return [span for span in spans if torch.equal(whole[:, slice(*span)], part)]
+
+
+def spans_beside(whole: Tensor, part: Tensor) -> list[Span]:
+    """What is left of ``whole`` beside a part that stands at one of its ends.
+
+    >>> whole = torch.tensor([[1.0, 2, 3]])
+    >>> spans_beside(whole, whole[:, 2:])
+    [(0, 2)]
+    """
+    channels, found = whole.shape[1], spans_of(whole, part)
+    left = [(0, start) for start, stop in found if stop == channels and start > 0]
+    return left + [(stop, channels) for start, stop in found if start == 0 and stop < channels]

@@ -1,8 +1,7 @@
-"""Stages: named places in a network, and the record of what passes through them."""
+"""Stages: named places in a network, each the output of one module."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -228,60 +227,3 @@ def runs_twice(place: str, module: str) -> InputError:
     return InputError(
         f"{place} ({module}) runs more than once in a forward pass; name a module that runs once"
     )
-
-
-@dataclass(frozen=True)
-class Record:
-    """What passed through the stages: outputs by name, and their versions when recorded."""
-
-    outputs: dict[str, Tensor]
-    versions: dict[str, int]
-
-    def overwritten(self) -> frozenset[str]:
-        """The stages whose output was changed in place after it was recorded."""
-        return frozenset(
-            name for name, tensor in self.outputs.items() if tensor._version != self.versions[name]
-        )
-
-
-@contextmanager
-def recording(
-    net: nn.Module, stages: Sequence[Stage], cloned: frozenset[str] = frozenset()
-) -> Iterator[Record]:
-    """Record the outputs of the stages, by name, during the block.
-
-    Args:
-        net: the network.
-        stages: the places.
-        cloned: stages behind which a copy is passed on, because the network overwrites their
-            output in place and the record would change with it.
-
-    Raises:
-        InputError: a stage that runs more than once or whose output is no single tensor.
-    """
-    record = Record({}, {})
-    handles = []
-    try:
-        for stage in stages:
-            hook = _recorder(stage, record, copy=stage.name in cloned)
-            handles.append(net.get_submodule(stage.module).register_forward_hook(hook))
-        yield record
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _recorder(stage: Stage, record: Record, copy: bool) -> Callable[..., Tensor | None]:
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Tensor | None:
-        if not isinstance(output, Tensor):
-            raise InputError(
-                f"stage {stage.name!r} ({stage.module}) returns a {type(output).__name__}; "
-                "name a module inside it that returns one tensor"
-            )
-        if stage.name in record.outputs:
-            raise runs_twice(f"stage {stage.name!r}", stage.module)
-        record.outputs[stage.name] = output
-        record.versions[stage.name] = output._version
-        return output.clone() if copy else None
-
-    return hook

@@ -1,4 +1,4 @@
-"""One forward pass, one backward pass an organ, every stage and rule: a :class:`Flow`."""
+"""One forward pass, one backward pass an organ, every site and rule: a :class:`Flow`."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,15 +7,22 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import guards
-from segtrace.attribution.flow import Flow, Status
+from segtrace.attribution.edges import EdgesLike
+from segtrace.attribution.flow import (
+    KAPPA_DEGENERATE,
+    Flow,
+    Status,
+    mixes_slices,
+    unnormalised,
+    worst,
+)
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
 from segtrace.attribution.graph import gradients_of
 from segtrace.attribution.labels import largest, refuse_shares
 from segtrace.attribution.rules import MapOf, Rule, global_average, weighted_sum
 from segtrace.attribution.rules import resolve as resolve_rules
-from segtrace.attribution.stages import Stage, StagesLike, known
-from segtrace.attribution.stages import resolve as resolve_stages
-from segtrace.attribution.statuses import KAPPA_DEGENERATE, mixes_slices, unnormalised, worst
+from segtrace.attribution.sites import Site, Sites
+from segtrace.attribution.stages import StagesLike, known
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
@@ -24,35 +31,39 @@ SLICES_ON_CPU = 4
 """Slices per forward pass on a CPU, whose caches larger batches outgrow (see ``make bench``)."""
 
 
-@guards.held(batch=guards.a_count_or_none)
+@guards.held(batch=guards.a_count_or_none, stages=guards.places_or_sites)
 def trace(
     net: nn.Module,
-    stages: StagesLike,
+    stages: StagesLike | Sequence[Site],
     image: Tensor,
     target: TargetsLike,
     rules: Iterable[str | Rule | MapOf] = ("seg_grad_cam",),
     score: str = "logit",
     *,
+    edges: EdgesLike = None,
     output: Output | None = None,
     gradient_cut: Collection[str] = (),
     batch: int | None = None,
 ) -> Flow:
-    """Evidence maps of every stage for every organ: Eq. 1-3 of Hasany et al. 2023 and relatives.
+    """Evidence maps of every site for every organ: Eq. 1-3 of Hasany et al. 2023 and relatives.
 
     Every slice goes forward once and backward once an organ that is present in it, shared by all
-    stages and rules, no deeper than the shallowest stage. The network is left as it was: weights,
+    sites and rules, no deeper than the shallowest site. The network is left as it was: weights,
     ``.grad``, buffers, train/eval flags, hooks, random state, autocast and grad mode.
 
     Args:
         net: the network; wrappers of ``torch.compile`` and DDP are looked through.
         stages: name -> module path (or ``{"module": …, "layout": …}``), a list of names of a
-            known network, or ``None`` for all of its stages.
+            known network, or ``None`` for all of its stages; or sites that are resolved, see
+            :class:`~segtrace.attribution.sites.Sites`. ``{}`` where edges alone are meant.
         image: (N, C, *image) preprocessed slices, or volumes. Half precision is raised to float32.
         target: organ -> target; or one target, which is then called ``target``. See
             :mod:`segtrace.attribution.targets`; a tensor is a target too.
         rules: names, :class:`~segtrace.attribution.rules.Rule` objects, or functions
             (activation, gradient) -> map.
         score: φ, a key of :data:`~segtrace.attribution.forward.SCORES`.
+        edges: name -> :class:`~segtrace.attribution.edges.Edge` or its plain values, or a list of
+            names of a known network: maps of these too, behind the stages. ``None`` for none.
         output: picks the logits (N, channels, *image) from what the network returns.
         gradient_cut: stages known to have a wrong gradient (from ``describe``); of the network,
             in the table of known ones also those that are not traced.
@@ -71,7 +82,7 @@ def trace(
     torch.Size([1, 1, 1, 8, 8])
     """
     net = unwrapped(net)
-    places = resolve_stages(net, stages)
+    places = Sites.of(net, stages, edges)
     _check_cut(net, places, gradient_cut)
     chosen = resolve_rules(rules)
     if score not in SCORES:
@@ -79,6 +90,7 @@ def trace(
     targets = named(target)
     x = as_input(net, image)
     with undisturbed(net, x.device):
+        places = places.settled(net, x)
         runs = [
             _Run.of(*forward(net, places, part.requires_grad_(), output), score)
             for part in x.split(_batch(x, batch))
@@ -106,8 +118,8 @@ def trace(
     )
 
 
-def _check_cut(net: nn.Module, places: Sequence[Stage], cut: Iterable[str]) -> None:
-    """Refuse a name that is no stage, which would mark nothing as wrong."""
+def _check_cut(net: nn.Module, places: Sequence[Site], cut: Iterable[str]) -> None:
+    """Refuse a name that is no site, which would mark nothing as wrong."""
     names = dict.fromkeys(stage.name for stage in (*places, *known(net)))
     for name in cut:
         if name not in names:
@@ -124,7 +136,7 @@ def _batch(x: Tensor, batch: int | None) -> int:
 class _Run:
     """One forward pass of n slices."""
 
-    acts: Mapping[str, Tensor]  # stage -> as the network made it
+    acts: Mapping[str, Tensor]  # site -> as the network made it
     scored: Tensor  # (n, C, *image) φ(logits), with its graph
     logits: Tensor  # (n, C, *image), without
 
@@ -134,10 +146,10 @@ class _Run:
         return cls(acts, SCORES[score](logits), logits.detach())
 
     def gradients(self, weights: Tensor) -> dict[str, Tensor | None]:
-        """∂(Σ weights · φ)/∂A at every stage; ``None`` where the score does not depend on it."""
+        """∂(Σ weights · φ)/∂A at every site; ``None`` where the score does not depend on it."""
         gradients = gradients_of(self.scored, list(self.acts.values()), weights)
         if all(gradient is None for gradient in gradients):
-            raise InputError(f"the score depends on none of the stages {', '.join(self.acts)}")
+            raise InputError(f"the score depends on none of the sites {', '.join(self.acts)}")
         return dict(zip(self.acts, gradients, strict=True))
 
 
@@ -187,9 +199,9 @@ def _l1(gradient: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What a flow holds, of some slices. S stages, R rules, O organs, N slices."""
+    """What a flow holds, of some slices. S sites, R rules, O organs, N slices."""
 
-    maps: dict[str, Tensor]  # stage -> (R, O, N, *cells)
+    maps: dict[str, Tensor]  # site -> (R, O, N, *cells)
     kappa: Tensor  # (S, O, N)
     gradient_l1: Tensor  # (S, O, N)
     disconnected: Tensor  # (S, O, N)
@@ -203,24 +215,24 @@ class _Evidence:
         cls,
         run: _Run,
         weights: Sequence[Weights],
-        stages: Sequence[Stage],
+        sites: Sequence[Site],
         rules: Sequence[Rule],
         image: Sequence[int],
     ) -> "_Evidence":
-        evidence = cls.blank(run, weights, stages, len(rules))
+        evidence = cls.blank(run, weights, sites, len(rules))
         present = (evidence.region_px > 0).cpu()
         if mixes_slices(run.scored) or evidence._fill(
-            run, weights, stages, rules, image, together(present)
+            run, weights, sites, rules, image, together(present)
         ):
-            evidence = cls.blank(run, weights, stages, len(rules))
-            evidence._fill(run, weights, stages, rules, image, one_by_one(present))
+            evidence = cls.blank(run, weights, sites, len(rules))
+            evidence._fill(run, weights, sites, rules, image, one_by_one(present))
         return evidence
 
     def _fill(
         self,
         run: _Run,
         weights: Sequence[Weights],
-        stages: Sequence[Stage],
+        sites: Sequence[Site],
         rules: Sequence[Rule],
         image: Sequence[int],
         turns: Iterable[Tensor],
@@ -231,13 +243,13 @@ class _Evidence:
             slices = (turn >= 0).nonzero()[:, 0]
             organs = turn[slices]
             gradients = run.gradients(_seed(run.scored, weights, turn))
-            for s, stage in enumerate(stages):
-                gradient = gradients[stage.name]
+            for s, site in enumerate(sites):
+                gradient = gradients[site.name]
                 if gradient is None:
                     self.disconnected[s, organs, slices] = True
                     continue
-                activation = stage.channels_first(run.acts[stage.name].detach())
-                gradient = stage.channels_first(gradient)
+                activation = site.channels_first(run.acts[site.name].detach())
+                gradient = site.channels_first(gradient)
                 stride = tuple(i / c for i, c in zip(image, activation.shape[2:], strict=True))
                 alpha = global_average(gradient)  # Eq. 3: once, for Seg-Grad-CAM and for kappa
                 for r, rule in enumerate(rules):
@@ -245,7 +257,7 @@ class _Evidence:
                         found = weighted_sum(alpha, activation)
                     else:
                         found = rule(activation, gradient, stride)
-                    self.maps[stage.name][r, organs, slices] = found[slices]
+                    self.maps[site.name][r, organs, slices] = found[slices]
                 l1 = _l1(gradient)
                 signed = alpha.flatten(1).abs().sum(1) * activation[0, 0].numel()
                 self.gradient_l1[s, organs, slices] = l1[slices]
@@ -255,19 +267,19 @@ class _Evidence:
 
     @classmethod
     def blank(
-        cls, run: _Run, weights: Sequence[Weights], stages: Sequence[Stage], rules: int
+        cls, run: _Run, weights: Sequence[Weights], sites: Sequence[Site], rules: int
     ) -> "_Evidence":
         """What holds of empty regions."""
         bare = unnormalised(run.acts, run.scored)
         scored = run.scored.detach()
         region_px = torch.stack([w.pixels(scored) for w in weights])
-        shape = (len(stages), *region_px.shape)
+        shape = (len(sites), *region_px.shape)
         maps = {}
-        for stage in stages:
-            activation = stage.channels_first(run.acts[stage.name].detach())
+        for site in sites:
+            activation = site.channels_first(run.acts[site.name].detach())
             cells = activation.shape[2:]
-            maps[stage.name] = activation.new_zeros(rules, *region_px.shape, *cells)
-        normalised = torch.tensor([stage.name not in bare for stage in stages])
+            maps[site.name] = activation.new_zeros(rules, *region_px.shape, *cells)
+        normalised = torch.tensor([site.name not in bare for site in sites])
         return cls(
             maps=maps,
             kappa=scored.new_full(shape, torch.nan),
@@ -288,16 +300,16 @@ class _Evidence:
         return cls(maps=maps, **rest)
 
     def status(
-        self, stages: Sequence[Stage], rules: Sequence[Rule], gradient_cut: Collection[str]
+        self, sites: Sequence[Site], rules: Sequence[Rule], gradient_cut: Collection[str]
     ) -> Tensor:
         """(S, R, O, N) the worst status that applies to each map."""
         averages = torch.tensor([rule.averages for rule in rules], device=self.kappa.device)
         degenerate = (self.kappa < KAPPA_DEGENERATE) | self.normalised  # (S, O, N)
         degenerate = degenerate[:, None] & averages[:, None, None]  # (S, R, O, N)
-        maps = [self.maps[stage.name].flatten(3) for stage in stages]
+        maps = [self.maps[site.name].flatten(3) for site in sites]
         numbers = (self.finite & (self.scores + self.gradient_l1).isfinite())[:, None]
         finite = torch.stack([m.isfinite().all(3) for m in maps]) & numbers
-        cut = torch.tensor([stage.name in gradient_cut for stage in stages])
+        cut = torch.tensor([site.name in gradient_cut for site in sites])
         holds = {
             Status.DEAD: torch.stack([(m <= 0).all(3) for m in maps]),
             Status.GAP_DEGENERATE: degenerate,

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
+from segtrace.attribution.sites import Site
 from segtrace.causal import guards
 from segtrace.causal.batches import SLICES, Batches
-from segtrace.causal.cutting import Site
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import Patched, patch
 from segtrace.causal.replacement import donors

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
 from segtrace.attribution.joints import settled
+from segtrace.attribution.sites import Site
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress
-from segtrace.causal.cutting import Site
 from segtrace.causal.outcome import Judge
 from segtrace.causal.removal import WAYS, Removal, passes
 from segtrace.causal.replacement import replacing

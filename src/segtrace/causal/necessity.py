@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
+from segtrace.attribution.hooks import Edit, edit
 from segtrace.attribution.joints import settled
+from segtrace.attribution.sites import Site
 from segtrace.attribution.stages import Stage
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress, seconds_per_slice
-from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.outcome import Judge, Outcome
 from segtrace.causal.replacement import Replacement, replacing
 from segtrace.causal.replay import Replay, Timetable
@@ -139,7 +140,7 @@ def necessity(
 
     Args:
         net: the network; wrappers of ``torch.compile`` and DDP are looked through.
-        sites: see :func:`segtrace.causal.cutting.sites_of`.
+        sites: see :func:`segtrace.attribution.sites.sites_of`.
         images: (N, C, *image) preprocessed slices.
         truth: (N, *image) label map in channel numbers.
         channels: organ -> channel.
@@ -215,7 +216,7 @@ def _cut(
     """The mean outcome over the draws."""
     found = []
     for draw in range(draws):
-        with cutting(replay.net, {site: _edit(site, replacement, part, draw)}):
+        with edit(replay.net, {site: _edit(site, replacement, part, draw)}):
             found.append(judge.of(replay.run(site), part))
     return Outcome(
         torch.stack([outcome.dice for outcome in found]).mean(0),

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
+from segtrace.attribution.hooks import edit, see
 from segtrace.attribution.joints import settled
 from segtrace.attribution.logits import logits_at
+from segtrace.attribution.sites import Site
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal import guards
-from segtrace.causal.cutting import Site, cutting, see
 from segtrace.causal.outcome import Judge
 from segtrace.errors import InputError
 
@@ -90,7 +91,7 @@ def patch(
         seen = see(net, sites, a, output)
         clean = logits_at(net, b, output)
         stand = {site: (lambda _, name=site.name: seen.activations[name]) for site in sites}
-        with cutting(net, stand):
+        with edit(net, stand):
             patched = logits_at(net, b, output)
     return Patched(
         organs=tuple(channels),

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segtrace.attribution.flow import Flow
 from segtrace.causal import guards
 from segtrace.causal.necessity import Necessity
 from segtrace.causal.ranks import kendall, permutation_p, spearman
@@ -68,6 +69,30 @@ class Ranking:
         return asdict(self)
 
 
+GRADIENT_NORM = "gradient norm"
+
+
+@guards.held()
+def sizes_of(flow: Flow) -> dict[str, Tensor]:
+    """How much gradient, and how much of a map, there is at every site: predictors and a control.
+
+    Args:
+        flow: of the sites that are cut, over the organs' true regions; a trace takes them as they
+            are: ``segtrace.trace(net, sites, images, targets.organs(channels, "gt", truth))``.
+
+    Returns:
+        ``gradient norm``, Σ|∂S/∂A|, and the names of the rules, the mean over cells of |map| ->
+        (S, O, N) float64, NaN where the organ is absent from the slice, 0 where S does not depend
+        on the site.
+    """
+    absent = (flow.region_px == 0).cpu()
+    found = {GRADIENT_NORM: flow.gradient_l1}
+    for r, rule in enumerate(flow.rules):
+        sizes = [m[r].double().abs().flatten(2).mean(2) for m in flow.maps.values()]
+        found[rule] = torch.stack(sizes)
+    return {name: v.double().cpu().masked_fill(absent, torch.nan) for name, v in found.items()}
+
+
 @guards.held(found=guards.instance(Necessity, "the result of necessity"))
 def rankings(
     found: Necessity,
@@ -83,7 +108,7 @@ def rankings(
         found: made with ``cut="resample"``; its sites are ranked.
         predictors: name -> (S, O, N), or (S,) where it is the same for all; NaN where undefined.
         controls: the same for what a predictor must beat: depth, the predictor of the untrained
-            network, :func:`segtrace.causal.gradients.gradient_norms`.
+            network, the gradient norm of :func:`sizes_of`.
 
     Raises:
         InputError: another kind of cut; a predictor of another shape.

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
+from segtrace.attribution.hooks import edit
+from segtrace.attribution.sites import Site
 from segtrace.attribution.trace import together
-from segtrace.causal.cutting import Site, cutting
 from segtrace.causal.marks import marked, outside, scattered, shifted
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import Replacement
@@ -141,5 +142,5 @@ class Removal:
             instead = self.replacement(site.name, activation, part, 0)
             return torch.where(there, instead, activation)
 
-        with cutting(run.net, {site: remove}):
+        with edit(run.net, {site: remove}):
             return self.judge.of(run.run(site), part).dice

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
+from segtrace.attribution.hooks import see
+from segtrace.attribution.sites import Site
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.causal.baselines import Baselines, laid_out
-from segtrace.causal.cutting import Site, see
 from segtrace.errors import InputError, unknown
 
 CUTS = ("channel_mean", "mean_map", "zero", "resample")

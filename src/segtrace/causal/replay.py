@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from segtrace.attribution.edges import Edge
 from segtrace.attribution.forward import Output
 from segtrace.attribution.logits import logits_at, sent
+from segtrace.attribution.sites import Site
 from segtrace.attribution.stages import Stage
-from segtrace.causal.cutting import Site
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Replay:
     def run(self, site: Site) -> Tensor:
         """Logits of another pass, computing only what a change at the site can change.
 
-        To be called while the site is cut (see :func:`segtrace.causal.cutting.cutting`).
+        To be called while the site is cut (see :func:`segtrace.attribution.hooks.edit`).
         """
         with torch.no_grad(), self.standing(site):
             return logits_at(self.net, self.x, self.output)

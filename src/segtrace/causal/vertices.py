@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
 from segtrace.attribution.graph import DETACHED, check_all
+from segtrace.attribution.hooks import Edit, edit
 from segtrace.attribution.logits import logits_at
-from segtrace.causal.cutting import Edit, Site, cutting
+from segtrace.attribution.sites import Site
 from segtrace.errors import InputError
 
 
@@ -43,7 +44,7 @@ def cut_vertices(
         return pass_on
 
     leaf = x.detach().clone().requires_grad_()
-    with torch.enable_grad(), cutting(net, {site: gate(site.name) for site in sites}):
+    with torch.enable_grad(), edit(net, {site: gate(site.name) for site in sites}):
         logits = logits_at(net, leaf, output)
     if not logits.requires_grad:
         raise InputError(DETACHED)

@@ -14,10 +14,11 @@ import torch
 
 from segtrace.attribution.edges import Edge
 from segtrace.attribution.edges import resolve as resolve_edges
+from segtrace.attribution.hooks import Edit, edit
+from segtrace.attribution.sites import Site
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
-from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.route import Route, route
 from segtrace.measures.over_cases import over_cases
@@ -108,6 +109,6 @@ def _right(
 ) -> torch.Tensor:
     x = as_input(network.net, slices.images)
     cut: dict[Site, Edit] = {edge: lambda activation: means.like(edge.name, activation)}
-    with undisturbed(network.net, x.device), torch.no_grad(), cutting(network.net, cut):
+    with undisturbed(network.net, x.device), torch.no_grad(), edit(network.net, cut):
         logits = torch.cat([network.net(part).cpu() for part in x.split(SLICES_ON_CPU)])
     return slices.margin(logits) > 0

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segtrace.attribution.hooks import Edit, edit
+from segtrace.attribution.sites import Site
 from segtrace.attribution.stages import Stage
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.attribution.undisturbed import as_input, undisturbed
-from segtrace.causal.cutting import Edit, Site, cutting
 from segtrace.measures.resize import pooled
 from segtrace.planted.network import PlantedSlices
 
@@ -29,7 +30,7 @@ def held_at_mark(
         parts = []
         for part, places in zip(x.split(batch), near.split(batch), strict=True):
             edits: dict[Site, Edit] = {} if stage is None else {stage: _swap(places)}
-            with cutting(net, edits):
+            with edit(net, edits):
                 parts.append(net(part).cpu())
         return slices.margin(torch.cat(parts))
 
@@ -43,12 +44,12 @@ def held_at_mark(
 def _swap(places: Tensor) -> Edit:
     """The edit that takes the twin's activation in the cells that hold a pixel of the places."""
 
-    def edit(activation: Tensor) -> Tensor:
+    def swapped(activation: Tensor) -> Tensor:
         grid = (activation.shape[-2], activation.shape[-1])
         inside = pooled(places.to(activation), grid) > 0  # (n, 1, h, w)
         return torch.where(inside, _twins(activation), activation)
 
-    return edit
+    return swapped
 
 
 def _twins(values: Tensor) -> Tensor:

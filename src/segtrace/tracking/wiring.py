@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from segtrace.attribution.edges import Edge, EdgesLike, resolve
+from segtrace.attribution.hooks import see
 from segtrace.attribution.joints import settled
+from segtrace.attribution.sites import Site, sites_of
 from segtrace.attribution.stages import StagesLike
 from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.causal.cutting import Site, see, sites_of
 from segtrace.errors import InputError
 from segtrace.tracking.saying import say
 

@@ -9,8 +9,8 @@ from causal import nets
 from cli.test_bad_input import one_line
 from helpers.scripts import run_script
 from segtrace import InputError
+from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.cutting import sites_of
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.measures.over_cases import COVERAGE

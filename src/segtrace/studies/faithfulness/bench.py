@@ -6,17 +6,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from segtrace.attribution import targets
 from segtrace.attribution.edges import Edge
 from segtrace.attribution.flow import Flow
+from segtrace.attribution.sites import Site
 from segtrace.attribution.stages import Stage
+from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import OnProgress
 from segtrace.causal.carrying import Carried, carry
-from segtrace.causal.cutting import Site
 from segtrace.causal.deletion import deletion
-from segtrace.causal.gradients import GRADIENT_NORM, sizes_at
 from segtrace.causal.necessity import Necessity, necessity
-from segtrace.causal.ranking import Ranking, rankings
+from segtrace.causal.ranking import GRADIENT_NORM, Ranking, rankings, sizes_of
 from segtrace.causal.route import route
 from segtrace.causal.verdict import Verdict, verdicts
 from segtrace.tracking.course import Network
@@ -114,13 +115,10 @@ class Bench:
         return rankings(lost, predictors, controls)
 
     def _sizes(self, network: Network, own: Mapping[str, Edge]) -> dict[str, Tensor]:
-        return sizes_at(
-            network.net,
-            list(own.values()),
-            self.network.probes.images,
-            self.truth,
-            self.channels,
-            network.settings.rules,
+        organs = targets.organs(self.channels, "gt", self.truth)
+        rules = network.settings.rules
+        return sizes_of(
+            trace(network.net, {}, self.network.probes.images, organs, rules, edges=own)
         )
 
     def carried(self, edges: list[Edge]) -> Carried:

@@ -9,13 +9,13 @@ from causal import nets
 from segtrace import InputError
 from segtrace.attribution import edges, targets
 from segtrace.attribution.edges import Edge
+from segtrace.attribution.hooks import edit, see
 from segtrace.attribution.integrate import integrate
+from segtrace.attribution.sites import chosen, sites_of
 from segtrace.attribution.stages import Stage
 from segtrace.causal.baselines import Baselines, collect
 from segtrace.causal.carrying import carry
-from segtrace.causal.cutting import chosen, cutting, see, sites_of
 from segtrace.causal.deletion import deletion
-from segtrace.causal.gradients import gradient_norms, sizes_at
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
 from segtrace.causal.route import route
@@ -28,7 +28,7 @@ def hooks_on(net):
 
 
 def run(net, x, edits=None):
-    with torch.no_grad(), cutting(net, edits or {}):
+    with torch.no_grad(), edit(net, edits or {}):
         return net(x)
 
 
@@ -80,9 +80,9 @@ def test_a_skip_edge_is_the_encoder_stage_and_its_cut_leaves_what_lies_below(bui
     skip, stage = chosen(sites_of(net), ["skip_1", "enc4"])
     assert torch.equal(seen.activations["skip_1"], seen.activations["enc4"])
     below = chosen(sites_of(net), ["enc5"])
-    with cutting(net, {skip: torch.zeros_like}):
+    with edit(net, {skip: torch.zeros_like}):
         edge_cut = see(net, below, x).activations["enc5"]
-    with cutting(net, {stage: torch.zeros_like}):
+    with edit(net, {stage: torch.zeros_like}):
         stage_cut = see(net, below, x).activations["enc5"]
     assert torch.equal(edge_cut, seen.activations["enc5"])
     assert not torch.equal(stage_cut, seen.activations["enc5"])
@@ -96,7 +96,7 @@ def test_hooks_are_gone_afterwards_also_after_an_exception():
     def fails(_activation):
         raise KeyError("in the edit")
 
-    with pytest.raises(KeyError), cutting(net, dict.fromkeys(sites, fails)):
+    with pytest.raises(KeyError), edit(net, dict.fromkeys(sites, fails)):
         net(X)
     assert hooks_on(net) == hooks
     assert torch.equal(run(net, X), before)
@@ -176,7 +176,7 @@ def removed(net, edge):
 CUT = {
     "collect": lambda net, edge: collect(net, [edge], [SLICES[0]]),
     "necessity": lambda net, edge: necessity(net, [edge], *SLICES, cut="zero"),
-    "sizes_at": lambda net, edge: sizes_at(net, [edge], *SLICES),
+    "trace": lambda net, edge: segtrace.trace(net, [edge], SLICES[0], targets.organ(1, "all")),
     "carry": lambda net, edge: carry(net, [edge], *SLICES, cases=["p", "q"]),
     "patch": lambda net, edge: patch(net, [edge], SLICES[:2], SLICES[:2], {"a": 1}),
     "deletion": removed,
@@ -218,8 +218,7 @@ EVERY = {
     "necessity": lambda net, site: necessity(net, [site], *TWO, ORGANS, cut="zero"),
     "patch": lambda net, site: patch(net, [site], TWO, TWO, ORGANS),
     "carry": lambda net, site: carry(net, [site], *TWO, ORGANS, cases=["p", "q"]),
-    "gradient_norms": lambda net, site: gradient_norms(net, [site], *TWO, ORGANS),
-    "sizes_at": lambda net, site: sizes_at(net, [site], *TWO, ORGANS),
+    "trace": lambda net, site: segtrace.trace(net, [site], TWO[0], targets.organ(1, "all")),
 }
 """Every public function that takes sites."""
 
@@ -253,7 +252,7 @@ def test_a_place_may_be_passed_again_in_another_pass_or_when_checkpointing_repea
     net.deep.forward = lambda x: checkpoint(lambda y: deep(net.held(y)), x, use_reentrant=False)
     net.held = nn.Identity()
     sites = Stage("once", "down"), Stage("again", "held")
-    with cutting(net, {site: lambda a, s=site: seen.append(s.name) or a for site in sites}):
+    with edit(net, {site: lambda a, s=site: seen.append(s.name) or a for site in sites}):
         net(TWO[0]).sum().backward()
         net(TWO[0]).sum().backward()
     assert [seen.count(name) for name in ("once", "again")] == [2, 4]
