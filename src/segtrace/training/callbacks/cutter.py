@@ -1,93 +1,65 @@
-"""Cut the network of a running training, with the means of the weights as they are."""
+"""What a running training is cut with: the means of the weights as they are."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
-from torch import Tensor, nn
+from torch import Tensor
 
-from segtrace.attribution.stages import StagesLike
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
-from segtrace.tracking.course import Network
-from segtrace.tracking.cut_course import CutCourse
 from segtrace.tracking.cuts import Cuts, cut_network
+from segtrace.tracking.explained import Network
 from segtrace.tracking.saying import telling
-from segtrace.tracking.sink import Sink
 from segtrace.tracking.wiring import sites
 from segtrace.training.callbacks.baselines import KeepBaselines
+from segtrace.training.callbacks.watch import Asked
 from segtrace.training.module import SegmentationModule
 
 
-class Cutter:
-    """The part of the callback that cuts.
+def warn_of_no_means(trainer: pl.Trainer, asked: Asked) -> None:
+    """Say before the training that nothing can be cut, where that is so."""
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set elsewhere)
+    kept = any(isinstance(callback, KeepBaselines) for callback in callbacks)
+    if asked.cut_every is not None and asked.training_slices is None and not kept:
+        warnings.warn(
+            f"cut_every={asked.cut_every}, but nothing will be cut: give FlowCallback "
+            f"training_slices=…, a tensor (n, C, H, W) of about {ENOUGH} training slices "
+            "without augmentation (train.py: keep callbacks.baselines)",
+            stacklevel=2,
+        )
 
-    Args:
-        every: epochs between two cuts; ``None`` for never.
-        edges: name -> edge; ``None`` for the table of known networks.
-        training_slices: (n, C, H, W), for a module that keeps no baselines itself.
 
-    Attributes:
-        course: what was found so far.
-        latest: the last cuts.
-    """
+def cutting(
+    trainer: pl.Trainer,
+    pl_module: pl.LightningModule,
+    asked: Asked,
+    network: Network,
+    epoch: int,
+    output: Callable[[Any], Tensor] | None,
+) -> Callable[[], Cuts | None] | None:
+    """What cuts every stage and edge of the weights in place; ``None`` without means."""
+    kept = _kept(pl_module)
+    if kept is None and asked.training_slices is None:
+        return None
 
-    def __init__(
-        self, every: int | None, edges: Mapping[str, Any] | None, training_slices: Tensor | None
-    ) -> None:
-        self.every, self.edges, self.training_slices = every, edges, training_slices
-        self.course = CutCourse(every)
-        self.latest: Cuts | None = None
-
-    def warn(self, trainer: pl.Trainer) -> None:
-        """Say before the training that nothing can be cut, where that is so."""
-        callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set elsewhere)
-        kept = any(isinstance(callback, KeepBaselines) for callback in callbacks)
-        if self.every is not None and self.training_slices is None and not kept:
-            warnings.warn(
-                f"cut_every={self.every}, but nothing will be cut: give FlowCallback "
-                f"training_slices=…, a tensor (n, C, H, W) of about {ENOUGH} training slices "
-                "without augmentation (train.py: keep callbacks.baselines)",
-                stacklevel=2,
-            )
-
-    def due(self, pl_module: pl.LightningModule, epoch: int, final: bool) -> bool:
-        """Whether to cut now; then it counts as done."""
-        if self.training_slices is None and _kept(pl_module) is None:
-            return False
-        return self.course.due(epoch, final)
-
-    def cut(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        network: Network,
-        epoch: int,
-        sink: Sink,
-        output: Callable[[Any], Tensor] | None,
-    ) -> None:
-        """Cut every stage and edge, and tell what it cost."""
-        baselines = _kept(pl_module) or self._collected(network.net, network.stages, output)
+    def cut() -> Cuts | None:
+        means = kept or _collected(network, asked, output)
         with telling(shown=trainer.progress_bar_callback is not None) as progress:
-            self.latest = cut_network(
-                network,
-                self.edges,
-                baselines,
-                epoch,
-                output=output,
-                progress=progress,
-            )
-        if self.latest is not None:
-            self.course.tell(sink, self.latest)
+            return cut_network(network, asked.edges, means, epoch, output=output, progress=progress)
 
-    def _collected(
-        self, net: nn.Module, stages: StagesLike, output: Callable[[Any], Tensor] | None
-    ) -> Baselines | None:
-        if self.training_slices is None:
-            return None
-        places = sites(net, stages, self.edges)
-        return collect(net, places, [self.training_slices], batch=SLICES, output=output)
+    return cut
+
+
+def _collected(
+    network: Network, asked: Asked, output: Callable[[Any], Tensor] | None
+) -> Baselines | None:
+    """Those of the slices that the callback was given."""
+    if asked.training_slices is None:
+        return None
+    places = sites(network.net, network.stages, asked.edges)
+    return collect(network.net, places, [asked.training_slices], batch=SLICES, output=output)
 
 
 def _kept(pl_module: pl.LightningModule) -> Baselines | None:
