@@ -83,6 +83,12 @@ def test_it_goes_on_from_the_state_of_another():
     assert not rest.of("layout")  # it was laid out before
 
 
+def test_the_state_has_the_keys_that_older_checkpoints_have():
+    state = Tracker().state_dict()
+    assert set(state) == {"history", "drawn", "cuts"}
+    assert set(state["cuts"]) == {"untrained", "epochs", "lost", "done"}
+
+
 def test_a_state_of_the_days_before_cuts_is_taken_up():
     first, second = Tracker(cut_every=2), Tracker(cut_every=2)
     tracked(first, range(2), 9)

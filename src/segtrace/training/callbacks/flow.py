@@ -33,7 +33,7 @@ from segtrace.tracking.explained import (
 from segtrace.tracking.sink import CHARTS, CUTS, Sink
 from segtrace.tracking.tracker import Epoch
 from segtrace.training.averaging import kept_weights
-from segtrace.training.callbacks.cutter import cutting, warn_of_no_means
+from segtrace.training.callbacks.baselines import cutting, warn_of_no_means
 from segtrace.training.callbacks.interrupts import once_more_leaves
 from segtrace.training.callbacks.own_folder import claim
 from segtrace.training.callbacks.watch import Asked, Watch
