@@ -97,6 +97,17 @@ def test_a_state_of_the_days_before_cuts_is_taken_up():
     assert second.due(CUTS, 2, False)
 
 
+def test_cuts_go_on_from_the_state_of_another():
+    first, second, never = Tracker(cut_every=3), Tracker(cut_every=3), Tracker()
+    first.update(Recorder(), epoch(1, cut=lambda: cut(1)))
+    for tracker in (second, never):
+        tracker.load_state_dict(first.state_dict())
+        assert tracker.reached[CUTS] == 1
+    assert [second.due(CUTS, number, False) for number in (3, 4)] == [False, True]
+    assert not never.due(CUTS, 4, True)
+    assert never.state_dict()["cuts"]["done"] == {}
+
+
 def test_the_newest_epoch_as_the_final_one_is_made_up_and_nothing_is_done_twice():
     tracker = Tracker()
     sink = tracked(tracker, range(3), 9)
