@@ -24,9 +24,10 @@ from segtrace.data.probes import Probes
 from segtrace.measures.localisation import measure
 from segtrace.models.flexible_unet import FlexibleUNet
 from segtrace.report.checksums import hasten_tensorboard
-from segtrace.tracking.course import Course, Network
-from segtrace.tracking.explained import DEFAULT, Explained, organ_masks, traced
+from segtrace.tracking.explained import DEFAULT, Explained, Network, organ_masks, traced
+from segtrace.tracking.leaks import Leaks
 from segtrace.tracking.sink import Sink
+from segtrace.tracking.tracker import Epoch, Tracker
 
 SIDE = 224
 NETWORKS = 3
@@ -64,22 +65,32 @@ def explained(network: Network, seconds: Seconds) -> Explained:
     return Explained(record, values)
 
 
-def tell(network: Network, kinds: list[Explained], folder: Path, epochs: int) -> Seconds:
+class Timed(Tracker):
+    """Knows what the leakage of the last epoch took, which holds a trace."""
+
+    leakage = 0.0
+
+    def _leaks(self, epoch: Epoch, explained: Explained) -> Leaks | None:
+        began = time.perf_counter()
+        found = super()._leaks(epoch, explained)
+        self.leakage = time.perf_counter() - began
+        return found
+
+
+def draw(network: Network, kinds: list[Explained], folder: Path, epochs: int) -> Seconds:
     """Draw and write all epochs; by step, the seconds that each took."""
     seconds: Seconds = {}
     writer = SummaryWriter(str(folder / "log"))
-    sink, course = Sink(folder / "flow", writer), Course()
+    sink, tracker = Sink(folder / "flow", writer), Timed()
     for epoch in range(epochs + 1):
         kind = kinds[0] if epoch == 0 else kinds[1 + epoch % (NETWORKS - 1)]
         now = replace(kind, record=replace(kind.record, epoch=epoch))
-        final = epoch == epochs
         began = time.perf_counter()
-        leaks = course.leaks(network, now, final)
-        middle = time.perf_counter()
-        course.tell(sink, now, leaks, {}, final)
-        seconds.setdefault("draw and write", []).append(time.perf_counter() - middle)
+        leaks = tracker.update(sink, Epoch(epoch, epoch == epochs, network, lambda now=now: now))
+        whole = time.perf_counter() - began
+        seconds.setdefault("draw and write", []).append(whole - tracker.leakage)
         if leaks:
-            seconds.setdefault("leakage", []).append(middle - began)
+            seconds.setdefault("leakage", []).append(tracker.leakage)
     writer.close()
     return seconds
 
@@ -128,7 +139,7 @@ def main() -> None:
         for _ in range(NETWORKS - 1):
             train(net, probes, 8)
             kinds.append(explained(network, seconds))
-        seconds |= tell(network, kinds, folder, options.epochs)
+        seconds |= draw(network, kinds, folder, options.epochs)
         log, files = size(folder / "log"), size(folder / "flow")
     report(seconds, options.epochs + 1, log, files)
     passed, worked = time.perf_counter() - began, time.process_time() - worked

@@ -15,8 +15,8 @@ from segtrace.cli.train.plan import Plan
 from segtrace.cli.train.run import announce
 from segtrace.data.modules import SynapseData
 from segtrace.data.probes import Probes
+from segtrace.studies.from_checkpoints import FromCheckpoints
 from segtrace.studies.image import probes_of_image
-from segtrace.studies.replay import Replay
 from segtrace.studies.subject import from_checkpoint, from_user, with_settings
 from segtrace.tracking.explained import explain_probes
 
@@ -121,7 +121,7 @@ def test_an_image_in_which_the_network_finds_no_organ_is_refused(run, tiny_raw):
 def test_a_log_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"cannot write .*file/logs.*name another folder"):
-        Replay(tmp_path / "out", str(tmp_path / "file" / "logs"), {0: 0.5})
+        FromCheckpoints(tmp_path / "out", str(tmp_path / "file" / "logs"), {0: 0.5})
 
 
 def test_results_are_not_overwritten(run, tmp_path):

@@ -12,10 +12,9 @@ from segtrace import InputError
 from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
 from segtrace.data.probes import Probes
-from segtrace.tracking.course import Network
 from segtrace.tracking.cut_tables import necessity_rows, report, route_rows, summary
 from segtrace.tracking.cuts import Cuts, cut_network
-from segtrace.tracking.explained import Settings
+from segtrace.tracking.explained import Network, Settings
 
 ORGANS = {"organ": 1, "ghost": 2}
 

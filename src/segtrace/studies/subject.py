@@ -21,8 +21,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError, printable
 from segtrace.report.files import environment, sha256
 from segtrace.report.page.whole_cases import WholeCases
-from segtrace.tracking.course import Network
-from segtrace.tracking.explained import DEFAULT, Settings
+from segtrace.tracking.explained import DEFAULT, Network, Settings
 
 EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
 """How a line of a file of edges looks."""

@@ -1,10 +1,16 @@
-"""What cutting found, as figures: the necessity table and the route of every organ."""
+"""What cutting found, as pictures: the necessity table, routes, Dice lost over epochs."""
 
+from collections.abc import Sequence
+
+import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from segtrace.report.captions import epoch_words
 from segtrace.report.figures.necessity import necessity_figure
 from segtrace.report.figures.route import route_figure
+from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.charts import timeline_picture
 from segtrace.tracking.cuts import Cuts
 
 
@@ -28,3 +34,12 @@ def route_of(cuts: Cuts, untrained: Cuts | None, organ: str) -> tuple[Figure, st
     if untrained is not None and organ in untrained.organs and untrained.route is not None:
         networks.append(untrained.diagram(organ, epoch_words(untrained.epoch)))
     return route_figure(organ, cuts.encoders, networks, cuts.marks)
+
+
+def cut_timeline(cuts: Cuts, organ: str, epochs: Sequence[int], lost: Sequence[Tensor]) -> Picture:
+    """The Dice of an organ lost by every cut, (S, O) at each of the epochs."""
+    found, o = cuts.necessity, cuts.organs.index(organ)
+    facts = "  ·  ".join([f"cut: {found.cut}; epoch 0 is untrained; one run", *cuts.marks])
+    caption = f"{organ}  ·  Dice lost when a stage or edge is cut\n{facts}"
+    values = torch.stack([one[:, o] for one in lost], 1)
+    return timeline_picture(values, found.sites, epochs, caption)

@@ -10,6 +10,15 @@ from segtrace.tracking.cuts import Cuts
 NAN = float("nan")
 
 
+def cut_tables(cuts: Cuts, untrained: Cuts | None) -> dict[str, list[dict[str, Any]]]:
+    """Name of a file -> its rows: ``route.csv`` only where there is a route."""
+    tables = {
+        "necessity.csv": necessity_rows(cuts, untrained),
+        "necessity_slices.csv": slice_rows(cuts),
+    }
+    return tables if cuts.route is None else tables | {"route.csv": route_rows(cuts, untrained)}
+
+
 def necessity_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
     """One row a site and organ: means over the cases that hold the organ.
 

@@ -17,8 +17,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches, sentence
-from segtrace.tracking.course import Network
-from segtrace.tracking.explained import chosen_organs
+from segtrace.tracking.explained import Network, chosen_organs
 from segtrace.tracking.wiring import sites
 
 CUT = "channel_mean"

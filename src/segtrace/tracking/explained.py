@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +85,18 @@ class Settings:
 
 
 DEFAULT = Settings(rules=["seg_grad_cam", "grad_pam"])
+
+
+class Network(NamedTuple):
+    """What is traced: the arguments of :func:`explain_probes`."""
+
+    net: nn.Module
+    stages: StagesLike
+    probes: Probes
+    channels: Mapping[str, int]
+    settings: Settings
+
+
 FAILURES = ("fp", "fn")
 """Regions of an organ where the network was wrong: false positives, false negatives."""
 

@@ -1,17 +1,22 @@
 """Where the numbers and pictures of a run go: a folder, and TensorBoard beside it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from segtrace.measures.measure import table
 from segtrace.names import file_name
+from segtrace.report.figures.route import as_picture
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.tables import append_rows, forget_rows, save_table
 from segtrace.report.tensorboard import (
+    NECESSITY_TAG,
+    ROUTES_TAG,
     Block,
     Writer,
     add_chart,
@@ -22,14 +27,25 @@ from segtrace.report.tensorboard import (
     events_tag,
     flow_tag,
     leak_tag,
+    loss_timeline_tag,
+    route_tag,
     scalar_blocks,
     scalar_tag,
     timeline_tag,
 )
+from segtrace.tracking.cut_pictures import cut_timeline, route_of, table_figure
+from segtrace.tracking.cut_tables import cut_tables
+from segtrace.tracking.cuts import Cuts
 from segtrace.tracking.explained import Explained
 from segtrace.tracking.history import History, charts, timelines
 from segtrace.tracking.leaks import Leaks
-from segtrace.tracking.pace import CHARTS, CUTS, NUMBERS
+
+NUMBERS = "numbers"
+"""Tables of what was measured, which come with every epoch that is explained."""
+CHARTS = "charts"
+"""Timelines, leakage and events, which take a trace more."""
+CUTS = "cuts"
+"""What it costs to cut stages and edges."""
 
 EPOCH = re.compile(r"epoch_(\d+)")
 TABLES = {
@@ -53,14 +69,16 @@ class Sink:
     (:mod:`segtrace.measures.over_cases`); ``depth.csv``, gain along the depth;
     ``change.csv``, along depth and epochs, with ``measures="all"``;
     ``timeline/{measure}/{rule}/{organ}.png``; ``epoch_003/leak/{rule}/{stage}.png`` and
-    ``leakage.csv``; ``epoch_003/events/{rule}.txt``; ``emergence.csv`` at the end. Names become
-    files by :func:`segtrace.names.file_name`.
+    ``leakage.csv``; ``epoch_003/events/{rule}.txt``; ``emergence.csv`` at the end. Of cuts the
+    tables of :func:`~segtrace.tracking.cut_tables.cut_tables`; ``epoch_010/necessity.png``,
+    ``epoch_010/route/{organ}.png`` and ``epoch_010/route/sentences.txt``;
+    ``timeline/necessity/{organ}.png``. Names become files by :func:`segtrace.names.file_name`.
     """
 
     folder: Path
     writer: Writer | None
 
-    def forget(self, reached: Mapping[str, int]) -> None:
+    def truncate(self, reached: Mapping[str, int]) -> None:
         """Drop what a run that goes on writes anew: rows and pictures of later epochs.
 
         Args:
@@ -154,6 +172,34 @@ class Sink:
                 name = f"{file_name(stage, leaks.found.stages)}.png"
                 path = self.epoch(epoch) / "leak" / file_name(rule) / name
                 self.chart(path, leak_tag(rule, stage), leaks.picture(rule, stage), epoch)
+
+    def cuts(self, cuts: Cuts, untrained: Cuts | None) -> None:
+        """Write what it cost to cut an epoch's stages and edges, beside the untrained network."""
+        epoch = cuts.epoch or 0
+        for name, rows in cut_tables(cuts, untrained).items():
+            append_rows(self.folder / name, rows)
+        table = as_picture(table_figure(cuts)[0])
+        self.chart(self.epoch(epoch) / "necessity.png", NECESSITY_TAG, table, epoch)
+        if cuts.route is not None:
+            self._routes(cuts, untrained, epoch)
+
+    def _routes(self, cuts: Cuts, untrained: Cuts | None, epoch: int) -> None:
+        folder = self.epoch(epoch) / "route"
+        for organ in cuts.organs:
+            path = folder / f"{file_name(organ, cuts.organs)}.png"
+            picture = as_picture(route_of(cuts, untrained, organ)[0])
+            self.chart(path, route_tag(organ), picture, epoch)
+        text = "\n\n".join(f"* {words}" for words in cuts.sentences().values()) + "\n"
+        save_text(folder / "sentences.txt", text)
+        if self.writer is not None:
+            add_text(self.writer, ROUTES_TAG, text, epoch)
+
+    def cut_timelines(self, cuts: Cuts, epochs: Sequence[int], lost: Sequence[Tensor]) -> None:
+        """Draw the (S, O) Dice lost over the epochs that were cut; the last is that of ``cuts``."""
+        for organ in cuts.organs:
+            path = self.folder / "timeline" / "necessity" / f"{file_name(organ, cuts.organs)}.png"
+            picture = cut_timeline(cuts, organ, epochs, lost)
+            self.chart(path, loss_timeline_tag(organ), picture, epochs[-1])
 
     def end(self, history: History) -> None:
         """Write when each stage began to localise: it needs the end of the training."""

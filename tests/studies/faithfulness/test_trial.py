@@ -18,8 +18,7 @@ from segtrace.report.tables import read_table
 from segtrace.studies.faithfulness.files import in_words, write_trial
 from segtrace.studies.faithfulness.trial import try_maps, try_subject
 from segtrace.studies.subject import Subject
-from segtrace.tracking.course import Network
-from segtrace.tracking.explained import Settings
+from segtrace.tracking.explained import Network, Settings
 
 X, TRUTH = nets.blob(6)
 CASES = ("a", "a", "b", "b", "c", "c")

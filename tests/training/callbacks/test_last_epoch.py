@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from segtrace import FlowCallback
 from segtrace.report.tables import read_table
-from segtrace.tracking.explained import Settings
+from segtrace.tracking.explained import Settings, explain_probes
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from training.callbacks.test_watch import FOLDS, STAGES, assert_same, trainer
 from training.slices.test_validation_batches import Net
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*no TensorBoardLogger.*",
 )
 RULES = ["seg_grad_cam", "grad_pam"]
+STEP = "segtrace.training.callbacks.flow.explain_probes"
 
 
 class Logging(Net):
@@ -216,14 +217,13 @@ def test_a_termination_at_an_epochs_end_has_that_epoch(tmp_path, whole):
 def test_who_interrupts_the_explaining_does_not_want_it_once_more(tmp_path, monkeypatch):
     watch = flow(tmp_path / "flow")
     made = trainer(tmp_path, watch, epochs=9)
-    explained = type(watch)._explain
 
-    def broken(self, trainer, pl_module, epoch, final):
+    def broken(*network, epoch, output):
         if epoch == 2:
             raise KeyboardInterrupt
-        explained(self, trainer, pl_module, epoch, final)
+        return explain_probes(*network, epoch=epoch, output=output)
 
-    monkeypatch.setattr(type(watch), "_explain", broken)
+    monkeypatch.setattr(STEP, broken)
     before = signal.getsignal(signal.SIGINT)
     try:
         with pytest.raises(SystemExit):
@@ -231,7 +231,7 @@ def test_who_interrupts_the_explaining_does_not_want_it_once_more(tmp_path, monk
     finally:
         signal.signal(signal.SIGINT, before)
     assert epochs_of(tmp_path / "flow") == [0, 1]
-    monkeypatch.setattr(type(watch), "_explain", explained)
+    monkeypatch.setattr(STEP, explain_probes)
     other = trainer(tmp_path, watch, epochs=1)  # and it may serve again
     watch.folder = str(tmp_path / "other")
     other.fit(Logging(), *FOLDS)

@@ -5,6 +5,7 @@ from segtrace.cli.explain.trial_request import trials
 from segtrace.names import file_name
 from segtrace.report.page.page import Page
 from segtrace.studies import results, seeds
+from segtrace.studies.cut_subject import cut_alone, routes
 from segtrace.studies.faithfulness import files as trial_files
 from segtrace.studies.faithfulness.trial import try_subject
 from segtrace.studies.volumes import explain_volume
@@ -32,8 +33,8 @@ def explain_volumes(asked: Request) -> None:
 
 
 def explain_slices(asked: Request) -> None:
-    """Every network asked for: its slices, their maps, the files; of a training, its course."""
-    page, replay, cutting = Page(), asked.replay(), asked.cutting()
+    """Every network asked for: its slices, their maps, the files; of a training, its epochs."""
+    page, run = Page(), asked.run()
     for subject, folder in asked.subjects():
         network = subject.on(asked.slices.of(subject))
         if untrained := asked.beside(subject):
@@ -42,8 +43,11 @@ def explain_slices(asked: Request) -> None:
             page.add(before, untrained.whole)
         explained = explain_probes(*network, epoch=subject.epoch)
         results.write(explained, folder, subject.facts)
-        cutting.add(subject, network.probes, folder, replay.sink)
-        replay.add(network, explained, subject.dice)
+        if run is None:
+            cuts = cut_alone(asked.cuts, subject, network.probes, folder)
+        else:
+            run.update(network, explained, subject.dice, asked.cuts.of(subject, network.probes))
+            cuts = run.tracker.cuts, run.tracker.untrained
         if asked.figure:
             results.draw_paper_figure(explained.record, folder, asked.shared_scale)
         page.add(explained, subject.whole)
@@ -56,8 +60,8 @@ def explain_slices(asked: Request) -> None:
     page.write(
         asked.folder / "index.html",
         subject.facts,
-        events=replay.events,
-        routes=cutting.routes(),
+        events=None if run is None else run.events,
+        routes=routes(*cuts),
         window=subject.preprocessing.window,
         cautions=subject.facts.get("cautions", ()),
     )

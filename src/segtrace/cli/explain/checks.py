@@ -13,7 +13,7 @@ from segtrace.cli.explain.options import listed
 from segtrace.cli.limits import check_devices
 from segtrace.cli.train.plan import check_probes
 from segtrace.errors import InputError, unknown
-from segtrace.studies.cut_replay import check_cut
+from segtrace.studies.cut_subject import check_cut
 from segtrace.studies.subject import paths_of
 from segtrace.training.construction import in_yaml
 from segtrace.training.precision import refuse_half

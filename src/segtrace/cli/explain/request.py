@@ -22,8 +22,8 @@ from segtrace.cli.train.plan import plainly
 from segtrace.names import CONFIG, file_name
 from segtrace.report.files import save_text
 from segtrace.report.run_folder import Held, taken
-from segtrace.studies.cut_replay import CutReplay
-from segtrace.studies.replay import Replay, in_order
+from segtrace.studies.cut_subject import CutOptions
+from segtrace.studies.from_checkpoints import FromCheckpoints, in_order
 from segtrace.studies.seeds import folders_of
 from segtrace.studies.subject import (
     Subject,
@@ -96,17 +96,19 @@ class Request:
         return {file_name(paths[0].stem): paths[0]}
 
     @property
-    def _tells(self) -> bool:
-        """Whether the course of a training is told, and not one network alone."""
+    def _tracks(self) -> bool:
+        """Whether the epochs of a training are explained, and not one network alone."""
         return not self._own and (len(self._checkpoints) > 1 or self.config["log_dir"] is not None)
 
-    def replay(self) -> Replay:
-        """What tells the course of the training; silent for a network alone."""
-        if not self._tells:
-            return Replay(self.folder, None, {}, self.shared_scale)
+    def run(self) -> FromCheckpoints | None:
+        """The training that the checkpoints are of; ``None`` for a network alone."""
+        if not self._tracks:
+            return None
         described = [checkpoint.describe(path) for path in self._checkpoints.values()]
-        dice = {told["epoch"]: told.get("dice", {}).get("mean", math.nan) for told in described}
-        return Replay(self.folder, self.config["log_dir"], dice, self.shared_scale)
+        dice = {one["epoch"]: one.get("dice", {}).get("mean", math.nan) for one in described}
+        every = self.cuts.every(described[0])
+        log, shared = self.config["log_dir"], self.shared_scale
+        return FromCheckpoints(self.folder, log, dice, every, shared_scale=shared)
 
     @property
     def untrained(self) -> Path | None:
@@ -122,30 +124,28 @@ class Request:
 
         Not where the network itself decides what is explained: the regions would differ.
         """
-        if self._tells or subject.epoch in (None, 0) or subject.settings.region != "gt":
+        if self._tracks or subject.epoch in (None, 0) or subject.settings.region != "gt":
             return None
         before = untrained_of(subject, self.untrained)
         return before and self.slices.mind(before)
 
-    def cutting(self) -> CutReplay:
-        """What cuts: every so many epochs of a training, or one network where that is asked."""
-        cutting = CutReplay(self.config["cut"], self.slices.data, self.untrained)
-        if self._tells:
-            cutting.along([checkpoint.describe(path) for path in self._checkpoints.values()])
-        return cutting
+    @cached_property
+    def cuts(self) -> CutOptions:
+        """How networks are cut."""
+        return CutOptions(self.config["cut"], self.slices.data, self.untrained)
 
     def subjects(self) -> Iterator[tuple[Subject, Path]]:
         """The networks, one at a time, and a folder for each."""
         if self._own:
             yield self._as_asked(self._own_network()), self.folder
             return
-        told: set[str] = set()
+        said: set[str] = set()
         for name, path in self._checkpoints.items():
-            folder = self.folder / name if self._tells else self.folder
+            folder = self.folder / name if self._tracks else self.folder
             subject = self._from_checkpoint(path)
-            for note in dict.fromkeys(note for note in subject.notes if note not in told):
+            for note in dict.fromkeys(note for note in subject.notes if note not in said):
                 print(f"{subject.name}: {note}")
-            told.update(subject.notes)
+            said.update(subject.notes)
             yield self._as_asked(subject), folder
 
     def trainer(self, **options: Any) -> pl.Trainer:

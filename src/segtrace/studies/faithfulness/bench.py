@@ -20,8 +20,7 @@ from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.ranking import GRADIENT_NORM, Ranking, rankings, sizes_of
 from segtrace.causal.route import route
 from segtrace.causal.verdict import Verdict, verdicts
-from segtrace.tracking.course import Network
-from segtrace.tracking.explained import traced
+from segtrace.tracking.explained import Network, traced
 
 FRACTIONS = (0.1,)
 """Parts of a stage's cells that are removed."""

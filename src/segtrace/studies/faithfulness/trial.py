@@ -16,8 +16,7 @@ from segtrace.errors import InputError
 from segtrace.report.scene import FINAL
 from segtrace.studies.faithfulness.bench import Bench
 from segtrace.studies.subject import Subject
-from segtrace.tracking.course import Network
-from segtrace.tracking.explained import chosen_organs
+from segtrace.tracking.explained import Network, chosen_organs
 from segtrace.tracking.saying import working
 from segtrace.tracking.wiring import sites
 

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from math import ceil
 from pathlib import Path
@@ -20,12 +21,19 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.report.files import check_writable
 from segtrace.tracking import guards
-from segtrace.tracking.course import Network
 from segtrace.tracking.cuts import Cuts
-from segtrace.tracking.explained import DEFAULT, Explained, Settings, check_explainable
-from segtrace.tracking.pace import CHARTS
-from segtrace.tracking.sink import Sink
+from segtrace.tracking.explained import (
+    DEFAULT,
+    Explained,
+    Network,
+    Settings,
+    check_explainable,
+    explain_probes,
+)
+from segtrace.tracking.sink import CHARTS, CUTS, Sink
+from segtrace.tracking.tracker import Epoch
 from segtrace.training.averaging import kept_weights
+from segtrace.training.callbacks.baselines import cutting, warn_of_no_means
 from segtrace.training.callbacks.interrupts import once_more_leaves
 from segtrace.training.callbacks.own_folder import claim
 from segtrace.training.callbacks.watch import Asked, Watch
@@ -59,7 +67,7 @@ class FlowCallback(EitherCallback):
             Epoch 0 and the last are always explained, whatever ends the training.
         draw_every: rule -> epochs between two of its pictures, ``charts`` -> between two drawings
             of timelines, leakage and events; what is not named follows
-            :data:`~segtrace.tracking.pace.EVERY`. Numbers come with every explained epoch.
+            :data:`~segtrace.tracking.tracker.EVERY`. Numbers come with every explained epoch.
         cut_every: epochs between two cuts of all stages and edges, which show what the network
             relies on and take seconds to a minute; ``None`` for never. Epoch 0 and the last are.
         edges: name -> edge, see :func:`segtrace.attribution.edges.resolve`; ``None`` for a network
@@ -82,8 +90,7 @@ class FlowCallback(EitherCallback):
         ``route/{organ}``: the route diagram; ``route/sentences``: text. Where it cuts.
 
     Written into ``folder``: the same pictures, texts and numbers, see
-    :class:`~segtrace.tracking.sink.Sink` and
-    :class:`~segtrace.tracking.cut_course.CutCourse`.
+    :class:`~segtrace.tracking.sink.Sink`.
     """
 
     @guards.held(net=guards.text)
@@ -134,12 +141,12 @@ class FlowCallback(EitherCallback):
     @property
     def explained(self) -> Explained | None:
         """The last epoch's maps and measures."""
-        return self._watch.explained
+        return self._watch.tracker.explained
 
     @property
     def cuts(self) -> Cuts | None:
         """What the last cuts cost; ``None`` where nothing was cut."""
-        return self._watch.cutter.latest
+        return self._watch.tracker.cuts
 
     @property
     def state_key(self) -> str:
@@ -171,7 +178,7 @@ class FlowCallback(EitherCallback):
                 f"{self._folder(trainer)} alone",
                 stacklevel=2,
             )
-        self._watch.cutter.warn(trainer)
+        warn_of_no_means(trainer, self._asked)
 
     @unchanged_generators()
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -179,17 +186,16 @@ class FlowCallback(EitherCallback):
         if not trainer.is_global_zero:
             return
         epoch = finished_epochs(trainer)
-        if not self._watch.goes_on(epoch, restored=trainer.ckpt_path is not None):
+        if not self._watch.continues(epoch, restored=trainer.ckpt_path is not None):
             self._watch = Watch(self._asked)
         watch, sink = self._watch, self._sink(trainer)
-        claim(sink, watch.course.history, self.settings.rule_names)
-        sink.forget(dict.fromkeys(self.settings.rule_names, -1) | watch.reached)
+        claim(sink, watch.tracker.history, self.settings.rule_names)
+        sink.truncate(dict.fromkeys(self.settings.rule_names, -1) | watch.tracker.reached)
         network = self._watched(trainer, pl_module)
         watch.check_slices(network.probes)
-        if watch.epoch is None and epoch == 0:
+        if watch.tracker.epoch is None and epoch == 0:
             with watch.working():
-                self._explain(trainer, pl_module, 0, final=False)
-                self._cut(trainer, pl_module, 0, final=False)
+                self._update(trainer, pl_module, 0, final=False)
         else:
             check_explainable(*network, output=self.output)
 
@@ -222,13 +228,12 @@ class FlowCallback(EitherCallback):
             return
         epoch, final, watch = finished_epochs(trainer), is_final(trainer), self._watch
         with kept_weights(trainer, pl_module), watch.working():
-            if epoch % self._interval == 0 or final:
-                began = time.monotonic()
-                self._explain(trainer, pl_module, epoch, final)
-                if self.every_n_epochs == "auto":
-                    self._adapt(time.monotonic() - began, began - self._epoch_began)
-            self._cut(trainer, pl_module, epoch, final)
-            watch.left.forget() if final else watch.left.keep(epoch, pl_module)
+            explains = epoch % watch.interval == 0 or final
+            began = time.monotonic()
+            self._update(trainer, pl_module, epoch, final, explains=explains)
+            if explains and self.every_n_epochs == "auto":
+                self._adapt(watch.tracker.seconds, began - self._epoch_began)
+            watch.left.clear() if final else watch.left.keep(epoch, pl_module)
 
     @unchanged_generators()
     def on_final_epoch(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -240,11 +245,8 @@ class FlowCallback(EitherCallback):
         if not trainer.is_global_zero or watch.at_work or watch.left.epoch is None:
             return
         with watch.left.back(pl_module), watch.working():
-            network = self._watched(trainer, pl_module)
-            dice = self._validated.dice(pl_module, network.net)
-            watch.end(network, self._sink(trainer), dice, self.output)
-            self._cut(trainer, pl_module, watch.left.epoch, final=True)
-        watch.left.forget()
+            self._update(trainer, pl_module, watch.left.epoch, final=True)
+        watch.left.clear()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The training has ended, whatever ended it."""
@@ -260,12 +262,12 @@ class FlowCallback(EitherCallback):
 
     def make_up_end(self, trainer: pl.Trainer) -> None:
         """Write what needs the end of the training, where a resumed one has nothing left to do."""
-        if trainer.is_global_zero and self._watch.course.history.epochs:
-            self._sink(trainer).end(self._watch.course.history)
+        if trainer.is_global_zero:
+            self._watch.tracker.finish(self._sink(trainer))
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with the timelines: plain values and tensors."""
-        return self._watch.to_plain()
+        return self._watch.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there.
@@ -275,7 +277,7 @@ class FlowCallback(EitherCallback):
         """
         self._watch = Watch(self._asked)
         try:
-            self._watch.go_on(state_dict, adapts=self.every_n_epochs == "auto")
+            self._watch.load_state_dict(state_dict, adapts=self.every_n_epochs == "auto")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
@@ -326,28 +328,36 @@ class FlowCallback(EitherCallback):
         found = getattr(pl_module, "organs", None)
         return channels(f"{type(pl_module).__name__}.organs", found) if found else None
 
-    def _explain(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int, final: bool
+    def _update(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        number: int,
+        final: bool,
+        *,
+        explains: bool = True,
     ) -> None:
+        """Trace, measure and cut the weights in place, as far as that is due, and write it."""
+        tracker = self._watch.tracker
+        if not explains and not tracker.due(CUTS, number, final):
+            return
         network = self._watched(trainer, pl_module)
-        dice = self._validated.dice(pl_module, network.net)
-        self._watch.explain(network, self._sink(trainer), epoch, final, dice, self.output)
-
-    def _cut(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int, final: bool
-    ) -> None:
-        cutter = self._watch.cutter
-        if cutter.due(pl_module, epoch, final):
-            network, sink = self._watched(trainer, pl_module), self._sink(trainer)
-            cutter.cut(trainer, pl_module, network, epoch, sink, self.output)
-
-    @property
-    def _interval(self) -> int:
-        return self._watch.interval
+        epoch = Epoch(
+            number,
+            final,
+            network,
+            partial(explain_probes, *network, epoch=number, output=self.output)
+            if explains
+            else None,
+            cutting(trainer, pl_module, self._asked, network, number, self.output),
+            self._validated.dice(pl_module, network.net) if explains else {},
+            self.output,
+        )
+        tracker.update(self._sink(trainer), epoch)
 
     def _adapt(self, cost: float, training: float) -> None:
         interval = max(1, ceil(cost / (SHARE * training)))
-        if interval != self._interval:
+        if interval != self._watch.interval:
             self._watch.interval = interval
             print(
                 f"Explaining takes {cost:.1f} s, an epoch {training:.1f} s: every {interval} "

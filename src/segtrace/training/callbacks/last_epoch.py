@@ -31,7 +31,7 @@ class LastEpoch:
         self._weights = copied(pl_module, into=self._weights)
         self._baselines = getattr(pl_module, "baselines", None)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """No longer needed."""
         self.epoch, self._weights, self._baselines = None, {}, None
 

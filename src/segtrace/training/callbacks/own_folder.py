@@ -82,7 +82,7 @@ def claim(sink: Sink, history: History, rules: Collection[str]) -> None:
             f"{sink.folder} holds results of another run ({found[0].relative_to(sink.folder)}), "
             "and nothing is overwritten or mixed; name another folder, or move the old one away"
         )
-    sink.forget(dict.fromkeys(rules, -1))
+    sink.truncate(dict.fromkeys(rules, -1))
     remove(sink.folder / CHARTED)
 
 

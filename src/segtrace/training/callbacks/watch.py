@@ -1,6 +1,6 @@
 """What a callback has seen of one fit: it begins with the fit, and goes on with it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,14 +10,8 @@ from torch import Tensor
 
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.tracking.course import Course, Network
-from segtrace.tracking.explained import Explained, explain_probes
-from segtrace.tracking.sink import Sink
-from segtrace.training.callbacks.cutter import Cutter
+from segtrace.tracking.tracker import Tracker
 from segtrace.training.callbacks.last_epoch import LastEpoch
-
-Output = Callable[[Any], Tensor] | None
-"""Picks the logits from what a network returns."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +35,7 @@ class Watch:
     Attributes:
         probes: the slices, once they are chosen.
         interval: epochs between two explanations.
-        course: the numbers of all epochs.
-        cutter: what cuts, and what it found.
-        explained: the last epoch's maps and measures.
+        tracker: what was found at all epochs.
         left: what the last finished pass left behind, while it may prove to be the last of all.
         resumed: what a checkpoint told of the slices; ``None`` where none was read.
         at_work: something is being explained, or was broken off.
@@ -52,9 +44,7 @@ class Watch:
     def __init__(self, asked: Asked) -> None:
         self.probes = asked.probes
         self.interval = 1 if asked.every_n_epochs == "auto" else asked.every_n_epochs
-        self.course = Course(asked.draw_every)
-        self.cutter = Cutter(asked.cut_every, asked.edges, asked.training_slices)
-        self.explained: Explained | None = None
+        self.tracker = Tracker(asked.draw_every, asked.cut_every)
         self.left = LastEpoch()
         self.resumed: Mapping[str, Any] | None = None
         self.at_work = False
@@ -66,71 +56,35 @@ class Watch:
         yield
         self.at_work = False
 
-    @property
-    def epoch(self) -> int | None:
-        """The last that was explained."""
-        return self.course.history.epochs[-1] if self.course.history.epochs else None
-
-    def goes_on(self, epoch: int, *, restored: bool) -> bool:
+    def continues(self, epoch: int, *, restored: bool) -> bool:
         """Whether this is what was seen of the training that now stands at an epoch.
 
         Args:
             epoch: finished passes.
             restored: the training comes out of a checkpoint.
         """
-        known = self.epoch is not None and self.epoch <= epoch
+        last = self.tracker.epoch
+        known = last is not None and last <= epoch
         return known and (self.resumed is not None or not restored)
 
-    @property
-    def reached(self) -> dict[str, int]:
-        """What is written -> its last epoch; see :meth:`Sink.forget`."""
-        return self.course.reached | self.cutter.course.reached
-
-    def explain(
-        self,
-        network: Network,
-        sink: Sink,
-        epoch: int,
-        final: bool,
-        dice: Mapping[str, float],
-        output: Output,
-    ) -> None:
-        """Trace and measure the weights in place, and tell it."""
-        explained = explain_probes(*network, epoch=epoch, output=output)
-        leaks = self.course.leaks(network, explained, final, output)
-        self.course.tell(sink, explained, leaks, dice, final)
-        self.explained = explained
-
-    def end(self, network: Network, sink: Sink, dice: Mapping[str, float], output: Output) -> None:
-        """Make up what the epoch was spared whose weights are in place, since none follows it."""
-        epoch = self.left.epoch
-        if epoch is not None and self.epoch != epoch:
-            self.explain(network, sink, epoch, True, dice, output)
-        elif self.explained is not None:
-            leaks = self.course.leaks(network, self.explained, True, output)
-            self.course.end(sink, self.explained, leaks)
-
-    def to_plain(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on: plain values and tensors."""
-        return self.course.to_plain() | {
-            "cuts": self.cutter.course.to_plain(),
+        return self.tracker.state_dict() | {
             "interval": self.interval,
             "watched": watched(self.probes) if isinstance(self.probes, Probes) else {},
         }
 
-    def go_on(self, plain: Mapping[str, Any], *, adapts: bool) -> None:
-        """Take up what :meth:`to_plain` gave.
+    def load_state_dict(self, state: Mapping[str, Any], *, adapts: bool) -> None:
+        """Take up what :meth:`state_dict` gave.
 
         Args:
-            plain: that.
+            state: that.
             adapts: the interval is found while training, not asked for.
         """
-        self.course.go_on(plain)
-        if "cuts" in plain:
-            self.cutter.course.go_on(plain["cuts"])
-        if adapts and "interval" in plain:
-            self.interval = int(plain["interval"])
-        self.resumed = plain.get("watched", {})
+        self.tracker.load_state_dict(state)
+        if adapts and "interval" in state:
+            self.interval = int(state["interval"])
+        self.resumed = state.get("watched", {})
 
     def check_slices(self, probes: Probes) -> None:
         """A timeline is of the same slices throughout.

@@ -6,7 +6,7 @@ import pytest
 
 from helpers.invented import explained
 from segtrace.measures.change import jsd
-from segtrace.tracking.course import change_rows
+from segtrace.tracking.changes import change_rows
 
 
 def test_change_is_held_against_the_next_stage_and_the_epoch_before():

@@ -1,6 +1,8 @@
-"""The cuts that ``explain.py`` was asked for: of one network, or along a training."""
+"""The cuts that ``explain.py`` was asked for: of one network, or of those of a training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,10 @@ from segtrace.report.page.routes import RouteEntry, route_entry
 from segtrace.report.tables import save_table
 from segtrace.studies.fitted_data import FittedData
 from segtrace.studies.subject import Subject, untrained_of
-from segtrace.tracking.cut_course import CutCourse
 from segtrace.tracking.cut_pictures import route_of, table_figure
-from segtrace.tracking.cut_tables import necessity_rows, report, route_rows, slice_rows
+from segtrace.tracking.cut_tables import cut_tables, report
 from segtrace.tracking.cuts import CUT, Cuts, cut_network
 from segtrace.tracking.saying import telling
-from segtrace.tracking.sink import Sink
 from segtrace.tracking.wiring import sites
 
 EVERY = 10
@@ -32,78 +32,67 @@ WITHOUT_MEANS = ("zero", "resample")
 """Cuts that need no baselines."""
 
 
-class CutReplay:
-    """What is cut, and told of it.
+@dataclass(frozen=True)
+class CutOptions:
+    """How networks are cut.
 
-    Args:
+    Attributes:
         cut: what stands in the place of an activation; ``None`` for what the training did, and for
             nothing where one network is explained alone.
         data: for baselines, where a network brings none.
         untrained: checkpoint of epoch 0 to stand beside one network; ``None`` where there is none.
-
-    Attributes:
-        latest: the last cuts.
-        before: those of the untrained network.
     """
 
-    def __init__(
-        self, cut: str | None, data: Sampled = None, untrained: Path | None = None
-    ) -> None:
-        self.cut, self.data, self.untrained = cut, data, untrained
-        self.latest: Cuts | None = None
-        self.before: Cuts | None = None
-        self._course = CutCourse(None)
-        self._epochs: list[int] = []
+    cut: str | None
+    data: Sampled = None
+    untrained: Path | None = None
 
-    def along(self, descriptions: Sequence[Mapping[str, Any]]) -> None:
-        """From here on a training is told, cut every so many epochs, as the callback did.
+    def every(self, description: Mapping[str, Any]) -> int | None:
+        """Epochs between two cuts of a training, as the callback did; ``None`` for never.
 
         Args:
-            descriptions: of its checkpoints, in the order of their epochs.
+            description: of its first checkpoint.
         """
-        every = descriptions[0].get("cut_every") or (EVERY if self.cut is not None else None)
-        self._course = CutCourse(every)
-        self._epochs = [int(description["epoch"]) for description in descriptions]
+        return description.get("cut_every") or (EVERY if self.cut is not None else None)
 
-    def add(self, subject: Subject, probes: Probes, folder: Path, sink: Sink) -> None:
-        """Cut the next network, if that was asked for and its turn has come, and tell the cost.
+    def of(self, subject: Subject, probes: Probes) -> Callable[[], Cuts] | None:
+        """What cuts a network of a training; ``None`` where the callback skipped it too."""
+        if subject.baselines is None and self.cut is None:
+            return None
+        return partial(cut_subject, subject, probes, self.cut or CUT, self.data)
 
-        Args:
-            subject: the network.
-            probes: the slices.
-            folder: for the tables and figures of a network alone.
-            sink: for those of a training.
 
-        Raises:
-            InputError: see :func:`cut_subject`.
-        """
-        if self._epochs:
-            self._along(subject, probes, sink)
-        elif self.cut is not None:
-            self.latest = cut_subject(subject, probes, self.cut, self.data)
-            if subject.epoch != 0:
-                other = untrained_of(subject, self.untrained)
-                if other is not None:
-                    self.before = cut_subject(other, probes, self.cut, self.data)
-            write(self.latest, self.before, folder)
+def cut_alone(
+    options: CutOptions, subject: Subject, probes: Probes, folder: Path
+) -> tuple[Cuts | None, Cuts | None]:
+    """Cut one network and the untrained one, if that was asked for, and write what it cost.
 
-    def _along(self, subject: Subject, probes: Probes, sink: Sink) -> None:
-        if subject.baselines is None and self.cut is None:  # the callback skipped it too
-            return
-        if self._course.due(subject.epoch or 0, subject.epoch == self._epochs[-1]):
-            self.latest = cut_subject(subject, probes, self.cut or CUT, self.data)
-            self._course.tell(sink, self.latest)
-            self.before = self._course.untrained
+    Returns:
+        The cuts and those of the untrained network, as far as there are any.
 
-    def routes(self) -> dict[str, RouteEntry]:
-        """Organ -> the route of the last network that was cut, for the page; may be empty."""
-        if self.latest is None:
-            return {}
-        before = self.before if self.latest.epoch != 0 else None
-        return {
-            organ: route_entry(route_of(self.latest, before, organ)[0], words)
-            for organ, words in self.latest.sentences().items()
-        }
+    Raises:
+        InputError: see :func:`cut_subject`.
+    """
+    if options.cut is None:
+        return None, None
+    cuts, before = cut_subject(subject, probes, options.cut, options.data), None
+    if subject.epoch != 0:
+        untrained = untrained_of(subject, options.untrained)
+        if untrained is not None:
+            before = cut_subject(untrained, probes, options.cut, options.data)
+    write(cuts, before, folder)
+    return cuts, before
+
+
+def routes(cuts: Cuts | None, untrained: Cuts | None) -> dict[str, RouteEntry]:
+    """Organ -> the route of the last network that was cut, for the page; may be empty."""
+    if cuts is None:
+        return {}
+    before = untrained if cuts.epoch != 0 else None
+    return {
+        organ: route_entry(route_of(cuts, before, organ)[0], words)
+        for organ, words in cuts.sentences().items()
+    }
 
 
 def cut_subject(subject: Subject, probes: Probes, cut: str, data: Sampled) -> Cuts:
@@ -150,12 +139,11 @@ def write(cuts: Cuts, untrained: Cuts | None, folder: Path) -> None:
     ``necessity.csv`` (a row a site and organ), ``necessity_slices.csv`` (and slice), ``route.csv``;
     ``figures/necessity.png``, ``figures/route_{organ}.png``, the same as PDF, and ``caption.txt``.
     """
-    save_table(folder / "necessity.csv", necessity_rows(cuts, untrained))
-    save_table(folder / "necessity_slices.csv", slice_rows(cuts))
+    for name, rows in cut_tables(cuts, untrained).items():
+        save_table(folder / name, rows)
     figures = folder / "figures"
     save_figure(figures, "necessity", *table_figure(cuts))
     if cuts.route is not None:
-        save_table(folder / "route.csv", route_rows(cuts, untrained))
         for organ in cuts.organs:
             name = f"route_{file_name(organ, cuts.organs)}"
             save_figure(figures, name, *route_of(cuts, untrained, organ))

@@ -10,7 +10,7 @@ from helpers.scripts import run_script
 from segtrace import InputError
 from segtrace.names import file_name
 from segtrace.report.tables import read_table
-from segtrace.studies.cut_replay import check_cut, cut_subject, write
+from segtrace.studies.cut_subject import check_cut, cut_subject, write
 from segtrace.studies.subject import from_checkpoint
 
 TABLES = ("necessity.csv", "necessity_slices.csv", "route.csv")

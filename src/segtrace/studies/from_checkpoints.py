@@ -1,0 +1,158 @@
+"""A training once more, from its checkpoints: what the callback left behind."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from torch.utils.tensorboard import SummaryWriter
+
+from segtrace.checkpoint import loading as checkpoint
+from segtrace.errors import InputError
+from segtrace.report.captions import plain
+from segtrace.report.files import check_writable
+from segtrace.report.tensorboard import Writer
+from segtrace.studies.epoch_figures import EpochFigures
+from segtrace.tracking.cuts import Cuts
+from segtrace.tracking.explained import Explained, Network
+from segtrace.tracking.leaks import Leaks
+from segtrace.tracking.sink import Sink
+from segtrace.tracking.tracker import Epoch, Tracker
+
+SAME = {
+    "network": "networks",
+    "stages": "stages",
+    "organs": "organs",
+    "preprocessing": "preprocessing",
+}
+"""What the checkpoints of one timeline have in common."""
+
+
+def in_order(paths: Sequence[Path]) -> dict[int, Path]:
+    """Epoch -> checkpoint, rising.
+
+    Raises:
+        InputError: checkpoints of different networks, label sets, or probes; an epoch twice.
+    """
+    described = [(path, checkpoint.describe(path)) for path in paths]
+    first, begin = described[0]
+    found: dict[int, Path] = {}
+    for path, description in described:
+        _check_same(first, begin, path, description)
+        epoch = int(description["epoch"])
+        if epoch in found:
+            raise InputError(
+                f"{found[epoch]} and {path} are both of epoch {epoch}; a timeline takes one run, "
+                "each epoch once (to compare runs: runs=…)"
+            )
+        found[epoch] = path
+    return dict(sorted(found.items()))
+
+
+def _check_same(
+    first: Path, begin: Mapping[str, Any], path: Path, description: Mapping[str, Any]
+) -> None:
+    for key, words in SAME.items():
+        if description[key] != begin[key]:
+            raise InputError(
+                f"{first} and {path} have different {words}; one timeline takes the checkpoints "
+                "of one run"
+            )
+    if description["probes"]["hash"] != begin["probes"]["hash"]:
+        raise InputError(
+            f"{first} and {path} were watched on different slices; one timeline takes the "
+            "checkpoints of one run"
+        )
+
+
+class FromCheckpoints:
+    """A tracker that is updated with one checkpoint after the other.
+
+    Args:
+        folder: for tables, timelines, leakage, events and figures, named as under ``flow/``.
+        log_dir: of TensorBoard; ``None`` for files alone.
+        epochs: all that will come, rising -> mean validation Dice, NaN where not known.
+        cut_every: epochs between two cuts; ``None`` for never.
+        shared_scale: one colour scale for all maps of a printed grid.
+
+    Attributes:
+        tracker: what was found so far.
+        events: the leakage events of the last epoch, in sentences; ``None`` where they were not
+            looked for.
+
+    Raises:
+        InputError: ``log_dir`` cannot be written, or holds one of the epochs.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        log_dir: str | None,
+        epochs: Mapping[int, float],
+        cut_every: int | None = None,
+        *,
+        shared_scale: bool = False,
+    ) -> None:
+        writer: Writer | None = None
+        if log_dir is not None:
+            check_writable(log_dir)
+            _refuse_logged(Path(log_dir), list(epochs))
+            writer = SummaryWriter(log_dir)
+        self.tracker = Tracker(cut_every=cut_every, files=False)
+        self.events: list[str] | None = None
+        self._sink = Sink(folder, writer)
+        self._last = max(epochs)
+        self._figures = EpochFigures(epochs, shared_scale)
+
+    def update(
+        self,
+        network: Network,
+        explained: Explained,
+        dice: Mapping[str, float],
+        cut: Callable[[], Cuts | None] | None,
+    ) -> None:
+        """Add the next epoch.
+
+        Args:
+            network: that of the checkpoint, on the slices.
+            explained: its maps and measures.
+            dice: organ -> validation Dice, as far as known.
+            cut: cuts it; ``None`` where it is not to be cut.
+        """
+        number = explained.record.epoch or 0
+        final = number == self._last
+        epoch = Epoch(number, final, network, lambda: explained, cut, dice)
+        leaks = self.tracker.update(self._sink, epoch)
+        self._figures.add(explained)
+        if leaks is not None:
+            self.events = _sentences(leaks)
+        if final:
+            self._figures.write(self._sink.folder / "figures")
+            if self._sink.writer is not None:
+                self._sink.writer.close()
+
+
+def _sentences(leaks: Leaks) -> list[str]:
+    return [
+        f"{event.sentence} ({plain(rule)})"
+        for rule in leaks.found.rules
+        for event in leaks.events(rule)
+    ]
+
+
+def _refuse_logged(folder: Path, epochs: Sequence[int]) -> None:
+    logged = {
+        step for path in sorted(folder.glob("events.out.tfevents.*")) for step in _steps(path)
+    }
+    twice = sorted(logged & set(epochs))
+    if twice:
+        raise InputError(
+            f"log_dir={folder}: epoch {twice[0]} is already logged there; name another folder"
+        )
+
+
+def _steps(path: Path) -> Iterator[int]:
+    """The epochs for which a file holds maps or measures."""
+    for event in LegacyEventFileLoader(str(path)).Load():
+        if any(value.tag.startswith(("flow/", "measure_")) for value in event.summary.value):
+            yield event.step

@@ -1,0 +1,229 @@
+"""What is kept of a training over its epochs, while it runs or from its checkpoints."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from segtrace.report.record import Record
+from segtrace.tracking.changes import change_rows
+from segtrace.tracking.cuts import Cuts
+from segtrace.tracking.explained import Explained, Network
+from segtrace.tracking.history import History
+from segtrace.tracking.leaks import LeakMeter, Leaks
+from segtrace.tracking.sink import CHARTS, CUTS, NUMBERS, Sink
+
+EVERY = {"grad_pam": 5, CHARTS: 10}
+"""Epochs between two drawings of a rule's maps, or of the charts; 1 for what is not named."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch, and how to look at it.
+
+    Attributes:
+        number: finished passes.
+        final: no epoch follows.
+        network: with the weights of this epoch, and the slices.
+        explain: its maps and measures; ``None`` where they are not wanted of this epoch.
+        cut: what it costs to cut its stages and edges, called where that is due; ``None`` where it
+            cannot be cut.
+        dice: organ -> validation Dice, as far as known.
+        output: picks the logits from what the network returns.
+    """
+
+    number: int
+    final: bool
+    network: Network
+    explain: Callable[[], Explained] | None = None
+    cut: Callable[[], Cuts | None] | None = None
+    dice: Mapping[str, float] = field(default_factory=dict)
+    output: Callable[[Any], Tensor] | None = None
+
+
+class Tracker:
+    """The numbers of all epochs so far, and what is written of them when.
+
+    The callback updates it while a training runs, ``explain.py`` with one checkpoint after the
+    other: what they leave behind is the same. The first epoch and the final one are always drawn
+    and cut.
+
+    Args:
+        draw_every: see :data:`EVERY`, which it overrides.
+        cut_every: epochs between two cuts; ``None`` for never.
+        files: write the maps' pictures as files too.
+
+    Attributes:
+        history: the numbers.
+        explained: the newest maps and measures.
+        untrained: the cuts of epoch 0, which stand beside all others.
+        cuts: the newest cuts.
+        seconds: what the maps of the last update took, without cuts.
+    """
+
+    def __init__(
+        self,
+        draw_every: Mapping[str, int] | None = None,
+        cut_every: int | None = None,
+        *,
+        files: bool = True,
+    ) -> None:
+        self.history = History()
+        self.explained: Explained | None = None
+        self.untrained: Cuts | None = None
+        self.cuts: Cuts | None = None
+        self.seconds = 0.0
+        self._every = EVERY | dict(draw_every or {})
+        self._cut_every = cut_every
+        self._files = files
+        self._done: dict[str, int] = {}
+        self._cut_epochs: list[int] = []
+        self._lost: list[Tensor] = []
+        self._meter = LeakMeter()
+        self._before: Record | None = None
+        self._laid_out = False
+
+    @property
+    def epoch(self) -> int | None:
+        """The last that was explained."""
+        return self.history.epochs[-1] if self.history.epochs else None
+
+    def due(self, name: str, epoch: int, final: bool) -> bool:
+        """Whether something is to be done now; asking changes nothing.
+
+        Args:
+            name: a rule, whose maps are drawn; :data:`~segtrace.tracking.sink.CHARTS`; ``CUTS``.
+            epoch: finished passes.
+            final: no epoch follows.
+        """
+        last = self._done.get(name)
+        every = self._cut_every if name == CUTS else self._every.get(name, 1)
+        if every is None or last == epoch:
+            return False
+        return last is None or final or epoch - last >= every
+
+    def update(self, sink: Sink, epoch: Epoch) -> Leaks | None:
+        """Add an epoch, and write what is due; once more as the final one, what it was spared.
+
+        Args:
+            sink: where to.
+            epoch: the next one, or the newest where it turns out that none follows.
+
+        Returns:
+            Whose evidence lies on whose pixels, where charts were due.
+
+        Raises:
+            InputError: it does not fit the epochs before it.
+        """
+        leaks, began = None, time.monotonic()
+        if epoch.explain is not None:
+            leaks = self._update_maps(sink, epoch, epoch.explain)
+        self.seconds = time.monotonic() - began
+        if epoch.cut is not None and self.due(CUTS, epoch.number, epoch.final):
+            self._update_cuts(sink, epoch.number, epoch.cut())
+        return leaks
+
+    def finish(self, sink: Sink) -> None:
+        """Write what only the end of a training can fill."""
+        if self.history.epochs:
+            sink.end(self.history)
+
+    def _update_maps(
+        self, sink: Sink, epoch: Epoch, explain: Callable[[], Explained]
+    ) -> Leaks | None:
+        new = epoch.number != self.epoch
+        explained = explain() if new or self.explained is None else self.explained
+        leaks = self._leaks(epoch, explained)
+        if new:
+            self.history.add(explained, epoch.dice)
+            self._lay_out(sink)
+        self._draw(sink, epoch, explained)
+        if new:
+            self._write_numbers(sink, explained)
+        if leaks is not None:
+            sink.leaks(leaks)
+            sink.timelines(self.history)
+            self._done[CHARTS] = epoch.number
+        if epoch.final:
+            self.finish(sink)
+        self.explained = explained
+        return leaks
+
+    def _leaks(self, epoch: Epoch, explained: Explained) -> Leaks | None:
+        """Whose evidence lies on whose pixels, where charts are due; it takes a trace more."""
+        if not self.due(CHARTS, epoch.number, epoch.final):
+            return None
+        found = self._meter.of(explained.record)
+        if epoch.number == 0:
+            self.history.leak = found
+            return Leaks(explained.record, found, None, None)
+        centred = self._meter.of_centred(*epoch.network, output=epoch.output)
+        return Leaks(explained.record, found, centred, self.history.leak)
+
+    def _lay_out(self, sink: Sink) -> None:
+        if not self._laid_out:
+            sink.layout(self.history)
+            self._laid_out = True
+
+    def _draw(self, sink: Sink, epoch: Epoch, explained: Explained) -> None:
+        rules = [r for r in self.history.rules if self.due(r, epoch.number, epoch.final)]
+        sink.pictures(explained, rules, files=self._files)
+        self._done |= dict.fromkeys(rules, epoch.number)
+
+    def _write_numbers(self, sink: Sink, explained: Explained) -> None:
+        sink.numbers(explained, self.history)
+        if "locality" in explained.values:  # measures="all"
+            sink.changes(change_rows(self._before, explained.record))
+            self._before = explained.record
+
+    def _update_cuts(self, sink: Sink, epoch: int, cuts: Cuts | None) -> None:
+        """Add what cutting cost; ``None`` where no organ asked for is on any slice."""
+        self.cuts = cuts
+        self._done[CUTS] = epoch
+        if cuts is None:
+            return
+        if epoch == 0:
+            self.untrained = cuts
+        if not self._cut_epochs and cuts.left_out:
+            print(f"On none of the probes, so not cut: {', '.join(cuts.left_out)}.")
+        self._cut_epochs.append(epoch)
+        self._lost.append(cuts.necessity.mean())
+        sink.cuts(cuts, self.untrained if epoch > 0 else None)
+        sink.cut_timelines(cuts, self._cut_epochs, self._lost)
+
+    @property
+    def reached(self) -> dict[str, int]:
+        """What is written -> its last epoch; see :meth:`Sink.truncate`."""
+        drawn = {name: epoch for name, epoch in self._done.items() if name != CUTS}
+        last = {NUMBERS: self.history.epochs, CUTS: self._cut_epochs}
+        return drawn | {name: epochs[-1] for name, epochs in last.items() if epochs}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to go on: plain values and tensors."""
+        return {
+            "history": self.history.to_plain(),
+            "drawn": {name: epoch for name, epoch in self._done.items() if name != CUTS},
+            "cuts": {
+                "untrained": None if self.untrained is None else self.untrained.to_plain(),
+                "epochs": list(self._cut_epochs),
+                "lost": list(self._lost),
+                "done": {name: epoch for name, epoch in self._done.items() if name == CUTS},
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave; one without cuts, too."""
+        self.history = History.from_plain(state["history"])
+        self._laid_out = bool(self.history.epochs)
+        self._done = dict(state["drawn"])
+        if "cuts" in state:
+            self._load_cuts(state["cuts"])
+
+    def _load_cuts(self, state: Mapping[str, Any]) -> None:
+        untrained = state["untrained"]
+        self.untrained = None if untrained is None else Cuts.from_plain(untrained)
+        self._cut_epochs, self._lost = list(state["epochs"]), list(state["lost"])
+        if self._cut_every is not None:
+            self._done |= state["done"]
