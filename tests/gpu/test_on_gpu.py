@@ -34,15 +34,6 @@ CLOSE = 2e-3
 """Of a map's largest value: what float32 may miss of float64 behind some thirty layers."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def full_precision():
-    """No TF32: convolutions keep 10 bits of the mantissa with it."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    yield
-    torch.backends.cudnn.allow_tf32 = before
-
-
 @pytest.fixture(scope="module", params=marks.NETWORKS)
 def name(request):
     return request.param
@@ -69,6 +60,22 @@ def test_maps_scores_and_statuses_are_those_of_float64_loops_on_the_cpu(name):
         largest = maps.abs().amax((-2, -1), keepdim=True).clamp(min=1e-12)
         off = ((mine - maps).abs() / largest).where(usable, 0)
         assert off.max() < CLOSE, (stage, off.max())
+
+
+def test_products_are_not_rounded_to_tf32_and_the_switches_stay():
+    switches = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [switch.allow_tf32 for switch in switches]
+    seen = []
+
+    def output(out):
+        seen.append([switch.allow_tf32 for switch in switches])
+        return out
+
+    net = nets.stirred(marks.NETWORKS["BasicUNet"]).float().to(DEVICE)
+    x = torch.rand(1, 1, 32, 32, device=DEVICE)
+    segtrace.trace(net, None, x, targets.organ(1, "all"), output=output)
+    assert [switch.allow_tf32 for switch in switches] == before
+    assert DEVICE == "cpu" or not any(map(any, seen))
 
 
 def test_instance_normalisation_is_found_where_the_gpu_runs_it():

@@ -74,9 +74,11 @@ def test_a_checkpoint_of_something_else_is_refused(reader, tmp_path):
 
 
 def test_a_class_that_the_file_names_is_built_where_the_user_names_it_too(reader):
-    with pytest.raises(InputError, match=r"planted_reader.Reader'.* net=planted_reader:Reader"):
+    with pytest.raises(
+        InputError, match=r"helpers.planted_reader.Reader'.* net=helpers.planted_reader:Reader"
+    ):
         PlantedNetwork.load(reader)
-    assert isinstance(PlantedNetwork.load(reader, "planted_reader:Reader").net, Reader)
+    assert isinstance(PlantedNetwork.load(reader, "helpers.planted_reader:Reader").net, Reader)
 
 
 @pytest.mark.parametrize(
