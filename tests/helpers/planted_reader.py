@@ -50,7 +50,7 @@ def save_reader(path: Path, task: str, *, epoch: int = 1, **options: bool) -> Pa
     source = PlantedSource(task, seed=0, cases=(4, 4, 1), slices=8)
     net = Reader(**options)
     description = {
-        "network": {"_target_": "planted_reader.Reader", **options},
+        "network": {"_target_": "helpers.planted_reader.Reader", **options},
         "stages": STAGES,
         "organs": {"disc_a": 1, "disc_b": 2},
         "source": {"name": "PlantedSource", "settings": source.settings()},
