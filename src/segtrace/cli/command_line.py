@@ -52,6 +52,15 @@ def readable(
     return [opened(_without_null(argument, groups), ours) for argument in arguments]
 
 
+def parse(override: str) -> Override:
+    """One override by Hydra's own grammar.
+
+    Raises:
+        HydraException: what the grammar has no reading of.
+    """
+    return _PARSER.parse_override(override)
+
+
 def _check_keys(typed: Iterable[str], allowed: Collection[str]) -> None:
     """The first part of every option is there: the constructors, which know the rest, come late."""
     for key in typed:
@@ -121,7 +130,7 @@ def _parsed(overrides: Sequence[str], position: int) -> Override:
 def _parse(argument: str) -> Override | None:
     """The override; ``None`` where Hydra's grammar has no reading of it."""
     try:
-        return _PARSER.parse_override(argument)
+        return parse(argument)
     except HydraException:
         return None
 

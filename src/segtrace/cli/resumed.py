@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
+from segtrace.cli.command_line import parse
 from segtrace.names import CONFIG
 
 
@@ -28,7 +28,7 @@ def in_its_folder(arguments: Sequence[str]) -> list[str]:
     itself where to go, is left for it or for us to refuse.
     """
     try:
-        given = {override.key_or_group: override for override in map(_parsed, arguments)}
+        given = {override.key_or_group: override for override in map(parse, arguments)}
     except HydraException:  # flags among them, or what Hydra will refuse
         return list(arguments)
     if "resume" not in given or "hydra.run.dir" in given:
@@ -38,7 +38,3 @@ def in_its_folder(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     quoted = QuotedString(text=str(folder), quote=Quote.double).with_quotes()
     return [*arguments, f"hydra.run.dir={quoted}"]
-
-
-def _parsed(override: str) -> Override:
-    return OverridesParser.create().parse_override(override)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 
 from segtrace.checkpoint.mapping_file import read_mapping
+from segtrace.cli.command_line import parse
 from segtrace.cli.limits import leaves
 from segtrace.errors import InputError
 from segtrace.names import CONFIG
@@ -178,7 +177,7 @@ def _typed_paths(
     Of a group all options count that it brings, and of an experiment everything, but for what may
     change: it says where to run, not how long, or from where.
     """
-    for override in map(_parsed, typed):
+    for override in map(parse, typed):
         key = override.key_or_group
         if key == "resume" or key.startswith("hydra"):
             continue
@@ -189,10 +188,6 @@ def _typed_paths(
         for path in brought:
             if path in BROUGHT or not (may_change(path) or path == "resume"):
                 yield path, path in BROUGHT
-
-
-def _parsed(override: str) -> Override:
-    return OverridesParser.create().parse_override(override)
 
 
 def may_change(path: str) -> bool:
