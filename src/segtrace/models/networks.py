@@ -66,11 +66,19 @@ class Known:
         return (f"{self.module}.{self.name}", *self.also)
 
 
+SHAPE = {
+    "spatial_dims": kinds.Dimensions,
+    "in_channels": kinds.Width,
+    "out_channels": kinds.Width,
+}
+"""What every class of MONAI takes."""
+
+
 def _monai(file: str, *names: str, **arguments: Any) -> Known:
-    """A class of MONAI, under its own name and its other ones."""
+    """A class of MONAI, under its own name and its other ones; :data:`SHAPE` besides."""
     also = [f"monai.networks.nets.{name}" for name in names]
     also += [f"monai.networks.nets.{file}.{name}" for name in names[1:]]
-    return Known(f"monai.networks.nets.{file}", names[0], arguments, tuple(also))
+    return Known(f"monai.networks.nets.{file}", names[0], SHAPE | arguments, tuple(also))
 
 
 NETWORKS: Mapping[str, Known] = {
@@ -94,9 +102,6 @@ NETWORKS: Mapping[str, Known] = {
         "BasicUnet",
         "Basicunet",
         "basicunet",
-        spatial_dims=kinds.Dimensions,
-        in_channels=kinds.Width,
-        out_channels=kinds.Width,
         features=kinds.Widths,
         act=kinds.Activation,
         norm=kinds.Norm,
@@ -108,9 +113,6 @@ NETWORKS: Mapping[str, Known] = {
         "unet",
         "UNet",
         "Unet",
-        spatial_dims=kinds.Dimensions,
-        in_channels=kinds.Width,
-        out_channels=kinds.Width,
         channels=kinds.Widths,
         strides=kinds.PerLevel,
         kernel_size=kinds.Sizes,
@@ -125,9 +127,6 @@ NETWORKS: Mapping[str, Known] = {
     "AttentionUnet": _monai(
         "attentionunet",
         "AttentionUnet",
-        spatial_dims=kinds.Dimensions,
-        in_channels=kinds.Width,
-        out_channels=kinds.Width,
         channels=kinds.Widths,
         strides=kinds.PerLevel,
         kernel_size=kinds.Sizes,
@@ -137,10 +136,7 @@ NETWORKS: Mapping[str, Known] = {
     "SegResNet": _monai(
         "segresnet",
         "SegResNet",
-        spatial_dims=kinds.Dimensions,
         init_filters=kinds.Width,
-        in_channels=kinds.Width,
-        out_channels=kinds.Width,
         dropout_prob=kinds.Share | None,
         act=kinds.Activation,
         norm=kinds.Norm,
@@ -156,9 +152,6 @@ NETWORKS: Mapping[str, Known] = {
         "DynUNet",
         "DynUnet",
         "Dynunet",
-        spatial_dims=kinds.Dimensions,
-        in_channels=kinds.Width,
-        out_channels=kinds.Width,
         kernel_size=kinds.PerLevel,
         strides=kinds.PerLevel,
         upsample_kernel_size=kinds.PerLevel,
@@ -174,8 +167,6 @@ NETWORKS: Mapping[str, Known] = {
     "UNETR": _monai(
         "unetr",
         "UNETR",
-        in_channels=kinds.Width,
-        out_channels=kinds.Width,
         img_size=kinds.Width | kinds.Widths,
         feature_size=kinds.Width,
         hidden_size=kinds.Width,
@@ -186,7 +177,6 @@ NETWORKS: Mapping[str, Known] = {
         conv_block=kinds.Flag,
         res_block=kinds.Flag,
         dropout_rate=kinds.Share,
-        spatial_dims=kinds.Dimensions,
         qkv_bias=kinds.Flag,
         save_attn=kinds.Flag,
     ),
@@ -194,8 +184,6 @@ NETWORKS: Mapping[str, Known] = {
     "SwinUNETR": _monai(
         "swin_unetr",
         "SwinUNETR",
-        in_channels=kinds.Width,
-        out_channels=kinds.Width,
         patch_size=kinds.Count,
         depths=kinds.Counts,
         num_heads=kinds.Widths,
@@ -210,7 +198,6 @@ NETWORKS: Mapping[str, Known] = {
         normalize=kinds.Flag,
         patch_norm=kinds.Flag,
         use_checkpoint=kinds.Flag,
-        spatial_dims=kinds.Dimensions,
         downsample=Literal["merging", "mergingv2"],
         use_v2=kinds.Flag,
         use_flash_attention=kinds.Flag,
