@@ -19,14 +19,13 @@ from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.rules import seg_xres_cam
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.carrying import carry
 from segtrace.causal.deletion import deletion
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
-from segtrace.causal.patching import patch
+from segtrace.causal.patching import carry, patch
 from segtrace.causal.ranking import rankings, sizes_of
+from segtrace.network.sites import sites_of
 
 SOURCE = Path(segtrace.__file__).parent
 X = nets.images(2, 16)
@@ -792,8 +791,8 @@ def _pattern(node, module):
 
 
 def messages():
-    """(where, pattern) of every message of an InputError in attribution/ and causal/."""
-    for package in ("attribution", "causal"):
+    """(where, pattern) of every message of an InputError in network/, attribution/ and causal/."""
+    for package in ("network", "attribution", "causal"):
         for path in sorted((SOURCE / package).glob("*.py")):
             if path.name == "guards.py":  # the kinds of arguments have a test of their own
                 continue

@@ -4,8 +4,9 @@ from torch import nn
 
 import segtrace
 from attribution import nets
-from segtrace.attribution import edges, hooks, targets
+from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
+from segtrace.network import edges, hooks
 
 EVERYWHERE = {"organ": targets.organ(1, "all")}
 
@@ -47,7 +48,7 @@ def test_where_the_rest_is_linear_it_is_the_gradient_times_the_difference(mean):
 
 def test_the_sum_is_the_change_of_the_score_when_the_stage_is_put_to_its_baseline():
     net, x = nets.basic_unet(), nets.images(2, 32)
-    places = segtrace.attribution.stages.resolve(net)
+    places = segtrace.network.stages.resolve(net)
     baseline = means(net, nets.images(3, 32, seed=8), places)
     target = targets.organs({"a": 1, "b": 2}, "gt", nets.labels(2, 32))
     flow = segtrace.integrate(net, ["enc2", "dec3", "head"], x, target, baseline, steps=16)

@@ -7,12 +7,12 @@ import torch
 from causal import nets
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.attribution.hooks import edit
-from segtrace.attribution.sites import chosen, sites_of
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import collect
 from segtrace.causal.deletion import WAYS, deletion
 from segtrace.causal.verdict import verdicts
+from segtrace.network.hooks import edit
+from segtrace.network.sites import chosen, sites_of
 
 X, TRUTH = nets.blob(6)
 ORGAN = {"organ": 1}

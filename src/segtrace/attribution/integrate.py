@@ -6,12 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import edges as edges_of
-from segtrace.attribution import guards
-from segtrace.attribution.edges import EdgesLike
 from segtrace.attribution.flow import Flow, Status, worst
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
-from segtrace.attribution.graph import (
+from segtrace.errors import InputError, unknown
+from segtrace.network import edges as edges_of
+from segtrace.network import guards
+from segtrace.network.edges import EdgesLike
+from segtrace.network.graph import (
     DETACHED,
     INFERENCE,
     REENTRANT,
@@ -19,14 +20,13 @@ from segtrace.attribution.graph import (
     check_all,
     gradients_of,
 )
-from segtrace.attribution.hooks import Alteration, altering, see
-from segtrace.attribution.joints import settled
-from segtrace.attribution.labels import largest, refuse_shares
-from segtrace.attribution.logits import logits_at
-from segtrace.attribution.sites import Site, Sites
-from segtrace.attribution.stages import StagesLike
-from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.errors import InputError, unknown
+from segtrace.network.hooks import Alteration, altering, see
+from segtrace.network.joints import settled
+from segtrace.network.labels import largest, refuse_shares
+from segtrace.network.logits import logits_at
+from segtrace.network.sites import Site, Sites
+from segtrace.network.stages import StagesLike
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 COMPLETE = 0.05
 """A map whose sum misses the change of the score by more than this share is ``incomplete``."""
@@ -67,7 +67,7 @@ def integrate(
             training slices: a mean over the slices at hand would let a slice's map depend on them.
         steps: n of the midpoint rule.
         joint: integrate over the edges of each decoder stage together.
-        edges: as in :func:`segtrace.attribution.edges.resolve`; read with ``joint``.
+        edges: as in :func:`segtrace.network.edges.resolve`; read with ``joint``.
         score: as in :func:`segtrace.trace`.
         output: as there.
 

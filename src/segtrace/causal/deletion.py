@@ -14,19 +14,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.flow import Flow
+from segtrace.attribution.flow import A_FLOW, Flow
 from segtrace.attribution.forward import Output
-from segtrace.attribution.joints import settled
-from segtrace.attribution.sites import Site
-from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress
 from segtrace.causal.outcome import Judge
 from segtrace.causal.removal import WAYS, Removal, passes
 from segtrace.causal.replacement import replacing
-from segtrace.causal.replay import Replay, Timetable
 from segtrace.errors import InputError, unknown
+from segtrace.network.cached_forward import CachedForward, Timetable
+from segtrace.network.joints import settled
+from segtrace.network.sites import Site
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 __all__ = ["WAYS", "WHERE", "Deletion", "deletion"]
 
@@ -61,7 +61,7 @@ class Deletion:
     whole: Tensor
 
 
-@guards.held(where=guards.some(guards.names))
+@guards.held(where=guards.some(guards.names), flow=A_FLOW, untrained=guards.optional(A_FLOW))
 def deletion(
     net: nn.Module,
     flow: Flow,
@@ -122,7 +122,7 @@ def deletion(
         replacement = replacing(net, sites, x, names, cut, baselines, draws, seed, output)
         runs = list(
             Batches(batch).over(
-                len(x), lambda part: Replay.of(net, x[part], timetable, sites, output)
+                len(x), lambda part: CachedForward.of(net, x[part], timetable, sites, output)
             )
         )
         whole = torch.cat([judge.whole(run.logits, part).dice for part, run in runs], 1)
@@ -148,7 +148,7 @@ def deletion(
     )
 
 
-def _seconds(run: Replay, sites: Sequence[Site]) -> float:
+def _seconds(run: CachedForward, sites: Sequence[Site]) -> float:
     """What one slice takes behind a site, on average over the sites."""
     start = time.perf_counter()
     for site in sites:

@@ -5,17 +5,16 @@ tested is the loss of *Dice* under another kind of cut (``resample``), and alway
 predictor has not seen: the predictor of a case is its mean over all other cases.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from segtrace.attribution.flow import Flow
+from segtrace.attribution.flow import A_FLOW, Flow
 from segtrace.causal import guards
 from segtrace.causal.necessity import Necessity
-from segtrace.causal.ranks import kendall, permutation_p, spearman
 from segtrace.causal.verdict import (
     ALL,
     LEAST_LOSS,
@@ -30,6 +29,8 @@ from segtrace.measures.over_cases import LEAST_CASES, by_case, over_cases
 LEAST_SITES = 5
 """Below this no order of sites is unlikely enough: of 4, the best of 24 has p = 0.04."""
 CHANCE = 0.05
+ORDERS = 40_320
+"""All orders of up to 8 sites are tried (8! = 40320); of more sites, so many by chance."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Ranking:
 GRADIENT_NORM = "gradient norm"
 
 
-@guards.held()
+@guards.held(flow=A_FLOW)
 def sizes_of(flow: Flow) -> dict[str, Tensor]:
     """How much gradient, and how much of a map, there is at every site: predictors and a control.
 
@@ -141,6 +142,58 @@ def rankings(
     return rows
 
 
+def by_row(correlation: Callable[[Any, Any], Any], one: Tensor, other: Tensor) -> Tensor:
+    """(C,): a correlation of scipy's of every row of two (C, n); NaN where one is constant."""
+    found = [
+        float(correlation(a, b).statistic) if _varies(a) and _varies(b) else torch.nan
+        for a, b in zip(one, other, strict=True)
+    ]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def _varies(row: Tensor) -> bool:
+    return bool((row != row[0]).any())
+
+
+def permutation_p(one: Tensor, other: Tensor, seed: int = 0) -> float:
+    """P of a mean ρ at least as large if the things of one ranking were exchanged at random.
+
+    One-sided: a ranking that is upside down predicts nothing. In every row the same order of things
+    is tried, the true one among them.
+
+    Args:
+        one: (C, n) predictors, a row a case.
+        other: (C, n) what is predicted.
+        seed: of the draws, where not all orders are tried.
+
+    Returns:
+        Share of the orders; NaN where ρ is undefined in every row.
+    """
+    from scipy.stats import permutation_test, rankdata, zscore
+
+    rows = [n for n in range(len(one)) if _varies(one[n]) and _varies(other[n])]
+    if not rows:
+        return float("nan")
+    a, b = (zscore(rankdata(values[rows], axis=-1), axis=-1) for values in (one, other))
+
+    def mean_rho(order: Any, axis: int) -> Any:
+        beside = b.reshape(len(b), *[1] * (order.ndim - 1), -1)
+        return (a[:, order.astype(int)] * beside).mean(axis).mean(0)
+
+    return float(
+        permutation_test(
+            (range(a.shape[1]),),
+            mean_rho,
+            permutation_type="pairings",
+            vectorized=True,
+            batch=5_040,
+            n_resamples=ORDERS,
+            alternative="greater",
+            rng=seed,
+        ).pvalue
+    )
+
+
 @dataclass(frozen=True)
 class _Agreement:
     rho: float
@@ -176,6 +229,8 @@ class _Table:
 
     def agreement(self, name: str, values: Tensor) -> _Agreement:
         """A predictor against the losses, each case by the other cases' predictor."""
+        from scipy.stats import kendalltau, spearmanr
+
         predictor = self._predictor(name, values)  # (S', C)
         defined = ~predictor.isnan().any(0)
         one, other = predictor[:, defined].T, self.lost[:, defined].T  # (C', S')
@@ -183,8 +238,10 @@ class _Table:
         if not cases or len(self.lost) < 2:
             nan = float("nan")
             return _Agreement(nan, nan, nan, nan, nan, len(set(cases)))
-        rho, tau = (over_cases(of(one, other), cases, within=(-1.0, 1.0))
-                    for of in (spearman, kendall))  # fmt: skip
+        rho, tau = (
+            over_cases(by_row(of, one, other), cases, within=(-1.0, 1.0))
+            for of in (spearmanr, kendalltau)
+        )
         return _Agreement(
             rho=float(rho.mean),
             low=float(rho.low),

@@ -1,4 +1,7 @@
-"""The passes of a deletion: cells of one site removed, for all rules, organs and slices."""
+"""Which cells a map marks, and the passes of a deletion that removes them.
+
+Of one site at a time, for all rules, organs and slices.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,13 +10,58 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
-from segtrace.attribution.hooks import edit
-from segtrace.attribution.sites import Site
 from segtrace.attribution.trace import together
-from segtrace.causal.marks import marked, outside, scattered, shifted
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import Replacement
-from segtrace.causal.replay import Replay
+from segtrace.measures.places import rim_of
+from segtrace.measures.resize import pooled
+from segtrace.network.cached_forward import CachedForward
+from segtrace.network.hooks import edit
+from segtrace.network.sites import Site
+
+
+def marked(maps: Tensor, fraction: float, allowed: Tensor) -> Tensor:
+    """The cells where a map is largest: (n, *cells) bool, ``fraction`` of the cells in each slice.
+
+    Args:
+        maps: (n, *cells) signed maps; of equal cells the one that comes first is taken.
+        fraction: of all cells, in (0, 1]; at least one cell.
+        allowed: (n, *cells) cells that may be marked; a slice with too few marks none.
+    """
+    count = max(1, round(fraction * maps[0].numel()))
+    values = maps.double().masked_fill(~allowed, -torch.inf).flatten(1)
+    order = values.argsort(dim=1, descending=True, stable=True)
+    marks = torch.zeros_like(values, dtype=torch.bool).scatter_(1, order[:, :count], True)
+    enough = allowed.flatten(1).sum(1) >= count
+    return (marks & enough[:, None]).view_as(allowed)
+
+
+def shifted(maps: Tensor, generator: torch.Generator) -> Tensor:
+    """Every map (n, *cells) moved around its own edges by a chance distance that is not zero."""
+    cells = maps.shape[1:]
+    steps = torch.randint(1, max(2, cells.numel()), (len(maps),), generator=generator)
+    moved = [
+        one.roll(tuple(map(int, torch.unravel_index(step, cells))), tuple(range(one.ndim)))
+        for one, step in zip(maps, steps, strict=True)
+    ]
+    return torch.stack(moved)
+
+
+def scattered(maps: Tensor, generator: torch.Generator) -> Tensor:
+    """Chance numbers in the shape of the maps: what they mark is anywhere."""
+    return torch.rand(maps.shape, generator=generator)
+
+
+def outside(masks: Tensor, grid: Sequence[int]) -> Tensor:
+    """Cells (n, *cells) that hold no pixel of the organ or of the rim around it.
+
+    Args:
+        masks: (n, *image) bool, where the organ is.
+        grid: cells of the stage along each axis.
+    """
+    near = (masks | rim_of(masks, tuple(grid))).float()
+    return pooled(near, tuple(grid)) <= 0
+
 
 WAYS = ("map", "shifted", "random", "untrained")
 """What says which cells are removed: the map; its own pattern, moved; chance; the map of the
@@ -43,7 +91,7 @@ class Removal:
     """Removes marked cells, of another organ in every slice at once, as slices do not mix.
 
     Attributes:
-        runs: (which slices, their replay), in order.
+        runs: (which slices, their forward pass), in order.
         replacement: what stands in the place of removed cells.
         judge: of the outcome.
         fractions: parts of a stage's cells that are removed.
@@ -52,7 +100,7 @@ class Removal:
         step: told of progress.
     """
 
-    runs: Sequence[tuple[slice, Replay]]
+    runs: Sequence[tuple[slice, CachedForward]]
     replacement: Replacement
     judge: Judge
     fractions: tuple[float, ...]
@@ -135,7 +183,7 @@ class Removal:
         nothing = ~whole.flatten(1).any(1)
         return torch.cat(found).masked_fill(nothing, torch.nan)[turn >= 0]
 
-    def _removed(self, site: Site, run: Replay, part: slice, there: Tensor) -> Tensor:
+    def _removed(self, site: Site, run: CachedForward, part: slice, there: Tensor) -> Tensor:
         """(O, n) Dice of every organ without those cells (n, 1, h, w)."""
 
         def remove(activation: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import guards
-from segtrace.attribution.networks import CLASSES, LAYOUTS, STAGES
 from segtrace.errors import InputError, unknown
+from segtrace.network import guards
+from segtrace.network.known import CLASSES, LAYOUTS, STAGES
 
 _TOKENS = re.compile(r"tokens\((\d+), *(\d+)(?:, *(\d+))?\)")
 

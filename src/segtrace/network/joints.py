@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import stages as stages_of
-from segtrace.attribution.edges import Edge, Span, argument_of, check
-from segtrace.attribution.graph import Way, gradients_of, walk, way_from
-from segtrace.attribution.logits import sent
-from segtrace.attribution.stages import Stage
 from segtrace.errors import InputError
+from segtrace.network import stages as stages_of
+from segtrace.network.edges import Edge, Span, argument_of, check
+from segtrace.network.graph import Way, gradients_of, walk, way_from
+from segtrace.network.logits import sent
+from segtrace.network.stages import Stage
 
 ROUNDING = 1e-4
 """A sum taken apart again is right to this share of its size."""

@@ -9,12 +9,13 @@ from torch import nn
 
 import segtrace
 from segtrace import InputError
-from segtrace.attribution import edges, rules, stages, targets
+from segtrace.attribution import rules, targets
 from segtrace.attribution.aggregate import aggregate
-from segtrace.attribution.edges import Edge
-from segtrace.attribution.guards import ARGUMENTS
 from segtrace.attribution.rules import Rule
-from segtrace.attribution.stages import Stage
+from segtrace.network import edges, stages
+from segtrace.network.edges import Edge
+from segtrace.network.guards import ARGUMENTS
+from segtrace.network.stages import Stage
 
 
 class Small(nn.Module):
@@ -207,9 +208,9 @@ def test_whole_numbers_of_numpy_are_whole_numbers():
 
 
 def test_the_table_speaks_of_arguments_that_there_are():
-    from segtrace.causal import carrying, deletion, necessity, patching, route
+    from segtrace.causal import deletion, necessity, patching, route
 
-    modules = (carrying, deletion, necessity, patching, route, targets, rules, stages)
+    modules = (deletion, necessity, patching, route, targets, rules, stages)
     names = {
         name
         for module in modules

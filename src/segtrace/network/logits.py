@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from segtrace.attribution.graph import INFERENCE
 from segtrace.errors import InputError
+from segtrace.network.graph import INFERENCE
 
 Output = Callable[[Any], Tensor]
 

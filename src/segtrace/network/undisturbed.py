@@ -1,5 +1,7 @@
 """Run a network as it is, and leave no mark on it."""
 
+import random
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -8,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from segtrace.attribution.contents import Contents
-from segtrace.attribution.generators import unchanged_generators
 from segtrace.errors import InputError
+from segtrace.network.contents import Contents
 
 
 def unwrapped(net: nn.Module) -> nn.Module:
@@ -118,3 +119,24 @@ def _version(tensor: Tensor) -> int | None:
 
 def _is_compiled(module: nn.Module) -> bool:
     return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+
+
+@contextmanager
+def unchanged_generators() -> Iterator[None]:
+    """Inside the block anything may draw; afterwards every global generator stands where it stood.
+
+    Those of Python, of torch on the CPU and on every CUDA device in use, and of NumPy, also after
+    an exception. Usable as a decorator.
+    """
+    # Not imported here: what NumPy's generator would give is nobody's before somebody loads it.
+    numpy = sys.modules.get("numpy.random")
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=_devices()))
+        stack.callback(random.setstate, random.getstate())
+        if numpy is not None:
+            stack.callback(numpy.set_state, numpy.get_state(legacy=False))
+        yield
+
+
+def _devices() -> list[int]:
+    return list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []

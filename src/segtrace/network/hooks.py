@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, autograd, cat, nn
 from torch.utils.hooks import RemovableHandle
 
-from segtrace.attribution.edges import Edge, Span, argument_of, check, in_words, tensor_of
-from segtrace.attribution.graph import INFERENCE
-from segtrace.attribution.joints import spans_beside
-from segtrace.attribution.logits import Output, logits_at
-from segtrace.attribution.sites import Site
-from segtrace.attribution.stages import Stage, runs_twice
 from segtrace.errors import InputError
+from segtrace.network.edges import Edge, Span, argument_of, check, in_words, tensor_of
+from segtrace.network.graph import INFERENCE
+from segtrace.network.joints import spans_beside
+from segtrace.network.logits import Output, logits_at
+from segtrace.network.sites import Site
+from segtrace.network.stages import Stage, runs_twice
 
 Alteration = Callable[[Tensor], Tensor]
 """The tensor that passes a site, as the network lays it out -> what passes on."""
@@ -54,7 +54,7 @@ def record(
 
     Args:
         net: the network.
-        sites: the places; edges as :func:`segtrace.attribution.joints.settled` returns them.
+        sites: the places; edges as :func:`segtrace.network.joints.settled` returns them.
         cloned: sites behind which a copy is passed on, because the network overwrites in place
             what passes there, and the record would change with it.
 

@@ -8,14 +8,15 @@ from torch import cat, nn
 import segtrace
 from attribution import nets
 from attribution.plain_conv_unet import EDGES, STAGES, first, plain_conv_unet, skip, up
-from attribution.test_networks import FLAT, network
+from network.test_known import FLAT, network
 from segtrace import InputError
-from segtrace.attribution import edges, hooks, stages, targets
-from segtrace.attribution.hooks import see
-from segtrace.attribution.joints import settled
-from segtrace.attribution.sites import sites_of
-from segtrace.attribution.stages import Stage
-from segtrace.attribution.undisturbed import undisturbed
+from segtrace.attribution import targets
+from segtrace.network import edges, hooks, stages
+from segtrace.network.hooks import see
+from segtrace.network.joints import settled
+from segtrace.network.sites import sites_of
+from segtrace.network.stages import Stage
+from segtrace.network.undisturbed import undisturbed
 
 X = nets.images(2, 32)
 

@@ -6,8 +6,9 @@ from monai.networks import nets
 
 import segtrace
 from attribution import nets as own
-from segtrace.attribution import edges, hooks, stages, targets
-from segtrace.attribution.networks import JUNCTIONS, STAGES
+from segtrace.attribution import targets
+from segtrace.network import edges, hooks, stages
+from segtrace.network.known import JUNCTIONS, STAGES
 
 NARROW = (8, 8, 4, 4, 4)
 HEADS = {"num_heads": (1, 1, 2, 2), "depths": (1, 1, 1, 1), "window_size": 4}

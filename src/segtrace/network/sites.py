@@ -5,13 +5,13 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from segtrace.attribution import edges as edges_of
-from segtrace.attribution import guards
-from segtrace.attribution import stages as stages_of
-from segtrace.attribution.edges import Edge, EdgesLike
-from segtrace.attribution.joints import settled
-from segtrace.attribution.stages import Stage, StagesLike
 from segtrace.errors import InputError, unknown
+from segtrace.network import edges as edges_of
+from segtrace.network import guards
+from segtrace.network import stages as stages_of
+from segtrace.network.edges import Edge, EdgesLike
+from segtrace.network.joints import settled
+from segtrace.network.stages import Stage, StagesLike
 
 Site: TypeAlias = Stage | Edge
 
@@ -32,8 +32,8 @@ class Sites(tuple[Site, ...]):
 
         Args:
             net: the network itself, not a wrapper.
-            stages: see :func:`segtrace.attribution.stages.resolve`; or sites, resolved.
-            edges: see :func:`segtrace.attribution.edges.resolve`; of the table by their names.
+            stages: see :func:`segtrace.network.stages.resolve`; or sites, resolved.
+            edges: see :func:`segtrace.network.edges.resolve`; of the table by their names.
 
         Raises:
             InputError: a stage or an edge that cannot be found; an edge with the name of a stage.
@@ -62,7 +62,7 @@ class Sites(tuple[Site, ...]):
         return tuple(site.name for site in self)
 
     def settled(self, net: nn.Module, x: Tensor) -> "Sites":
-        """The same, each edge with its part; see :func:`segtrace.attribution.joints.settled`."""
+        """The same, each edge with its part; see :func:`segtrace.network.joints.settled`."""
         return Sites(settled(net, self, x)) if self.edges else self
 
 
@@ -78,8 +78,8 @@ def sites_of(net: nn.Module, stages: StagesLike = None, edges: EdgesLike = None)
 
     Args:
         net: the network itself, not a wrapper.
-        stages: see :func:`segtrace.attribution.stages.resolve`.
-        edges: see :func:`segtrace.attribution.edges.resolve`; ``{}`` for none, ``None`` for all
+        stages: see :func:`segtrace.network.stages.resolve`.
+        edges: see :func:`segtrace.network.edges.resolve`; ``{}`` for none, ``None`` for all
             that the table knows.
 
     Raises:

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from segtrace.attribution import guards
-from segtrace.attribution import stages as stages_of
-from segtrace.attribution.networks import JUNCTIONS
-from segtrace.attribution.stages import Stage
 from segtrace.errors import InputError, unknown
+from segtrace.network import guards
+from segtrace.network import stages as stages_of
+from segtrace.network.known import JUNCTIONS
+from segtrace.network.stages import Stage
 
 Span = tuple[int, int]
 """First channel, and the one after the last."""
@@ -45,7 +45,7 @@ class Edge:
             order) or ``add`` (their sum).
         beside: the module whose output that other edge is; needed with ``joined``.
         source: the stage that it comes from, or the path of a module; may be empty. What the edge
-            carries is held against it once, see :func:`segtrace.attribution.joints.settled`.
+            carries is held against it once, see :func:`segtrace.network.joints.settled`.
         part: the channels of the argument that are this edge's, as found there; ``None`` before.
     """
 

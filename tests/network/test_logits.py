@@ -12,10 +12,10 @@ import segtrace
 from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
+from segtrace.network.sites import sites_of
 
 STAGES = {"enc1": "inner.1", "head": "inner.5"}
 TRUTH = nets.labels(2, 16)

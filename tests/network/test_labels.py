@@ -9,13 +9,13 @@ import segtrace
 from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.attribution.labels import predicted, refuse_overlap, refuse_shares, whole_numbers
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
 from segtrace.causal.deletion import deletion
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import patch
+from segtrace.network.labels import predicted, refuse_overlap, refuse_shares, whole_numbers
+from segtrace.network.sites import sites_of
 
 X = nets.images(2, 16)
 MASK = torch.zeros(2, 16, 16, dtype=torch.long)

@@ -7,18 +7,18 @@ import segtrace
 from attribution.nets import basic_unet, flexible_unet, images, labels, plain
 from causal import nets
 from segtrace import InputError
-from segtrace.attribution import edges, targets
-from segtrace.attribution.edges import Edge
-from segtrace.attribution.hooks import edit, see
+from segtrace.attribution import targets
 from segtrace.attribution.integrate import integrate
-from segtrace.attribution.sites import chosen, sites_of
-from segtrace.attribution.stages import Stage
 from segtrace.causal.baselines import Baselines, collect
-from segtrace.causal.carrying import carry
 from segtrace.causal.deletion import deletion
 from segtrace.causal.necessity import necessity
-from segtrace.causal.patching import patch
+from segtrace.causal.patching import carry, patch
 from segtrace.causal.route import route
+from segtrace.network import edges
+from segtrace.network.edges import Edge
+from segtrace.network.hooks import edit, see
+from segtrace.network.sites import chosen, sites_of
+from segtrace.network.stages import Stage
 
 X = torch.rand(2, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 

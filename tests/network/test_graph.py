@@ -11,9 +11,9 @@ import segtrace
 from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.vertices import cut_vertices
+from segtrace.network.sites import sites_of
 
 X, TRUTH = nets.images(2, 16), nets.labels(2, 16)
 STAGES = {"enc1": "down", "enc2": "deep.0", "head": "last"}

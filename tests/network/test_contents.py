@@ -8,10 +8,10 @@ import segtrace
 from attribution import nets
 from helpers.untouched import untouched
 from segtrace.attribution import targets
-from segtrace.attribution.contents import LARGE, MANY, Contents
 from segtrace.attribution.float64 import double, in_float64
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.necessity import necessity
+from segtrace.network.contents import LARGE, MANY, Contents
+from segtrace.network.sites import sites_of
 
 X = nets.images(1, 8).float()
 

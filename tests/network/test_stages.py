@@ -4,8 +4,9 @@ from torch import nn
 
 import segtrace
 from attribution import nets as own
-from segtrace.attribution import edges, hooks, stages, targets
-from segtrace.attribution.stages import Stage
+from segtrace.attribution import targets
+from segtrace.network import edges, hooks, stages
+from segtrace.network.stages import Stage
 
 ALL = {"organ": targets.organ(1, "all")}
 BOTH = ("seg_grad_cam", "grad_pam")

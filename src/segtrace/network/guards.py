@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from segtrace.attribution.flow import Flow
-from segtrace.attribution.labels import whole_numbers
 from segtrace.errors import Guard, InputError, guarded, wrong
+from segtrace.network.labels import whole_numbers
 
 MANY = 2**31
 """More than there is of anything that is counted here."""
@@ -138,7 +137,7 @@ def some_or_none(name: str, value: Any) -> None:
 
 def sites(name: str, value: Any) -> None:
     """What is cut or looked at: stages and edges, resolved."""
-    wanted = "stages and edges, as segtrace.attribution.sites.sites_of(net, …) returns them"
+    wanted = "stages and edges, as segtrace.network.sites.sites_of(net, …) returns them"
     if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
         raise wrong(name, value, wanted)
     if not value:
@@ -372,8 +371,6 @@ ARGUMENTS: Mapping[str, Guard] = {
     "where": names,
     "fractions": each(a_number, "parts of a stage's cells, e.g. (0.1,)"),
     "baseline": tensors,
-    "flow": instance(Flow, "the result of segtrace.trace"),
-    "untrained": optional(instance(Flow, "the result of segtrace.trace")),
     "which": a_component,
     "activation": a_tensor,
     "gradient": a_tensor,

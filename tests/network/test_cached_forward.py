@@ -4,10 +4,10 @@ from monai.networks.nets import AttentionUnet, DynUNet, UNet
 from torch import nn
 
 from attribution.nets import basic_unet, flexible_unet, images, stirred
-from segtrace.attribution.hooks import edit
-from segtrace.attribution.sites import sites_of
-from segtrace.attribution.stages import Stage
-from segtrace.causal.replay import Replay, Timetable
+from segtrace.network.cached_forward import CachedForward, Timetable
+from segtrace.network.hooks import edit
+from segtrace.network.sites import sites_of
+from segtrace.network.stages import Stage
 
 BUILDS = {
     "FlexibleUNet": flexible_unet,
@@ -24,26 +24,26 @@ BUILDS = {
 def test_a_replayed_cut_equals_the_whole_pass_to_the_last_bit(name):
     net, x = BUILDS[name](), images(1, 32)
     sites = sites_of(net)
-    replay = Replay.of(net, x, Timetable.of(net, x), sites)
+    cached = CachedForward.of(net, x, Timetable.of(net, x), sites)
     for _ in range(2):  # the second round would show a record that the first one changed
         for site in sites:
             with torch.no_grad(), edit(net, {site: lambda a: a.roll(1, 1) * 0.5}):
-                assert torch.equal(replay.run(site), net(x)), site.name
+                assert torch.equal(cached.run(site), net(x)), site.name
     with torch.no_grad():
-        assert torch.equal(replay.logits, net(x))
+        assert torch.equal(cached.logits, net(x))
     assert not any("forward" in vars(module) for module in net.modules())
 
 
 def test_what_lies_before_a_cut_does_not_run_again():
     net, x = flexible_unet(), images(1, 32)
     sites = {site.name: site for site in sites_of(net)}
-    replay = Replay.of(net, x, Timetable.of(net, x), list(sites.values()))
+    cached = CachedForward.of(net, x, Timetable.of(net, x), list(sites.values()))
     ran = []
     for path, module in net.named_modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(lambda *_, path=path: ran.append(path))
     with edit(net, {sites["skip_3"]: torch.zeros_like}):
-        replay.run(sites["skip_3"])
+        cached.run(sites["skip_3"])
     assert ran
     later = ("decoder.blocks.2", "decoder.blocks.3", "decoder.blocks.4", "segmentation_head")
     assert all(path.startswith(later) for path in ran)
@@ -61,7 +61,7 @@ def test_a_forward_set_by_hand_is_there_again_afterwards():
     net, x = nn.Sequential(nn.Identity(), nn.Identity()), torch.ones(1, 1, 2, 2)
     net[0].forward = own = lambda x: 3 * x
     site = Stage("enc1", "0")
-    replay = Replay.of(net, x, Timetable.of(net, x), [site])
+    cached = CachedForward.of(net, x, Timetable.of(net, x), [site])
     with edit(net, {site: lambda a: a + 1}):
-        assert torch.equal(replay.run(site), 3 * x + 1)
+        assert torch.equal(cached.run(site), 3 * x + 1)
     assert vars(net[0])["forward"] is own

@@ -9,9 +9,10 @@ import segtrace
 from attribution import nets, slow
 from attribution.test_trace import BOTH, near, of_organs, weights_at
 from segtrace import InputError
-from segtrace.attribution import edges, stages, targets
+from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
-from segtrace.attribution.sites import Sites, chosen, sites_of
+from segtrace.network import edges, stages
+from segtrace.network.sites import Sites, chosen, sites_of
 
 
 class Tap(nn.Module):

@@ -15,11 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.edges import Edge
-from segtrace.attribution.forward import Output
-from segtrace.attribution.logits import logits_at, sent
-from segtrace.attribution.sites import Site
-from segtrace.attribution.stages import Stage
+from segtrace.network.edges import Edge
+from segtrace.network.logits import Output, logits_at, sent
+from segtrace.network.sites import Site
+from segtrace.network.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def _tensors(output: Any) -> list[Tensor]:
 
 
 @dataclass(frozen=True)
-class Replay:
+class CachedForward:
     """One batch, run as the network is, with the outputs that later runs do not compute again.
 
     Attributes:
@@ -149,7 +148,7 @@ class Replay:
         timetable: Timetable,
         sites: Sequence[Site | Sequence[Site]],
         output: Output | None = None,
-    ) -> "Replay":
+    ) -> "CachedForward":
         """Run the batch and keep what cuts of these sites, alone or together, leave as it is."""
         cuts = [(site,) if isinstance(site, Stage | Edge) else site for site in sites]
         paths = dict.fromkeys(path for cut in cuts for path in timetable.before(*cut))
@@ -163,7 +162,7 @@ class Replay:
     def run(self, site: Site) -> Tensor:
         """Logits of another pass, computing only what a change at the site can change.
 
-        To be called while the site is cut (see :func:`segtrace.attribution.hooks.edit`).
+        To be called while the site is cut (see :func:`segtrace.network.hooks.edit`).
         """
         with torch.no_grad(), self.standing(site):
             return logits_at(self.net, self.x, self.output)
