@@ -226,9 +226,7 @@ def test_where_the_prediction_is_explained_no_untrained_one_stands_beside_it(run
 def test_a_logged_picture_is_redrawn_from_the_maps_pixel_by_pixel(run, explained):
     record = load_maps(explained / "maps.npz")
     for rule in RULES:
-        picture = flow_picture(
-            record.flow, record.scene, rule, "liver", region=record.region, epoch=record.epoch
-        )
+        picture = flow_picture(record, rule, "liver")
         logged = Image.open(run.folder / "flow" / "epoch_002" / rule / "liver.png")
         assert np.array_equal(picture, np.asarray(logged))
 

@@ -1,6 +1,7 @@
 """What ``explain.py`` leaves behind."""
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,21 @@ from segtrace.report.tables import save_table
 from segtrace.tracking.explained import Explained
 
 
-def write(explained: Explained, folder: Path, facts: Mapping[str, Any]) -> None:
+def write(
+    explained: Explained, folder: Path, facts: Mapping[str, Any], *, shared_scale: bool = False
+) -> None:
     """Maps, measures, pictures and manifest of one network.
 
     ``maps.npz`` holds the signed maps at native resolution and the slices themselves, so that
     every picture can be drawn again; ``measures.csv`` a row a stage, rule, organ and slice;
-    ``figures/{rule}/{organ}.png`` the mosaics; ``manifest.json`` what made them.
+    ``figures/{rule}/{organ}.png`` the pictures; ``manifest.json`` what made them.
     """
     save_maps(folder / "maps.npz", explained.record)
     save_table(folder / "measures.csv", explained.rows())
-    organs = explained.record.flow.organs
-    for rule, organ, picture in explained.pictures():
-        name = f"{file_name(organ, organs)}.png"
-        save_png(folder / "figures" / file_name(rule) / name, picture)
+    flow = explained.record.flow
+    for rule, organ in product(flow.rules, flow.organs):
+        path = folder / "figures" / file_name(rule) / f"{file_name(organ, flow.organs)}.png"
+        save_png(path, explained.picture(rule, organ, shared=shared_scale))
     save_manifest(folder / "manifest.json", facts)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import targets
@@ -126,25 +125,11 @@ class Explained:
             region=record.region,
         )
 
-    def picture(self, rule: str, organ: str, rows: Sequence[int] | int = ROWS) -> Picture:
-        """The array mosaic of one rule and organ, (H, W, 3); see :func:`flow_picture`."""
-        record = self.record
-        return flow_picture(
-            record.flow,
-            record.scene,
-            rule,
-            organ,
-            region=record.region,
-            epoch=record.epoch,
-            rows=rows,
-            aggregate=record.aggregate,
-        )
-
-    def pictures(self) -> Iterator[tuple[str, str, Picture]]:
-        """(rule, organ, mosaic) of all rules and organs."""
-        for rule in self.record.flow.rules:
-            for organ in self.record.flow.organs:
-                yield rule, organ, self.picture(rule, organ)
+    def picture(
+        self, rule: str, organ: str, rows: Sequence[int] | int = ROWS, *, shared: bool = False
+    ) -> Picture:
+        """The picture of one rule and organ, (H, W, 3); see :func:`flow_picture`."""
+        return flow_picture(self.record, rule, organ, rows=rows, shared=shared)
 
 
 def explain_probes(
@@ -173,7 +158,7 @@ def explain_probes(
     """
     _warn_of_lost_weights(net, epoch)
     record = traced(net, stages, probes, channels, settings, epoch, output)
-    masks = organ_masks(record, record.flow.organs)
+    masks = record.masks(record.flow.organs)
     halves = None
     if settings.measures == "all":
         halves = _halves(net, stages, probes, channels, settings, masks, output)
@@ -251,13 +236,6 @@ def traced(
     flow = _flow(net, stages, probes, organs, settings, output)
     combined = None if settings.aggregate is None else aggregate(flow, how=settings.aggregate)
     return Record(flow, scene(probes, channels), settings.region, epoch, combined)
-
-
-def organ_masks(record: Record, organs: Sequence[str]) -> Tensor:
-    """(O, N, H, W) bool: where the truth, or else the prediction, has the organs."""
-    truth = record.scene.truth
-    labels = record.flow.prediction if truth is None else truth
-    return torch.stack([labels == record.scene.channels[organ] for organ in organs])
 
 
 def _flow(

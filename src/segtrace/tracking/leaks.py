@@ -17,7 +17,7 @@ from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import leak_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import REGIONS
-from segtrace.tracking.explained import Settings, organ_masks, traced
+from segtrace.tracking.explained import Settings, traced
 
 DENSEST = 4.0
 """Upper end of the colours: four times what a uniform map puts there."""
@@ -33,7 +33,7 @@ class LeakMeter:
     def of(self, record: Record) -> Leakage:
         """The leakage of a record's flow; the columns are all organs of the network."""
         names = tuple(record.scene.channels)
-        masks = organ_masks(record, names)
+        masks = record.masks(names)
         if self._masks is None or not torch.equal(masks, self._masks):
             self._masks, self._known = masks, {}
         return leakage(record.flow, masks, names, known=self._known)

@@ -42,7 +42,7 @@ def explain_slices(asked: Request) -> None:
             results.write(before, folder / "untrained", untrained.facts)
             page.add(before, untrained.whole)
         explained = explain_probes(*network, epoch=subject.epoch)
-        results.write(explained, folder, subject.facts)
+        results.write(explained, folder, subject.facts, shared_scale=asked.shared_scale)
         if run is None:
             cuts = cut_alone(asked.cuts, subject, network.probes, folder)
         else:

@@ -11,7 +11,7 @@ from segtrace.causal.verdict import LEAST_LOSS
 from segtrace.report.captions import plain
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 from segtrace.report.figures.route import GREY, RED, SCALE
-from segtrace.report.pictures.cells import array
+from segtrace.report.pictures.view import array
 from segtrace.report.scene import RESEARCH_USE
 
 ROW_INCHES = 0.19

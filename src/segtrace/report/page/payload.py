@@ -17,7 +17,8 @@ from segtrace.report.captions import SCORES, equation, plain
 from segtrace.report.page.ct import ct
 from segtrace.report.page.sentences import CAUTIONS, FINAL, LOW_COHERENCE, Finding
 from segtrace.report.page.snapshot import Box, Snapshot, cut, packed, text
-from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH, array
+from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH
+from segtrace.report.pictures.view import array
 from segtrace.report.record import Record
 from segtrace.report.scene import REASONS, REGIONS
 

@@ -17,7 +17,7 @@ from segtrace.dice import dice
 from segtrace.measures.localisation import over_slices
 from segtrace.measures.measure import on_page
 from segtrace.report.page.whole_cases import NAMES, WholeCases
-from segtrace.report.pictures.cells import array
+from segtrace.report.pictures.view import array
 from segtrace.report.record import Record
 
 TOP_LEVEL = 255

@@ -9,9 +9,10 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segtrace.report.pictures.cells import NOTE_GREY, Picture, array
+from segtrace.report.pictures.cells import NOTE_GREY, Picture
 from segtrace.report.pictures.lettering import INK_HEIGHT, stamp, text_width
 from segtrace.report.pictures.sheet import FAINT, GAP, INK, MARGIN, blank, colour_bar, paragraph
+from segtrace.report.pictures.view import array
 
 SCALE = "viridis"
 CELL_HEIGHT = 24
