@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from segtrace.report.tensorboard import (
     LAYOUT_TAG,
     NECESSITY_TAG,
+    OVERVIEW_TAG,
     ROUTES_TAG,
     SCALAR_BUDGET,
     Block,
@@ -47,6 +48,7 @@ def expected_tags(
     kept, _ = scalar_blocks(blocks, organs, stages, budget)
     cut = list(cut)
     return {
+        OVERVIEW_TAG,
         *(flow_tag(rule, organ) for rule in rules for organ in organs),
         *(timeline_tag(m, r, organ) for m, r in timelines for organ in organs),
         *(leak_tag(rule, stage) for rule in leaks for stage in stages),

@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from helpers.tags import expected_tags
 from segtrace.report.tensorboard import (
     LAYOUT_TAG,
+    OVERVIEW_TAG,
     add_layout,
     add_picture,
     add_scalars,
@@ -78,6 +79,7 @@ def test_the_expected_tags_are_exactly_those():
         events=["grad_pam"],
     )
     assert tags == {
+        "1_overview",
         "flow/grad_pam/liver",
         "timeline/gain/grad_pam/liver",
         "leak/grad_pam/enc1",
@@ -95,6 +97,7 @@ def test_an_event_file_holds_the_expected_tags_and_no_others(tmp_path):
     kept, _ = scalar_blocks(BLOCKS, ORGANS, STAGES, budget=9)
     add_layout(writer, kept, ORGANS, STAGES)
     for epoch in range(2):
+        add_picture(writer, OVERVIEW_TAG, picture, epoch)
         for organ in ORGANS:
             add_picture(writer, flow_tag("grad_pam", organ), picture, epoch)
         add_scalars(writer, dict.fromkeys(scalar_tags(kept, ORGANS, STAGES), 0.5), epoch)

@@ -75,6 +75,8 @@ def loss_timeline_tag(organ: str) -> str:
     return _tag("timeline", "necessity", organ)
 
 
+OVERVIEW_TAG = "1_overview"
+"""The picture of an epoch as a whole."""
 NECESSITY_TAG = "necessity/dice_lost"
 """The picture of what cuts cost: stages and edges x organs."""
 ROUTES_TAG = "route/sentences"

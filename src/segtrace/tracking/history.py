@@ -17,6 +17,8 @@ from segtrace.measures.measure import followed, table
 from segtrace.measures.over_cases import over_cases
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import timeline_picture
+from segtrace.report.pictures.overview import Course, leading
+from segtrace.report.pictures.view import array
 from segtrace.report.scene import FINAL, REGIONS
 from segtrace.report.tensorboard import Block
 from segtrace.tracking.explained import Explained
@@ -223,6 +225,18 @@ class History:
             [float(gain[s, r, o]) for gain in self.means["gain"]],
             bar,
             [dice[self.organs[o]] for dice in self.dice],
+        )
+
+    def course(self, loss: Mapping[int, float]) -> Course:
+        """What the overview of the newest epoch shows, by the paper's rule."""
+        r = self.rules.index(leading(self.rules))
+        first = self.epochs[0] == 0 and len(self.epochs) > 1
+        return Course(
+            epochs=self.epochs,
+            dice={organ: [known[organ] for known in self.dice] for organ in self.organs},
+            gain=array(self.means["gain"][-1][:, r]),
+            untrained=array(self.means["gain"][0][:, r]) if first else None,
+            loss=loss,
         )
 
     def picture(self, measure: str, rule: str, organ: str) -> Picture:

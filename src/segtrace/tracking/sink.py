@@ -13,9 +13,11 @@ from segtrace.names import file_name
 from segtrace.report.figures.route import as_picture
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.overview import overview_picture
 from segtrace.report.tables import append_rows, forget_rows, save_table
 from segtrace.report.tensorboard import (
     NECESSITY_TAG,
+    OVERVIEW_TAG,
     ROUTES_TAG,
     Block,
     Writer,
@@ -54,7 +56,15 @@ TABLES = {
     **dict.fromkeys(("necessity.csv", "necessity_slices.csv", "route.csv"), CUTS),
 }
 """Tables that grow with the epochs -> what it is that they hold."""
-PICTURES = {"leak": CHARTS, "events": CHARTS, "necessity.png": CUTS, "route": CUTS}
+OVERVIEW = "overview"
+"""One picture an epoch of all that."""
+PICTURES = {
+    "overview.png": OVERVIEW,
+    "leak": CHARTS,
+    "events": CHARTS,
+    "necessity.png": CUTS,
+    "route": CUTS,
+}
 """Beside the maps of each rule, in the folder of an epoch -> what it is."""
 ENDS = "emergence.csv"
 """The table that only the end of a training can fill."""
@@ -64,10 +74,10 @@ ENDS = "emergence.csv"
 class Sink:
     """A folder, and a writer of TensorBoard where there is one.
 
-    Files: ``epoch_003/{rule}/{organ}.png``; ``measures.csv``, a row a slice; ``timeline.csv``, a
-    row a stage beside the untrained network's, with the gain over cases and its 95 % t interval
-    (:mod:`segtrace.measures.over_cases`); ``depth.csv``, gain along the depth;
-    ``change.csv``, along depth and epochs, with ``measures="all"``;
+    Files: ``epoch_003/overview.png``; ``epoch_003/{rule}/{organ}.png``; ``measures.csv``, a row a
+    slice; ``timeline.csv``, a row a stage beside the untrained network's, with the gain over cases
+    and its 95 % t interval (:mod:`segtrace.measures.over_cases`); ``depth.csv``, gain along the
+    depth; ``change.csv``, along depth and epochs, with ``measures="all"``;
     ``timeline/{measure}/{rule}/{organ}.png``; ``epoch_003/leak/{rule}/{stage}.png`` and
     ``leakage.csv``; ``epoch_003/events/{rule}.txt``; ``emergence.csv`` at the end. Of cuts the
     tables of :func:`~segtrace.tracking.cut_tables.cut_tables`; ``epoch_010/necessity.png``,
@@ -115,6 +125,13 @@ class Sink:
                     save_png(self.epoch(epoch).joinpath(*names), picture)
                 if self.writer is not None:
                     add_picture(self.writer, flow_tag(rule, organ), picture, epoch)
+
+    def overview(self, explained: Explained, history: History, loss: Mapping[int, float]) -> None:
+        """Draw the newest epoch in one picture; ``loss``: epoch -> mean over its steps."""
+        picture = overview_picture(explained.record, history.course(loss))
+        save_png(self.epoch(history.epochs[-1]) / "overview.png", picture)
+        if self.writer is not None:
+            add_picture(self.writer, OVERVIEW_TAG, picture, history.epochs[-1])
 
     def layout(self, history: History) -> None:
         """Set the custom-scalars page, and say which numbers get no chart of their own."""

@@ -13,7 +13,7 @@ from segtrace.tracking.cuts import Cuts
 from segtrace.tracking.explained import Explained, Network
 from segtrace.tracking.history import History
 from segtrace.tracking.leaks import LeakMeter, Leaks
-from segtrace.tracking.sink import CHARTS, CUTS, NUMBERS, Sink
+from segtrace.tracking.sink import CHARTS, CUTS, NUMBERS, OVERVIEW, Sink
 
 EVERY = {"grad_pam": 5, CHARTS: 10}
 """Epochs between two drawings of a rule's maps, or of the charts; 1 for what is not named."""
@@ -31,6 +31,7 @@ class Epoch:
         cut: what it costs to cut its stages and edges, called where that is due; ``None`` where it
             cannot be cut.
         dice: organ -> validation Dice, as far as known.
+        loss: mean over the steps since the epoch before; ``None`` where not known.
         output: picks the logits from what the network returns.
     """
 
@@ -41,6 +42,7 @@ class Epoch:
     cut: Callable[[], Cuts | None] | None = None
     dice: Mapping[str, float] = field(default_factory=dict)
     output: Callable[[Any], Tensor] | None = None
+    loss: float | None = None
 
 
 class Tracker:
@@ -83,6 +85,7 @@ class Tracker:
         self._lost: list[Tensor] = []
         self._meter = LeakMeter()
         self._before: Record | None = None
+        self._losses: dict[int, float] = {}
         self._laid_out = False
 
     @property
@@ -94,7 +97,8 @@ class Tracker:
         """Whether something is to be done now; asking changes nothing.
 
         Args:
-            name: a rule, whose maps are drawn; :data:`~segtrace.tracking.sink.CHARTS`; ``CUTS``.
+            name: a rule, whose maps are drawn; :data:`~segtrace.tracking.sink.CHARTS`;
+                ``OVERVIEW``; ``CUTS``.
             epoch: finished passes.
             final: no epoch follows.
         """
@@ -138,6 +142,7 @@ class Tracker:
         leaks = self._leaks(epoch, explained)
         if new:
             self.history.add(explained, epoch.dice)
+            self._losses |= {} if epoch.loss is None else {epoch.number: epoch.loss}
             self._lay_out(sink)
         self._draw(sink, epoch, explained)
         if new:
@@ -169,6 +174,9 @@ class Tracker:
 
     def _draw(self, sink: Sink, epoch: Epoch, explained: Explained) -> None:
         rules = [r for r in self.history.rules if self.due(r, epoch.number, epoch.final)]
+        if self.due(OVERVIEW, epoch.number, epoch.final):
+            sink.overview(explained, self.history, self._losses)
+            self._done[OVERVIEW] = epoch.number
         sink.pictures(explained, rules, files=self._files)
         self._done |= dict.fromkeys(rules, epoch.number)
 
@@ -204,6 +212,7 @@ class Tracker:
         """What a resumed run needs to go on: plain values and tensors."""
         return {
             "history": self.history.to_plain(),
+            "losses": dict(self._losses),
             "drawn": {name: epoch for name, epoch in self._done.items() if name != CUTS},
             "cuts": {
                 "untrained": None if self.untrained is None else self.untrained.to_plain(),
@@ -218,6 +227,7 @@ class Tracker:
         self.history = History.from_plain(state["history"])
         self._laid_out = bool(self.history.epochs)
         self._done = dict(state["drawn"])
+        self._losses = dict(state.get("losses", {}))
         if "cuts" in state:
             self._load_cuts(state["cuts"])
 

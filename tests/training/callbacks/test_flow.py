@@ -162,6 +162,7 @@ class TestInAnybodysModule:
         files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
         pictures = {(0, r) for r in RULES} | {(1, "seg_grad_cam")} | {(2, r) for r in RULES}
         expected = {f"epoch_{e:03d}/{r}/{o}.png" for e, r in pictures for o in ORGANS}
+        expected |= {f"epoch_{e:03d}/overview.png" for e in range(3)}
         expected |= {f"epoch_{e:03d}/leak/{r}/{s}.png" for e in (0, 2) for r in RULES
                      for s in STAGES}  # fmt: skip
         expected |= {f"epoch_{e:03d}/events/{r}.txt" for e in (0, 2) for r in RULES}

@@ -94,12 +94,19 @@ def flow_picture(
     above = head(title, "  ·  ".join(marks(record)).upper(), facts(record), width)
     below = key(
         sentences(record, organ, shared=shared),
-        ("Colour: evidence for the organ,", "none", "each map's own maximum" if vmax is None else
-         f"{decimal(vmax)} in all maps (square root)"),
+        colours(vmax),
         ((TRUTH_LINE, TRUTH), (PREDICTION_LINE, PREDICTION)),
         width,
     )  # fmt: skip
     return np.concatenate([above, *bands, below])
+
+
+def colours(vmax: float | None) -> tuple[str, str, str]:
+    """Words for the key's colour bar, of maps on scales of their own or on one."""
+    most = (
+        "each map's own maximum" if vmax is None else f"{decimal(vmax)} in all maps (square root)"
+    )
+    return "Colour: evidence for the organ,", "none", most
 
 
 def facts(record: Record) -> str:

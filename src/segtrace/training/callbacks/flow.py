@@ -30,7 +30,7 @@ from segtrace.tracking.explained import (
     check_explainable,
     explain_probes,
 )
-from segtrace.tracking.sink import CHARTS, CUTS, Sink
+from segtrace.tracking.sink import CHARTS, CUTS, OVERVIEW, Sink
 from segtrace.tracking.tracker import Epoch
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.baselines import cutting, warn_of_no_means
@@ -39,6 +39,7 @@ from segtrace.training.callbacks.own_folder import claim
 from segtrace.training.callbacks.watch import Asked, Watch
 from segtrace.training.either_lightning import EitherCallback, logged_into, tensorboard_writer
 from segtrace.training.epochs import finished_epochs, is_final
+from segtrace.training.losses import Losses
 from segtrace.training.precision import refuse_half
 from segtrace.training.slices.probing import probes_of
 from segtrace.training.validated import Validated
@@ -80,6 +81,7 @@ class FlowCallback(EitherCallback):
             trainer each needs its own, and the first alone writes to TensorBoard.
 
     Logged, with the epoch as step (see :mod:`segtrace.report.tensorboard`):
+        ``1_overview``: loss, Dice, gain and a strip of maps.
         ``flow/{rule}/{organ}``: picture, probes x stages.
         ``measure_{measure}/{rule}/{organ}/{stage}``: scalar over the probes, for the measures that
         are charted (:data:`segtrace.measures.measure.MEASURES`) as far as 400 charts go; and
@@ -111,7 +113,7 @@ class FlowCallback(EitherCallback):
     ) -> None:
         if every_n_epochs != "auto" and every_n_epochs < 1:
             raise InputError(f"every_n_epochs={every_n_epochs}; give 1 or more, or auto")
-        drawn = [CHARTS, *dict.fromkeys([*RULES, *settings.rule_names])]
+        drawn = [CHARTS, OVERVIEW, *dict.fromkeys([*RULES, *settings.rule_names])]
         for name, every in (draw_every or {}).items():
             if name not in drawn:
                 raise unknown("drawing", f"draw_every.{name}", [f"draw_every.{n}" for n in drawn])
@@ -131,7 +133,7 @@ class FlowCallback(EitherCallback):
         self._serves: tuple[Any, ...] = ()
         self._key, self._logs = f"{type(self).__qualname__}-{id(self)}", True
         self._validated = Validated()
-        self._epoch_began = 0.0
+        self._epoch_began, self._losses = 0.0, Losses()
 
     @property
     def probes(self) -> Probes | int:
@@ -218,8 +220,19 @@ class FlowCallback(EitherCallback):
             self._validated.see(pl_module, self._network(pl_module))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self._epoch_began = time.monotonic()
+        """Start the clock, and the mean of the loss."""
+        self._epoch_began, self._losses = time.monotonic(), Losses()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Keep the loss of the step for the overview."""
+        self._losses.add(outputs)
 
     @unchanged_generators()
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -352,6 +365,7 @@ class FlowCallback(EitherCallback):
             cutting(trainer, pl_module, self._asked, network, number, self.output),
             self._validated.dice(pl_module, network.net) if explains else {},
             self.output,
+            self._losses.mean(),
         )
         tracker.update(self._sink(trainer), epoch)
 
