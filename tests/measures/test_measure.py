@@ -92,10 +92,9 @@ def test_values_stay_within_the_range_that_the_table_names() -> None:
 def test_a_measure_more_is_in_tables_logger_and_page(monkeypatch, tmp_path) -> None:
     with_measure(monkeypatch, EVEN)
     writer, history = SummaryWriter(str(tmp_path / "log")), History()
-    sink, first, second = Sink(tmp_path / "flow", writer), again(0), again(1)
+    sink, first, second = Sink(tmp_path / "flow", writer, more=True), again(0), again(1)
     for one in (first, second):
         history.add(one, {})
-        sink.layout(history)
         sink.numbers(one, history)
     sink.timelines(history)
     writer.close()

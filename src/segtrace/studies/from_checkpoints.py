@@ -1,6 +1,7 @@
 """A training once more, from its checkpoints: what the callback left behind."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,8 @@ class FromCheckpoints:
         number = explained.record.epoch or 0
         final = number == self._last
         epoch = Epoch(number, final, network, lambda: explained, cut, dice)
-        leaks = self.tracker.update(self._sink, epoch)
+        sink = replace(self._sink, more=network.settings.measures == "all")
+        leaks = self.tracker.update(sink, epoch)
         self._figures.add(explained)
         if leaks is not None:
             self.events = _sentences(leaks)
@@ -154,5 +156,5 @@ def _refuse_logged(folder: Path, epochs: Sequence[int]) -> None:
 def _steps(path: Path) -> Iterator[int]:
     """The epochs for which a file holds maps or measures."""
     for event in LegacyEventFileLoader(str(path)).Load():
-        if any(value.tag.startswith(("flow/", "measure_")) for value in event.summary.value):
+        if any(value.tag.startswith(("1_overview", "2_flow/")) for value in event.summary.value):
             yield event.step

@@ -17,10 +17,10 @@ from segtrace.measures.measure import followed, table
 from segtrace.measures.over_cases import over_cases
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import timeline_picture
-from segtrace.report.pictures.overview import Course, leading
+from segtrace.report.pictures.overview import Course
 from segtrace.report.pictures.view import array
 from segtrace.report.scene import FINAL, REGIONS
-from segtrace.report.tensorboard import Block
+from segtrace.report.tensorboard import Block, leading
 from segtrace.tracking.explained import Explained
 
 COUNT = "n_valid"

@@ -19,15 +19,14 @@ from segtrace.report.tensorboard import (
     NECESSITY_TAG,
     OVERVIEW_TAG,
     ROUTES_TAG,
-    Block,
     Writer,
     add_chart,
-    add_layout,
     add_picture,
     add_scalars,
     add_text,
     events_tag,
     flow_tag,
+    leading,
     leak_tag,
     loss_timeline_tag,
     route_tag,
@@ -83,10 +82,14 @@ class Sink:
     tables of :func:`~segtrace.tracking.cut_tables.cut_tables`; ``epoch_010/necessity.png``,
     ``epoch_010/route/{organ}.png`` and ``epoch_010/route/sentences.txt``;
     ``timeline/necessity/{organ}.png``. Names become files by :func:`segtrace.names.file_name`.
+
+    The writer gets what tells most, some 40 tags; with ``more``, all that is drawn, and a curve of
+    every measure at every stage.
     """
 
     folder: Path
     writer: Writer | None
+    more: bool = False
 
     def truncate(self, reached: Mapping[str, int]) -> None:
         """Drop what a run that goes on writes anew: rows and pictures of later epochs.
@@ -133,26 +136,22 @@ class Sink:
         if self.writer is not None:
             add_picture(self.writer, OVERVIEW_TAG, picture, history.epochs[-1])
 
-    def layout(self, history: History) -> None:
-        """Set the custom-scalars page, and say which numbers get no chart of their own."""
-        blocks, left_out = _blocks(history)
-        if self.writer is None:
-            return
-        add_layout(self.writer, blocks, history.organs, history.stages)
-        if left_out:
-            names = ", ".join(f"{measure} of {rule}" for measure, rule in left_out)
-            print(f"More than 400 charts: {names} only in timeline.csv")
-
     def numbers(self, explained: Explained, history: History) -> None:
         """Write the numbers of the newest epoch."""
         append_rows(self.folder / "measures.csv", explained.rows())
         append_rows(self.folder / "timeline.csv", history.rows())
         append_rows(self.folder / "depth.csv", history.depth_rows())
-        if self.writer is None:
+        if self.writer is None or not self.more:
             return
+        blocks, left_out = scalar_blocks(
+            charts(history.rules, history.measures), history.organs, history.stages
+        )
+        if left_out and len(history.epochs) == 1:
+            names = ", ".join(f"{measure} of {rule}" for measure, rule in left_out)
+            print(f"More than 400 charts: {names} only in timeline.csv")
         curves = {
             scalar_tag(measure, rule, organ, stage): (measure, (s, r, o))
-            for measure, rule in _blocks(history)[0]
+            for measure, rule in blocks
             for r in [history.rules.index(rule)]
             for o, organ in enumerate(history.organs)
             for s, stage in enumerate(history.stages)
@@ -170,11 +169,13 @@ class Sink:
     def timelines(self, history: History) -> None:
         """Draw every stage over the epochs so far; the file of the last time is replaced."""
         for measure, rule in timelines(history.rules, history.measures):
+            tells = (measure, rule) == ("gain", leading(history.rules))
             for organ in history.organs:
                 name = f"{file_name(organ, history.organs)}.png"
                 path = self.folder / "timeline" / measure / file_name(rule) / name
                 tag = timeline_tag(measure, rule, organ)
-                self.chart(path, tag, history.picture(measure, rule, organ), history.epochs[-1])
+                picture = history.picture(measure, rule, organ)
+                self.chart(path, tag, picture, history.epochs[-1], tells=tells)
 
     def leaks(self, leaks: Leaks) -> None:
         """Draw whose evidence lies on whose pixels, and tell the events."""
@@ -188,7 +189,8 @@ class Sink:
             for stage in leaks.found.stages:
                 name = f"{file_name(stage, leaks.found.stages)}.png"
                 path = self.epoch(epoch) / "leak" / file_name(rule) / name
-                self.chart(path, leak_tag(rule, stage), leaks.picture(rule, stage), epoch)
+                picture = leaks.picture(rule, stage)
+                self.chart(path, leak_tag(rule, stage), picture, epoch, tells=False)
 
     def cuts(self, cuts: Cuts, untrained: Cuts | None) -> None:
         """Write what it cost to cut an epoch's stages and edges, beside the untrained network."""
@@ -216,7 +218,7 @@ class Sink:
         for organ in cuts.organs:
             path = self.folder / "timeline" / "necessity" / f"{file_name(organ, cuts.organs)}.png"
             picture = cut_timeline(cuts, organ, epochs, lost)
-            self.chart(path, loss_timeline_tag(organ), picture, epochs[-1])
+            self.chart(path, loss_timeline_tag(organ), picture, epochs[-1], tells=False)
 
     def end(self, history: History) -> None:
         """Write when each stage began to localise: it needs the end of the training."""
@@ -224,19 +226,15 @@ class Sink:
         if rows:
             save_table(self.folder / ENDS, rows)
 
-    def chart(self, path: Path, tag: str, picture: Picture, epoch: int) -> None:
-        """Write a picture of few colours, as a file and to TensorBoard."""
+    def chart(
+        self, path: Path, tag: str, picture: Picture, epoch: int, *, tells: bool = True
+    ) -> None:
+        """Write a picture of few colours, as a file and, if it tells much, to TensorBoard."""
         encoded = png(picture)
         save_bytes(path, encoded)
-        if self.writer is not None:
+        if self.writer is not None and (tells or self.more):
             add_chart(self.writer, tag, picture, encoded, epoch)
 
     def epoch(self, epoch: int) -> Path:
         """The folder of an epoch's pictures."""
         return self.folder / f"epoch_{epoch:03d}"
-
-
-def _blocks(history: History) -> tuple[list[Block], list[Block]]:
-    """(measure, rule) pairs that get charts, and those left out."""
-    blocks = charts(history.rules, history.measures)
-    return scalar_blocks(blocks, history.organs, history.stages)

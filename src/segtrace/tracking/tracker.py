@@ -86,7 +86,6 @@ class Tracker:
         self._meter = LeakMeter()
         self._before: Record | None = None
         self._losses: dict[int, float] = {}
-        self._laid_out = False
 
     @property
     def epoch(self) -> int | None:
@@ -143,7 +142,6 @@ class Tracker:
         if new:
             self.history.add(explained, epoch.dice)
             self._losses |= {} if epoch.loss is None else {epoch.number: epoch.loss}
-            self._lay_out(sink)
         self._draw(sink, epoch, explained)
         if new:
             self._write_numbers(sink, explained)
@@ -166,11 +164,6 @@ class Tracker:
             return Leaks(explained.record, found, None, None)
         centred = self._meter.of_centred(*epoch.network, output=epoch.output)
         return Leaks(explained.record, found, centred, self.history.leak)
-
-    def _lay_out(self, sink: Sink) -> None:
-        if not self._laid_out:
-            sink.layout(self.history)
-            self._laid_out = True
 
     def _draw(self, sink: Sink, epoch: Epoch, explained: Explained) -> None:
         rules = [r for r in self.history.rules if self.due(r, epoch.number, epoch.final)]
@@ -225,7 +218,6 @@ class Tracker:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what :meth:`state_dict` gave; one without cuts, too."""
         self.history = History.from_plain(state["history"])
-        self._laid_out = bool(self.history.epochs)
         self._done = dict(state["drawn"])
         self._losses = dict(state.get("losses", {}))
         if "cuts" in state:

@@ -25,6 +25,7 @@ from segtrace.cli.train import run
 from segtrace.cli.train.broken_off import left_in
 from segtrace.cli.train.plan import Plan, plainly
 from segtrace.report.files import save_text
+from segtrace.report.tensorboard import LEARNING_RATE_TAG
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
@@ -144,7 +145,7 @@ def test_a_killed_run_that_resumes_ends_with_the_weights_of_an_uninterrupted_one
     whole = fit(plan_of(tmp_path / "whole", tiny_raw, *options))
     broken = plan_of(tmp_path / "broken", tiny_raw, *options)
     fit(broken, kill=2)  # in the middle of the third pass
-    assert ("lr-AdamW", 4) in points(tmp_path / "broken")  # of the pass that is lost
+    assert (LEARNING_RATE_TAG, 4) in points(tmp_path / "broken")  # of the pass that is lost
     resumed = fit(going_on(broken))
     assert_same_weights(whole, resumed)
     for folder in ("whole", "broken"):
@@ -186,7 +187,7 @@ def test_a_run_goes_on_for_longer_than_it_was_planned(tiny_raw, tmp_path, capsys
 
 def learning_rates(folder: Path) -> dict[int, float]:
     accumulator = EventAccumulator(str(folder / "tensorboard")).Reload()
-    return {event.step: event.value for event in accumulator.Scalars("lr-AdamW")}
+    return {event.step: event.value for event in accumulator.Scalars(LEARNING_RATE_TAG)}
 
 
 @pytest.mark.parametrize(

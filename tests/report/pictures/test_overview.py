@@ -4,7 +4,7 @@ from math import nan
 import numpy as np
 
 from segtrace.report.pictures.lettering import INK_HEIGHT
-from segtrace.report.pictures.overview import Course, leading, overview_picture, worst_organ
+from segtrace.report.pictures.overview import Course, overview_picture, worst_organ
 from segtrace.report.pictures.sheet import WARNING
 
 DICE = {"left_kidney": [0.1, 0.8], "liver": [0.5, 0.9], "spleen": [0.0, 0.0]}
@@ -14,11 +14,6 @@ def course(**given):
     gain = np.full((3, 3), 0.5)
     known = {"epochs": [0, 7], "dice": DICE, "gain": gain, "untrained": gain / 2}
     return Course(**{**known, **given})
-
-
-def test_the_papers_rule_stands_first():
-    assert leading(("grad_pam", "seg_grad_cam")) == "seg_grad_cam"
-    assert leading(("grad_pam", "layer_cam")) == "grad_pam"
 
 
 def test_the_worst_organ_is_one_that_the_slices_hold(record):

@@ -16,9 +16,8 @@ from segtrace.report.pictures.sheet import GAP, band, blank, head, key, sheet_wi
 from segtrace.report.pictures.strip import Place, across, count, strip, view
 from segtrace.report.record import Record
 from segtrace.report.scene import PREDICTION_LINE, TRUTH_LINE
+from segtrace.report.tensorboard import leading
 
-PAPERS = "seg_grad_cam"
-"""The rule that stands first."""
 LOSS_PX, CURVES_PX = 120, 430
 """Height of the loss's chart, and width of the charts."""
 
@@ -40,11 +39,6 @@ class Course:
     gain: NDArray
     untrained: NDArray | None = None
     loss: Mapping[int, float] = field(default_factory=dict)
-
-
-def leading(rules: Sequence[str]) -> str:
-    """The paper's rule where it is among them, else the first."""
-    return PAPERS if PAPERS in rules else rules[0]
 
 
 def worst_organ(record: Record, dice: Mapping[str, Sequence[float]]) -> str:

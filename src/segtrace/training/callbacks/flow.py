@@ -81,15 +81,12 @@ class FlowCallback(EitherCallback):
             trainer each needs its own, and the first alone writes to TensorBoard.
 
     Logged, with the epoch as step (see :mod:`segtrace.report.tensorboard`):
-        ``1_overview``: loss, Dice, gain and a strip of maps.
-        ``flow/{rule}/{organ}``: picture, probes x stages.
-        ``measure_{measure}/{rule}/{organ}/{stage}``: scalar over the probes, for the measures that
-        are charted (:data:`segtrace.measures.measure.MEASURES`) as far as 400 charts go; and
-        their layout.
-        ``timeline/{measure}/{rule}/{organ}``: picture, stages x epochs, for those with a timeline.
-        ``leak/{rule}/{stage}``: picture, organ x organ. ``events/{rule}``: text.
-        ``necessity/dice_lost``: picture, stages and edges x organs; ``timeline/necessity/{organ}``;
-        ``route/{organ}``: the route diagram; ``route/sentences``: text. Where it cuts.
+        ``1_overview``: loss, Dice, gain and a strip of maps. ``2_flow/{rule}/{organ}``: the maps.
+        ``3_timeline/gain/{rule}/{organ}``: stages x epochs, by the leading rule.
+        ``4_cut/dice_lost``, ``4_cut/route/{organ}``, ``4_cut/sentences``, where it cuts.
+        ``5_leak/events/{rule}``: text. With ``measures="all"``, all else that is drawn, and
+        ``z_measure/{measure}/{rule}/{organ}/{stage}``: scalar over the probes, for the measures
+        that are charted (:data:`segtrace.measures.measure.MEASURES`) as far as 400 charts go.
 
     Written into ``folder``: the same pictures, texts and numbers, see
     :class:`~segtrace.tracking.sink.Sink`.
@@ -392,7 +389,8 @@ class FlowCallback(EitherCallback):
         return Path(logged_into(trainer)) / "flow" if self.folder is None else Path(self.folder)
 
     def _sink(self, trainer: pl.Trainer) -> Sink:
-        return Sink(self._folder(trainer), tensorboard_writer(trainer) if self._logs else None)
+        writer = tensorboard_writer(trainer) if self._logs else None
+        return Sink(self._folder(trainer), writer, self.settings.measures == "all")
 
 
 def _come_last(trainer: pl.Trainer, callback: pl.Callback) -> None:
