@@ -84,13 +84,12 @@ def cut_alone(
     return cuts, before
 
 
-def routes(cuts: Cuts | None, untrained: Cuts | None) -> dict[str, RouteEntry]:
+def routes(cuts: Cuts | None) -> dict[str, RouteEntry]:
     """Organ -> the route of the last network that was cut, for the page; may be empty."""
     if cuts is None:
         return {}
-    before = untrained if cuts.epoch != 0 else None
     return {
-        organ: route_entry(route_of(cuts, before, organ)[0], words)
+        organ: route_entry(route_of(cuts, organ)[0], words)
         for organ, words in cuts.sentences().items()
     }
 
@@ -146,7 +145,7 @@ def write(cuts: Cuts, untrained: Cuts | None, folder: Path) -> None:
     if cuts.route is not None:
         for organ in cuts.organs:
             name = f"route_{file_name(organ, cuts.organs)}"
-            save_figure(figures, name, *route_of(cuts, untrained, organ))
+            save_figure(figures, name, *route_of(cuts, organ))
     report(cuts)
 
 

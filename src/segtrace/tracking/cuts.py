@@ -61,14 +61,24 @@ class Cuts:
         """
         if self.route is None:
             raise InputError("no route: the network's edges are not known")
-        lost = self.necessity.mean()[:, self.organs.index(organ)].tolist()
-        places = zip(self.necessity.sites, self.necessity.places, lost, strict=True)
+        o, over = self.organs.index(organ), self.necessity.over_cases()
+        sites = self.necessity.sites
+        places = zip(sites, self.necessity.places, over.mean[:, o].tolist(), strict=True)
+        ends = zip(over.low[:, o].tolist(), over.high[:, o].tolist(), strict=True)
         return Diagram(
             title=title,
             branches=branches(self.route, self.necessity, organ),
             stages={site: value for site, place, value in places if place == "stage"},
             dice=self.dice(organ),
+            ends=dict(zip(sites, ends, strict=True)),
+            vertices=self.vertices,
         )
+
+    @property
+    def vertices(self) -> frozenset[str]:
+        """The stages and edges that every path runs through."""
+        found = zip(self.necessity.sites, self.necessity.cut_vertex.tolist(), strict=True)
+        return frozenset(site for site, through in found if through)
 
     def sentences(self) -> dict[str, str]:
         """Organ -> its route in one plain sentence; empty without a route."""

@@ -200,13 +200,13 @@ class Sink:
         table = as_picture(table_figure(cuts)[0])
         self.chart(self.epoch(epoch) / "necessity.png", NECESSITY_TAG, table, epoch)
         if cuts.route is not None:
-            self._routes(cuts, untrained, epoch)
+            self._routes(cuts, epoch)
 
-    def _routes(self, cuts: Cuts, untrained: Cuts | None, epoch: int) -> None:
+    def _routes(self, cuts: Cuts, epoch: int) -> None:
         folder = self.epoch(epoch) / "route"
         for organ in cuts.organs:
             path = folder / f"{file_name(organ, cuts.organs)}.png"
-            picture = as_picture(route_of(cuts, untrained, organ)[0])
+            picture = as_picture(route_of(cuts, organ)[0])
             self.chart(path, route_tag(organ), picture, epoch)
         text = "\n\n".join(f"* {words}" for words in cuts.sentences().values()) + "\n"
         save_text(folder / "sentences.txt", text)

@@ -61,7 +61,7 @@ def explain_slices(asked: Request) -> None:
         asked.folder / "index.html",
         subject.facts,
         events=None if run is None else run.events,
-        routes=routes(*cuts),
+        routes=routes(cuts[0]),
         window=subject.preprocessing.window,
         cautions=subject.facts.get("cautions", ()),
     )
