@@ -59,10 +59,10 @@ def explained(network: Network, seconds: Seconds) -> Explained:
     record = traced(*network)
     middle = time.perf_counter()
     masks = organ_masks(record, record.flow.organs)
-    values = measure(record.flow, masks, network.probes.spacing)
+    measured = measure(record.flow, masks, network.probes.spacing)
     seconds.setdefault("trace", []).append(middle - began)
     seconds.setdefault("measures", []).append(time.perf_counter() - middle)
-    return Explained(record, values)
+    return Explained(record, measured)
 
 
 class Timed(Tracker):

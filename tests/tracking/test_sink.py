@@ -20,7 +20,9 @@ def oddly_named(epoch):
     maps = dict(zip(STAGES, flow.maps.values(), strict=True))
     flow = replace(flow, organs=ORGANS, maps=maps)
     scene = replace(scene, channels=dict(zip(ORGANS, (1, 2), strict=True)))
-    return replace(known, record=replace(known.record, flow=flow, scene=scene))
+    record = replace(known.record, flow=flow, scene=scene)
+    names = known.measures.assign_coords(organ=list(ORGANS), site=list(STAGES))
+    return replace(known, record=record, measures=names)
 
 
 def test_every_file_of_an_epoch_lies_in_its_folder_under_a_name_of_its_own(tmp_path):

@@ -147,8 +147,7 @@ def test_an_epoch_that_does_not_fit_those_before_it_is_refused():
     tracker = Tracker()
     tracked(tracker, [0], 9)
     other = explained(1, 0.5)
-    flow = replace(other.record.flow, organs=("left", "other"))
-    other = replace(other, record=replace(other.record, flow=flow))
+    other = replace(other, measures=other.measures.assign_coords(organ=["left", "other"]))
     with pytest.raises(InputError, match="one timeline needs the same organs"):
         tracker.update(Recorder(), replace(epoch(1), explain=lambda: other))
     assert tracker.epoch == 0

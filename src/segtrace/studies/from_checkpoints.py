@@ -135,7 +135,7 @@ class FromCheckpoints:
 def _sentences(leaks: Leaks) -> list[str]:
     return [
         f"{event.sentence} ({plain(rule)})"
-        for rule in leaks.found.rules
+        for rule in leaks.record.flow.rules
         for event in leaks.events(rule)
     ]
 

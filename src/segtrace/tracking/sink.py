@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from segtrace.labelled import names_along, rows
 from segtrace.measures.measure import table
 from segtrace.names import file_name
 from segtrace.report.figures.route import as_picture
@@ -133,18 +134,14 @@ class Sink:
         append_rows(self.folder / "depth.csv", history.depth_rows())
         if self.writer is None:
             return
-        curves = {
-            scalar_tag(measure, rule, organ, stage): (measure, (s, r, o))
-            for measure, rule in _blocks(history)[0]
-            for r in [history.rules.index(rule)]
-            for o, organ in enumerate(history.organs)
-            for s, stage in enumerate(history.stages)
-        }
-        points = {tag: float(history.means[name][-1][at]) for tag, (name, at) in curves.items()}
-        words, known = {}, table()
-        if len(history.epochs) == 1:  # they stand with the first point of a curve
-            words = {tag: known[name].words for tag, (name, _) in curves.items()}
-        add_scalars(self.writer, points, history.epochs[-1], words)
+        points, words, known = {}, {}, table()
+        for measure, rule in _blocks(history)[0]:
+            newest = history.newest.sel(rule=rule)
+            for row in rows(newest, ("organ", "site"), ("organ", "site", measure)):
+                tag = scalar_tag(measure, rule, row["organ"], row["site"])
+                points[tag], words[tag] = row[measure], known[measure].words
+        first = len(history.epochs) == 1  # words stand with the first point of a curve
+        add_scalars(self.writer, points, history.epochs[-1], words if first else {})
 
     def changes(self, rows: list[dict[str, Any]]) -> None:
         """Write how the maps differ along depth and epochs."""
@@ -161,23 +158,23 @@ class Sink:
 
     def leaks(self, leaks: Leaks) -> None:
         """Draw whose evidence lies on whose pixels, and tell the events."""
-        epoch = leaks.record.epoch or 0
+        epoch, stages = leaks.record.epoch or 0, names_along(leaks.found.data, "site")
         append_rows(self.folder / "leakage.csv", leaks.rows())
-        for rule in leaks.found.rules:
+        for rule in names_along(leaks.found.data, "rule"):
             text = leaks.text(rule)
             save_text(self.epoch(epoch) / "events" / f"{file_name(rule)}.txt", text)
             if self.writer is not None:
                 add_text(self.writer, events_tag(rule), text, epoch)
-            for stage in leaks.found.stages:
-                name = f"{file_name(stage, leaks.found.stages)}.png"
+            for stage in stages:
+                name = f"{file_name(stage, stages)}.png"
                 path = self.epoch(epoch) / "leak" / file_name(rule) / name
                 self.chart(path, leak_tag(rule, stage), leaks.picture(rule, stage), epoch)
 
     def cuts(self, cuts: Cuts, untrained: Cuts | None) -> None:
         """Write what it cost to cut an epoch's stages and edges, beside the untrained network."""
         epoch = cuts.epoch or 0
-        for name, rows in cut_tables(cuts, untrained).items():
-            append_rows(self.folder / name, rows)
+        for name, lines in cut_tables(cuts, untrained).items():
+            append_rows(self.folder / name, lines)
         table = as_picture(table_figure(cuts)[0])
         self.chart(self.epoch(epoch) / "necessity.png", NECESSITY_TAG, table, epoch)
         if cuts.route is not None:

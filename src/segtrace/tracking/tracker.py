@@ -174,7 +174,7 @@ class Tracker:
 
     def _write_numbers(self, sink: Sink, explained: Explained) -> None:
         sink.numbers(explained, self.history)
-        if "locality" in explained.values:  # measures="all"
+        if "locality" in explained.measures:  # measures="all"
             sink.changes(change_rows(self._before, explained.record))
             self._before = explained.record
 
