@@ -138,6 +138,9 @@ FUNCTIONS = {
     "integrate": lambda task: segtrace.integrate(
         task.net, task.stages, task.images, task.targets, task.means.channels, 1
     ),
+    "attribution_patching": lambda task: segtrace.attribution_patching(
+        task.net, task.stages, task.images, task.targets, task.means.channels
+    ),
     "integrate jointly": joint,
     "explain": explained,
     "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),
