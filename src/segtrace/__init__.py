@@ -1,9 +1,9 @@
 """See which stages a segmentation network uses for each organ.
 
-Public and stable: :func:`trace`, :func:`integrate`, :func:`attribution_patching`, :func:`describe`, :func:`explain`,
-:func:`score_planted`, :class:`FlowCallback` and :class:`InputError`. Tracing needs torch alone;
-``explain``, ``score_planted`` and ``FlowCallback`` need the pipeline (``pip install
-segtrace[train]``) and are imported on first use.
+Public and stable: :func:`trace`, :func:`integrate`, :func:`attribution_patching`,
+:func:`describe`, :func:`explain`, :func:`score_planted`, :class:`FlowCallback` and
+:class:`InputError`. Tracing needs torch alone; ``explain``, ``score_planted`` and ``FlowCallback``
+need the pipeline (``pip install segtrace[train]``) and are imported on first use.
 """
 
 from importlib import import_module
