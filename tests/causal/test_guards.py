@@ -13,10 +13,10 @@ from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import collect
-from segtrace.causal.deletion import deletion
+from segtrace.causal.faithfulness.deletion import deletion
+from segtrace.causal.faithfulness.ranking import rankings, sizes_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import carry, patch
-from segtrace.causal.ranking import rankings, sizes_of
 from segtrace.causal.route import route
 from segtrace.network.sites import sites_of
 

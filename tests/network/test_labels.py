@@ -10,7 +10,7 @@ from attribution import nets
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.baselines import collect
-from segtrace.causal.deletion import deletion
+from segtrace.causal.faithfulness.deletion import deletion
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import patch

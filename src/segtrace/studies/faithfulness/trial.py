@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from segtrace.causal.baselines import Baselines
+from segtrace.causal.faithfulness.ranking import Ranking
+from segtrace.causal.faithfulness.verdict import Verdict
 from segtrace.causal.patching import Carried
-from segtrace.causal.ranking import Ranking
-from segtrace.causal.verdict import Verdict
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.network.edges import Edge

@@ -19,8 +19,8 @@ from segtrace.attribution.forward import Output
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress
+from segtrace.causal.faithfulness.removal import WAYS, Removal, passes
 from segtrace.causal.outcome import Judge
-from segtrace.causal.removal import WAYS, Removal, passes
 from segtrace.causal.replacement import replacing
 from segtrace.errors import InputError, unknown
 from segtrace.network.cached_forward import CachedForward, Timetable

@@ -12,9 +12,15 @@ from attribution.nets import basic_unet, images, labels
 from causal import nets
 from segtrace import InputError
 from segtrace.attribution import targets
+from segtrace.causal.faithfulness.ranking import (
+    GRADIENT_NORM,
+    by_row,
+    permutation_p,
+    rankings,
+    sizes_of,
+)
 from segtrace.causal.necessity import Necessity
 from segtrace.causal.outcome import Outcome
-from segtrace.causal.ranking import GRADIENT_NORM, by_row, permutation_p, rankings, sizes_of
 from segtrace.network.sites import sites_of
 
 CASES = ("a", "a", "b", "c", "d")

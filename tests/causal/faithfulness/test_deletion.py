@@ -9,8 +9,8 @@ from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import collect
-from segtrace.causal.deletion import WAYS, deletion
-from segtrace.causal.verdict import verdicts
+from segtrace.causal.faithfulness.deletion import WAYS, deletion
+from segtrace.causal.faithfulness.verdict import verdicts
 from segtrace.network.hooks import edit
 from segtrace.network.sites import chosen, sites_of
 

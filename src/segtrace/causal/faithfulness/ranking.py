@@ -14,8 +14,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import A_FLOW, Flow
 from segtrace.causal import guards
-from segtrace.causal.necessity import Necessity
-from segtrace.causal.verdict import (
+from segtrace.causal.faithfulness.verdict import (
     ALL,
     LEAST_LOSS,
     NOT_SUPPORTED,
@@ -23,6 +22,7 @@ from segtrace.causal.verdict import (
     SUPPORTED,
     TOO_FEW,
 )
+from segtrace.causal.necessity import Necessity
 from segtrace.errors import InputError
 from segtrace.measures.over_cases import LEAST_CASES, by_case, over_cases
 
@@ -40,8 +40,8 @@ class Ranking:
     Attributes:
         predictor: its name.
         organ: the organ; ``all`` for all organs' rankings together, of which ρ is the mean.
-        verdict: as :class:`segtrace.causal.verdict.Verdict`; ``supported`` asks for p <= 0.05 and
-            a ρ above that of every control.
+        verdict: as :class:`segtrace.causal.faithfulness.verdict.Verdict`; ``supported`` asks for
+            p <= 0.05 and a ρ above that of every control.
         rho: Spearman's, mean over cases.
         low: lower end of ρ's 95 % t interval over cases; NaN where there is none, see
             :mod:`segtrace.measures.over_cases`.

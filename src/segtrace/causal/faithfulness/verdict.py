@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segtrace.causal.deletion import WAYS, Deletion
+from segtrace.causal.faithfulness.deletion import WAYS, Deletion
 from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
 
 SUPPORTED = "supported"
