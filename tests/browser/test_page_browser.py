@@ -8,9 +8,10 @@ from selenium.webdriver.support.select import Select
 
 from browser.screenshots import SIZE, open_page, resize, until
 from helpers.pages import ORGANS, RULES, STAGES, blind, epoch, original, wrong
+from helpers.written import write_page
 from segtrace.measures.measure import table
 from segtrace.report.figures.route import Diagram, route_figure
-from segtrace.report.page.page import Page, write_page
+from segtrace.report.page.page import Page
 from segtrace.report.page.routes import CAUTION, route_entry
 from segtrace.report.page.sentences import CAUTIONS
 from segtrace.report.page.whole_cases import WholeCases

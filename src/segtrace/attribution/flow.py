@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from segtrace.attribution.graph import walk
+from segtrace.attribution.rules import Rule
+from segtrace.network import guards
+from segtrace.network.graph import walk
 
-if TYPE_CHECKING:  # rules are guarded, and a guard knows what a flow is
+if TYPE_CHECKING:
     from xarray import Dataset
-
-    from segtrace.attribution.rules import Rule
 
 
 class Status(IntEnum):
@@ -75,7 +75,7 @@ class Flow:
     rules: tuple[str, ...]
     organs: tuple[str, ...]
     score: str
-    methods: Mapping[str, "Rule"] = field(default_factory=dict)
+    methods: Mapping[str, Rule] = field(default_factory=dict)
     change: Tensor | None = None
     completeness_error: Tensor | None = None
 
@@ -180,3 +180,7 @@ def _on_own_statistics(node: Any) -> bool:
 
 def _slices(node: Any) -> int:
     return int(node._saved_input.shape[0])
+
+
+A_FLOW = guards.instance(Flow, "the result of segtrace.trace")
+"""What stands where a flow is wanted."""

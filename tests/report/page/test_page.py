@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from helpers.pages import ORGANS, RULES, STAGES, epoch, read_page, unpacked, wrong
+from helpers.written import write_page
 from segtrace.errors import InputError
 from segtrace.measures.localisation import over_slices
 from segtrace.measures.measure import on_page
-from segtrace.report.page.page import Page, write_page
+from segtrace.report.page.page import Page
 from segtrace.report.page.whole_cases import WholeCases
 
 EPOCHS = (0, 3, 8)

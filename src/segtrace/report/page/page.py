@@ -1,6 +1,6 @@
 """``index.html``: the results for a colleague, in one file that needs no server."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,35 +15,6 @@ from segtrace.report.record import Record
 
 WINDOW = (-125.0, 275.0)
 """HU that the stored image maps to 0 and 1, where nothing else is said."""
-
-
-def write_page(
-    path: Path | str,
-    series: Iterable[Measured],
-    facts: Mapping[str, object] | None = None,
-    *,
-    events: Sequence[str] | None = None,
-    window: tuple[float, float] = WINDOW,
-    budget: int = BUDGET,
-) -> None:
-    """Write the page of one network, or of one training over its epochs; see :class:`Page`.
-
-    Args:
-        path: ``index.html``.
-        series: records of the same slices, stages, rules and organs, in the order of their epochs;
-            gone through once.
-        facts: see :meth:`Page.write`.
-        events: see :meth:`Page.write`.
-        window: see :meth:`Page.write`.
-        budget: see :meth:`Page.write`.
-
-    Raises:
-        InputError: see :meth:`Page.add` and :meth:`Page.write`.
-    """
-    page = Page()
-    for measured in series:
-        page.add(measured)
-    page.write(path, facts, events=events, window=window, budget=budget)
 
 
 @dataclass

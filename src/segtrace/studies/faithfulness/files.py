@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from segtrace.causal.verdict import ALL, Verdict
+from segtrace.causal.faithfulness.verdict import ALL, Verdict
 from segtrace.measures import over_cases
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
