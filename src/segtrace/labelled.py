@@ -90,8 +90,8 @@ def mean(data: "Dataset", axis: str) -> "Dataset":
     return data.drop_dims(axis).assign(found)
 
 
-def names_along(data: "Dataset", axis: str) -> list[Any]:
-    """What stands along an axis: names, or numbers of epochs."""
+def names_along(data: "Dataset | DataArray", axis: str) -> list[Any]:
+    """What stands along an axis, or beside it: names, or numbers of epochs."""
     found: list[Any] = data[axis].values.tolist()
     return found
 

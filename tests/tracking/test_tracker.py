@@ -4,7 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-import torch
+import xarray as xr
 from torch import nn
 
 from helpers.invented import explained
@@ -47,7 +47,9 @@ def tracked(tracker, numbers, last):
 
 def cut(number):
     """What cutting finds, as far as a tracker looks at it."""
-    lost = SimpleNamespace(mean=lambda: torch.full((2, 2), float(number)))
+    lost = SimpleNamespace(
+        lost=xr.Dataset({"mean": (("site", "organ"), [[float(number)] * 2] * 2)})
+    )
     return SimpleNamespace(epoch=number, necessity=lost, left_out=("ghost",))
 
 

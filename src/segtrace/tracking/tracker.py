@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from segtrace.labelled import tensor
 from segtrace.report.record import Record
 from segtrace.tracking.changes import change_rows
 from segtrace.tracking.cuts import Cuts
@@ -189,7 +190,7 @@ class Tracker:
         if not self._cut_epochs and cuts.left_out:
             print(f"On none of the probes, so not cut: {', '.join(cuts.left_out)}.")
         self._cut_epochs.append(epoch)
-        self._lost.append(cuts.necessity.mean())
+        self._lost.append(tensor(cuts.necessity.lost["mean"]))
         sink.cuts(cuts, self.untrained if epoch > 0 else None)
         sink.cut_timelines(cuts, self._cut_epochs, self._lost)
 

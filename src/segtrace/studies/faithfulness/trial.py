@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.faithfulness.ranking import Ranking
 from segtrace.causal.faithfulness.verdict import Verdict
-from segtrace.causal.patching import Carried
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.labelled import names_along
 from segtrace.network.edges import Edge
 from segtrace.network.stages import Stage
 from segtrace.report.scene import FINAL
@@ -19,6 +19,9 @@ from segtrace.studies.subject import Subject
 from segtrace.tracking.explained import Network, chosen_organs
 from segtrace.tracking.saying import working
 from segtrace.tracking.wiring import sites
+
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 Telling = Callable[[str], Any]
 """Words -> a context that gives what to hand to a long piece of work as its ``progress``."""
@@ -49,7 +52,7 @@ class Trial:
     epoch: int | None
     verdicts: tuple[Verdict, ...]
     rankings: tuple[Ranking, ...]
-    carried: Carried | None
+    carried: "Dataset | None"
     cases: int
     slices: int
     left_out: Mapping[str, str]
@@ -99,7 +102,8 @@ def try_maps(
     stages = [place for place in places if isinstance(place, Stage) and place.name != FINAL]
     with telling("Cutting edges") as progress:
         lost = bench.necessity(places, progress)
-    found = [o for o, dice in zip(held, lost.whole.dice, strict=True) if float(dice.nansum()) > 0]
+    there = (lost.data["whole_dice"] > 0).any("slice")
+    found = names_along(there[there], "organ")
     if not found:
         raise InputError(
             "the network finds none of the organs on these slices (Dice 0): there is nothing to "
