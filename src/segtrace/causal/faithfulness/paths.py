@@ -20,6 +20,7 @@ from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.necessity import Necessity
 from segtrace.errors import InputError
+from segtrace.labelled import names_along, tensor
 from segtrace.measures.over_cases import by_case
 from segtrace.network.edges import Edge
 from segtrace.network.hooks import see
@@ -158,15 +159,15 @@ def choices(
     """
     import xarray as xr
 
-    vertices = zip(lost.sites, lost.cut_vertex.tolist(), strict=True)
-    two = pairs(edges, [site for site, is_vertex in vertices if is_vertex])
+    vertices = lost.data["site"][lost.data["cut_vertex"]]
+    two, cases = pairs(edges, names_along(vertices, "site")), names_along(lost.data, "case")
     first, second = (torch.tensor([pair[n] for pair in two.values()]) for n in (0, 1))
 
     def apart(values: Tensor) -> Tensor:  # (E, O, N) -> (O, stage, case)
-        each = by_case(values, lost.cases)
+        each = by_case(values, cases)
         return (each[first] - each[second]).movedim(0, 1)
 
-    costs = apart(lost.dice_lost)
+    costs = apart(tensor(lost.dice_lost))
     sized = torch.stack([apart(values) for values in predictors.values()])
     axes = ("organ", "stage", "case")
     return xr.Dataset(
@@ -178,9 +179,9 @@ def choices(
         },
         {
             "predictor": list(predictors),
-            "organ": list(lost.organs),
+            "organ": names_along(lost.data, "organ"),
             "stage": list(two),
-            "case": list(dict.fromkeys(lost.cases)),
+            "case": list(dict.fromkeys(cases)),
         },
     )
 
