@@ -85,3 +85,5 @@ def test_a_file_whose_numbers_do_not_fit_their_names_is_refused(odd):
         FORM.read(PLAIN | odd)
     with pytest.raises(InputError, match="numbers that do not fit their names"):
         FORM.read({key: value for key, value in PLAIN.items() if key not in odd})
+    with pytest.raises(InputError, match="colour is not known"):
+        FORM.read(PLAIN | {"colour": "red"})

@@ -57,9 +57,11 @@ class Form:
         """What :meth:`plain` gave, out of a file, which may hold anything.
 
         Raises:
-            InputError: something is missing, is no tensor, or has another shape.
+            InputError: something is missing, not known, no tensor, or of another shape.
         """
         try:
+            if more := plain.keys() - {*self.numbers, *self.names, *self.facts}:
+                raise TypeError(f"{min(more)} is not known")
             for key in self.names:
                 if isinstance(plain[key], str) or not all(isinstance(n, str) for n in plain[key]):
                     raise TypeError(f"{key} are no names")

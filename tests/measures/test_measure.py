@@ -19,7 +19,7 @@ from segtrace.report.page.payload import Story, common
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import scalar_tag, timeline_tag
 from segtrace.tracking.history import History, charts, timelines
-from segtrace.tracking.sink import Sink
+from segtrace.tracking.writer import Writer
 
 LEADING = "mass gain ceiling area kappa magnitude gradient score_per_px max positive_fraction"
 THE_REST = (
@@ -92,14 +92,14 @@ def test_values_stay_within_the_range_that_the_table_names() -> None:
 
 def test_a_measure_more_is_in_tables_logger_and_page(monkeypatch, tmp_path) -> None:
     with_measure(monkeypatch, EVEN)
-    writer, history = SummaryWriter(str(tmp_path / "log")), History()
-    sink, first, second = Sink(tmp_path / "flow", writer), again(0), again(1)
+    board, history = SummaryWriter(str(tmp_path / "log")), History()
+    writer, first, second = Writer(tmp_path / "flow", board), again(0), again(1)
     for one in (first, second):
         history.add(one, {})
-        sink.layout(history)
-        sink.numbers(one, history)
-    sink.timelines(history)
-    writer.close()
+        writer.layout(history)
+        writer.numbers(one, history)
+    writer.timelines(history)
+    board.close()
 
     expected = first.measures["evenness"][0, 0, 0, 0].item()  # dec1, grad_pam, left
     assert expected == pytest.approx(1 / 256 / (0.5 / 16 + 0.5 / 256))

@@ -108,8 +108,9 @@ class Necessity:
         Raises:
             InputError: numbers that do not fit their names.
         """
+        flat = {name: values for name, values in plain.items() if name != "whole"}
         whole = {f"whole_{name}": values for name, values in plain["whole"].items()}
-        return cls(NECESSITY.read({**plain, **whole}))
+        return cls(NECESSITY.read(flat | whole))
 
 
 @guards.held()

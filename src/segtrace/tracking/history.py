@@ -228,10 +228,9 @@ class History:
         """The stages, and what must be said of them."""
         missed = bool(self.newest["missed"].sel(organ=organ))
         final = "organ not found" if missed else "prediction redrawn"
-        echoes = zip(
-            self.stages, self.echo.sel(rule=rule, organ=organ).values.tolist(), strict=True
-        )
-        marks = {stage: [final] * (stage == FINAL) + ["echo"] * echo for stage, echo in echoes}
+        echoes = self.echo.sel(rule=rule, organ=organ).values.tolist()
+        marks = {stage: [final] * (stage == FINAL) + ["echo"] * echo
+                 for stage, echo in zip(self.stages, echoes, strict=True)}  # fmt: skip
         return [f"{stage} ({', '.join(of)})" if of else stage for stage, of in marks.items()]
 
     def _limits(self, measure: str, rule: str) -> tuple[float, float]:
@@ -272,6 +271,11 @@ class History:
         Raises:
             InputError: numbers that are not those of its epochs, stages, rules and organs.
         """
+        if more := plain.keys() - cls().to_plain().keys():
+            raise InputError(
+                f"a history that holds {min(more)!r}, which this version does not know; go on with "
+                "the version that wrote it"
+            )
         leak, largest = plain["leak"], plain["largest"]
         names = dict(zip(AXES, (plain[key] for key in ("stages", "rules", "organs")), strict=False))
         coords = {axis: list(known) for axis, known in names.items()}
