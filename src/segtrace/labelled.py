@@ -7,7 +7,7 @@ where it is needed, so that tracing does without.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -16,6 +16,10 @@ from segtrace.errors import InputError
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
+else:  # names for annotations
+    DataArray = Dataset = Any
+
+__all__ = ["DataArray", "Dataset", "Form", "Result", "mean", "names_along", "rows", "tensor"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Form:
     names: Mapping[str, str]
     facts: tuple[str, ...] = field(default=())
 
-    def dataset(self, values: Mapping[str, Any]) -> "Dataset":
+    def dataset(self, values: Mapping[str, Any]) -> Dataset:
         """Key -> tensor, names or fact, as in a file, with named axes."""
         import xarray as xr
 
@@ -46,14 +50,14 @@ class Form:
         numbers = {name: (axes.split(), values[name].cpu()) for name, axes in self.numbers.items()}
         return xr.Dataset(numbers, coords, {name: values[name] for name in self.facts})
 
-    def plain(self, data: "Dataset") -> dict[str, Any]:
+    def plain(self, data: Dataset) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint: undoes :meth:`dataset`."""
         names = {key: tuple(data[named.split()[0]].values.tolist())
                  for key, named in self.names.items()}  # fmt: skip
         numbers = {name: tensor(data[name]) for name in self.numbers}
         return numbers | names | {name: data.attrs[name] for name in self.facts}
 
-    def read(self, plain: Mapping[str, Any]) -> "Dataset":
+    def read(self, plain: Mapping[str, Any]) -> Dataset:
         """What :meth:`plain` gave, out of a file, which may hold anything.
 
         Raises:
@@ -73,14 +77,40 @@ class Form:
             ) from None
 
 
-def tensor(values: "DataArray") -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Numbers with named axes; a kind of result adds what follows from them."""
+
+    form: ClassVar[Form]
+    data: Dataset
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Out of tensors, names and facts by their keys in a file."""
+        return cls(cls.form.dataset(values))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values and tensors, for a checkpoint."""
+        return self.form.plain(self.data)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Undoes :meth:`to_plain`.
+
+        Raises:
+            InputError: numbers that do not fit their names.
+        """
+        return cls(cls.form.read(plain))
+
+
+def tensor(values: DataArray) -> Tensor:
     """The numbers alone, in memory that is shared where that can be written to."""
     import numpy as np
 
     return torch.from_numpy(np.require(values.values, requirements="W"))
 
 
-def mean(data: "Dataset", axis: str) -> "Dataset":
+def mean(data: Dataset, axis: str) -> Dataset:
     """The mean of every number along an axis, of what is defined; NaN where nothing is.
 
     By torch and not by xarray, whose sums round otherwise.
@@ -92,13 +122,13 @@ def mean(data: "Dataset", axis: str) -> "Dataset":
     return data.drop_dims(axis).assign(found)
 
 
-def names_along(data: "Dataset | DataArray", axis: str) -> list[Any]:
+def names_along(data: Dataset | DataArray, axis: str) -> list[Any]:
     """What stands along an axis, or beside it: names, or numbers of epochs."""
     found: list[Any] = data[axis].values.tolist()
     return found
 
 
-def rows(data: "Dataset", along: Sequence[str], columns: Sequence[str]) -> list[dict[str, Any]]:
+def rows(data: Dataset, along: Sequence[str], columns: Sequence[str]) -> list[dict[str, Any]]:
     """The records of a long table: one a point of the axes, the last axis running fastest.
 
     Args:

@@ -176,6 +176,30 @@ def test_cuts_come_back_from_a_checkpoint_as_they_were():
     assert again.sentences() == found.sentences()
 
 
+def test_cuts_of_older_checkpoints_are_read():
+    """Written out: what is read today was written by any version so far."""
+    one, dice = torch.ones(1, 2).double(), torch.tensor([[[0.5, 0.7]], [[1.0, 1.0]]]).double()
+    necessity = {
+        "sites": ("enc1", "skip_1"), "places": ("stage", "edge"), "organs": ("organ",),
+        "cases": ("a", "b"), "cut": "channel_mean", "draws": 1, "score": "logit",
+        "cut_vertex": torch.tensor([True, False]), "whole": {"dice": one, "score": one},
+        "dice": dice, "scores": dice,
+    }  # fmt: skip
+    route = {
+        "edges": ("skip_1",), "stages": ("dec1",), "sources": ("enc1",), "organs": ("organ",),
+        "part": torch.ones(1, 1, 2), "change": torch.ones(1, 1, 2) * 2,
+    }  # fmt: skip
+    plain = {"epoch": 0, "necessity": necessity, "route": route, "encoders": ("enc1",),
+             "left_out": ("ghost",), "marks": ("PHANTOM",)}  # fmt: skip
+    found = Cuts.from_plain(reloaded(plain))
+    assert found.necessity.lost["mean"].values.tolist() == [[pytest.approx(0.4)], [0]]
+    assert found.route.summary["share"].item() == 0.5
+    assert found.to_plain().keys() == plain.keys()
+    for name in ("necessity", "route"):
+        again = found.to_plain()[name]
+        assert repr({key: again[key] for key in plain[name]}) == repr(plain[name])
+
+
 def test_progress_is_told_of_the_cuts_and_then_of_the_route():
     seen = []
     cut(progress=seen.append)

@@ -158,6 +158,38 @@ def test_it_comes_back_from_a_checkpoint_as_it_was():
     assert again.emergences() == history.emergences()
 
 
+def test_a_checkpoint_holds_lists_of_epochs_as_those_of_older_versions_do():
+    """Written out: what is read today was written by any version so far."""
+    shape, masks = (1, 1, 2), (1, 2, 2, 3)
+    one = {"mean": torch.ones(shape), "low": torch.zeros(shape), "high": torch.ones(shape) * 2,
+           "cases": torch.full(shape, 3)}  # fmt: skip
+    leak = {
+        "share": torch.rand(1, 1, 2, 2, 3), "mirrored": torch.rand(1, 1, 2, 2, 3),
+        "rim": torch.rand(1, 1, 2, 3), "background": torch.rand(1, 1, 2, 3),
+        "coarse": torch.rand(masks), "area": torch.rand(masks), "mirrored_area": torch.rand(masks),
+        "counted": torch.ones(masks).bool(), "stages": ("dec1",), "rules": ("grad_pam",),
+        "organs": ("left", "right"), "columns": ("left", "right"),
+    }  # fmt: skip
+    means = {name: [torch.rand(shape), torch.rand(shape)] for name in ("gain", "mass")}
+    plain = {
+        "epochs": [0, 2], "stages": ("dec1",), "rules": ("grad_pam",), "organs": ("left", "right"),
+        "means": means | {"n_valid": [torch.ones(shape).long()] * 2},
+        "gains": [one, one],
+        "dice": [{"left": math.nan, "right": 0.5}, {"left": 0.1, "right": 0.6}],
+        "missed": [("left",), ()],
+        "largest": torch.rand(shape), "leak": leak, "facts": "over 4 slices",
+    }  # fmt: skip
+    history = History.from_plain(reloaded(plain))
+    assert history.data["dice"].sel(organ="right").values.tolist() == [0.5, 0.6]
+    assert history.data["missed"].sel(organ="left").values.tolist() == [True, False]
+    assert history.rows()[1]["gain_untrained"] == means["gain"][0][0, 0, 1].item()
+    assert (history.measures, history.rows()[0]["gain_high"]) == (["gain", "mass"], 2)
+    assert history.leak.data["area"].dims == ("site", "organ", "onto", "slice")
+    again = history.to_plain()
+    assert repr({name: again["leak"][name] for name in leak}) == repr(leak)
+    assert repr({name: again[name] for name in plain} | {"leak": leak}) == repr(plain)
+
+
 def test_coherence_has_a_timeline_for_the_rules_that_average_alone():
     found = timelines(("seg_grad_cam", "grad_pam"))
     assert [rule for measure, rule in found if measure == "kappa"] == ["seg_grad_cam"]

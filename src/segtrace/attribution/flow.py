@@ -3,17 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from segtrace.attribution.rules import Rule
+from segtrace.labelled import Dataset
 from segtrace.network import guards
 from segtrace.network.graph import walk
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 
 class Status(IntEnum):
@@ -99,7 +97,7 @@ class Flow:
         }
         return replace(self, maps=maps, **moved)
 
-    def to_xarray(self, *, maps: bool = True) -> "Dataset":
+    def to_xarray(self, *, maps: bool = True) -> Dataset:
         """All that is in it, or all but the maps, with named axes.
 
         In the same memory where that is main memory.

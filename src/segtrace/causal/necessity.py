@@ -7,7 +7,7 @@ found is this trained network's reliance on a site: a network trained without it
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from segtrace.causal.outcome import Judge, Outcome
 from segtrace.causal.replacement import Replacement, replacing
 from segtrace.causal.vertices import cut_vertices
 from segtrace.errors import InputError
-from segtrace.labelled import Form
+from segtrace.labelled import DataArray, Dataset, Form, Result
 from segtrace.measures.over_cases import intervals
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.hooks import Edit, edit
@@ -29,24 +29,9 @@ from segtrace.network.sites import Site
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
-if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
-
-NECESSITY = Form(
-    {
-        "cut_vertex": "site",
-        "whole_dice": "organ slice",
-        "whole_score": "organ slice",
-        "dice": "site organ slice",
-        "scores": "site organ slice",
-    },
-    {"sites": "site", "places": "place site", "organs": "organ", "cases": "case slice"},
-    ("cut", "draws", "score"),
-)
-
 
 @dataclass(frozen=True, eq=False)
-class Necessity:
+class Necessity(Result):
     """Dice and score of every organ and slice, whole and with each site cut.
 
     Attributes:
@@ -60,28 +45,38 @@ class Necessity:
             its own pixels.
     """
 
-    data: "Dataset"
+    form = Form(
+        {
+            "cut_vertex": "site",
+            "whole_dice": "organ slice",
+            "whole_score": "organ slice",
+            "dice": "site organ slice",
+            "scores": "site organ slice",
+        },
+        {"sites": "site", "places": "place site", "organs": "organ", "cases": "case slice"},
+        ("cut", "draws", "score"),
+    )
 
     @property
-    def dice_lost(self) -> "DataArray":
+    def dice_lost(self) -> DataArray:
         """Dice of the whole network minus Dice of the cut one, in [-1, 1]; site, organ, slice."""
         cut = self.data["dice"]
         return self.data["whole_dice"].broadcast_like(cut) - cut
 
     @property
-    def score_lost(self) -> "DataArray":
+    def score_lost(self) -> DataArray:
         """The same of the score, in units of φ."""
         cut = self.data["scores"]
         return self.data["whole_score"].broadcast_like(cut) - cut
 
     @property
-    def all_lost(self) -> "DataArray":
+    def all_lost(self) -> DataArray:
         """Bool, site x organ: the cut leaves nothing of the organ: Dice lost is at its end."""
         nothing = (self.data["dice"] == 0) | self.data["dice"].isnull()
         return nothing.all("slice") & (self.data["whole_dice"] > 0).any("slice")
 
     @cached_property
-    def lost(self) -> "Dataset":
+    def lost(self) -> Dataset:
         """Dice lost over cases, site x organ: ``mean``, ``low``, ``high`` and ``cases``.
 
         Each case gives the mean of its slices that hold the organ. Where all is lost there is no
@@ -91,18 +86,17 @@ class Necessity:
         return found.assign({end: found[end].where(~self.all_lost) for end in ("low", "high")})
 
     @cached_property
-    def whole_dice(self) -> "DataArray":
+    def whole_dice(self) -> DataArray:
         """Of each organ: Dice of the whole network, mean over the cases that hold the organ."""
         return intervals(self.data["whole_dice"])["mean"]
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint."""
-        plain = NECESSITY.plain(self.data)
-        whole = {name: plain.pop(f"whole_{name}") for name in ("dice", "score")}
-        return plain | {"whole": whole}
+        plain = super().to_plain()
+        return plain | {"whole": {name: plain.pop(f"whole_{name}") for name in ("dice", "score")}}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> "Necessity":
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """Undoes :meth:`to_plain`.
 
         Raises:
@@ -110,7 +104,7 @@ class Necessity:
         """
         flat = {name: values for name, values in plain.items() if name != "whole"}
         whole = {f"whole_{name}": values for name, values in plain["whole"].items()}
-        return cls(NECESSITY.read(flat | whole))
+        return super().from_plain(flat | whole)
 
 
 @guards.held()
@@ -181,23 +175,19 @@ def necessity(
 
         parts = [result for _, result in Batches(batch).over(len(x), cut_all)]
     whole, cuts = _joined([whole for whole, _ in parts]), [found for _, found in parts]
-    return Necessity(
-        NECESSITY.dataset(
-            {
-                "sites": [site.name for site in sites],
-                "places": ["stage" if isinstance(site, Stage) else "edge" for site in sites],
-                "organs": channels,
-                "cases": names,
-                "cut": cut,
-                "draws": draws,
-                "score": score,
-                "cut_vertex": vertices,
-                "whole_dice": whole.dice,
-                "whole_score": whole.score,
-                "dice": torch.cat([torch.stack([o.dice for o in found]) for found in cuts], 2),
-                "scores": torch.cat([torch.stack([o.score for o in found]) for found in cuts], 2),
-            }
-        )
+    return Necessity.of(
+        sites=[site.name for site in sites],
+        places=["stage" if isinstance(site, Stage) else "edge" for site in sites],
+        organs=channels,
+        cases=names,
+        cut=cut,
+        draws=draws,
+        score=score,
+        cut_vertex=vertices,
+        whole_dice=whole.dice,
+        whole_score=whole.score,
+        dice=torch.cat([torch.stack([o.dice for o in found]) for found in cuts], 2),
+        scores=torch.cat([torch.stack([o.score for o in found]) for found in cuts], 2),
     )
 
 

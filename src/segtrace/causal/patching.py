@@ -6,7 +6,7 @@ asks this of every edge.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +17,12 @@ from segtrace.causal.batches import SLICES, Batches
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import donors
 from segtrace.errors import InputError
-from segtrace.labelled import Form, rows
+from segtrace.labelled import Dataset, Form, rows
 from segtrace.network.hooks import edit, see
 from segtrace.network.joints import settled
 from segtrace.network.logits import logits_at
 from segtrace.network.sites import Site
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 LEAST_TO_GAIN = 0.02
 """Below this difference of Dice between a's own slice and b's there is nothing to carry over."""
@@ -58,7 +55,7 @@ def patch(
     *,
     absent: bool = False,
     output: Output | None = None,
-) -> "Dataset":
+) -> Dataset:
     """Run slices b with the activations of slices a at some sites, all at once.
 
     Args:
@@ -119,7 +116,7 @@ def carry(
     seed: int = 0,
     batch: int = SLICES,
     output: Output | None = None,
-) -> "Dataset":
+) -> Dataset:
     """Give every slice's activation, one site at a time, to a slice of another case.
 
     Args:
@@ -146,8 +143,8 @@ def carry(
     Judge(channels, truth).checked(images)
     onto = donors(cases, 1, seed)[0]
 
-    def carried(site: Site) -> "Dataset":
-        def of(part: slice) -> "Dataset":
+    def carried(site: Site) -> Dataset:
+        def of(part: slice) -> Dataset:
             giving, taking = (images[part], truth[part]), (images[onto[part]], truth[onto[part]])
             return patch(net, [site], giving, taking, channels, output=output, absent=True)
 
@@ -158,7 +155,7 @@ def carry(
     return found.assign_coords(names).assign_coords(onto=("slice", onto))
 
 
-def carried_rows(carried: "Dataset") -> list[dict[str, Any]]:
+def carried_rows(carried: Dataset) -> list[dict[str, Any]]:
     """One row a site, organ and pair of slices, for a CSV."""
     shown = carried.rename(before="dice_before", after="dice_after")
     along = ("site", "organ", "slice")

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,28 +18,19 @@ from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Clock, OnProgress
 from segtrace.causal.outcome import Judge
 from segtrace.errors import InputError
-from segtrace.labelled import Form, names_along, tensor
+from segtrace.labelled import DataArray, Dataset, Form, Result, names_along, tensor
 from segtrace.measures.energy import ratio
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.edges import Edge, EdgesLike, resolve
 from segtrace.network.joints import settled
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
-if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
-
 STEPS = 8
 """Steps of the joint integration; the error they leave is part of the result."""
 
 
-ROUTE = Form(
-    {"part": "edge organ slice", "change": "edge organ slice"},
-    {"edges": "edge", "stages": "stage edge", "sources": "source edge", "organs": "organ"},
-)
-
-
 @dataclass(frozen=True, eq=False)
-class Route:
+class Route(Result):
     """What came over each edge of a decoder stage.
 
     Attributes:
@@ -50,10 +40,13 @@ class Route:
             ``source``: the stage that it comes from; empty where it is not known.
     """
 
-    data: "Dataset"
+    form = Form(
+        {"part": "edge organ slice", "change": "edge organ slice"},
+        {"edges": "edge", "stages": "stage edge", "sources": "source edge", "organs": "organ"},
+    )
 
     @cached_property
-    def summary(self) -> "Dataset":
+    def summary(self) -> Dataset:
         """Over the slices; axes edge and organ.
 
         ``share``: Σ part / Σ change, adds to 1 over the edges of a stage but for ``error``. Beyond
@@ -70,23 +63,10 @@ class Route:
         return self.data.drop_dims("slice").assign({n: (axes, v) for n, v in numbers.items()})
 
     @property
-    def shares(self) -> "DataArray":
+    def shares(self) -> DataArray:
         """The share of every slice; edge, organ, slice."""
         part, change = (tensor(self.data[name]) for name in ("part", "change"))
         return self.data["part"].copy(data=ratio(part, change))
-
-    def to_plain(self) -> dict[str, Any]:
-        """Plain values and tensors, for a checkpoint."""
-        return ROUTE.plain(self.data)
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> "Route":
-        """Undoes :meth:`to_plain`.
-
-        Raises:
-            InputError: numbers that do not fit their names.
-        """
-        return cls(ROUTE.read(plain))
 
 
 @guards.held(guards.aligned, baselines=guards.BASELINES, edges=guards.some_or_none)
@@ -163,17 +143,14 @@ def route(
             flows[stage].append(found.cpu())
             clock.step(len(images[part]))
     entering = [edge for own in by_stage.values() for edge in own]
-    numbers = {
-        "part": torch.cat([torch.cat([_parts(f) for f in flows[s]], 2) for s in by_stage]),
-        "change": torch.cat([torch.cat([_changes(f) for f in flows[s]], 2) for s in by_stage]),
-    }
-    names = {
-        "edges": [edge.name for edge in entering],
-        "stages": [edge.stage for edge in entering],
-        "sources": [edge.source for edge in entering],
-        "organs": channels,
-    }
-    return Route(ROUTE.dataset(numbers | names))
+    return Route.of(
+        edges=[edge.name for edge in entering],
+        stages=[edge.stage for edge in entering],
+        sources=[edge.source for edge in entering],
+        organs=channels,
+        part=torch.cat([torch.cat([_parts(f) for f in flows[s]], 2) for s in by_stage]),
+        change=torch.cat([torch.cat([_changes(f) for f in flows[s]], 2) for s in by_stage]),
+    )
 
 
 def _settled(net: nn.Module, edges: Sequence[Edge], images: Tensor) -> tuple[Edge, ...]:

@@ -7,7 +7,6 @@ maps agree on the black.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,11 +15,9 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow
 from segtrace.errors import InputError
+from segtrace.labelled import Dataset
 from segtrace.measures import guards
 from segtrace.measures.resize import resized
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +25,7 @@ MEASURES = ("jensen_shannon_divergence", "spearman", "spearman_support")
 
 
 @guards.held()
-def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> "Dataset":
+def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> Dataset:
     """Every stage against the next one, in the flow's order.
 
     Args:
@@ -51,7 +48,7 @@ def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> "Dataset"
 
 
 @guards.held()
-def between_epochs(earlier: Flow, later: Flow, size: tuple[int, int] | None = None) -> "Dataset":
+def between_epochs(earlier: Flow, later: Flow, size: tuple[int, int] | None = None) -> Dataset:
     """Every map against the one of another epoch.
 
     With successive epochs ``jensen_shannon_divergence`` is the churn.
@@ -79,7 +76,7 @@ def between_epochs(earlier: Flow, later: Flow, size: tuple[int, int] | None = No
     return _named(found, later)
 
 
-def _named(found: Sequence[Tensor], flow: Flow) -> "Dataset":
+def _named(found: Sequence[Tensor], flow: Flow) -> Dataset:
     """(R, O, N, measure) of the first stages of a flow."""
     names = flow.to_xarray(maps=False).coords.to_dataset().isel(site=slice(len(found)))
     shape = (0, *flow.status.shape[1:], len(MEASURES))

@@ -6,18 +6,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
 from segtrace.errors import InputError
-from segtrace.labelled import names_along, rows, tensor
+from segtrace.labelled import DataArray, names_along, rows, tensor
 from segtrace.measures import guards
-from segtrace.measures.leakage import LEAKAGE, Leakage
+from segtrace.measures.leakage import Leakage
 from segtrace.measures.over_cases import OverCases, in_words, method, over_cases
-
-if TYPE_CHECKING:
-    from xarray import DataArray
 
 PAIR = ("organ", "onto")
 ENTRY = ("rule", *PAIR)
@@ -156,7 +152,7 @@ def find_events(
 def _check(found: Leakage, other: Leakage | None) -> None:
     if other is None:
         return
-    for what, axis in LEAKAGE.names.items():
+    for what, axis in Leakage.form.names.items():
         mine, theirs = names_along(found.data, axis), names_along(other.data, axis)
         if mine != theirs:
             raise InputError(
@@ -165,14 +161,14 @@ def _check(found: Leakage, other: Leakage | None) -> None:
             )
 
 
-def _candidates(leak: Leakage) -> "DataArray":
+def _candidates(leak: Leakage) -> DataArray:
     """Bool: large enough over enough slices."""
     found = leak.summary
     large = (found["density"] >= LEAST_DENSITY) & (found["share"] >= LEAST_SHARE)
     return large & (found["slices"] >= LEAST_SLICES)
 
 
-def _null(leak: Leakage, untrained: Leakage | None) -> "DataArray":
+def _null(leak: Leakage, untrained: Leakage | None) -> DataArray:
     """The density that uniform, coarse and untrained maps reach; NaN is no obstacle."""
     null = leak.summary["density_coarse"].fillna(0.0).clip(min=1.0)
     if untrained is None:
@@ -191,7 +187,7 @@ def _runs(holds: Sequence[bool]) -> list[range]:
 def _event(
     found: Leakage,
     untrained: Leakage | None,
-    inside: "DataArray",
+    inside: DataArray,
     cases: Sequence[str] | None,
     checked: tuple[str, ...],
     at: Mapping[str, str],

@@ -5,40 +5,23 @@ Every pixel of a row is charged once: to the organ itself, to a rim around it (w
 spreads there is resolution and not leakage), to another organ, or to the background.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError, unknown
-from segtrace.labelled import Form, tensor
+from segtrace.labelled import DataArray, Dataset, Form, Result, tensor
 from segtrace.measures import guards
 from segtrace.measures.energy import nan_where, ratio
 from segtrace.measures.places import Places
 
-if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
-
-
-_OF_PAIRS = "site organ onto slice"
-LEAKAGE = Form(
-    {
-        "share": "site rule organ onto slice",
-        "rim": "site rule organ slice",
-        "background": "site rule organ slice",
-        "mirrored": "site rule organ onto slice",
-        **dict.fromkeys(("coarse", "area", "mirrored_area", "counted"), _OF_PAIRS),
-    },
-    {"stages": "site", "rules": "rule", "organs": "organ", "columns": "onto"},
-)
-
 
 @dataclass(frozen=True, eq=False)
-class Leakage:
+class Leakage(Result):
     """Parts of every positive map by where they lie.
 
     For every map share.sum("onto") + rim + background = 1; where ``onto`` is the map's own organ
@@ -56,16 +39,28 @@ class Leakage:
             the rim leaves at least half of onto.
     """
 
-    data: "Dataset"
+    form = Form(
+        {
+            "share": "site rule organ onto slice",
+            "rim": "site rule organ slice",
+            "background": "site rule organ slice",
+            "mirrored": "site rule organ onto slice",
+            "coarse": "site organ onto slice",
+            "area": "site organ onto slice",
+            "mirrored_area": "site organ onto slice",
+            "counted": "site organ onto slice",
+        },
+        {"stages": "site", "rules": "rule", "organs": "organ", "columns": "onto"},
+    )
 
     @cached_property
-    def usable(self) -> "DataArray":
+    def usable(self) -> DataArray:
         """Bool, axes as ``share``: what the means are taken over."""
         share = self.data["share"]
         return (share.notnull() & self.data["counted"]).transpose(*share.dims)
 
     @cached_property
-    def summary(self) -> "Dataset":
+    def summary(self) -> Dataset:
         """Over the slices that hold both organs; axes site, rule, organ, onto.
 
         ``density``, D = Σ share / Σ area: 1 is what a uniform map puts there; NaN on nothing.
@@ -73,7 +68,7 @@ class Leakage:
         each stage's grid. ``density_mirrored``, D on the mirror image of onto: what its place, and
         not the organ, explains. ``slices``, their number; fewer than 3 are too few to say anything.
         """
-        of = {name: tensor(self.data[name]) for name in LEAKAGE.numbers}
+        of = {name: tensor(self.data[name]) for name in self.form.numbers}
         usable, share = tensor(self.usable), of["share"]
         numbers = {
             "density": _ratio(usable, share, of["area"]),
@@ -83,17 +78,8 @@ class Leakage:
             "slices": usable.sum(-1),
         }
         axes = self.data["share"].dims[:-1]
-        names = self.data.drop_vars(LEAKAGE.numbers)
+        names = self.data.drop_vars(self.form.numbers)
         return names.assign({name: (axes, values) for name, values in numbers.items()})
-
-    def to_plain(self) -> dict[str, Any]:
-        """Plain values and tensors, for a checkpoint."""
-        return LEAKAGE.plain(self.data)
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> "Leakage":
-        """Undoes :meth:`to_plain`."""
-        return cls(LEAKAGE.read(plain))
 
 
 def _ratio(usable: Tensor, share: Tensor, area: Tensor) -> Tensor:
@@ -144,7 +130,7 @@ def leakage(
     held = {name: torch.stack([getattr(one, name) for one in by_stage])
             for name in ("coarse", "area", "mirrored_area", "counted")}  # fmt: skip
     along = {"stages": flow.stages, "rules": flow.rules, "organs": flow.organs, "columns": names}
-    return Leakage(LEAKAGE.dataset(charges | held | along))
+    return Leakage.of(**charges, **held, **along)
 
 
 def _check(flow: Flow, masks: Tensor, columns: tuple[str, ...]) -> None:

@@ -5,19 +5,16 @@ defined is NaN, never 0.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError, unknown
-from segtrace.labelled import mean, tensor
+from segtrace.labelled import Dataset, mean, tensor
 from segtrace.measures import energy, guards, pixels
 from segtrace.measures.measure import Measure, RatioOfSums, Traced, table, wanted
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 AXES = ("site", "rule", "organ", "slice")
 """Of every measure."""
@@ -34,7 +31,7 @@ def measure(
     measures: Literal["leading", "all"] = "leading",
     *,
     parts: tuple[Flow, Flow] | None = None,
-) -> "Dataset":
+) -> Dataset:
     """Numbers of every map, with the axes site, rule, organ and slice.
 
     Which: :data:`segtrace.measures.measure.MEASURES`, in its order. Those of a stage's maps and
@@ -122,7 +119,7 @@ def _of_images(
 
 
 @guards.held()
-def readable(measured: "Dataset") -> "Dataset":
+def readable(measured: Dataset) -> Dataset:
     """The numbers of maps that may be read: NaN from gap-degenerate on.
 
     What is said of the gradient, the score and the masks and not of the map stays, ``kappa`` first:
@@ -131,10 +128,14 @@ def readable(measured: "Dataset") -> "Dataset":
     Args:
         measured: as :func:`measure` returns it.
     """
-    known = table()
-    readable = measured["status"] < Status.GAP_DEGENERATE
+    stay = {one.name for one in table().values() if not one.of_map}
+    unreadable = tensor(measured["status"]) >= Status.GAP_DEGENERATE
     return measured.assign(
-        {n: v.where(readable) for n, v in measured.items() if n not in known or known[n].of_map}
+        {
+            name: (values.dims, tensor(values).masked_fill(unreadable, torch.nan), values.attrs)
+            for name, values in measured.items()
+            if name not in stay
+        }
     )
 
 
@@ -147,7 +148,7 @@ def _enough(name: str, value: Any) -> None:
 
 
 @guards.held(measured=_enough)
-def over_slices(measured: "Dataset") -> "Dataset":
+def over_slices(measured: Dataset) -> Dataset:
     """One number a site, rule and organ, over the slices whose map may be read.
 
     The mean over the slices where a measure is defined; or a ratio of sums, as ``gain``,
@@ -166,7 +167,7 @@ def over_slices(measured: "Dataset") -> "Dataset":
     return mean(measured, "slice").assign(ratios)
 
 
-def terms(measured: "Dataset", name: str = "gain") -> tuple[Tensor, Tensor]:
+def terms(measured: Dataset, name: str = "gain") -> tuple[Tensor, Tensor]:
     """What the sums of a ratio of sums are taken of, NaN where the measure is not defined.
 
     Of ``gain`` (mass - area, ceiling - area), (S, R, O, N) each.

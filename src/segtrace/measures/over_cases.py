@@ -11,19 +11,15 @@ end at 3 cases, and at 5 and more it covers no better and is wider.)
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from segtrace.labelled import names_along, tensor
+from segtrace.labelled import DataArray, Dataset, names_along, tensor
 from segtrace.measures import guards
 from segtrace.measures.energy import nan_where, ratio
-
-if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
 
 LEVEL = 0.95
 """How often the interval is meant to hold the mean over cases."""
@@ -130,8 +126,8 @@ def over_cases(
 
 
 def intervals(
-    values: "DataArray", *, within: tuple[float, float] = (-torch.inf, torch.inf)
-) -> "Dataset":
+    values: DataArray, *, within: tuple[float, float] = (-torch.inf, torch.inf)
+) -> Dataset:
     """:func:`over_cases` along the axis ``slice``: ``mean``, ``low``, ``high`` and ``cases``.
 
     Args:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from segtrace.attribution.trace import trace
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
-from segtrace.labelled import rows
+from segtrace.labelled import Dataset, rows
 from segtrace.measures.localisation import COLUMNS, measure
 from segtrace.measures.locality import parts
 from segtrace.network import guards
@@ -30,9 +30,6 @@ from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 
 @guards.fields(
@@ -119,7 +116,7 @@ class Explained:
     """
 
     record: Record
-    measures: "Dataset"
+    measures: Dataset
 
     def __post_init__(self) -> None:
         record, scene = self.record, self.record.scene

@@ -196,22 +196,29 @@ class History:
         """One row a rule, organ and stage; empty without the untrained network."""
         if self.untrained is None:
             return []
-        return [self._emergence(at) for at in rows(self.data.rename(site="stage"), ALONG, ALONG)]
+        largest = math.nan if self.largest is None else self.largest
+        known = self.echo.to_dataset(name="echo").assign(largest=largest).rename(site="stage")
+        entries = rows(known, ALONG, (*ALONG, "largest", "echo"))
+        curves = self.data["gain"].transpose("rule", "organ", "site", "epoch").values
+        gains = curves.reshape(len(entries), -1).tolist()
+        over_epochs = self.data["dice"].transpose("organ", "epoch").values.tolist()
+        dice = dict(zip(self.organs, over_epochs, strict=True))
+        return [
+            self._emergence(entry, gain, dice[entry["organ"]])
+            for entry, gain in zip(entries, gains, strict=True)
+        ]
 
-    def _emergence(self, named: dict[str, Any]) -> dict[str, Any]:
-        at = {"site": named["stage"], "rule": named["rule"], "organ": named["organ"]}
-        found = emergence(
-            self.epochs,
-            self.data["gain"].sel(at).values.tolist(),
-            math.nan if self.largest is None else float(self.largest.sel(at)),
-            self.data["dice"].sel(organ=named["organ"]).values.tolist(),
-        )
-        return named | {
+    def _emergence(
+        self, entry: dict[str, Any], gain: list[float], dice: list[float]
+    ) -> dict[str, Any]:
+        largest, echo = entry.pop("largest"), entry.pop("echo")
+        found = emergence(self.epochs, gain, largest, dice)
+        return entry | {
             "answer": found.answer,
             "epoch": found.epoch,
             "dice_epoch": found.dice_epoch,
             "lag": found.lag,
-            "echo": bool(self.echo.sel(at)),
+            "echo": echo,
             "last_epoch": self.epochs[-1],
             "words": over_seeds([found]),
         }

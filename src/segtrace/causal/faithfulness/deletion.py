@@ -9,7 +9,6 @@ cells outside the organ and its rim alone.
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -23,16 +22,13 @@ from segtrace.causal.faithfulness.removal import WAYS, Removal, passes
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import replacing
 from segtrace.errors import InputError, unknown
-from segtrace.labelled import Form
+from segtrace.labelled import Dataset, Form
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.joints import settled
 from segtrace.network.sites import Site
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 __all__ = ["WAYS", "WHERE", "deletion"]
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 WHERE = ("anywhere", "outside")
 
@@ -65,7 +61,7 @@ def deletion(
     batch: int = SLICES,
     output: Output | None = None,
     progress: OnProgress | None = None,
-) -> "Dataset":
+) -> Dataset:
     """Remove the marked cells of every map of a flow.
 
     Costs, for every site, rule, ``where`` and fraction, 1 + 2 ``draws`` passes (one more with

@@ -7,7 +7,6 @@ other, and against what cutting each costs. Chance names the costlier one in hal
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +19,13 @@ from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.necessity import Necessity
 from segtrace.errors import InputError
-from segtrace.labelled import names_along, tensor
+from segtrace.labelled import Dataset, names_along, tensor
 from segtrace.measures.over_cases import by_case
 from segtrace.network.edges import Edge
 from segtrace.network.hooks import see
 from segtrace.network.joints import settled
 from segtrace.network.logits import Output
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 LEAST_DIFFERENCE = 0.05
 """Dice. Where the two cuts cost no more apart than this, neither path is needed more."""
@@ -142,7 +138,7 @@ def pairs(edges: Mapping[str, Edge], without: Iterable[str] = ()) -> dict[str, t
 
 def choices(
     lost: Necessity, edges: Mapping[str, Edge], predictors: Mapping[str, Tensor]
-) -> "Dataset":
+) -> Dataset:
     """Whether each predictor is larger on the edge whose cut costs more, pair by pair.
 
     Args:

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from segtrace.causal.faithfulness.deletion import WAYS
-from segtrace.labelled import names_along, rows, tensor
+from segtrace.labelled import Dataset, names_along, rows, tensor
 from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported here"
@@ -70,7 +67,7 @@ class Verdict:
         return row
 
 
-def verdicts(found: "Dataset") -> Iterator[Verdict]:
+def verdicts(found: Dataset) -> Iterator[Verdict]:
     """One verdict a place, site, rule and organ of a deletion, and one of all organs together.
 
     ``supported`` asks that the map beats its shifted pattern, random cells and, where it is known,

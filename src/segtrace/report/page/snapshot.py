@@ -4,7 +4,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,14 +14,12 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Status
 from segtrace.dice import dice
+from segtrace.labelled import DataArray, Dataset
 from segtrace.measures.localisation import over_slices
 from segtrace.measures.measure import on_page
 from segtrace.report.page.whole_cases import NAMES, WholeCases
 from segtrace.report.pictures.cells import array
 from segtrace.report.record import Record
-
-if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
 
 TOP_LEVEL = 255
 BODY = 0.02
@@ -44,7 +42,7 @@ class Measured(Protocol):
         ...
 
     @property
-    def measures(self) -> "Dataset":
+    def measures(self) -> Dataset:
         """As :func:`~segtrace.measures.localisation.measure` returns them."""
         ...
 
@@ -176,7 +174,7 @@ def cut(values: NDArray, box: Box) -> NDArray:
     return values[..., top : top + height, left : left + width]
 
 
-def _floats(values: "DataArray") -> Numbers:
+def _floats(values: DataArray) -> Numbers:
     return values.values.astype(np.float32)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,14 +17,11 @@ from segtrace.causal.faithfulness.verdict import Verdict, verdicts
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.patching import carry
 from segtrace.causal.route import route
-from segtrace.labelled import tensor
+from segtrace.labelled import Dataset, tensor
 from segtrace.network.edges import Edge
 from segtrace.network.sites import Site
 from segtrace.network.stages import Stage
 from segtrace.tracking.explained import Network, traced
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 FRACTIONS = (0.1,)
 """Parts of a stage's cells that are removed."""
@@ -123,7 +119,7 @@ class Bench:
             trace(network.net, {}, self.network.probes.images, organs, rules, edges=own)
         )
 
-    def carried(self, edges: list[Edge]) -> "Dataset":
+    def carried(self, edges: list[Edge]) -> Dataset:
         """What each edge carries to another case's slice."""
         probes = self.network.probes
         return carry(

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.faithfulness.ranking import Ranking
 from segtrace.causal.faithfulness.verdict import Verdict
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.labelled import names_along
+from segtrace.labelled import Dataset, names_along
 from segtrace.network.edges import Edge
 from segtrace.network.stages import Stage
 from segtrace.report.scene import FINAL
@@ -19,9 +19,6 @@ from segtrace.studies.subject import Subject
 from segtrace.tracking.explained import Network, chosen_organs
 from segtrace.tracking.saying import working
 from segtrace.tracking.wiring import sites
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 Telling = Callable[[str], Any]
 """Words -> a context that gives what to hand to a long piece of work as its ``progress``."""
@@ -52,7 +49,7 @@ class Trial:
     epoch: int | None
     verdicts: tuple[Verdict, ...]
     rankings: tuple[Ranking, ...]
-    carried: "Dataset | None"
+    carried: Dataset | None
     cases: int
     slices: int
     left_out: Mapping[str, str]
