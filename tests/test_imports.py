@@ -93,6 +93,13 @@ def test_attribution_needs_torch_and_takes_more_only_when_it_is_asked_for():
             assert not at_top, f"{path.name} imports {name} at the top"
 
 
+@pytest.mark.parametrize("package", CORE)
+def test_named_axes_are_made_only_where_they_are_asked_for(package):
+    for path in files(package):
+        for name, at_top in imports(path):
+            assert not (at_top and within(name, {"xarray", "pandas"})), f"{path.name}: {name}"
+
+
 # Everything but the standard library and what `pip install torch` brings is made unimportable.
 TORCH_BRINGS = """torch torchgen functorch sympy mpmath networkx jinja2 markupsafe filelock fsspec
     typing_extensions setuptools _distutils_hack pkg_resources triton"""
