@@ -99,7 +99,7 @@ class History:
             self._check(measured, record.epoch)
         above, room = terms(measured)
         over = over_cases(above, record.scene.cases, room)
-        organs = measured["organ"].values.tolist()
+        organs = names_along(measured, "organ")
         now = over_slices(measured)[[*names, COUNT]].drop_vars("region")
         gains = {name: (AXES[:-1], getattr(over, part)) for name, part in OVER_CASES.items()}
         now = now.assign(gains).assign(
@@ -115,7 +115,7 @@ class History:
 
     def _check(self, measured: xr.Dataset, epoch: int | None) -> None:
         for axis, what in (("site", "stages"), ("rule", "rules"), ("organ", "organs")):
-            ours, theirs = (one[axis].values.tolist() for one in (self.data, measured))
+            ours, theirs = names_along(self.data, axis), names_along(measured, axis)
             if ours != theirs:
                 raise InputError(
                     f"epoch {epoch} has the {what} {', '.join(theirs)}, those before it "
