@@ -14,12 +14,12 @@ from helpers.untouched import assert_same, state, untouched
 from network.test_known import HEADS, NARROW, dyn_unet
 from segtrace.attribution import targets
 from segtrace.causal.baselines import collect
-from segtrace.causal.deletion import deletion
+from segtrace.causal.faithfulness.deletion import deletion
+from segtrace.causal.faithfulness.ranking import rankings, sizes_of
+from segtrace.causal.faithfulness.verdict import verdicts
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import carry, patch
-from segtrace.causal.ranking import rankings, sizes_of
 from segtrace.causal.route import route
-from segtrace.causal.verdict import verdicts
 from segtrace.causal.vertices import cut_vertices
 from segtrace.models.flexible_unet import FlexibleUNet
 from segtrace.network import edges, stages
@@ -137,6 +137,9 @@ FUNCTIONS = {
     "describe": lambda task: segtrace.describe(task.net, task.images, task.stages),
     "integrate": lambda task: segtrace.integrate(
         task.net, task.stages, task.images, task.targets, task.means.channels, 1
+    ),
+    "attribution_patching": lambda task: segtrace.attribution_patching(
+        task.net, task.stages, task.images, task.targets, task.means.channels
     ),
     "integrate jointly": joint,
     "explain": explained,

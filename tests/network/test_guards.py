@@ -208,7 +208,8 @@ def test_whole_numbers_of_numpy_are_whole_numbers():
 
 
 def test_the_table_speaks_of_arguments_that_there_are():
-    from segtrace.causal import deletion, necessity, patching, route
+    from segtrace.causal import necessity, patching, route
+    from segtrace.causal.faithfulness import deletion
 
     modules = (deletion, necessity, patching, route, targets, rules, stages)
     names = {

@@ -10,7 +10,7 @@ from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.integrate import integrate
 from segtrace.causal.baselines import Baselines, collect
-from segtrace.causal.deletion import deletion
+from segtrace.causal.faithfulness.deletion import deletion
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import carry, patch
 from segtrace.causal.route import route

@@ -11,7 +11,7 @@ from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.trace import trace
-from segtrace.causal.verdict import NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
+from segtrace.causal.faithfulness.verdict import NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
 from segtrace.errors import unknown
 from segtrace.measures import energy
 from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases

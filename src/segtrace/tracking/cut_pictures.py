@@ -6,6 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from segtrace.labelled import names_along, tensor
 from segtrace.report.captions import epoch_words
 from segtrace.report.figures.necessity import in_order, necessity_figure
 from segtrace.report.figures.route import averaged, route_figure
@@ -16,18 +17,18 @@ from segtrace.tracking.cuts import Cuts
 
 def table_figure(cuts: Cuts) -> tuple[Figure, str]:
     """Stages and edges x organs, and the paragraph under it."""
-    over, sites = cuts.necessity.over_cases(), cuts.necessity.sites
+    lost, sites = cuts.necessity.lost, names_along(cuts.necessity.data, "site")
     found = cuts.diagram(cuts.organs[0], "").branches if cuts.route is not None else ()
     return necessity_figure(
-        over.mean,
+        tensor(lost["mean"]),
         sites,
         cuts.organs,
         dice=[cuts.dice(organ) for organ in cuts.organs],
         vertices=[site in cuts.vertices for site in sites],
         title=epoch_words(cuts.epoch),
-        cut=cuts.necessity.cut,
-        ends=(over.low, over.high),
-        order=in_order(sites, over.mean, cuts.encoders, found),
+        cut=cuts.necessity.data.attrs["cut"],
+        ends=(tensor(lost["low"]), tensor(lost["high"])),
+        order=in_order(sites, tensor(lost["mean"]), cuts.encoders, found),
         marks=cuts.marks,
     )
 
@@ -42,8 +43,8 @@ def route_of(cuts: Cuts, organ: str) -> tuple[Figure, str]:
 
 def cut_timeline(cuts: Cuts, organ: str, epochs: Sequence[int], lost: Sequence[Tensor]) -> Picture:
     """The Dice of an organ lost by every cut, (S, O) at each of the epochs."""
-    found, o = cuts.necessity, cuts.organs.index(organ)
-    facts = "  ·  ".join([f"cut: {found.cut}; epoch 0 is untrained; one run", *cuts.marks])
+    found, o = cuts.necessity.data, cuts.organs.index(organ)
+    facts = "  ·  ".join([f"cut: {found.attrs['cut']}; epoch 0 is untrained; one run", *cuts.marks])
     caption = f"{organ}  ·  Dice lost when a stage or edge is cut\n{facts}"
     values = torch.stack([one[:, o] for one in lost], 1)
-    return timeline_picture(values, found.sites, epochs, caption)
+    return timeline_picture(values, names_along(found, "site"), epochs, caption)

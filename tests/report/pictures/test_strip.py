@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from segtrace.attribution.aggregate import aggregate
+from segtrace.labelled import tensor
 from segtrace.measures.localisation import measure
 from segtrace.report.combined import NOTHING
 from segtrace.report.pictures.cells import PREDICTION, TRUTH, heat_cell
@@ -31,7 +32,7 @@ def test_every_map_is_the_heat_cell_of_its_values(record):
 
 def test_the_number_below_a_map_is_the_gain_of_the_csv(record):
     masks = record.masks(record.flow.organs)
-    gain = measure(record.flow, masks)["gain"]
+    gain = tensor(measure(record.flow, masks)["gain"])
     torch.testing.assert_close(record.gain[:, :, :2, :2], gain[:, :, :2, :2], rtol=0, atol=0)
     words = [cell.words.removesuffix(f"  {OFF_VIEW}") for cell in cells_of(record)[1:]]
     assert words == [f"gain {two(float(g))}" for g in gain[:, 1, 1, 0]]

@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from segtrace.causal.verdict import ALL, Verdict
+from segtrace.causal.faithfulness.verdict import ALL, Verdict
+from segtrace.causal.patching import carried_rows
+from segtrace.labelled import mean, rows
 from segtrace.measures import over_cases
+from segtrace.measures.over_cases import intervals
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
 from segtrace.report.tables import save_table
@@ -29,7 +32,7 @@ def write_trial(trial: Trial, folder: Path) -> None:
         figure, caption = ranking_figure(trial.rankings, whose, trial.marks)
         save_figure(folder / "figures", "rankings", figure, caption)
     if trial.carried is not None:
-        save_table(folder / "patching.csv", trial.carried.rows())
+        save_table(folder / "patching.csv", carried_rows(trial.carried))
 
 
 def in_words(trial: Trial) -> Iterator[str]:
@@ -53,9 +56,9 @@ def in_words(trial: Trial) -> Iterator[str]:
     yield f"Numbers are means over cases. {over_cases.COVERAGE}"
     if trial.carried is not None:
         yield "An edge's activation from another case brings along, of what that case shows:"
-        means = trial.carried.mean().nanmean(1).tolist()
-        words = zip(trial.carried.sites, means, strict=True)
-        yield "  " + ", ".join(f"{site} {mean:.0%}" for site, mean in words)
+        means = mean(intervals(trial.carried["came_along"])[["mean"]], "organ")
+        edges = rows(means, ("site",), ("site", "mean"))
+        yield "  " + ", ".join(f"{edge['site']} {edge['mean']:.0%}" for edge in edges)
 
 
 def _line(verdict: Verdict) -> str:

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import A_FLOW, Flow
 from segtrace.causal import guards
-from segtrace.causal.necessity import Necessity
-from segtrace.causal.verdict import (
+from segtrace.causal.faithfulness.verdict import (
     ALL,
     LEAST_LOSS,
     NOT_SUPPORTED,
@@ -23,7 +22,9 @@ from segtrace.causal.verdict import (
     SUPPORTED,
     TOO_FEW,
 )
+from segtrace.causal.necessity import Necessity
 from segtrace.errors import InputError
+from segtrace.labelled import names_along, tensor
 from segtrace.measures.over_cases import LEAST_CASES, by_case, over_cases
 
 LEAST_SITES = 5
@@ -40,8 +41,8 @@ class Ranking:
     Attributes:
         predictor: its name.
         organ: the organ; ``all`` for all organs' rankings together, of which ρ is the mean.
-        verdict: as :class:`segtrace.causal.verdict.Verdict`; ``supported`` asks for p <= 0.05 and
-            a ρ above that of every control.
+        verdict: as :class:`segtrace.causal.faithfulness.verdict.Verdict`; ``supported`` asks for
+            p <= 0.05 and a ρ above that of every control.
         rho: Spearman's, mean over cases.
         low: lower end of ρ's 95 % t interval over cases; NaN where there is none, see
             :mod:`segtrace.measures.over_cases`.
@@ -114,14 +115,14 @@ def rankings(
     Raises:
         InputError: another kind of cut; a predictor of another shape.
     """
-    if found.cut != "resample":
+    if (cut := found.data.attrs["cut"]) != "resample":
         raise InputError(
-            f"these sites were cut by {found.cut!r}; rank losses of cut='resample', which no "
+            f"these sites were cut by {cut!r}; rank losses of cut='resample', which no "
             "predictor is built on"
         )
-    rows = []
-    for organ in (*found.organs, *[ALL] * (len(found.organs) > 1)):
-        table = _Table.of(found, found.organs if organ == ALL else (organ,))
+    rows, organs = [], names_along(found.data, "organ")
+    for organ in (*organs, *[ALL] * (len(organs) > 1)):
+        table = _Table.of(found, organs if organ == ALL else [organ])
         marks = {name: table.agreement(name, values) for name, values in controls.items()}
         best = max((mark.rho for mark in marks.values() if mark.rho == mark.rho), default=torch.nan)
         for name, values in predictors.items():
@@ -209,23 +210,25 @@ class _Table:
     """Some organs' losses at the sites that may be ranked. S' sites, C columns: organ and case."""
 
     kept: Tensor  # (S,) bool
-    shape: torch.Size  # (S, O, N)
+    shape: tuple[int, ...]  # (S, O, N)
     cases: tuple[str, ...]  # of each slice
     columns: tuple[tuple[int, str], ...]  # (organ, case) along C, of those that hold the organ
     lost: Tensor  # (S', C)
 
     @classmethod
     def of(cls, found: Necessity, organs: Sequence[str]) -> "_Table":
-        columns, lost = [], []
-        for organ in map(found.organs.index, organs):
-            means = by_case(found.dice_lost[~found.cut_vertex, organ], found.cases)
-            names = dict.fromkeys(found.cases)
+        columns, lost, known = [], [], names_along(found.data, "organ")
+        kept, cases = ~found.data["cut_vertex"], names_along(found.data, "case")
+        dice_lost = found.dice_lost
+        for organ in organs:
+            means = by_case(tensor(dice_lost[kept].sel(organ=organ)), cases)
+            names = dict.fromkeys(cases)
             held = ~means.isnan().any(0)
-            columns += [(organ, n) for n, has in zip(names, held.tolist(), strict=True) if has]
+            columns += [(known.index(organ), n)
+                        for n, has in zip(names, held.tolist(), strict=True) if has]  # fmt: skip
             lost.append(means[:, held])
-        return cls(
-            ~found.cut_vertex, found.dice.shape, found.cases, tuple(columns), torch.cat(lost, 1)
-        )
+        shape = tuple(dice_lost.shape)
+        return cls(tensor(kept), shape, tuple(cases), tuple(columns), torch.cat(lost, 1))
 
     def agreement(self, name: str, values: Tensor) -> _Agreement:
         """A predictor against the losses, each case by the other cases' predictor."""
@@ -257,7 +260,7 @@ class _Table:
         if values.shape != self.shape:
             raise InputError(
                 f"predictor {name!r} has shape {tuple(values.shape)}; the table asks for "
-                f"(sites, organs, slices) = {tuple(self.shape)}, or ({self.shape[0]},)"
+                f"(sites, organs, slices) = {self.shape}, or ({self.shape[0]},)"
             )
         found = []
         for organ, case in self.columns:

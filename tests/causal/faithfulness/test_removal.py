@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from segtrace.causal.removal import marked, outside, scattered, shifted
+from segtrace.causal.faithfulness.removal import marked, outside, scattered, shifted
 
 EVERYWHERE = torch.ones(2, 4, 4, dtype=torch.bool)
 
