@@ -62,6 +62,8 @@ def test_what_every_path_runs_through_is_named_below_and_has_no_row():
     assert "Every path runs through enc1" in figure.get_supxlabel()
     assert "Every path from image to logits runs through enc1" in caption
     assert "Every path" not in drawn()[0].get_supxlabel()
+    chain, _ = drawn(vertices=[True] * 3)  # there is nothing else to show
+    assert len(chain.axes[0].get_yticklabels()) == 3
 
 
 def test_what_costs_nothing_is_light_and_what_is_undefined_grey():

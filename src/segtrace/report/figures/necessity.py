@@ -91,8 +91,8 @@ def necessity_figure(
     """
     groups = order or [(site,) for site in sites]
     known = dict(zip(sites, vertices, strict=True))
-    rows = [group for group in groups if not known[group[0]]]
-    through = ", ".join(" = ".join(group) for group in groups if known[group[0]])
+    rows = [group for group in groups if not known[group[0]]] or groups
+    through = ", ".join(" = ".join(group) for group in groups if group not in rows)
     chosen = [list(sites).index(group[0]) for group in rows]
     values = array(lost).astype(np.float64)[chosen]
     low, high = (array(end)[chosen] for end in ends or (np.full_like(array(lost), np.nan),) * 2)
