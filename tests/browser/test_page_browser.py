@@ -7,10 +7,10 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.select import Select
 
 from browser.screenshots import SIZE, open_page, resize, until
-from helpers.pages import ORGANS, RULES, STAGES, blind, epoch, original, wrong
+from helpers.pages import ORGANS, RULES, STAGES, blind, epoch, original, write_page, wrong
 from segtrace.measures.measure import table
 from segtrace.report.figures.route import Diagram, route_figure
-from segtrace.report.page.page import Page, write_page
+from segtrace.report.page.page import About, Page
 from segtrace.report.page.routes import CAUTION, route_entry
 from segtrace.report.page.sentences import CAUTIONS
 from segtrace.report.page.whole_cases import WholeCases
@@ -37,7 +37,8 @@ def path(tmp_path_factory):
     for number in (0, 3, 8):
         found = {"0027": {"liver": {"dice": 0.1 * number, "voxels": 3000}}}
         page.add(epoch(number), WholeCases.from_plain(cases, found))
-    page.write(path, {"checkpoint": "epoch_008.ckpt"})
+    page.about = About({"checkpoint": "epoch_008.ckpt"})
+    page.write(path)
     return path
 
 
@@ -336,9 +337,9 @@ def routes():
 
 
 def test_the_route_of_the_chosen_organ_stands_there_with_its_caution(driver, tmp_path):
-    page = Page()
+    page = Page(about=About(routes=routes()))
     page.add(epoch(8))
-    page.write(tmp_path / "index.html", routes=routes())
+    page.write(tmp_path / "index.html")
     open_page(driver, tmp_path / "index.html")
     find(driver, f'[data-organ="{ORGANS.index("spleen")}"]').click()
     settled(driver, "#route-words", "The spleen enters by the skip of enc1")
@@ -357,7 +358,7 @@ def test_the_region_can_be_what_the_network_got_wrong(driver, tmp_path):
     for number in (0, 3):
         page.add(epoch(number))
     for kind in ("fp", "fn"):
-        page.also(wrong(3, kind))
+        page.add_region(wrong(3, kind))
     page.write(tmp_path / "index.html")
     open_page(driver, tmp_path / "index.html")
     find(driver, f'[data-organ="{ORGANS.index("liver")}"]').click()
@@ -395,7 +396,7 @@ def test_the_region_can_be_what_the_network_got_wrong(driver, tmp_path):
     ],
 )
 def test_the_list_of_events_tells_none_from_not_looked_for(driver, tmp_path, events, words):
-    write_page(tmp_path / "index.html", [epoch(8)], events=events)
+    write_page(tmp_path / "index.html", [epoch(8)], About(events=events))
     open_page(driver, tmp_path / "index.html")
     assert text(driver, "#events").startswith(words)
 

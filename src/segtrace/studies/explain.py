@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from segtrace.attribution.stages import StagesLike
 from segtrace.data.labels import check_names
-from segtrace.report.page.page import Page
+from segtrace.report.page.page import About, Page
 from segtrace.report.run_folder import taken
-from segtrace.studies import results
+from segtrace.studies.slices import write_maps
 from segtrace.tracking import guards
 from segtrace.tracking.explained import (
     DEFAULT,
@@ -63,12 +63,12 @@ def explain(
         if out is None:
             return explained
         facts = {"network": type(net).__name__}
-        results.write(explained, Path(out), facts)
-        page = Page()
+        write_maps(explained, Path(out), facts)
+        page = Page(about=About(facts))
         page.add(explained)
         for other in of_failures(probes, settings):
             wrong = explain_probes(net, stages, probes, labels, other, epoch, output)
-            results.write(wrong, Path(out) / other.region, facts)
-            page.also(wrong)
-        page.write(Path(out) / "index.html", facts)
+            write_maps(wrong, Path(out) / other.region, facts)
+            page.add_region(wrong)
+        page.write(Path(out) / "index.html")
     return explained
