@@ -33,7 +33,7 @@ test: $(VENV)/installed  ## Run all tests but the long ones
 	$(TESTS) -m 'not long' $(ARGS)
 
 quick: $(VENV)/installed  ## Run the unit tests: attribution, measures, causal, report
-	$(TESTS) -m 'not long' tests/attribution tests/causal tests/measures tests/models tests/report \
+	$(TESTS) -m 'not long' tests/network tests/attribution tests/causal tests/measures tests/models tests/report \
 	  tests/tracking tests/test_names.py tests/test_imports.py tests/test_packages.py $(ARGS)
 
 test-long: $(VENV)/installed  ## Run the long tests: kills, several processes, whole trainings

@@ -10,21 +10,21 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
 from attribution import nets
-from attribution.test_networks import HEADS, NARROW, dyn_unet
 from helpers.untouched import assert_same, state, untouched
-from segtrace.attribution import edges, stages, targets
-from segtrace.attribution.hooks import edit, see
-from segtrace.attribution.sites import chosen, sites_of
+from network.test_known import HEADS, NARROW, dyn_unet
+from segtrace.attribution import targets
 from segtrace.causal.baselines import collect
-from segtrace.causal.carrying import carry
-from segtrace.causal.deletion import deletion
+from segtrace.causal.faithfulness.deletion import deletion
+from segtrace.causal.faithfulness.ranking import rankings, sizes_of
+from segtrace.causal.faithfulness.verdict import verdicts
 from segtrace.causal.necessity import necessity
-from segtrace.causal.patching import patch
-from segtrace.causal.ranking import rankings, sizes_of
+from segtrace.causal.patching import carry, patch
 from segtrace.causal.route import route
-from segtrace.causal.verdict import verdicts
 from segtrace.causal.vertices import cut_vertices
 from segtrace.models.flexible_unet import FlexibleUNet
+from segtrace.network import edges, stages
+from segtrace.network.hooks import edit, see
+from segtrace.network.sites import chosen, sites_of
 from segtrace.tracking.explained import Settings
 from segtrace.tracking.wiring import named_edges
 
@@ -137,6 +137,9 @@ FUNCTIONS = {
     "describe": lambda task: segtrace.describe(task.net, task.images, task.stages),
     "integrate": lambda task: segtrace.integrate(
         task.net, task.stages, task.images, task.targets, task.means.channels, 1
+    ),
+    "attribution_patching": lambda task: segtrace.attribution_patching(
+        task.net, task.stages, task.images, task.targets, task.means.channels
     ),
     "integrate jointly": joint,
     "explain": explained,

@@ -25,5 +25,4 @@ def test_a_package_has_a_readme_of_one_screen_that_names_its_files(folder):
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: str(folder.relative_to(SOURCE)))
 def test_no_folder_is_a_drawer(folder):
-    many = 24 if folder.name in ("attribution", "causal") else 14
-    assert len(list(folder.glob("*.py"))) <= many
+    assert len(list(folder.glob("*.py"))) <= 14

@@ -19,14 +19,13 @@ from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.rules import seg_xres_cam
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.carrying import carry
-from segtrace.causal.deletion import deletion
+from segtrace.causal.faithfulness.deletion import deletion
+from segtrace.causal.faithfulness.ranking import rankings, sizes_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
-from segtrace.causal.patching import patch
-from segtrace.causal.ranking import rankings, sizes_of
+from segtrace.causal.patching import carry, patch
+from segtrace.network.sites import sites_of
 
 SOURCE = Path(segtrace.__file__).parent
 X = nets.images(2, 16)
@@ -768,7 +767,7 @@ ELSEWHERE = {
     "components need scipy": "tests/attribution/test_targets.py",
     "has shape .* needs \\(N, tokens": "tests/attribution/test_stages.py",
     "tokens; .* needs": "tests/attribution/test_stages.py",
-    "predictor .* has shape": "tests/causal/test_ranking.py",
+    "predictor .* has shape": "tests/causal/faithfulness/test_ranking.py",
     "rule .* returns": "tests/attribution/test_guards.py",
     "weigh of rule .* returns": "tests/attribution/test_guards.py",
     "the target of .* returns": "tests/attribution/test_guards.py",
@@ -792,12 +791,14 @@ def _pattern(node, module):
 
 
 def messages():
-    """(where, pattern) of every message of an InputError in attribution/ and causal/."""
-    for package in ("attribution", "causal"):
-        for path in sorted((SOURCE / package).glob("*.py")):
+    """(where, pattern) of every message of an InputError in network/, attribution/ and causal/."""
+    for package in ("network", "attribution", "causal"):
+        for path in sorted((SOURCE / package).rglob("*.py")):
             if path.name == "guards.py":  # the kinds of arguments have a test of their own
                 continue
-            module = import_module(f"segtrace.{package}.{path.stem}")
+            module = import_module(
+                ".".join(["segtrace", *path.relative_to(SOURCE).with_suffix("").parts])
+            )
             for node in ast.walk(ast.parse(inspect.getsource(module))):
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError":
                     yield f"{path.name}:{node.lineno}", _pattern(node.args[0], module)

@@ -1,9 +1,9 @@
 """See which stages a segmentation network uses for each organ.
 
-Public and stable: :func:`trace`, :func:`integrate`, :func:`describe`, :func:`explain`,
-:func:`score_planted`, :class:`FlowCallback` and :class:`InputError`. Tracing needs torch alone;
-``explain``, ``score_planted`` and ``FlowCallback`` need the pipeline (``pip install
-segtrace[train]``) and are imported on first use.
+Public and stable: :func:`trace`, :func:`integrate`, :func:`attribution_patching`,
+:func:`describe`, :func:`explain`, :func:`score_planted`, :class:`FlowCallback` and
+:class:`InputError`. Tracing needs torch alone; ``explain``, ``score_planted`` and ``FlowCallback``
+need the pipeline (``pip install segtrace[train]``) and are imported on first use.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ from segtrace.errors import InputError
 
 if TYPE_CHECKING:
     from segtrace.attribution.describe import describe
-    from segtrace.attribution.integrate import integrate
+    from segtrace.attribution.integrate import attribution_patching, integrate
     from segtrace.attribution.trace import trace
     from segtrace.planted.benchmark import score_planted
     from segtrace.studies.explain import explain
@@ -23,6 +23,7 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "FlowCallback": "segtrace.training.callbacks.flow",
+    "attribution_patching": "segtrace.attribution.integrate",
     "describe": "segtrace.attribution.describe",
     "explain": "segtrace.studies.explain",
     "integrate": "segtrace.attribution.integrate",
@@ -33,6 +34,7 @@ _HOMES = {
 __all__ = [
     "FlowCallback",
     "InputError",
+    "attribution_patching",
     "describe",
     "explain",
     "integrate",

@@ -11,10 +11,10 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 import segtrace
 from attribution import nets
-from attribution.test_networks import dyn_unet
 from helpers.untouched import untouched
+from network.test_known import dyn_unet
 from segtrace import InputError
-from segtrace.attribution import edges, stages
+from segtrace.network import edges, stages
 
 X = nets.images(2, 16).float()
 

@@ -4,8 +4,9 @@ from torch import nn
 
 import segtrace
 from attribution import nets
-from segtrace.attribution import edges, hooks, targets
+from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
+from segtrace.network import edges, hooks
 
 EVERYWHERE = {"organ": targets.organ(1, "all")}
 
@@ -45,9 +46,54 @@ def test_where_the_rest_is_linear_it_is_the_gradient_times_the_difference(mean):
     assert flow.change.item() == pytest.approx(expected.sum().item())
 
 
+@pytest.mark.parametrize("mean", [0.0, 2.5])
+def test_attribution_patching_is_exact_where_the_rest_is_linear(mean):
+    net, x = linear()
+    weights = torch.zeros(1, 2, 1, 4).double()
+    weights[0, 0, 0, 1] = 1
+    baseline = {"a": torch.full((2,), mean)}
+    flow = segtrace.attribution_patching(net, {"a": "0"}, x, weights, baseline)
+    whole = segtrace.integrate(net, {"a": "0"}, x, weights, baseline, steps=3)
+    assert torch.allclose(flow.maps["a"], whole.maps["a"])
+    assert flow.change.item() == pytest.approx(flow.maps["a"].sum().item())
+    assert flow.rules == ("attribution_patching",)
+
+
+def test_attribution_patching_is_a_loop_over_channels_and_cells():
+    net, x = nets.basic_unet(), nets.images(2, 32)
+    own = edges.resolve(net)[:2]
+    baseline = means(net, nets.images(3, 32, seed=8), own)
+    target = targets.organ(1, "gt", nets.labels(2, 32))
+    named = {edge.name: edge for edge in own}
+    flow = segtrace.attribution_patching(net, {}, x, target, baseline, edges=named)
+    weights = target(net(x)).detach()
+    for edge in own:
+        kept = {}
+
+        def keep(tensor, kept=kept):
+            kept["a"] = tensor.detach().requires_grad_()
+            return kept["a"]
+
+        with hooks.altering(net, {edge: keep}):
+            score = (net(x) * weights).sum()
+        (gradient,) = torch.autograd.grad(score, kept["a"])
+        expected = torch.zeros(2, *kept["a"].shape[2:], dtype=torch.float64)
+        for k, mean in enumerate(baseline[edge.name].tolist()):
+            expected += gradient[:, k].double() * (kept["a"][:, k].detach().double() - mean)
+        assert torch.allclose(flow.maps[edge.name][0, 0].double(), expected, atol=1e-5)
+        with torch.no_grad(), hooks.altering(
+            net, {edge: lambda t, b=baseline[edge.name]: b[:, None, None].expand_as(t)}
+        ):  # fmt: skip
+            after = (net(x) * weights).flatten(1).sum(1)
+        before = (net(x) * weights).flatten(1).sum(1).detach()
+        assert torch.allclose(
+            flow.change[flow.stages.index(edge.name), 0], before - after, atol=1e-3
+        )
+
+
 def test_the_sum_is_the_change_of_the_score_when_the_stage_is_put_to_its_baseline():
     net, x = nets.basic_unet(), nets.images(2, 32)
-    places = segtrace.attribution.stages.resolve(net)
+    places = segtrace.network.stages.resolve(net)
     baseline = means(net, nets.images(3, 32, seed=8), places)
     target = targets.organs({"a": 1, "b": 2}, "gt", nets.labels(2, 32))
     flow = segtrace.integrate(net, ["enc2", "dec3", "head"], x, target, baseline, steps=16)

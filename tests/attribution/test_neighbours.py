@@ -13,8 +13,8 @@ from torchcam.methods import GradCAM, LayerCAM
 
 import segtrace
 from attribution import nets
-from segtrace.attribution import stages as stages_of
 from segtrace.attribution import targets
+from segtrace.network import stages as stages_of
 
 STAGES = ("enc1", "enc3", "enc5", "dec2", "dec5")
 CHANNEL = 2

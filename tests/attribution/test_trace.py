@@ -9,8 +9,8 @@ import segtrace
 from attribution import nets, slow
 from segtrace import InputError
 from segtrace.attribution import rules, targets
-from segtrace.attribution import stages as stages_of
 from segtrace.attribution.flow import Status
+from segtrace.network import stages as stages_of
 
 ORGANS = {"liver": 1, "spleen": 2, "stomach": 3}
 BOTH = ("seg_grad_cam", "grad_pam")

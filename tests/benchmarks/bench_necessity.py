@@ -12,12 +12,12 @@ import time
 
 import torch
 
-from segtrace.attribution.hooks import edit
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
 from segtrace.causal.necessity import necessity
-from segtrace.causal.replay import Replay, Timetable
 from segtrace.models.flexible_unet import FlexibleUNet
+from segtrace.network.cached_forward import CachedForward, Timetable
+from segtrace.network.hooks import edit
+from segtrace.network.sites import sites_of
 
 ORGANS = 8
 
@@ -30,7 +30,7 @@ def seconds(run) -> float:
 
 def saving(net, sites, x, rounds: int) -> tuple[float, float]:
     """Median seconds of one pass a site, computed whole and replayed; rounds interleaved."""
-    replay = Replay.of(net, x, Timetable.of(net, x[:1]), sites)
+    cached = CachedForward.of(net, x, Timetable.of(net, x[:1]), sites)
 
     def whole() -> None:
         for site in sites:
@@ -40,7 +40,7 @@ def saving(net, sites, x, rounds: int) -> tuple[float, float]:
     def replayed() -> None:
         for site in sites:
             with edit(net, {site: torch.clone}):
-                replay.run(site)
+                cached.run(site)
 
     pairs = [(seconds(whole), seconds(replayed)) for _ in range(rounds)]
     one, other = zip(*pairs, strict=True)

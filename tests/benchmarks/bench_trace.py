@@ -28,10 +28,10 @@ from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchcamGradCAM
 
 import segtrace
-from segtrace.attribution import stages as stages_of
 from segtrace.attribution import targets
 from segtrace.checkpoint.loading import in_channels_last
 from segtrace.models.flexible_unet import FlexibleUNet
+from segtrace.network import stages as stages_of
 
 ORGANS = 8
 

@@ -7,7 +7,8 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.support.select import Select
 
 from browser.screenshots import SIZE, open_page, resize, until
-from helpers.pages import ORGANS, RULES, STAGES, blind, epoch, original, write_page, wrong
+from helpers.pages import ORGANS, RULES, STAGES, blind, epoch, original, wrong
+from helpers.written import write_page
 from segtrace.measures.measure import table
 from segtrace.report.figures.route import Diagram, route_figure
 from segtrace.report.page.page import About, Page

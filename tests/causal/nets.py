@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from segtrace.attribution.edges import Edge
+from segtrace.network.edges import Edge
 
 
 class TwoPaths(nn.Module):

@@ -8,10 +8,10 @@ from attribution.nets import basic_unet, images
 from causal import nets
 from helpers.saving import reloaded
 from segtrace import InputError
-from segtrace.attribution.hooks import see
-from segtrace.attribution.sites import sites_of
-from segtrace.attribution.stages import Stage
 from segtrace.causal.baselines import Baselines, collect
+from segtrace.network.hooks import see
+from segtrace.network.sites import sites_of
+from segtrace.network.stages import Stage
 
 SITE = Stage("enc1", "0")
 

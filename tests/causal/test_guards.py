@@ -11,15 +11,14 @@ from causal import nets
 from helpers.guarded import ODD, refusal
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.attribution.sites import sites_of
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import collect
-from segtrace.causal.carrying import carry
-from segtrace.causal.deletion import deletion
+from segtrace.causal.faithfulness.deletion import deletion
+from segtrace.causal.faithfulness.ranking import rankings, sizes_of
 from segtrace.causal.necessity import necessity
-from segtrace.causal.patching import patch
-from segtrace.causal.ranking import rankings, sizes_of
+from segtrace.causal.patching import carry, patch
 from segtrace.causal.route import route
+from segtrace.network.sites import sites_of
 
 NET = nets.Routed()
 X, TRUTH = nets.blob(4)
@@ -80,7 +79,7 @@ def test_what_is_right_passes():
         (
             necessity,
             {"sites": nets.ROUTED_STAGES},
-            "as segtrace.attribution.sites.sites_of(net",
+            "as segtrace.network.sites.sites_of(net",
         ),
         (necessity, {"sites": ["dec1"]}, "one of sites is 'dec1'; give stages and edges"),
         (necessity, {"images": X.numpy()}, "give a tensor, torch.as_tensor(images)"),

@@ -8,12 +8,12 @@ from attribution import plain_conv_unet as nnunet
 from attribution.nets import flexible_unet, images, labels, stirred
 from causal import nets
 from segtrace import InputError
-from segtrace.attribution.hooks import edit, see
-from segtrace.attribution.sites import chosen, sites_of
 from segtrace.causal.baselines import collect
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import CUTS
+from segtrace.network.hooks import edit, see
+from segtrace.network.sites import chosen, sites_of
 
 X, TRUTH = nets.blob(4)
 ORGAN = {"organ": 1}

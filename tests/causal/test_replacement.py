@@ -3,9 +3,9 @@ import torch
 
 from causal import nets
 from segtrace import InputError
-from segtrace.attribution.hooks import see
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.replacement import donors, replacing
+from segtrace.network.hooks import see
+from segtrace.network.sites import sites_of
 
 X, _ = nets.blob(4)
 NET = nets.Routed()

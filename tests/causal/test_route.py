@@ -6,10 +6,10 @@ import torch
 from attribution.nets import basic_unet, images, labels
 from causal import nets
 from segtrace import InputError
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
-from segtrace.causal.replay import Timetable
 from segtrace.causal.route import Route, route
+from segtrace.network.cached_forward import Timetable
+from segtrace.network.sites import sites_of
 
 X, TRUTH = nets.blob(3)
 ORGAN = {"organ": 1}

@@ -6,10 +6,10 @@ from torch import nn
 from attribution.nets import basic_unet, flexible_unet, images, stirred
 from causal import nets
 from segtrace import InputError
-from segtrace.attribution.hooks import edit
-from segtrace.attribution.sites import sites_of
-from segtrace.attribution.stages import Stage
 from segtrace.causal.vertices import cut_vertices
+from segtrace.network.hooks import edit
+from segtrace.network.sites import sites_of
+from segtrace.network.stages import Stage
 
 BUILDS = {
     "FlexibleUNet": flexible_unet,

@@ -14,6 +14,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from helpers.pages import read_page
 from helpers.saving import pixels
 from helpers.scripts import SMALL_NET, run_script, tiny_data
+from helpers.tags import expected_tags
 from segtrace.checkpoint.description import understood
 from segtrace.data.probes import Probes
 from segtrace.report.figures.paper import paper_figure
@@ -21,7 +22,6 @@ from segtrace.report.figures.route import as_picture
 from segtrace.report.files import load_maps
 from segtrace.report.page.whole_cases import NAMES
 from segtrace.report.pictures.mosaic import flow_picture
-from segtrace.report.tensorboard import expected_tags
 from segtrace.studies.inputs.trained_network import from_checkpoint
 from segtrace.tracking.history import charts, timelines
 

@@ -21,10 +21,10 @@ from helpers.scripts import ROOT
 from helpers.untouched import untouched
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
 from segtrace.causal.necessity import necessity
 from segtrace.causal.route import route
+from segtrace.network.sites import sites_of
 from segtrace.tracking.explained import Settings
 
 pytestmark = pytest.mark.filterwarnings("default")  # packages of other versions than ours

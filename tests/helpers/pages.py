@@ -4,7 +4,7 @@ import json
 import re
 import zlib
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,6 @@ from torch import Tensor
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.rules import by_name
 from segtrace.measures.localisation import measure
-from segtrace.report.page.fitting import BUDGET
-from segtrace.report.page.page import About, Page
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 
@@ -129,16 +127,6 @@ def epoch(number: int, last: int = 8) -> Measured:
     )
     record = Record(flow, place, "gt", number)
     return Measured(record, measure(flow, masks, place.spacing))
-
-
-def write_page(
-    path: Path, series: Iterable[Measured], about: About | None = None, budget: int = BUDGET
-) -> None:
-    """The page of one network, or of one training over its epochs."""
-    page = Page(about=about or About())
-    for measured in series:
-        page.add(measured)
-    page.write(path, budget)
 
 
 def read_page(path: Path) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from monai.networks.nets import DynUNet
 from scipy import ndimage
 
 from segtrace import InputError
-from segtrace.attribution.hooks import edit
-from segtrace.attribution.sites import chosen, sites_of
+from segtrace.network.hooks import edit
+from segtrace.network.sites import chosen, sites_of
 from segtrace.planted.images import REACH, SIDE, TAGS, TASKS, plant
 
 PAIRS = range(12)

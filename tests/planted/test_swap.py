@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from helpers.planted_reader import STAGES, Reader, save_reader
-from segtrace.attribution.stages import resolve
+from segtrace.network.stages import resolve
 from segtrace.planted.network import PlantedNetwork
 from segtrace.planted.swap import held_at_mark
 

@@ -7,6 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch.utils.tensorboard import SummaryWriter
 
+from helpers.tags import expected_tags
 from segtrace import InputError
 from segtrace.report import event_files
 from segtrace.report.event_files import rewind
@@ -16,7 +17,6 @@ from segtrace.report.tensorboard import (
     add_picture,
     add_scalars,
     add_text,
-    expected_tags,
 )
 
 RULES, ORGANS, STAGES = ("seg_grad_cam",), ("liver",), ("enc1", "head")

@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch.utils.tensorboard import SummaryWriter
 
+from helpers.tags import expected_tags
 from segtrace.report.tensorboard import (
     LAYOUT_TAG,
     add_layout,
@@ -17,7 +18,6 @@ from segtrace.report.tensorboard import (
     add_text,
     dice_tag,
     events_tag,
-    expected_tags,
     flow_tag,
     layout,
     leak_tag,

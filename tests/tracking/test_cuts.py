@@ -9,9 +9,9 @@ import torch
 from causal.nets import ROUTED_EDGES, ROUTED_STAGES, Routed, blob
 from helpers.saving import reloaded
 from segtrace import InputError
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
 from segtrace.data.probes import Probes
+from segtrace.network.sites import sites_of
 from segtrace.tracking.cut_tables import necessity_rows, report, route_rows, summary
 from segtrace.tracking.cuts import Cuts, cut_network
 from segtrace.tracking.explained import Network, Settings

@@ -7,7 +7,7 @@ from torch import nn
 
 from causal.nets import ROUTED_EDGES, ROUTED_STAGES, Routed
 from segtrace import InputError
-from segtrace.attribution.stages import resolve
+from segtrace.network.stages import resolve
 from segtrace.tracking.wiring import named_edges, sites
 
 

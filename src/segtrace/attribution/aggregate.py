@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import guards
-from segtrace.attribution.flow import Flow, Status
+from segtrace.attribution.flow import A_FLOW, Flow, Status
 from segtrace.errors import InputError, unknown
+from segtrace.network import guards
 
 WAYS = ("minmax", "max", "weighted")
 
@@ -31,6 +31,7 @@ class Aggregate:
 
 
 @guards.held(
+    flow=A_FLOW,
     stages=guards.optional(guards.names),
     how=guards.a_name,
     weights=guards.optional(guards.numbers),

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import edges as edges_of
-from segtrace.attribution import guards
-from segtrace.attribution.edges import Edge, EdgesLike
 from segtrace.attribution.float64 import in_float64
 from segtrace.attribution.flow import KAPPA_DEGENERATE, unnormalised
 from segtrace.attribution.forward import Output, forward
-from segtrace.attribution.graph import gradients_of
-from segtrace.attribution.hooks import altering
-from segtrace.attribution.joints import settled
-from segtrace.attribution.logits import logits_at
-from segtrace.attribution.sites import Site, Sites
-from segtrace.attribution.stages import Stage, StagesLike
-from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError
+from segtrace.network import edges as edges_of
+from segtrace.network import guards
+from segtrace.network.edges import Edge, EdgesLike
+from segtrace.network.graph import gradients_of
+from segtrace.network.hooks import altering
+from segtrace.network.joints import settled
+from segtrace.network.logits import logits_at
+from segtrace.network.sites import Site, Sites
+from segtrace.network.stages import Stage, StagesLike
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 STEPS = (1e-6, 1e-7, 1e-8)
 """How far a stage is moved, as a share of its own values. A kink (ReLU, max-pool) within a step
@@ -141,7 +141,7 @@ def describe(
         net: as in :func:`segtrace.trace`. It runs in float64 and is left as it was.
         image: (N, C, *image); the first slice is used.
         stages: as in :func:`segtrace.trace`.
-        edges: as in :func:`segtrace.attribution.edges.resolve`; where the network is not in the
+        edges: as in :func:`segtrace.network.edges.resolve`; where the network is not in the
             table and none are given, none are described.
         output: as in :func:`segtrace.trace`.
 

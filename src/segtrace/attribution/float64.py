@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from segtrace.attribution.contents import Contents, is_held
-from segtrace.attribution.logits import sent
 from segtrace.errors import InputError
+from segtrace.network.contents import Contents, is_held
+from segtrace.network.logits import sent
 
 _PRECISIONS = re.compile(r"[Dd]ouble|[Ff]loat|dtype|scalar type")
 """How torch says that two tensors have different precisions."""

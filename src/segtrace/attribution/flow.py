@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from segtrace.attribution.graph import walk
-
-if TYPE_CHECKING:  # rules are guarded, and a guard knows what a flow is
-    from segtrace.attribution.rules import Rule
+from segtrace.attribution.rules import Rule
+from segtrace.network import guards
+from segtrace.network.graph import walk
 
 
 class Status(IntEnum):
@@ -73,7 +72,7 @@ class Flow:
     rules: tuple[str, ...]
     organs: tuple[str, ...]
     score: str
-    methods: Mapping[str, "Rule"] = field(default_factory=dict)
+    methods: Mapping[str, Rule] = field(default_factory=dict)
     change: Tensor | None = None
     completeness_error: Tensor | None = None
 
@@ -144,3 +143,7 @@ def _on_own_statistics(node: Any) -> bool:
 
 def _slices(node: Any) -> int:
     return int(node._saved_input.shape[0])
+
+
+A_FLOW = guards.instance(Flow, "the result of segtrace.trace")
+"""What stands where a flow is wanted."""

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from segtrace.attribution.edges import in_words
-from segtrace.attribution.graph import check
-from segtrace.attribution.hooks import record
-from segtrace.attribution.logits import Output, logits_of, sent
-from segtrace.attribution.sites import Site
 from segtrace.attribution.targets import ChannelTarget, Target
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, shown
+from segtrace.network.edges import in_words
+from segtrace.network.graph import check
+from segtrace.network.hooks import record
+from segtrace.network.logits import Output, logits_of, sent
+from segtrace.network.sites import Site
 
 SCORES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "logit": lambda logits: logits,

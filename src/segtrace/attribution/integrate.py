@@ -1,17 +1,22 @@
-"""Integrated gradients at stages, and jointly over the edges that enter a decoder stage."""
+"""Integrated gradients at stages, and jointly over the edges that enter a decoder stage.
+
+Attribution patching is the same path with one step, at its end.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import edges as edges_of
-from segtrace.attribution import guards
-from segtrace.attribution.edges import EdgesLike
 from segtrace.attribution.flow import Flow, Status, worst
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
-from segtrace.attribution.graph import (
+from segtrace.errors import InputError, unknown
+from segtrace.network import edges as edges_of
+from segtrace.network import guards
+from segtrace.network.edges import EdgesLike
+from segtrace.network.graph import (
     DETACHED,
     INFERENCE,
     REENTRANT,
@@ -19,14 +24,13 @@ from segtrace.attribution.graph import (
     check_all,
     gradients_of,
 )
-from segtrace.attribution.hooks import Alteration, altering, see
-from segtrace.attribution.joints import settled
-from segtrace.attribution.labels import largest, refuse_shares
-from segtrace.attribution.logits import logits_at
-from segtrace.attribution.sites import Site, Sites
-from segtrace.attribution.stages import StagesLike
-from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.errors import InputError, unknown
+from segtrace.network.hooks import Alteration, altering, see
+from segtrace.network.joints import settled
+from segtrace.network.labels import largest, refuse_shares
+from segtrace.network.logits import logits_at
+from segtrace.network.sites import Site, Sites
+from segtrace.network.stages import StagesLike
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 COMPLETE = 0.05
 """A map whose sum misses the change of the score by more than this share is ``incomplete``."""
@@ -67,7 +71,7 @@ def integrate(
             training slices: a mean over the slices at hand would let a slice's map depend on them.
         steps: n of the midpoint rule.
         joint: integrate over the edges of each decoder stage together.
-        edges: as in :func:`segtrace.attribution.edges.resolve`; read with ``joint``.
+        edges: as in :func:`segtrace.network.edges.resolve`; read with ``joint``.
         score: as in :func:`segtrace.trace`.
         output: as there.
 
@@ -84,10 +88,75 @@ def integrate(
     >>> bool(flow.completeness_error < 0.01)
     True
     """
+    shares = [(step + 0.5) / steps for step in range(steps)]
     net = unwrapped(net)
+    groups = _junctions(net, stages, edges) if joint else [[site] for site in Sites.of(net, stages)]
+    return _integrated(net, groups, image, target, baseline, shares, score, output)
+
+
+@guards.held(stages=guards.places_or_sites)
+def attribution_patching(
+    net: nn.Module,
+    stages: StagesLike | Sequence[Site],
+    image: Tensor,
+    target: TargetsLike,
+    baseline: Mapping[str, Tensor],
+    *,
+    edges: EdgesLike = None,
+    score: str = "logit",
+    output: Output | None = None,
+) -> Flow:
+    """What cutting a site would cost, read off one gradient: Σ_k G_k ⊙ (A - Ā)_k.
+
+    Grad-PAM relative to a stored mean (Nanda 2023; Syed et al. 2023): the map's sum is the first
+    order of S(A) - S(Ā), the score lost when every channel is put to its mean. Exact where the
+    network behind the site is linear; ``completeness_error`` is by how much it is not.
+
+    Args:
+        net: as in :func:`segtrace.trace`.
+        stages: as there; ``{}`` where edges alone are meant.
+        image: as there.
+        target: as there.
+        baseline: site -> (K,) value of each channel, see :func:`integrate`.
+        edges: as in :func:`segtrace.trace`.
+        score: as there.
+        output: as there.
+
+    Returns:
+        A flow with the one rule ``attribution_patching``, with ``change``, the score's true one,
+        and ``completeness_error``.
+
+    Raises:
+        InputError: see :func:`integrate`.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 1))
+    >>> everywhere, mean = torch.ones(1, 2, 8, 8), {"enc": torch.zeros(4)}
+    >>> flow = attribution_patching(net, {"enc": "0"}, torch.rand(1, 1, 8, 8), everywhere, mean)
+    >>> torch.allclose(flow.maps["enc"].sum(), flow.change.sum(), rtol=1e-3)
+    True
+    """
+    net = unwrapped(net)
+    groups = [[site] for site in Sites.of(net, stages, edges)]
+    flow = _integrated(net, groups, image, target, baseline, [1.0], score, output)
+    first_order = torch.where(
+        flow.status == Status.INCOMPLETE, torch.full_like(flow.status, Status.OK), flow.status
+    )
+    return replace(flow, rules=("attribution_patching",), status=first_order)
+
+
+def _integrated(
+    net: nn.Module,
+    groups: list[list[Site]],
+    image: Tensor,
+    target: TargetsLike,
+    baseline: Mapping[str, Tensor],
+    shares: Sequence[float],
+    score: str,
+    output: Output | None,
+) -> Flow:
+    """The mean gradient at some shares of the way from the baseline, times the way."""
     if score not in SCORES:
         raise unknown("score", score, SCORES)
-    groups = _junctions(net, stages, edges) if joint else [[site] for site in Sites.of(net, stages)]
     targets = named(target)
     x = as_input(net, image)
     with undisturbed(net, x.device):
@@ -102,7 +171,7 @@ def integrate(
             [weights_of(name, t, logits).dense(logits) for name, t in targets.items()]
         )
         refuse_shares(score, logits)
-        path = _Path(lambda: SCORES[score](logits_at(net, x, output)), net, weights, steps)
+        path = _Path(lambda: SCORES[score](logits_at(net, x, output)), net, weights, shares)
         start = {place: _start(place, values[place], baseline) for place in places}
         scores = path.scored(SCORES[score](logits))
         found = [path.along(group, values, start, scores) for group in groups]
@@ -146,12 +215,12 @@ class _Path:
     """The straight path from the baseline to the value at some places, all others undisturbed."""
 
     def __init__(
-        self, score: Callable[[], Tensor], net: nn.Module, weights: Tensor, steps: int
+        self, score: Callable[[], Tensor], net: nn.Module, weights: Tensor, shares: Sequence[float]
     ) -> None:
         self.score = score
         self.net = net
         self.weights = weights  # (O, N, C, *image)
-        self.steps = steps
+        self.shares = shares  # of the way from the baseline to the value
 
     def scored(self, scores: Tensor) -> Tensor:
         """(O, N) the score of every organ, from φ(logits)."""
@@ -166,15 +235,14 @@ class _Path:
     ) -> tuple[dict[Site, Tensor], Tensor]:
         """Mean gradient (O, N, …) at each place along the path, and the score's change (O, N)."""
         total = {p: values[p].new_zeros(len(self.weights), *values[p].shape) for p in places}
-        for step in range(self.steps):
-            share = (step + 0.5) / self.steps
+        for share in self.shares:
             here = {p: torch.lerp(start[p], values[p], share).requires_grad_() for p in places}
             # Checkpointed parts run again in the backward pass: the tensors must still stand there.
             with self._standing(here, graded=True):
                 scored = self.score()
                 for o, gradients in self._gradients(scored, here):
                     for place, gradient in gradients.items():
-                        total[place][o] += gradient / self.steps
+                        total[place][o] += gradient / len(self.shares)
         with torch.no_grad(), self._standing({p: start[p] for p in places}):
             change = scores - self.scored(self.score())
         if not scored.requires_grad and change.any():

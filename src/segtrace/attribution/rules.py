@@ -24,8 +24,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import guards
 from segtrace.errors import InputError, shown, unknown
+from segtrace.network import guards
 
 Stride = tuple[float, ...]
 """Input pixels per cell along each axis."""

@@ -22,10 +22,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from segtrace.attribution import guards
-from segtrace.attribution.labels import check_truth, predicted, refuse_one_channel, refuse_overlap
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
+from segtrace.network import guards
+from segtrace.network.labels import check_truth, predicted, refuse_one_channel, refuse_overlap
 
 Target = Callable[[Tensor], Tensor]
 Region = Callable[[Tensor], Tensor]

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import guards
-from segtrace.attribution.edges import EdgesLike
 from segtrace.attribution.flow import (
     KAPPA_DEGENERATE,
     Flow,
@@ -17,15 +15,17 @@ from segtrace.attribution.flow import (
     worst,
 )
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
-from segtrace.attribution.graph import gradients_of
-from segtrace.attribution.labels import largest, refuse_shares
 from segtrace.attribution.rules import MapOf, Rule, global_average, weighted_sum
 from segtrace.attribution.rules import resolve as resolve_rules
-from segtrace.attribution.sites import Site, Sites
-from segtrace.attribution.stages import StagesLike, known
-from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
+from segtrace.network import guards
+from segtrace.network.edges import EdgesLike
+from segtrace.network.graph import gradients_of
+from segtrace.network.labels import largest, refuse_shares
+from segtrace.network.sites import Site, Sites
+from segtrace.network.stages import StagesLike, known
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 SLICES_ON_CPU = 4
 """Slices per forward pass on a CPU, whose caches larger batches outgrow (see ``make bench``)."""
@@ -55,14 +55,14 @@ def trace(
         net: the network; wrappers of ``torch.compile`` and DDP are looked through.
         stages: name -> module path (or ``{"module": …, "layout": …}``), a list of names of a
             known network, or ``None`` for all of its stages; or sites that are resolved, see
-            :class:`~segtrace.attribution.sites.Sites`. ``{}`` where edges alone are meant.
+            :class:`~segtrace.network.sites.Sites`. ``{}`` where edges alone are meant.
         image: (N, C, *image) preprocessed slices, or volumes. Half precision is raised to float32.
         target: organ -> target; or one target, which is then called ``target``. See
             :mod:`segtrace.attribution.targets`; a tensor is a target too.
         rules: names, :class:`~segtrace.attribution.rules.Rule` objects, or functions
             (activation, gradient) -> map.
         score: φ, a key of :data:`~segtrace.attribution.forward.SCORES`.
-        edges: name -> :class:`~segtrace.attribution.edges.Edge` or its plain values, or a list of
+        edges: name -> :class:`~segtrace.network.edges.Edge` or its plain values, or a list of
             names of a known network: maps of these too, behind the stages. ``None`` for none.
         output: picks the logits (N, channels, *image) from what the network returns.
         gradient_cut: stages known to have a wrong gradient (from ``describe``); of the network,

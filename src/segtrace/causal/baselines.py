@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import guards
 from segtrace.attribution.forward import Output
-from segtrace.attribution.hooks import see
-from segtrace.attribution.joints import settled
-from segtrace.attribution.sites import Site
 from segtrace.attribution.trace import SLICES_ON_CPU
-from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError, unknown
 from segtrace.measures.energy import ratio
+from segtrace.network import guards
+from segtrace.network.hooks import see
+from segtrace.network.joints import settled
+from segtrace.network.sites import Site
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 ENOUGH = 64
 """Training slices that suffice, drawn at random. Of FlexibleUNet-ResNet-18 on a real CT, the means
@@ -130,7 +130,7 @@ def collect(
 
     Args:
         net: the network.
-        sites: see :func:`segtrace.attribution.sites.sites_of`.
+        sites: see :func:`segtrace.network.sites.sites_of`.
         images: batches (n, C, *image) of preprocessed training slices, without augmentation.
         maps: also keep mean maps; as large as one slice's activations.
         batch: slices per forward pass; decides memory alone.

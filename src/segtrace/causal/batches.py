@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.logits import sent
+from segtrace.network.logits import sent
 
 T = TypeVar("T")
 

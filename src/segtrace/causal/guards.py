@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from segtrace.attribution import guards
-from segtrace.attribution.guards import (
+from segtrace.causal.baselines import Baselines
+from segtrace.errors import Guard, InputError, wrong
+from segtrace.network import guards
+from segtrace.network.guards import (
     Held,
     a_finite_image,
     instance,
@@ -15,10 +17,8 @@ from segtrace.attribution.guards import (
     some_or_none,
     tensors,
 )
-from segtrace.causal.baselines import Baselines
-from segtrace.errors import Guard, InputError, wrong
 
-__all__ = ["BASELINES", "aligned", "held", "instance", "names", "some", "some_or_none"]
+__all__ = ["BASELINES", "aligned", "held", "instance", "names", "optional", "some", "some_or_none"]
 
 BASELINES = instance(Baselines, "the result of segtrace.causal.baselines.collect")
 

@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
-from segtrace.attribution.hooks import Edit, edit
-from segtrace.attribution.joints import settled
-from segtrace.attribution.sites import Site
-from segtrace.attribution.stages import Stage
-from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress, seconds_per_slice
 from segtrace.causal.outcome import Judge, Outcome
 from segtrace.causal.replacement import Replacement, replacing
-from segtrace.causal.replay import Replay, Timetable
 from segtrace.causal.vertices import cut_vertices
 from segtrace.errors import InputError
 from segtrace.measures.over_cases import OverCases, over_cases
+from segtrace.network.cached_forward import CachedForward, Timetable
+from segtrace.network.hooks import Edit, edit
+from segtrace.network.joints import settled
+from segtrace.network.sites import Site
+from segtrace.network.stages import Stage
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def necessity(
 
     Args:
         net: the network; wrappers of ``torch.compile`` and DDP are looked through.
-        sites: see :func:`segtrace.attribution.sites.sites_of`.
+        sites: see :func:`segtrace.network.sites.sites_of`.
         images: (N, C, *image) preprocessed slices.
         truth: (N, *image) label map in channel numbers.
         channels: organ -> channel.
@@ -175,11 +175,11 @@ def necessity(
         clock = Clock(len(x) * len(sites) * draws, seconds_per_slice(net, x[:batch]), progress)
 
         def cut_all(part: slice) -> tuple[Outcome, list[Outcome]]:
-            replay = Replay.of(net, x[part], timetable, sites, output)
-            whole, found = judge.whole(replay.logits, part), []
+            cached = CachedForward.of(net, x[part], timetable, sites, output)
+            whole, found = judge.whole(cached.logits, part), []
             for site in sites:
-                found.append(_cut(replay, site, replacement, judge, part, draws))
-                clock.step(len(replay.x) * draws)
+                found.append(_cut(cached, site, replacement, judge, part, draws))
+                clock.step(len(cached.x) * draws)
             return whole, found
 
         parts = [result for _, result in Batches(batch).over(len(x), cut_all)]
@@ -211,13 +211,18 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _cut(
-    replay: Replay, site: Site, replacement: Replacement, judge: Judge, part: slice, draws: int
+    cached: CachedForward,
+    site: Site,
+    replacement: Replacement,
+    judge: Judge,
+    part: slice,
+    draws: int,
 ) -> Outcome:
     """The mean outcome over the draws."""
     found = []
     for draw in range(draws):
-        with edit(replay.net, {site: _edit(site, replacement, part, draw)}):
-            found.append(judge.of(replay.run(site), part))
+        with edit(cached.net, {site: _edit(site, replacement, part, draw)}):
+            found.append(judge.of(cached.run(site), part))
     return Outcome(
         torch.stack([outcome.dice for outcome in found]).mean(0),
         torch.stack([outcome.score for outcome in found]).mean(0),

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.forward import SCORES
-from segtrace.attribution.labels import (
+from segtrace.dice import dice
+from segtrace.errors import InputError, unknown
+from segtrace.network.labels import (
     check_truth,
     predicted,
     refuse_one_channel,
     refuse_overlap,
     refuse_shares,
 )
-from segtrace.dice import dice
-from segtrace.errors import InputError, unknown
 
 
 def confusion(prediction: Tensor, truth: Tensor, channels: int) -> Tensor:

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
-from segtrace.attribution.hooks import see
-from segtrace.attribution.sites import Site
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.causal.baselines import Baselines, laid_out
 from segtrace.errors import InputError, unknown
+from segtrace.network.hooks import see
+from segtrace.network.sites import Site
 
 CUTS = ("channel_mean", "mean_map", "zero", "resample")
 """What stands in the place of a cut activation.

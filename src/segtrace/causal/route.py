@@ -9,20 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import targets
-from segtrace.attribution.edges import Edge, EdgesLike, resolve
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
 from segtrace.attribution.integrate import integrate
-from segtrace.attribution.joints import settled
 from segtrace.attribution.trace import SLICES_ON_CPU
-from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Clock, OnProgress
 from segtrace.causal.outcome import Judge
-from segtrace.causal.replay import Replay, Timetable
 from segtrace.errors import InputError
 from segtrace.measures.energy import ratio
+from segtrace.network.cached_forward import CachedForward, Timetable
+from segtrace.network.edges import Edge, EdgesLike, resolve
+from segtrace.network.joints import settled
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 STEPS = 8
 """Steps of the joint integration; the error they leave is part of the result."""
@@ -114,7 +114,7 @@ def route(
         truth: (N, *image) label map in channel numbers.
         channels: organ -> channel.
         baselines: stored means over training slices, of the edges.
-        edges: see :func:`segtrace.attribution.edges.resolve`.
+        edges: see :func:`segtrace.network.edges.resolve`.
         region: of the explained score, see :func:`segtrace.attribution.targets.organ`.
         score: φ, a key of :data:`segtrace.attribution.forward.SCORES`.
         steps: of the midpoint rule.
@@ -140,12 +140,12 @@ def route(
     for part in (slice(first, first + batch) for first in range(0, len(images), batch)):
         target = targets.organs(channels, region, truth[part].long())
         began = time.perf_counter()
-        replay = _recorded(net, images[part], list(by_stage.values()), output)
+        cached = _recorded(net, images[part], list(by_stage.values()), output)
         if clock is None:
             forward = (time.perf_counter() - began) / 3 / len(images[part])
             clock = Clock(len(images) * len(by_stage), forward * steps * len(channels), progress)
         for stage, own in by_stage.items():
-            with replay.standing(*own):
+            with cached.standing(*own):
                 found = integrate(
                     net,
                     [stage],
@@ -178,11 +178,11 @@ def _settled(net: nn.Module, edges: Sequence[Edge], images: Tensor) -> tuple[Edg
 
 def _recorded(
     net: nn.Module, images: Tensor, joints: Sequence[Sequence[Edge]], output: Output | None
-) -> Replay:
+) -> CachedForward:
     """What lies before the edges of any decoder stage, run once: three forward passes."""
     x = as_input(net, images)
     with undisturbed(net, x.device):
-        return Replay.of(net, x, Timetable.of(net, x), joints, output)
+        return CachedForward.of(net, x, Timetable.of(net, x), joints, output)
 
 
 def _parts(flow: Flow) -> Tensor:

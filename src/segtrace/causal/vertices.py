@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
-from segtrace.attribution.graph import DETACHED, check_all
-from segtrace.attribution.hooks import Edit, edit
-from segtrace.attribution.logits import logits_at
-from segtrace.attribution.sites import Site
 from segtrace.errors import InputError
+from segtrace.network.graph import DETACHED, check_all
+from segtrace.network.hooks import Edit, edit
+from segtrace.network.logits import logits_at
+from segtrace.network.sites import Site
 
 
 def cut_vertices(

@@ -10,12 +10,12 @@ from segtrace.attribution import targets
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
-from segtrace.attribution.stages import resolve as resolve_stages
 from segtrace.attribution.trace import trace
-from segtrace.causal.verdict import NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
+from segtrace.causal.faithfulness.verdict import NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
 from segtrace.errors import unknown
 from segtrace.measures import energy
 from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
+from segtrace.network.stages import resolve as resolve_stages
 from segtrace.planted.network import ENOUGH, PlantedNetwork, PlantedSlices
 from segtrace.planted.score import REFUSED, Interval, PlantedScore, StageScore
 from segtrace.planted.swap import held_at_mark

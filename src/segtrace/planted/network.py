@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.stages import StagesLike
 from segtrace.attribution.trace import SLICES_ON_CPU
-from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.outcome import Judge
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.errors import InputError
+from segtrace.network.stages import StagesLike
+from segtrace.network.undisturbed import as_input, undisturbed
 from segtrace.planted.images import CLASSES
 from segtrace.planted.source import PlantedSource
 

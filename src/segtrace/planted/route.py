@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 
-from segtrace.attribution.edges import Edge
-from segtrace.attribution.edges import resolve as resolve_edges
-from segtrace.attribution.hooks import Edit, edit
-from segtrace.attribution.sites import Site
 from segtrace.attribution.trace import SLICES_ON_CPU
-from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.route import Route, route
 from segtrace.measures.over_cases import over_cases
+from segtrace.network.edges import Edge
+from segtrace.network.edges import resolve as resolve_edges
+from segtrace.network.hooks import Edit, edit
+from segtrace.network.sites import Site
+from segtrace.network.undisturbed import as_input, undisturbed
 from segtrace.planted.network import PlantedNetwork, PlantedSlices
 from segtrace.report.route_words import branches, sentence
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segtrace.attribution.hooks import Edit, edit
-from segtrace.attribution.sites import Site
-from segtrace.attribution.stages import Stage
 from segtrace.attribution.trace import SLICES_ON_CPU
-from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.measures.resize import pooled
+from segtrace.network.hooks import Edit, edit
+from segtrace.network.sites import Site
+from segtrace.network.stages import Stage
+from segtrace.network.undisturbed import as_input, undisturbed
 from segtrace.planted.network import PlantedSlices
 
 AROUND = 2

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from segtrace.causal.faithfulness.verdict import LEAST_LOSS
 from segtrace.causal.necessity import Necessity
 from segtrace.causal.route import Route
-from segtrace.causal.verdict import LEAST_LOSS
 from segtrace.errors import InputError, unknown
 from segtrace.report.captions import plain
 

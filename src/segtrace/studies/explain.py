@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from segtrace.attribution.stages import StagesLike
 from segtrace.data.labels import check_names
+from segtrace.network.stages import StagesLike
 from segtrace.report.page.page import About, Page
 from segtrace.report.run_folder import taken
 from segtrace.studies.slices import write_maps

@@ -6,8 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from segtrace.attribution.edges import Edge
-from segtrace.attribution.stages import Stage
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import OnProgress
 from segtrace.causal.necessity import Necessity, necessity
@@ -15,6 +13,8 @@ from segtrace.causal.outcome import Outcome
 from segtrace.causal.route import Route, route
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.network.edges import Edge
+from segtrace.network.stages import Stage
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches, sentence
 from segtrace.tracking.explained import Network, chosen_organs

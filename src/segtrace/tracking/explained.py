@@ -8,20 +8,21 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution import guards, targets
+from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import SCORES, TargetsLike
-from segtrace.attribution.labels import whole_numbers
 from segtrace.attribution.rules import resolve as resolve_rules
-from segtrace.attribution.stages import Stage, StagesLike, resolve
 from segtrace.attribution.trace import trace
-from segtrace.attribution.undisturbed import unwrapped
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.measures.localisation import measure, rows
 from segtrace.measures.locality import parts
+from segtrace.network import guards
+from segtrace.network.labels import whole_numbers
+from segtrace.network.stages import Stage, StagesLike, resolve
+from segtrace.network.undisturbed import unwrapped
 from segtrace.report.combined import SCALED
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.mosaic import ROWS, flow_picture

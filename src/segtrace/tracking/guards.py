@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from segtrace.attribution import guards
-from segtrace.attribution.guards import Held, a_whole, an_image, instance, optional
 from segtrace.data.probes import Probes
 from segtrace.errors import Guard, InputError, shown, wrong
+from segtrace.network import guards
+from segtrace.network.guards import Held, a_whole, an_image, instance, optional
 from segtrace.tracking.explained import Settings
 
 

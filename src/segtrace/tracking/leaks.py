@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.stages import StagesLike
 from segtrace.data.probes import Probes
 from segtrace.measures.events import Event, find_events, strongest, too_few_slices
 from segtrace.measures.leakage import Grids, Leakage, leakage
 from segtrace.measures.over_cases import COVERAGE
+from segtrace.network.stages import StagesLike
 from segtrace.report.captions import plain
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import leak_picture

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from segtrace.attribution.edges import Edge, EdgesLike, resolve
-from segtrace.attribution.hooks import see
-from segtrace.attribution.joints import settled
-from segtrace.attribution.sites import Site, sites_of
-from segtrace.attribution.stages import StagesLike
-from segtrace.attribution.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.errors import InputError
+from segtrace.network.edges import Edge, EdgesLike, resolve
+from segtrace.network.hooks import see
+from segtrace.network.joints import settled
+from segtrace.network.sites import Site, sites_of
+from segtrace.network.stages import StagesLike
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.tracking.saying import say
 
 NAMING = "model.edges={skip_1: {stage: dec1, module: path.of.a.module, argument: 1}}"

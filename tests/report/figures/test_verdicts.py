@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from segtrace import InputError
-from segtrace.causal.ranking import Ranking
-from segtrace.causal.verdict import Verdict
+from segtrace.causal.faithfulness.ranking import Ranking
+from segtrace.causal.faithfulness.verdict import Verdict
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
 

@@ -5,16 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.pages import (
-    ORGANS,
-    RULES,
-    STAGES,
-    epoch,
-    read_page,
-    unpacked,
-    write_page,
-    wrong,
-)
+from helpers.pages import ORGANS, RULES, STAGES, epoch, read_page, unpacked, wrong
+from helpers.written import write_page
 from segtrace.errors import InputError
 from segtrace.measures.localisation import over_slices
 from segtrace.measures.measure import on_page

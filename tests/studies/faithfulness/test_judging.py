@@ -9,11 +9,11 @@ from causal import nets
 from cli.test_bad_input import one_line
 from helpers.scripts import run_script
 from segtrace import InputError
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import collect
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.measures.over_cases import COVERAGE
+from segtrace.network.sites import sites_of
 from segtrace.report.tables import read_table
 from segtrace.studies.faithfulness.files import in_words, write_result
 from segtrace.studies.faithfulness.judging import judge_maps, judge_trained

@@ -7,12 +7,12 @@ from omegaconf import OmegaConf
 
 from cli.train.test_run import assert_same_weights, fit, plan_of
 from segtrace import InputError
-from segtrace.attribution.sites import sites_of
 from segtrace.causal.baselines import Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.checkpoint.loading import load
 from segtrace.cli.train import run as steps
 from segtrace.cli.train.train_config import TrainConfig, plainly
+from segtrace.network.sites import sites_of
 from segtrace.training.callbacks.baselines import KeepBaselines
 
 pytestmark = pytest.mark.filterwarnings(

@@ -13,10 +13,10 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
+from helpers.tags import expected_tags
 from segtrace import FlowCallback, InputError
 from segtrace.data.probes import Probes
 from segtrace.report.tables import read_table
-from segtrace.report.tensorboard import expected_tags
 from segtrace.tracking.explained import Settings
 from segtrace.tracking.history import charts, timelines
 

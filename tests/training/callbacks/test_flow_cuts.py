@@ -6,11 +6,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers.saving import pixels
+from helpers.tags import expected_tags
 from segtrace import FlowCallback, InputError
 from segtrace.data.probes import Probes
 from segtrace.report.figures.route import as_picture
 from segtrace.report.tables import read_table
-from segtrace.report.tensorboard import expected_tags
 from segtrace.tracking.cut_pictures import table_figure
 from segtrace.tracking.history import charts, timelines
 from training.callbacks.test_flow import ORGANS, RULES, STAGES, fit, loader, watch

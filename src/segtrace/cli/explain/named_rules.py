@@ -5,8 +5,8 @@ from typing import Any
 
 from hydra.utils import instantiate
 
-from segtrace.attribution.guards import a_rule
 from segtrace.errors import InputError
+from segtrace.network.guards import a_rule
 from segtrace.training.construction import built
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from segtrace.attribution.stages import resolve as resolve_stages
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
 from segtrace.cli.train.continuity import check_same
@@ -19,6 +18,7 @@ from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.network.stages import resolve as resolve_stages
 from segtrace.report.event_files import rewind
 from segtrace.report.files import check_writable, environment, version_of
 from segtrace.report.run_folder import is_first

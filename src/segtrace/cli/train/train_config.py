@@ -8,7 +8,6 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from segtrace.attribution.networks import STAGES
 from segtrace.cli.limits import check_limits
 from segtrace.cli.resumed import run_of
 from segtrace.cli.schema import check
@@ -18,6 +17,7 @@ from segtrace.cli.train.rehearsal import rehearse
 from segtrace.cli.train.run_config import gone_on, targets_in
 from segtrace.errors import InputError, unknown
 from segtrace.names import CONFIG
+from segtrace.network.known import STAGES
 from segtrace.report.files import save_text
 from segtrace.report.run_folder import Held, Lock, is_first, taken
 from segtrace.training.callbacks.own_folder import check_no_checkpoints, check_places

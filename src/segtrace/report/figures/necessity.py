@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segtrace.causal.verdict import LEAST_LOSS
+from segtrace.causal.faithfulness.verdict import LEAST_LOSS
 from segtrace.report.captions import plain
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 from segtrace.report.figures.route import GREY, RED, SCALE

@@ -20,7 +20,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from segtrace.causal.verdict import LEAST_LOSS
+from segtrace.causal.faithfulness.verdict import LEAST_LOSS
 from segtrace.errors import InputError
 from segtrace.report.captions import plain
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style

@@ -6,8 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from segtrace.causal.ranking import Ranking
-from segtrace.causal.verdict import ALL, NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW, Verdict
+from segtrace.causal.faithfulness.ranking import Ranking
+from segtrace.causal.faithfulness.verdict import (
+    ALL,
+    NOT_SUPPORTED,
+    NOTHING,
+    SUPPORTED,
+    TOO_FEW,
+    Verdict,
+)
 from segtrace.errors import InputError
 from segtrace.measures.over_cases import COVERAGE, method
 from segtrace.report.captions import plain

@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution import targets
-from segtrace.attribution.edges import Edge
 from segtrace.attribution.flow import Flow
-from segtrace.attribution.sites import Site
-from segtrace.attribution.stages import Stage
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import OnProgress
-from segtrace.causal.carrying import Carried, carry
-from segtrace.causal.deletion import deletion
+from segtrace.causal.faithfulness.deletion import deletion
+from segtrace.causal.faithfulness.ranking import GRADIENT_NORM, Ranking, rankings, sizes_of
+from segtrace.causal.faithfulness.verdict import Verdict, verdicts
 from segtrace.causal.necessity import Necessity, necessity
-from segtrace.causal.ranking import GRADIENT_NORM, Ranking, rankings, sizes_of
+from segtrace.causal.patching import Carried, carry
 from segtrace.causal.route import route
-from segtrace.causal.verdict import Verdict, verdicts
+from segtrace.network.edges import Edge
+from segtrace.network.sites import Site
+from segtrace.network.stages import Stage
 from segtrace.tracking.explained import Network, traced
 
 FRACTIONS = (0.1,)

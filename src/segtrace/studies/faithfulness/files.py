@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from segtrace.causal.verdict import ALL, Verdict
+from segtrace.causal.faithfulness.verdict import ALL, Verdict
 from segtrace.measures import over_cases
 from segtrace.report.captions import epoch_words, plain
 from segtrace.report.figures.paper import save_figure

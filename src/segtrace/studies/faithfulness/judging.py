@@ -5,14 +5,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from segtrace.attribution.edges import Edge
-from segtrace.attribution.stages import Stage
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.carrying import Carried
-from segtrace.causal.ranking import Ranking
-from segtrace.causal.verdict import Verdict
+from segtrace.causal.faithfulness.ranking import Ranking
+from segtrace.causal.faithfulness.verdict import Verdict
+from segtrace.causal.patching import Carried
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.network.edges import Edge
+from segtrace.network.stages import Stage
 from segtrace.report.scene import FINAL
 from segtrace.studies.faithfulness.cuts import FaithfulnessCuts
 from segtrace.studies.inputs.trained_network import TrainedNetwork

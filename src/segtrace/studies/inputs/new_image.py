@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from segtrace.attribution.logits import logits_at
 from segtrace.attribution.targets import predicted
-from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.data.files.findings import told
 from segtrace.data.files.nifti import read_image
 from segtrace.data.prepare import Preprocessing, organ_areas
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
+from segtrace.network.logits import logits_at
+from segtrace.network.undisturbed import as_input, undisturbed
 
 BATCH = 8
 

@@ -9,8 +9,6 @@ import torch
 from torch import nn
 
 from segtrace.attribution.rules import RULES, Rule, by_name
-from segtrace.attribution.stages import StagesLike
-from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.causal.baselines import Baselines
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
@@ -19,6 +17,8 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, printable
+from segtrace.network.stages import StagesLike
+from segtrace.network.undisturbed import as_input, undisturbed
 from segtrace.report.files import environment, sha256
 from segtrace.report.page.whole_cases import WholeCases
 from segtrace.tracking.explained import DEFAULT, Network, Settings

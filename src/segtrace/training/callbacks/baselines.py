@@ -7,11 +7,11 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from segtrace.attribution.generators import unchanged_generators
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.errors import InputError
+from segtrace.network.undisturbed import unchanged_generators
 from segtrace.tracking.cuts import Cuts, cut_network
 from segtrace.tracking.explained import Network
 from segtrace.tracking.saying import telling

@@ -13,12 +13,12 @@ from weakref import ref
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
-from segtrace.attribution.generators import unchanged_generators
-from segtrace.attribution.guards import channels
 from segtrace.attribution.rules import RULES
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
+from segtrace.network.guards import channels
+from segtrace.network.undisturbed import unchanged_generators
 from segtrace.report.files import check_writable
 from segtrace.tracking import guards
 from segtrace.tracking.cuts import Cuts
@@ -70,7 +70,7 @@ class FlowCallback(EitherCallback):
             :data:`~segtrace.tracking.tracker.EVERY`. Numbers come with every explained epoch.
         cut_every: epochs between two cuts of all stages and edges, which show what the network
             relies on and take seconds to a minute; ``None`` for never. Epoch 0 and the last are.
-        edges: name -> edge, see :func:`segtrace.attribution.edges.resolve`; ``None`` for a network
+        edges: name -> edge, see :func:`segtrace.network.edges.resolve`; ``None`` for a network
             of the table. Without edges the stages alone are cut.
         training_slices: (n, C, H, W) preprocessed and not augmented, about 64 drawn at random: what
             stands in the place of a cut activation is their mean. ``train.py`` needs none.

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from segtrace.attribution.generators import unchanged_generators
+from segtrace.network.undisturbed import unchanged_generators
 
 GENERATORS = (torch.Generator, np.random.RandomState, np.random.Generator, random.Random)
 PLAIN = (str, bytes, int, float, complex, type(None), torch.Tensor, np.ndarray, type, ModuleType)

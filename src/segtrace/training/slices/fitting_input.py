@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.generators import unchanged_generators
 from segtrace.errors import InputError
+from segtrace.network.undisturbed import unchanged_generators
 
 DIMENSIONS = ("spatial_dims", "dimensions")
 INPUTS = ("in_channels", "in_chans", "input_channels", "n_channels", "in_channel")

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from segtrace.attribution.generators import unchanged_generators
-from segtrace.attribution.labels import whole_numbers
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError, wrong
+from segtrace.network.labels import whole_numbers
+from segtrace.network.undisturbed import unchanged_generators
 from segtrace.training.slices.carried import unchanged_by_reading
 from segtrace.training.slices.rereading import Seen, differing
 from segtrace.training.slices.validation_batches import PROBES, Batches, validation_batches

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import logits_of
-from segtrace.attribution.logits import logits_at
-from segtrace.attribution.undisturbed import as_input, undisturbed
 from segtrace.errors import InputError
+from segtrace.network.logits import logits_at
+from segtrace.network.undisturbed import as_input, undisturbed
 
 _CHANNELS = re.compile(r"to have (\d+) channels, but got 1 channels")
 

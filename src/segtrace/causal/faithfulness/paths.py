@@ -1,0 +1,192 @@
+"""Which of two paths into a decoder stage is needed more, and does a map name it?
+
+Over all edges of a network, the number of cells alone ranks them nearly as their cuts do, so a map
+that grows with resolution looks as if it knew. What enters *one* decoder stage, over the skip and
+from below, has one resolution: there a map's size on one edge is held against its size on the
+other, and against what cutting each costs. Chance names the costlier one in half of the pairs.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.attribution import targets
+from segtrace.attribution.integrate import attribution_patching
+from segtrace.attribution.rules import MapOf, Rule
+from segtrace.attribution.trace import trace
+from segtrace.causal import guards
+from segtrace.causal.baselines import Baselines
+from segtrace.causal.necessity import Necessity
+from segtrace.errors import InputError
+from segtrace.measures.over_cases import by_case
+from segtrace.network.edges import Edge
+from segtrace.network.hooks import see
+from segtrace.network.joints import settled
+from segtrace.network.logits import Output
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+LEAST_DIFFERENCE = 0.05
+"""Dice. Where the two cuts cost no more apart than this, neither path is needed more."""
+PATCHING = "attribution patching"
+GRADIENT_NORM = "gradient norm"
+CONTROLS = (GRADIENT_NORM, "activation norm", "number of values")
+"""What a map must beat: its two factors each alone, and what the architecture says by itself."""
+
+
+@guards.held(guards.aligned, baselines=guards.BASELINES, edges=guards.some_or_none)
+def sizes(
+    net: nn.Module,
+    edges: Mapping[str, Edge],
+    images: Tensor,
+    truth: Tensor,
+    channels: Mapping[str, int],
+    baselines: Baselines,
+    rules: Iterable[str | Rule | MapOf] = ("seg_grad_cam", "grad_pam"),
+    *,
+    output: Output | None = None,
+) -> dict[str, Tensor]:
+    """How large every map is on every edge, Σ over cells of |map|: the predictors, and controls.
+
+    Sums, and not means: a cut takes away all cells. Beside the rules stands attribution patching,
+    Σ_k G ⊙ (A - stored mean), which estimates the score that the cut costs. The controls
+    (:data:`CONTROLS`) are the gradient alone, Σ|∂S/∂A|; the activation alone, Σ|A|; and the
+    number of values, channels x cells.
+
+    Args:
+        net: the network.
+        edges: name -> edge.
+        images: (N, C, *image).
+        truth: (N, *image) label map in channel numbers.
+        channels: organ -> channel.
+        baselines: stored means over training slices, of the edges.
+        rules: as in :func:`segtrace.trace`.
+        output: picks the logits from what the network returns.
+
+    Returns:
+        Name -> (E, O, N) float64; NaN where the organ is absent from the slice.
+
+    Raises:
+        InputError: edges that cannot be found; baselines of another network.
+    """
+    target = targets.organs(channels, "gt", truth)
+    flow = trace(net, {}, images, target, rules, edges=edges, output=output)
+    patched = attribution_patching(
+        net, {}, images, target, baselines.channels, edges=edges, output=output
+    )
+    found = {
+        rule: torch.stack([_size(flow.maps[edge][r]) for edge in edges])
+        for r, rule in enumerate(flow.rules)
+    }
+    found[PATCHING] = torch.stack([_size(patched.maps[edge][0]) for edge in edges])
+    found[GRADIENT_NORM] = flow.gradient_l1
+    passed = _activations(net, list(edges.values()), images, output)
+    for name, of in zip(CONTROLS[1:], (_norm, _count), strict=True):
+        each = torch.stack([of(activation) for activation in passed])  # (E, N)
+        found[name] = each[:, None].expand(-1, len(channels), -1)
+    absent = (flow.region_px == 0).cpu()
+    return {name: v.double().cpu().masked_fill(absent, torch.nan) for name, v in found.items()}
+
+
+def _size(maps: Tensor) -> Tensor:
+    """(O, N) of maps (O, N, *cells)."""
+    return maps.double().abs().flatten(2).sum(2)
+
+
+def _norm(activation: Tensor) -> Tensor:
+    return activation.double().abs().flatten(1).sum(1)
+
+
+def _count(activation: Tensor) -> Tensor:
+    return torch.full((len(activation),), float(activation[0].numel()))
+
+
+def _activations(
+    net: nn.Module, edges: Sequence[Edge], images: Tensor, output: Output | None
+) -> list[Tensor]:
+    net = unwrapped(net)
+    x = as_input(net, images)
+    with undisturbed(net, x.device), torch.no_grad():
+        seen = see(net, settled(net, edges, x), x, output)
+    return [seen.activations[edge.name] for edge in edges]
+
+
+def pairs(edges: Mapping[str, Edge], without: Iterable[str] = ()) -> dict[str, tuple[int, int]]:
+    """Decoder stage -> numbers of the two edges that enter it; stages with more or fewer are left.
+
+    Args:
+        edges: name -> edge.
+        without: names of edges that are left out: cut vertices, whose cut costs all there is.
+
+    Raises:
+        InputError: no stage has two.
+    """
+    found: dict[str, list[int]] = {}
+    left = set(without)
+    for number, (name, edge) in enumerate(edges.items()):
+        if name not in left:
+            found.setdefault(edge.stage, []).append(number)
+    several = {stage: (own[0], own[1]) for stage, own in found.items() if len(own) == 2}
+    if not several:
+        raise InputError(
+            "no decoder stage has two edges, so there is no pair to choose from; name edges of a "
+            "network with skips"
+        )
+    return several
+
+
+def choices(
+    lost: Necessity, edges: Mapping[str, Edge], predictors: Mapping[str, Tensor]
+) -> "Dataset":
+    """Whether each predictor is larger on the edge whose cut costs more, pair by pair.
+
+    Args:
+        lost: of the edges, in their order.
+        edges: name -> edge.
+        predictors: name -> (E, O, N), as :func:`sizes` gives them.
+
+    Returns:
+        Over ``organ``, decoder ``stage`` and ``case``: ``lost``, the Dice lost by the cut of the
+        first edge less that of the second; with the axis ``predictor``, ``named``: 1 where it is
+        larger on the costlier edge, 0 on the other, 0.5 on neither, NaN where the cuts cost the
+        same but for :data:`LEAST_DIFFERENCE` or the organ is not there. ``overall`` and
+        ``lost_overall`` are the same of the means over cases.
+    """
+    import xarray as xr
+
+    vertices = zip(lost.sites, lost.cut_vertex.tolist(), strict=True)
+    two = pairs(edges, [site for site, is_vertex in vertices if is_vertex])
+    first, second = (torch.tensor([pair[n] for pair in two.values()]) for n in (0, 1))
+
+    def apart(values: Tensor) -> Tensor:  # (E, O, N) -> (O, stage, case)
+        each = by_case(values, lost.cases)
+        return (each[first] - each[second]).movedim(0, 1)
+
+    costs = apart(lost.dice_lost)
+    sized = torch.stack([apart(values) for values in predictors.values()])
+    axes = ("organ", "stage", "case")
+    return xr.Dataset(
+        {
+            "lost": (axes, costs),
+            "named": (("predictor", *axes), _named(costs, sized)),
+            "lost_overall": (axes[:2], costs.nanmean(-1)),
+            "overall": (("predictor", *axes[:2]), _named(costs.nanmean(-1), sized.nanmean(-1))),
+        },
+        {
+            "predictor": list(predictors),
+            "organ": list(lost.organs),
+            "stage": list(two),
+            "case": list(dict.fromkeys(lost.cases)),
+        },
+    )
+
+
+def _named(costs: Tensor, sized: Tensor) -> Tensor:
+    """1, 0.5 or 0: whether the sign of what is predicted is that of the costs."""
+    agree = (sized.sign() * costs.sign() + 1) / 2
+    undecided = ~(costs.abs() > LEAST_DIFFERENCE) | sized.isnan()
+    return agree.masked_fill(undecided, torch.nan)

@@ -1,0 +1,155 @@
+"""How often maps name the path that is needed more, over networks or cases, against chance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from segtrace.causal.faithfulness.paths import CONTROLS
+from segtrace.measures.over_cases import OverCases, over_cases
+
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset
+
+LEAST_NETWORKS = 5
+"""Below this counts are given and nothing is claimed."""
+CHANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often one predictor named the costlier path.
+
+    Attributes:
+        predictor: its name.
+        hits: pairs (organ, decoder stage, network) in which it did; half of those that it left
+            open.
+        pairs: of so many, whose cuts cost apart.
+        rate: mean over units of each unit's own rate.
+        low: lower end of the 95 % t interval over units; NaN where there is none.
+        high: upper end.
+        margin: rate less that of the best control, mean over units; NaN for a control.
+        margin_low: lower end of its interval.
+        margin_high: upper end.
+        p: of the weakest of its one-sided t tests over units, against one half and against every
+            control, times Holm's number; NaN for a control and below five networks.
+        units: how many.
+        unit: ``networks``, or ``cases`` of one network.
+    """
+
+    predictor: str
+    hits: float
+    pairs: int
+    rate: float
+    low: float
+    high: float
+    margin: float
+    margin_low: float
+    margin_high: float
+    p: float
+    units: int
+    unit: str
+
+    @property
+    def beats(self) -> bool:
+        """Whether it names the costlier path more often than chance and than every control."""
+        return self.p <= CHANCE
+
+
+def tally(networks: Sequence["Dataset"]) -> list[Tally]:
+    """How often each predictor named the costlier path, over networks or over one network's cases.
+
+    Pairs of one network share stages and organs, so a network is one number. With
+    :data:`LEAST_NETWORKS` of them, each predictor is tested against one half and against every
+    control, counts as its weakest test, and is corrected for the number of predictors (Holm): of
+    maps that know nothing, all predictors together are said to know something in at most 5 % of
+    experiments. Of one network alone the interval is over its cases and nothing is tested: its
+    cases agree on where its organs come in, so chance that favours a map once does so in all.
+
+    Args:
+        networks: what :func:`choices` gives for each; of the same predictors.
+    """
+    import xarray as xr
+
+    names = networks[0]["predictor"].values.tolist()
+    alone = len(networks) == 1
+    each = _rates(networks[0]["named"], "case") if alone else _of_networks(networks)  # (P, units)
+    each = each[:, ~each.isnan().any(0)]
+    units = [str(n) for n in range(each.shape[1])]
+    best = _best_control(names, each)
+    tested = [] if alone or each.shape[1] < LEAST_NETWORKS else sorted({*names} - {*CONTROLS})
+    ps = _holm({name: _weakest(names, each, name) for name in tested})
+    overall = over_cases(each, units, within=(0.0, 1.0))
+    ahead = over_cases(each - best, units, within=(-1.0, 1.0))
+    named = xr.concat([one["overall"] for one in networks], "network")
+    hits = named.sum(("network", "organ", "stage")).values
+    count = named.notnull().sum(("network", "organ", "stage")).values
+    return [
+        Tally(
+            predictor=name,
+            hits=float(hits[n]),
+            pairs=int(count[n]),
+            rate=float(overall.mean[n]),
+            low=float(overall.low[n]),
+            high=float(overall.high[n]),
+            **_margin(ahead, n, name not in CONTROLS),
+            p=ps.get(name, torch.nan),
+            units=len(units),
+            unit="cases" if alone else "networks",
+        )
+        for n, name in enumerate(names)
+    ]
+
+
+def _rates(named: "DataArray", unit: str) -> Tensor:
+    """(P, units) share of the pairs that are named."""
+    values = named.mean(("organ", "stage")).transpose("predictor", unit).values
+    return torch.from_numpy(values.copy())
+
+
+def _of_networks(networks: Sequence["Dataset"]) -> Tensor:
+    rates = [one["overall"].mean(("organ", "stage")).values for one in networks]
+    return torch.stack([torch.from_numpy(rate.copy()) for rate in rates], 1)
+
+
+def _best_control(names: Sequence[str], each: Tensor) -> Tensor:
+    """(units) rates of the control with the highest mean."""
+    known = [n for n, name in enumerate(names) if name in CONTROLS]
+    if not known:
+        return torch.full(each.shape[1:], 0.5, dtype=torch.float64)
+    return each[max(known, key=lambda n: float(each[n].nanmean().nan_to_num(0)))]
+
+
+def _weakest(names: Sequence[str], each: Tensor, name: str) -> float:
+    """The largest p of a predictor's tests."""
+    from scipy.stats import ttest_1samp
+
+    own = each[names.index(name)]
+    margins = [own - 0.5, *(own - each[names.index(c)] for c in CONTROLS if c in names)]
+    found = []
+    for margin in margins:
+        if (margin == margin[0]).all():  # no spread: t has no value, and the sign decides
+            found.append(0.0 if margin[0] > 0 else 1.0)
+        else:
+            found.append(float(ttest_1samp(margin.numpy(), 0.0, alternative="greater").pvalue))
+    return max(found)
+
+
+def _holm(ps: Mapping[str, float]) -> dict[str, float]:
+    """The p values corrected for their number, after Holm (1979)."""
+    corrected, largest = {}, 0.0
+    for rank, name in enumerate(sorted(ps, key=lambda name: ps[name])):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[name]))
+        corrected[name] = largest
+    return corrected
+
+
+def _margin(ahead: OverCases, n: int, known: bool) -> dict[str, float]:
+    values = (ahead.mean, ahead.low, ahead.high)
+    names = ("margin", "margin_low", "margin_high")
+    return {
+        name: float(value[n]) if known else torch.nan
+        for name, value in zip(names, values, strict=True)
+    }

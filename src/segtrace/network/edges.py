@@ -1,0 +1,214 @@
+"""Edges: what enters a decoder stage, ``skip_i`` from the encoder and ``up_i`` from below.
+
+An edge is a place where a cut acts on one route alone: changing the output of an encoder stage
+would change its skip and everything below it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from segtrace.errors import InputError, unknown
+from segtrace.network import guards
+from segtrace.network import stages as stages_of
+from segtrace.network.known import JUNCTIONS
+from segtrace.network.stages import Stage
+
+Span = tuple[int, int]
+"""First channel, and the one after the last."""
+
+NAMING = (
+    "edges={'skip_1': {'stage': 'dec1', 'module': 'path.of.a.module', 'argument': 1}, …}, "
+    "or edges={} for stages alone"
+)
+"""How a user names edges."""
+
+
+@guards.fields(
+    name=guards.a_name,
+    stage=guards.a_name,
+    module=guards.a_name,
+    argument=guards.optional(guards.a_name_or_number),
+)
+@dataclass(frozen=True)
+class Edge:
+    """A place where one tensor enters a decoder stage.
+
+    Attributes:
+        name: ``skip_1``, ``up_1`` … (numbered as the decoder stages), or the user's.
+        stage: the stage that it enters.
+        module: dotted path of the module whose output it is; with ``argument``, whose input.
+        argument: which positional argument (a number) or keyword (a name) of ``module`` it is.
+        joined: where that argument holds another edge as well: ``cat`` (side by side, in whatever
+            order) or ``add`` (their sum).
+        beside: the module whose output that other edge is; needed with ``joined``.
+        source: the stage that it comes from, or the path of a module; may be empty. What the edge
+            carries is held against it once, see :func:`segtrace.network.joints.settled`.
+        part: the channels of the argument that are this edge's, as found there; ``None`` before.
+    """
+
+    name: str
+    stage: str
+    module: str
+    argument: int | str | None = None
+    joined: str | None = None
+    beside: str | None = None
+    source: str = ""
+    part: Span | None = None
+
+    def __post_init__(self) -> None:
+        if self.part is not None:  # out of a file it comes as a list
+            object.__setattr__(self, "part", tuple(self.part))
+        if self.joined not in (None, "cat", "add"):
+            raise unknown("way of joining", self.joined, ("cat", "add"))
+        if self.joined and (self.beside is None or self.argument is None):
+            raise InputError(
+                f"edge {self.name!r} is joined by {self.joined}; give argument, beside"
+            )
+
+    def channels_first(self, tensor: Tensor) -> Tensor:
+        """The edge's tensor as ``(N, K, *cells)``, which it is."""
+        return tensor
+
+    def not_joined(self, argument: Tensor) -> InputError:
+        """The error of a concatenation that holds neither the edge nor what is beside it."""
+        return InputError(
+            f"edge {self.name!r}: neither half of the {argument.shape[1]} channels that enter "
+            f"{self.module} as argument {self.argument!r} is what {self.beside} puts out"
+            + (f", or the source {self.source!r}" if self.source else "")
+            + "; name as beside the module whose output is joined there as it is"
+        )
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values for a checkpoint; ``resolve`` reads them back."""
+        return {key: value for key, value in asdict(self).items() if key != "name"}
+
+
+EdgesLike = Mapping[str, Any] | Sequence[str] | None
+
+
+@guards.held()
+def resolve(net: nn.Module, edges: EdgesLike = None) -> tuple[Edge, ...]:
+    """The edges meant, checked against the network.
+
+    Args:
+        net: the network itself, not a wrapper.
+        edges: name -> :class:`Edge` or its plain values; or names out of the table of known
+            networks; or ``None`` for all that the table knows.
+
+    Raises:
+        InputError: an unknown network, edge or module.
+    """
+    if edges is None or not isinstance(edges, Mapping):
+        table = {edge.name: edge for edge in _known(net)}
+        names = list(table) if edges is None else list(edges)
+        for name in names:
+            if name not in table:
+                raise unknown("edge", name, table, "this network")
+        return tuple(table[name] for name in names)
+    return tuple(_edge(net, name, place) for name, place in edges.items())
+
+
+def known(net: nn.Module) -> tuple[Edge, ...]:
+    """The edges that the table knows of a network; none where it does not know the network."""
+    try:
+        return tuple(_known(net))
+    except InputError:
+        return ()
+
+
+def _edge(net: nn.Module, name: str, place: Any) -> Edge:
+    if isinstance(place, Edge):
+        edge = place
+    else:
+        fields = set(Edge.__dataclass_fields__) - {"name"}
+        if not isinstance(place, Mapping) or not {"stage", "module"} <= set(place) <= fields:
+            raise InputError(
+                f"edge {name!r} is {place!r}; give stage: …, module: … and, where it is an input "
+                f"of that module, argument: …; known are {', '.join(sorted(fields))}"
+            )
+        edge = Edge(name, **place)
+    return _checked(net, edge)
+
+
+def _checked(net: nn.Module, edge: Edge) -> Edge:
+    check(net, edge)
+    return edge
+
+
+def check(net: nn.Module, place: Stage | Edge) -> None:
+    """Refuse a place that lies in another network than this one.
+
+    Raises:
+        InputError: a module that the network does not have or that is scripted.
+    """
+    for path in (place.module, getattr(place, "beside", None)):
+        if path is not None:
+            stages_of.check_module(net, path, in_words(place))
+
+
+def in_words(place: Stage | Edge) -> str:
+    """What a place is, and its name."""
+    return f"{type(place).__name__.lower()} {place.name!r}"
+
+
+def _known(net: nn.Module) -> Iterator[Edge]:
+    """Skip and up of every decoder stage; dec_i takes its skip from the i-th encoder from below."""
+    try:
+        cls = stages_of.class_of(net)
+    except InputError:
+        raise stages_of.not_in_table(net, NAMING) from None
+    junction = JUNCTIONS[cls]
+    stages = stages_of.resolve(net)
+    encoders = [s.name for s in stages if s.name.startswith("enc")]
+    decoders = [s for s in stages if s.name.startswith("dec")]
+    if cls == "UNet":  # its last decoder block is the head
+        decoders.append(stages[-1])
+    for i, stage in enumerate(decoders, 1):
+        parent, _, last = stage.module.rpartition(".")
+        words = {"stage": stage.module, "parent": parent, "last": last}
+        up = junction.up.format(**words)
+        if i < len(encoders):  # FlexibleUNet's last decoder stage has no skip
+            skip = Edge(
+                f"skip_{i}",
+                stage.name,
+                junction.skip.format(**words),
+                junction.argument,
+                junction.joined,
+                up if junction.joined else None,
+                encoders[-1 - i],
+            )
+            yield _checked(net, skip)
+        below = decoders[i - 2].name if i > 1 else encoders[-1]
+        yield _checked(net, Edge(f"up_{i}", stage.name, up, source=below))
+
+
+def argument_of(edge: Edge, args: tuple, kwargs: dict) -> Tensor:
+    """The argument that the edge is, or is a part of, in a call of its module.
+
+    Raises:
+        InputError: a call without it, or with something else than a tensor there.
+    """
+    arguments: Any = kwargs if isinstance(edge.argument, str) else args
+    try:
+        return tensor_of(arguments[edge.argument], edge)
+    except (IndexError, KeyError):
+        raise InputError(
+            f"edge {edge.name!r}: {edge.module} is called without argument "
+            f"{edge.argument!r}; positional ones count from 0, keywords go by their names"
+        ) from None
+
+
+def tensor_of(value: Any, place: Stage | Edge) -> Tensor:
+    """What a place holds.
+
+    Raises:
+        InputError: something else than a tensor.
+    """
+    if not isinstance(value, Tensor):
+        raise InputError(
+            f"{place.name!r} ({place.module}) holds a {type(value).__name__}; it must be a tensor"
+        )
+    return value

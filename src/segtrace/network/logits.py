@@ -1,0 +1,168 @@
+"""Send an image through a network and pick the logits out of what it returns."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from segtrace.errors import InputError
+from segtrace.network.graph import INFERENCE
+
+Output = Callable[[Any], Tensor]
+
+ROUNDING = 1.5
+"""Sides rounded down level by level leave two axes with scales that differ by no more than this."""
+_AXES_OF = ((nn.Conv1d, 1), (nn.Conv2d, 2), (nn.Conv3d, 3))
+_CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
+_AXES = re.compile(r"[Ee]xpected \d+D")
+_SIZES = re.compile(
+    r"Sizes of tensors must match|The size of tensor|must be divisible|alculated padded input size"
+    r"|Output size is too small|mat1 and mat2 shapes|invalid for input of size"
+)
+"""How torch and MONAI say that a network does not take an image of this shape."""
+
+
+def logits_at(net: nn.Module, x: Tensor, output: Output | None = None) -> Tensor:
+    """The logits (N, channels, *image) of one pass.
+
+    Raises:
+        InputError: an image that the network does not take; see :func:`logits_of`.
+    """
+    return logits_of(sent(net, x), x, output)
+
+
+def sent(net: nn.Module, x: Tensor) -> Any:
+    """What the network returns for an image.
+
+    Raises:
+        InputError: an image of another number of channels, axes or pixels than the network takes;
+            a part of the network that runs in inference mode where gradients are needed.
+    """
+    try:
+        return net(x.clone())  # which the network may write into
+    except InputError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        mistake = _mistake(net, str(error), x)
+        if mistake is None:
+            raise
+        raise InputError(mistake) from error
+
+
+def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
+    """What is wrong with the image, in one line; ``None`` where something else is."""
+    if "nference tensor" in said:
+        return INFERENCE
+    line, shape = said.strip().split("\n")[0], tuple(x.shape)
+    axes = {count for m in net.modules() for kind, count in _AXES_OF if isinstance(m, kind)}
+    if _AXES.search(said) or (len(axes) == 1 and axes != {x.ndim - 2}):
+        return (
+            f"the network does not take images with {x.ndim - 2} axes, as {shape} has ({line}); a "
+            "2-D network takes slices (N, C, H, W), a 3-D one volumes (N, C, D, H, W)"
+        )
+    counts = _CHANNELS.search(said)
+    if counts is not None and int(counts[2]) == x.shape[1]:
+        wanted = int(counts[1])
+        sizes = ", ".join(["-1", str(wanted), *["-1"] * (x.ndim - 2)])
+        how = f", e.g. image.expand({sizes})" if x.shape[1] == 1 else ""
+        return f"the network takes images of {wanted} channels; this one is {shape}{how}"
+    if _SIZES.search(said):
+        sides = [max(32, round(side / 32) * 32) for side in x.shape[2:]]
+        return (
+            f"the network does not take images of {' x '.join(map(str, x.shape[2:]))} ({line}); "
+            f"most take multiples of 32, e.g. {' x '.join(map(str, sides))}"
+        )
+    return None
+
+
+def logits_of(returned: Any, x: Tensor, output: Output | None) -> Tensor:
+    """The logits (N, channels, *image) in what the network returned.
+
+    Raises:
+        InputError: no tensor, or one of another rank, number of slices or shape of the image axes
+            than the image; says how to pick the logits where they are in it.
+    """
+    found = returned if output is None else output(returned)
+    if not isinstance(found, Tensor):
+        what = "the network" if output is None else "output=…"
+        raise InputError(f"{what} returns a {type(found).__name__}; {_advice(returned, x)}")
+    if found.ndim != x.ndim or len(found) != len(x):
+        raise InputError(
+            f"the logits have shape {tuple(found.shape)}; an image of {tuple(x.shape)} asks for "
+            f"({len(x)}, channels, …) with {x.ndim - 2} image axes; {_advice(returned, x)}"
+        )
+    _refuse_other_axes(found.shape[2:], found.movedim(-1, 1).shape[2:], x.shape[2:], found.shape)
+    return found
+
+
+def _refuse_other_axes(
+    cells: Sequence[int], last: Sequence[int], image: Sequence[int], shape: Sequence[int]
+) -> None:
+    """Refuse logits whose image axes are not the image's, be it in another resolution.
+
+    Args:
+        cells: sides of the logits.
+        last: the same if their channels stand last.
+        image: sides of the image.
+        shape: of the logits.
+    """
+    if tuple(cells) == tuple(image):
+        return
+    said = f"the logits have shape {tuple(shape)}, whose image axes should be as {tuple(image)}"
+    if tuple(last) == tuple(image) or (_alike(last, image) and not _alike(cells, image)):
+        raise InputError(
+            f"{said}; their channels stand last: say output=lambda out: out.movedim(-1, 1), or "
+            "where there is no such option wrap the network in one whose forward returns that"
+        )
+    factors = [cell / side for cell, side in zip(cells, image, strict=True)]
+    if not (_alike(cells, image) or max(factors) <= ROUNDING * min(factors)):
+        raise InputError(
+            f"{said}; let the network return them with the image's sides in this order, or say "
+            "output=… to do it"
+        )
+
+
+def _alike(cells: Sequence[int], image: Sequence[int]) -> bool:
+    """Whether sides are the image's at one resolution up to a cell, or without a border."""
+    pairs = list(zip(cells, image, strict=True))
+    low = max((cell - 1) / side for cell, side in pairs)
+    high = min((cell + 1) / side for cell, side in pairs)
+    return low <= high or len({side - cell for cell, side in pairs}) == 1
+
+
+def _advice(returned: Any, x: Tensor) -> str:
+    """How to pick the logits out of what the network returned, if they are there."""
+    fitting = [
+        (tensor.shape[2:] != x.shape[2:], path)
+        for path, tensor in _tensors(returned, "out", depth=2)
+        if tensor.ndim == x.ndim and len(tensor) == len(x)
+    ]
+    if not fitting:
+        return "say output=… to pick the logits, but nothing in it has their shape"
+    path = min(fitting, key=lambda one: one[0])[1]  # the first of the image's size, or the first
+    return (
+        f"say output=… to pick the logits, e.g. output=lambda out: {path}, or where there is no "
+        f"such option wrap the network in one whose forward returns {path}"
+    )
+
+
+def _tensors(value: Any, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in a value, with the expression that picks each."""
+    if isinstance(value, Tensor):
+        if value.ndim > 0:
+            yield path, value
+            yield f"{path}[:, 0]", value[:, 0] if value.ndim > 1 else value
+    elif depth > 0:
+        for part, inner in _parts(value):
+            yield from _tensors(inner, path + part, depth - 1)
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        yield from ((f"[{key!r}]", inner) for key, inner in value.items())
+    elif isinstance(value, list | tuple):
+        yield from ((f"[{i}]", inner) for i, inner in enumerate(value))
+    elif is_dataclass(value) or hasattr(value, "__dict__"):
+        yield from ((f".{name}", inner) for name, inner in vars(value).items())

@@ -1,0 +1,229 @@
+"""Stages: named places in a network, each the output of one module."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.errors import InputError, unknown
+from segtrace.network import guards
+from segtrace.network.known import CLASSES, LAYOUTS, STAGES
+
+_TOKENS = re.compile(r"tokens\((\d+), *(\d+)(?:, *(\d+))?\)")
+
+
+@guards.fields(name=guards.a_name, module=guards.a_name, layout=guards.a_name)
+@dataclass(frozen=True)
+class Stage:
+    """A named place in a network: the output of one module.
+
+    Attributes:
+        name: ``enc1`` …, ``dec1`` … (counted from the bottleneck up), ``head``, or the user's.
+        module: its dotted path, as ``named_modules`` says it.
+        layout: ``nchw`` (channels second), ``nhwc`` (channels last), or ``tokens(h, w)``: a
+            sequence (N, T, K) that is an h x w grid row by row, a leading class token dropped.
+    """
+
+    name: str
+    module: str
+    layout: str = "nchw"
+
+    def __post_init__(self) -> None:
+        if self.layout not in ("nchw", "nhwc") and not _TOKENS.fullmatch(self.layout):
+            raise InputError(
+                f"stage {self.name!r} has layout {self.layout!r}; "
+                "allowed are nchw, nhwc and tokens(h, w), e.g. tokens(14, 14)"
+            )
+
+    def channels_first(self, tensor: Tensor) -> Tensor:
+        """The stage's tensor as ``(N, K, *cells)``: a view, so gradients pass through."""
+        if self.layout == "nhwc":
+            return tensor.movedim(-1, 1)
+        grid = _TOKENS.fullmatch(self.layout)
+        if grid is None:
+            return tensor
+        cells = [int(size) for size in grid.groups() if size]
+        if tensor.ndim != 3:
+            raise InputError(
+                f"stage {self.name!r} has shape {tuple(tensor.shape)}; {self.layout} needs "
+                "(N, tokens, channels)"
+            )
+        n, tokens, channels = tensor.shape
+        count = 1
+        for size in cells:
+            count *= size
+        if tokens not in (count, count + 1):
+            raise InputError(
+                f"stage {self.name!r} has {tokens} tokens; {self.layout} needs {count}, "
+                f"or {count + 1} with a class token"
+            )
+        return tensor[:, tokens - count :].movedim(-1, 1).reshape(n, channels, *cells)
+
+    def to_plain(self) -> dict[str, str]:
+        """Plain values for a checkpoint."""
+        return {"module": self.module, "layout": self.layout}
+
+
+StagesLike = Mapping[str, Any] | Sequence[str] | None
+
+
+@guards.held()
+def resolve(net: nn.Module, stages: StagesLike = None) -> tuple[Stage, ...]:
+    """The stages meant, checked against the network.
+
+    Args:
+        net: the network itself, not a wrapper.
+        stages: name -> module path, or -> ``{"module": …, "layout": …}``; or names out of the
+            table of known networks; or ``None`` for all that the table knows.
+
+    Raises:
+        InputError: an unknown network, stage or module.
+    """
+    if stages is None or not isinstance(stages, Mapping):
+        table = _known(net)
+        names = list(table) if stages is None else list(stages)
+        for name in names:
+            if name not in table:
+                raise unknown("stage", name, table, "this network")
+        stages = {name: table[name] for name in names}
+    if not stages:
+        raise InputError("no stage is named; give at least one")
+    return tuple(_stage(net, name, place) for name, place in stages.items())
+
+
+def known(net: nn.Module) -> tuple[Stage, ...]:
+    """The stages that the table knows of a network; none where it does not know the network."""
+    try:
+        return tuple(_known(net).values())
+    except InputError:
+        return ()
+
+
+def class_of(net: nn.Module) -> str:
+    """The name under which the tables know this network, by its class or a parent class.
+
+    Raises:
+        InputError: a network that is not in the table; says how to name places by hand.
+    """
+    for cls in type(net).__mro__:
+        name = CLASSES.get(f"{cls.__module__}.{cls.__qualname__}")
+        if name is not None:
+            return name
+    raise not_in_table(net)
+
+
+NAMING = "stages={'enc1': 'path.of.a.module', …}"
+"""How a user names stages."""
+
+
+def not_in_table(net: nn.Module, naming: str = NAMING) -> InputError:
+    """The error of a network whose places must be named by hand; says how, and what there is."""
+    cls = type(net)
+    tree = [
+        f"{path} ({type(module).__name__})"
+        for path, module in net.named_modules()
+        if path and path.count(".") < 2
+    ]
+    more = f" and {len(tree) - 40} more" if len(tree) > 40 else ""
+    own = f" (this one is {cls.__module__}'s)" if cls.__name__ in STAGES else ""
+    return InputError(
+        f"the places of {cls.__name__} are not in the table of MONAI's {', '.join(STAGES)}{own}; "
+        f"name them: {naming}; its modules are " + ", ".join(tree[:40]) + more
+    )
+
+
+def _known(net: nn.Module) -> dict[str, Stage]:
+    """The stages of a network in the table."""
+    cls = class_of(net)
+    found: dict[str, list[str]] = {"enc": [], "dec": [], "head": []}
+    for kind, pattern in STAGES[cls]:
+        found[kind] += _matching(net, pattern)
+    # Nested decoders come shallowest first; the deepest has the longest path.
+    found["dec"].sort(key=lambda path: -path.count("."))
+    if not found["enc"]:
+        raise not_in_table(net)
+    named = {
+        kind if kind == "head" else f"{kind}{number}": path
+        for kind, paths in found.items()
+        for number, path in enumerate(paths, 1)
+    }
+    return {name: Stage(name, path, _layout(net, cls, path)) for name, path in named.items()}
+
+
+def _matching(net: nn.Module, pattern: str) -> list[str]:
+    pattern = pattern if ":" in pattern else rf"{pattern}:\w+"
+    return [
+        path
+        for path, module in net.named_modules()
+        if re.fullmatch(pattern, f"{path}:{type(module).__name__}")
+    ]
+
+
+def _layout(net: nn.Module, cls: str, path: str) -> str:
+    for pattern, layout in LAYOUTS.get(cls, {}).items():
+        if re.fullmatch(pattern, path):
+            return layout.format_map(vars(net))
+    return "nchw"
+
+
+def _stage(net: nn.Module, name: str, place: Any) -> Stage:
+    if isinstance(place, Stage):
+        stage = place
+    elif isinstance(place, str):
+        stage = Stage(name, place)
+    elif isinstance(place, Mapping) and "module" in place and set(place) <= {"module", "layout"}:
+        stage = Stage(name, **place)
+    else:
+        raise InputError(
+            f"stage {name!r} is {place!r}; give a module path, or a mapping module: …, layout: …"
+        )
+    check_module(net, stage.module, f"stage {name!r}")
+    return stage
+
+
+def check_module(net: nn.Module, path: str, what: str) -> None:
+    """Refuse the path of a module that the network does not have, or at which nobody can listen.
+
+    Raises:
+        InputError: names the path and the nearest ones that exist, or the scripted module.
+    """
+    modules = dict(net.named_modules(remove_duplicate=False))
+    paths = [name for name in modules if name]
+    if path not in modules or not path:
+        nearest = get_close_matches(path, paths, n=3)
+        tops = [name for name, _ in net.named_children()]
+        raise InputError(
+            f"{what}: no module {path!r}; this network has {', '.join(tops)} and what is in them"
+            + (f"; did you mean {', '.join(nearest)}?" if nearest else "")
+        )
+    _refuse_scripted(modules, path, what)
+
+
+def _refuse_scripted(modules: Mapping[str, nn.Module], path: str, what: str) -> None:
+    """Refuse a module that is scripted, or lies in one that is: no hook is called there."""
+    parts = path.split(".")
+    for above in (".".join(parts[:count]) for count in range(len(parts) + 1)):
+        module = modules[above]
+        traced = above == path and isinstance(module, torch.jit.TopLevelTracedModule)
+        if isinstance(module, torch.jit.ScriptModule) and not traced:
+            raise InputError(
+                f"{what}: {f'module {above!r}' if above else 'the network'} is scripted by "
+                f"torch.jit ({path!r} cannot be looked at); give the network with the module "
+                "itself there, as it was before torch.jit.script or torch.jit.trace"
+            )
+
+
+def runs_twice(place: str, module: str) -> InputError:
+    """The error of a place that is passed more than once: none of the passes is the one meant.
+
+    Args:
+        place: what it is and its name, in words.
+        module: its path.
+    """
+    return InputError(
+        f"{place} ({module}) runs more than once in a forward pass; name a module that runs once"
+    )

@@ -1,0 +1,188 @@
+import pytest
+import torch
+from torch import nn
+
+import segtrace
+from attribution import nets as own
+from segtrace.attribution import targets
+from segtrace.network import edges, hooks, stages
+from segtrace.network.stages import Stage
+
+ALL = {"organ": targets.organ(1, "all")}
+BOTH = ("seg_grad_cam", "grad_pam")
+
+
+class Block(nn.Module):
+    """Attention over tokens, in pre-norm."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, tokens):
+        normed = self.first(tokens)
+        tokens = tokens + self.attention(normed, normed, normed, need_weights=False)[0]
+        return tokens + self.mlp(self.second(tokens))
+
+
+class Up(nn.Module):
+    def __init__(self, below, skip, out):
+        super().__init__()
+        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear")
+        self.conv = nn.Sequential(nn.Conv2d(below + skip, out, 3, padding=1), nn.ReLU())
+
+    def forward(self, x, *, skip):
+        return self.conv(torch.cat([self.upsample(x), skip], 1))
+
+
+class Hybrid(nn.Module):
+    """A hybrid in the style of TransUNet: convolutions, transformer on their grid, cascaded up."""
+
+    def __init__(self, side=16, class_token=True):
+        super().__init__()
+        self.grid = side // 4
+        self.stem = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU())
+        self.down = nn.Sequential(nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.ReLU())
+        self.embed = nn.Conv2d(6, 8, 2, stride=2)
+        self.token = nn.Parameter(torch.ones(1, 1, 8)) if class_token else None
+        self.place = nn.Parameter(torch.randn(1, self.grid**2, 8))
+        self.blocks = nn.Sequential(Block(8), Block(8))
+        self.last = nn.LayerNorm(8)  # channels last, as in Swin
+        self.dec1, self.dec2 = Up(8, 6, 6), Up(6, 4, 4)
+        self.head = nn.Conv2d(4, 3, 1)
+
+    def forward(self, x):
+        first = self.stem(x)
+        second = self.down(first)
+        tokens = self.embed(second).flatten(2).mT + self.place
+        if self.token is not None:
+            tokens = torch.cat([self.token.expand(len(x), -1, -1), tokens], 1)
+        tokens = self.blocks(tokens)[:, -(self.grid**2) :]
+        grid = self.last(tokens.unflatten(1, (self.grid, self.grid)))  # (N, h, w, K)
+        up = self.dec1(grid.movedim(-1, 1), skip=second)
+        return self.head(self.dec2(up, skip=first))
+
+
+PLACES = {
+    "enc1": "stem",
+    "enc2": "down",
+    "enc3": {"module": "blocks.0", "layout": "tokens(4, 4)"},
+    "enc4": {"module": "last", "layout": "nhwc"},
+    "dec1": "dec1",
+    "dec2": "dec2",
+    "head": "head",
+}
+
+
+@pytest.mark.parametrize("class_token", [True, False])
+def test_a_hybrid_of_transformer_and_u_net_is_traced_at_every_stage(class_token):
+    net = own.stirred(lambda: Hybrid(class_token=class_token))
+    x = own.images(2, 16)
+    assert segtrace.describe(net, x, PLACES).gradient_cut == ()
+    flow = segtrace.trace(net, PLACES, x, ALL, BOTH)
+    assert flow.maps["enc3"].shape == flow.maps["enc4"].shape == (2, 1, 2, 4, 4)
+
+    tokens, stored = [], x.clone().requires_grad_()
+    handle = net.blocks[0].register_forward_hook(lambda _m, _i, out: tokens.append(out))
+    score = net(stored)[:, 1].sum()
+    handle.remove()
+    (gradient,) = torch.autograd.grad(score, tokens[0])
+    product = (tokens[0] * gradient).sum(2)[:, int(class_token) :]  # the class token dropped
+    torch.testing.assert_close(flow.maps["enc3"][1, 0], product.unflatten(1, (4, 4)).detach())
+    mean = gradient[:, int(class_token) :].mean(1, keepdim=True)
+    averaged = (tokens[0] * mean).sum(2)[:, int(class_token) :].unflatten(1, (4, 4)).detach()
+    torch.testing.assert_close(flow.maps["enc3"][0, 0], averaged)
+
+
+def test_edges_named_by_the_user_may_be_keywords():
+    net = own.stirred(Hybrid)
+    named = {
+        "skip_1": {"stage": "dec1", "module": "dec1", "argument": "skip", "source": "enc2"},
+        "up_1": {"stage": "dec1", "module": "dec1.upsample"},
+    }
+    found = edges.resolve(net, named)
+    assert edges.resolve(net, {edge.name: edge.to_plain() for edge in found}) == found
+    seen = {}
+    with hooks.altering(net, {e: (lambda t, e=e: seen.setdefault(e.name, t)) for e in found}):
+        net(own.images(1, 16))
+    assert seen["skip_1"].shape == (1, 6, 8, 8)
+    assert seen["up_1"].shape == (1, 8, 8, 8)
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.pair = nn.Conv2d(1, 1, 1), Pair()
+
+    def forward(self, x):
+        return self.pair(self.conv(self.conv(x)))[0]
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return torch.cat([x, 2 * x], 1), x
+
+
+class Idle(Twice):
+    def forward(self, x):
+        return torch.cat([x, x], 1)
+
+
+@pytest.mark.parametrize(
+    ("net", "places", "message"),
+    [
+        (Twice, {"a": "conv"}, r"stage 'a' \(conv\) runs more than once"),
+        (Twice, {"a": "pair"}, r"stage 'a' \(pair\) returns a tuple"),
+        (Idle, {"a": "conv"}, r"stage 'a' \(conv\) did not run"),
+        (Twice, {"a": "konv"}, r"stage 'a': no module 'konv'.*did you mean conv"),
+        (Twice, {"a": {"module": "conv", "layout": "nwhc"}}, "layout 'nwhc'; allowed are nchw"),
+        (Twice, {"a": 3}, "stage 'a' is 3; give a module path"),
+        (
+            Hybrid,
+            {"a": {"module": "blocks.0", "layout": "tokens(5, 5)"}},
+            "has 17 tokens.*needs 25",
+        ),
+        (Hybrid, {"a": {"module": "stem", "layout": "tokens(4, 4)"}}, r"\(N, tokens, channels\)"),
+    ],
+)
+def test_a_stage_that_cannot_be_read_is_refused_by_name(net, places, message):
+    with pytest.raises(segtrace.InputError, match=message):
+        segtrace.trace(net().double(), places, own.images(1, 16), ALL)
+
+
+def test_a_stage_that_does_not_depend_on_the_image_is_refused():
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1)).double().requires_grad_(False)
+    net[0].register_forward_hook(lambda _m, _i, out: out.detach())
+    with pytest.raises(segtrace.InputError, match=r"stage 'a' \(1\) does not depend on the image"):
+        segtrace.trace(net, {"a": "1"}, own.images(1, 4), ALL)
+
+
+def test_an_unknown_network_shows_its_modules():
+    with pytest.raises(segtrace.InputError, match=r"Hybrid.*stages=.*stem \(Sequential\).*dec1"):
+        stages.resolve(Hybrid())
+    with pytest.raises(segtrace.InputError, match="Hybrid"):
+        edges.resolve(Hybrid())
+
+
+@pytest.mark.parametrize(
+    ("edge", "message"),
+    [
+        (["skip_9"], "no edge 'skip_9'.*skip_1"),
+        ({"a": {"module": "conv_0"}}, "edge 'a' is .*give stage"),
+        ({"a": {"stage": "dec1", "module": "conv_9"}}, "edge 'a': no module 'conv_9'"),
+        ({"a": {"stage": "d", "module": "conv_0", "joined": "sum"}}, "no way of joining 'sum'"),
+        ({"a": {"stage": "d", "module": "conv_0", "joined": "cat"}}, "give argument, beside"),
+    ],
+)
+def test_mistakes_about_edges_are_named(edge, message):
+    with pytest.raises(segtrace.InputError, match=message):
+        edges.resolve(own.basic_unet(), edge)
+
+
+def test_plain_values_of_a_stage_are_read_back():
+    stage = Stage("enc3", "blocks.0", "tokens(4, 4)")
+    assert stages.resolve(Hybrid(), {"enc3": stage.to_plain()}) == (stage,)
