@@ -7,6 +7,7 @@ python explain.py checkpoint=… image=any_ct.nii.gz volume=true         every s
 python explain.py net=my_module:build weights=my.pth stages=stages.yaml data=synapse data.root=…
 python explain.py checkpoint=… study=ablation                          which stages are needed?
 python explain.py checkpoint=… study=faithfulness data=phantom         do cuts bear out the maps?
+python explain.py checkpoint=… explainer=[ablation_cam]                methods of other papers
 python explain.py runs='multirun/…/*'                                  mean and band over seeds
 python explain.py --help
 """
@@ -24,13 +25,13 @@ from segtrace.cli.explain.shorthand import SHORT, written_out
 @hydra.main(version_base="1.3", config_path="conf", config_name="explain")
 @answering
 def main(config: DictConfig) -> None:
-    """Ask the study of the networks, and write and show each thing that it finds."""
+    """Write and show each thing that the study, and what stands beside it, finds."""
     # Imported here: what was mistyped is answered before torch and Lightning are there.
     from segtrace.cli.explain.explain_config import checked
     from segtrace.report.page.page import Page
 
     asked, page = checked(config), Page()
-    for result in asked.study.run(asked.networks, asked.networks.images):
+    for result in asked.results():
         result.write(asked.folder)
         result.show(page)
     page.write(asked.folder / "index.html")

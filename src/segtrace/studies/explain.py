@@ -12,7 +12,6 @@ from segtrace.data.labels import check_names
 from segtrace.network.stages import StagesLike
 from segtrace.report.page.page import About, Page
 from segtrace.report.run_folder import taken
-from segtrace.studies.slices import write_maps
 from segtrace.tracking import guards
 from segtrace.tracking.explained import (
     DEFAULT,
@@ -63,12 +62,12 @@ def explain(
         if out is None:
             return explained
         facts = {"network": type(net).__name__}
-        write_maps(explained, Path(out), facts)
+        explained.write(Path(out), facts)
         page = Page(about=About(facts))
         page.add(explained)
         for other in of_failures(probes, settings):
             wrong = explain_probes(net, stages, probes, labels, other, epoch, output)
-            write_maps(wrong, Path(out) / other.region, facts)
+            wrong.write(Path(out) / other.region, facts)
             page.add_region(wrong)
         page.write(Path(out) / "index.html")
     return explained

@@ -8,11 +8,8 @@ from typing import Any, ClassVar
 
 from segtrace.causal.replacement import CUTS
 from segtrace.errors import InputError, unknown
-from segtrace.names import file_name
-from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.page.page import About, Page
 from segtrace.report.page.sections import Section
-from segtrace.report.tables import save_table
 from segtrace.studies.cut_networks import Ablated, ablate, cutter, epochs_between
 from segtrace.studies.from_checkpoints import FromCheckpoints
 from segtrace.studies.inputs.images import Images, LooksAt, given_of
@@ -37,8 +34,8 @@ class Maps:
     within: Path
 
     def write(self, folder: Path) -> None:
-        """Write them; see :func:`write_maps`."""
-        write_maps(self.explained, folder / self.within, self.trained.facts)
+        """Write them; see :meth:`~segtrace.tracking.explained.Explained.write`."""
+        self.explained.write(folder / self.within, self.trained.facts)
 
     def show(self, page: Page) -> None:
         """Add the epoch."""
@@ -173,19 +170,3 @@ class Slices:
             cautions=facts.get("cautions", ()),
         )
         return Closing(about, self.sections(last, ablated))
-
-
-def write_maps(explained: Explained, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Maps, measures, pictures and manifest of one network.
-
-    ``maps.npz`` holds the signed maps at native resolution and the slices themselves, so that
-    every picture can be drawn again; ``measures.csv`` a row a stage, rule, organ and slice;
-    ``figures/{rule}/{organ}.png`` the mosaics; ``manifest.json`` what made them.
-    """
-    save_maps(folder / "maps.npz", explained.record)
-    save_table(folder / "measures.csv", explained.rows())
-    organs = explained.record.flow.organs
-    for rule, organ, picture in explained.pictures():
-        name = f"{file_name(organ, organs)}.png"
-        save_png(folder / "figures" / file_name(rule) / name, picture)
-    save_manifest(folder / "manifest.json", facts)

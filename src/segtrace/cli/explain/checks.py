@@ -25,18 +25,26 @@ FITTED = ("size", "window", "organs")
 """What a checkpoint's network has of its own, and a data set is made to fit."""
 
 
-def check_together(plain: Mapping[str, Any], study: Study) -> None:
+def check_together(
+    plain: Mapping[str, Any], study: Study, explainers: Collection[str] = ()
+) -> None:
     """Hold the options of ``explain.py`` against one another.
 
     Args:
         plain: option -> value, each of its option's kind.
         study: what is asked.
+        explainers: names of those beside it.
 
     Raises:
         InputError: names that do not exist; options that exclude one another, or need another.
     """
     _check_names(plain)
     study.check(plain)
+    if explainers and study.looks_at not in ("slices", "spread"):
+        raise InputError(
+            f"explainer={','.join(explainers)} explains slices, and this study has none; leave "
+            "explainer out"
+        )
     if study.looks_at == "tables":
         return
     if plain["checkpoint"] is None and plain["net"] is None:

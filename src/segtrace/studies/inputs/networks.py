@@ -59,7 +59,13 @@ class Networks:
             for note in dict.fromkeys(note for note in trained.notes if note not in said):
                 print(f"{trained.name}: {note}")
             said.update(trained.notes)
-            yield self._as_asked(trained), Path(name) if self.are_a_training else Path()
+            yield self._as_asked(trained), self._within(name)
+
+    @property
+    def last(self) -> tuple[TrainedNetwork, Path]:
+        """The last of them."""
+        name = next(reversed(self._checkpoints), "")
+        return self._as_asked(self._load(name)), self._within(name)
 
     @property
     def are_a_training(self) -> bool:
@@ -111,6 +117,9 @@ class Networks:
         if len(paths) > 1:
             return {f"epoch_{epoch:03d}": path for epoch, path in in_order(paths).items()}
         return {file_name(paths[0].stem): paths[0]}
+
+    def _within(self, name: str) -> Path:
+        return Path(name) if self.are_a_training else Path()
 
     @cached_property
     def _first(self) -> TrainedNetwork:
