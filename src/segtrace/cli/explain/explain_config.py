@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
@@ -25,7 +24,7 @@ from segtrace.studies.inputs.images import listed
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.slices import Slices
 from segtrace.studies.study import Result, Study
-from segtrace.training.construction import built
+from segtrace.training.construction import construct
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def study_of(plain: Mapping[str, Any]) -> Study:
     node = plain.get("study")
     if node is None:
         return Slices()
-    made: Study = _made("study", node)
+    made: Study = construct("study", node)
     return made
 
 
@@ -105,8 +104,4 @@ def explainers_of(plain: Mapping[str, Any]) -> dict[str, Explainer]:
     for name in nodes:
         if file_name(name) != name:
             raise InputError(f"explainers.{name}: call it by letters, digits and _ alone")
-    return {name: _made(f"explainers.{name}", node) for name, node in nodes.items()}
-
-
-def _made(where: str, node: Mapping[str, Any]) -> Any:
-    return built(where, node, lambda n: instantiate(dict(n), _convert_="all"))
+    return {name: construct(f"explainers.{name}", node) for name, node in nodes.items()}
