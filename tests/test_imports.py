@@ -11,7 +11,7 @@ import segtrace
 
 SOURCE = Path(segtrace.__file__).parent
 
-LEAVES = {"segtrace.dice", "segtrace.errors", "segtrace.names"}  # for all
+LEAVES = {"segtrace.dice", "segtrace.errors", "segtrace.labelled", "segtrace.names"}  # for all
 CORE = ("network", "attribution", "measures", "causal")
 # package -> packages of ours that it may import besides itself: only what stands above it.
 ALLOWED = {
@@ -92,14 +92,21 @@ def test_the_table_goes_one_way():
         assert all(packages.index(other) < packages.index(package) for other in above), package
 
 
-def test_attribution_needs_torch_and_takes_scipy_only_when_components_are_asked_for():
+def test_attribution_needs_torch_and_takes_more_only_when_it_is_asked_for():
     leaves = [SOURCE / f"{leaf.split('.')[1]}.py" for leaf in sorted(LEAVES)]
     for path in [*files("network"), *files("attribution"), SOURCE / "__init__.py", *leaves]:
         for name, at_top in imports(path):
             if name.split(".")[0] in TORCH_ALONE:
                 continue
-            assert within(name, {"scipy.ndimage", "scipy"}), f"{path.name}: {name}"
+            assert within(name, {"scipy", "xarray", "numpy"}), f"{path.name}: {name}"
             assert not at_top, f"{path.name} imports {name} at the top"
+
+
+@pytest.mark.parametrize("package", CORE)
+def test_named_axes_are_made_only_where_they_are_asked_for(package):
+    for path in files(package):
+        for name, at_top in imports(path):
+            assert not (at_top and within(name, {"xarray", "pandas"})), f"{path.name}: {name}"
 
 
 # Everything but the standard library and what `pip install torch` brings is made unimportable.

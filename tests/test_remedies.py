@@ -765,6 +765,7 @@ WORDS = re.compile(
 ELSEWHERE = {
     # tested beside the code, where more of the same kind stands
     "components need scipy": "tests/attribution/test_targets.py",
+    "named axes need xarray": "tests/attribution/test_flow.py",
     "has shape .* needs \\(N, tokens": "tests/attribution/test_stages.py",
     "tokens; .* needs": "tests/attribution/test_stages.py",
     "predictor .* has shape": "tests/causal/faithfulness/test_ranking.py",

@@ -26,8 +26,8 @@ from segtrace.models.flexible_unet import FlexibleUNet
 from segtrace.report.checksums import hasten_tensorboard
 from segtrace.tracking.explained import DEFAULT, Explained, Network, organ_masks, traced
 from segtrace.tracking.leaks import Leaks
-from segtrace.tracking.sink import Sink
 from segtrace.tracking.tracker import Epoch, Tracker
+from segtrace.tracking.writer import Writer
 
 SIDE = 224
 NETWORKS = 3
@@ -59,10 +59,10 @@ def explained(network: Network, seconds: Seconds) -> Explained:
     record = traced(*network)
     middle = time.perf_counter()
     masks = organ_masks(record, record.flow.organs)
-    values = measure(record.flow, masks, network.probes.spacing)
+    measured = measure(record.flow, masks, network.probes.spacing)
     seconds.setdefault("trace", []).append(middle - began)
     seconds.setdefault("measures", []).append(time.perf_counter() - middle)
-    return Explained(record, values)
+    return Explained(record, measured)
 
 
 class Timed(Tracker):
@@ -80,18 +80,18 @@ class Timed(Tracker):
 def draw(network: Network, kinds: list[Explained], folder: Path, epochs: int) -> Seconds:
     """Draw and write all epochs; by step, the seconds that each took."""
     seconds: Seconds = {}
-    writer = SummaryWriter(str(folder / "log"))
-    sink, tracker = Sink(folder / "flow", writer), Timed()
+    board = SummaryWriter(str(folder / "log"))
+    writer, tracker = Writer(folder / "flow", board), Timed()
     for epoch in range(epochs + 1):
         kind = kinds[0] if epoch == 0 else kinds[1 + epoch % (NETWORKS - 1)]
         now = replace(kind, record=replace(kind.record, epoch=epoch))
         began = time.perf_counter()
-        leaks = tracker.update(sink, Epoch(epoch, epoch == epochs, network, lambda now=now: now))
+        leaks = tracker.update(writer, Epoch(epoch, epoch == epochs, network, lambda now=now: now))
         whole = time.perf_counter() - began
         seconds.setdefault("draw and write", []).append(whole - tracker.leakage)
         if leaks:
             seconds.setdefault("leakage", []).append(tracker.leakage)
-    writer.close()
+    board.close()
     return seconds
 
 

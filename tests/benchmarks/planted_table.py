@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from segtrace.labelled import names_along
 from segtrace.planted.benchmark import WHY, score_rules
 from segtrace.planted.images import TAGS, TASKS
 from segtrace.planted.network import PlantedNetwork
@@ -73,7 +74,7 @@ def edges(networks: dict[str, list[PlantedNetwork]], folder: Path) -> None:
             seed = network.source.seed
             every += [{"task": task, "seed": seed, **row} for row in one.rows()]
             sentences += [f"* {task}, seed {seed}: {said}" for said in one.sentences()]
-        for name in found[0].necessity.sites:
+        for name in names_along(found[0].necessity.data, "site"):
             own_rows = [row for one in found for row in one.rows() if row["edge"] == name]
             start = [f"`{name}` {own_rows[0]['source']} → {own_rows[0]['stage']}"]
             rows.setdefault(name, start).extend(

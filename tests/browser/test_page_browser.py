@@ -301,7 +301,7 @@ def test_charts_show_the_records_numbers_and_choose_the_stage(page):
     find(page, f'[data-organ="{ORGANS.index("spleen")}"]').click()
     choose(page, "rule", "grad pam")
     settled(page, "#map-words", "spleen")
-    gain = epoch(8).values["gain"]
+    gain = epoch(8).measures["gain"]
     titles = page.find_elements("css selector", "#chart-gain title")
     words = [title.get_attribute("textContent") for title in titles]
     at = (RULES.index("grad_pam"), ORGANS.index("spleen"), 2)
@@ -369,7 +369,7 @@ def test_the_region_can_be_what_the_network_got_wrong(driver, tmp_path):
     settled(driver, "#what", "explained region: false positives")
     assert driver.execute_script(MAP) != before
     assert "summed over the region: false positives" in text(driver, "#reading")
-    gain = wrong(3, "fp").values["gain"]
+    gain = wrong(3, "fp").measures["gain"]
     title = driver.find_elements("css selector", "#chart-gain title")[0]
     slice_ = text(driver, "#ct-words").split(",")[1].split()[1]
     n = (18, 31, 7).index(int(slice_))

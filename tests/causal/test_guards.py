@@ -18,6 +18,7 @@ from segtrace.causal.faithfulness.ranking import rankings, sizes_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import carry, patch
 from segtrace.causal.route import route
+from segtrace.labelled import tensor
 from segtrace.network.sites import sites_of
 
 NET = nets.Routed()
@@ -44,7 +45,7 @@ CALLS = {
         "flow": trace(NET, nets.ROUTED_STAGES, X, targets.organs(ORGAN, "gt", TRUTH)),
     },
     sizes_of: {"flow": trace(NET, SITES, X, targets.organs(ORGAN, "gt", TRUTH))},
-    rankings: {"found": LOST, "predictors": {"lost": LOST.dice_lost}, "controls": {}},
+    rankings: {"found": LOST, "predictors": {"lost": tensor(LOST.dice_lost)}, "controls": {}},
 }  # fmt: skip
 ARGUED = [(call, name) for call in CALLS for name in inspect.signature(call).parameters]
 
@@ -131,10 +132,10 @@ def test_a_mistake_is_named_with_what_was_allowed(call, given, words):
 def test_a_truth_near_whole_numbers_is_read_as_those(factor):
     near = SLICES | {"truth": TRUTH * factor}
     found = necessity(sites=SITES, cut="resample", draws=1, **near)
-    assert torch.equal(found.whole.dice, LOST.whole.dice)
+    assert found.data["whole_dice"].equals(LOST.data["whole_dice"])
     pair = (X, TRUTH), (X, near["truth"])
-    same = [patch(NET, SITES, one, one, ORGAN).kept for one in pair]
-    torch.testing.assert_close(*same, rtol=0, atol=0, equal_nan=True)
+    one, other = (patch(NET, SITES, given, given, ORGAN) for given in pair)
+    assert one.identical(other)
 
 
 def test_a_truth_between_whole_numbers_is_refused():
@@ -158,11 +159,11 @@ def test_whole_numbers_of_numpy_are_counts_channels_and_seeds(kind):
         necessity(net, sites, x, truth, channels, cut="resample", draws=draws, seed=1, batch=batch)
         for channels, draws, batch in ((mine, two, one), (plain, 2, 1))
     ]
-    assert torch.equal(cuts[0].scores, cuts[1].scores)
+    assert cuts[0].data.identical(cuts[1].data)
     carried = [
         carry(net, sites, x, truth, channels, cases=["p", "q"], seed=seed, batch=seed)
         for channels, seed in ((mine, one), (plain, 1))
     ]
-    assert torch.equal(carried[0].after, carried[1].after)
+    assert carried[0].identical(carried[1])
     with pytest.raises(InputError, match=r"batch is .*; give a whole number from 1"):
         collect(net, sites, [x], batch=kind(0))

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 import torch
 from monai.networks.nets import BasicUNet
@@ -7,16 +5,22 @@ from monai.networks.nets import BasicUNet
 from attribution import plain_conv_unet as nnunet
 from attribution.nets import flexible_unet, images, labels, stirred
 from causal import nets
+from helpers.changed import changed
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import CUTS
+from segtrace.labelled import names_along, tensor
 from segtrace.network.hooks import edit, see
 from segtrace.network.sites import chosen, sites_of
 
 X, TRUTH = nets.blob(4)
 ORGAN = {"organ": 1}
+
+
+def numbers(found):
+    return tensor(found.data["dice"]), tensor(found.data["scores"])
 
 
 def routed(skip=1.0, up=0.0):
@@ -26,7 +30,8 @@ def routed(skip=1.0, up=0.0):
 
 
 def lost(found):
-    return dict(zip(found.sites, found.mean()[:, 0].tolist(), strict=True))
+    losses = found.lost["mean"].isel(organ=0)
+    return dict(zip(names_along(losses, "site"), losses.values.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -34,7 +39,7 @@ def test_a_hand_built_route_is_found_and_the_other_costs_nothing(cut):
     for skip, up in ((1.0, 0.0), (0.0, 1.0)):
         net, sites, means = routed(skip, up)
         found = necessity(net, sites, X, TRUTH, ORGAN, means, cut=cut, draws=3)
-        assert found.whole.dice.eq(1).all()
+        assert (found.data["whole_dice"] == 1).all()
         used, unused = ("skip_1", "up_1") if skip else ("up_1", "skip_1")
         assert lost(found)[used] > 0.3
         assert lost(found)[unused] == 0
@@ -46,8 +51,8 @@ def test_two_paths_lose_exactly_their_part_of_the_score():
     sites = sites_of(net, nets.TWO_PATHS, {})
     found = necessity(net, sites, X, TRUTH, ORGAN, cut="zero")
     # the organ's pixels are 1: logit 5 whole, of which 2 and 3 come over the two paths
-    assert found.whole.score.eq(5).all()
-    assert found.score_lost[:, 0].mean(1).tolist() == [2.0, 3.0, 0.0, 5.0]
+    assert (found.data["whole_score"] == 5).all()
+    assert found.score_lost[:, 0].mean("slice").values.tolist() == [2.0, 3.0, 0.0, 5.0]
     assert not found.dice_lost[2].any()
 
 
@@ -57,6 +62,7 @@ def test_every_number_equals_a_plain_loop_over_sites_slices_and_draws():
     organs = {"a": 1, "b": 2, "c": 3}
     means = collect(net, sites, [x])
     found = necessity(net, sites, x, truth, organs, means, batch=2)
+    dice, scores = numbers(found)
     for s, site in enumerate(sites):
         for n in range(3):
             mean = means.channels[site.name][None, :, None, None]
@@ -65,11 +71,11 @@ def test_every_number_equals_a_plain_loop_over_sites_slices_and_draws():
                 logits = net(x[n : n + 1])
             for o, channel in enumerate(organs.values()):
                 if not (truth[n] == channel).any():
-                    assert found.dice[s, o, n].isnan()
+                    assert dice[s, o, n].isnan()
                     continue
                 slow = Judge({"organ": channel}, truth[n : n + 1]).of(logits)
-                assert found.dice[s, o, n] == pytest.approx(float(slow.dice))
-                assert found.scores[s, o, n] == pytest.approx(float(slow.score), rel=1e-9)
+                assert dice[s, o, n] == pytest.approx(float(slow.dice))
+                assert scores[s, o, n] == pytest.approx(float(slow.score), rel=1e-9)
 
 
 @pytest.mark.parametrize("dims", nets.DIMENSIONAL)
@@ -79,6 +85,7 @@ def test_lines_slices_and_volumes_are_judged_as_in_a_loop_over_their_pixels(dims
     sites = sites_of(net, nets.DIMENSIONAL_STAGES, nets.DIMENSIONAL_EDGES)
     means = collect(net, sites, [x], maps=True)
     found = necessity(net, sites, x, truth, nets.BOTH, means, cut=cut, batch=1)
+    dice, scores = numbers(found)
     seen = see(net, sites, x).activations
     cells = tuple(range(2, x.ndim))
     for s, site in enumerate(sites):
@@ -93,13 +100,13 @@ def test_lines_slices_and_volumes_are_judged_as_in_a_loop_over_their_pixels(dims
         for n in range(len(x)):
             for o, channel in enumerate(nets.BOTH.values()):
                 slow = nets.dice_by_hand(logits[n], truth[n], channel)
-                assert float(found.dice[s, o, n]) == pytest.approx(slow, nan_ok=True)
+                assert float(dice[s, o, n]) == pytest.approx(slow, nan_ok=True)
                 mine = logits[n, channel][truth[n] == channel]
                 score = float(mine.mean())
-                assert float(found.scores[s, o, n]) == pytest.approx(score, nan_ok=True)
-    assert found.dice[:, 1, -1].isnan().all()
-    assert found.dice_lost.nan_to_num(0).abs().sum() > 0
-    assert found.cut_vertex.tolist() == [True, False, True, True, False, False]
+                assert float(scores[s, o, n]) == pytest.approx(score, nan_ok=True)
+    assert dice[:, 1, -1].isnan().all()
+    assert abs(found.dice_lost).sum() > 0
+    assert found.data["cut_vertex"].values.tolist() == [True, False, True, True, False, False]
 
 
 def test_a_three_dimensional_network_of_the_table_is_cut_at_every_site():
@@ -109,16 +116,16 @@ def test_a_three_dimensional_network_of_the_table_is_cut_at_every_site():
     truth[0, :8], truth[1, :, :8] = 1, 2
     sites = sites_of(net)
     means = collect(net, sites, [x])
-    found = necessity(net, sites, x, truth, nets.BOTH, means, batch=2)
+    dice, _ = numbers(necessity(net, sites, x, truth, nets.BOTH, means, batch=2))
     (site,) = chosen(sites, ["skip_4"])
     mean = means.channels["skip_4"].view(-1, 1, 1, 1)
     with torch.no_grad(), edit(net, {site: lambda a: mean + 0 * a}):
         logits = net(x)
-    s = found.sites.index("skip_4")
+    s = sites.names.index("skip_4")
     for o, n in ((0, 0), (1, 1)):
         slow = nets.dice_by_hand(logits[n], truth[n], o + 1)
-        assert float(found.dice[s, o, n]) == pytest.approx(slow)
-        assert found.dice[s, 1 - o, n].isnan()
+        assert float(dice[s, o, n]) == pytest.approx(slow)
+        assert dice[s, 1 - o, n].isnan()
 
 
 @pytest.mark.parametrize("i", [1, 2, 3])
@@ -128,6 +135,7 @@ def test_a_skip_joined_behind_the_up_path_costs_what_a_hook_on_that_half_costs(i
     edges = chosen(sites, [f"skip_{i}", f"up_{i}"])
     means = collect(net, sites, [x], output=nnunet.first)
     found = necessity(net, edges, x, truth, {"a": 1, "b": 2}, means, output=nnunet.first)
+    dice, scores = numbers(found)
     stage, half = net.decoder.stages[i - 1], means.channels[f"skip_{i}"].numel()
     assert torch.equal(means.channels[f"skip_{i}"], means.channels[f"enc{4 - i}"])
     for edge, part in ((0, slice(half, None)), (1, slice(half))):
@@ -142,19 +150,19 @@ def test_a_skip_joined_behind_the_up_path_costs_what_a_hook_on_that_half_costs(i
         with torch.no_grad():
             slow = Judge({"a": 1, "b": 2}, truth).of(net(x)[0])
         handle.remove()
-        torch.testing.assert_close(found.dice[edge], slow.dice, equal_nan=True)
-        torch.testing.assert_close(found.scores[edge], slow.score, equal_nan=True)
-    assert not torch.equal(found.scores[0], found.scores[1])
+        torch.testing.assert_close(dice[edge], slow.dice, equal_nan=True)
+        torch.testing.assert_close(scores[edge], slow.score, equal_nan=True)
+    assert not torch.equal(scores[0], scores[1])
 
 
 def test_batches_and_seeds_decide_nothing_else():
     net, sites, _ = routed()
     one = necessity(net, sites, X, TRUTH, ORGAN, cut="resample", seed=3, batch=1)
     all_ = necessity(net, sites, X, TRUTH, ORGAN, cut="resample", seed=3, batch=4)
-    torch.testing.assert_close(one.dice, all_.dice)
+    torch.testing.assert_close(numbers(one), numbers(all_))
     other = necessity(net, sites, X, TRUTH, ORGAN, cut="resample", seed=4, draws=1)
     again = necessity(net, sites, X, TRUTH, ORGAN, cut="resample", seed=4, draws=1)
-    assert torch.equal(other.dice, again.dice)
+    assert other.data.identical(again.data)
 
 
 def test_resampling_takes_slices_of_other_cases():
@@ -163,51 +171,52 @@ def test_resampling_takes_slices_of_other_cases():
     x = X[[0, 0, 1, 1]]
     truth = TRUTH[[0, 0, 1, 1]]
     found = necessity(net, sites, x, truth, ORGAN, cases=["p", "p", "q", "q"], cut="resample")
-    assert found.dice[0].eq(0).all()  # the two squares do not overlap
-    assert found.draws == 5
+    assert (found.data["dice"][0] == 0).all()  # the two squares do not overlap
+    assert found.data.attrs["draws"] == 5
 
 
 def of_cases(dice, cases="ppqr"):
     """One site whose cut leaves so much of a whole Dice of 0.9, in four slices."""
     net, sites, means = routed()
     found = necessity(net, sites[:1], X, TRUTH, ORGAN, means, cases=list(cases))
-    whole = replace(found.whole, dice=torch.full((1, 4), 0.9).double())
-    return replace(found, whole=whole, dice=torch.tensor(dice).double().view(1, 1, 4))
+    whole = torch.full((1, 4), 0.9).double()
+    return changed(found, whole_dice=whole, dice=torch.tensor(dice).double().view(1, 1, 4))
 
 
 def test_a_loss_is_the_mean_over_cases_with_its_interval():
     found = of_cases([0.1, 0.3, 0.5, 0.8])
-    over = found.over_cases()
+    over = found.lost
     # Lost by p, q and r: 0.7, 0.4, 0.1; standard deviation 0.3, t of 2 degrees of freedom.
-    assert found.mean().item() == over.mean.item() == pytest.approx(0.4)
-    assert over.low.item() == pytest.approx(0.4 - 4.302653 * 0.3 / 3**0.5)
-    assert over.high.item() == 1  # no more can be lost
-    assert over.cases.item() == 3
-    assert found.whole_dice().item() == pytest.approx(0.9)
-    few = of_cases([0.1, 0.3, 0.5, 0.8], "ppqq").over_cases()
-    assert (few.cases.item(), few.low.isnan().item()) == (2, True)
+    assert over["mean"].item() == pytest.approx(0.4)
+    assert over["low"].item() == pytest.approx(0.4 - 4.302653 * 0.3 / 3**0.5)
+    assert over["high"].item() == 1  # no more can be lost
+    assert over["cases"].item() == 3
+    assert found.whole_dice.item() == pytest.approx(0.9)
+    few = of_cases([0.1, 0.3, 0.5, 0.8], "ppqq").lost
+    assert (few["cases"].item(), few["low"].isnull().item()) == (2, True)
 
 
 def test_where_all_is_lost_there_is_no_interval_and_that_is_known():
     found = of_cases([0.0, 0.0, 0.0, 0.0])
-    found = replace(found, whole=replace(found.whole, dice=torch.tensor([[0.97, 0.95, 0.9, 0.99]])))
-    assert found.all_lost.tolist() == [[True]]
-    assert found.over_cases().low.isnan()
-    assert found.mean().item() == found.whole_dice().item() == pytest.approx(0.95)
+    found = changed(found, whole_dice=[[0.97, 0.95, 0.9, 0.99]])
+    assert found.all_lost.values.tolist() == [[True]]
+    assert found.lost["low"].isnull()
+    assert found.lost["mean"].item() == found.whole_dice.item() == pytest.approx(0.95)
     some = of_cases([0.0, 0.0, 0.0, 0.1])
-    assert some.all_lost.tolist() == [[False]]
-    assert some.over_cases().low.isfinite()
-    absent = replace(found.whole, dice=torch.full((1, 4), torch.nan).double())
-    assert replace(of_cases([torch.nan] * 4), whole=absent).all_lost.tolist() == [[False]]
+    assert some.all_lost.values.tolist() == [[False]]
+    assert some.lost["low"].notnull()
+    absent = changed(of_cases([torch.nan] * 4), whole_dice=[[torch.nan] * 4])
+    assert absent.all_lost.values.tolist() == [[False]]
 
 
-def test_rows_hold_every_number():
+def test_the_data_are_found_by_their_names():
     net, sites, means = routed()
-    found = necessity(net, sites, X, TRUTH, ORGAN, means)
-    rows = found.rows()
-    assert len(rows) == len(sites) * 4
-    assert rows[0]["dice"] - rows[0]["dice_cut"] == float(found.dice_lost[0, 0, 0])
-    assert {row["site"] for row in rows if row["cut_vertex"]} == {"enc1", "dec1", "head"}
+    found = necessity(net, sites, X, TRUTH, ORGAN, means).data
+    assert found["dice"].dims == ("site", "organ", "slice")
+    assert names_along(found["site"][found["cut_vertex"]], "site") == ["enc1", "dec1", "head"]
+    assert names_along(found.sel(site=["enc2", "skip_1"]), "place") == ["stage", "edge"]
+    assert names_along(found, "case") == ["0", "1", "2", "3"]
+    assert found.attrs == {"cut": "channel_mean", "draws": 1, "score": "logit"}
 
 
 def test_an_estimate_comes_before_the_start_and_every_pass_is_counted():

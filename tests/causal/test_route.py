@@ -1,13 +1,15 @@
-from dataclasses import replace
-
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from attribution.nets import basic_unet, images, labels
 from causal import nets
+from helpers.changed import changed
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.route import Route, route
+from segtrace.labelled import names_along, tensor
 from segtrace.network.cached_forward import Timetable
 from segtrace.network.sites import sites_of
 
@@ -22,50 +24,49 @@ def test_the_route_of_a_linear_stage_is_known_by_its_weights(weights):
     found = route(net, X, TRUTH, ORGAN, means, edges=nets.ROUTED_EDGES)
     # on the organ's pixels skip and up are both 1, so each gives weight * (1 - mean)
     pixels = TRUTH.flatten(1).sum(1)
-    for e, edge in enumerate(found.edges):
+    for edge in names_along(found.data, "edge"):
         weight = weights[["skip_1", "up_1"].index(edge)]
         expected = weight * (1 - means.channels[edge]) * pixels
-        torch.testing.assert_close(found.part[e, 0], expected)
-        assert float(found.share()[e, 0]) == pytest.approx(weight)
-    assert found.stages == ("dec1", "dec1")
-    assert float(found.error().max()) < 1e-12
+        part = tensor(found.data["part"].sel(edge=edge, organ="organ"))
+        torch.testing.assert_close(part, expected)
+        assert found.summary["share"].sel(edge=edge).item() == pytest.approx(weight)
+    assert names_along(found.data, "stage") == ["dec1", "dec1"]
+    assert float(found.summary["error"].max()) < 1e-12
 
 
 def test_parts_add_to_the_change_and_shares_to_one_within_the_stated_error():
     net, x, truth = basic_unet(), images(3, 32), labels(3, 32)
     means = collect(net, sites_of(net), [images(4, 32, seed=9)])
     found = route(net, x, truth, {"a": 1, "c": 3}, means, steps=16, batch=2)
-    assert set(found.stages) == {"dec1", "dec2", "dec3", "dec4"}
-    for stage in set(found.stages):
-        mine = [e for e, other in enumerate(found.stages) if other == stage]
-        parts, change = found.part[mine], found.change[mine[0]]
-        missed = (parts.sum(0) - change).abs().nansum() / parts.abs().nansum()
-        assert float(missed) < 0.05
-        gap = (found.share()[mine].sum(0) - 1).abs()
-        torch.testing.assert_close(gap, found.error()[mine[0]])
-    assert found.part[:, 1, 2].isnan().all()  # the organ is absent from the last slice
-    assert found.share().isfinite().all()
+    assert set(names_along(found.data, "stage")) == {"dec1", "dec2", "dec3", "dec4"}
+    for _, mine in found.data.groupby("stage"):
+        missed = mine["part"].sum("edge", skipna=False) - mine["change"][0]
+        assert float(abs(missed).sum() / abs(mine["part"]).sum()) < 0.05
+    for _, mine in found.summary.groupby("stage"):
+        gap = abs(mine["share"].sum("edge") - 1)
+        np.testing.assert_allclose(gap, mine["error"][0])
+    assert found.data["part"][:, 1, 2].isnull().all()  # the organ is absent from the last slice
+    assert found.summary["share"].notnull().all()
 
 
 def test_a_share_is_a_ratio_of_sums_and_not_a_mean_of_ratios():
     """Half of a change of 1 and nine tenths of a change of 9 are 8.6 of 10."""
     change = torch.tensor([1.0, 9.0, torch.nan]).double()
-    found = Route(
-        edges=("skip_1", "up_1"),
-        stages=("dec1", "dec1"),
-        sources=("enc1", "enc2"),
-        organs=("organ",),
-        part=torch.stack(
-            [change * torch.tensor([0.5, 0.9, 1]), change * torch.tensor([0.5, 0.1, 1])]
-        )[:, None],
-        change=change.expand(2, 1, 3),
-    )
-    assert found.share().flatten().tolist() == pytest.approx([0.86, 0.14])
-    assert found.shares()[0, 0, :2].tolist() == pytest.approx([0.5, 0.9])
-    assert found.rows()[0]["share"] == pytest.approx(0.86)
-    assert found.rows()[0]["change"] == 10
-    nothing = replace(found, change=torch.zeros(2, 1, 3).double(), part=found.part * 1e-17)
-    assert nothing.share().isnan().all()  # a residue of a stage that changes nothing
+    part = torch.stack([change * torch.tensor([0.5, 0.9, 1]), change * torch.tensor([0.5, 0.1, 1])])
+    plain = {
+        "edges": ("skip_1", "up_1"),
+        "stages": ("dec1", "dec1"),
+        "sources": ("enc1", "enc2"),
+        "organs": ("organ",),
+        "part": part[:, None],
+        "change": change.expand(2, 1, 3),
+    }
+    found = Route.from_plain(plain)
+    assert found.summary["share"].values.flatten().tolist() == pytest.approx([0.86, 0.14])
+    assert found.shares[0, 0, :2].values.tolist() == pytest.approx([0.5, 0.9])
+    assert found.summary["change"][0, 0] == 10
+    nothing = changed(found, change=torch.zeros(2, 1, 3).double(), part=plain["part"] * 1e-17)
+    assert nothing.summary["share"].isnull().all()  # a residue of a stage that changes nothing
 
 
 @pytest.mark.parametrize("dims", nets.DIMENSIONAL)
@@ -74,7 +75,8 @@ def test_lines_slices_and_volumes_divide_the_change_that_a_loop_finds(dims):
     sites = sites_of(net, nets.DIMENSIONAL_STAGES, nets.DIMENSIONAL_EDGES)
     means = collect(net, sites, [x])
     found = route(net, x, truth, nets.BOTH, means, edges=nets.DIMENSIONAL_EDGES, steps=64, batch=1)
-    assert found.edges == ("skip_1", "up_1")
+    assert names_along(found.data, "edge") == ["skip_1", "up_1"]
+    part, changes = tensor(found.data["part"]), tensor(found.data["change"])
     halves = [means.channels[edge].view(1, -1, *[1] * dims) for edge in ("up_1", "skip_1")]
     for n in range(len(x)):
         with torch.no_grad():
@@ -84,11 +86,11 @@ def test_lines_slices_and_volumes_divide_the_change_that_a_loop_finds(dims):
         for o, channel in enumerate(nets.BOTH.values()):
             there = truth[n] == channel
             if not there.any():
-                assert found.change[:, o, n].isnan().all()
+                assert changes[:, o, n].isnan().all()
                 continue
             change = (whole - without)[channel][there].sum()
-            torch.testing.assert_close(found.change[:, o, n], change.expand(2))
-            torch.testing.assert_close(found.part[:, o, n].sum(), change, rtol=0.05, atol=0.05)
+            torch.testing.assert_close(changes[:, o, n], change.expand(2))
+            torch.testing.assert_close(part[:, o, n].sum(), change, rtol=0.05, atol=0.05)
 
 
 def test_slices_do_not_depend_on_their_companions():
@@ -96,18 +98,16 @@ def test_slices_do_not_depend_on_their_companions():
     means = collect(net, sites_of(net), [images(4, 32, seed=9)])
     alone = route(net, x, truth, {"a": 1}, means, steps=2, batch=1)
     together = route(net, x, truth, {"a": 1}, means, steps=2, batch=3)
-    torch.testing.assert_close(alone.part, together.part)
+    xr.testing.assert_allclose(alone.data, together.data)
 
 
-def test_rows_hold_every_number():
+def test_the_summary_is_found_by_its_names():
     net = nets.Routed(0.5, 0.5)
     means = collect(net, sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES), [X])
-    rows = route(net, X, TRUTH, ORGAN, means, edges=nets.ROUTED_EDGES).rows()
-    assert {(row["edge"], row["stage"], row["organ"]) for row in rows} == {
-        ("skip_1", "dec1", "organ"),
-        ("up_1", "dec1", "organ"),
-    }
-    assert sum(row["share"] for row in rows) == pytest.approx(1)
+    found = route(net, X, TRUTH, ORGAN, means, edges=nets.ROUTED_EDGES).summary
+    assert found["share"].dims == ("edge", "organ")
+    assert names_along(found, "stage") == ["dec1", "dec1"]
+    assert found["share"].sum().item() == pytest.approx(1)
 
 
 def test_mistakes_are_named():
@@ -125,8 +125,8 @@ def test_what_comes_over_the_only_edge_of_a_stage_is_all_of_the_change():
     net, alone = nets.Routed(0.5, 0.5), {"up_1": nets.ROUTED_EDGES["up_1"]}
     means = collect(net, sites_of(net, nets.ROUTED_STAGES, alone), [X])
     found = route(net, X, TRUTH, ORGAN, means, edges=alone)
-    assert torch.equal(found.part, found.change)
-    assert float(found.share()[0, 0]) == 1
+    assert (found.data["part"] == found.data["change"]).all()
+    assert found.summary["share"].item() == 1
 
 
 def test_replaying_what_lies_before_the_edges_changes_no_bit(monkeypatch):
@@ -135,8 +135,7 @@ def test_replaying_what_lies_before_the_edges_changes_no_bit(monkeypatch):
     found = route(net, x, truth, {"a": 1}, means, steps=2)
     monkeypatch.setattr(Timetable, "before", lambda *_sites: ())
     again = route(net, x, truth, {"a": 1}, means, steps=2)
-    assert torch.equal(found.part.nan_to_num(), again.part.nan_to_num())
-    assert torch.equal(found.change.nan_to_num(), again.change.nan_to_num())
+    assert found.data.identical(again.data)
 
 
 def test_progress_is_told_before_the_start_and_reaches_the_end():

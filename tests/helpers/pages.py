@@ -4,13 +4,13 @@ import json
 import re
 import zlib
 from base64 import b64decode
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
@@ -30,7 +30,7 @@ BOXES = {1: (60, 78, 84, 100), 2: (30, 64, 20, 54), 3: (40, 56, 96, 112)}
 @dataclass(frozen=True)
 class Measured:
     record: Record
-    values: Mapping[str, Tensor]
+    measures: xr.Dataset
 
 
 def scene() -> Scene:

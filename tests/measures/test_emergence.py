@@ -99,4 +99,4 @@ def test_runs_are_summed_up_by_their_range() -> None:
 
 def test_a_stage_that_localises_untrained_is_an_echo() -> None:
     mass = torch.tensor([[[0.49, 0.5, math.nan]]])
-    assert echo({"mass": mass}).tolist() == [[[False, True, False]]]
+    assert echo(mass).tolist() == [[[False, True, False]]]

@@ -14,7 +14,7 @@ from segtrace.measures.change import between_epochs, between_stages
 from segtrace.measures.emergence import emergence
 from segtrace.measures.events import find_events
 from segtrace.measures.leakage import leakage
-from segtrace.measures.localisation import measure, over_slices, readable, rows
+from segtrace.measures.localisation import measure, over_slices, readable
 from segtrace.measures.locality import locality, parts
 from segtrace.measures.over_cases import over_runs
 
@@ -25,17 +25,13 @@ TRUTH[:, 5:8, 5:8] = 2
 FLOW = trace(NET, {"enc1": "1", "dec1": "2"}, torch.rand(2, 1, 8, 8),
              targets.organs({"a": 1, "b": 2}, "gt", TRUTH))  # fmt: skip
 MASKS = torch.stack([TRUTH == 1, TRUTH == 2])
-VALUES = measure(FLOW, MASKS)
+MEASURED = measure(FLOW, MASKS)
 LEAK = leakage(FLOW, MASKS)
 
 CALLS = {
     measure: {"flow": FLOW, "masks": MASKS},
-    readable: {"values": VALUES, "status": FLOW.status},
-    over_slices: {"values": VALUES},
-    rows: {
-        "flow": FLOW, "values": VALUES, "cases": ["a", "b"], "slices": [0, 1], "epoch": 0,
-        "region": "gt",
-    },
+    readable: {"measured": MEASURED},
+    over_slices: {"measured": MEASURED},
     leakage: {"flow": FLOW, "masks": MASKS},
     find_events: {"found": LEAK},
     between_stages: {"flow": FLOW},
@@ -80,14 +76,10 @@ def test_what_is_right_passes():
         (measure, {"spacing": torch.ones(3, 2)}, "the spacing has shape (3, 2); (2, 2) is needed"),
         (measure, {"measures": ["all"]}, "measures is ['all']; give a name"),
         (measure, {"parts": FLOW}, "give two flows, (first, second)"),
-        (over_slices, {"values": {}}, "values is {}; give a mapping measure -> tensor"),
-        (over_slices, {"values": {"gain": torch.rand(1, 1, 1, 1)}}, "no measure 'area'"),
-        (over_slices, {"values": {"mass": 3}}, "values['mass'] is 3; give a tensor"),
-        (over_slices, {"status": FLOW.status[..., :1]}, "the status of the flow that was measured"),
-        (rows, {"cases": "ab"}, "cases is 'ab'; give a list, ['ab']"),
-        (rows, {"cases": ["a"]}, "1 cases and 2 numbers for 2 slices"),
-        (rows, {"slices": [0.5, 1]}, "slices is [0.5, 1]; give a list of whole numbers"),
-        (rows, {"slices": iter([0, 1])}, "give a list of whole numbers"),
+        (over_slices, {"measured": {}}, "measured is {}; give a Dataset, as measure(…) returns it"),
+        (over_slices, {"measured": MEASURED[["gain"]]}, "no measure 'area'"),
+        (over_slices, {"measured": MEASURED[[]]}, "give a Dataset, as measure(…) returns it"),
+        (readable, {"measured": MEASURED.drop_vars("status")}, "give a Dataset, as measure(…)"),
         (leakage, {"columns": "a"}, "columns is 'a'; give a list, ['a']"),
         (find_events, {"found": FLOW}, "give a Leakage, the result of"),
         (between_stages, {"size": 8}, "size is 8; give (rows, columns), whole numbers"),
@@ -119,8 +111,7 @@ def test_masks_that_hold_more_than_0_and_1_are_refused(call):
 def test_masks_of_numbers_are_measured_as_masks():
     for kind in (torch.uint8, torch.long, torch.float32):
         found = measure(FLOW, MASKS.to(kind))
-        for name, values in VALUES.items():
-            torch.testing.assert_close(found[name], values, rtol=0, atol=0, equal_nan=True)
+        assert found.identical(MEASURED)
 
 
 def test_a_curve_in_an_array_is_left_as_it_was():

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -12,11 +13,10 @@ from torch.nn.functional import interpolate
 from measures.flows import flow_of
 from segtrace.attribution.flow import Status
 from segtrace.errors import InputError
+from segtrace.labelled import tensor
 from segtrace.measures.localisation import (
-    count_valid,
     measure,
     over_slices,
-    rows,
 )
 from segtrace.measures.measure import wanted
 
@@ -123,15 +123,15 @@ def test_a_map_that_is_not_finite_has_no_number_at_all() -> None:
     status = torch.full((1, 1, 1, 1), Status.NONFINITE, dtype=torch.int8)
     flow = flow_of({"stage": image[None, None, None]}, MIDDLE[None, None], status)
     values = measure(flow, MIDDLE[None, None], torch.ones(1, 2), "all")
-    assert all(value.isnan().all() for value in values.values())
+    assert all(value.isnull().all() for value in values.values())
 
 
 def test_an_organ_missing_from_the_masks_but_not_from_the_region_has_magnitudes_only() -> None:
     flow = flow_of({"stage": BY_HAND[None, None, None]}, MIDDLE[None, None])
     values = measure(flow, torch.zeros(1, 1, 4, 4, dtype=torch.bool), measures="all")
-    assert values["mass"].isnan().all()
-    assert values["gain"].isnan().all()
-    assert values["magnitude"].isfinite().all()
+    assert values["mass"].isnull().all()
+    assert values["gain"].isnull().all()
+    assert values["magnitude"].notnull().all()
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4, 8, 16, 32])
@@ -141,7 +141,7 @@ def test_a_perfect_coarse_map_has_gain_one_at_every_stride(stride: int) -> None:
     mask[1, 0, 40:51, 33:62] = True
     coarse = torch.nn.functional.avg_pool2d(mask.double(), stride)
     values = measure(flow_of({"stage": coarse[None]}, mask), mask)
-    torch.testing.assert_close(values["gain"], torch.ones(1, 1, 2, 1, dtype=torch.float64))
+    torch.testing.assert_close(tensor(values["gain"]), torch.ones(1, 1, 2, 1, dtype=torch.float64))
     assert stride == 1 or (values["mass"] < 0.95).all()
 
 
@@ -149,8 +149,8 @@ def test_a_grid_that_cannot_show_the_organ_has_no_gain() -> None:
     mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     mask[..., 20:22, 20:22] = True
     values = measure(flow_of({"stage": torch.rand(1, 1, 1, 2, 2)}, mask), mask)
-    assert values["gain"].isnan().all()
-    assert values["mass"].isfinite().all()
+    assert values["gain"].isnull().all()
+    assert values["mass"].notnull().all()
 
 
 def loop_mass(image: Tensor, mask: Tensor) -> float:
@@ -174,7 +174,7 @@ def test_mass_at_the_stage_s_resolution_equals_resizing_and_summing(
     maps = torch.randn(2, 3, 2, *grid, generator=generator, dtype=dtype)
     maps[..., 0, 0] = 1.0  # a single cell must not be negative
     masks = torch.rand(3, 2, 24, 36, generator=generator) > 0.7
-    found = measure(flow_of({"stage": maps}, masks), masks)["mass"][0]
+    found = tensor(measure(flow_of({"stage": maps}, masks), masks)["mass"][0])
     slow = [
         [[loop_mass(maps[r, o, n].double(), masks[o, n]) for n in range(2)] for o in range(3)]
         for r in range(2)
@@ -230,11 +230,18 @@ def test_no_localisation_changes_with_the_map_s_scale_and_all_keep_their_bounds(
     assert found["lift"] <= 1 / found["area"] + 1e-9
 
 
-def two_slices(masses: tuple[float, float], areas: tuple[float, float]) -> dict[str, Tensor]:
+def two_slices(
+    masses: tuple[float, float],
+    areas: tuple[float, float],
+    status: tuple[Status, Status] = (Status.OK, Status.OK),
+    **more: tuple[float, float],
+) -> xr.Dataset:
     mass, area = torch.tensor(masses).double(), torch.tensor(areas).double()
     gain = (mass - area) / (1 - area)
-    values = {"mass": mass, "gain": gain, "ceiling": torch.ones_like(mass), "area": area}
-    return {name: value.expand(1, 1, 1, 2) for name, value in values.items()}
+    values = {"mass": mass, "gain": gain, "ceiling": torch.ones_like(mass), "area": area, **more}
+    axes = ("site", "rule", "organ", "slice")
+    found = {name: (axes, [[[list(given)]]]) for name, given in values.items()}
+    return xr.Dataset(found, {"status": (axes, [[[list(status)]]])})
 
 
 def test_gain_over_slices_is_the_ratio_of_sums_and_mass_the_mean() -> None:
@@ -248,44 +255,30 @@ def test_slices_without_a_number_are_left_out_and_counted() -> None:
     reduced = over_slices(two_slices((0.9, math.nan), (0.1, 0.6)))
     assert reduced["gain"].item() == pytest.approx(0.8 / 0.9)
     assert reduced["n_valid"].item() == 1
-    assert over_slices(two_slices((math.nan, math.nan), (0.1, 0.6)))["gain"].isnan().all()
-    assert count_valid(two_slices((0.9, math.nan), (0.1, 0.6)))["area"].item() == 2
+    assert over_slices(two_slices((math.nan, math.nan), (0.1, 0.6)))["gain"].isnull().all()
 
 
 def test_maps_that_may_not_be_read_can_be_left_out() -> None:
-    status = torch.tensor([Status.GAP_DEGENERATE, Status.OK]).expand(1, 1, 1, 2)
-    values = two_slices((0.9, 0.3), (0.1, 0.6)) | {"kappa": torch.tensor([0.02, 0.5])}
-    reduced = over_slices(values, status)
+    status = (Status.GAP_DEGENERATE, Status.OK)
+    reduced = over_slices(two_slices((0.9, 0.3), (0.1, 0.6), status, kappa=(0.02, 0.5)))
     assert reduced["kappa"].item() == pytest.approx(0.26)
     assert reduced["mass"].item() == pytest.approx(0.3)
     assert reduced["n_valid"].item() == 1
 
 
-def test_the_table_has_a_row_a_map_with_its_own_numbers() -> None:
-    generator = torch.Generator().manual_seed(0)
-    maps = {
-        "enc": torch.randn(2, 3, 4, 4, 4, generator=generator),
-        "head": torch.randn(2, 3, 4, 8, 8, generator=generator),
-    }
-    masks = torch.rand(3, 4, 8, 8, generator=generator) > 0.5
+def test_numbers_stand_under_their_names_beside_what_qualifies_them() -> None:
+    maps = {"enc": torch.rand(2, 3, 4, 4, 4), "head": torch.rand(2, 3, 4, 8, 8)}
+    masks = torch.ones(3, 4, 8, 8, dtype=torch.bool)
     masks[1, 2] = False
-    flow = flow_of(maps, masks)
-    values = measure(flow, masks)
-    cases = ["a", "a", "b", "c"]
-    table = rows(flow, values, cases, [3, 9, 1, 0], epoch=2, region="gt")
-    assert len(table) == 2 * 2 * 3 * 4
-    first = ["epoch", "case", "slice", "organ", "rule", "stage"]
-    assert list(table[0]) == [*first, "status", "region", "region_px", "score", *names("leading")]
-    row = next(
-        r for r in table
-        if (r["slice"], r["organ"], r["rule"], r["stage"]) == (9, "organ2", "rule1", "head")
-    )  # fmt: skip
-    assert (row["case"], row["epoch"], row["status"]) == ("a", 2, "ok")
-    assert row["mass"] == values["mass"][1, 1, 2, 1].item()
-    assert row["region_px"] == masks[2, 1].sum()
-    absent = [r for r in table if r["status"] == "absent"]
-    assert {(r["organ"], r["slice"]) for r in absent} == {("organ1", 1)}
-    assert all(math.isnan(r["mass"]) for r in absent)
+    found = measure(flow_of(maps, masks), masks)
+    assert found["mass"].dims == ("site", "rule", "organ", "slice")
+    assert found.sizes == {"site": 2, "rule": 2, "organ": 3, "slice": 4}
+    absent = found.where(found["status"] == Status.ABSENT, drop=True)
+    assert (absent["organ"].item(), absent["region_px"].max().item()) == ("organ1", 0)
+    assert found["mass"].sel(organ="organ1").isel(slice=2).isnull().all()
+    assert found["magnitude"].attrs == {
+        "long_name": "Strength (log10 of the map's mean)", "units": "log10",
+    }  # fmt: skip
 
 
 def test_all_measures_come_in_the_table_s_order() -> None:

@@ -1,10 +1,12 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from monai.networks.nets import DynUNet
 
+from helpers.changed import changed
 from segtrace.planted.network import PlantedNetwork
 from segtrace.planted.route import planted_route
 from segtrace.planted.source import PlantedSource
@@ -35,18 +37,18 @@ def test_every_edge_is_cut_and_divided(found):
     assert list(rows) == [f"{kind}_{i}" for i in range(1, 6) for kind in ("skip", "up")]
     assert rows["up_1"]["source"] == "enc6"
     assert rows["skip_5"]["source"] == "enc1"
-    for e, row in enumerate(rows.values()):
-        lost = found.necessity.dice_lost[e].nanmean(0)
+    for edge, row in rows.items():
+        lost = found.necessity.dice_lost.sel(site=edge).mean("organ")
         assert row["dice_lost"] == pytest.approx(float(lost.mean()))
         assert (row["cases"], math.isnan(row["dice_lost_low"])) == (2, True)
 
 
 def test_rows_hold_the_interval_over_cases(found):
     cases = ("a", "a", "b", "b", "c", "c", "d", "d")
-    dice = found.necessity.dice.clone()
-    dice[:] = found.necessity.whole.dice - torch.tensor([2.0, 4, 1, 1, 6, 8, 5, 5]) / 10
+    whole, lost = found.necessity.data["whole_dice"].values, np.array([2, 4, 1, 1, 6, 8, 5, 5]) / 10
+    dice = np.broadcast_to(whole - lost, found.necessity.data["dice"].shape).copy()
     own = torch.tensor([0.3, 0.1, 0.7, 0.5]).double()  # means of the cases
-    known = replace(found, cases=cases, necessity=replace(found.necessity, dice=dice))
+    known = replace(found, necessity=changed(found.necessity, case=cases, dice=dice))
     half = 3.182446 * own.std().item() / 2  # t of 3 degrees of freedom
     for row in known.rows():
         ends = (row["dice_lost"], row["dice_lost_low"], row["dice_lost_high"])

@@ -5,7 +5,6 @@ import torch
 
 from segtrace import InputError
 from segtrace.causal.necessity import Necessity
-from segtrace.causal.outcome import Outcome
 from segtrace.causal.route import Route
 from segtrace.report.route_words import Branch, branches, sentence
 
@@ -83,29 +82,22 @@ def test_three_ways_in_are_listed_and_what_is_not_found_has_none():
 
 
 def tables(sites=EDGES):
-    route = Route(
-        edges=EDGES,
-        stages=("dec1", "dec1", "dec2", "dec2"),
-        sources=("enc2", "enc3", "enc1", "dec1"),
-        organs=("a", "b"),
-        part=torch.tensor([[1.0], [3.0], [2.0], [2.2]])[:, None].expand(4, 2, 1).double(),
-        change=torch.full((4, 2, 1), 4.0).double(),
-    )
-    whole = Outcome(torch.ones(1, 1).double(), torch.ones(1, 1).double())
+    route = Route.from_plain({
+        "edges": EDGES,
+        "stages": ("dec1", "dec1", "dec2", "dec2"),
+        "sources": ("enc2", "enc3", "enc1", "dec1"),
+        "organs": ("a", "b"),
+        "part": torch.tensor([[1.0], [3.0], [2.0], [2.2]])[:, None].expand(4, 2, 1).double(),
+        "change": torch.full((4, 2, 1), 4.0).double(),
+    })  # fmt: skip
+    one = torch.ones(1, 1).double()
     dice = torch.linspace(0, 0.9, len(sites)).double()[:, None, None]
-    necessity = Necessity(
-        sites=tuple(sites),
-        places=("edge",) * len(sites),
-        organs=("b",),
-        cases=("p",),
-        cut="zero",
-        draws=1,
-        score="logit",
-        cut_vertex=torch.tensor([site == "up_2" for site in sites]),
-        whole=whole,
-        dice=dice,
-        scores=dice,
-    )
+    vertex = torch.tensor([site == "up_2" for site in sites])
+    necessity = Necessity.from_plain({
+        "sites": tuple(sites), "places": ("edge",) * len(sites), "organs": ("b",), "cases": ("p",),
+        "cut": "zero", "draws": 1, "score": "logit", "cut_vertex": vertex,
+        "whole": {"dice": one, "score": one}, "dice": dice, "scores": dice,
+    })  # fmt: skip
     return route, necessity
 
 
@@ -115,8 +107,8 @@ def test_branches_hold_share_and_loss_of_the_same_edge():
     assert [b.name for b in one] == list(EDGES)
     assert [b.share for b in one] == pytest.approx([0.25, 0.75, 0.5, 0.55])
     assert [b.error for b in one] == pytest.approx([0, 0, 0.05, 0.05])
-    by_name = dict(zip(necessity.sites, necessity.mean()[:, 0].tolist(), strict=True))
-    assert [b.lost for b in one] == [by_name[edge] for edge in EDGES]
+    lost = necessity.lost["mean"].sel(organ="b", site=list(EDGES))
+    assert [b.lost for b in one] == lost.values.tolist()
 
 
 def test_mistakes_are_named():

@@ -112,7 +112,7 @@ def test_zero_needs_no_baselines_but_finds_no_route(run, tmp_path, capsys):
     trained = from_checkpoint(older(run.checkpoint(2), tmp_path))
     cuts = cut_trained(trained, trained.slices(None, 3, "val"), "zero", None)
     assert cuts.route is None
-    assert "skip_1" in cuts.necessity.sites  # of the table of known networks
+    assert "skip_1" in cuts.necessity.data["site"]  # of the table of known networks
     assert "holds no baselines, so no route is found" in capsys.readouterr().out
 
 
@@ -127,7 +127,7 @@ class Sample:
 def test_with_data_baselines_are_collected_over_its_training_slices(run, tmp_path, cut):
     trained = from_checkpoint(older(run.checkpoint(2), tmp_path))
     cuts = cut_trained(trained, trained.slices(None, 3, "val"), cut, Sample())
-    assert cuts.necessity.cut == cut
+    assert cuts.necessity.data.attrs["cut"] == cut
     assert cuts.route is not None
 
 

@@ -3,20 +3,36 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from causal.nets import ROUTED_EDGES, ROUTED_STAGES, Routed, blob
+from helpers.changed import changed
 from helpers.saving import reloaded
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.data.probes import Probes
 from segtrace.network.sites import sites_of
-from segtrace.tracking.cut_tables import necessity_rows, report, route_rows, summary
+from segtrace.report.tables import save_table
+from segtrace.tracking.cut_tables import necessity_rows, report, route_rows, slice_rows, summary
 from segtrace.tracking.cuts import Cuts, cut_network
 from segtrace.tracking.explained import Network, Settings
 
 ORGANS = {"organ": 1, "ghost": 2}
+
+
+NECESSITY = """\
+epoch,site,place,cut_vertex,cut,organ,dice,dice_lost,dice_lost_low,dice_lost_high,\
+dice_lost_untrained,score_lost,slices,cases
+3,enc2,stage,False,channel_mean,organ,1.0,0.0,nan,nan,1.0,0.0,3,2
+3,dec1,stage,True,channel_mean,organ,1.0,1.0,nan,nan,1.0,0.9375,3,2
+"""
+ROUTE = """\
+epoch,source,edge,stage,organ,share,error,change,share_untrained,dice_lost
+3,,skip_1,dec1,organ,1.0,0.0,11.25,0.0,1.0
+3,,up_1,dec1,organ,0.0,0.0,11.25,1.0,0.0
+"""
 
 
 def probes(cases=("a", "b", "b"), labelled=True):
@@ -37,9 +53,8 @@ def cut(epoch=3, weights=(1.0, 0.0), organs=None, shown=None, edges=ROUTED_EDGES
 
 def test_the_way_that_the_weights_take_is_the_one_whose_cut_costs():
     found = cut()
-    lost = dict(zip(found.necessity.sites, found.necessity.mean()[:, 0].tolist(), strict=True))
-    assert lost["skip_1"] == pytest.approx(1)
-    assert lost["up_1"] == pytest.approx(0)
+    lost = found.necessity.lost["mean"].sel(organ="organ")
+    assert lost.sel(site=["skip_1", "up_1"]).values.tolist() == pytest.approx([1, 0])
     assert found.dice("organ") == 1
     assert found.encoders == ("enc1", "enc2")
     assert found.sentences() == {
@@ -50,7 +65,7 @@ def test_the_way_that_the_weights_take_is_the_one_whose_cut_costs():
 
 def test_an_organ_that_no_slice_holds_is_left_out_and_alone_leaves_nothing():
     assert cut().left_out == ("ghost",)
-    assert cut().organs == ("organ",)
+    assert cut().organs == ["organ"]
     assert cut(organs=["ghost"]) is None
 
 
@@ -64,10 +79,9 @@ def test_mistakes_are_named():
 def with_dice(left, cases=("a", "b", "c"), whole=0.9):
     """Cuts that leave so much of a whole Dice in every slice, whichever site is cut."""
     found = cut(shown=probes(cases))
-    necessity = found.necessity
-    dice = torch.tensor(left).double().expand_as(necessity.dice)
-    whole = replace(necessity.whole, dice=torch.full((1, 3), whole).double())
-    return replace(found, necessity=replace(necessity, whole=whole, dice=dice))
+    dice = np.broadcast_to(left, found.necessity.data["dice"].shape)
+    necessity = changed(found.necessity, whole_dice=[[whole] * 3], dice=dice.copy())
+    return replace(found, necessity=necessity)
 
 
 def test_a_row_and_the_words_hold_the_interval_over_cases():
@@ -115,6 +129,34 @@ def test_rows_stand_beside_those_of_the_untrained_network():
     assert shares["skip_1"]["dice_lost"] == pytest.approx(1)
 
 
+def test_the_rows_of_slices_hold_every_number():
+    found = cut()
+    rows = slice_rows(found)
+    assert len(rows) == found.necessity.data["dice"].size
+    assert [row["number"] for row in rows[:3]] == [0, 1, 2]
+    assert [row["case"] for row in rows[:3]] == ["a", "b", "b"]
+    lost = [row["dice"] - row["dice_cut"] for row in rows]
+    assert lost == found.necessity.dice_lost.values.flatten().tolist()
+    assert {row["site"] for row in rows if row["cut_vertex"]} == {"enc1", "dec1", "head"}
+    assert {row["cut"] for row in rows} == {"channel_mean"}
+
+
+def test_necessity_csv_and_route_csv_are_written_as_ever(tmp_path):
+    now, before = cut(), cut(0, weights=(0.0, 1.0))
+    save_table(tmp_path / "a.csv", necessity_rows(now, before)[1:3])
+    assert (tmp_path / "a.csv").read_text() == NECESSITY
+    save_table(tmp_path / "a.csv", route_rows(now, before))
+    assert (tmp_path / "a.csv").read_text() == ROUTE
+
+
+@pytest.mark.parametrize("odd", [{"dice": torch.zeros(2)}, {"sites": ("enc1",)}, {"cases": None}])
+def test_cuts_of_a_file_whose_numbers_do_not_fit_are_refused(odd):
+    plain = cut().to_plain()
+    plain["necessity"] |= odd
+    with pytest.raises(InputError, match="numbers that do not fit their names"):
+        Cuts.from_plain(plain)
+
+
 def test_the_summary_names_no_cut_vertex_first():
     words = summary(cut())
     assert "organ  1.00      2  skip_1 1.00 [all of it]" in words
@@ -132,6 +174,30 @@ def test_cuts_come_back_from_a_checkpoint_as_they_were():
     assert repr(necessity_rows(again, found)) == repr(necessity_rows(found, found))
     assert route_rows(again, found) == route_rows(found, found)
     assert again.sentences() == found.sentences()
+
+
+def test_cuts_of_older_checkpoints_are_read():
+    """Written out: what is read today was written by any version so far."""
+    one, dice = torch.ones(1, 2).double(), torch.tensor([[[0.5, 0.7]], [[1.0, 1.0]]]).double()
+    necessity = {
+        "sites": ("enc1", "skip_1"), "places": ("stage", "edge"), "organs": ("organ",),
+        "cases": ("a", "b"), "cut": "channel_mean", "draws": 1, "score": "logit",
+        "cut_vertex": torch.tensor([True, False]), "whole": {"dice": one, "score": one},
+        "dice": dice, "scores": dice,
+    }  # fmt: skip
+    route = {
+        "edges": ("skip_1",), "stages": ("dec1",), "sources": ("enc1",), "organs": ("organ",),
+        "part": torch.ones(1, 1, 2), "change": torch.ones(1, 1, 2) * 2,
+    }  # fmt: skip
+    plain = {"epoch": 0, "necessity": necessity, "route": route, "encoders": ("enc1",),
+             "left_out": ("ghost",), "marks": ("PHANTOM",)}  # fmt: skip
+    found = Cuts.from_plain(reloaded(plain))
+    assert found.necessity.lost["mean"].values.tolist() == [[pytest.approx(0.4)], [0]]
+    assert found.route.summary["share"].item() == 0.5
+    assert found.to_plain().keys() == plain.keys()
+    for name in ("necessity", "route"):
+        again = found.to_plain()[name]
+        assert repr({key: again[key] for key in plain[name]}) == repr(plain[name])
 
 
 def test_progress_is_told_of_the_cuts_and_then_of_the_route():

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from helpers import invented
 from segtrace import InputError
 from segtrace.data.probes import Probes
+from segtrace.report.tables import save_table
 from segtrace.tracking.explained import Settings, explain_probes, of_failures, scene
 
 STAGES = {"enc1": "deep", "head": "last"}
@@ -46,17 +48,17 @@ def explained(shown=None, **settings):
 def test_maps_are_measured_on_the_truth_and_not_on_the_prediction(region):
     found = explained(region=region)
     assert (found.record.flow.prediction == 1).float().mean((0, 1)).tolist() == [1] * 8 + [0] * 8
-    areas = found.values["area"][0, 0, 0].tolist()
+    areas = found.measures["area"][0, 0, 0].values.tolist()
     assert areas == pytest.approx([24 / 256, 12 / 256])
     # The map of the head under the prediction lies on the left half: nothing of it on the organ.
-    mass = found.values["mass"][1, 0, 0]
+    mass = found.measures["mass"][1, 0, 0]
     assert (mass == 0).all() if region == "pred" else (mass == 1).all()
 
 
 def test_without_a_truth_they_are_measured_on_the_prediction():
     found = explained(probes(labelled=False), region="pred")
-    assert found.values["area"][0, 0, 0].tolist() == [0.5, 0.5]
-    assert found.values["mass"][1, 0, 0].tolist() == [1, 1]
+    assert found.measures["area"][0, 0, 0].values.tolist() == [0.5, 0.5]
+    assert found.measures["mass"][1, 0, 0].values.tolist() == [1, 1]
 
 
 def test_a_region_of_the_truth_needs_one():
@@ -81,3 +83,24 @@ def test_a_scene_says_of_its_slices_what_is_known_of_them():
     assert (place.training, place.phantom, place.sides_known) == (False, False, False)
     assert place.cases == ("a", "b")
     assert place.slices == (3, 4)
+
+
+def test_measures_csv_is_written_as_ever(tmp_path):
+    save_table(tmp_path / "measures.csv", invented.explained(3, 0.5, 0.25).rows()[:2])
+    same = "0.5,-2.40823996520067,4.343330909353833e-13,0.0625"
+    assert (tmp_path / "measures.csv").read_text() == (
+        "epoch,case,slice,organ,rule,stage,status,region,region_px,score,mass,gain,ceiling,area,"
+        "kappa,magnitude,gradient,score_per_px,max,positive_fraction\n"
+        "3,a,0,left,grad_pam,dec1,ok,gt,16,1.0,0.3984375,0.35833333333333334,1.0,0.0625,"
+        f"{same},0.02490234375,1.0\n"
+        f"3,a,0,left,grad_pam,head,ok,gt,16,1.0,1.0,1.0,1.0,0.0625,{same},0.0625,1.0\n"
+    )
+
+
+def test_a_notebook_finds_every_number_by_its_names():
+    found = invented.explained(3, 0.5).measures
+    one = found["gain"].sel(site="dec1", rule="grad_pam", organ="left")
+    assert one.dims == ("slice",)
+    assert one["case"].values.tolist() == ["a", "a", "b", "b"]
+    assert (found["epoch"].item(), found["region"].item()) == (3, "gt")
+    assert one.groupby("case").mean().values.tolist() == pytest.approx([0.5, 0.5])

@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from helpers.invented import explained
 from helpers.saving import reloaded
 from segtrace import InputError
 from segtrace.attribution.flow import Status
+from segtrace.labelled import tensor
 from segtrace.report.pictures.charts import timeline_picture
+from segtrace.report.tables import save_table
 from segtrace.tracking.history import History, timelines
 
 GAINS = (0.0, 0.1, 0.3, 0.6, 0.8, 0.9, 0.9)
@@ -39,16 +42,35 @@ def test_the_rows_of_an_epoch_stand_beside_those_of_the_untrained_network():
     assert row["echo"] is False
 
 
+def test_timeline_csv_is_written_as_ever(tmp_path):
+    """To the last digit: files of one run may have been begun by another version."""
+    history = History()
+    for one in (explained(0, 0.0), explained(3, 0.5, 0.25)):
+        history.add(one, {})
+    save_table(tmp_path / "timeline.csv", history.rows())
+    strength = "-2.40823996520067"
+    head = f"1.0,0.5,{strength},1.0,1.0,0.5,{strength},1.0,1.0,nan,nan,2,True,4"
+    dec1 = f"0.5,{strength},0.0625"
+    gain = "0.35833333333333334"
+    assert (tmp_path / "timeline.csv").read_text() == (
+        "epoch,rule,organ,stage,gain,kappa,magnitude,mass,gain_untrained,kappa_untrained,"
+        "magnitude_untrained,mass_untrained,gain_over_cases,gain_low,gain_high,cases,echo,n_valid\n"
+        f"3,grad_pam,left,dec1,{gain},0.5,{strength},0.3984375,0.0,{dec1},{gain},nan,nan,2,False,4\n"
+        f"3,grad_pam,left,head,{head}\n"
+        f"3,grad_pam,right,dec1,0.5,0.5,{strength},0.53125,0.0,{dec1},0.5,nan,nan,2,False,4\n"
+        f"3,grad_pam,right,head,{head}\n"
+    )
+
+
 def with_gains(gains, rooms, cases):
     """An epoch whose slices have these gains at every stage, for these rooms above uniform."""
     one = explained(0, 0.0, slices=len(gains))
-    values = dict(one.values)
-    gain, room = (
-        torch.tensor(given).double().expand_as(values["gain"]) for given in (gains, rooms)
-    )
-    values |= {"gain": gain, "ceiling": values["area"] + room, "mass": values["area"] + gain * room}
+    known = one.measures
+    gain, room = (xr.full_like(known["gain"], 1.0) * np.array(given) for given in (gains, rooms))
+    mass, ceiling = known["area"] + gain * room, known["area"] + room
     record = replace(one.record, scene=replace(one.record.scene, cases=tuple(cases)))
-    return replace(one, record=record, values=values)
+    measures = known.assign(gain=gain, ceiling=ceiling, mass=mass)
+    return replace(one, record=record, measures=measures)
 
 
 def test_the_interval_of_the_gain_is_over_what_each_case_has_of_its_own():
@@ -122,8 +144,7 @@ def test_depth_rows_hold_dice_and_the_gap_between_decoder_and_encoder():
 def test_an_epoch_of_another_network_is_refused():
     history = told()
     other = explained(7, 0.5)
-    flow = other.record.flow
-    object.__setattr__(flow, "organs", ("left", "liver"))
+    other = replace(other, measures=other.measures.assign_coords(organ=["left", "liver"]))
     with pytest.raises(InputError, match="epoch 7 has the organs left, liver, those before it"):
         history.add(other, {})
 
@@ -137,6 +158,38 @@ def test_it_comes_back_from_a_checkpoint_as_it_was():
     assert again.emergences() == history.emergences()
 
 
+def test_a_checkpoint_holds_lists_of_epochs_as_those_of_older_versions_do():
+    """Written out: what is read today was written by any version so far."""
+    shape, masks = (1, 1, 2), (1, 2, 2, 3)
+    one = {"mean": torch.ones(shape), "low": torch.zeros(shape), "high": torch.ones(shape) * 2,
+           "cases": torch.full(shape, 3)}  # fmt: skip
+    leak = {
+        "share": torch.rand(1, 1, 2, 2, 3), "mirrored": torch.rand(1, 1, 2, 2, 3),
+        "rim": torch.rand(1, 1, 2, 3), "background": torch.rand(1, 1, 2, 3),
+        "coarse": torch.rand(masks), "area": torch.rand(masks), "mirrored_area": torch.rand(masks),
+        "counted": torch.ones(masks).bool(), "stages": ("dec1",), "rules": ("grad_pam",),
+        "organs": ("left", "right"), "columns": ("left", "right"),
+    }  # fmt: skip
+    means = {name: [torch.rand(shape), torch.rand(shape)] for name in ("gain", "mass")}
+    plain = {
+        "epochs": [0, 2], "stages": ("dec1",), "rules": ("grad_pam",), "organs": ("left", "right"),
+        "means": means | {"n_valid": [torch.ones(shape).long()] * 2},
+        "gains": [one, one],
+        "dice": [{"left": math.nan, "right": 0.5}, {"left": 0.1, "right": 0.6}],
+        "missed": [("left",), ()],
+        "largest": torch.rand(shape), "leak": leak, "facts": "over 4 slices",
+    }  # fmt: skip
+    history = History.from_plain(reloaded(plain))
+    assert history.data["dice"].sel(organ="right").values.tolist() == [0.5, 0.6]
+    assert history.data["missed"].sel(organ="left").values.tolist() == [True, False]
+    assert history.rows()[1]["gain_untrained"] == means["gain"][0][0, 0, 1].item()
+    assert (history.measures, history.rows()[0]["gain_high"]) == (["gain", "mass"], 2)
+    assert history.leak.data["area"].dims == ("site", "organ", "onto", "slice")
+    again = history.to_plain()
+    assert repr({name: again["leak"][name] for name in leak}) == repr(leak)
+    assert repr({name: again[name] for name in plain} | {"leak": leak}) == repr(plain)
+
+
 def test_coherence_has_a_timeline_for_the_rules_that_average_alone():
     found = timelines(("seg_grad_cam", "grad_pam"))
     assert [rule for measure, rule in found if measure == "kappa"] == ["seg_grad_cam"]
@@ -147,36 +200,32 @@ def test_a_picture_of_a_timeline_has_a_column_an_epoch():
     short, long = told(GAINS[:3]), told()
     whole = long.picture("gain", "grad_pam", "left")
     assert whole.shape[1] > short.picture("gain", "grad_pam", "left").shape[1]
-    curves = torch.stack([values[:, 0, 0] for values in long.means["gain"]], 1)  # (stage, epoch)
+    curves = tensor(long.data["gain"][:, :, 0, 0]).T  # (stage, epoch)
     names = ["dec1", "head (prediction redrawn, echo)"]
     caption = f"left  ·  gain  ·  grad_pam\n{long.facts}"
     np.testing.assert_array_equal(whole, timeline_picture(curves, names, range(7), caption))
 
 
 def test_the_last_stage_redraws_no_prediction_of_an_organ_that_is_not_found():
-    def names(history, organ):
-        """Of the rows of a timeline, as they are drawn."""
-        r = history.organs.index(organ)
-        return [history._name(stage, bool(history.echo[s, 0, r]), organ in history.missed[-1])
-                for s, stage in enumerate(history.stages)]  # fmt: skip
-
     one = explained(1, 0.5)
     flow = one.record.flow
     blind = flow.prediction.masked_fill(flow.prediction == 1, 0)  # no left
     history = told(GAINS[:1])
     history.add(replace(one, record=replace(one.record, flow=replace(flow, prediction=blind))), {})
-    assert history.missed == [(), ("left",)]
-    assert names(history, "left") == ["dec1", "head (organ not found, echo)"]
-    assert names(history, "right") == ["dec1", "head (prediction redrawn, echo)"]
+    assert history.data["missed"].values.tolist() == [[False, False], [True, False]]
+    found, redrawn = (history._marked("grad_pam", organ) for organ in history.organs)
+    assert found == ["dec1", "head (organ not found, echo)"]
+    assert redrawn == ["dec1", "head (prediction redrawn, echo)"]
     left, right = (history.picture("gain", "grad_pam", organ) for organ in ("left", "right"))
     assert left.shape != right.shape or (left != right).any()
 
 
 def test_the_magnitudes_of_all_organs_share_whole_numbers_as_ends_of_their_colours():
     history = told(GAINS[:3])
-    values = torch.stack(history.means["magnitude"])[:, :, 0]
-    assert history._limits("magnitude", 0) == (values.min().floor(), values.max().ceil())
-    assert history._limits("gain", 0) == (0, 1)
+    values = tensor(history.data["magnitude"])
+    ends = (values.min().floor(), values.max().ceil())
+    assert history._limits("magnitude", "grad_pam") == ends
+    assert history._limits("gain", "grad_pam") == (0, 1)
 
 
 @pytest.mark.parametrize(

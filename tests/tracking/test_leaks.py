@@ -4,16 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from helpers.invented import explained, labels
+from segtrace.labelled import tensor
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.pictures.charts import leak_picture
+from segtrace.report.tables import save_table
 from segtrace.tracking.leaks import LeakMeter, Leaks
 
 
 def leak_of(record):
     return LeakMeter().of(record)
+
+
+def density_at(found, stage):
+    return tensor(found.found.summary["density"].sel(site=stage, rule="grad_pam"))
 
 
 def leaks(leak=0.6, epoch=3, **given):
@@ -49,7 +54,7 @@ def test_an_organ_that_the_network_finds_nowhere_leaks_nowhere():
     assert "left on right" in found.text("grad_pam")
     assert "left on right" not in text
     assert "right on left" in text
-    density = found.found.density[0, 0]
+    density = density_at(found, "dec1")
     caption = ("leak  ·  dec1  ·  grad_pam  ·  epoch 3\n"
                "times uniform; region: ground truth; score: logit; one run")  # fmt: skip
     marked = leak_picture(density, ("left (not found)", "right"), caption,
@@ -84,10 +89,21 @@ def test_the_table_holds_every_pair_beside_its_controls():
     assert row["slices"] == 4
 
 
+def test_leakage_csv_is_written_as_ever(tmp_path):
+    save_table(tmp_path / "leakage.csv", leaks(0.25, centred=None).rows()[:3])
+    assert (tmp_path / "leakage.csv").read_text() == (
+        "epoch,rule,stage,organ,onto,density,share,density_coarse,density_mirrored,slices,"
+        "density_untrained,density_centred\n"
+        "3,grad_pam,dec1,left,left,6.375,0.3984375,16.0,4.375,4,1.0,nan\n"
+        "3,grad_pam,dec1,left,right,4.375,0.2734375,0.0,nan,4,1.0,nan\n"
+        "3,grad_pam,dec1,right,left,0.5,0.03125,0.0,nan,4,1.0,nan\n"
+    )
+
+
 def test_the_matrix_is_drawn_for_every_stage():
     found = leaks()
     for stage in ("dec1", "head"):
-        density = found.found.density[found.found.stages.index(stage), 0]
+        density = density_at(found, stage)
         caption = (f"leak  ·  {stage}  ·  grad_pam  ·  epoch 3\n"
                    "times uniform; region: ground truth; score: logit; one run")  # fmt: skip
         expected = leak_picture(density, ("left", "right"), caption, vmax=4.0)
@@ -99,7 +115,7 @@ def test_a_meter_that_has_seen_other_epochs_measures_the_same():
     meter = LeakMeter()
     meter.of(explained(0, 0.0).record)
     record = explained(3, 0.5, 0.6).record
-    assert torch.equal(meter.of(record).share, leak_of(record).share)
+    assert meter.of(record).data.identical(leak_of(record).data)
 
 
 def test_a_meter_notices_that_the_organs_lie_elsewhere():
@@ -107,4 +123,4 @@ def test_a_meter_notices_that_the_organs_lie_elsewhere():
     meter.of(explained(0, 0.0).record)
     record = explained(3, 0.5, 0.6).record
     moved = replace(record, scene=replace(record.scene, truth=labels().roll(3, 1)))
-    assert torch.equal(meter.of(moved).share, leak_of(moved).share)
+    assert meter.of(moved).data.identical(leak_of(moved).data)

@@ -4,21 +4,21 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-import torch
+import xarray as xr
 from torch import nn
 
 from helpers.invented import explained
 from segtrace import InputError
 from segtrace.tracking.explained import Network, Settings
-from segtrace.tracking.sink import CHARTS, CUTS
 from segtrace.tracking.tracker import Epoch, Tracker
+from segtrace.tracking.writer import CHARTS, CUTS
 
 # With another score than plain logits nothing more is traced for the charts.
 NETWORK = Network(nn.Identity(), {}, None, {}, Settings(rules=["grad_pam"], score="centered"))
 
 
 class Recorder:
-    """A sink that only remembers what it is asked to write."""
+    """A writer that only remembers what it is asked to write."""
 
     def __init__(self):
         self.calls = []
@@ -39,15 +39,17 @@ def epoch(number, final=False, **options):
 
 
 def tracked(tracker, numbers, last):
-    sink = Recorder()
+    writer = Recorder()
     for number in numbers:
-        tracker.update(sink, epoch(number, number == last))
-    return sink
+        tracker.update(writer, epoch(number, number == last))
+    return writer
 
 
 def cut(number):
     """What cutting finds, as far as a tracker looks at it."""
-    lost = SimpleNamespace(mean=lambda: torch.full((2, 2), float(number)))
+    lost = SimpleNamespace(
+        lost=xr.Dataset({"mean": (("site", "organ"), [[float(number)] * 2] * 2)})
+    )
     return SimpleNamespace(epoch=number, necessity=lost, left_out=("ghost",))
 
 
@@ -110,35 +112,35 @@ def test_cuts_go_on_from_the_state_of_another():
 
 def test_the_newest_epoch_as_the_final_one_is_made_up_and_nothing_is_done_twice():
     tracker = Tracker()
-    sink = tracked(tracker, range(3), 9)
-    assert (sink.drawn, len(sink.of("numbers")), len(sink.of("leaks"))) == ([0], 3, 1)
+    writer = tracked(tracker, range(3), 9)
+    assert (writer.drawn, len(writer.of("numbers")), len(writer.of("leaks"))) == ([0], 3, 1)
     again = replace(epoch(2, final=True), explain=pytest.fail)
     for _ in range(2):
-        tracker.update(sink, again)
-    assert (sink.drawn, len(sink.of("numbers")), len(sink.of("leaks"))) == ([0, 2], 3, 2)
+        tracker.update(writer, again)
+    assert (writer.drawn, len(writer.of("numbers")), len(writer.of("leaks"))) == ([0, 2], 3, 2)
     assert tracker.history.epochs == [0, 1, 2]
-    assert len(sink.of("end")) == 2
+    assert len(writer.of("end")) == 2
 
 
 def test_an_epoch_is_cut_where_that_is_due_and_possible_explained_or_not(capsys):
-    tracker, sink = Tracker(cut_every=2), Recorder()
+    tracker, writer = Tracker(cut_every=2), Recorder()
     for number in range(6):
         cuts = None if number == 2 else lambda number=number: cut(number)
         one = epoch(number, number == 5, cut=cuts)
-        tracker.update(sink, one if number % 3 else replace(one, explain=None))
-    found = [(cuts.epoch, before and before.epoch) for cuts, before in sink.of("cuts")]
+        tracker.update(writer, one if number % 3 else replace(one, explain=None))
+    found = [(cuts.epoch, before and before.epoch) for cuts, before in writer.of("cuts")]
     assert found == [(0, None), (3, 0), (5, 0)]
-    assert [list(epochs) for _, epochs, _ in sink.of("cut_timelines")][-1] == [0, 3, 5]
+    assert [list(epochs) for _, epochs, _ in writer.of("cut_timelines")][-1] == [0, 3, 5]
     assert tracker.history.epochs == [1, 2, 4, 5]
     assert tracker.reached[CUTS] == 5
     assert capsys.readouterr().out == "On none of the probes, so not cut: ghost.\n"
 
 
 def test_without_an_interval_or_without_an_organ_on_the_slices_nothing_is_told_of_cuts():
-    never, empty, sink = Tracker(), Tracker(cut_every=1), Recorder()
-    never.update(sink, replace(epoch(0), cut=pytest.fail))
-    empty.update(sink, replace(epoch(0), cut=lambda: None))
-    assert not sink.of("cuts")
+    never, empty, writer = Tracker(), Tracker(cut_every=1), Recorder()
+    never.update(writer, replace(epoch(0), cut=pytest.fail))
+    empty.update(writer, replace(epoch(0), cut=lambda: None))
+    assert not writer.of("cuts")
     assert CUTS not in empty.reached
     assert not empty.due(CUTS, 0, True)  # it was tried
 
@@ -147,8 +149,7 @@ def test_an_epoch_that_does_not_fit_those_before_it_is_refused():
     tracker = Tracker()
     tracked(tracker, [0], 9)
     other = explained(1, 0.5)
-    flow = replace(other.record.flow, organs=("left", "other"))
-    other = replace(other, record=replace(other.record, flow=flow))
+    other = replace(other, measures=other.measures.assign_coords(organ=["left", "other"]))
     with pytest.raises(InputError, match="one timeline needs the same organs"):
         tracker.update(Recorder(), replace(epoch(1), explain=lambda: other))
     assert tracker.epoch == 0

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.rules import Rule
+from segtrace.errors import InputError
+from segtrace.labelled import Dataset
 from segtrace.network import guards
 from segtrace.network.graph import walk
 
@@ -95,6 +97,46 @@ class Flow:
             if isinstance(value := getattr(self, own.name), Tensor)
         }
         return replace(self, maps=maps, **moved)
+
+    def to_xarray(self, *, maps: bool = True) -> Dataset:
+        """All that is in it, or all but the maps, with named axes.
+
+        In the same memory where that is main memory.
+
+        Axes: ``site``, ``rule``, ``organ``, ``slice``; ``row`` and ``column`` (in 3-D ``plane``
+        before them) of the prediction; those of the map of ``dec1``, in ``map_dec1``, are
+        ``dec1_row`` and ``dec1_column``. ``status`` names its values in its attributes.
+
+        Raises:
+            InputError: xarray is not installed.
+        """
+        try:
+            import xarray as xr
+        except ModuleNotFoundError as error:
+            raise InputError("named axes need xarray: pip install xarray") from error
+
+        at = ("site", "organ", "slice")
+        axes = {"kappa": at, "gradient_l1": at, "status": ("site", "rule", *at[1:]),
+                "scores": at[1:], "region_px": at[1:], "change": at, "completeness_error": at,
+                "prediction": ("slice", *_cells(self.prediction, 1))}  # fmt: skip
+        numbers = {name: (own, values.cpu()) for name, own in axes.items()
+                   if (values := getattr(self, name)) is not None}  # fmt: skip
+        signed = {
+            f"map_{site}": (("rule", *at[1:], *_cells(values, 3, f"{site}_")), values.cpu())
+            for site, values in self.maps.items()
+            if maps
+        }
+        names = {"site": list(self.sites), "rule": list(self.rules), "organ": list(self.organs)}
+        found = xr.Dataset(numbers | signed, names, {"score": self.score})
+        meanings = " ".join(status.label for status in Status)
+        found["status"].attrs = {"flag_values": [*map(int, Status)], "flag_meanings": meanings}
+        return found
+
+
+def _cells(values: Tensor, behind: int, prefix: str = "") -> list[str]:
+    """Names of the axes behind so many others."""
+    names = ("plane", "row", "column")[behind - values.ndim :]
+    return [prefix + name for name in names]
 
 
 KAPPA_DEGENERATE = 0.05

@@ -5,8 +5,9 @@ found is this trained network's reliance on a site: a network trained without it
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from segtrace.causal.outcome import Judge, Outcome
 from segtrace.causal.replacement import Replacement, replacing
 from segtrace.causal.vertices import cut_vertices
 from segtrace.errors import InputError
-from segtrace.measures.over_cases import OverCases, over_cases
+from segtrace.labelled import DataArray, Dataset, Form, Result
+from segtrace.measures.over_cases import intervals
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.hooks import Edit, edit
 from segtrace.network.joints import settled
@@ -28,92 +30,81 @@ from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 
-@dataclass(frozen=True)
-class Necessity:
+@dataclass(frozen=True, eq=False)
+class Necessity(Result):
     """Dice and score of every organ and slice, whole and with each site cut.
 
-    S sites, O organs, N slices; NaN where the organ is absent from the slice.
-
     Attributes:
-        sites: names along S.
-        places: ``stage`` or ``edge``, along S.
-        organs: names along O.
-        cases: name of each slice's case, along N.
-        cut: what stood in the place of an activation, one of
-            :data:`segtrace.causal.replacement.CUTS`.
-        draws: how often, for ``resample``; else 1.
-        score: φ of the score, the mean φ(logit) of the organ over its own pixels.
-        cut_vertex: (S,) every path runs through it: total by construction, left out of ranks.
-        whole: dice and score of the network as it is, (O, N).
-        dice: (S, O, N) mean over the draws.
-        scores: (S, O, N) mean over the draws.
+        data: axes ``site``, ``organ`` and ``slice``; NaN where the organ is absent from the slice.
+            ``whole_dice`` and ``whole_score``: of the network as it is. ``dice`` and ``scores``:
+            with a site cut, mean over the draws. ``cut_vertex``: bool, every path runs through the
+            site: total by construction, left out of ranks. ``place``: ``stage`` or ``edge``.
+            ``case``: of each slice. In its attributes ``cut``, what stood in the place of an
+            activation, one of :data:`segtrace.causal.replacement.CUTS`; ``draws``, how often, for
+            ``resample``, else 1; ``score``, φ of the score, the mean φ(logit) of the organ over
+            its own pixels.
     """
 
-    sites: tuple[str, ...]
-    places: tuple[str, ...]
-    organs: tuple[str, ...]
-    cases: tuple[str, ...]
-    cut: str
-    draws: int
-    score: str
-    cut_vertex: Tensor
-    whole: Outcome
-    dice: Tensor
-    scores: Tensor
+    form = Form(
+        {
+            "cut_vertex": "site",
+            "whole_dice": "organ slice",
+            "whole_score": "organ slice",
+            "dice": "site organ slice",
+            "scores": "site organ slice",
+        },
+        {"sites": "site", "places": "place site", "organs": "organ", "cases": "case slice"},
+        ("cut", "draws", "score"),
+    )
 
     @property
-    def dice_lost(self) -> Tensor:
-        """(S, O, N) Dice of the whole network minus Dice of the cut one; in [-1, 1]."""
-        return self.whole.dice - self.dice
+    def dice_lost(self) -> DataArray:
+        """Dice of the whole network minus Dice of the cut one, in [-1, 1]; site, organ, slice."""
+        cut = self.data["dice"]
+        return self.data["whole_dice"].broadcast_like(cut) - cut
 
     @property
-    def score_lost(self) -> Tensor:
-        """(S, O, N) the same of the score, in units of φ."""
-        return self.whole.score - self.scores
-
-    def mean(self) -> Tensor:
-        """(S, O) Dice lost, mean over the cases that hold the organ."""
-        return self.over_cases().mean
+    def score_lost(self) -> DataArray:
+        """The same of the score, in units of φ."""
+        cut = self.data["scores"]
+        return self.data["whole_score"].broadcast_like(cut) - cut
 
     @property
-    def all_lost(self) -> Tensor:
-        """(S, O) bool: the cut leaves nothing of the organ: Dice lost is at its end."""
-        return ((self.dice == 0) | self.dice.isnan()).all(2) & (self.whole.dice > 0).any(1)
+    def all_lost(self) -> DataArray:
+        """Bool, site x organ: the cut leaves nothing of the organ: Dice lost is at its end."""
+        nothing = (self.data["dice"] == 0) | self.data["dice"].isnull()
+        return nothing.all("slice") & (self.data["whole_dice"] > 0).any("slice")
 
-    def over_cases(self) -> OverCases:
-        """(S, O) Dice lost; each case gives the mean of its slices that hold the organ.
+    @cached_property
+    def lost(self) -> Dataset:
+        """Dice lost over cases, site x organ: ``mean``, ``low``, ``high`` and ``cases``.
 
-        Where all is lost there is no interval: none of what was there could be lost more.
+        Each case gives the mean of its slices that hold the organ. Where all is lost there is no
+        interval: none of what was there could be lost more.
         """
-        found = over_cases(self.dice_lost, self.cases, within=(-1.0, 1.0))
-        ends = (found.low, found.high)
-        low, high = (end.masked_fill(self.all_lost, torch.nan) for end in ends)
-        return replace(found, low=low, high=high)
+        found = intervals(self.dice_lost, within=(-1.0, 1.0))
+        return found.assign({end: found[end].where(~self.all_lost) for end in ("low", "high")})
 
-    def whole_dice(self) -> Tensor:
-        """(O,) Dice of the whole network, mean over the cases that hold the organ."""
-        return over_cases(self.whole.dice, self.cases).mean
+    @cached_property
+    def whole_dice(self) -> DataArray:
+        """Of each organ: Dice of the whole network, mean over the cases that hold the organ."""
+        return intervals(self.data["whole_dice"])["mean"]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """One row a site, organ and slice, for a CSV."""
-        return [
-            {
-                "site": site,
-                "place": self.places[s],
-                "cut_vertex": bool(self.cut_vertex[s]),
-                "cut": self.cut,
-                "organ": organ,
-                "case": case,
-                "number": n,
-                "dice": float(self.whole.dice[o, n]),
-                "dice_cut": float(self.dice[s, o, n]),
-                "score": float(self.whole.score[o, n]),
-                "score_cut": float(self.scores[s, o, n]),
-            }
-            for s, site in enumerate(self.sites)
-            for o, organ in enumerate(self.organs)
-            for n, case in enumerate(self.cases)
-        ]
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values and tensors, for a checkpoint."""
+        plain = super().to_plain()
+        return plain | {"whole": {name: plain.pop(f"whole_{name}") for name in ("dice", "score")}}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Undoes :meth:`to_plain`.
+
+        Raises:
+            InputError: numbers that do not fit their names.
+        """
+        flat = {name: values for name, values in plain.items() if name != "whole"}
+        whole = {f"whole_{name}": values for name, values in plain["whole"].items()}
+        return super().from_plain(flat | whole)
 
 
 @guards.held()
@@ -183,18 +174,20 @@ def necessity(
             return whole, found
 
         parts = [result for _, result in Batches(batch).over(len(x), cut_all)]
-    return Necessity(
-        sites=tuple(site.name for site in sites),
-        places=tuple("stage" if isinstance(site, Stage) else "edge" for site in sites),
-        organs=tuple(channels),
+    whole, cuts = _joined([whole for whole, _ in parts]), [found for _, found in parts]
+    return Necessity.of(
+        sites=[site.name for site in sites],
+        places=["stage" if isinstance(site, Stage) else "edge" for site in sites],
+        organs=channels,
         cases=names,
         cut=cut,
         draws=draws,
         score=score,
         cut_vertex=vertices,
-        whole=_joined([whole for whole, _ in parts]),
-        dice=torch.cat([torch.stack([o.dice for o in found]) for _, found in parts], 2),
-        scores=torch.cat([torch.stack([o.score for o in found]) for _, found in parts], 2),
+        whole_dice=whole.dice,
+        whole_score=whole.score,
+        dice=torch.cat([torch.stack([o.dice for o in found]) for found in cuts], 2),
+        scores=torch.cat([torch.stack([o.score for o in found]) for found in cuts], 2),
     )
 
 

@@ -6,7 +6,6 @@ asks this of every edge.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from segtrace.causal.batches import SLICES, Batches
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import donors
 from segtrace.errors import InputError
-from segtrace.measures.over_cases import OverCases, over_cases
+from segtrace.labelled import Dataset, Form, rows
 from segtrace.network.hooks import edit, see
 from segtrace.network.joints import settled
 from segtrace.network.logits import logits_at
@@ -29,31 +28,21 @@ LEAST_TO_GAIN = 0.02
 """Below this difference of Dice between a's own slice and b's there is nothing to carry over."""
 
 
-@dataclass(frozen=True)
-class Patched:
-    """How much of a's organs came along to b. O organs, N pairs of slices (a, b).
+PATCHED = Form(
+    dict.fromkeys(("own", "before", "after", "kept", "came_along"), "organ slice"),
+    {"organs": "organ"},
+)
+CARRIED = ("site", "organ", "case", "number", "onto", "dice_before", "dice_after", "came_along")
+"""Of a row a site, organ and pair of slices."""
 
-    Attributes:
-        organs: names along O.
-        own: (O, N) Dice of the network on a with a's truth: what could come along at most.
-        before: (O, N) Dice of the network on b with a's truth.
-        after: (O, N) the same with a's activation at the sites.
-        kept: (O, N) Dice of that prediction with b's truth.
+
+def came_along(own: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """(after - before) / (own - before) of Dice: 0 nothing, 1 all of it.
+
+    NaN where a lacks the organ, or where b shows it as well as a does.
     """
-
-    organs: tuple[str, ...]
-    own: Tensor
-    before: Tensor
-    after: Tensor
-    kept: Tensor
-
-    def came_along(self) -> Tensor:
-        """(O, N) (after - before) / (own - before): 0 nothing, 1 all of it.
-
-        NaN where a lacks the organ, or where b shows it as well as a does.
-        """
-        room = self.own - self.before
-        return torch.where(room >= LEAST_TO_GAIN, (self.after - self.before) / room, torch.nan)
+    room = own - before
+    return torch.where(room >= LEAST_TO_GAIN, (after - before) / room, torch.nan)
 
 
 @guards.held()
@@ -66,7 +55,7 @@ def patch(
     *,
     absent: bool = False,
     output: Output | None = None,
-) -> Patched:
+) -> Dataset:
     """Run slices b with the activations of slices a at some sites, all at once.
 
     Args:
@@ -77,6 +66,12 @@ def patch(
         channels: organ -> channel.
         absent: whether organs that no slice a holds are let pass, as NaN.
         output: picks the logits from what the network returns.
+
+    Returns:
+        How much of a's organs came along to b, axes organ and slice (pairs of slices). ``own``:
+        Dice of the network on a with a's truth, what could come along at most. ``before``: on b
+        with a's truth. ``after``: the same with a's activation at the sites. ``kept``: Dice of
+        that prediction with b's truth. ``came_along``: see :func:`came_along`.
 
     Raises:
         InputError: no site; slices that do not pair; an organ that no slice a holds.
@@ -98,63 +93,15 @@ def patch(
         stand = {site: (lambda _, name=site.name: seen.activations[name]) for site in sites}
         with edit(net, stand):
             patched = logits_at(net, b, output)
-    return Patched(
-        organs=tuple(channels),
-        own=of_a.whole(seen.logits).dice,
-        before=of_a.whole(clean).dice,
-        after=of_a.of(patched).dice,
-        kept=Judge(channels, taking[1]).of(patched).dice,
+    own, before, after, kept = (
+        of_a.whole(seen.logits).dice,
+        of_a.whole(clean).dice,
+        of_a.of(patched).dice,
+        Judge(channels, taking[1]).of(patched).dice,
     )
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What came along over each site alone. S sites, O organs, N giving slices.
-
-    Attributes:
-        sites: names along S.
-        organs: names along O.
-        cases: case of each giving slice, along N.
-        onto: number of the slice that took, along N: of another case, where there is one.
-        before: (O, N) Dice of the taking slice, as it is, with the giving slice's truth.
-        after: (S, O, N) the same with the giving slice's activation at the site.
-        came_along: (S, O, N) part of the giving slice's Dice that came along, see
-            :meth:`segtrace.causal.patching.Patched.came_along`.
-    """
-
-    sites: tuple[str, ...]
-    organs: tuple[str, ...]
-    cases: tuple[str, ...]
-    onto: tuple[int, ...]
-    before: Tensor
-    after: Tensor
-    came_along: Tensor
-
-    def over_cases(self) -> OverCases:
-        """(S, O) part that came along, over the cases that have something to give."""
-        return over_cases(self.came_along, self.cases)
-
-    def mean(self) -> Tensor:
-        """(S, O) over those cases; NaN where none has anything to give."""
-        return self.over_cases().mean
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row a site, organ and pair of slices, for a CSV."""
-        return [
-            {
-                "site": site,
-                "organ": organ,
-                "case": self.cases[n],
-                "number": n,
-                "onto": self.onto[n],
-                "dice_before": float(self.before[o, n]),
-                "dice_after": float(self.after[s, o, n]),
-                "came_along": float(self.came_along[s, o, n]),
-            }
-            for s, site in enumerate(self.sites)
-            for o, organ in enumerate(self.organs)
-            for n in range(len(self.cases))
-        ]
+    numbers = {"own": own, "before": before, "after": after, "kept": kept}
+    numbers["came_along"] = came_along(own, before, after)
+    return PATCHED.dataset({**numbers, "organs": channels})
 
 
 @guards.held(guards.aligned, cases=guards.names)
@@ -169,7 +116,7 @@ def carry(
     seed: int = 0,
     batch: int = SLICES,
     output: Output | None = None,
-) -> Carried:
+) -> Dataset:
     """Give every slice's activation, one site at a time, to a slice of another case.
 
     Args:
@@ -183,31 +130,33 @@ def carry(
         batch: slices per pass; halves when memory runs out.
         output: picks the logits from what the network returns.
 
+    Returns:
+        As of :func:`patch`, for each site alone: axes site, organ and slice (that gives); beside it
+        its ``case``, and ``onto``, the number of the slice that took, of another case, where there
+        is one.
+
     Raises:
         InputError: a single slice; an organ that is in none of the slices.
     """
+    import xarray as xr
+
     Judge(channels, truth).checked(images)
     onto = donors(cases, 1, seed)[0]
 
-    def carried(site: Site) -> Patched:
-        def of(part: slice) -> Patched:
+    def carried(site: Site) -> Dataset:
+        def of(part: slice) -> Dataset:
             giving, taking = (images[part], truth[part]), (images[onto[part]], truth[onto[part]])
             return patch(net, [site], giving, taking, channels, output=output, absent=True)
 
-        parts = [found for _, found in Batches(batch).over(len(images), of)]
-        joined = (
-            torch.cat([getattr(p, name) for p in parts], 1)
-            for name in ("own", "before", "after", "kept")
-        )
-        return Patched(tuple(channels), *joined)
+        return xr.concat([found for _, found in Batches(batch).over(len(images), of)], "slice")
 
-    found = [carried(site) for site in sites]
-    return Carried(
-        sites=tuple(site.name for site in sites),
-        organs=tuple(channels),
-        cases=tuple(cases),
-        onto=tuple(onto.tolist()),
-        before=found[0].before,
-        after=torch.stack([p.after for p in found]),
-        came_along=torch.stack([p.came_along() for p in found]),
-    )
+    found = xr.concat([carried(site) for site in sites], "site")
+    names = {"site": [site.name for site in sites], "case": ("slice", list(cases))}
+    return found.assign_coords(names).assign_coords(onto=("slice", onto))
+
+
+def carried_rows(carried: Dataset) -> list[dict[str, Any]]:
+    """One row a site, organ and pair of slices, for a CSV."""
+    shown = carried.rename(before="dice_before", after="dice_after")
+    along = ("site", "organ", "slice")
+    return rows(shown.assign(number=carried["slice"]), along, CARRIED)

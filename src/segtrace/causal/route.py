@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Clock, OnProgress
 from segtrace.causal.outcome import Judge
 from segtrace.errors import InputError
+from segtrace.labelled import DataArray, Dataset, Form, Result, names_along, tensor
 from segtrace.measures.energy import ratio
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.edges import Edge, EdgesLike, resolve
@@ -28,63 +29,44 @@ STEPS = 8
 """Steps of the joint integration; the error they leave is part of the result."""
 
 
-@dataclass(frozen=True)
-class Route:
-    """What came over each edge of a decoder stage. E edges, O organs, N slices.
+@dataclass(frozen=True, eq=False)
+class Route(Result):
+    """What came over each edge of a decoder stage.
 
     Attributes:
-        edges: names along E.
-        stages: the decoder stage that each edge enters, along E.
-        sources: the stage that each edge comes from, along E; empty where it is not known.
-        organs: names along O.
-        part: (E, O, N) of the score's change, what came over the edge; NaN where the organ is
-            absent.
-        change: (E, O, N) score minus score with all edges of that stage at their means.
+        data: axes ``edge``, ``organ`` and ``slice``. ``part``: of the score's change, what came
+            over the edge; NaN where the organ is absent. ``change``: score minus score with all
+            edges of that stage at their means. ``stage``: the decoder stage that the edge enters.
+            ``source``: the stage that it comes from; empty where it is not known.
     """
 
-    edges: tuple[str, ...]
-    stages: tuple[str, ...]
-    sources: tuple[str, ...]
-    organs: tuple[str, ...]
-    part: Tensor
-    change: Tensor
+    form = Form(
+        {"part": "edge organ slice", "change": "edge organ slice"},
+        {"edges": "edge", "stages": "stage edge", "sources": "source edge", "organs": "organ"},
+    )
 
-    def share(self) -> Tensor:
-        """(E, O) Σ part / Σ change over slices: adds to 1 over the edges of a stage.
+    @cached_property
+    def summary(self) -> Dataset:
+        """Over the slices; axes edge and organ.
 
-        But for :meth:`error`. Beyond [0, 1] where the edges work against each other; NaN where the
-        stage changes nothing. A share of the score is no share of Dice: see ``necessity``.
+        ``share``: Σ part / Σ change, adds to 1 over the edges of a stage but for ``error``. Beyond
+        [0, 1] where the edges work against each other; NaN where the stage changes nothing. A share
+        of the score is no share of Dice: see ``necessity``. ``error``: by how much the shares of
+        the edge's stage miss 1. ``change``: Σ change.
         """
-        return ratio(self.part.nansum(2), self.change.nansum(2))
+        part, change = (tensor(self.data[name]).nansum(2) for name in ("part", "change"))
+        share, stages = ratio(part, change), names_along(self.data, "stage")
+        together = [torch.tensor([other == stage for other in stages]) for stage in stages]
+        error = torch.stack([(share[mine].sum(0) - 1).abs() for mine in together])
+        numbers = {"share": share, "error": error, "change": change}
+        axes = ("edge", "organ")
+        return self.data.drop_dims("slice").assign({n: (axes, v) for n, v in numbers.items()})
 
-    def shares(self) -> Tensor:
-        """(E, O, N) the same of every slice."""
-        return ratio(self.part, self.change)
-
-    def error(self) -> Tensor:
-        """(E, O) by how much the shares of the edge's stage miss 1."""
-        share = self.share()
-        rows = []
-        for stage in self.stages:
-            mine = torch.tensor([other == stage for other in self.stages])
-            rows.append((share[mine].sum(0) - 1).abs())
-        return torch.stack(rows)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row an edge and organ, for a CSV."""
-        share, error = self.share(), self.error()
-        return [
-            {
-                "edge": edge,
-                "stage": self.stages[e],
-                "organ": organ,
-                "share": float(share[e, o]),
-                "error": float(error[e, o]),
-                "change": float(self.change[e, o].nansum()),
-            }
-            for e, edge in enumerate(self.edges)
-            for o, organ in enumerate(self.organs)
-        ]
+    @property
+    def shares(self) -> DataArray:
+        """The share of every slice; edge, organ, slice."""
+        part, change = (tensor(self.data[name]) for name in ("part", "change"))
+        return self.data["part"].copy(data=ratio(part, change))
 
 
 @guards.held(guards.aligned, baselines=guards.BASELINES, edges=guards.some_or_none)
@@ -160,11 +142,12 @@ def route(
                 )
             flows[stage].append(found.cpu())
             clock.step(len(images[part]))
-    return Route(
-        edges=tuple(edge.name for own in by_stage.values() for edge in own),
-        stages=tuple(stage for stage, own in by_stage.items() for _ in own),
-        sources=tuple(edge.source for own in by_stage.values() for edge in own),
-        organs=tuple(channels),
+    entering = [edge for own in by_stage.values() for edge in own]
+    return Route.of(
+        edges=[edge.name for edge in entering],
+        stages=[edge.stage for edge in entering],
+        sources=[edge.source for edge in entering],
+        organs=channels,
         part=torch.cat([torch.cat([_parts(f) for f in flows[s]], 2) for s in by_stage]),
         change=torch.cat([torch.cat([_changes(f) for f in flows[s]], 2) for s in by_stage]),
     )

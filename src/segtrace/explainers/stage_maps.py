@@ -72,10 +72,10 @@ class StageMaps:
         return Section(self.by.title, tuple(said), figures, (self._table(flow),))
 
     def _table(self, flow: Flow) -> Table:
-        gain = over_slices(self.explained.values, flow.status)["gain"][:, 0]  # (S, O)
+        gain = over_slices(self.explained.measures)["gain"].sel(rule=self.by.name)
         rows = [
-            {"stage": stage, **dict(zip(flow.organs, gain[s].tolist(), strict=True))}
-            for s, stage in enumerate(flow.stages)
+            {"stage": stage} | {o: float(gain.sel(site=stage, organ=o)) for o in flow.organs}
+            for stage in flow.stages
         ]
         return Table.of("Gain over the slices; every slice and measure: measures.csv.", rows)
 

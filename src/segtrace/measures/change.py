@@ -15,6 +15,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow
 from segtrace.errors import InputError
+from segtrace.labelled import Dataset
 from segtrace.measures import guards
 from segtrace.measures.resize import resized
 
@@ -24,7 +25,7 @@ MEASURES = ("jensen_shannon_divergence", "spearman", "spearman_support")
 
 
 @guards.held()
-def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> dict[str, Tensor]:
+def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> Dataset:
     """Every stage against the next one, in the flow's order.
 
     Args:
@@ -32,8 +33,8 @@ def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> dict[str,
         size: (H, W) of the common grid; default that of the prediction.
 
     Returns:
-        measure -> (S-1, R, O, N) float64; NaN where a map is dead or not finite, and for the
-        correlations where a map is constant.
+        :data:`MEASURES` of every stage but the last, float64; axes site, rule, organ, slice. NaN
+        where a map is dead or not finite, and for the correlations where a map is constant.
     """
     size = size or (flow.prediction.shape[-2], flow.prediction.shape[-1])
     stages = list(flow.maps.values())
@@ -43,15 +44,11 @@ def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> dict[str,
         after = _Ranked.of(maps, size)
         found.append(_compare(before, after))
         before = after
-    shape = (0, *flow.status.shape[1:], len(MEASURES))
-    stacked = torch.stack(found) if found else torch.empty(shape, dtype=torch.float64)
-    return {name: stacked[..., i] for i, name in enumerate(MEASURES)}
+    return _named(found, flow)
 
 
 @guards.held()
-def between_epochs(
-    earlier: Flow, later: Flow, size: tuple[int, int] | None = None
-) -> dict[str, Tensor]:
+def between_epochs(earlier: Flow, later: Flow, size: tuple[int, int] | None = None) -> Dataset:
     """Every map against the one of another epoch.
 
     With successive epochs ``jensen_shannon_divergence`` is the churn.
@@ -62,7 +59,7 @@ def between_epochs(
         size: (H, W) of the common grid; default that of the prediction.
 
     Returns:
-        measure -> (S, R, O, N) float64; NaN as in :func:`between_stages`.
+        The same of every stage.
 
     Raises:
         InputError: flows of different stages or shapes.
@@ -74,13 +71,18 @@ def between_epochs(
             f"{', '.join(later.stages)} {tuple(later.status.shape[1:])}"
         )
     size = size or (later.prediction.shape[-2], later.prediction.shape[-1])
-    stacked = torch.stack(
-        [
-            _compare(_Ranked.of(earlier.maps[s], size), _Ranked.of(later.maps[s], size))
-            for s in later.stages
-        ]
-    )
-    return {name: stacked[..., i] for i, name in enumerate(MEASURES)}
+    pairs = ((earlier.maps[stage], later.maps[stage]) for stage in later.stages)
+    found = [_compare(_Ranked.of(one, size), _Ranked.of(other, size)) for one, other in pairs]
+    return _named(found, later)
+
+
+def _named(found: Sequence[Tensor], flow: Flow) -> Dataset:
+    """(R, O, N, measure) of the first stages of a flow."""
+    names = flow.to_xarray(maps=False).coords.to_dataset().isel(site=slice(len(found)))
+    shape = (0, *flow.status.shape[1:], len(MEASURES))
+    stacked = torch.stack([*found]) if found else torch.empty(shape, dtype=torch.float64)
+    axes = ("site", "rule", "organ", "slice")
+    return names.assign({name: (axes, stacked[..., i]) for i, name in enumerate(MEASURES)})
 
 
 class _Ranked:

@@ -4,13 +4,12 @@ It needs the end of the training: while it runs only the curve can be shown. A s
 before anything is learned is an echo.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from segtrace.errors import InputError
 from segtrace.measures import guards
@@ -58,16 +57,16 @@ class Emergence:
         return self.epoch - self.dice_epoch
 
 
-def echo(untrained: Mapping[str, Tensor]) -> Tensor:
-    """Stages that localise before anything is learned: (S, R, O) bool.
+def echo(mass: Any) -> Any:
+    """Stages that localise before anything is learned: bool, for every number of an array.
 
     An element-wise map near the output lies in the region that defined the score, whatever the
     network does. There mass and gain are no evidence.
 
     Args:
-        untrained: measure -> (S, R, O) of the network at epoch 0, with ``mass``.
+        mass: of the network at epoch 0, over the slices.
     """
-    return untrained["mass"] >= ECHO
+    return mass >= ECHO
 
 
 def smoothed(curve: Floats) -> Floats:

@@ -4,18 +4,19 @@
 2023, Fig. 1). It is found by the program, or not found; no pair is expected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from segtrace.errors import InputError
+from segtrace.labelled import DataArray, names_along, rows, tensor
 from segtrace.measures import guards
-from segtrace.measures.energy import nan_where
 from segtrace.measures.leakage import Leakage
 from segtrace.measures.over_cases import OverCases, in_words, method, over_cases
 
+PAIR = ("organ", "onto")
+ENTRY = ("rule", *PAIR)
 LEAK = "the result of segtrace.measures.leakage.leakage"
 LEAST_DENSITY = 2.0
 """An event puts at least twice on an organ what a uniform map would …"""
@@ -132,44 +133,48 @@ def find_events(
     """
     for other in (centered, untrained):
         _check(found, other)
-    null = _null(found, untrained)
-    holds = _candidates(found) & (found.density > null)
+    null, density = _null(found, untrained), found.summary["density"]
+    holds = _candidates(found) & (density > null)
     if centered is not None:
-        holds &= _candidates(centered) & (centered.density > _null(centered, untrained))
-    inside = found.density <= null
-    runs = [
-        (rule, organ, column, run)
-        for rule, organ, column in holds.any(0).nonzero().tolist()
-        if found.organs[organ] != found.columns[column]
-        for run in _runs(holds[:, rule, organ, column].tolist())
-    ]
+        beyond = centered.summary["density"] > _null(centered, untrained)
+        holds &= _candidates(centered) & beyond
+    some = holds.any("site").to_dataset(name="holds")
     checked = {"centered": centered, "untrained": untrained}
     names = tuple(name for name, given in checked.items() if given is not None)
-    return [_event(found, untrained, inside, cases, names, *run) for run in runs]
+    return [
+        _event(found, untrained, density <= null, cases, names, at, run)
+        for at in rows(some, ENTRY, (*ENTRY, "holds"))
+        if at.pop("holds") and at["organ"] != at["onto"]
+        for run in _runs(holds.sel(at).values.tolist())
+    ]
 
 
 def _check(found: Leakage, other: Leakage | None) -> None:
     if other is None:
         return
-    for axis in ("stages", "rules", "organs", "columns"):
-        mine, theirs = getattr(found, axis), getattr(other, axis)
+    for what, axis in Leakage.form.names.items():
+        mine, theirs = names_along(found.data, axis), names_along(other.data, axis)
         if mine != theirs:
             raise InputError(
-                f"leakages can be held against each other for the same {axis} only; these have "
+                f"leakages can be held against each other for the same {what} only; these have "
                 f"{', '.join(mine)} and {', '.join(theirs)}"
             )
 
 
-def _candidates(leak: Leakage) -> Tensor:
-    """(S, R, O, J) bool, large enough over enough slices."""
-    large = (leak.density >= LEAST_DENSITY) & (leak.matrix >= LEAST_SHARE)
-    return large & (leak.slices >= LEAST_SLICES)
+def _candidates(leak: Leakage) -> DataArray:
+    """Bool: large enough over enough slices."""
+    found = leak.summary
+    large = (found["density"] >= LEAST_DENSITY) & (found["share"] >= LEAST_SHARE)
+    return large & (found["slices"] >= LEAST_SLICES)
 
 
-def _null(leak: Leakage, untrained: Leakage | None) -> Tensor:
-    """(S, R, O, J) density that uniform, coarse and untrained maps reach; NaN is no obstacle."""
-    null = leak.coarse_density.nan_to_num(nan=0.0).clamp(min=1.0)
-    return null if untrained is None else torch.fmax(null, untrained.density)
+def _null(leak: Leakage, untrained: Leakage | None) -> DataArray:
+    """The density that uniform, coarse and untrained maps reach; NaN is no obstacle."""
+    null = leak.summary["density_coarse"].fillna(0.0).clip(min=1.0)
+    if untrained is None:
+        return null
+    before = untrained.summary["density"]
+    return null.where(~(before > null), before)
 
 
 def _runs(holds: Sequence[bool]) -> list[range]:
@@ -182,52 +187,46 @@ def _runs(holds: Sequence[bool]) -> list[range]:
 def _event(
     found: Leakage,
     untrained: Leakage | None,
-    inside: Tensor,
+    inside: DataArray,
     cases: Sequence[str] | None,
     checked: tuple[str, ...],
-    rule: int,
-    organ: int,
-    column: int,
+    at: Mapping[str, str],
     run: range,
 ) -> Event:
-    density = found.density[:, rule, organ, column]
-    peak = max(run, key=lambda stage: density[stage].item())
-    entry = (peak, rule, organ, column)
-    later = range(run.stop, len(found.stages))
-    gone = next((found.stages[s] for s in later if inside[s, rule, organ, column]), None)
+    stages, density = names_along(found.data, "site"), found.summary["density"].sel(at).values
+    later = zip(stages, inside.sel(at).values, strict=True)
+    peak = {**at, "site": stages[max(run, key=lambda s: float(density[s]))]}
+    here = found.summary.sel(peak)
     return Event(
-        rule=found.rules[rule],
-        organ=found.organs[organ],
-        onto=found.columns[column],
-        stages=tuple(found.stages[s] for s in run),
-        gone=gone,
-        last=found.stages[-1],
-        peak=found.stages[peak],
-        density=density[peak].item(),
-        share=found.matrix[entry].item(),
-        slices=int(found.slices[entry]),
-        over_cases=None if cases is None else _over_cases(found, entry, cases),
-        coarse=found.coarse_density[entry].item(),
-        untrained=torch.nan if untrained is None else untrained.density[entry].item(),
-        mirrored=found.mirrored_density[entry].item(),
+        **at,
+        stages=tuple(stages[s] for s in run),
+        gone=next((stage for stage, gone in list(later)[run.stop :] if gone), None),
+        last=stages[-1],
+        peak=peak["site"],
+        density=here["density"].item(),
+        share=here["share"].item(),
+        slices=here["slices"].item(),
+        over_cases=None if cases is None else _over_cases(found, peak, cases),
+        coarse=here["density_coarse"].item(),
+        untrained=torch.nan if untrained is None else untrained.summary["density"].sel(peak).item(),
+        mirrored=here["density_mirrored"].item(),
         checked=checked,
     )
 
 
-def _over_cases(leak: Leakage, entry: tuple[int, int, int, int], cases: Sequence[str]) -> OverCases:
-    stage, _, organ, column = entry
-    share = nan_where(~leak.usable[entry], leak.share[entry])
-    return over_cases(share, cases, leak.area[stage, organ, column], within=(0.0, torch.inf))
+def _over_cases(leak: Leakage, at: Mapping[str, str], cases: Sequence[str]) -> OverCases:
+    here = leak.data.sel(at)
+    share = here["share"].where(leak.usable.sel(at))
+    return over_cases(tensor(share), cases, tensor(here["area"]), within=(0.0, torch.inf))
 
 
 def too_few_slices(leak: Leakage) -> list[str]:
     """Pairs of which nothing can be said: ``liver, spleen: too few slices (2)``."""
-    together = leak.counted.any(0).sum(-1)  # (O, J)
+    together = leak.data[["counted"]].any("site").sum("slice")
     return [
-        f"{_words(organ)}, {_words(column)}: too few slices ({int(together[o, j])})"
-        for o, organ in enumerate(leak.organs)
-        for j, column in enumerate(leak.columns)
-        if organ != column and together[o, j] < LEAST_SLICES
+        f"{_words(pair['organ'])}, {_words(pair['onto'])}: too few slices ({pair['counted']})"
+        for pair in rows(together, PAIR, (*PAIR, "counted"))
+        if pair["organ"] != pair["onto"] and pair["counted"] < LEAST_SLICES
     ]
 
 
@@ -243,14 +242,16 @@ def strongest(
         count: so many at most.
         without: organs whose maps are left out.
     """
-    s, r = leak.stages.index(stage), leak.rules.index(rule)
+    here = leak.summary.sel(site=stage, rule=rule)
     entries = [
-        (leak.density[s, r, o, j].item(), o, j)
-        for o, j in (leak.slices[s, r] >= LEAST_SLICES).nonzero().tolist()
-        if leak.organs[o] != leak.columns[j] and leak.organs[o] not in without
+        entry
+        for entry in rows(here, PAIR, (*PAIR, "density", "share", "slices"))
+        if entry["slices"] >= LEAST_SLICES
+        and entry["organ"] != entry["onto"]
+        and entry["organ"] not in without
     ]
     return [
-        f"{_words(leak.organs[o])} on {_words(leak.columns[j])}: {density:.1f} times uniform, "
-        f"{leak.matrix[s, r, o, j].item():.0%} of the map, {int(leak.slices[s, r, o, j])} slices"
-        for density, o, j in sorted(entries, reverse=True)[:count]
+        f"{_words(one['organ'])} on {_words(one['onto'])}: {one['density']:.1f} times uniform, "
+        f"{one['share']:.0%} of the map, {one['slices']} slices"
+        for one in sorted(entries, key=lambda one: one["density"])[: -count - 1 : -1]
     ]

@@ -59,12 +59,12 @@ def of_slices(name: str, value: Any) -> Tensor:
     return found if found.is_floating_point() else found.double()
 
 
-def values(name: str, value: Any) -> None:
-    """Measure -> a number of every map."""
-    if not isinstance(value, Mapping) or not value:
-        raise wrong(name, value, "a mapping measure -> tensor, as measure(…) returns it")
-    for measure, numbers in value.items():
-        a_tensor(f"{name}[{measure!r}]", numbers)
+def measured(name: str, value: Any) -> None:
+    """Numbers of every map, and the status of each."""
+    import xarray as xr
+
+    if not isinstance(value, xr.Dataset) or "status" not in value.coords or not value:
+        raise wrong(name, value, "a Dataset, as measure(…) returns it")
 
 
 def names(name: str, value: Any) -> None:
@@ -79,12 +79,6 @@ def a_name(name: str, value: Any) -> None:
     """Text that is not empty."""
     if not isinstance(value, str) or not value:
         raise wrong(name, value, "a name, as text")
-
-
-def a_whole(name: str, value: Any) -> None:
-    """One whole number."""
-    if not _is(value, Integral):
-        raise wrong(name, value, "a whole number")
 
 
 def wholes(name: str, value: Any) -> None:
@@ -166,10 +160,7 @@ ARGUMENTS: Mapping[str, Guard] = {
     "above": of_slices,
     "below": optional(of_slices),
     "spacing": optional(a_tensor),
-    "values": values,
-    "status": optional(a_tensor),
-    "cases": names,
-    "slices": wholes,
+    "measured": measured,
     "columns": optional(names),
     "stages": names,
     "size": optional(a_size),
@@ -179,8 +170,6 @@ ARGUMENTS: Mapping[str, Guard] = {
     "untrained_largest": a_number,
     "runs": tensors,
     "measures": a_name,
-    "region": a_name,
-    "epoch": optional(a_whole),
     "parts": optional(a_pair),
 }
 """Name of an argument -> its guard."""
@@ -193,28 +182,6 @@ def spaced(given: Mapping[str, Any]) -> None:
         raise InputError(
             f"the spacing has shape {tuple(spacing.shape)}; {wanted} is needed: mm along rows and "
             "columns of every slice"
-        )
-
-
-def of_one_flow(given: Mapping[str, Any]) -> None:
-    """Values and status belong to the same maps."""
-    status: Any = given.get("status")
-    for measure, value in given["values"].items() if status is not None else ():
-        pairs = zip(reversed(value.shape), reversed(status.shape), strict=False)
-        if value.ndim > status.ndim or any(one not in (1, other) for one, other in pairs):
-            raise InputError(
-                f"{measure} has shape {tuple(value.shape)}, the status {tuple(status.shape)}; give "
-                "the status of the flow that was measured"
-            )
-
-
-def one_each(given: Mapping[str, Any]) -> None:
-    """A case and a number for every slice of the flow."""
-    slices = given["flow"].scores.shape[-1]
-    if not len(given["cases"]) == len(given["slices"]) == slices:
-        raise InputError(
-            f"{len(given['cases'])} cases and {len(given['slices'])} numbers for {slices} slices; "
-            "give one each a slice"
         )
 
 

@@ -14,82 +14,77 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError, unknown
+from segtrace.labelled import DataArray, Dataset, Form, Result, tensor
 from segtrace.measures import guards
 from segtrace.measures.energy import nan_where, ratio
 from segtrace.measures.places import Places
 
 
-@dataclass(frozen=True)
-class Leakage:
+@dataclass(frozen=True, eq=False)
+class Leakage(Result):
     """Parts of every positive map by where they lie.
 
-    S stages, R rules, O rows, J columns, N slices.
-    For every map share.sum(J) + rim + background = 1; the column of the row's own organ holds what
-    lies on that organ.
+    For every map share.sum("onto") + rim + background = 1; where ``onto`` is the map's own organ
+    stands what lies on that organ.
 
     Attributes:
-        share: (S, R, O, J, N) Λ, on organ j outside the rim of c; NaN for a map without evidence
-            or one that may not be read (gap-degenerate and worse).
-        rim: (S, R, O, N) on the rim, max(2 px, half a cell) around c.
-        background: (S, R, O, N) on no organ.
-        mirrored: (S, R, O, J, N) on the mirror image of j (left for right), outside c and its rim.
-        coarse: (S, O, J, N) the share that the perfect map of this stage's grid has.
-        area: (S, O, J, N) part of the image under the pixels that ``share`` counts.
-        mirrored_area: (S, O, J, N) the same for ``mirrored``.
-        counted: (S, O, J, N) bool, both organs are there and the rim leaves at least half of j.
-        stages: names along S.
-        rules: names along R.
-        organs: names along O.
-        columns: names along J.
+        data: axes ``site``, ``rule``, ``organ`` (that is explained), ``onto`` and ``slice``.
+            ``share`` Λ, on organ onto outside the rim of the map's own; NaN for a map without
+            evidence or one that may not be read (gap-degenerate and worse). ``rim``: on the rim,
+            max(2 px, half a cell) around the organ. ``background``: on no organ. ``mirrored``: on
+            the mirror image of onto (left for right), outside the organ and its rim.
+            Whatever the rule: ``coarse``, the share that the perfect map of this stage's grid has;
+            ``area``, the part of the image under the pixels that ``share`` counts;
+            ``mirrored_area``, the same for ``mirrored``; ``counted``, both organs are there and
+            the rim leaves at least half of onto.
     """
 
-    share: Tensor
-    rim: Tensor
-    background: Tensor
-    mirrored: Tensor
-    coarse: Tensor
-    area: Tensor
-    mirrored_area: Tensor
-    counted: Tensor
-    stages: tuple[str, ...]
-    rules: tuple[str, ...]
-    organs: tuple[str, ...]
-    columns: tuple[str, ...]
+    form = Form(
+        {
+            "share": "site rule organ onto slice",
+            "rim": "site rule organ slice",
+            "background": "site rule organ slice",
+            "mirrored": "site rule organ onto slice",
+            "coarse": "site organ onto slice",
+            "area": "site organ onto slice",
+            "mirrored_area": "site organ onto slice",
+            "counted": "site organ onto slice",
+        },
+        {"stages": "site", "rules": "rule", "organs": "organ", "columns": "onto"},
+    )
 
     @cached_property
-    def usable(self) -> Tensor:
-        """(S, R, O, J, N) bool: what the means are taken over."""
-        return self.counted[:, None] & self.share.isfinite()
-
-    @property
-    def slices(self) -> Tensor:
-        """(S, R, O, J) slices behind every entry; fewer than 3 are too few to say anything."""
-        return self.usable.sum(-1)
+    def usable(self) -> DataArray:
+        """Bool, axes as ``share``: what the means are taken over."""
+        share = self.data["share"]
+        return (share.notnull() & self.data["counted"]).transpose(*share.dims)
 
     @cached_property
-    def matrix(self) -> Tensor:
-        """(S, R, O, J) mean share over the slices that hold both organs; NaN without one."""
-        return nan_where(~self.usable, self.share).nanmean(-1)
+    def summary(self) -> Dataset:
+        """Over the slices that hold both organs; axes site, rule, organ, onto.
 
-    @cached_property
-    def density(self) -> Tensor:
-        """(S, R, O, J) D = Σ share / Σ area: 1 is what a uniform map puts there; NaN on nothing."""
-        return self._ratio(self.share, self.area)
+        ``density``, D = Σ share / Σ area: 1 is what a uniform map puts there; NaN on nothing.
+        ``share``, its mean; NaN without such a slice. ``density_coarse``, D of the perfect map of
+        each stage's grid. ``density_mirrored``, D on the mirror image of onto: what its place, and
+        not the organ, explains. ``slices``, their number; fewer than 3 are too few to say anything.
+        """
+        of = {name: tensor(self.data[name]) for name in self.form.numbers}
+        usable, share = tensor(self.usable), of["share"]
+        numbers = {
+            "density": _ratio(usable, share, of["area"]),
+            "share": nan_where(~usable, share).nanmean(-1),
+            "density_coarse": _ratio(usable, of["coarse"][:, None].expand_as(share), of["area"]),
+            "density_mirrored": _ratio(usable, of["mirrored"], of["mirrored_area"]),
+            "slices": usable.sum(-1),
+        }
+        axes = self.data["share"].dims[:-1]
+        names = self.data.drop_vars(self.form.numbers)
+        return names.assign({name: (axes, values) for name, values in numbers.items()})
 
-    @cached_property
-    def coarse_density(self) -> Tensor:
-        """(S, R, O, J) D of the perfect map of each stage's grid, over the same slices."""
-        return self._ratio(self.coarse[:, None].expand_as(self.share), self.area)
 
-    @cached_property
-    def mirrored_density(self) -> Tensor:
-        """(S, R, O, J) D on the mirror image of j: what its place, and not the organ, explains."""
-        return self._ratio(self.mirrored, self.mirrored_area)
-
-    def _ratio(self, share: Tensor, area: Tensor) -> Tensor:
-        usable = self.usable
-        there = usable & (area > 0)[:, None]  # where no pixel counts, a share is a residue
-        return ratio(share.masked_fill(~there, 0).sum(-1), (area[:, None] * usable).sum(-1))
+def _ratio(usable: Tensor, share: Tensor, area: Tensor) -> Tensor:
+    there = usable & (area > 0)[:, None]  # where no pixel counts, a share is a residue
+    return ratio(share.masked_fill(~there, 0).sum(-1), (area[:, None] * usable).sum(-1))
 
 
 Grids = dict[tuple[int, ...], Places]
@@ -130,20 +125,12 @@ def leakage(
         place.charge(maps, status >= Status.GAP_DEGENERATE)
         for place, maps, status in zip(by_stage, flow.maps.values(), flow.status, strict=True)
     ]
-    return Leakage(
-        share=torch.stack([found.share for found in charged]),
-        rim=torch.stack([found.rim for found in charged]),
-        background=torch.stack([found.background for found in charged]),
-        mirrored=torch.stack([found.mirrored for found in charged]),
-        coarse=torch.stack([place.coarse for place in by_stage]),
-        area=torch.stack([place.area for place in by_stage]),
-        mirrored_area=torch.stack([place.mirrored_area for place in by_stage]),
-        counted=torch.stack([place.counted for place in by_stage]),
-        stages=flow.stages,
-        rules=flow.rules,
-        organs=flow.organs,
-        columns=names,
-    )
+    charges = {name: torch.stack([getattr(one, name) for one in charged])
+               for name in ("share", "rim", "background", "mirrored")}  # fmt: skip
+    held = {name: torch.stack([getattr(one, name) for one in by_stage])
+            for name in ("coarse", "area", "mirrored_area", "counted")}  # fmt: skip
+    along = {"stages": flow.stages, "rules": flow.rules, "organs": flow.organs, "columns": names}
+    return Leakage.of(**charges, **held, **along)
 
 
 def _check(flow: Flow, masks: Tensor, columns: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ What the numbers are stands in :data:`segtrace.measures.measure.MEASURES`. A num
 defined is NaN, never 0.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -12,8 +12,15 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError, unknown
+from segtrace.labelled import Dataset, mean, tensor
 from segtrace.measures import energy, guards, pixels
 from segtrace.measures.measure import Measure, RatioOfSums, Traced, table, wanted
+
+AXES = ("site", "rule", "organ", "slice")
+"""Of every measure."""
+COLUMNS = ("epoch", "case", "slice", "organ", "rule", "stage", "status", "region", "region_px",
+           "score")  # fmt: skip
+"""Of measures.csv, before one a measure."""
 
 
 @guards.held(guards.spaced)
@@ -24,8 +31,8 @@ def measure(
     measures: Literal["leading", "all"] = "leading",
     *,
     parts: tuple[Flow, Flow] | None = None,
-) -> dict[str, Tensor]:
-    """Numbers of every map. S stages, R rules, O organs, N slices.
+) -> Dataset:
+    """Numbers of every map, with the axes site, rule, organ and slice.
 
     Which: :data:`segtrace.measures.measure.MEASURES`, in its order. Those of a stage's maps and
     those of images on the image's grid are computed together.
@@ -41,8 +48,9 @@ def measure(
         parts: the flows of two parts of every organ's region, for ``locality``.
 
     Returns:
-        measure -> (S, R, O, N) float64; NaN where a measure is not defined: the organ is absent,
-        the map is dead or not finite, the grid too coarse.
+        A number a measure, float64, with its title and unit; NaN where it is not defined: the organ
+        is absent, the map is dead or not finite, the grid too coarse. ``status``, ``region_px`` and
+        ``scores`` of the flow stand beside them as coordinates.
 
     Raises:
         InputError: masks that are not those of the flow's organs and slices.
@@ -62,7 +70,10 @@ def measure(
         **_of_images(of["image"], flow, masks, spacing),
     }
     mute = (flow.status == Status.ABSENT) | (flow.status == Status.NONFINITE)
-    return {one.name: found[one.name].masked_fill(mute, torch.nan) for one in asked}
+    numbers = {one.name: (AXES, found[one.name].masked_fill(mute, torch.nan).cpu(), one.attributes)
+               for one in asked}  # fmt: skip
+    beside = flow.to_xarray(maps=False)[["status", "region_px", "scores"]]
+    return beside.set_coords(beside.data_vars).assign(numbers)
 
 
 def _precision(maps: Tensor) -> torch.dtype:
@@ -107,122 +118,67 @@ def _of_images(
     return {one.name: values for one, values in zip(measures, found, strict=True)}
 
 
-@guards.held(guards.of_one_flow)
-def readable(values: Mapping[str, Tensor], status: Tensor) -> dict[str, Tensor]:
-    """The values of maps that may be read: NaN from gap-degenerate on.
+@guards.held()
+def readable(measured: Dataset) -> Dataset:
+    """The numbers of maps that may be read: NaN from gap-degenerate on.
 
     What is said of the gradient, the score and the masks and not of the map stays, ``kappa`` first:
     it is what shows that a map is degenerate.
 
     Args:
-        values: measure -> (S, R, O, N).
-        status: (S, R, O, N) the flow's.
+        measured: as :func:`measure` returns it.
     """
-    unreadable = status >= Status.GAP_DEGENERATE
     stay = {one.name for one in table().values() if not one.of_map}
-    return {
-        name: value if name in stay else value.masked_fill(unreadable, torch.nan)
-        for name, value in values.items()
-    }
+    unreadable = tensor(measured["status"]) >= Status.GAP_DEGENERATE
+    return measured.assign(
+        {
+            name: (values.dims, tensor(values).masked_fill(unreadable, torch.nan), values.attrs)
+            for name, values in measured.items()
+            if name not in stay
+        }
+    )
 
 
 def _enough(name: str, value: Any) -> None:
     """The measures that an average over slices is made of."""
-    guards.values(name, value)
+    guards.measured(name, value)
     needed = {"mass", *(part for ratio in _ratios(value).values() for part in ratio)}
-    if lacking := needed - value.keys():
-        raise unknown("measure", min(lacking), value, name)
+    if lacking := needed - set(value):
+        raise unknown("measure", min(lacking), list(value), name)
 
 
-@guards.held(guards.of_one_flow, values=_enough)
-def over_slices(values: Mapping[str, Tensor], status: Tensor | None = None) -> dict[str, Tensor]:
-    """One number a stage, rule and organ: (S, R, O, N) -> (S, R, O).
+@guards.held(measured=_enough)
+def over_slices(measured: Dataset) -> Dataset:
+    """One number a site, rule and organ, over the slices whose map may be read.
 
     The mean over the slices where a measure is defined; or a ratio of sums, as ``gain``,
-    Σ(mass - area) / Σ(ceiling - area), where the measure says so.
+    Σ(mass - area) / Σ(ceiling - area), where the measure says so. NaN where no slice has it.
+    ``n_valid`` is the number of slices whose map could be judged (mass is defined).
 
     Args:
-        values: as :func:`measure` returns them.
-        status: the flow's; given, only the maps that may be read count, see :func:`readable`.
-
-    Returns:
-        measure -> (S, R, O), NaN where no slice has it; and ``n_valid``, the number of slices
-        whose map could be judged (mass is defined).
+        measured: as :func:`measure` returns it.
     """
-    if status is not None:
-        values = readable(values, status)
-    reduced = {name: value.nanmean(-1) for name, value in values.items()}
-    for name in _ratios(values):
-        above, below = terms(values, name)
-        reduced[name] = energy.ratio(above.nansum(-1), below.nansum(-1))
-    return reduced | {"n_valid": count_valid(values)["mass"]}
+    measured = readable(measured)
+    found = {"n_valid": tensor(measured["mass"]).isfinite().sum(-1)}
+    for name in _ratios(measured):
+        above, below = terms(measured, name)
+        found[name] = energy.ratio(above.nansum(-1), below.nansum(-1))
+    ratios = {name: (AXES[:-1], values) for name, values in found.items()}
+    return mean(measured, "slice").assign(ratios)
 
 
-def terms(values: Mapping[str, Tensor], name: str = "gain") -> tuple[Tensor, Tensor]:
+def terms(measured: Dataset, name: str = "gain") -> tuple[Tensor, Tensor]:
     """What the sums of a ratio of sums are taken of, NaN where the measure is not defined.
 
-    Of ``gain`` (mass - area, ceiling - area).
+    Of ``gain`` (mass - area, ceiling - area), (S, R, O, N) each.
     """
-    above, below, base = _ratios(values)[name]
-    undefined = values[name].isnan()
-    over, under = values[above] - values[base], values[below] - values[base]
+    above, below, base = (tensor(measured[part]) for part in _ratios(measured)[name])
+    undefined = tensor(measured[name]).isnan()
+    over, under = above - base, below - base
     return over.masked_fill(undefined, torch.nan), under.masked_fill(undefined, torch.nan)
 
 
-def _ratios(values: Iterable[str]) -> dict[str, RatioOfSums]:
+def _ratios(names: Iterable[Any]) -> dict[str, RatioOfSums]:
     """Measure -> what it is the ratio of, of those that are put together so."""
-    given = set(values)
+    given = set(names)
     return {one.name: one.slices for one in table().values() if one.slices and one.name in given}
-
-
-def count_valid(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Slices in which a measure is defined: (S, R, O, N) -> (S, R, O) int64."""
-    return {name: value.isfinite().sum(-1) for name, value in values.items()}
-
-
-@guards.held(guards.one_each)
-def rows(
-    flow: Flow,
-    values: Mapping[str, Tensor],
-    cases: Sequence[str],
-    slices: Sequence[int],
-    *,
-    epoch: int | None,
-    region: str,
-) -> list[dict[str, Any]]:
-    """The long table of a flow: one row a slice, organ, rule and stage.
-
-    Columns: ``epoch case slice organ rule stage status region region_px score``, then one a
-    measure in the order of the table.
-
-    Args:
-        flow: the maps.
-        values: measure -> (S, R, O, N).
-        cases: name of each slice's case.
-        slices: number of each slice in its case, from the feet up.
-        epoch: finished passes, or ``None`` where unknown.
-        region: what was explained, e.g. ``gt``.
-    """
-    names = [name for name in table() if name in values]
-    columns = torch.stack([values[name] for name in names], -1).tolist()  # [s][r][o][n] -> numbers
-    status = flow.status.tolist()
-    region_px, scores = flow.region_px.tolist(), flow.scores.tolist()
-    return [
-        {
-            "epoch": epoch,
-            "case": case,
-            "slice": int(number),
-            "organ": organ,
-            "rule": rule,
-            "stage": stage,
-            "status": Status(status[s][r][o][n]).label,
-            "region": region,
-            "region_px": region_px[o][n],
-            "score": scores[o][n],
-            **dict(zip(names, columns[s][r][o][n], strict=True)),
-        }
-        for n, (case, number) in enumerate(zip(cases, slices, strict=True))
-        for o, organ in enumerate(flow.organs)
-        for r, rule in enumerate(flow.rules)
-        for s, stage in enumerate(flow.stages)
-    ]

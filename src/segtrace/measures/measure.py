@@ -89,6 +89,11 @@ class Measure:
         return self.axis or closed
 
     @property
+    def attributes(self) -> dict[str, str]:
+        """What xarray shows beside the number: its title and unit."""
+        return {"long_name": self.title or self.words} | ({"units": self.unit} if self.unit else {})
+
+    @property
     def over_slices(self) -> bool:
         """The page holds its number over the slices too, for every epoch."""
         return self.charted or self.on_page == "chart"

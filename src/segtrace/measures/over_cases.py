@@ -10,13 +10,14 @@ end at 3 cases, and at 5 and more it covers no better and is wider.)
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from segtrace.labelled import DataArray, Dataset, names_along, tensor
 from segtrace.measures import guards
 from segtrace.measures.energy import nan_where, ratio
 
@@ -122,6 +123,21 @@ def over_cases(
         high=nan_where(none, (mean + half).clamp(*within)),
         cases=count,
     )
+
+
+def intervals(
+    values: DataArray, *, within: tuple[float, float] = (-torch.inf, torch.inf)
+) -> Dataset:
+    """:func:`over_cases` along the axis ``slice``: ``mean``, ``low``, ``high`` and ``cases``.
+
+    Args:
+        values: the coordinate ``case`` names the case of every slice.
+        within: the numbers that are possible.
+    """
+    found = over_cases(tensor(values), names_along(values, "case"), within=within)
+    axes = values.dims[:-1]
+    numbers = {one.name: (axes, getattr(found, one.name)) for one in fields(found)}
+    return values.to_dataset(name="values").drop_dims("slice").assign(numbers)
 
 
 @guards.held(guards.one_case_each, cases=guards.names_or_numbers)

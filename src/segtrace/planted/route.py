@@ -16,7 +16,8 @@ from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.route import Route, route
-from segtrace.measures.over_cases import over_cases
+from segtrace.labelled import mean, names_along, rows
+from segtrace.measures.over_cases import intervals
 from segtrace.network.edges import Edge
 from segtrace.network.edges import resolve as resolve_edges
 from segtrace.network.hooks import Edit, edit
@@ -25,26 +26,27 @@ from segtrace.network.undisturbed import as_input, undisturbed
 from segtrace.planted.network import PlantedNetwork, PlantedSlices
 from segtrace.report.route_words import branches, sentence
 
+COLUMNS = ("edge", "source", "stage", "dice_lost", "dice_lost_low", "dice_lost_high", "cases",
+           "class_right", "share")  # fmt: skip
+"""Of a row an edge."""
 FEW = 4
 """Slices of a case whose score is divided between the edges; an integration takes its time."""
 
 
 @dataclass(frozen=True)
 class PlantedRoute:
-    """The route of the class. E edges, O classes, N slices.
+    """The route of the class.
 
     Attributes:
         necessity: of every edge.
         route: how the score divides between the edges of each decoder stage, in the first
             :data:`FEW` slices of each case.
-        right: edge -> (N,) bool, the class is right with the edge cut; ``""`` for none cut.
-        cases: name of each slice's case.
+        right: edge -> bool a slice, the class is right with the edge cut; ``""`` for none cut.
     """
 
     necessity: Necessity
     route: Route
     right: Mapping[str, torch.Tensor]
-    cases: tuple[str, ...]
 
     def accuracy(self, edge: str = "") -> float:
         """Part of the discs with the right class; 0.5 is chance."""
@@ -54,29 +56,20 @@ class PlantedRoute:
         """One a class: the same words as on any route diagram."""
         return [
             sentence(organ, branches(self.route, self.necessity, organ))
-            for organ in self.route.organs
+            for organ in names_along(self.route.data, "organ")
         ]
 
     def rows(self) -> list[dict[str, Any]]:
         """One row an edge, for a CSV: Dice lost, with its 95 % t interval over cases; accuracy."""
-        lost = self.necessity.dice_lost.nanmean(1)  # (E, N): each slice shows one class
-        found = over_cases(lost, self.cases, within=(-1.0, 1.0))
-        rows = []
-        for e, edge in enumerate(self.necessity.sites):
-            rows.append(
-                {
-                    "edge": edge,
-                    "source": self.route.sources[e],
-                    "stage": self.route.stages[e],
-                    "dice_lost": float(found.mean[e]),
-                    "dice_lost_low": float(found.low[e]),
-                    "dice_lost_high": float(found.high[e]),
-                    "cases": int(found.cases[e]),
-                    "class_right": self.accuracy(edge),
-                    "share": float(self.route.share()[e].mean()),
-                }
-            )
-        return rows
+        lost = mean(self.necessity.dice_lost.to_dataset(name="lost"), "organ")["lost"]
+        found = intervals(lost, within=(-1.0, 1.0))  # each slice shows one class
+        edges = names_along(found, "site")
+        shown = found.rename(site="edge", mean="dice_lost", low="dice_lost_low",
+                             high="dice_lost_high").assign(
+            share=self.route.summary["share"].mean("organ", skipna=False),
+            class_right=("edge", [self.accuracy(edge) for edge in edges]),
+        )  # fmt: skip
+        return rows(shown, ("edge",), COLUMNS)
 
 
 def planted_route(network: PlantedNetwork) -> PlantedRoute:
@@ -100,7 +93,6 @@ def planted_route(network: PlantedNetwork) -> PlantedRoute:
         route=route(network.net, few.images, few.truth, network.channels, means),
         right={"": slices.margin(network.logits(slices)) > 0}
         | {edge.name: _right(network, slices, edge, means) for edge in edges},
-        cases=slices.cases,
     )
 
 

@@ -7,6 +7,7 @@ from segtrace.causal.faithfulness.verdict import LEAST_LOSS
 from segtrace.causal.necessity import Necessity
 from segtrace.causal.route import Route
 from segtrace.errors import InputError, unknown
+from segtrace.labelled import names_along, rows
 from segtrace.report.captions import plain
 
 NEEDED = 0.1
@@ -45,25 +46,17 @@ def branches(route: Route, necessity: Necessity, organ: str) -> tuple[Branch, ..
     Raises:
         InputError: an organ that one of them lacks, an edge that was not cut.
     """
-    for found in (route, necessity):
-        if organ not in found.organs:
-            raise unknown("organ", organ, found.organs, "this table")
-    for edge in route.edges:
-        if edge not in necessity.sites:
+    for found in (route.data, necessity.data):
+        if organ not in (known := names_along(found, "organ")):
+            raise unknown("organ", organ, known, "this table")
+    cut = names_along(necessity.data, "site")
+    for edge in names_along(route.data, "edge"):
+        if edge not in cut:
             raise InputError(f"edge {edge!r} was not cut; cut all edges of the route")
-    o, shares, errors = route.organs.index(organ), route.share(), route.error()
-    lost = necessity.mean()[:, necessity.organs.index(organ)]
-    return tuple(
-        Branch(
-            name=edge,
-            source=route.sources[e],
-            stage=route.stages[e],
-            share=float(shares[e, o]),
-            lost=float(lost[necessity.sites.index(edge)]),
-            error=float(errors[e, o]),
-        )
-        for e, edge in enumerate(route.edges)
-    )
+    lost = necessity.lost["mean"].rename(site="edge").drop_vars("place")
+    shown = route.summary.assign(lost=lost.reindex_like(route.summary)).sel(organ=organ)
+    columns = ("edge", "source", "stage", "share", "lost", "error")
+    return tuple(Branch(*row.values()) for row in rows(shown, ("edge",), columns))
 
 
 def sentence(organ: str, found: Sequence[Branch], dice: float = 1.0) -> str:

@@ -31,7 +31,7 @@ class FileWriter(Protocol):
         ...
 
 
-class Writer(Protocol):
+class Board(Protocol):
     """The part of ``torch.utils.tensorboard.SummaryWriter`` that is used."""
 
     def _get_file_writer(self) -> FileWriter: ...
@@ -124,23 +124,23 @@ def scalar_tags(blocks: Iterable[Block], organs: Sequence[str], stages: Sequence
     return [scalar_tag(m, r, o, s) for m, r in blocks for o in organs for s in stages]
 
 
-def add_picture(writer: Writer, tag: str, picture: Picture, epoch: int) -> None:
+def add_picture(writer: Board, tag: str, picture: Picture, epoch: int) -> None:
     """Add (H, W, 3) as a JPEG: a fifth of a PNG's size, which ``add_image`` would write."""
     _add_image(writer, tag, picture, jpeg(picture), epoch)
 
 
-def add_chart(writer: Writer, tag: str, picture: Picture, encoded: bytes, epoch: int) -> None:
+def add_chart(writer: Board, tag: str, picture: Picture, encoded: bytes, epoch: int) -> None:
     """Add (H, W, 3) of few colours as the PNG it is: smaller than a JPEG and without its smear."""
     _add_image(writer, tag, picture, encoded, epoch)
 
 
-def _add_image(writer: Writer, tag: str, picture: Picture, encoded: bytes, epoch: int) -> None:
+def _add_image(writer: Board, tag: str, picture: Picture, encoded: bytes, epoch: int) -> None:
     height, width = picture.shape[:2]
     image = Summary.Image(height=height, width=width, colorspace=RGB, encoded_image_string=encoded)
     _add(writer, Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
 
 
-def add_text(writer: Writer, tag: str, text: str, epoch: int) -> None:
+def add_text(writer: Board, tag: str, text: str, epoch: int) -> None:
     """Add Markdown under the tag itself (``SummaryWriter.add_text`` appends to the name).
 
     Names in it are shown as they are: no links, no pictures, no HTML.
@@ -152,7 +152,7 @@ def add_text(writer: Writer, tag: str, text: str, epoch: int) -> None:
 
 
 def add_scalars(
-    writer: Writer, values: Mapping[str, float], epoch: int, words: Mapping[str, str] | None = None
+    writer: Board, values: Mapping[str, float], epoch: int, words: Mapping[str, str] | None = None
 ) -> None:
     """Add one point to each curve, tag -> value; NaN is kept: a gap, not a zero.
 
@@ -168,7 +168,7 @@ def add_scalars(
 
 
 def add_hyperparameters(
-    writer: Writer, values: Mapping[str, float | str | bool], metrics: Iterable[str]
+    writer: Board, values: Mapping[str, float | str | bool], metrics: Iterable[str]
 ) -> None:
     """Fill a row of the hyper-parameters page, once a run; the metrics are tags of its curves.
 
@@ -178,7 +178,7 @@ def add_hyperparameters(
         _add(writer, summary, 0)
 
 
-def _add(writer: Writer, summary: Summary, epoch: int) -> None:
+def _add(writer: Board, summary: Summary, epoch: int) -> None:
     # The attribute `file_writer` is None after close(), and Lightning closes between two fits.
     writer._get_file_writer().add_summary(summary, epoch)
 
@@ -204,7 +204,7 @@ def layout(
 
 
 def add_layout(
-    writer: Writer, blocks: Sequence[Block], organs: Sequence[str], stages: Sequence[str]
+    writer: Board, blocks: Sequence[Block], organs: Sequence[str], stages: Sequence[str]
 ) -> None:
     """Set the custom-scalars page once; nothing is written without blocks."""
     if blocks:

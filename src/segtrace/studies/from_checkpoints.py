@@ -9,14 +9,14 @@ from torch.utils.tensorboard import SummaryWriter
 from segtrace.errors import InputError
 from segtrace.report.captions import plain
 from segtrace.report.files import check_writable
-from segtrace.report.tensorboard import Writer
+from segtrace.report.tensorboard import Board
 from segtrace.studies.cut_networks import Ablated
 from segtrace.studies.epoch_figures import EpochFigures
 from segtrace.tracking.cuts import Cuts
 from segtrace.tracking.explained import Explained, Network
 from segtrace.tracking.leaks import Leaks
-from segtrace.tracking.sink import Sink
 from segtrace.tracking.tracker import Epoch, Tracker
+from segtrace.tracking.writer import Writer
 
 
 class FromCheckpoints:
@@ -47,14 +47,14 @@ class FromCheckpoints:
         *,
         shared_scale: bool = False,
     ) -> None:
-        writer: Writer | None = None
+        board: Board | None = None
         if log_dir is not None:
             check_writable(log_dir)
             _refuse_logged(Path(log_dir), list(epochs))
-            writer = SummaryWriter(log_dir)
+            board = SummaryWriter(log_dir)
         self.tracker = Tracker(cut_every=cut_every, files=False)
         self.events: list[str] | None = None
-        self._sink = Sink(folder, writer)
+        self._writer = Writer(folder, board)
         self._last = max(epochs)
         self._figures = EpochFigures(epochs, shared_scale)
 
@@ -82,20 +82,20 @@ class FromCheckpoints:
         number = explained.record.epoch or 0
         final = number == self._last
         epoch = Epoch(number, final, network, lambda: explained, cut, dice)
-        leaks = self.tracker.update(self._sink, epoch)
+        leaks = self.tracker.update(self._writer, epoch)
         self._figures.add(explained)
         if leaks is not None:
             self.events = _sentences(leaks)
         if final:
-            self._figures.write(self._sink.folder / "figures")
-            if self._sink.writer is not None:
-                self._sink.writer.close()
+            self._figures.write(self._writer.folder / "figures")
+            if self._writer.board is not None:
+                self._writer.board.close()
 
 
 def _sentences(leaks: Leaks) -> list[str]:
     return [
         f"{event.sentence} ({plain(rule)})"
-        for rule in leaks.found.rules
+        for rule in leaks.record.flow.rules
         for event in leaks.events(rule)
     ]
 

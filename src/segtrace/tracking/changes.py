@@ -1,9 +1,13 @@
 """How maps differ along the depth and over the epochs, as rows."""
 
+import math
 from typing import Any
 
-from segtrace.measures.change import between_epochs, between_stages
+from segtrace.labelled import mean, rows
+from segtrace.measures.change import MEASURES, between_epochs, between_stages
 from segtrace.report.record import Record
+
+ALONG = ("rule", "organ", "stage")
 
 
 def change_rows(before: Record | None, record: Record) -> list[dict[str, Any]]:
@@ -12,25 +16,12 @@ def change_rows(before: Record | None, record: Record) -> list[dict[str, Any]]:
     One row a rule, organ and stage; NaN at the last stage and at the first epoch.
     """
     flow = record.flow
-    depth = {f"{name}_to_next_stage": values.nanmean(-1).tolist()
-             for name, values in between_stages(flow).items()}  # fmt: skip
-    churn = {}
+    depth = mean(between_stages(flow), "slice").reindex(site=list(flow.stages))
+    churn = depth * math.nan
     if before is not None:
-        churn = {f"{name}_since_epoch": values.nanmean(-1).tolist()
-                 for name, values in between_epochs(before.flow, flow).items()}  # fmt: skip
-    last, nan = len(flow.stages) - 1, float("nan")
-    names = [name.replace("_to_next_stage", "_since_epoch") for name in depth]
-    return [
-        {
-            "epoch": record.epoch,
-            "since": None if before is None else before.epoch,
-            "rule": rule,
-            "organ": organ,
-            "stage": stage,
-            **{name: nan if s == last else values[s][r][o] for name, values in depth.items()},
-            **{name: churn[name][s][r][o] if churn else nan for name in names},
-        }
-        for r, rule in enumerate(flow.rules)
-        for o, organ in enumerate(flow.organs)
-        for s, stage in enumerate(flow.stages)
-    ]
+        churn = mean(between_epochs(before.flow, flow), "slice")
+    ways = {"to_next_stage": depth, "since_epoch": churn}
+    numbers = {f"{name}_{way}": found[name] for way, found in ways.items() for name in MEASURES}
+    since = None if before is None else before.epoch
+    shown = depth.assign(numbers).assign_coords(epoch=((), record.epoch), since=((), since))
+    return rows(shown.rename(site="stage"), ALONG, ("epoch", "since", *ALONG, *numbers))

@@ -6,6 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from segtrace.labelled import names_along, tensor
 from segtrace.report.captions import epoch_words
 from segtrace.report.figures.necessity import necessity_figure
 from segtrace.report.figures.route import route_figure
@@ -17,13 +18,13 @@ from segtrace.tracking.cuts import Cuts
 def table_figure(cuts: Cuts) -> tuple[Figure, str]:
     """Stages and edges x organs, and the paragraph under it."""
     return necessity_figure(
-        cuts.necessity.mean(),
-        cuts.necessity.sites,
+        tensor(cuts.necessity.lost["mean"]),
+        names_along(cuts.necessity.data, "site"),
         cuts.organs,
         dice=[cuts.dice(organ) for organ in cuts.organs],
-        vertices=cuts.necessity.cut_vertex.tolist(),
+        vertices=cuts.necessity.data["cut_vertex"].values.tolist(),
         title=epoch_words(cuts.epoch),
-        cut=cuts.necessity.cut,
+        cut=cuts.necessity.data.attrs["cut"],
         marks=cuts.marks,
     )
 
@@ -38,8 +39,8 @@ def route_of(cuts: Cuts, untrained: Cuts | None, organ: str) -> tuple[Figure, st
 
 def cut_timeline(cuts: Cuts, organ: str, epochs: Sequence[int], lost: Sequence[Tensor]) -> Picture:
     """The Dice of an organ lost by every cut, (S, O) at each of the epochs."""
-    found, o = cuts.necessity, cuts.organs.index(organ)
-    facts = "  ·  ".join([f"cut: {found.cut}; epoch 0 is untrained; one run", *cuts.marks])
+    found, o = cuts.necessity.data, cuts.organs.index(organ)
+    facts = "  ·  ".join([f"cut: {found.attrs['cut']}; epoch 0 is untrained; one run", *cuts.marks])
     caption = f"{organ}  ·  Dice lost when a stage or edge is cut\n{facts}"
     values = torch.stack([one[:, o] for one in lost], 1)
-    return timeline_picture(values, found.sites, epochs, caption)
+    return timeline_picture(values, names_along(found, "site"), epochs, caption)

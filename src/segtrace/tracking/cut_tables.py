@@ -1,13 +1,29 @@
 """What cutting found, as rows: beside the untrained network's, with intervals over cases."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
-from segtrace.causal.necessity import Necessity
-from segtrace.measures.over_cases import COVERAGE, LEAST_CASES, OverCases, in_words, over_cases
+import xarray as xr
+
+from segtrace.labelled import rows
+from segtrace.measures.over_cases import COVERAGE, LEAST_CASES, in_words, intervals
 from segtrace.report.route_words import NEEDED
 from segtrace.tracking.cuts import Cuts
 
-NAN = float("nan")
+NECESSITY = (
+    "epoch", "site", "place", "cut_vertex", "cut", "organ", "dice", "dice_lost", "dice_lost_low",
+    "dice_lost_high", "dice_lost_untrained", "score_lost", "slices", "cases",
+)  # fmt: skip
+SLICES = (
+    "epoch", "site", "place", "cut_vertex", "cut", "organ", "case", "number", "dice", "dice_cut",
+    "score", "score_cut",
+)  # fmt: skip
+ROUTE = (
+    "epoch", "source", "edge", "stage", "organ", "share", "error", "change", "share_untrained",
+    "dice_lost",
+)  # fmt: skip
+"""Columns of the tables."""
 
 
 def cut_tables(cuts: Cuts, untrained: Cuts | None) -> dict[str, list[dict[str, Any]]]:
@@ -25,67 +41,52 @@ def necessity_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
     ``dice_lost_low`` and ``dice_lost_high`` are the ends of the 95 % t interval over ``cases``
     cases, see :mod:`segtrace.measures.over_cases`.
     """
-    found = cuts.necessity
-    lost = found.over_cases()
-    dice, low, high = lost.mean.tolist(), lost.low.tolist(), lost.high.tolist()
-    score = over_cases(found.score_lost, found.cases).mean.tolist()
-    before = {} if untrained is None else _lost(untrained)
-    slices = (~found.whole.dice.isnan()).sum(1).tolist()
-    return [
-        {
-            "epoch": cuts.epoch,
-            "site": site,
-            "place": found.places[s],
-            "cut_vertex": bool(found.cut_vertex[s]),
-            "cut": found.cut,
-            "organ": organ,
-            "dice": cuts.dice(organ),
-            "dice_lost": dice[s][o],
-            "dice_lost_low": low[s][o],
-            "dice_lost_high": high[s][o],
-            "dice_lost_untrained": before.get((site, organ), NAN),
-            "score_lost": score[s][o],
-            "slices": slices[o],
-            "cases": int(lost.cases[s, o]),
-        }
-        for s, site in enumerate(found.sites)
-        for o, organ in enumerate(found.organs)
-    ]
+    found, lost = cuts.necessity, cuts.necessity.lost
+    before = None if untrained is None else untrained.necessity.lost["mean"]
+    shown = found.data.assign(
+        dice=found.whole_dice,
+        dice_lost=lost["mean"],
+        dice_lost_low=lost["low"],
+        dice_lost_high=lost["high"],
+        dice_lost_untrained=_beside(before, lost["mean"]),
+        score_lost=intervals(found.score_lost)["mean"],
+        slices=found.data["whole_dice"].notnull().sum("slice"),
+        cases=lost["cases"],
+        cut=found.data.attrs["cut"],
+    )
+    return rows(shown.assign_coords(epoch=((), cuts.epoch)), ("site", "organ"), NECESSITY)
 
 
-def _lost(cuts: Cuts) -> dict[tuple[str, str], float]:
-    lost = cuts.necessity.mean().tolist()
-    return {
-        (site, organ): lost[s][o]
-        for s, site in enumerate(cuts.necessity.sites)
-        for o, organ in enumerate(cuts.organs)
-    }
+def _beside(before: xr.DataArray | None, now: xr.DataArray) -> xr.DataArray:
+    """The untrained network's numbers at the same places; NaN where it has none."""
+    return now * math.nan if before is None else before.reindex_like(now)
 
 
 def slice_rows(cuts: Cuts) -> list[dict[str, Any]]:
     """One row a site, organ and slice."""
-    return [{"epoch": cuts.epoch, **row} for row in cuts.necessity.rows()]
+    found = cuts.necessity.data
+    names = {
+        "dice": "dice_cut",
+        "scores": "score_cut",
+        "whole_dice": "dice",
+        "whole_score": "score",
+    }
+    shown = found.rename(names).assign(cut=found.attrs["cut"], number=found["slice"])
+    return rows(shown.assign_coords(epoch=((), cuts.epoch)), ("site", "organ", "slice"), SLICES)
 
 
 def route_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
     """One row an edge and organ; none without a route."""
     if cuts.route is None:
         return []
-    lost = _lost(cuts)
-    sources = dict(zip(cuts.route.edges, cuts.route.sources, strict=True))
-    before = {}
-    if untrained is not None and untrained.route is not None:
-        before = {(row["edge"], row["organ"]): row["share"] for row in untrained.route.rows()}
-    return [
-        {
-            "epoch": cuts.epoch,
-            "source": sources[row["edge"]],
-            **row,
-            "share_untrained": before.get((row["edge"], row["organ"]), NAN),
-            "dice_lost": lost[row["edge"], row["organ"]],
-        }
-        for row in cuts.route.rows()
-    ]
+    found = cuts.route.summary
+    before = None if untrained is None or untrained.route is None else untrained.route.summary
+    lost = cuts.necessity.lost["mean"].rename(site="edge").drop_vars("place")
+    shown = found.assign(
+        share_untrained=_beside(None if before is None else before["share"], found["share"]),
+        dice_lost=lost.reindex_like(found),
+    )
+    return rows(shown.assign_coords(epoch=((), cuts.epoch)), ("edge", "organ"), ROUTE)
 
 
 def summary(cuts: Cuts) -> str:
@@ -94,33 +95,37 @@ def summary(cuts: Cuts) -> str:
     Cut vertices cost all there is by construction and are no finding, so they are left out.
     """
     found = cuts.necessity
-    free = [s for s in range(len(found.sites)) if not found.cut_vertex[s]]
-    lost = found.over_cases()
+    lost = found.lost.assign(all_lost=found.all_lost)
+    free = lost.isel(site=~found.data["cut_vertex"].values)
     width = max(map(len, cuts.organs))
     lines = [f"  {'organ':<{width}}  Dice  cases  could least do without"]
-    for o, organ in enumerate(cuts.organs):
-        line = f"  {organ:<{width}}  {cuts.dice(organ):.2f}  {int(lost.cases[:, o].max()):5d}"
+    for organ in cuts.organs:
+        cases = int(lost["cases"].sel(organ=organ).max())
+        line = f"  {organ:<{width}}  {cuts.dice(organ):.2f}  {cases:5d}"
         if not cuts.dice(organ) >= NEEDED:
             line += "  not found: cutting can take nothing away"
-        elif free:
-            ranked = sorted(free, key=lambda s: -float(lost.mean[s, o]))[:3]
-            line += "  " + ", ".join(_words(found, lost, s, o) for s in ranked)
+        elif free.sizes["site"]:
+            sites = rows(free.sel(organ=organ), ("site",), ("site", *free))
+            ranked = sorted(sites, key=lambda row: -row["mean"])[:3]
+            line += "  " + ", ".join(map(_words, ranked))
         lines.append(line)
     return "\n".join(lines)
 
 
-def _words(found: Necessity, lost: OverCases, s: int, o: int) -> str:
+def _words(row: Mapping[str, Any]) -> str:
     """E.g. ``skip_1 0.40 [0.12 to 0.68]``."""
-    words = f"{found.sites[s]} {float(lost.mean[s, o]) + 0.0:.2f}"
-    if found.all_lost[s, o]:
+    words = f"{row['site']} {row['mean'] + 0.0:.2f}"
+    if row["all_lost"]:
         return f"{words} [all of it]"
-    low, high, cases = float(lost.low[s, o]), float(lost.high[s, o]), int(lost.cases[s, o])
-    return words if cases < LEAST_CASES else f"{words} [{in_words(low, high, cases)}]"
+    if row["cases"] < LEAST_CASES:
+        return words
+    return f"{words} [{in_words(row['low'], row['high'], row['cases'])}]"
 
 
 def report(cuts: Cuts) -> None:
     """Print which stage or edge each organ could least do without, and its route."""
-    print(f"\nDice lost when a stage or an edge is cut ({cuts.necessity.cut})\n{summary(cuts)}")
+    cut = cuts.necessity.data.attrs["cut"]
+    print(f"\nDice lost when a stage or an edge is cut ({cut})\n{summary(cuts)}")
     print(f"  mean over cases [95 % t interval over cases]. {COVERAGE}")
     if cuts.left_out:
         print(f"  on none of the slices: {', '.join(cuts.left_out)}")

@@ -1,7 +1,7 @@
 """Cut a network on its slices: what every stage and edge is worth to every organ."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
@@ -9,10 +9,10 @@ from torch import Tensor
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import OnProgress
 from segtrace.causal.necessity import Necessity, necessity
-from segtrace.causal.outcome import Outcome
 from segtrace.causal.route import Route, route
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.labelled import names_along
 from segtrace.network.edges import Edge
 from segtrace.network.stages import Stage
 from segtrace.report.figures.route import Diagram
@@ -45,13 +45,13 @@ class Cuts:
     marks: tuple[str, ...]
 
     @property
-    def organs(self) -> tuple[str, ...]:
+    def organs(self) -> list[str]:
         """Those that were judged."""
-        return self.necessity.organs
+        return names_along(self.necessity.data, "organ")
 
     def dice(self, organ: str) -> float:
         """Of the whole network, mean over the cases that hold the organ."""
-        return float(self.necessity.whole_dice()[self.organs.index(organ)])
+        return float(self.necessity.whole_dice.sel(organ=organ))
 
     def diagram(self, organ: str, title: str) -> Diagram:
         """The network as the route picture draws it.
@@ -61,12 +61,12 @@ class Cuts:
         """
         if self.route is None:
             raise InputError("no route: the network's edges are not known")
-        lost = self.necessity.mean()[:, self.organs.index(organ)].tolist()
-        places = zip(self.necessity.sites, self.necessity.places, lost, strict=True)
+        lost = self.necessity.lost["mean"].sel(organ=organ)
+        stages = lost[lost["place"] == "stage"]
         return Diagram(
             title=title,
             branches=branches(self.route, self.necessity, organ),
-            stages={site: value for site, place, value in places if place == "stage"},
+            stages=dict(zip(names_along(stages, "site"), stages.values.tolist(), strict=True)),
             dice=self.dice(organ),
         )
 
@@ -79,19 +79,20 @@ class Cuts:
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint."""
-        return asdict(self)
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        passed = None if self.route is None else self.route.to_plain()
+        return plain | {"necessity": self.necessity.to_plain(), "route": passed}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "Cuts":
-        """Undoes :meth:`to_plain`."""
-        found = plain["necessity"]
-        return cls(
-            **{
-                **plain,
-                "necessity": Necessity(**{**found, "whole": Outcome(**found["whole"])}),
-                "route": None if plain["route"] is None else Route(**plain["route"]),
-            }
-        )
+        """Undoes :meth:`to_plain`.
+
+        Raises:
+            InputError: numbers that do not fit their names.
+        """
+        passed = None if plain["route"] is None else Route.from_plain(plain["route"])
+        lost = Necessity.from_plain(plain["necessity"])
+        return cls(**{**plain, "necessity": lost, "route": passed})
 
 
 def cut_network(

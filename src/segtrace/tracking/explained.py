@@ -6,19 +6,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate
-from segtrace.attribution.flow import Flow
+from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, TargetsLike
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.trace import trace
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
-from segtrace.measures.localisation import measure, rows
+from segtrace.labelled import Dataset, rows
+from segtrace.measures.localisation import COLUMNS, measure
 from segtrace.measures.locality import parts
 from segtrace.names import file_name
 from segtrace.network import guards
@@ -106,29 +108,36 @@ FAILURES = ("fp", "fn")
 """Regions of an organ where the network was wrong: false positives, false negatives."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explained:
     """Maps and measures of some slices at one epoch.
 
     Attributes:
         record: the flow, the slices it lies on, the region and the epoch.
-        values: measure -> (stage, rule, organ, slice).
+        measures: a number of every map a measure, as
+            :func:`~segtrace.measures.localisation.measure` returns it; the record adds the
+            coordinates ``case`` and ``slice`` (its number in the case), ``region`` and ``epoch``.
     """
 
     record: Record
-    values: Mapping[str, Tensor]
+    measures: Dataset
+
+    def __post_init__(self) -> None:
+        record, scene = self.record, self.record.scene
+        named = self.measures.assign_coords(
+            slice=list(scene.slices),
+            case=("slice", list(scene.cases)),
+            region=record.region,
+            epoch=((), record.epoch),
+        )
+        object.__setattr__(self, "measures", named)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table of measures: one row a stage, rule, organ and slice."""
-        record = self.record
-        return rows(
-            record.flow,
-            self.values,
-            record.scene.cases,
-            record.scene.slices,
-            epoch=record.epoch,
-            region=record.region,
-        )
+        """The table of measures: one row a slice, organ, rule and stage."""
+        labels = np.array([status.label for status in Status])
+        named = self.measures.rename(site="stage", scores="score")
+        shown = named.assign_coords(status=(named["status"].dims, labels[named["status"]]))
+        return rows(shown, ("slice", "organ", "rule", "stage"), [*COLUMNS, *named])
 
     def picture(self, rule: str, organ: str, rows: Sequence[int] | int = ROWS) -> Picture:
         """The array mosaic of one rule and organ, (H, W, 3); see :func:`flow_picture`."""
@@ -196,8 +205,8 @@ def explain_probes(
     halves = None
     if settings.measures == "all":
         halves = _halves(net, stages, probes, channels, settings, masks, output)
-    values = measure(record.flow, masks, probes.spacing, settings.measures, parts=halves)
-    return Explained(record, values)
+    measured = measure(record.flow, masks, probes.spacing, settings.measures, parts=halves)
+    return Explained(record, measured)
 
 
 def check_explainable(

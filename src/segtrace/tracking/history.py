@@ -1,18 +1,20 @@
 """What every epoch left behind in numbers, and what can only be read from many epochs."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+import xarray as xr
 
 from segtrace.attribution.rules import by_name
 from segtrace.errors import InputError
+from segtrace.labelled import names_along, rows, tensor
 from segtrace.measures.change import contrast, refinement
-from segtrace.measures.emergence import Emergence, echo, emergence, over_seeds
+from segtrace.measures.emergence import echo, emergence, over_seeds
 from segtrace.measures.leakage import Leakage
-from segtrace.measures.localisation import over_slices, readable, terms
+from segtrace.measures.localisation import AXES, over_slices, readable, terms
 from segtrace.measures.measure import followed, table
 from segtrace.measures.over_cases import over_cases
 from segtrace.report.pictures.cells import Picture
@@ -23,6 +25,15 @@ from segtrace.tracking.explained import Explained
 
 COUNT = "n_valid"
 """Beside the measures: how many slices have a map that could be judged."""
+OVER_CASES = {"gain_over_cases": "mean", "gain_low": "low", "gain_high": "high", "cases": "cases"}
+"""The gain over cases, see :mod:`segtrace.measures.over_cases` -> what it is there."""
+OF_ORGANS = ("dice", "missed")
+ALONG = ("rule", "organ", "stage")
+"""The rows of timeline.csv, the last running fastest."""
+
+
+def _empty() -> xr.Dataset:
+    return xr.Dataset(coords={"epoch": [], **{axis: [] for axis in AXES[:-1]}})
 
 
 def averaging(rules: Sequence[str]) -> list[str]:
@@ -53,31 +64,24 @@ def timelines(rules: Sequence[str], kept: Collection[str] | None = None) -> list
 
 @dataclass
 class History:
-    """The numbers of the epochs of one run. S stages, R rules, O organs.
+    """The numbers of the epochs of one run.
 
     Attributes:
-        epochs: finished passes, rising.
-        means: measure -> one (S, R, O) an epoch, over the probes, for those of
-            :func:`~segtrace.measures.measure.followed` that the first epoch has; ``n_valid``
-            counts the probes.
-        gains: an epoch each, the gain over cases, a case's own being its ratio of sums: ``mean``,
-            ``low``, ``high``, ``cases``, (S, R, O) each; see :mod:`segtrace.measures.over_cases`.
-        dice: organ -> validation Dice an epoch; NaN where not known.
-        missed: the organs that the network finds on none of the slices, an epoch each.
-        largest: (S, R, O) the untrained network's largest gain on a single slice.
+        data: axes ``epoch`` (finished passes, rising), ``site``, ``rule`` and ``organ``; empty
+            before the first epoch. The means over the probes of those measures of
+            :func:`~segtrace.measures.measure.followed` that the first epoch has; ``n_valid``, the
+            number of probes whose map could be judged; the gain over cases, a case's own being its
+            ratio of sums, and its interval (:data:`OVER_CASES`). Of an epoch and organ: ``dice``,
+            of the validation, NaN where not known; ``missed``, whether the network finds the organ
+            on none of the slices.
+        largest: the untrained network's largest gain on a single slice, of each site, rule and
+            organ; ``None`` where it is not known.
         leak: the untrained network's leakage.
         facts: what stands on every picture.
     """
 
-    epochs: list[int] = field(default_factory=list)
-    stages: tuple[str, ...] = ()
-    rules: tuple[str, ...] = ()
-    organs: tuple[str, ...] = ()
-    means: dict[str, list[Tensor]] = field(default_factory=dict)
-    gains: list[dict[str, Tensor]] = field(default_factory=list)
-    dice: list[dict[str, float]] = field(default_factory=list)
-    missed: list[tuple[str, ...]] = field(default_factory=list)
-    largest: Tensor | None = None
+    data: xr.Dataset = field(default_factory=_empty)
+    largest: xr.DataArray | None = None
     leak: Leakage | None = None
     facts: str = ""
 
@@ -87,57 +91,84 @@ class History:
         Raises:
             InputError: other stages, rules or organs than before.
         """
-        flow = explained.record.flow
-        values = readable(explained.values, flow.status)
-        if not self.epochs:
-            self.stages, self.rules, self.organs = flow.stages, flow.rules, flow.organs
+        record, measured = explained.record, readable(explained.measures)
+        names, first = self.measures, not self.epochs
+        if first:
+            names = [one.name for one in followed([*map(str, measured)])]
+        else:
+            self._check(measured, record.epoch)
+        above, room = terms(measured)
+        over = over_cases(above, record.scene.cases, room)
+        organs = names_along(measured, "organ")
+        now = over_slices(measured)[[*names, COUNT]].drop_vars("region")
+        gains = {name: (AXES[:-1], getattr(over, part)) for name, part in OVER_CASES.items()}
+        now = now.assign(gains).assign(
+            dice=("organ", [float(dice.get(organ, math.nan)) for organ in organs]),
+            missed=("organ", [record.missed(organ) for organ in organs]),
+        )
+        now = now.assign_coords(epoch=record.epoch or 0).expand_dims("epoch")
+        self.data = now if first else xr.concat([self.data, now], "epoch", join="exact")
+        if first:
             self.facts = _facts(explained)
-            self.means = {one.name: [] for one in followed(values)}
-        self._check(explained)
-        self.epochs.append(explained.record.epoch or 0)
-        means = over_slices(values)
-        for name in (*self.measures, COUNT):
-            self.means.setdefault(name, []).append(means[name])
-        above, room = terms(values)
-        self.gains.append(asdict(over_cases(above, explained.record.scene.cases, room)))
-        self.dice.append({organ: float(dice.get(organ, torch.nan)) for organ in flow.organs})
-        self.missed.append(tuple(filter(explained.record.missed, flow.organs)))
         if self.epochs[-1] == 0:
-            self.largest = values["gain"].nan_to_num(nan=-torch.inf).amax(-1)
+            self.largest = measured["gain"].fillna(-math.inf).max("slice")
 
-    def _check(self, explained: Explained) -> None:
-        for what in ("stages", "rules", "organs"):
-            ours, theirs = getattr(self, what), getattr(explained.record.flow, what)
+    def _check(self, measured: xr.Dataset, epoch: int | None) -> None:
+        for axis, what in (("site", "stages"), ("rule", "rules"), ("organ", "organs")):
+            ours, theirs = names_along(self.data, axis), names_along(measured, axis)
             if ours != theirs:
                 raise InputError(
-                    f"epoch {explained.record.epoch} has the {what} {', '.join(theirs)}, those "
-                    f"before it {', '.join(ours)}; one timeline needs the same {what}"
+                    f"epoch {epoch} has the {what} {', '.join(theirs)}, those before it "
+                    f"{', '.join(ours)}; one timeline needs the same {what}"
                 )
         for name in self.measures:
-            if name not in explained.values:
+            if name not in measured:
                 raise InputError(
-                    f"epoch {explained.record.epoch} has no {name}, which those before it have; "
-                    "one timeline needs the same measures"
+                    f"epoch {epoch} has no {name}, which those before it have; one timeline needs "
+                    "the same measures"
                 )
+
+    @property
+    def epochs(self) -> list[int]:
+        """Finished passes, rising."""
+        return names_along(self.data, "epoch")
+
+    @property
+    def stages(self) -> list[str]:
+        """Names of the stages, from the image on."""
+        return names_along(self.data, "site")
+
+    @property
+    def rules(self) -> list[str]:
+        """Names of the rules."""
+        return names_along(self.data, "rule")
+
+    @property
+    def organs(self) -> list[str]:
+        """Names of the organs."""
+        return names_along(self.data, "organ")
 
     @property
     def measures(self) -> list[str]:
         """Names of the measures that are kept, in the order of timeline.csv."""
-        return [name for name in self.means if name != COUNT]
+        return [str(name) for name in self.data if name not in (COUNT, *OVER_CASES, *OF_ORGANS)]
 
     @property
-    def untrained(self) -> dict[str, Tensor] | None:
-        """Measure -> (S, R, O) at epoch 0; ``None`` where the history begins later."""
-        if not self.epochs or self.epochs[0] != 0:
-            return None
-        return {name: values[0] for name, values in self.means.items()}
+    def newest(self) -> xr.Dataset:
+        """The numbers of the last epoch."""
+        return self.data.isel(epoch=-1)
 
     @property
-    def echo(self) -> Tensor:
-        """(S, R, O) bool: the untrained map already lies in its own region."""
+    def untrained(self) -> xr.Dataset | None:
+        """The numbers of epoch 0; ``None`` where the history begins later."""
+        return self.data.isel(epoch=0, drop=True) if self.epochs[:1] == [0] else None
+
+    @property
+    def echo(self) -> xr.DataArray:
+        """Bool, for each site, rule and organ: the untrained map already lies in its own region."""
         if self.untrained is None:
-            return torch.zeros(len(self.stages), len(self.rules), len(self.organs)).bool()
-        return echo(self.untrained)
+            return xr.zeros_like(self.newest["mass"], dtype=bool)
+        return echo(self.untrained["mass"])
 
     def rows(self) -> list[dict[str, Any]]:
         """The newest epoch: one row a rule, organ and stage, beside the untrained network's.
@@ -146,107 +177,75 @@ class History:
         case has of its own, and ``gain_low`` and ``gain_high`` are the ends of its 95 % t interval
         over ``cases`` cases.
         """
-        now = {name: values[-1].tolist() for name, values in self.means.items()}
-        own = {name: values.tolist() for name, values in self.gains[-1].items()}
-        echoes = self.echo.tolist()
-        nan = torch.full_like(self.means["gain"][-1], torch.nan)
-        then = self.untrained or dict.fromkeys(self.measures, nan)
-        start = {name: then[name].tolist() for name in self.measures}
-        return [
-            {
-                "epoch": self.epochs[-1],
-                "rule": rule,
-                "organ": organ,
-                "stage": stage,
-                **{name: now[name][s][r][o] for name in self.measures},
-                **{f"{name}_untrained": start[name][s][r][o] for name in self.measures},
-                "gain_over_cases": own["mean"][s][r][o],
-                "gain_low": own["low"][s][r][o],
-                "gain_high": own["high"][s][r][o],
-                "cases": own["cases"][s][r][o],
-                "echo": echoes[s][r][o],
-                "n_valid": now[COUNT][s][r][o],
-            }
-            for r, rule in enumerate(self.rules)
-            for o, organ in enumerate(self.organs)
-            for s, stage in enumerate(self.stages)
-        ]
+        now, names = self.newest, self.measures
+        then = now[names] * math.nan if self.untrained is None else self.untrained[names]
+        then = then.rename({name: f"{name}_untrained" for name in names})
+        shown = now.assign({**then, "echo": self.echo}).rename(site="stage")
+        return rows(shown, ALONG, ["epoch", *ALONG, *names, *then, *OVER_CASES, "echo", COUNT])
 
     def depth_rows(self) -> list[dict[str, Any]]:
         """The newest epoch: one row a rule and organ, the gain along the depth in two numbers."""
-        gain = self.means["gain"][-1]
-        rising, gap = refinement(gain, self.stages).tolist(), contrast(gain, self.stages).tolist()
-        return [
-            {
-                "epoch": self.epochs[-1],
-                "rule": rule,
-                "organ": organ,
-                "dice": self.dice[-1][organ],
-                "refinement": rising[r][o],
-                "contrast": gap[r][o],
-            }
-            for r, rule in enumerate(self.rules)
-            for o, organ in enumerate(self.organs)
-        ]
+        gain, axes = tensor(self.newest["gain"]), AXES[1:-1]
+        found = self.newest.assign(
+            refinement=(axes, refinement(gain, self.stages)),
+            contrast=(axes, contrast(gain, self.stages)),
+        )
+        return rows(found, axes, ("epoch", *axes, "dice", "refinement", "contrast"))
 
     def emergences(self) -> list[dict[str, Any]]:
         """One row a rule, organ and stage; empty without the untrained network."""
         if self.untrained is None:
             return []
+        largest = math.nan if self.largest is None else self.largest
+        known = self.echo.to_dataset(name="echo").assign(largest=largest).rename(site="stage")
+        entries = rows(known, ALONG, (*ALONG, "largest", "echo"))
+        curves = self.data["gain"].transpose("rule", "organ", "site", "epoch").values
+        gains = curves.reshape(len(entries), -1).tolist()
+        over_epochs = self.data["dice"].transpose("organ", "epoch").values.tolist()
+        dice = dict(zip(self.organs, over_epochs, strict=True))
         return [
-            self._emergence_row(s, r, o)
-            for r in range(len(self.rules))
-            for o in range(len(self.organs))
-            for s in range(len(self.stages))
+            self._emergence(entry, gain, dice[entry["organ"]])
+            for entry, gain in zip(entries, gains, strict=True)
         ]
 
-    def _emergence_row(self, s: int, r: int, o: int) -> dict[str, Any]:
-        organ = self.organs[o]
-        found = self._emergence(s, r, o)
-        return {
-            "rule": self.rules[r],
-            "organ": organ,
-            "stage": self.stages[s],
+    def _emergence(
+        self, entry: dict[str, Any], gain: list[float], dice: list[float]
+    ) -> dict[str, Any]:
+        largest, echo = entry.pop("largest"), entry.pop("echo")
+        found = emergence(self.epochs, gain, largest, dice)
+        return entry | {
             "answer": found.answer,
             "epoch": found.epoch,
             "dice_epoch": found.dice_epoch,
             "lag": found.lag,
-            "echo": bool(self.echo[s, r, o]),
+            "echo": echo,
             "last_epoch": self.epochs[-1],
             "words": over_seeds([found]),
         }
 
-    def _emergence(self, s: int, r: int, o: int) -> Emergence:
-        bar = torch.nan if self.largest is None else float(self.largest[s, r, o])
-        return emergence(
-            self.epochs,
-            [float(gain[s, r, o]) for gain in self.means["gain"]],
-            bar,
-            [dice[self.organs[o]] for dice in self.dice],
-        )
-
     def picture(self, measure: str, rule: str, organ: str) -> Picture:
         """A measure over stages and epochs; echoes and the redrawn prediction are marked."""
-        r, o = self.rules.index(rule), self.organs.index(organ)
-        curves = torch.stack([values[:, r, o] for values in self.means[measure]], 1)  # (S, E)
-        low, high = self._limits(measure, r)
+        curves = tensor(self.data[measure].sel(rule=rule, organ=organ).transpose("site", "epoch"))
+        low, high = self._limits(measure, rule)
         caption = f"{organ}  ·  {measure}  ·  {rule}\n{self.facts}"
-        missed = organ in self.missed[-1]
-        names = [self._name(stage, bool(self.echo[s, r, o]), missed)
-                 for s, stage in enumerate(self.stages)]  # fmt: skip
+        names = self._marked(rule, organ)
         return timeline_picture(curves, names, self.epochs, caption, vmin=low, vmax=high)
 
-    def _name(self, stage: str, echoes: bool, missed: bool) -> str:
+    def _marked(self, rule: str, organ: str) -> list[str]:
+        """The stages, and what must be said of them."""
+        missed = bool(self.newest["missed"].sel(organ=organ))
         final = "organ not found" if missed else "prediction redrawn"
-        marks = [final] * (stage == FINAL) + ["echo"] * echoes
-        return f"{stage} ({', '.join(marks)})" if marks else stage
+        echoes = self.echo.sel(rule=rule, organ=organ).values.tolist()
+        marks = {stage: [final] * (stage == FINAL) + ["echo"] * echo
+                 for stage, echo in zip(self.stages, echoes, strict=True)}  # fmt: skip
+        return [f"{stage} ({', '.join(of)})" if of else stage for stage, of in marks.items()]
 
-    def _limits(self, measure: str, r: int) -> tuple[float, float]:
+    def _limits(self, measure: str, rule: str) -> tuple[float, float]:
         """Ends of the colours, the same for all organs of a rule."""
         scale = table()[measure].scale
         if scale is not None:
             return scale
-        whole = torch.stack(self.means[measure])[:, :, r]
+        whole = tensor(self.data[measure].sel(rule=rule))
         known = whole[whole.isfinite()]
         if not known.numel():
             return 0.0, 1.0
@@ -254,8 +253,23 @@ class History:
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return plain | {"leak": None if self.leak is None else asdict(self.leak)}
+        each = [self.data.isel(epoch=e) for e in range(len(self.epochs))]
+        means = (*self.measures, COUNT) if each else ()
+        return {
+            "epochs": self.epochs,
+            "stages": tuple(self.stages),
+            "rules": tuple(self.rules),
+            "organs": tuple(self.organs),
+            "means": {name: [tensor(one[name]) for one in each] for name in means},
+            "gains": [{part: tensor(one[name]) for name, part in OVER_CASES.items()}
+                      for one in each],
+            "dice": [dict(zip(self.organs, one["dice"].values.tolist(), strict=True))
+                     for one in each],
+            "missed": [tuple(names_along(one.isel(organ=one["missed"]), "organ")) for one in each],
+            "largest": None if self.largest is None else tensor(self.largest),
+            "leak": None if self.leak is None else self.leak.to_plain(),
+            "facts": self.facts,
+        }  # fmt: skip
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "History":
@@ -264,15 +278,37 @@ class History:
         Raises:
             InputError: numbers that are not those of its epochs, stages, rules and organs.
         """
-        leak = plain["leak"]
-        found = cls(**{**plain, "leak": None if leak is None else Leakage(**leak)})
-        shape = (len(found.stages), len(found.rules), len(found.organs))
-        counts = {len(values) for values in found.means.values()}
-        counts |= {len(found.gains), len(found.dice), len(found.missed)}
-        shapes = {tuple(tensor.shape) for values in found.means.values() for tensor in values}
-        if not counts <= {len(found.epochs)} or not shapes <= {shape}:
-            raise InputError("a history whose numbers are not those of its epochs; begin anew")
-        return found
+        if more := plain.keys() - cls().to_plain().keys():
+            raise InputError(
+                f"a history that holds {min(more)!r}, which this version does not know; go on with "
+                "the version that wrote it"
+            )
+        leak, largest = plain["leak"], plain["largest"]
+        names = dict(zip(AXES, (plain[key] for key in ("stages", "rules", "organs")), strict=False))
+        coords = {axis: list(known) for axis, known in names.items()}
+        try:
+            data = _data(plain, coords) if plain["epochs"] else _empty()
+            most = None if largest is None else xr.DataArray(largest, coords, AXES[:-1])
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise InputError(
+                "a history whose numbers are not those of its epochs; begin anew"
+            ) from None
+        return cls(data, most, None if leak is None else Leakage.from_plain(leak), plain["facts"])
+
+
+def _data(plain: Mapping[str, Any], coords: Mapping[str, list[str]]) -> xr.Dataset:
+    """The numbers of a plain history."""
+    epochs, organs = {"epoch": list(plain["epochs"])}, coords["organ"]
+    means = {name: torch.stack(each) for name, each in plain["means"].items()}
+    gains = {name: torch.stack([one[part] for one in plain["gains"]])
+             for name, part in OVER_CASES.items()}  # fmt: skip
+    numbers = {name: (("epoch", *AXES[:-1]), each) for name, each in (means | gains).items()}
+    of_organs = {
+        "dice": [[one[organ] for organ in organs] for one in plain["dice"]],
+        "missed": [[organ in missed for organ in organs] for missed in plain["missed"]],
+    }
+    named = {name: (("epoch", "organ"), values) for name, values in of_organs.items()}
+    return xr.Dataset(numbers | named, {**epochs, **coords})
 
 
 def _facts(explained: Explained) -> str:

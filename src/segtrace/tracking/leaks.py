@@ -1,5 +1,6 @@
 """Whose evidence lies on whose pixels, at one epoch: numbers, pictures, events in words."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.data.probes import Probes
+from segtrace.labelled import names_along, rows, tensor
 from segtrace.measures.events import Event, find_events, strongest, too_few_slices
 from segtrace.measures.leakage import Grids, Leakage, leakage
 from segtrace.measures.over_cases import COVERAGE
@@ -19,6 +21,8 @@ from segtrace.report.record import Record
 from segtrace.report.scene import REGIONS
 from segtrace.tracking.explained import Settings, organ_masks, traced
 
+COLUMNS = ("density", "share", "density_coarse", "density_mirrored", "slices")
+"""Of leakage.csv, out of a leakage's summary."""
 DENSEST = 4.0
 """Upper end of the colours: four times what a uniform map puts there."""
 
@@ -86,7 +90,7 @@ class Leaks:
     @property
     def missed(self) -> tuple[str, ...]:
         """The organs that the network finds on none of the slices."""
-        return tuple(filter(self.record.missed, self.found.organs))
+        return tuple(filter(self.record.missed, names_along(self.found.data, "organ")))
 
     def text(self, rule: str) -> str:
         """The events of one rule and what was looked at, as Markdown that reads as plain text."""
@@ -108,13 +112,12 @@ class Leaks:
         return "\n\n".join(lines) + "\n"
 
     def _strongest(self, rule: str) -> Iterator[str]:
-        for stage in self.found.stages:
+        for stage in names_along(self.found.data, "site"):
             top = strongest(self.found, stage, rule, without=self.missed)
             yield f"* {stage}: {'; '.join(top) if top else 'none on enough slices'}"
 
     def picture(self, rule: str, stage: str) -> Picture:
         """The organ x organ matrix of densities: 1 is what a uniform map would put there."""
-        s, r = self.found.stages.index(stage), self.found.rules.index(rule)
         record = self.record
         region = REGIONS.get(record.region, record.region)
         phantom = "  ·  PHANTOM" if record.scene.phantom else ""
@@ -122,38 +125,18 @@ class Leaks:
             f"leak  ·  {stage}  ·  {rule}  ·  epoch {record.epoch}{phantom}\n"
             f"times uniform; region: {region}; score: {record.flow.score}; one run"
         )
-        density = self.found.density[s, r]
+        density = tensor(self.found.summary["density"].sel(site=stage, rule=rule))
         names = [f"{organ} (not found)" if organ in self.missed else organ
-                 for organ in self.found.organs]  # fmt: skip
-        return leak_picture(density, names, caption, columns=self.found.columns, vmax=DENSEST)
+                 for organ in names_along(self.found.data, "organ")]  # fmt: skip
+        onto = names_along(self.found.data, "onto")
+        return leak_picture(density, names, caption, columns=onto, vmax=DENSEST)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a rule, stage, organ and organ leaked onto, beside what it is held against."""
-        found, nan = self.found, float("nan")
-        # Copied out whole: an item of a tensor at a time would take seconds.
-        numbers = {
-            "density": found.density,
-            "share": found.matrix,
-            "density_coarse": found.coarse_density,
-            "density_mirrored": found.mirrored_density,
-            "slices": found.slices,
-        }
         controls = {"density_untrained": self.untrained, "density_centred": self.centred}
-        columns = {name: values.tolist() for name, values in numbers.items()}
-        columns |= {name: leak.density.tolist() for name, leak in controls.items() if leak}
-        return [
-            {
-                "epoch": self.record.epoch,
-                "rule": rule,
-                "stage": stage,
-                "organ": organ,
-                "onto": onto,
-                **{name: columns[name][s][r][o][j] for name in numbers},
-                **{name: columns[name][s][r][o][j] if leak else nan
-                   for name, leak in controls.items()},
-            }
-            for r, rule in enumerate(found.rules)
-            for s, stage in enumerate(found.stages)
-            for o, organ in enumerate(found.organs)
-            for j, onto in enumerate(found.columns)
-        ]  # fmt: skip
+        beside = {name: math.nan if leak is None else leak.summary["density"]
+                  for name, leak in controls.items()}  # fmt: skip
+        shown = self.found.summary.assign(beside).rename(site="stage")
+        shown = shown.assign_coords(epoch=((), self.record.epoch))
+        along = ("rule", "stage", "organ", "onto")
+        return rows(shown, along, ("epoch", *along, *COLUMNS, *controls))

@@ -7,13 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
+from segtrace.labelled import tensor
 from segtrace.report.record import Record
 from segtrace.tracking.changes import change_rows
 from segtrace.tracking.cuts import Cuts
 from segtrace.tracking.explained import Explained, Network
 from segtrace.tracking.history import History
 from segtrace.tracking.leaks import LeakMeter, Leaks
-from segtrace.tracking.sink import CHARTS, CUTS, NUMBERS, Sink
+from segtrace.tracking.writer import CHARTS, CUTS, NUMBERS, Writer
 
 EVERY = {"grad_pam": 5, CHARTS: 10}
 """Epochs between two drawings of a rule's maps, or of the charts; 1 for what is not named."""
@@ -94,7 +95,7 @@ class Tracker:
         """Whether something is to be done now; asking changes nothing.
 
         Args:
-            name: a rule, whose maps are drawn; :data:`~segtrace.tracking.sink.CHARTS`; ``CUTS``.
+            name: a rule, whose maps are drawn; :data:`~segtrace.tracking.writer.CHARTS`; ``CUTS``.
             epoch: finished passes.
             final: no epoch follows.
         """
@@ -104,11 +105,11 @@ class Tracker:
             return False
         return last is None or final or epoch - last >= every
 
-    def update(self, sink: Sink, epoch: Epoch) -> Leaks | None:
+    def update(self, writer: Writer, epoch: Epoch) -> Leaks | None:
         """Add an epoch, and write what is due; once more as the final one, what it was spared.
 
         Args:
-            sink: where to.
+            writer: where to.
             epoch: the next one, or the newest where it turns out that none follows.
 
         Returns:
@@ -119,35 +120,35 @@ class Tracker:
         """
         leaks, began = None, time.monotonic()
         if epoch.explain is not None:
-            leaks = self._update_maps(sink, epoch, epoch.explain)
+            leaks = self._update_maps(writer, epoch, epoch.explain)
         self.seconds = time.monotonic() - began
         if epoch.cut is not None and self.due(CUTS, epoch.number, epoch.final):
-            self._update_cuts(sink, epoch.number, epoch.cut())
+            self._update_cuts(writer, epoch.number, epoch.cut())
         return leaks
 
-    def finish(self, sink: Sink) -> None:
+    def finish(self, writer: Writer) -> None:
         """Write what only the end of a training can fill."""
         if self.history.epochs:
-            sink.end(self.history)
+            writer.end(self.history)
 
     def _update_maps(
-        self, sink: Sink, epoch: Epoch, explain: Callable[[], Explained]
+        self, writer: Writer, epoch: Epoch, explain: Callable[[], Explained]
     ) -> Leaks | None:
         new = epoch.number != self.epoch
         explained = explain() if new or self.explained is None else self.explained
         leaks = self._leaks(epoch, explained)
         if new:
             self.history.add(explained, epoch.dice)
-            self._lay_out(sink)
-        self._draw(sink, epoch, explained)
+            self._lay_out(writer)
+        self._draw(writer, epoch, explained)
         if new:
-            self._write_numbers(sink, explained)
+            self._write_numbers(writer, explained)
         if leaks is not None:
-            sink.leaks(leaks)
-            sink.timelines(self.history)
+            writer.leaks(leaks)
+            writer.timelines(self.history)
             self._done[CHARTS] = epoch.number
         if epoch.final:
-            self.finish(sink)
+            self.finish(writer)
         self.explained = explained
         return leaks
 
@@ -162,23 +163,23 @@ class Tracker:
         centred = self._meter.of_centred(*epoch.network, output=epoch.output)
         return Leaks(explained.record, found, centred, self.history.leak)
 
-    def _lay_out(self, sink: Sink) -> None:
+    def _lay_out(self, writer: Writer) -> None:
         if not self._laid_out:
-            sink.layout(self.history)
+            writer.layout(self.history)
             self._laid_out = True
 
-    def _draw(self, sink: Sink, epoch: Epoch, explained: Explained) -> None:
+    def _draw(self, writer: Writer, epoch: Epoch, explained: Explained) -> None:
         rules = [r for r in self.history.rules if self.due(r, epoch.number, epoch.final)]
-        sink.pictures(explained, rules, files=self._files)
+        writer.pictures(explained, rules, files=self._files)
         self._done |= dict.fromkeys(rules, epoch.number)
 
-    def _write_numbers(self, sink: Sink, explained: Explained) -> None:
-        sink.numbers(explained, self.history)
-        if "locality" in explained.values:  # measures="all"
-            sink.changes(change_rows(self._before, explained.record))
+    def _write_numbers(self, writer: Writer, explained: Explained) -> None:
+        writer.numbers(explained, self.history)
+        if "locality" in explained.measures:  # measures="all"
+            writer.changes(change_rows(self._before, explained.record))
             self._before = explained.record
 
-    def _update_cuts(self, sink: Sink, epoch: int, cuts: Cuts | None) -> None:
+    def _update_cuts(self, writer: Writer, epoch: int, cuts: Cuts | None) -> None:
         """Add what cutting cost; ``None`` where no organ asked for is on any slice."""
         self.cuts = cuts
         self._done[CUTS] = epoch
@@ -189,13 +190,13 @@ class Tracker:
         if not self._cut_epochs and cuts.left_out:
             print(f"On none of the probes, so not cut: {', '.join(cuts.left_out)}.")
         self._cut_epochs.append(epoch)
-        self._lost.append(cuts.necessity.mean())
-        sink.cuts(cuts, self.untrained if epoch > 0 else None)
-        sink.cut_timelines(cuts, self._cut_epochs, self._lost)
+        self._lost.append(tensor(cuts.necessity.lost["mean"]))
+        writer.cuts(cuts, self.untrained if epoch > 0 else None)
+        writer.cut_timelines(cuts, self._cut_epochs, self._lost)
 
     @property
     def reached(self) -> dict[str, int]:
-        """What is written -> its last epoch; see :meth:`Sink.truncate`."""
+        """What is written -> its last epoch; see :meth:`Writer.truncate`."""
         drawn = {name: epoch for name, epoch in self._done.items() if name != CUTS}
         last = {NUMBERS: self.history.epochs, CUTS: self._cut_epochs}
         return drawn | {name: epochs[-1] for name, epochs in last.items() if epochs}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
-from segtrace.report.tensorboard import Writer
+from segtrace.report.tensorboard import Board
 
 LIGHTNING = ("pytorch_lightning", "lightning.pytorch")
 """Both names, of the packages and of their loggers; the one imported last writes."""
@@ -34,7 +34,7 @@ else:
     """A callback for a trainer of either name."""
 
 
-def tensorboard_writer(trainer: pl.Trainer) -> Writer | None:
+def tensorboard_writer(trainer: pl.Trainer) -> Board | None:
     """The writer of the first logger that has one for TensorBoard, known by what it can do."""
     for logger in trainer.loggers:
         writer: Any = getattr(logger, "experiment", None)

@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import collect
 from segtrace.causal.faithfulness.deletion import WAYS, deletion
 from segtrace.causal.faithfulness.verdict import verdicts
+from segtrace.labelled import tensor
 from segtrace.network.hooks import edit
 from segtrace.network.sites import chosen, sites_of
 
@@ -42,10 +42,15 @@ def played(flow, **options):
     return deletion(NET, flow, [SHALLOW], X, TRUTH, ORGAN, MEANS, **options)
 
 
+def with_lost(found, lost):
+    return found.assign(lost=(found["lost"].dims, lost))
+
+
 def test_a_map_of_the_evidence_costs_all_and_chance_little():
     found = played(explained(knowing), where=["anywhere"])
-    assert found.lost.shape == (1, 1, 1, 1, len(WAYS), 6)
-    by_map, by_shifted, by_random, by_untrained = found.lost[0, 0, 0, 0]
+    assert found["lost"].dims == ("where", "site", "rule", "organ", "way", "slice")
+    assert found["way"].values.tolist() == list(WAYS)
+    by_map, by_shifted, by_random, by_untrained = tensor(found["lost"][0, 0, 0, 0])
     assert by_untrained.isnan().all()
     # the four organ pixels become the mean, which is below the threshold of the head
     assert by_map.eq(1).all()
@@ -70,7 +75,7 @@ def test_the_moved_pattern_keeps_its_shape_and_chance_does_not():
         NET, flow, [SHALLOW], x, truth, ORGAN, means,
         cases=CASES, where=["anywhere"], fractions=(8 / 64,), draws=4,
     )  # fmt: skip
-    by_map, by_shifted, by_random, _ = found.lost[0, 0, 0, 0]
+    by_map, by_shifted, by_random, _ = tensor(found["lost"][0, 0, 0, 0])
     assert by_map.eq(1).all()
     assert (4 * by_shifted % 1 == 0).all()  # of four draws, so many lie on the column again
     assert by_shifted.mean() == pytest.approx(7 / 63, abs=0.15)  # 7 of 63 moves go along it
@@ -99,7 +104,7 @@ def test_a_stage_off_the_route_has_nothing_to_find():
     found = deletion(
         NET, flow, deep, X, TRUTH, ORGAN, MEANS, cases=CASES, where=["anywhere"], draws=1
     )
-    assert not found.lost.nansum()
+    assert not found["lost"].sum()
 
 
 def test_two_cases_are_too_few():
@@ -114,7 +119,7 @@ def test_a_dead_map_marks_nothing():
         return -activation[:, 0]
 
     found = played(explained(dead), where=["anywhere"])
-    assert found.lost.isnan().all()
+    assert found["lost"].isnull().all()
     (verdict,) = verdicts(found)
     assert verdict.slices == 0
 
@@ -122,7 +127,7 @@ def test_a_dead_map_marks_nothing():
 def test_numbers_are_functions_of_the_seed_and_not_of_the_batch():
     flow = explained(knowing)
     one, other = played(flow, batch=1, seed=5), played(flow, batch=6, seed=5)
-    assert torch.equal(one.lost.nan_to_num(9), other.lost.nan_to_num(9))
+    assert one.identical(other)
 
 
 def test_a_map_that_the_untrained_network_draws_as_well_is_not_supported():
@@ -143,7 +148,7 @@ def test_an_untrained_map_that_shows_nothing_marks_nothing():
         return activation[:, 0] * activation[:, 0, :2].amax((-2, -1))[:, None, None]
 
     found = played(explained(knowing), where=["anywhere"], untrained=explained(fading))
-    by_untrained = found.lost[0, 0, 0, 0, WAYS.index("untrained")]
+    by_untrained = tensor(found["lost"].sel(way="untrained")).flatten()
     assert by_untrained.isfinite().tolist() == [True, False, False] * 2
     (verdict,) = verdicts(found)
     assert verdict.by_untrained == 1
@@ -155,15 +160,15 @@ def test_a_control_that_is_beaten_in_too_few_cases_is_not_beaten():
     lost = torch.zeros(1, 1, 1, 1, len(WAYS), 6).double()
     lost[..., 0, :] = torch.linspace(0.5, 0.7, 6)
     lost[..., 3, 2:] = torch.nan
-    found = replace(played(explained(knowing), where=["anywhere"]), lost=lost)
-    (verdict,) = verdicts(found)
+    found = played(explained(knowing), where=["anywhere"])
+    (verdict,) = verdicts(with_lost(found, lost))
     assert verdict.beyond_random[0] > 0.5
     assert (verdict.by_untrained, verdict.verdict) == (0, "not supported here")
     lost[..., 3, 1] = torch.nan
-    (one,) = verdicts(replace(found, lost=lost))  # known of a single case
+    (one,) = verdicts(with_lost(found, lost))  # known of a single case
     assert (one.by_untrained, one.verdict) == (0, "not supported here")
     lost[..., 3, :3] = 0.1
-    (enough,) = verdicts(replace(found, lost=lost))
+    (enough,) = verdicts(with_lost(found, lost))
     assert (enough.verdict, enough.by_untrained) == ("supported", pytest.approx(0.1))
 
 
@@ -173,8 +178,8 @@ def test_every_case_weighs_the_same_however_many_slices_it_has():
     lost[..., 0, :] = torch.tensor([0.3, 0.3, 0.3, 0.3, 0.5, 0.7])
     lost[..., 1, :] = 0.1
     lost[..., 3, :] = torch.nan
-    found = replace(played(explained(knowing), where=["anywhere"]), lost=lost)
-    (verdict,) = verdicts(replace(found, cases=("a", "a", "a", "a", "b", "c")))
+    found = played(explained(knowing), where=["anywhere"])
+    (verdict,) = verdicts(with_lost(found, lost).assign_coords(case=("slice", list("aaaabc"))))
     assert (verdict.by_map, verdict.by_shifted) == (pytest.approx(0.5), pytest.approx(0.1))
     half = 4.302653 * 0.2 / 3**0.5
     assert verdict.beyond_shifted == pytest.approx((0.4 - half, 0.4 + half))
@@ -223,10 +228,10 @@ def test_cells_of_lines_slices_and_volumes_are_removed_as_in_a_loop(dims):
                 with torch.no_grad():
                     whole = net(x[n : n + 1])[0]
                 slow = [nets.dice_by_hand(logits, truth[n], channel) for logits in (whole, cut)]
-                lost = float(found.lost[0, s, 0, o, 0, n])
+                lost = found["lost"][0, s, 0, o, 0, n].item()
                 assert lost == pytest.approx(slow[0] - slow[1], abs=1e-6, nan_ok=True)
-    assert found.lost[0, :, :, 0, :3].isfinite().all()
-    assert found.lost[0, :, 0, :, 0].nan_to_num(0).abs().sum() > 0
+    assert found["lost"][0, :, :, 0, :3].notnull().all()
+    assert abs(found["lost"][0, :, 0, :, 0]).sum() > 0
 
 
 def test_progress_ends_at_the_number_of_passes_announced():

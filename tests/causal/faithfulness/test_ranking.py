@@ -1,15 +1,16 @@
 import math
-from dataclasses import replace
 from itertools import permutations
 
 import pytest
 import torch
+import xarray as xr
 from scipy import stats
 
 import segtrace
 from attribution import slow
 from attribution.nets import basic_unet, images, labels
 from causal import nets
+from helpers.changed import changed
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.faithfulness.ranking import (
@@ -20,7 +21,7 @@ from segtrace.causal.faithfulness.ranking import (
     sizes_of,
 )
 from segtrace.causal.necessity import Necessity
-from segtrace.causal.outcome import Outcome
+from segtrace.labelled import tensor
 from segtrace.network.sites import sites_of
 
 CASES = ("a", "a", "b", "c", "d")
@@ -31,23 +32,15 @@ NOISE = torch.rand(7, 1, 5, generator=GENERATOR, dtype=torch.float64) * 0.02
 
 def table(losses=LOSSES):
     n = len(losses)
-    whole = Outcome(torch.ones(1, 5).double(), torch.ones(1, 5).double())
+    one = torch.ones(1, 5).double()
     dice = 1 - losses[:, None, None] - NOISE[:n]
     vertex = torch.zeros(n, dtype=torch.bool)
     vertex[-1] = True
-    return Necessity(
-        sites=tuple(f"s{k}" for k in range(n)),
-        places=("edge",) * n,
-        organs=("organ",),
-        cases=CASES,
-        cut="resample",
-        draws=5,
-        score="logit",
-        cut_vertex=vertex,
-        whole=whole,
-        dice=dice,
-        scores=dice,
-    )
+    return Necessity.from_plain({
+        "sites": tuple(f"s{k}" for k in range(n)), "places": ("edge",) * n, "organs": ("organ",),
+        "cases": CASES, "cut": "resample", "draws": 5, "score": "logit", "cut_vertex": vertex,
+        "whole": {"dice": one, "score": one}, "dice": dice, "scores": dice,
+    })  # fmt: skip
 
 
 def knowing():
@@ -68,9 +61,9 @@ def test_a_predictor_that_knows_is_supported_and_one_upside_down_is_not():
 def test_rho_is_the_mean_over_cases_with_its_interval():
     """Cases a, b and c rank right; d has two neighbours exchanged: ρ of 1 - 6 · 2 / 210."""
     one = table()
-    dice = one.dice.clone()
+    dice = tensor(one.data["dice"]).clone()
     dice[[2, 3], 0, 4] = dice[[3, 2], 0, 4]
-    (found,) = rankings(replace(one, dice=dice), {"knows": knowing()}, {})
+    (found,) = rankings(changed(one, dice=dice), {"knows": knowing()}, {})
     own = torch.tensor([1.0, 1.0, 1.0, 1 - 12 / 210]).double()
     assert found.rho == pytest.approx(own.mean().item())
     half = 3.182446 * own.std().item() / 2  # t of 3 degrees of freedom
@@ -99,7 +92,7 @@ def test_a_case_is_predicted_by_the_other_cases_alone():
 
 
 def test_where_no_cut_costs_anything_there_is_nothing_to_find():
-    found = replace(table(), dice=torch.ones(7, 1, 5).double())
+    found = changed(table(), dice=torch.ones(7, 1, 5).double())
     assert rankings(found, {"knows": knowing()}, {})[0].verdict == "nothing to find"
 
 
@@ -107,12 +100,12 @@ def test_where_no_cut_costs_anything_there_is_nothing_to_find():
 def test_nothing_is_a_mean_loss_below_a_hundredth_at_every_site(most, found):
     """Whatever the number of cases: four that lose 0.0099 each are as little as one."""
     dice = 1 - LOSSES[:, None, None].expand(7, 1, 5) * (most / 0.5)
-    (one,) = rankings(replace(table(), dice=dice.clone()), {"knows": knowing()}, {})
+    (one,) = rankings(changed(table(), dice=dice.clone()), {"knows": knowing()}, {})
     assert (one.verdict == "nothing to find") is found
 
 
 def test_too_few_cases_or_sites_give_no_verdict():
-    few = replace(table(), cases=("a", "a", "b", "b", "b"))
+    few = changed(table(), case="aabbb")
     assert rankings(few, {"knows": knowing()}, {})[0].verdict == "too few cases"
     narrow = table(LOSSES[-5:])
     assert rankings(narrow, {"knows": knowing()[-5:]}, {})[0].verdict == "too few cases"
@@ -120,12 +113,8 @@ def test_too_few_cases_or_sites_give_no_verdict():
 
 def test_all_organs_together_are_the_mean_of_their_rankings():
     one = table()
-    two = replace(
-        one,
-        organs=("organ", "other"),
-        whole=Outcome(torch.ones(2, 5).double(), torch.ones(2, 5).double()),
-        dice=torch.cat([one.dice, one.dice.flip(0)], 1),
-    )
+    other = changed(one, dice=tensor(one.data["dice"]).flip(0)).data.assign_coords(organ=["other"])
+    two = Necessity(xr.concat([one.data, other], "organ", data_vars="minimal"))
     knows = torch.cat([knowing(), knowing()], 1)  # right of the first organ alone
     first, second, pooled = rankings(two, {"knows": knows}, {})
     assert (first.organ, second.organ, pooled.organ) == ("organ", "other", "all")
@@ -137,7 +126,7 @@ def test_all_organs_together_are_the_mean_of_their_rankings():
 
 def test_mistakes_are_named():
     with pytest.raises(InputError, match="cut by 'zero'; rank losses of cut='resample'"):
-        rankings(replace(table(), cut="zero"), {}, {})
+        rankings(Necessity(table().data.assign_attrs(cut="zero")), {}, {})
     with pytest.raises(InputError, match=r"predictor 'short' has shape \(3,\)"):
         rankings(table(), {"short": torch.ones(3)}, {})
 

@@ -9,7 +9,6 @@ cells outside the organ and its rim alone.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -23,42 +22,23 @@ from segtrace.causal.faithfulness.removal import WAYS, Removal, passes
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import replacing
 from segtrace.errors import InputError, unknown
+from segtrace.labelled import Dataset, Form
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.joints import settled
 from segtrace.network.sites import Site
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
-__all__ = ["WAYS", "WHERE", "Deletion", "deletion"]
+__all__ = ["WAYS", "WHERE", "deletion"]
 
 WHERE = ("anywhere", "outside")
 
 
-@dataclass(frozen=True)
-class Deletion:
-    """Dice lost when marked cells are removed. S sites, R rules, O organs, N slices.
-
-    Attributes:
-        sites: names along S.
-        rules: names along R.
-        organs: names along O.
-        cases: name of each slice's case, along N.
-        where: along the first axis, out of :data:`WHERE`.
-        fractions: parts of a stage's cells that were removed; Dice lost is the mean over them.
-        lost: (W, S, R, O, 4, N) Dice lost, mean over fractions and draws, by the cells that the
-            map marks, its shifted pattern, random cells, and those that the untrained network's
-            map marks; NaN where the organ is absent, the map marks nothing, too few cells are
-            outside the organ, or the untrained network is not known.
-        whole: (O, N) Dice of the network as it is.
-    """
-
-    sites: tuple[str, ...]
-    rules: tuple[str, ...]
-    organs: tuple[str, ...]
-    cases: tuple[str, ...]
-    where: tuple[str, ...]
-    fractions: tuple[float, ...]
-    lost: Tensor
-    whole: Tensor
+DELETION = Form(
+    {"lost": "where site rule organ way slice", "whole": "organ slice"},
+    {"where": "where", "sites": "site", "rules": "rule", "organs": "organ", "ways": "way",
+     "cases": "case slice"},
+    ("fractions",),
+)  # fmt: skip
 
 
 @guards.held(where=guards.some(guards.names), flow=A_FLOW, untrained=guards.optional(A_FLOW))
@@ -81,7 +61,7 @@ def deletion(
     batch: int = SLICES,
     output: Output | None = None,
     progress: OnProgress | None = None,
-) -> Deletion:
+) -> Dataset:
     """Remove the marked cells of every map of a flow.
 
     Costs, for every site, rule, ``where`` and fraction, 1 + 2 ``draws`` passes (one more with
@@ -106,6 +86,14 @@ def deletion(
         batch: slices per pass; halves when memory runs out.
         output: picks the logits from what the network returns.
         progress: called with an estimate before the start and after every pass.
+
+    Returns:
+        ``lost``: Dice lost, mean over fractions and draws; axes where, site, rule, organ, way and
+        slice. The ways are :data:`WAYS`: by the cells that the map marks, its shifted pattern,
+        random cells, and those that the untrained network's map marks; NaN where the organ is
+        absent, the map marks nothing, too few cells are outside the organ, or the untrained
+        network is not known. ``whole``: Dice of the network as it is; organ, slice. ``case``: of
+        each slice. ``fractions``, in the attributes: those given.
 
     Raises:
         InputError: sites or organs that the flow does not hold; fractions outside (0, 1); an organ
@@ -136,16 +124,16 @@ def deletion(
                 for place in where
             ]
         )
-    return Deletion(
-        sites=tuple(site.name for site in sites),
-        rules=flow.rules,
-        organs=tuple(channels),
-        cases=names,
-        where=tuple(where),
-        fractions=tuple(fractions),
-        lost=whole[:, None] - left,
-        whole=whole,
-    )
+    names_of = {
+        "where": where,
+        "sites": [site.name for site in sites],
+        "rules": flow.rules,
+        "organs": channels,
+        "ways": WAYS,
+        "cases": names,
+    }
+    numbers = {"lost": whole[:, None] - left, "whole": whole, "fractions": tuple(fractions)}
+    return DELETION.dataset(names_of | numbers)
 
 
 def _seconds(run: CachedForward, sites: Sequence[Site]) -> float:

@@ -7,7 +7,6 @@ other, and against what cutting each costs. Chance names the costlier one in hal
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +19,13 @@ from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.necessity import Necessity
 from segtrace.errors import InputError
+from segtrace.labelled import Dataset, names_along, tensor
 from segtrace.measures.over_cases import by_case
 from segtrace.network.edges import Edge
 from segtrace.network.hooks import see
 from segtrace.network.joints import settled
 from segtrace.network.logits import Output
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-
-if TYPE_CHECKING:
-    from xarray import Dataset
 
 LEAST_DIFFERENCE = 0.05
 """Dice. Where the two cuts cost no more apart than this, neither path is needed more."""
@@ -141,7 +138,7 @@ def pairs(edges: Mapping[str, Edge], without: Iterable[str] = ()) -> dict[str, t
 
 def choices(
     lost: Necessity, edges: Mapping[str, Edge], predictors: Mapping[str, Tensor]
-) -> "Dataset":
+) -> Dataset:
     """Whether each predictor is larger on the edge whose cut costs more, pair by pair.
 
     Args:
@@ -158,15 +155,15 @@ def choices(
     """
     import xarray as xr
 
-    vertices = zip(lost.sites, lost.cut_vertex.tolist(), strict=True)
-    two = pairs(edges, [site for site, is_vertex in vertices if is_vertex])
+    vertices = lost.data["site"][lost.data["cut_vertex"]]
+    two, cases = pairs(edges, names_along(vertices, "site")), names_along(lost.data, "case")
     first, second = (torch.tensor([pair[n] for pair in two.values()]) for n in (0, 1))
 
     def apart(values: Tensor) -> Tensor:  # (E, O, N) -> (O, stage, case)
-        each = by_case(values, lost.cases)
+        each = by_case(values, cases)
         return (each[first] - each[second]).movedim(0, 1)
 
-    costs = apart(lost.dice_lost)
+    costs = apart(tensor(lost.dice_lost))
     sized = torch.stack([apart(values) for values in predictors.values()])
     axes = ("organ", "stage", "case")
     return xr.Dataset(
@@ -178,9 +175,9 @@ def choices(
         },
         {
             "predictor": list(predictors),
-            "organ": list(lost.organs),
+            "organ": names_along(lost.data, "organ"),
             "stage": list(two),
-            "case": list(dict.fromkeys(lost.cases)),
+            "case": list(dict.fromkeys(cases)),
         },
     )
 

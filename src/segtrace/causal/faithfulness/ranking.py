@@ -24,6 +24,7 @@ from segtrace.causal.faithfulness.verdict import (
 )
 from segtrace.causal.necessity import Necessity
 from segtrace.errors import InputError
+from segtrace.labelled import names_along, tensor
 from segtrace.measures.over_cases import LEAST_CASES, by_case, over_cases
 
 LEAST_SITES = 5
@@ -114,14 +115,14 @@ def rankings(
     Raises:
         InputError: another kind of cut; a predictor of another shape.
     """
-    if found.cut != "resample":
+    if (cut := found.data.attrs["cut"]) != "resample":
         raise InputError(
-            f"these sites were cut by {found.cut!r}; rank losses of cut='resample', which no "
+            f"these sites were cut by {cut!r}; rank losses of cut='resample', which no "
             "predictor is built on"
         )
-    rows = []
-    for organ in (*found.organs, *[ALL] * (len(found.organs) > 1)):
-        table = _Table.of(found, found.organs if organ == ALL else (organ,))
+    rows, organs = [], names_along(found.data, "organ")
+    for organ in (*organs, *[ALL] * (len(organs) > 1)):
+        table = _Table.of(found, organs if organ == ALL else [organ])
         marks = {name: table.agreement(name, values) for name, values in controls.items()}
         best = max((mark.rho for mark in marks.values() if mark.rho == mark.rho), default=torch.nan)
         for name, values in predictors.items():
@@ -209,23 +210,25 @@ class _Table:
     """Some organs' losses at the sites that may be ranked. S' sites, C columns: organ and case."""
 
     kept: Tensor  # (S,) bool
-    shape: torch.Size  # (S, O, N)
+    shape: tuple[int, ...]  # (S, O, N)
     cases: tuple[str, ...]  # of each slice
     columns: tuple[tuple[int, str], ...]  # (organ, case) along C, of those that hold the organ
     lost: Tensor  # (S', C)
 
     @classmethod
     def of(cls, found: Necessity, organs: Sequence[str]) -> "_Table":
-        columns, lost = [], []
-        for organ in map(found.organs.index, organs):
-            means = by_case(found.dice_lost[~found.cut_vertex, organ], found.cases)
-            names = dict.fromkeys(found.cases)
+        columns, lost, known = [], [], names_along(found.data, "organ")
+        kept, cases = ~found.data["cut_vertex"], names_along(found.data, "case")
+        dice_lost = found.dice_lost
+        for organ in organs:
+            means = by_case(tensor(dice_lost[kept].sel(organ=organ)), cases)
+            names = dict.fromkeys(cases)
             held = ~means.isnan().any(0)
-            columns += [(organ, n) for n, has in zip(names, held.tolist(), strict=True) if has]
+            columns += [(known.index(organ), n)
+                        for n, has in zip(names, held.tolist(), strict=True) if has]  # fmt: skip
             lost.append(means[:, held])
-        return cls(
-            ~found.cut_vertex, found.dice.shape, found.cases, tuple(columns), torch.cat(lost, 1)
-        )
+        shape = tuple(dice_lost.shape)
+        return cls(tensor(kept), shape, tuple(cases), tuple(columns), torch.cat(lost, 1))
 
     def agreement(self, name: str, values: Tensor) -> _Agreement:
         """A predictor against the losses, each case by the other cases' predictor."""
@@ -257,7 +260,7 @@ class _Table:
         if values.shape != self.shape:
             raise InputError(
                 f"predictor {name!r} has shape {tuple(values.shape)}; the table asks for "
-                f"(sites, organs, slices) = {tuple(self.shape)}, or ({self.shape[0]},)"
+                f"(sites, organs, slices) = {self.shape}, or ({self.shape[0]},)"
             )
         found = []
         for organ, case in self.columns:

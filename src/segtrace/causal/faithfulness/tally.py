@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from segtrace.causal.faithfulness.paths import CONTROLS
+from segtrace.labelled import DataArray, Dataset
 from segtrace.measures.over_cases import OverCases, over_cases
-
-if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
 
 LEAST_NETWORKS = 5
 """Below this counts are given and nothing is claimed."""
@@ -58,7 +55,7 @@ class Tally:
         return self.p <= CHANCE
 
 
-def tally(networks: Sequence["Dataset"]) -> list[Tally]:
+def tally(networks: Sequence[Dataset]) -> list[Tally]:
     """How often each predictor named the costlier path, over networks or over one network's cases.
 
     Pairs of one network share stages and organs, so a network is one number. With
@@ -103,13 +100,13 @@ def tally(networks: Sequence["Dataset"]) -> list[Tally]:
     ]
 
 
-def _rates(named: "DataArray", unit: str) -> Tensor:
+def _rates(named: DataArray, unit: str) -> Tensor:
     """(P, units) share of the pairs that are named."""
     values = named.mean(("organ", "stage")).transpose("predictor", unit).values
     return torch.from_numpy(values.copy())
 
 
-def _of_networks(networks: Sequence["Dataset"]) -> Tensor:
+def _of_networks(networks: Sequence[Dataset]) -> Tensor:
     rates = [one["overall"].mean(("organ", "stage")).values for one in networks]
     return torch.stack([torch.from_numpy(rate.copy()) for rate in rates], 1)
 

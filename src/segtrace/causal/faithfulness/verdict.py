@@ -1,13 +1,14 @@
 """Verdicts: whether cutting bears out what a map says, and the numbers that rests on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from segtrace.causal.faithfulness.deletion import WAYS, Deletion
+from segtrace.causal.faithfulness.deletion import WAYS
+from segtrace.labelled import Dataset, names_along, rows, tensor
 from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
 
 SUPPORTED = "supported"
@@ -66,8 +67,8 @@ class Verdict:
         return row
 
 
-def verdicts(found: Deletion) -> Iterator[Verdict]:
-    """One verdict a place, site, rule and organ, and one of all organs together.
+def verdicts(found: Dataset) -> Iterator[Verdict]:
+    """One verdict a place, site, rule and organ of a deletion, and one of all organs together.
 
     ``supported`` asks that the map beats its shifted pattern, random cells and, where it is known,
     the untrained network's map, each with an interval over cases above 0 (where all cases agree to
@@ -75,20 +76,18 @@ def verdicts(found: Deletion) -> Iterator[Verdict]:
     at a time: of those on maps that know nothing, about one in forty will beat one control by
     chance.
     """
-    for w, where in enumerate(found.where):
-        for s, site in enumerate(found.sites):
-            for r, rule in enumerate(found.rules):
-                lost = found.lost[w, s, r]  # (O, 4, N)
-                for o, organ in enumerate(found.organs):
-                    yield _verdict(lost[o], found.cases, (site, rule, organ, where))
-                if len(found.organs) > 1:
-                    pooled = lost.movedim(1, 0).flatten(1)  # (4, O · N)
-                    cases = found.cases * len(found.organs)
-                    yield _verdict(pooled, cases, (site, rule, ALL, where))
+    cases = names_along(found, "case")
+    entries = ("where", "site", "rule")
+    for at in rows(found, entries, entries):
+        lost = found["lost"].sel(at)  # organ, way, slice
+        for organ in names_along(lost, "organ"):
+            yield _verdict(tensor(lost.sel(organ=organ)), cases, at | {"organ": organ})
+        if len(lost) > 1:
+            pooled = tensor(lost).movedim(1, 0).flatten(1)  # (4, O · N)
+            yield _verdict(pooled, cases * len(lost), at | {"organ": ALL})
 
 
-def _verdict(lost: Tensor, cases: tuple[str, ...], named: tuple[str, str, str, str]) -> Verdict:
-    site, rule, organ, where = named
+def _verdict(lost: Tensor, cases: Sequence[str], named: Mapping[str, str]) -> Verdict:
     # Chance is drawn for every map; the untrained network may have none where this one does.
     lost = lost.masked_fill(lost[:3].isnan().any(0), torch.nan)
     seen = ~lost[0].isnan()
@@ -97,10 +96,7 @@ def _verdict(lost: Tensor, cases: tuple[str, ...], named: tuple[str, str, str, s
     beyond = [over_cases(lost[0] - lost[way], cases, within=(-1.0, 1.0))
               for way in range(1, len(WAYS))]  # fmt: skip
     return Verdict(
-        site=site,
-        rule=rule,
-        organ=organ,
-        where=where,
+        **named,
         verdict=_word(means, beyond, len(counted)),
         by_map=float(means[0]),
         by_shifted=float(means[1]),

@@ -6,7 +6,6 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
@@ -49,8 +48,8 @@ class Story:
         """(S, R, O) stages that localise before anything is learned; False where not known."""
         if self.untrained is None or "mass" not in self.untrained.means:
             return np.zeros(self.snapshots[0].status.shape[:3], bool)
-        means = {"mass": torch.from_numpy(self.untrained.means["mass"])}
-        return array(echo(means))
+        found: NDArray[np.bool_] = echo(self.untrained.means["mass"])
+        return found
 
     @property
     def whole(self) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Status
 from segtrace.dice import dice
+from segtrace.labelled import DataArray, Dataset
 from segtrace.measures.localisation import over_slices
 from segtrace.measures.measure import on_page
 from segtrace.report.page.whole_cases import NAMES, WholeCases
@@ -33,7 +34,7 @@ Numbers = NDArray[np.float32]
 
 
 class Measured(Protocol):
-    """A record and the measures of its maps: measure -> (stage, rule, organ, slice)."""
+    """A record and the measures of its maps."""
 
     @property
     def record(self) -> Record:
@@ -41,8 +42,8 @@ class Measured(Protocol):
         ...
 
     @property
-    def values(self) -> Mapping[str, Tensor]:
-        """Numbers of every map."""
+    def measures(self) -> Dataset:
+        """As :func:`~segtrace.measures.localisation.measure` returns them."""
         ...
 
 
@@ -85,16 +86,16 @@ class Snapshot:
     @classmethod
     def of(cls, measured: Measured, crop: Box, whole: WholeCases | None = None) -> "Snapshot":
         """The record's epoch, cropped to a box in pixels of its image."""
-        record, values = measured.record, measured.values
+        record, measures = measured.record, measured.measures
         flow = record.flow
-        means = over_slices(values, flow.status)
-        shown = [one for one in on_page() if one.name in values]
+        means = over_slices(measures)
+        shown = [one for one in on_page() if one.name in measures]
         size = (flow.prediction.shape[-2], flow.prediction.shape[-1])
         status = array(flow.status)
         boxes = {name: cells_of(crop, size, maps.shape[-2:]) for name, maps in flow.maps.items()}
         return cls(
             epoch=record.epoch,
-            numbers={one.name: _floats(values[one.name]) for one in shown},
+            numbers={one.name: _floats(measures[one.name]) for one in shown},
             means={one.name: _floats(means[one.name]) for one in shown if one.over_slices},
             status=status,
             parts=_parts(record),
@@ -173,8 +174,8 @@ def cut(values: NDArray, box: Box) -> NDArray:
     return values[..., top : top + height, left : left + width]
 
 
-def _floats(values: Tensor) -> Numbers:
-    return np.asarray(array(values), np.float32)
+def _floats(values: DataArray) -> Numbers:
+    return values.values.astype(np.float32)
 
 
 def _levels(maps: NDArray, readable: NDArray[np.bool_], box: Box) -> bytes:

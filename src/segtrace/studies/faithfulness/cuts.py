@@ -15,8 +15,9 @@ from segtrace.causal.faithfulness.deletion import deletion
 from segtrace.causal.faithfulness.ranking import GRADIENT_NORM, Ranking, rankings, sizes_of
 from segtrace.causal.faithfulness.verdict import Verdict, verdicts
 from segtrace.causal.necessity import Necessity, necessity
-from segtrace.causal.patching import Carried, carry
+from segtrace.causal.patching import carry
 from segtrace.causal.route import route
+from segtrace.labelled import Dataset, tensor
 from segtrace.network.edges import Edge
 from segtrace.network.sites import Site
 from segtrace.network.stages import Stage
@@ -91,8 +92,7 @@ class FaithfulnessCuts:
         self, own: Mapping[str, Edge], lost: Necessity, untrained: Network | None
     ) -> list[Ranking]:
         """Of the edges: by maps and shares, against gradient, depth and the untrained maps."""
-        kept = [lost.organs.index(organ) for organ in self.channels]
-        lost = _of_organs(lost, kept)
+        lost = Necessity(lost.data.sel(organ=list(self.channels)))
         sizes = self._sizes(self.network, own)
         controls = {GRADIENT_NORM: sizes.pop(GRADIENT_NORM), "depth": _depths(own)}
         if untrained is not None:
@@ -109,8 +109,7 @@ class FaithfulnessCuts:
         )
         predictors = {f"map size, {rule}": values for rule, values in sizes.items()}
         # The route lists edges stage by stage, the cuts in the order of the table.
-        order = [passed.edges.index(name) for name in own]
-        predictors["share of the score"] = passed.shares()[order]
+        predictors["share of the score"] = tensor(passed.shares.sel(edge=list(own)))
         return rankings(lost, predictors, controls)
 
     def _sizes(self, network: Network, own: Mapping[str, Edge]) -> dict[str, Tensor]:
@@ -120,7 +119,7 @@ class FaithfulnessCuts:
             trace(network.net, {}, self.network.probes.images, organs, rules, edges=own)
         )
 
-    def carried(self, edges: list[Edge]) -> Carried:
+    def carried(self, edges: list[Edge]) -> Dataset:
         """What each edge carries to another case's slice."""
         probes = self.network.probes
         return carry(
@@ -132,16 +131,6 @@ class FaithfulnessCuts:
             cases=probes.cases,
             seed=self.seed,
         )
-
-
-def _of_organs(lost: Necessity, kept: list[int]) -> Necessity:
-    return replace(
-        lost,
-        organs=tuple(lost.organs[o] for o in kept),
-        whole=replace(lost.whole, dice=lost.whole.dice[kept], score=lost.whole.score[kept]),
-        dice=lost.dice[:, kept],
-        scores=lost.scores[:, kept],
-    )
 
 
 def _depths(own: Mapping[str, Edge]) -> Tensor:

@@ -7,7 +7,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from segtrace.causal.faithfulness.verdict import ALL, Verdict
+from segtrace.causal.patching import carried_rows
+from segtrace.labelled import mean, rows
 from segtrace.measures import over_cases
+from segtrace.measures.over_cases import intervals
 from segtrace.report.captions import epoch_words, plain
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
@@ -29,13 +32,13 @@ def write_result(result: FaithfulnessResult, folder: Path) -> None:
     for name, figure, caption in _figures(result):
         save_figure(folder / "figures", name, figure, caption)
     if result.carried is not None:
-        save_table(folder / "patching.csv", result.carried.rows())
+        save_table(folder / "patching.csv", carried_rows(result.carried))
 
 
 def section(result: FaithfulnessResult) -> Section:
     """The result for the page: the verdicts of all organs together, or of the only one."""
     whose = _whose(result)
-    rows = [
+    judged = [
         {
             "stage": verdict.site,
             "rule": verdict.rule,
@@ -53,7 +56,7 @@ def section(result: FaithfulnessResult) -> Section:
         f"Do cuts bear out the maps? {epoch_words(result.epoch).capitalize()}",
         (*_opening(result), *_closing(result)),
         tuple(Shown(embedded(figure), caption) for _, figure, caption in _figures(result)),
-        (Table.of(f"Dice lost, {organs}; every organ and interval: verdicts.csv.", rows),),
+        (Table.of(f"Dice lost, {organs}; every organ and interval: verdicts.csv.", judged),),
     )
 
 
@@ -83,9 +86,9 @@ def _closing(result: FaithfulnessResult) -> Iterator[str]:
     yield f"Numbers are means over cases. {over_cases.COVERAGE}"
     if result.carried is not None:
         yield "An edge's activation from another case brings along, of what that case shows:"
-        means = result.carried.mean().nanmean(1).tolist()
-        words = zip(result.carried.sites, means, strict=True)
-        yield "  " + ", ".join(f"{site} {mean:.0%}" for site, mean in words)
+        means = mean(intervals(result.carried["came_along"])[["mean"]], "organ")
+        edges = rows(means, ("site",), ("site", "mean"))
+        yield "  " + ", ".join(f"{edge['site']} {edge['mean']:.0%}" for edge in edges)
 
 
 def in_words(result: FaithfulnessResult) -> Iterator[str]:

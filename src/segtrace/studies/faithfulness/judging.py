@@ -8,9 +8,9 @@ from typing import Any
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.faithfulness.ranking import Ranking
 from segtrace.causal.faithfulness.verdict import Verdict
-from segtrace.causal.patching import Carried
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.labelled import Dataset, names_along
 from segtrace.network.edges import Edge
 from segtrace.network.stages import Stage
 from segtrace.report.scene import FINAL
@@ -49,7 +49,7 @@ class FaithfulnessResult:
     epoch: int | None
     verdicts: tuple[Verdict, ...]
     rankings: tuple[Ranking, ...]
-    carried: Carried | None
+    carried: Dataset | None
     cases: int
     slices: int
     left_out: Mapping[str, str]
@@ -99,7 +99,8 @@ def judge_maps(
     stages = [place for place in places if isinstance(place, Stage) and place.name != FINAL]
     with shown("Cutting edges") as progress:
         lost = cuts.necessity(places, progress)
-    found = [o for o, dice in zip(held, lost.whole.dice, strict=True) if float(dice.nansum()) > 0]
+    there = (lost.data["whole_dice"] > 0).any("slice")
+    found = names_along(there[there], "organ")
     if not found:
         raise InputError(
             "the network finds none of the organs on these slices (Dice 0): there is nothing to "

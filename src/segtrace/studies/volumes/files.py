@@ -35,13 +35,13 @@ class Stacks:
         self.folder, self.depth = folder, depth
         flow = like.record.flow
         self.stages, self.rules, self.organs = flow.stages, flow.rules, flow.organs
-        self.measures = tuple(like.values)
+        self.measures = tuple(map(str, like.measures))
         self.shapes = {name: tuple(values.shape) for name, values in self._parts(like)}
 
     def _parts(self, explained: Explained) -> Iterator[tuple[str, NDArray[Any]]]:
         """(name, array) with the slices in front."""
         flow = explained.record.flow
-        values = readable(explained.values, flow.status)
+        measured = readable(explained.measures)
         for s, stage in enumerate(flow.stages):
             yield f"map_{s}", flow.maps[stage].float().movedim(2, 0).numpy()  # (n, R, O, h, w)
         yield "status", flow.status.movedim(-1, 0).numpy()  # (n, S, R, O)
@@ -49,7 +49,7 @@ class Stacks:
         yield "score", flow.scores.float().movedim(-1, 0).numpy()
         yield "prediction", flow.prediction.to(dtype=flow.status.dtype).numpy()  # (n, H, W)
         for name in self.measures:
-            yield f"measure_{name}", values[name].movedim(-1, 0).numpy()  # (n, S, R, O)
+            yield f"measure_{name}", measured[name].transpose("slice", ...).values
 
     def create(self) -> None:
         """Make the files, empty."""

@@ -30,8 +30,8 @@ from segtrace.tracking.explained import (
     check_explainable,
     explain_probes,
 )
-from segtrace.tracking.sink import CHARTS, CUTS, Sink
 from segtrace.tracking.tracker import Epoch
+from segtrace.tracking.writer import CHARTS, CUTS, Writer
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.baselines import cutting, warn_of_no_means
 from segtrace.training.callbacks.interrupts import once_more_leaves
@@ -90,7 +90,7 @@ class FlowCallback(EitherCallback):
         ``route/{organ}``: the route diagram; ``route/sentences``: text. Where it cuts.
 
     Written into ``folder``: the same pictures, texts and numbers, see
-    :class:`~segtrace.tracking.sink.Sink`.
+    :class:`~segtrace.tracking.writer.Writer`.
     """
 
     @guards.held(net=guards.text)
@@ -188,9 +188,9 @@ class FlowCallback(EitherCallback):
         epoch = finished_epochs(trainer)
         if not self._watch.continues(epoch, restored=trainer.ckpt_path is not None):
             self._watch = Watch(self._asked)
-        watch, sink = self._watch, self._sink(trainer)
-        claim(sink, watch.tracker.history, self.settings.rule_names)
-        sink.truncate(dict.fromkeys(self.settings.rule_names, -1) | watch.tracker.reached)
+        watch, writer = self._watch, self._writer(trainer)
+        claim(writer, watch.tracker.history, self.settings.rule_names)
+        writer.truncate(dict.fromkeys(self.settings.rule_names, -1) | watch.tracker.reached)
         network = self._watched(trainer, pl_module)
         watch.check_slices(network.probes)
         if watch.tracker.epoch is None and epoch == 0:
@@ -263,7 +263,7 @@ class FlowCallback(EitherCallback):
     def make_up_end(self, trainer: pl.Trainer) -> None:
         """Write what needs the end of the training, where a resumed one has nothing left to do."""
         if trainer.is_global_zero:
-            self._watch.tracker.finish(self._sink(trainer))
+            self._watch.tracker.finish(self._writer(trainer))
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with the timelines: plain values and tensors."""
@@ -353,7 +353,7 @@ class FlowCallback(EitherCallback):
             self._validated.dice(pl_module, network.net) if explains else {},
             self.output,
         )
-        tracker.update(self._sink(trainer), epoch)
+        tracker.update(self._writer(trainer), epoch)
 
     def _adapt(self, cost: float, training: float) -> None:
         interval = max(1, ceil(cost / (SHARE * training)))
@@ -377,8 +377,8 @@ class FlowCallback(EitherCallback):
     def _folder(self, trainer: pl.Trainer) -> Path:
         return Path(logged_into(trainer)) / "flow" if self.folder is None else Path(self.folder)
 
-    def _sink(self, trainer: pl.Trainer) -> Sink:
-        return Sink(self._folder(trainer), tensorboard_writer(trainer) if self._logs else None)
+    def _writer(self, trainer: pl.Trainer) -> Writer:
+        return Writer(self._folder(trainer), tensorboard_writer(trainer) if self._logs else None)
 
 
 def _come_last(trainer: pl.Trainer, callback: pl.Callback) -> None:

@@ -9,7 +9,7 @@ from segtrace.report.files import check_could_be_written, remove
 from segtrace.report.run_folder import run_above
 from segtrace.report.tables import read_table
 from segtrace.tracking.history import History
-from segtrace.tracking.sink import ENDS, PICTURES, TABLES, Sink
+from segtrace.tracking.writer import ENDS, PICTURES, TABLES, Writer
 
 TIMELINE, CHARTED = "timeline.csv", "timeline"
 WRITTEN = {"callbacks": "folder", "logger": "save_dir"}
@@ -60,43 +60,44 @@ def _places(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
                 yield f"{group}.{name}.{option}", Path(node[option])
 
 
-def claim(sink: Sink, history: History, rules: Collection[str]) -> None:
+def claim(writer: Writer, history: History, rules: Collection[str]) -> None:
     """Hold what lies in the folder against the run that is about to write there.
 
     A run that goes on finds its own epochs, or an empty folder; one that begins finds nothing, or
     what was left by one that broke off before its first epoch was finished, which it makes anew.
 
     Args:
-        sink: the folder.
+        writer: the folder.
         history: of the run as far as it is known; empty where it begins.
         rules: whose pictures it will draw.
 
     Raises:
         InputError: another run's results are there.
     """
-    found = _results(sink)
-    if not found or (history.epochs and _same(sink, history)):
+    found = _results(writer)
+    if not found or (history.epochs and _same(writer, history)):
         return
-    if history.epochs or not _barely_begun(sink, rules):
+    if history.epochs or not _barely_begun(writer, rules):
         raise InputError(
-            f"{sink.folder} holds results of another run ({found[0].relative_to(sink.folder)}), "
-            "and nothing is overwritten or mixed; name another folder, or move the old one away"
+            f"{writer.folder} holds results of another run "
+            f"({found[0].relative_to(writer.folder)}), and nothing is overwritten or mixed; name "
+            "another folder, or move the old one away"
         )
-    sink.truncate(dict.fromkeys(rules, -1))
-    remove(sink.folder / CHARTED)
+    writer.truncate(dict.fromkeys(rules, -1))
+    remove(writer.folder / CHARTED)
 
 
-def _results(sink: Sink) -> list[Path]:
-    names = [sink.folder / name for name in (*TABLES, ENDS, CHARTED)]
-    return [path for path in names if path.exists()] + [path for _, path in sink.drawn()]
+def _results(writer: Writer) -> list[Path]:
+    names = [writer.folder / name for name in (*TABLES, ENDS, CHARTED)]
+    return [path for path in names if path.exists()] + [path for _, path in writer.drawn()]
 
 
-def _same(sink: Sink, history: History) -> bool:
+def _same(writer: Writer, history: History) -> bool:
     """Whether the newest epoch that the run remembers stands in the folder as it remembers it."""
     rows = {_place(row): str(row["gain"]) for row in history.rows()}
     there = {
         _place(row): row["gain"]
-        for row in read_table(sink.folder / TIMELINE)
+        for row in read_table(writer.folder / TIMELINE)
         if row["epoch"] == str(history.epochs[-1])
     }
     return there == rows
@@ -106,10 +107,10 @@ def _place(row: dict[str, object] | dict[str, str]) -> tuple[str, ...]:
     return tuple(str(row[key]) for key in ("rule", "organ", "stage"))
 
 
-def _barely_begun(sink: Sink, rules: Collection[str]) -> bool:
+def _barely_begun(writer: Writer, rules: Collection[str]) -> bool:
     """Whether nothing is there but an epoch 0, all of which will be drawn again."""
-    drawn = sink.drawn()
-    rows = [row for name in TABLES for row in read_table(sink.folder / name)]
+    drawn = writer.drawn()
+    rows = [row for name in TABLES for row in read_table(writer.folder / name)]
     epochs = {str(epoch) for epoch, _ in drawn} | {row["epoch"] for row in rows}
     again = {path.name for _, path in drawn} <= {*PICTURES, *rules}
-    return epochs <= {"0"} and again and not (sink.folder / ENDS).exists()
+    return epochs <= {"0"} and again and not (writer.folder / ENDS).exists()

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from segtrace.labelled import names_along, rows
 from segtrace.measures.measure import table
 from segtrace.names import file_name
 from segtrace.report.figures.route import as_picture
@@ -18,7 +19,7 @@ from segtrace.report.tensorboard import (
     NECESSITY_TAG,
     ROUTES_TAG,
     Block,
-    Writer,
+    Board,
     add_chart,
     add_layout,
     add_picture,
@@ -61,8 +62,8 @@ ENDS = "emergence.csv"
 
 
 @dataclass(frozen=True)
-class Sink:
-    """A folder, and a writer of TensorBoard where there is one.
+class Writer:
+    """A folder, and a board of TensorBoard where there is one.
 
     Files: ``epoch_003/{rule}/{organ}.png``; ``measures.csv``, a row a slice; ``timeline.csv``, a
     row a stage beside the untrained network's, with the gain over cases and its 95 % t interval
@@ -76,7 +77,7 @@ class Sink:
     """
 
     folder: Path
-    writer: Writer | None
+    board: Board | None
 
     def truncate(self, reached: Mapping[str, int]) -> None:
         """Drop what a run that goes on writes anew: rows and pictures of later epochs.
@@ -113,15 +114,15 @@ class Sink:
                 if files:
                     names = file_name(rule), f"{file_name(organ, organs)}.png"
                     save_png(self.epoch(epoch).joinpath(*names), picture)
-                if self.writer is not None:
-                    add_picture(self.writer, flow_tag(rule, organ), picture, epoch)
+                if self.board is not None:
+                    add_picture(self.board, flow_tag(rule, organ), picture, epoch)
 
     def layout(self, history: History) -> None:
         """Set the custom-scalars page, and say which numbers get no chart of their own."""
         blocks, left_out = _blocks(history)
-        if self.writer is None:
+        if self.board is None:
             return
-        add_layout(self.writer, blocks, history.organs, history.stages)
+        add_layout(self.board, blocks, history.organs, history.stages)
         if left_out:
             names = ", ".join(f"{measure} of {rule}" for measure, rule in left_out)
             print(f"More than 400 charts: {names} only in timeline.csv")
@@ -131,20 +132,16 @@ class Sink:
         append_rows(self.folder / "measures.csv", explained.rows())
         append_rows(self.folder / "timeline.csv", history.rows())
         append_rows(self.folder / "depth.csv", history.depth_rows())
-        if self.writer is None:
+        if self.board is None:
             return
-        curves = {
-            scalar_tag(measure, rule, organ, stage): (measure, (s, r, o))
-            for measure, rule in _blocks(history)[0]
-            for r in [history.rules.index(rule)]
-            for o, organ in enumerate(history.organs)
-            for s, stage in enumerate(history.stages)
-        }
-        points = {tag: float(history.means[name][-1][at]) for tag, (name, at) in curves.items()}
-        words, known = {}, table()
-        if len(history.epochs) == 1:  # they stand with the first point of a curve
-            words = {tag: known[name].words for tag, (name, _) in curves.items()}
-        add_scalars(self.writer, points, history.epochs[-1], words)
+        points, words, known = {}, {}, table()
+        for measure, rule in _blocks(history)[0]:
+            newest = history.newest.sel(rule=rule)
+            for row in rows(newest, ("organ", "site"), ("organ", "site", measure)):
+                tag = scalar_tag(measure, rule, row["organ"], row["site"])
+                points[tag], words[tag] = row[measure], known[measure].words
+        first = len(history.epochs) == 1  # words stand with the first point of a curve
+        add_scalars(self.board, points, history.epochs[-1], words if first else {})
 
     def changes(self, rows: list[dict[str, Any]]) -> None:
         """Write how the maps differ along depth and epochs."""
@@ -161,23 +158,23 @@ class Sink:
 
     def leaks(self, leaks: Leaks) -> None:
         """Draw whose evidence lies on whose pixels, and tell the events."""
-        epoch = leaks.record.epoch or 0
+        epoch, stages = leaks.record.epoch or 0, names_along(leaks.found.data, "site")
         append_rows(self.folder / "leakage.csv", leaks.rows())
-        for rule in leaks.found.rules:
+        for rule in names_along(leaks.found.data, "rule"):
             text = leaks.text(rule)
             save_text(self.epoch(epoch) / "events" / f"{file_name(rule)}.txt", text)
-            if self.writer is not None:
-                add_text(self.writer, events_tag(rule), text, epoch)
-            for stage in leaks.found.stages:
-                name = f"{file_name(stage, leaks.found.stages)}.png"
+            if self.board is not None:
+                add_text(self.board, events_tag(rule), text, epoch)
+            for stage in stages:
+                name = f"{file_name(stage, stages)}.png"
                 path = self.epoch(epoch) / "leak" / file_name(rule) / name
                 self.chart(path, leak_tag(rule, stage), leaks.picture(rule, stage), epoch)
 
     def cuts(self, cuts: Cuts, untrained: Cuts | None) -> None:
         """Write what it cost to cut an epoch's stages and edges, beside the untrained network."""
         epoch = cuts.epoch or 0
-        for name, rows in cut_tables(cuts, untrained).items():
-            append_rows(self.folder / name, rows)
+        for name, lines in cut_tables(cuts, untrained).items():
+            append_rows(self.folder / name, lines)
         table = as_picture(table_figure(cuts)[0])
         self.chart(self.epoch(epoch) / "necessity.png", NECESSITY_TAG, table, epoch)
         if cuts.route is not None:
@@ -191,8 +188,8 @@ class Sink:
             self.chart(path, route_tag(organ), picture, epoch)
         text = "\n\n".join(f"* {words}" for words in cuts.sentences().values()) + "\n"
         save_text(folder / "sentences.txt", text)
-        if self.writer is not None:
-            add_text(self.writer, ROUTES_TAG, text, epoch)
+        if self.board is not None:
+            add_text(self.board, ROUTES_TAG, text, epoch)
 
     def cut_timelines(self, cuts: Cuts, epochs: Sequence[int], lost: Sequence[Tensor]) -> None:
         """Draw the (S, O) Dice lost over the epochs that were cut; the last is that of ``cuts``."""
@@ -211,8 +208,8 @@ class Sink:
         """Write a picture of few colours, as a file and to TensorBoard."""
         encoded = png(picture)
         save_bytes(path, encoded)
-        if self.writer is not None:
-            add_chart(self.writer, tag, picture, encoded, epoch)
+        if self.board is not None:
+            add_chart(self.board, tag, picture, encoded, epoch)
 
     def epoch(self, epoch: int) -> Path:
         """The folder of an epoch's pictures."""

@@ -7,7 +7,7 @@ from segtrace.names import file_name
 from segtrace.report.tables import read_table
 from segtrace.tracking.history import History
 from segtrace.tracking.leaks import LeakMeter, Leaks
-from segtrace.tracking.sink import Sink
+from segtrace.tracking.writer import Writer
 
 ORGANS = ("../../Left", "LEFT")
 STAGES = ("../dec1", "head")
@@ -20,17 +20,19 @@ def oddly_named(epoch):
     maps = dict(zip(STAGES, flow.maps.values(), strict=True))
     flow = replace(flow, organs=ORGANS, maps=maps)
     scene = replace(scene, channels=dict(zip(ORGANS, (1, 2), strict=True)))
-    return replace(known, record=replace(known.record, flow=flow, scene=scene))
+    record = replace(known.record, flow=flow, scene=scene)
+    names = known.measures.assign_coords(organ=list(ORGANS), site=list(STAGES))
+    return replace(known, record=record, measures=names)
 
 
 def test_every_file_of_an_epoch_lies_in_its_folder_under_a_name_of_its_own(tmp_path):
     folder = tmp_path / "deep" / "flow"
-    sink, history, epoch = Sink(folder, None), History(), oddly_named(0)
+    writer, history, epoch = Writer(folder, None), History(), oddly_named(0)
     history.add(epoch, {})
-    sink.pictures(epoch, ["grad_pam"])
-    sink.numbers(epoch, history)
-    sink.timelines(history)
-    sink.leaks(Leaks(epoch.record, LeakMeter().of(epoch.record), None, None))
+    writer.pictures(epoch, ["grad_pam"])
+    writer.numbers(epoch, history)
+    writer.timelines(history)
+    writer.leaks(Leaks(epoch.record, LeakMeter().of(epoch.record), None, None))
     found = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert all(path.is_relative_to(folder) for path in found)
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
