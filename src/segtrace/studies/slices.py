@@ -86,6 +86,7 @@ class Slices:
     """
 
     looks_at: ClassVar[LooksAt] = "slices"
+    of_one_run: ClassVar[bool] = True
     failures: bool = True
     shared_scale: bool = False
     cut: str | None = None

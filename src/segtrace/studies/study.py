@@ -25,9 +25,11 @@ class Study(Protocol):
 
     Attributes:
         looks_at: which images are explained; ``tables`` for none, and no network either.
+        of_one_run: whether several checkpoints must be epochs of one training.
     """
 
     looks_at: ClassVar[LooksAt]
+    of_one_run: ClassVar[bool]
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Hold the other options of ``explain.py`` against this study, before any work.

@@ -50,7 +50,9 @@ class ExplainConfig:
         """The networks to explain, by the rules that the command line names."""
         asked = listed(self.options["rules"])
         rules = asked and rules_of(asked)
-        return Networks(self.options, self.study.looks_at, self.folder, rules)
+        return Networks(
+            self.options, self.study.looks_at, self.folder, rules, self.study.of_one_run
+        )
 
     def results(self) -> Iterator[Result]:
         """What the study finds, and then what each explainer does, a piece at a time."""

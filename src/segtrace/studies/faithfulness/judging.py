@@ -119,7 +119,7 @@ def judge_maps(
         slices=len(probes),
         left_out=_left_out(list(asked), held, found),
         untrained=untrained is not None,
-        marks=("PHANTOM",) * probes.phantom + ("TRAINING SLICES",) * (probes.split == "train"),
+        marks=probes.marks,
     )
 
 

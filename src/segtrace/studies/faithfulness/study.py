@@ -23,6 +23,7 @@ class Faithfulness:
     """
 
     looks_at: ClassVar[LooksAt] = "spread"
+    of_one_run: ClassVar[bool] = True
 
     def check(self, options: Mapping[str, Any]) -> None:
         """A checkpoint, which holds what stands for a cut, and labelled slices."""

@@ -34,12 +34,14 @@ class Networks:
         looks_at: which images the study asks for.
         folder: of all results.
         rules: those asked for; ``None`` for those of the training.
+        of_one_run: whether several checkpoints must be epochs of one training.
     """
 
     options: Mapping[str, Any]
     looks_at: LooksAt
     folder: Path
     rules: Sequence[str | Rule] | None = None
+    of_one_run: bool = True
 
     @cached_property
     def images(self) -> Images:
@@ -110,10 +112,12 @@ class Networks:
 
     @cached_property
     def _checkpoints(self) -> dict[str, Path]:
-        """Name of a folder -> checkpoint; several are of one run, in the order of its epochs."""
+        """Name of a folder -> checkpoint; those of one run in the order of its epochs."""
         if self.options["checkpoint"] is None:
             return {}
         paths = paths_of(self.options["checkpoint"])
+        if not self.of_one_run:
+            return {f"network_{n}": path for n, path in enumerate(paths, 1)}
         if len(paths) > 1:
             return {f"epoch_{epoch:03d}": path for epoch, path in in_order(paths).items()}
         return {file_name(paths[0].stem): paths[0]}

@@ -20,6 +20,7 @@ class Seeds:
     """
 
     looks_at: ClassVar[LooksAt] = "tables"
+    of_one_run: ClassVar[bool] = True
     runs: str | list[str]
 
     def check(self, options: Mapping[str, Any]) -> None:

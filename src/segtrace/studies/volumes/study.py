@@ -28,6 +28,7 @@ class Volumes:
     """
 
     looks_at: ClassVar[LooksAt] = "volumes"
+    of_one_run: ClassVar[bool] = True
     cases: str | int | list[str | int] | None = None
 
     def check(self, options: Mapping[str, Any]) -> None:
