@@ -248,22 +248,17 @@ def test_a_folder_that_must_not_be_written_is_one_line_and_no_run_to_go_on_with(
         raise InputError("organ 'livr'")
 
 
-def test_an_error_that_is_raised_again_behind_itself_is_told():
-    def ring():
-        mistake = InputError("at_once=0")
-        try:
-            raise RuntimeError("wrapped") from mistake
-        except RuntimeError:
-            raise mistake from None
-
-    with pytest.raises(InputError, match="at_once=0"), told():
-        ring()
-
-
 def test_a_defect_keeps_its_traceback(folder):
     for error in (FileNotFoundError(errno.ENOENT, "No such file", "x"), KeyError("x")):
         with pytest.raises(type(error)), told():
             raise error
+
+
+def test_errors_that_are_each_the_cause_of_the_other_end_too(folder):
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    with pytest.raises(ValueError, match="one"), told():
+        raise one
 
 
 def test_a_thread_that_finds_the_disk_full_prints_nothing(folder, capsys):
