@@ -29,12 +29,14 @@ def main(config: DictConfig) -> None:
     # Imported here: what was mistyped is answered before torch and Lightning are there.
     from segtrace.cli.explain.explain_config import checked
     from segtrace.report.page.page import Page
+    from segtrace.report.run_folder import is_first
 
     asked, page = checked(config), Page()
     for result in asked.results():
         result.write(asked.folder)
         result.show(page)
-    page.write(asked.folder / "index.html")
+    if is_first():
+        page.write(asked.folder / "index.html")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from segtrace.data.modules import SynapseData
 from segtrace.data.probes import Probes
 from segtrace.studies.from_checkpoints import FromCheckpoints
 from segtrace.studies.inputs.new_image import probes_of_image
-from segtrace.studies.inputs.trained_network import from_checkpoint, from_user, with_settings
+from segtrace.studies.inputs.trained_network import apply_settings, from_checkpoint, from_user
 from segtrace.tracking.explained import explain_probes
 
 
@@ -97,7 +97,7 @@ def test_explain_names_what_the_checkpoint_lacks(run, given, message):
     trained = from_checkpoint(run.checkpoint(1))
     probes = Probes.from_plain(trained.probes)
     with pytest.raises(InputError, match=message):
-        explain_probes(*with_settings(trained, **given).on(probes))
+        explain_probes(*apply_settings(trained, **given).on(probes))
 
 
 def test_an_image_that_is_not_there_is_named(run):

@@ -248,18 +248,6 @@ def test_a_folder_that_must_not_be_written_is_one_line_and_no_run_to_go_on_with(
         raise InputError("organ 'livr'")
 
 
-def test_an_error_that_is_raised_again_behind_itself_is_told():
-    def ring():
-        mistake = InputError("at_once=0")
-        try:
-            raise RuntimeError("wrapped") from mistake
-        except RuntimeError:
-            raise mistake from None
-
-    with pytest.raises(InputError, match="at_once=0"), told():
-        ring()
-
-
 def test_a_defect_keeps_its_traceback(folder):
     for error in (FileNotFoundError(errno.ENOENT, "No such file", "x"), KeyError("x")):
         with pytest.raises(type(error)), told():

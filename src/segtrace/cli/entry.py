@@ -160,6 +160,8 @@ def _told(error: Exception) -> str:
 def _missing(error: MissingConfigException) -> str:
     """A group has no such option, or there is no such configuration at all."""
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if error.options is None and group and not group.startswith("hydra"):
+        return f"no {group} {name!r}; see --help"  # one of several, of which Hydra lists none
     if error.options is None:
         return f"{_one_line(error).partition('; Config search path')[0]}; leave its flag out"
     return str(unknown(group, name, error.options))

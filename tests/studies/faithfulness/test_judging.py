@@ -163,6 +163,9 @@ def test_the_script_writes_verdicts_and_two_cases_are_too_few(run, tiny_raw, tmp
     assert {row["verdict"] for row in rows} == {"too few cases"}
     assert {row["rule"] for row in rows} == {"grad_pam"}
     assert len(read_table(tmp_path / "out" / "patching.csv")) > 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "<h2>Do cuts bear out the maps? Epoch 2</h2>" in page
+    assert page.count("<td>too few cases</td>") > 0
 
 
 def test_the_script_answers_a_verdict_without_a_checkpoint(tmp_path):

@@ -245,6 +245,7 @@ def test_a_sweep_over_seeds_and_the_command_that_compares_it(tiny_raw, tmp_path)
     gains = [row for row in rows if row["measure"] == "gain"]
     assert {row["stage"] for row in gains} == {"enc1", "dec4"}
     assert any(row["low"] != row["high"] for row in rows)
+    assert "Runs that differ in their seed" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_names_in_the_tables_of_a_run_stay_inside_the_folder(tmp_path):

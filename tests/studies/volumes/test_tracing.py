@@ -168,7 +168,9 @@ def test_cases_of_a_data_set_are_explained_whole_by_the_script(run, tiny_raw, tm
         cwd=tmp_path,
     )
     assert ran.code == 0, ran.err[-3000:]
+    page = (tmp_path / "out" / "index.html").read_text()
     for case in ("0027", "0001"):
+        assert f"Whole volume: case {case}, epoch_002" in page
         source = nibabel.load(tiny_raw / "img" / f"img{case}.nii.gz")
         maps = nibabel.load(tmp_path / "out" / case / "grad_pam" / "liver" / "dec4.nii.gz")
         assert maps.shape == source.shape

@@ -19,7 +19,7 @@ from segtrace.explainers.explainer import Explainer
 from segtrace.names import CONFIG, file_name
 from segtrace.report.files import save_text
 from segtrace.report.run_folder import Held, taken
-from segtrace.studies.beside import explained_by
+from segtrace.studies.explainers import run_explainers
 from segtrace.studies.inputs.images import listed
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.slices import Slices
@@ -58,7 +58,7 @@ class ExplainConfig:
         """What the study finds, and then what each explainer does, a piece at a time."""
         networks, images = self.networks, self.networks.images
         yield from self.study.run(networks, images)
-        yield from explained_by(self.explainers, networks, images)
+        yield from run_explainers(self.explainers, networks, images)
 
 
 def checked(config: DictConfig) -> ExplainConfig:

@@ -106,7 +106,8 @@ class Page:
         if self.first is None:
             if not self.sections:
                 raise InputError("no maps for a page; explain at least one checkpoint")
-            save_text(path, rendered("plain.html.jinja", sections=self.sections, facts=facts))
+            told = {"facts": facts, "cautions": list(about.cautions), "sections": self.sections}
+            save_text(path, rendered("plain.html.jinja", **told))
             return
         story = Story(self.first, body(self.first.scene.image), self.snapshots)
         told = {

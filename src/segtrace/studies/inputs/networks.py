@@ -16,10 +16,10 @@ from segtrace.studies.inputs.checkpoints import in_order, paths_of
 from segtrace.studies.inputs.images import Images, LooksAt, listed
 from segtrace.studies.inputs.trained_network import (
     TrainedNetwork,
+    apply_settings,
     from_checkpoint,
     from_user,
     untrained_of,
-    with_settings,
 )
 from segtrace.training.construction import construct
 from segtrace.training.slices.taking import check_own_network
@@ -152,4 +152,4 @@ class Networks:
             given["stages"] = self.options["stages"]
         if self.images.unlabelled and given["region"] is None:
             given["region"] = "pred"  # a new image has no ground truth
-        return self.images.fit(with_settings(trained, **given))
+        return self.images.fit(apply_settings(trained, **given))

@@ -235,7 +235,7 @@ def _mapping(option: str, file: str, example: str) -> dict[str, Any]:
     return found
 
 
-def with_settings(trained: TrainedNetwork, **given: Any) -> TrainedNetwork:
+def apply_settings(trained: TrainedNetwork, **given: Any) -> TrainedNetwork:
     """The network with the settings that the user gave, those that are not ``None``."""
     changed = {name: value for name, value in given.items() if value is not None}
     return replace(trained, settings=replace(trained.settings, **changed))

@@ -50,8 +50,8 @@ class Volumes:
             for volume in images.volumes(listed(self.cases) or []):
                 place = within / file_name(volume.name)
                 folder = networks.folder / place
-                explain_volume(trained, volume, folder, networks.trainer, images.numbering)
-                yield ExplainedVolume(trained, volume, place)
+                found = explain_volume(trained, volume, folder, networks.trainer, images.numbering)
+                yield ExplainedVolume(found, volume, place)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,9 @@ class ExplainedVolume:
         settings = self.trained.settings
         name = UNNAMED if self.volume.label is None else f"case {self.volume.name}"
         rules = ", ".join(map(plain, settings.rule_names))
-        page.about = replace(page.about, facts=self.trained.facts)
+        facts = self.trained.facts
+        cautions = (*page.about.cautions, *facts.get("cautions", ()))
+        page.about = replace(page.about, facts=facts, cautions=cautions)
         page.sections.append(
             Section(
                 f"Whole volume: {name}, {self.trained.name}",

@@ -34,7 +34,7 @@ def explain_volume(
     folder: Path,
     trainer: Callable[..., pl.Trainer],
     numbering: Mapping[str, int] | None = None,
-) -> None:
+) -> TrainedNetwork:
     """Explain all slices of a volume, and write what a viewer can lay over it.
 
     Args:
@@ -43,6 +43,9 @@ def explain_volume(
         folder: see :func:`segtrace.studies.volumes.files.write_volume`.
         trainer: builds one; accelerator, devices, strategy, … are chosen already.
         numbering: organ -> number in the volume's label.
+
+    Returns:
+        The network with what must be said of the volume among its facts.
 
     Raises:
         InputError: a volume without an affine; no organ in it; no room on the disk.
@@ -74,6 +77,7 @@ def explain_volume(
     finally:
         if predictor.is_global_zero:
             shutil.rmtree(scratch)
+    return trained
 
 
 def _labels(

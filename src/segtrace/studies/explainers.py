@@ -1,11 +1,11 @@
-"""Methods of other papers beside a study: each explains the last network on its slices."""
+"""Run the explainers that were asked for: each on the last network of a study, on its slices."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from segtrace.explainers.explainer import Budget, Explainer
-from segtrace.explainers.explainer import Result as Explanation
+from segtrace.explainers.explainer import Result as Found
 from segtrace.report.page.page import Page
 from segtrace.studies.inputs.images import Images
 from segtrace.studies.inputs.networks import Networks
@@ -14,7 +14,7 @@ from segtrace.tracking.saying import working
 
 
 @dataclass(frozen=True)
-class InItsFolder:
+class Explanation:
     """What one of them found.
 
     Attributes:
@@ -22,7 +22,7 @@ class InItsFolder:
         within: its folder, below that of all results.
     """
 
-    found: Explanation
+    found: Found
     within: Path
 
     def write(self, folder: Path) -> None:
@@ -35,9 +35,9 @@ class InItsFolder:
         page.sections.append(self.found.section())
 
 
-def explained_by(
+def run_explainers(
     explainers: Mapping[str, Explainer], networks: Networks, images: Images
-) -> Iterator[InItsFolder]:
+) -> Iterator[Explanation]:
     """One result an explainer, in ``explainers/{name}`` beside the network's maps.
 
     Args:
@@ -53,4 +53,4 @@ def explained_by(
     for name, explainer in explainers.items():
         budget = Budget(explainer.max_seconds, working)
         found = explainer.explain(network, targets, budget, trained.epoch)
-        yield InItsFolder(found, within / "explainers" / name)
+        yield Explanation(found, within / "explainers" / name)
