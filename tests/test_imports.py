@@ -19,16 +19,25 @@ ALLOWED = {
     "attribution": ("network",),
     "measures": ("network", "attribution"),
     "causal": ("network", "attribution", "measures"),
-    "explainers": CORE,
     "data": (),
     "models": (),
     "checkpoint": ("data", "models"),
     "report": CORE,
     "tracking": (*CORE, "data", "report"),
+    "explainers": (*CORE, "data", "report", "tracking"),
     "training": (*CORE, "data", "checkpoint", "report", "tracking"),
     "planted": (*CORE, "data", "checkpoint", "report", "tracking"),
-    "studies": (*CORE, "data", "checkpoint", "report", "tracking", "training"),
-    "cli": (*CORE, "data", "checkpoint", "report", "tracking", "training", "studies"),
+    "studies": (*CORE, "data", "checkpoint", "report", "tracking", "explainers", "training"),
+    "cli": (
+        *CORE,
+        "data",
+        "checkpoint",
+        "report",
+        "tracking",
+        "explainers",
+        "training",
+        "studies",
+    ),
 }
 TORCH_ALONE = {"torch", "segtrace", *sys.stdlib_module_names}
 

@@ -23,7 +23,7 @@ from segtrace.report.files import load_maps
 from segtrace.report.page.whole_cases import NAMES
 from segtrace.report.pictures.mosaic import flow_picture
 from segtrace.report.tensorboard import LEARNING_RATE_TAG
-from segtrace.studies.subject import from_checkpoint
+from segtrace.studies.inputs.trained_network import from_checkpoint
 
 ORGANS = ["spleen", "left_kidney", "liver", "stomach"]
 STAGES = ["enc1", "enc2", "enc3", "enc4", "enc5", "dec1", "dec2", "dec3", "dec4", "head"]
@@ -68,12 +68,12 @@ def test_a_checkpoint_holds_plain_values_and_describes_itself(run, name):
 
 
 def test_a_checkpoint_knows_the_whole_cases_that_its_slices_are_of(run):
-    subject = from_checkpoint(run.checkpoint(2))
-    whole = {name: subject.whole.table(name, ORGANS, ["0027"])[:, 0] for name in NAMES}
-    assert set(subject.probes["cases"]) == {"0027"}
+    trained = from_checkpoint(run.checkpoint(2))
+    whole = {name: trained.whole.table(name, ORGANS, ["0027"])[:, 0] for name in NAMES}
+    assert set(trained.probes["cases"]) == {"0027"}
     assert (whole["truth_ml"] > 0).all()
     # With one validation case its Dice is the mean over cases.
-    expected = [subject.dice[organ] for organ in ORGANS]
+    expected = [trained.dice[organ] for organ in ORGANS]
     np.testing.assert_allclose(whole["dice"], expected, rtol=1e-6)
     overlap = 2 * np.minimum(whole["truth_ml"], whole["found_ml"])
     assert (whole["dice"] <= overlap / (whole["truth_ml"] + whole["found_ml"]) + 1e-6).all()
@@ -85,9 +85,9 @@ def test_a_checkpoint_of_before_whole_cases_still_loads(run, tmp_path):
         del saved["segtrace"][key]
     del saved["segtrace"]["explain"]["aggregate"]
     torch.save(saved, tmp_path / "old.ckpt")
-    subject = from_checkpoint(tmp_path / "old.ckpt")
-    assert subject.settings.aggregate is None
-    assert np.isnan(subject.whole.table("dice", ORGANS, ["0027"])).all()
+    trained = from_checkpoint(tmp_path / "old.ckpt")
+    assert trained.settings.aggregate is None
+    assert np.isnan(trained.whole.table("dice", ORGANS, ["0027"])).all()
 
 
 @pytest.fixture(scope="module")

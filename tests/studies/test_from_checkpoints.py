@@ -19,7 +19,7 @@ from segtrace.report.files import load_maps
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import OVERVIEW_TAG
 from segtrace.studies.epoch_figures import ranks
-from segtrace.studies.from_checkpoints import in_order
+from segtrace.studies.inputs.checkpoints import in_order
 
 TABLES = ("measures.csv", "timeline.csv", "depth.csv", "leakage.csv", "emergence.csv")
 

@@ -171,7 +171,7 @@ def cut_network(
         route=passed,
         encoders=_encoders([place.name for place in places if isinstance(place, Stage)], own),
         left_out=tuple(organ for organ in asked if organ not in held),
-        marks=("PHANTOM",) * probes.phantom + ("TRAINING SLICES",) * (probes.split == "train"),
+        marks=probes.marks,
     )
 
 

@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,15 +22,18 @@ from segtrace.errors import InputError, unknown
 from segtrace.labelled import Dataset, rows
 from segtrace.measures.localisation import COLUMNS, measure
 from segtrace.measures.locality import parts
+from segtrace.names import file_name
 from segtrace.network import guards
 from segtrace.network.labels import whole_numbers
 from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import unwrapped
 from segtrace.report.combined import SCALED
+from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
+from segtrace.report.tables import save_table
 
 
 @guards.fields(
@@ -140,6 +145,21 @@ class Explained:
         """The picture of one rule and organ, (H, W, 3); see :func:`flow_picture`."""
         return flow_picture(self.record, rule, organ, rows=rows, shared=shared)
 
+    def write(self, folder: Path, facts: Mapping[str, Any], *, shared_scale: bool = False) -> None:
+        """Maps, measures, pictures and manifest.
+
+        ``maps.npz`` holds the signed maps at native resolution and the slices themselves, so that
+        every picture can be drawn again; ``measures.csv`` a row a stage, rule, organ and slice;
+        ``figures/{rule}/{organ}.png`` the pictures; ``manifest.json`` what made them.
+        """
+        save_maps(folder / "maps.npz", self.record)
+        save_table(folder / "measures.csv", self.rows())
+        flow = self.record.flow
+        for rule, organ in product(flow.rules, flow.organs):
+            path = folder / "figures" / file_name(rule) / f"{file_name(organ, flow.organs)}.png"
+            save_png(path, self.picture(rule, organ, shared=shared_scale))
+        save_manifest(folder / "manifest.json", facts)
+
 
 def explain_probes(
     net: nn.Module,
@@ -233,18 +253,29 @@ def traced(
     output: Callable[[Any], Tensor] | None = None,
 ) -> Record:
     """Trace the slices; see :func:`explain_probes`."""
-    chosen = chosen_organs(channels, settings.organs)
     if probes.labels is not None:
         probes = replace(probes, labels=whole_numbers("probes.labels", probes.labels))
+    organs = targets_of(probes, channels, settings)
+    flow = _flow(net, stages, probes, organs, settings, output)
+    combined = None if settings.aggregate is None else aggregate(flow, how=settings.aggregate)
+    return Record(flow, scene(probes, channels), settings.region, epoch, combined)
+
+
+def targets_of(
+    probes: Probes, channels: Mapping[str, int], settings: Settings
+) -> dict[str, targets.Target]:
+    """Organ -> what is explained of it.
+
+    Raises:
+        InputError: an organ that the network does not have; a region that needs labels.
+    """
+    chosen = chosen_organs(channels, settings.organs)
     truth = None if probes.labels is None else probes.labels.long()
     if truth is None and settings.region in ("gt", "tp", "fp", "fn"):
         raise InputError(
             f"region {settings.region} needs labels, which these slices lack; say region=pred"
         )
-    organs = targets.organs(chosen, settings.region, truth)
-    flow = _flow(net, stages, probes, organs, settings, output)
-    combined = None if settings.aggregate is None else aggregate(flow, how=settings.aggregate)
-    return Record(flow, scene(probes, channels), settings.region, epoch, combined)
+    return targets.organs(chosen, settings.region, truth)
 
 
 def _flow(

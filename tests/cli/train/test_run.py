@@ -23,7 +23,7 @@ from segtrace.cli.entry import opened
 from segtrace.cli.schema import check
 from segtrace.cli.train import run
 from segtrace.cli.train.broken_off import left_in
-from segtrace.cli.train.plan import Plan, plainly
+from segtrace.cli.train.train_config import TrainConfig, plainly
 from segtrace.report.files import save_text
 from segtrace.report.tensorboard import LEARNING_RATE_TAG
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def plan_of(folder: Path, root: Path, *overrides: str) -> Plan:
+def plan_of(folder: Path, root: Path, *overrides: str) -> TrainConfig:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose(
             "train",
@@ -53,7 +53,7 @@ def plan_of(folder: Path, root: Path, *overrides: str) -> Plan:
             ],
         )
     folder.mkdir(exist_ok=True)
-    return Plan(plainly(config), folder)
+    return TrainConfig(plainly(config), folder)
 
 
 class Killed(RuntimeError):
@@ -69,7 +69,7 @@ class KillAfter(pl.Callback):
             raise Killed
 
 
-def fit(plan: Plan, kill: int | None = None):
+def fit(plan: TrainConfig, kill: int | None = None):
     data = run.data(plan)
     probes = run.probes(plan, data)
     pl.seed_everything(plan.seed, verbose=False)
@@ -86,7 +86,7 @@ def fit(plan: Plan, kill: int | None = None):
     return module
 
 
-def going_on(plan: Plan) -> Plan:
+def going_on(plan: TrainConfig) -> TrainConfig:
     """The plan, to go on from what was left."""
     return replace(plan, left=left_in(plan.folder / "checkpoints"))
 
