@@ -49,4 +49,5 @@ def test_of_few_networks_or_one_there_are_counts_and_no_claim():
     assert path_sentence(two).endswith("Counts of 2 networks, and no claim: that takes 5 networks.")
     one = [replace(t, units=12, unit="cases") for t in (CONTROL, OPEN, KNOWS)]
     assert "one network, 12 cases" in path_sentence(one)
+    assert "one network, 1 case, and" in path_sentence([replace(t, units=1) for t in one])
     assert title_of("attribution patching") == "attribution patching"

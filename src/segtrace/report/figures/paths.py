@@ -56,7 +56,7 @@ def path_figure(found: Sequence[Tally], marks: Sequence[str] = ()) -> tuple[Figu
 
 def _whose(one: Tally) -> str:
     if one.unit == "cases":
-        return f"one network, {one.units} cases"
+        return f"one network, {one.units} {'case' if one.units == 1 else 'cases'}"
     return f"{one.units} {'network' if one.units == 1 else 'networks'}"
 
 
