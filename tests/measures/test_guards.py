@@ -12,11 +12,11 @@ from segtrace.attribution import targets
 from segtrace.attribution.trace import trace
 from segtrace.measures.change import between_epochs, between_stages
 from segtrace.measures.emergence import emergence
-from segtrace.measures.events import find_events
 from segtrace.measures.leakage import leakage
 from segtrace.measures.localisation import measure, over_slices, readable
 from segtrace.measures.locality import locality, parts
 from segtrace.measures.over_cases import over_runs
+from segtrace.report.claims.leaks import find_events
 
 NET = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))
 TRUTH = torch.zeros(2, 8, 8, dtype=torch.long)

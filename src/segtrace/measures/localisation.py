@@ -12,9 +12,10 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError, unknown
-from segtrace.labelled import Dataset, mean, tensor
+from segtrace.labelled import DataArray, Dataset, mean, tensor
 from segtrace.measures import energy, guards, pixels
 from segtrace.measures.measure import Measure, RatioOfSums, Traced, table, wanted
+from segtrace.measures.over_cases import by_case
 
 AXES = ("site", "rule", "organ", "slice")
 """Of every measure."""
@@ -176,6 +177,15 @@ def terms(measured: Dataset, name: str = "gain") -> tuple[Tensor, Tensor]:
     undefined = tensor(measured[name]).isnan()
     over, under = above - base, below - base
     return over.masked_fill(undefined, torch.nan), under.masked_fill(undefined, torch.nan)
+
+
+def gains_by_case(measured: Dataset, cases: Sequence[str]) -> DataArray:
+    """The gain of every case, its own ratio of sums; axes site, rule, organ and ``case``."""
+    above, room = terms(measured)
+    like = measured["gain"].isel(slice=0).reset_coords(drop=True)
+    each = by_case(above, cases, room)
+    found = like.expand_dims(case=list(dict.fromkeys(cases)), axis=-1)
+    return found.copy(data=each)
 
 
 def _ratios(names: Iterable[Any]) -> dict[str, RatioOfSums]:

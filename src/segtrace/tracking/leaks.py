@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from segtrace.data.probes import Probes
 from segtrace.labelled import names_along, rows, tensor
-from segtrace.measures.events import Event, find_events, strongest, too_few_slices
 from segtrace.measures.leakage import Grids, Leakage, leakage
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.network.stages import StagesLike
 from segtrace.report.captions import plain
+from segtrace.report.claims.leaks import Event, find_events, strongest, too_few_slices
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import leak_picture
 from segtrace.report.record import Record

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from measures.flows import flow_of
 from segtrace.errors import InputError
-from segtrace.measures.events import find_events, strongest, too_few_slices
 from segtrace.measures.leakage import Leakage, leakage
 from segtrace.measures.over_cases import over_cases
+from segtrace.report.claims.leaks import find_events, strongest, too_few_slices
 
 ORGANS = ("liver", "right_kidney")
 GRIDS = {"dec3": 16, "dec4": 32, "dec5": 64, "head": 64}
