@@ -16,7 +16,6 @@ from segtrace.measures.leakage import leakage
 from segtrace.measures.localisation import measure, over_slices, readable
 from segtrace.measures.locality import locality, parts
 from segtrace.measures.over_cases import over_runs
-from segtrace.report.claims.leaks import find_events
 
 NET = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))
 TRUTH = torch.zeros(2, 8, 8, dtype=torch.long)
@@ -33,7 +32,6 @@ CALLS = {
     readable: {"measured": MEASURED},
     over_slices: {"measured": MEASURED},
     leakage: {"flow": FLOW, "masks": MASKS},
-    find_events: {"found": LEAK},
     between_stages: {"flow": FLOW},
     between_epochs: {"earlier": FLOW, "later": FLOW},
     emergence: {"epochs": [0, 1, 2], "gain": [0.0, 0.5, 0.9], "untrained_largest": 0.1},
@@ -81,7 +79,6 @@ def test_what_is_right_passes():
         (over_slices, {"measured": MEASURED[[]]}, "give a Dataset, as measure(…) returns it"),
         (readable, {"measured": MEASURED.drop_vars("status")}, "give a Dataset, as measure(…)"),
         (leakage, {"columns": "a"}, "columns is 'a'; give a list, ['a']"),
-        (find_events, {"found": FLOW}, "give a Leakage, the result of"),
         (between_stages, {"size": 8}, "size is 8; give (rows, columns), whole numbers"),
         (between_stages, {"size": (8, 0)}, "size is (8, 0); give (rows, columns)"),
         (emergence, {"gain": ["0", "1", "2"]}, "gain is ['0', '1', '2']; give a list of numbers"),

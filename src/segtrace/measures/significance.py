@@ -18,9 +18,9 @@ LEAST_CASES = 5
 FLIPS = 4096
 
 RATE = (
-    "Of nothing, one or more claims are made on at most 5 % of pages or texts: measured on null "
-    "networks, maps and cases (at 3 cases none; where differences between cases have a long tail "
-    "below, more often)."
+    "Of nothing, one or more claims are made on at most 5 % of pages or texts: measured on "
+    "null maps and null cases (below 5 cases none are made; where differences between cases have a "
+    "long tail below, more often); a network that finds no organ makes none."
 )
 """What must stand beside claims."""
 

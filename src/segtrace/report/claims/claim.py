@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from segtrace.measures.significance import ALPHA
 
+FOUND = 0.5
+"""The least Dice of an organ whose maps anything is claimed of."""
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -20,13 +20,11 @@ from segtrace.measures.over_cases import LEAST_CASES as LEAST_OF_INTERVAL
 from segtrace.measures.over_cases import in_words, over_cases
 from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
 from segtrace.report.captions import plain
-from segtrace.report.claims.claim import Claim, corrected, counted, listed, number
+from segtrace.report.claims.claim import FOUND, Claim, corrected, counted, listed, number
 from segtrace.report.scene import FINAL
 
 MARGIN = 0.15
 """Gain. Less is no difference worth a sentence."""
-FOUND = 0.5
-"""The least Dice of an organ that anything is claimed of."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,23 +1,30 @@
 """Leakage that is an event: found at a stage, beyond what chance and resolution explain.
 
 "Liver leaks onto right kidney at dec4, gone at dec5" is an observation of this kind (Hasany et al.
-2023, Fig. 1). It is found by the program, or not found; no pair is expected.
+2023, Fig. 1). It is found by the program, or not found; no pair is expected. Case by case the
+density is held against the largest of its nulls: the uniform map, the perfect map of the stage's
+grid, the mirror image of the other organ, and the untrained network. All rules, organs, pairs and
+stages of an epoch are one family of tests, of the logarithm of that ratio.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from segtrace.errors import InputError
-from segtrace.labelled import DataArray, names_along, rows, tensor
-from segtrace.measures import guards
+from segtrace.labelled import Dataset, names_along, rows, tensor
+from segtrace.measures.energy import nan_where
 from segtrace.measures.leakage import Leakage
-from segtrace.measures.over_cases import OverCases, in_words, method, over_cases
+from segtrace.measures.over_cases import by_case, in_words, method, over_cases
+from segtrace.measures.significance import ALPHA, family_p
+from segtrace.names import file_name
+from segtrace.report.claims.claim import Claim, corrected
+from segtrace.report.scene import FINAL
 
 PAIR = ("organ", "onto")
 ENTRY = ("rule", *PAIR)
-LEAK = "the result of segtrace.measures.leakage.leakage"
 LEAST_DENSITY = 2.0
 """An event puts at least twice on an organ what a uniform map would …"""
 
@@ -27,9 +34,14 @@ LEAST_SHARE = 0.05
 LEAST_SLICES = 3
 """… over at least so many slices that hold both organs."""
 
+MOST = 5
+"""Events told of one rule, the strongest."""
+FLOOR = 0.1
+"""Times uniform, added under the logarithm: less than that is nothing."""
 
-@dataclass(frozen=True)
-class Event:
+
+@dataclass(frozen=True, kw_only=True)
+class Leak(Claim):
     """One organ's evidence lies on another organ, at neighbouring stages.
 
     Attributes:
@@ -37,116 +49,113 @@ class Event:
         organ: the organ that is explained.
         onto: the organ on whose pixels the evidence lies.
         stages: where it holds, in order.
-        gone: the first later stage where it is back inside the null; None if there is none.
-        last: the last stage that was looked at.
-        peak: the one of ``stages`` with the highest density; the numbers below are of it.
-        density: 1 is what a uniform map puts there.
-        share: part of the map.
-        slices: slices that hold both organs.
-        over_cases: the density of each case of its own, over cases, with its interval; None where
-            the cases are not known.
-        coarse: density of the perfect map of that stage's grid.
-        untrained: density of the untrained network's map; NaN if none was given or it has none.
-        mirrored: density on the mirror image of the other organ.
-        checked: what it was held against besides ``coarse``: ``centered``, ``untrained``.
+        peak: the one of ``stages`` with the highest density; the numbers are of it.
+        sentence: ``words`` without their numbers.
     """
 
     rule: str
     organ: str
     onto: str
     stages: tuple[str, ...]
-    gone: str | None
-    last: str
     peak: str
-    density: float
-    share: float
-    slices: int
-    over_cases: OverCases | None
-    coarse: float
-    untrained: float
-    mirrored: float
-    checked: tuple[str, ...]
-
-    @property
-    def sentence(self) -> str:
-        """Plain text, e.g. ``liver leaks onto right kidney at dec4, gone at dec5``."""
-        where = self.stages[0] if len(self.stages) == 1 else f"{self.stages[0]}-{self.stages[-1]}"
-        end = f"gone at {self.gone}" if self.gone else f"not gone by {self.last}"
-        if self.stages[-1] == self.last:
-            end = "the last stage"
-        return f"{_words(self.organ)} leaks onto {_words(self.onto)} at {where}, {end}"
-
-    @property
-    def detail(self) -> str:
-        """The numbers behind the sentence, in one line."""
-        coarse, untrained, mirrored = (
-            "not known" if number != number else f"{number:.1f}"
-            for number in (self.coarse, self.untrained, self.mirrored)
-        )
-        return (
-            f"{self.peak}: {self.density:.1f} times uniform{self._span}, {self.share:.0%} of the "
-            f"map, {self.slices} slices; perfect coarse map {coarse}, untrained {untrained}, "
-            f"mirror image {mirrored}; {self.rule}"
-        )
-
-    @property
-    def _span(self) -> str:
-        """The mean over cases, which is what the interval is of, and the interval."""
-        if self.over_cases is None:
-            return ""
-        found, cases = self.over_cases, int(self.over_cases.cases)
-        ends = in_words(float(found.low), float(found.high), cases, digits=1)
-        name = f"{method(cases)} " if found.low == found.low else ""
-        return f" (mean over cases {float(found.mean):.1f}, {name}{ends})"
+    sentence: str
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-@guards.held(
-    found=guards.instance(Leakage, LEAK),
-    centered=guards.optional(guards.instance(Leakage, LEAK)),
-    untrained=guards.optional(guards.instance(Leakage, LEAK)),
-    cases=guards.optional(guards.names),
-)
 def find_events(
     found: Leakage,
-    centered: Leakage | None = None,
-    untrained: Leakage | None = None,
-    cases: Sequence[str] | None = None,
-) -> list[Event]:
-    """Every leak that is more than uniform, resolution, the untrained network and a common mode.
+    centered: Leakage | None,
+    untrained: Leakage | None,
+    cases: Sequence[str],
+    without: Sequence[str] = (),
+) -> list[Leak]:
+    """Every leak that is more than uniform, resolution, place, untrained and a common mode.
 
-    At a stage it holds if the density is at least 2, the share at least 0.05 and the slices at
-    least 3, on logits and on centred logits, and the density is beyond the null: that of the
-    uniform map, of the perfect map of the stage's grid, and of the untrained network.
+    None where a control is missing, and none at the head, which is the output.
 
     Args:
         found: leakage of the flow of ``score="logit"``.
         centered: of ``score="centered"``; what disappears there is shared by all logits.
         untrained: of the network at epoch 0.
-        cases: name of each slice's case, for the interval; without them there is none.
+        cases: name of each slice's case.
+        without: organs that are explained but of which nothing is claimed.
 
     Raises:
         InputError: leakages of different stages, rules or organs.
     """
     for other in (centered, untrained):
         _check(found, other)
-    null, density = _null(found, untrained), found.summary["density"]
-    holds = _candidates(found) & (density > null)
-    if centered is not None:
-        beyond = centered.summary["density"] > _null(centered, untrained)
-        holds &= _candidates(centered) & beyond
-    some = holds.any("site").to_dataset(name="holds")
-    checked = {"centered": centered, "untrained": untrained}
-    names = tuple(name for name, given in checked.items() if given is not None)
-    return [
-        _event(found, untrained, density <= null, cases, names, at, run)
-        for at in rows(some, ENTRY, (*ENTRY, "holds"))
-        if at.pop("holds") and at["organ"] != at["onto"]
-        for run in _runs(holds.sel(at).values.tolist())
+    if centered is None or untrained is None:
+        return []
+    tests = held_against(found, centered, untrained, cases, without)
+    some = tests["holds"].any("site").to_dataset(name="some")
+    events = [
+        _event(tests, at, run)
+        for at in rows(some, ENTRY, (*ENTRY, "some"))
+        if at.pop("some")
+        for run in _runs(tests["holds"].sel(at).values.tolist())
     ]
+    return sorted(events, key=lambda event: -event.numbers["times uniform"])
+
+
+def held_against(
+    found: Leakage,
+    centered: Leakage | None,
+    untrained: Leakage | None,
+    cases: Sequence[str],
+    without: Sequence[str] = (),
+) -> Dataset:
+    """Of every entry, axes site, rule, organ, onto: what it is held against, and what holds.
+
+    The summary of ``found``, and beside it ``untrained``, that network's density; ``mean``,
+    ``low``, ``high`` and ``cases`` of the density over cases; ``null``, the largest of what it is
+    held against; ``p``, corrected for all; ``holds``.
+    """
+    here = found.summary
+    own, null = _densities(found, cases, untrained)
+    beyond = (own + FLOOR).log() - (null + FLOOR).log()
+    large = (here["density"] >= LEAST_DENSITY) & (here["share"] >= LEAST_SHARE)
+    large &= here["slices"] >= LEAST_SLICES
+    if centered is not None:
+        again, null = _densities(centered, cases, untrained)
+        beyond = torch.minimum(beyond, (again + FLOOR).log() - (null + FLOOR).log())
+        large &= centered.summary["density"] >= LEAST_DENSITY
+    asked = (here["organ"] != here["onto"]) & (here["site"] != FINAL)
+    asked &= ~here["organ"].isin(list(without))
+    axes = here["density"].dims
+    asked = asked.broadcast_like(here["density"]).transpose(*axes)
+    p = family_p(nan_where(~tensor(asked)[..., None], beyond))
+    over = over_cases(own, list(dict.fromkeys(cases)), within=(0.0, torch.inf))
+    before = here["density"] * torch.nan if untrained is None else untrained.summary["density"]
+    printed = here["density_coarse"].clip(min=1.0)
+    for other in (here["density_mirrored"], before):
+        printed = printed.where(~(other > printed), other)
+    holds = tensor(large) & (p <= ALPHA) & over.above(tensor(printed.transpose(*axes)))
+    numbers = {"p": p, "holds": holds, "mean": over.mean, "low": over.low, "high": over.high,
+               "cases": over.cases}  # fmt: skip
+    named = {name: (axes, values) for name, values in numbers.items()}
+    return here.assign(named).assign(untrained=before, null=printed)
+
+
+def _densities(
+    leak: Leakage, cases: Sequence[str], untrained: Leakage | None
+) -> tuple[Tensor, Tensor]:
+    """Of every case, (S, R, O, J, C): the density, and the largest of its nulls."""
+    usable, share = tensor(leak.usable), tensor(leak.data["share"])
+
+    def of(name: str, area: str = "area") -> Tensor:
+        values, below = tensor(leak.data[name]), tensor(leak.data[area])[:, None]
+        values = values if values.ndim == share.ndim else values[:, None]
+        return by_case(nan_where(~usable, values.expand_as(share)), cases, below.expand_as(share))
+
+    null = torch.maximum(of("coarse").nan_to_num(nan=1.0), torch.tensor(1.0).double())
+    null = torch.fmax(null, of("mirrored", "mirrored_area"))
+    if untrained is not None:  # a dead map of the untrained network counts as an even one
+        null = torch.fmax(null, _densities(untrained, cases, None)[0])
+    return of("share"), null
 
 
 def _check(found: Leakage, other: Leakage | None) -> None:
@@ -161,22 +170,6 @@ def _check(found: Leakage, other: Leakage | None) -> None:
             )
 
 
-def _candidates(leak: Leakage) -> DataArray:
-    """Bool: large enough over enough slices."""
-    found = leak.summary
-    large = (found["density"] >= LEAST_DENSITY) & (found["share"] >= LEAST_SHARE)
-    return large & (found["slices"] >= LEAST_SLICES)
-
-
-def _null(leak: Leakage, untrained: Leakage | None) -> DataArray:
-    """The density that uniform, coarse and untrained maps reach; NaN is no obstacle."""
-    null = leak.summary["density_coarse"].fillna(0.0).clip(min=1.0)
-    if untrained is None:
-        return null
-    before = untrained.summary["density"]
-    return null.where(~(before > null), before)
-
-
 def _runs(holds: Sequence[bool]) -> list[range]:
     """Stretches of consecutive True."""
     starts = [i for i, h in enumerate(holds) if h and not (i and holds[i - 1])]
@@ -184,40 +177,50 @@ def _runs(holds: Sequence[bool]) -> list[range]:
     return [range(start, end) for start, end in zip(starts, ends, strict=True)]
 
 
-def _event(
-    found: Leakage,
-    untrained: Leakage | None,
-    inside: DataArray,
-    cases: Sequence[str] | None,
-    checked: tuple[str, ...],
-    at: Mapping[str, str],
-    run: range,
-) -> Event:
-    stages, density = names_along(found.data, "site"), found.summary["density"].sel(at).values
-    later = zip(stages, inside.sel(at).values, strict=True)
-    peak = {**at, "site": stages[max(run, key=lambda s: float(density[s]))]}
-    here = found.summary.sel(peak)
-    return Event(
-        **at,
+def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
+    stages, here = names_along(tests, "site"), tests.sel(at)
+    density, inside = here["density"].values, (here["density"] <= here["null"]).values
+    peak = stages[max(run, key=lambda s: float(density[s]))]
+    one = here.sel(site=peak)
+    gone = next((stage for stage, out in list(zip(stages, inside, strict=True))[run.stop:] if out),
+                None)  # fmt: skip
+    where = stages[run[0]] if len(run) == 1 else f"{stages[run[0]]}-{stages[run[-1]]}"
+    end = f"gone at {gone}" if gone else f"not gone by {stages[-1]}"
+    sentence = f"{_words(at['organ'])} leaks onto {_words(at['onto'])} at {where}, {end}"
+    numbers = {
+        "times uniform": one["density"], "mean over cases": one["mean"], "low": one["low"],
+        "high": one["high"], "cases": one["cases"], "share": one["share"],
+        "perfect coarse map": one["density_coarse"], "untrained": one["untrained"],
+        "mirror image": one["density_mirrored"], "p": one["p"],
+    }  # fmt: skip
+    known = {name: float(value) for name, value in numbers.items() if value == value}
+    picture = f"leak/{file_name(at['rule'])}/{file_name(peak, stages)}.png"
+    return Leak(
+        kind="leak",
+        words=f"{sentence} ({_detail(known, peak)}; {picture})",
+        numbers=known,
+        tests=(corrected(int(tests["p"].notnull().sum())), "95 % t interval above every null"),
+        rule=at["rule"],
+        organ=at["organ"],
+        onto=at["onto"],
         stages=tuple(stages[s] for s in run),
-        gone=next((stage for stage, gone in list(later)[run.stop :] if gone), None),
-        last=stages[-1],
-        peak=peak["site"],
-        density=here["density"].item(),
-        share=here["share"].item(),
-        slices=here["slices"].item(),
-        over_cases=None if cases is None else _over_cases(found, peak, cases),
-        coarse=here["density_coarse"].item(),
-        untrained=torch.nan if untrained is None else untrained.summary["density"].sel(peak).item(),
-        mirrored=here["density_mirrored"].item(),
-        checked=checked,
+        peak=peak,
+        sentence=sentence,
     )
 
 
-def _over_cases(leak: Leakage, at: Mapping[str, str], cases: Sequence[str]) -> OverCases:
-    here = leak.data.sel(at)
-    share = here["share"].where(leak.usable.sel(at))
-    return over_cases(tensor(share), cases, tensor(here["area"]), within=(0.0, torch.inf))
+def _detail(known: Mapping[str, float], peak: str) -> str:
+    """The numbers behind the sentence, in one line; what is not defined is not named."""
+    cases = int(known["cases"])
+    low, high = (known.get(end, torch.nan) for end in ("low", "high"))
+    ends = f"{method(cases)} " * (low == low) + in_words(low, high, cases, digits=1)
+    names = ("perfect coarse map", "untrained", "mirror image")
+    nulls = [f"{name} {known[name]:.1f}" for name in names if name in known]
+    return (
+        f"{peak}: {known['times uniform']:.1f} times uniform (mean over cases "
+        f"{known['mean over cases']:.1f}, {ends}), {known['share']:.0%} of the "
+        f"map; {', '.join(nulls)}"
+    )
 
 
 def too_few_slices(leak: Leakage) -> list[str]:
