@@ -86,7 +86,7 @@ def cut_alone(
 
 def routes(cuts: Cuts | None, untrained: Cuts | None) -> dict[str, RouteEntry]:
     """Organ -> the route of the last network that was cut, for the page; may be empty."""
-    if cuts is None:
+    if cuts is None or cuts.route is None:
         return {}
     before = untrained if cuts.epoch != 0 else None
     return {

@@ -25,7 +25,7 @@ from segtrace.errors import InputError
 from segtrace.report.captions import plain
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 from segtrace.report.pictures.cells import Picture
-from segtrace.report.route_words import Branch, sentence
+from segtrace.report.route_words import Branch
 from segtrace.report.scene import RESEARCH_USE
 
 SCALE = ListedColormap(colormaps["inferno_r"](np.linspace(0.18, 0.92, 256)), "loss")
@@ -51,12 +51,14 @@ class Diagram:
         branches: its edges.
         stages: stage -> Dice lost when it is cut, in the order of the network; may be empty.
         dice: of the whole network, mean over the cases that hold the organ.
+        words: what is claimed of the organ's route.
     """
 
     title: str
     branches: Sequence[Branch]
     stages: Mapping[str, float]
     dice: float
+    words: str = ""
 
 
 def places(encoders: Sequence[str], found: Sequence[Branch]) -> dict[str, Place]:
@@ -96,7 +98,7 @@ def route_figure(
     """
     if not networks or not all(network.branches for network in networks):
         raise InputError("no edges to draw; give the branches of at least one network")
-    words = sentence(organ, networks[0].branches, networks[0].dice)
+    words = networks[0].words or plain(organ)
     height = ROW_INCHES * (_rows(encoders, networks[0])) + 1.25
     with print_style():
         figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained", facecolor="white")
