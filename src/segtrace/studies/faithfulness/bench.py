@@ -25,6 +25,8 @@ from segtrace.tracking.explained import Network, traced
 
 FRACTIONS = (0.1,)
 """Parts of a stage's cells that are removed."""
+AIR = 0.02
+"""Up to this brightness of the first channel a pixel is air and no tissue."""
 DRAWS = 3
 """Shifted and random patterns a map."""
 
@@ -79,6 +81,7 @@ class Bench:
                 draws=DRAWS,
                 seed=self.seed,
                 untrained=None if untrained is None else self._flow(untrained),
+                body=self.network.probes.images[:, 0] > AIR,
                 progress=progress,
             )
         )

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from segtrace.causal.faithfulness.removal import WAYS
 from segtrace.causal.faithfulness.verdict import ALL, Verdict
 from segtrace.causal.patching import carried_rows
 from segtrace.labelled import mean, rows
 from segtrace.measures import over_cases
 from segtrace.measures.over_cases import intervals
+from segtrace.measures.significance import RATE
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
 from segtrace.report.tables import save_table
@@ -45,8 +47,10 @@ def in_words(trial: Trial) -> Iterator[str]:
         yield f"Left out: {organ}, {why}."
     whose = ALL if any(v.organ == ALL for v in trial.verdicts) else trial.verdicts[0].organ
     own = [verdict for verdict in trial.verdicts if verdict.organ == whose]
-    yield f"{'stage':8} {'rule':14} {'cells':9} {'by map':>7} {'moved':>7} {'random':>7}  verdict"
+    ways = " ".join(f"{way:>9}" for way in WAYS)
+    yield f"{'stage':8} {'rule':14} {'cells':9} {ways}  verdict"
     yield from map(_line, own)
+    yield f"Supported: beyond every control, corrected for these {len(own)} verdicts. {RATE}"
     if trial.rankings:
         yield f"{'edges ranked by':32} {'rho':>6} {'95 % t interval':>24} {'p':>6}  verdict"
     for row in (asdict(ranking) for ranking in trial.rankings if ranking.organ == whose):
@@ -63,6 +67,7 @@ def in_words(trial: Trial) -> Iterator[str]:
 
 def _line(verdict: Verdict) -> str:
     return (
-        f"{verdict.site:8} {verdict.rule:14} {verdict.where:9} {verdict.by_map:7.3f} "
-        f"{verdict.by_shifted:7.3f} {verdict.by_random:7.3f}  {verdict.verdict}"
+        f"{verdict.site:8} {verdict.rule:14} {verdict.where:9} "
+        + " ".join(f"{lost:9.3f}" for lost in verdict.by.values())
+        + f"  {verdict.verdict}"
     )
