@@ -32,6 +32,7 @@ def measure(
     measures: Literal["leading", "all"] = "leading",
     *,
     parts: tuple[Flow, Flow] | None = None,
+    body: Tensor | None = None,
 ) -> Dataset:
     """Numbers of every map, with the axes site, rule, organ and slice.
 
@@ -47,6 +48,7 @@ def measure(
             mm are NaN.
         measures: ``leading``, or ``all`` of them (slower: maps are resized and sorted).
         parts: the flows of two parts of every organ's region, for ``locality``.
+        body: (N, H, W) bool, where the patient is, for ``outside``.
 
     Returns:
         A number a measure, float64, with its title and unit; NaN where it is not defined: the organ
@@ -66,7 +68,7 @@ def measure(
     asked = wanted(measures)
     of = {each: [one for one in asked if one.each == each] for each in ("stage", "flow", "image")}
     found = {
-        **_of_stages(of["stage"], flow, masks),
+        **_of_stages(of["stage"], flow, masks, body),
         **_of_flow(of["flow"], Traced(flow, parts)),
         **_of_images(of["image"], flow, masks, spacing),
     }
@@ -90,12 +92,18 @@ def _by_grid(maps: Iterable[Tensor], masks: Tensor) -> dict[torch.Size, energy.O
     }
 
 
-def _of_stages(measures: Sequence[Measure], flow: Flow, masks: Tensor) -> dict[str, Tensor]:
+def _of_stages(
+    measures: Sequence[Measure], flow: Flow, masks: Tensor, body: Tensor | None
+) -> dict[str, Tensor]:
     """Measure -> (S, R, O, N) of those that are read off all maps of a stage."""
     maps = [signed.to(_precision(signed)) for signed in flow.maps.values()]
     organs = _by_grid(maps, masks)
     area = energy.area(masks.float())
-    stages = (energy.StageMaps(signed, organs[signed.shape[-2:]], area) for signed in maps)
+    tissue = {} if body is None else _by_grid(maps, body)
+    stages = (
+        energy.StageMaps(signed, organs[signed.shape[-2:]], area, tissue.get(signed.shape[-2:]))
+        for signed in maps
+    )
     by_stage = [[one.of(stage) for one in measures] for stage in stages]
     return {
         one.name: torch.stack(values)

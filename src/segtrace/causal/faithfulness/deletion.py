@@ -43,7 +43,12 @@ DELETION = Form(
 )  # fmt: skip
 
 
-@guards.held(where=guards.some(guards.names), flow=A_FLOW, untrained=guards.optional(A_FLOW))
+@guards.held(
+    where=guards.some(guards.names),
+    flow=A_FLOW,
+    untrained=guards.optional(A_FLOW),
+    body=guards.optional(guards.instance(Tensor, "a tensor of bool")),
+)
 def deletion(
     net: nn.Module,
     flow: Flow,

@@ -17,7 +17,7 @@ from segtrace.report.captions import SCORES, equation, plain
 from segtrace.report.claims.claim import counted
 from segtrace.report.claims.headlines import Headlines
 from segtrace.report.page.ct import ct
-from segtrace.report.page.sentences import CAUTIONS, LOW_COHERENCE, outlined
+from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, outlined
 from segtrace.report.page.snapshot import Box, Snapshot, cut, packed, text
 from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH, array
 from segtrace.report.record import Record
@@ -197,6 +197,7 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
         "cautions": CAUTIONS,
         "final": FINAL,
         "averaging": [rule for rule, method in flow.methods.items() if method.averages],
+        "airy": AIRY,
         "low_coherence": LOW_COHERENCE,
         "factors": factors(story, factor),
         **_pictures(story, window),

@@ -12,6 +12,8 @@ VERDICTS = (
     (-1.0, "not found"),
 )
 """From which Dice on, and what it is called."""
+AIRY = 0.3
+"""From which part off the body on a map carries a caution."""
 LOW_COHERENCE = table()["kappa"].caution
 
 CAUTIONS = {
@@ -20,6 +22,8 @@ CAUTIONS = {
     "that is explained says where it is. Its place is no evidence at this stage.",
     "incoherent": "The gradient nearly cancels when it is averaged "
     f"(coherence below {LOW_COHERENCE}): do not lean on this map.",
+    "air": f"More than {AIRY:.0%} of this map's evidence lies off the patient's body, in the air: "
+    "do not read its place.",
     "nowhere": "The network finds this organ on none of these slices: the map explains a decision "
     "that it does not make.",
     "missed": "The network hardly marks this organ here (Dice below 0.1): the map explains a "

@@ -18,6 +18,7 @@ from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.patching import carry
 from segtrace.causal.route import route
 from segtrace.labelled import Dataset, tensor
+from segtrace.measures.places import body_of
 from segtrace.network.edges import Edge
 from segtrace.network.sites import Site
 from segtrace.network.stages import Stage
@@ -25,8 +26,6 @@ from segtrace.tracking.explained import Network, traced
 
 FRACTIONS = (0.1,)
 """Parts of a stage's cells that are removed."""
-AIR = 0.02
-"""Up to this brightness of the first channel a pixel is air and no tissue."""
 DRAWS = 3
 """Shifted and random patterns a map."""
 
@@ -81,7 +80,7 @@ class Bench:
                 draws=DRAWS,
                 seed=self.seed,
                 untrained=None if untrained is None else self._flow(untrained),
-                body=self.network.probes.images[:, 0] > AIR,
+                body=body_of(self.network.probes.images),
                 progress=progress,
             )
         )
