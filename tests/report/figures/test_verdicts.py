@@ -16,7 +16,19 @@ VERDICT = Verdict(
     {"shifted": (0.2, 0.4), "random": (0.25, 0.45)}, p=0.01, cases=12, slices=40,
 )  # fmt: skip
 RANKING = Ranking(
-    "share of the score", "all", "not supported here", 0.3, -0.1, 0.6, 0.2, 0.2, 0.5, 9, 12
+    "share of the score",
+    "all",
+    "not supported here",
+    0.3,
+    -0.1,
+    0.6,
+    0.2,
+    0.2,
+    0.5,
+    -0.3,
+    0.1,
+    9,
+    12,
 )
 
 

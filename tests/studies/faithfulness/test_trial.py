@@ -62,7 +62,7 @@ def test_places_are_judged_at_every_stage_but_the_last(trial):
 def test_edges_are_ranked_and_two_are_too_few(trial):
     names = {ranking.predictor for ranking in trial.rankings}
     assert names == {
-        "gradient norm", "depth", "map size, seg_grad_cam", "map size, grad_pam",
+        "gradient norm", "number of cells", "depth", "map size, seg_grad_cam", "map size, grad_pam",
         "share of the score",
     }  # fmt: skip
     assert {ranking.verdict for ranking in trial.rankings} == {"too few cases"}
