@@ -5,7 +5,9 @@ python explain.py checkpoint='outputs/…/epoch_*.ckpt' log_dir=logs     the cou
 python explain.py checkpoint=… net=my_package:MyNet     a network that is in no table of known ones
 python explain.py checkpoint=… image=any_ct.nii.gz volume=true         every slice, as NIfTI
 python explain.py net=my_module:build weights=my.pth stages=stages.yaml data=synapse data.root=…
-python explain.py checkpoint=… study=verdict data=phantom              do cuts bear out the maps?
+python explain.py checkpoint=… study=ablation                          which stages are needed?
+python explain.py checkpoint=… study=faithfulness data=phantom         do cuts bear out the maps?
+python explain.py checkpoint=… explainer=[ablation_cam]                methods of other papers
 python explain.py runs='multirun/…/*'                                  mean and band over seeds
 python explain.py --help
 """
@@ -17,26 +19,25 @@ import hydra
 from omegaconf import DictConfig
 
 from segtrace.cli.entry import answering, start
+from segtrace.cli.explain.shorthand import SHORT, written_out
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="explain")
 @answering
 def main(config: DictConfig) -> None:
-    """Runs that differ in their seed, maps put to the test, whole volumes, or telling slices."""
+    """Write and show each thing that the study, and what stands beside it, finds."""
     # Imported here: what was mistyped is answered before torch and Lightning are there.
-    from segtrace.cli.explain import asked as ask
-    from segtrace.cli.explain.request import checked
+    from segtrace.cli.explain.explain_config import checked
+    from segtrace.report.page.page import Page
+    from segtrace.report.run_folder import is_first
 
-    asked = checked(config)
-    if asked.runs:
-        ask.compare_runs(asked)
-    elif asked.tries:
-        ask.put_to_the_test(asked)
-    elif asked.slices.whole:
-        ask.explain_volumes(asked)
-    else:
-        ask.explain_slices(asked)
+    asked, page = checked(config), Page()
+    for result in asked.results():
+        result.write(asked.folder)
+        result.show(page)
+    if is_first():
+        page.write(asked.folder / "index.html")
 
 
 if __name__ == "__main__":
-    start(main)
+    start(main, written_out, SHORT)

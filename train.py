@@ -23,7 +23,7 @@ def main(config: DictConfig) -> None:
     import pytorch_lightning as pl
 
     from segtrace.cli.train import run
-    from segtrace.cli.train.plan import checked
+    from segtrace.cli.train.train_config import checked
 
     plan = checked(config)
     data = run.data(plan)

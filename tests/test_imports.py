@@ -19,16 +19,25 @@ ALLOWED = {
     "attribution": ("network",),
     "measures": ("network", "attribution"),
     "causal": ("network", "attribution", "measures"),
-    "explainers": CORE,
     "data": (),
     "models": (),
     "checkpoint": ("data", "models"),
     "report": CORE,
     "tracking": (*CORE, "data", "report"),
+    "explainers": (*CORE, "data", "report", "tracking"),
     "training": (*CORE, "data", "checkpoint", "report", "tracking"),
     "planted": (*CORE, "data", "checkpoint", "report", "tracking"),
-    "studies": (*CORE, "data", "checkpoint", "report", "tracking", "training"),
-    "cli": (*CORE, "data", "checkpoint", "report", "tracking", "training", "studies"),
+    "studies": (*CORE, "data", "checkpoint", "report", "tracking", "explainers", "training"),
+    "cli": (
+        *CORE,
+        "data",
+        "checkpoint",
+        "report",
+        "tracking",
+        "explainers",
+        "training",
+        "studies",
+    ),
 }
 TORCH_ALONE = {"torch", "segtrace", *sys.stdlib_module_names}
 
@@ -91,6 +100,13 @@ def test_attribution_needs_torch_and_takes_more_only_when_it_is_asked_for():
                 continue
             assert within(name, {"scipy", "xarray", "numpy"}), f"{path.name}: {name}"
             assert not at_top, f"{path.name} imports {name} at the top"
+
+
+@pytest.mark.parametrize("package", CORE)
+def test_named_axes_are_made_only_where_they_are_asked_for(package):
+    for path in files(package):
+        for name, at_top in imports(path):
+            assert not (at_top and within(name, {"xarray", "pandas"})), f"{path.name}: {name}"
 
 
 # Everything but the standard library and what `pip install torch` brings is made unimportable.

@@ -765,8 +765,10 @@ WORDS = re.compile(
 ELSEWHERE = {
     # tested beside the code, where more of the same kind stands
     "components need scipy": "tests/attribution/test_targets.py",
+    "named axes need xarray": "tests/attribution/test_flow.py",
     "has shape .* needs \\(N, tokens": "tests/attribution/test_stages.py",
     "tokens; .* needs": "tests/attribution/test_stages.py",
+    "no decoder stage has two edges": "tests/causal/faithfulness/test_paths.py",
     "predictor .* has shape": "tests/causal/faithfulness/test_ranking.py",
     "rule .* returns": "tests/attribution/test_guards.py",
     "weigh of rule .* returns": "tests/attribution/test_guards.py",

@@ -1,10 +1,14 @@
 """A flow with named axes holds what the flow holds, in the same memory."""
 
+import sys
+
 import numpy as np
+import pytest
 import torch
 
 import segtrace
 from attribution import nets
+from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
 
@@ -46,6 +50,12 @@ def test_without_maps_the_numbers_alone_are_there():
     assert set(found) == {
         "kappa", "gradient_l1", "status", "scores", "region_px", "prediction",
     }  # fmt: skip
+
+
+def test_where_xarray_is_missing_a_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    with pytest.raises(InputError, match=r"^named axes need xarray: pip install xarray$"):
+        traced().to_xarray()
 
 
 def test_an_integrated_flow_has_what_completeness_misses():

@@ -24,7 +24,7 @@ from segtrace.data.probes import Probes
 from segtrace.measures.localisation import measure
 from segtrace.models.flexible_unet import FlexibleUNet
 from segtrace.report.checksums import hasten_tensorboard
-from segtrace.tracking.explained import DEFAULT, Explained, Network, organ_masks, traced
+from segtrace.tracking.explained import DEFAULT, Explained, Network, traced
 from segtrace.tracking.leaks import Leaks
 from segtrace.tracking.tracker import Epoch, Tracker
 from segtrace.tracking.writer import Writer
@@ -58,7 +58,7 @@ def explained(network: Network, seconds: Seconds) -> Explained:
     began = time.perf_counter()
     record = traced(*network)
     middle = time.perf_counter()
-    masks = organ_masks(record, record.flow.organs)
+    masks = record.masks(record.flow.organs)
     measured = measure(record.flow, masks, network.probes.spacing)
     seconds.setdefault("trace", []).append(middle - began)
     seconds.setdefault("measures", []).append(time.perf_counter() - middle)

@@ -32,7 +32,7 @@ FLAGS = (
     "--disable-sync",
     "--force-device-scale-factor=1",
 )
-PAGES = {"images": "#images", "custom_scalars": "#custom_scalars"}
+PAGES = {"timeseries": "#timeseries", "images": "#images", "scalars": "#scalars"}
 """TensorBoard's pages by the name of the photograph."""
 DEEP = """
 const found = [];
@@ -133,7 +133,7 @@ def open_board(driver: webdriver.Chrome, address: str, name: str) -> None:
     """
     driver.get("about:blank")  # another fragment alone would not load the page anew
     driver.get(address + PAGES[name])
-    script, selector = (PICTURES, "img") if name == "images" else (LINES, "path.line")
+    script, selector = (LINES, "path.line") if name == "scalars" else (PICTURES, "img")
     until(lambda: driver.execute_script(script, selector))
 
 

@@ -11,7 +11,7 @@ from helpers.pages import ORGANS, RULES, STAGES, blind, epoch, original, wrong
 from helpers.written import write_page
 from segtrace.measures.measure import table
 from segtrace.report.figures.route import Diagram, route_figure
-from segtrace.report.page.page import Page
+from segtrace.report.page.page import About, Page
 from segtrace.report.page.routes import CAUTION, route_entry
 from segtrace.report.page.sentences import CAUTIONS
 from segtrace.report.page.whole_cases import WholeCases
@@ -38,7 +38,8 @@ def path(tmp_path_factory):
     for number in (0, 3, 8):
         found = {"0027": {"liver": {"dice": 0.1 * number, "voxels": 3000}}}
         page.add(epoch(number), WholeCases.from_plain(cases, found))
-    page.write(path, {"checkpoint": "epoch_008.ckpt"})
+    page.about = About({"checkpoint": "epoch_008.ckpt"})
+    page.write(path)
     return path
 
 
@@ -337,9 +338,9 @@ def routes():
 
 
 def test_the_route_of_the_chosen_organ_stands_there_with_its_caution(driver, tmp_path):
-    page = Page()
+    page = Page(about=About(routes=routes()))
     page.add(epoch(8))
-    page.write(tmp_path / "index.html", routes=routes())
+    page.write(tmp_path / "index.html")
     open_page(driver, tmp_path / "index.html")
     find(driver, f'[data-organ="{ORGANS.index("spleen")}"]').click()
     settled(driver, "#route-words", "The spleen enters by the skip of enc1")
@@ -358,7 +359,7 @@ def test_the_region_can_be_what_the_network_got_wrong(driver, tmp_path):
     for number in (0, 3):
         page.add(epoch(number))
     for kind in ("fp", "fn"):
-        page.also(wrong(3, kind))
+        page.add_region(wrong(3, kind))
     page.write(tmp_path / "index.html")
     open_page(driver, tmp_path / "index.html")
     find(driver, f'[data-organ="{ORGANS.index("liver")}"]').click()
@@ -396,7 +397,7 @@ def test_the_region_can_be_what_the_network_got_wrong(driver, tmp_path):
     ],
 )
 def test_the_list_of_events_tells_none_from_not_looked_for(driver, tmp_path, events, words):
-    write_page(tmp_path / "index.html", [epoch(8)], events=events)
+    write_page(tmp_path / "index.html", [epoch(8)], About(events=events))
     open_page(driver, tmp_path / "index.html")
     assert text(driver, "#events").startswith(words)
 

@@ -1,58 +1,58 @@
-"""What ``segtrace.report.tensorboard`` writes is on TensorBoard's screen."""
+"""What ``segtrace.report.tensorboard`` writes is on TensorBoard's screen, in the order meant."""
 
 import numpy as np
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from browser.screenshots import DEEP, LINES, PICTURES, open_board, tensorboard, until
+from browser.screenshots import DEEP, PICTURES, open_board, tensorboard
 from segtrace.report.tensorboard import (
-    add_layout,
+    LEARNING_RATE_TAG,
+    OVERVIEW_TAG,
     add_picture,
     add_scalars,
+    dice_tag,
     flow_tag,
-    scalar_tag,
 )
 
-ORGANS, STAGES, EPOCHS = ("liver", "spleen"), ("enc1", "dec1", "head"), range(4)
-BLOCKS = [("gain", "seg_grad_cam"), ("kappa", "seg_grad_cam")]
+RULES, ORGANS, EPOCHS = ("grad_pam", "seg_grad_cam"), ("liver", "spleen"), range(4)
 SHAPE = (120, 210, 3)
+FLOWS = [flow_tag(rule, organ) for rule in reversed(RULES) for organ in ORGANS]
+CURVES = ["train/loss", *(dice_tag("val", organ) for organ in ORGANS), LEARNING_RATE_TAG]
 
 
 @pytest.fixture(scope="module")
 def address(driver, tmp_path_factory):
     run = tmp_path_factory.mktemp("run")
     writer = SummaryWriter(str(run))
-    add_layout(writer, BLOCKS, ORGANS, STAGES)
     for epoch in EPOCHS:
-        for organ in ORGANS:
-            picture = np.full(SHAPE, 40 * epoch + 60, np.uint8)
-            add_picture(writer, flow_tag("seg_grad_cam", organ), picture, epoch)
-        tags = [scalar_tag(*block, o, s) for block in BLOCKS for o in ORGANS for s in STAGES]
-        values = {tag: (i + 1) * epoch / 10 for i, tag in enumerate(tags)}
-        add_scalars(writer, values, epoch)
+        picture = np.full(SHAPE, 40 * epoch + 60, np.uint8)
+        for tag in [*reversed(FLOWS), OVERVIEW_TAG]:
+            add_picture(writer, tag, picture, epoch)
+        add_scalars(writer, dict.fromkeys(reversed(CURVES), epoch / 10), epoch)
     writer.close()
     with tensorboard(run) as address:
         yield address
 
 
 def words(driver):
-    """All that is written on the screen."""
+    """All that is written on the screen, from the top down."""
     leaves = "return found.filter((node) => !node.childElementCount).map((n) => n.textContent)"
     return [
         " ".join(text.split()) for text in driver.execute_script(DEEP + leaves, "div, span, h3")
     ]
 
 
-def test_the_pictures_are_on_the_images_page(driver, address):
+def test_the_overview_is_the_first_picture_and_the_papers_rule_before_others(driver, address):
     open_board(driver, address, "images")
-    assert driver.execute_script(PICTURES, "img") == [[SHAPE[1], SHAPE[0]]] * len(ORGANS)
+    assert driver.execute_script(PICTURES, "img") == [[SHAPE[1], SHAPE[0]]] * (1 + len(FLOWS))
     shown = words(driver)
-    assert {flow_tag("seg_grad_cam", organ) for organ in ORGANS} <= set(shown)
+    tags = [OVERVIEW_TAG, *FLOWS]
+    assert [text for text in dict.fromkeys(shown) if text in tags] == tags
     assert str(EPOCHS[-1]) in shown  # the step
 
 
-def test_the_custom_scalars_page_has_a_chart_an_organ_with_all_stages(driver, address):
-    open_board(driver, address, "custom_scalars")
-    expected = len(ORGANS) * len(STAGES)  # of the first block; the second is folded away
-    until(lambda: driver.execute_script(LINES, "path.line") >= expected)
-    assert {*ORGANS, *map(" · ".join, BLOCKS)} <= set(words(driver))
+def test_loss_and_dice_are_the_first_curves_and_the_learning_rate_the_last(driver, address):
+    open_board(driver, address, "scalars")
+    shown = words(driver)
+    groups = ["train", "val", LEARNING_RATE_TAG]
+    assert [text for text in dict.fromkeys(shown) if text in groups] == groups

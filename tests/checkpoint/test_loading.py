@@ -20,7 +20,8 @@ from segtrace.checkpoint.loading import (
     recorded,
 )
 from segtrace.data.probes import Probes
-from segtrace.studies.subject import fitted, from_checkpoint, paths_of
+from segtrace.studies.inputs.checkpoints import paths_of
+from segtrace.studies.inputs.trained_network import fitted, from_checkpoint
 
 
 class Malicious:
@@ -149,9 +150,9 @@ def test_what_else_a_checkpoint_says_is_neither_resolved(run, tmp_path, monkeypa
     call = "${oc.create:{_target_: os.mkdir, _args_: [ran]}}"
     organs = dict(zip([call, "b", "c", "d"], range(1, 5), strict=True))
     path = changed(run, tmp_path, organs=organs, source={"name": call})
-    subject = from_checkpoint(path)
-    assert next(iter(subject.channels)) == call
-    assert subject.facts["data"] == {"name": call}
+    trained = from_checkpoint(path)
+    assert next(iter(trained.channels)) == call
+    assert trained.facts["data"] == {"name": call}
     for key in ("rules", "region", "score", "measures"):
         explain = {"rules": ["grad_pam"]} | {key: [call] if key == "rules" else call}
         odd = changed(run, tmp_path, explain=explain)
@@ -246,11 +247,11 @@ def test_a_checkpoint_that_lost_a_part_or_is_of_another_time_says_so(run, tmp_pa
         load(tmp_path / "bare.ckpt")
     with pytest.raises(InputError, match=r"has format 99, written by segtrace \d"):
         load(changed(run, tmp_path, format=99))
-    subject = from_checkpoint(changed(run, tmp_path, version="9.9", colour="red"))
-    assert subject.notes == (
+    trained = from_checkpoint(changed(run, tmp_path, version="9.9", colour="red"))
+    assert trained.notes == (
         "holds what this segtrace does not know and leaves out: colour (written by segtrace 9.9)",
     )
-    assert subject.facts["notes"] == list(subject.notes)
+    assert trained.facts["notes"] == list(trained.notes)
 
 
 def test_a_checkpoint_without_checksums_is_read_and_it_says_so(run, tmp_path):
@@ -303,11 +304,11 @@ def test_a_missing_weight_is_not_hidden_by_a_prefix():
 
 
 def test_a_checkpoint_brings_its_layout(run):
-    subject = from_checkpoint(run.checkpoint(2))
-    assert subject.epoch == 2
-    assert not subject.net.training
+    trained = from_checkpoint(run.checkpoint(2))
+    assert trained.epoch == 2
+    assert not trained.net.training
     weights = [
-        p for p in subject.net.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1
+        p for p in trained.net.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1
     ]
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
 
@@ -332,11 +333,11 @@ def test_the_process_keeps_its_threads_and_the_manifest_says_where_they_differ(r
 def test_slices_that_the_network_does_not_take_are_one_line(run, tmp_path):
     probes = Probes.from_plain(describe(run.checkpoint(1))["probes"])
     two = replace(probes, images=torch.zeros(3, 2, 64, 64))
-    subject = from_checkpoint(changed(run, tmp_path, probes=two.to_plain()))
+    trained = from_checkpoint(changed(run, tmp_path, probes=two.to_plain()))
     with pytest.raises(
         InputError, match=r"does not take slices \(2, 64, 64\).*; give the data set"
     ):
-        subject.slices(None, 8, "val")
+        trained.slices(None, 8, "val")
 
 
 def test_a_glob_a_list_and_a_name_with_brackets_find_their_files(tmp_path):

@@ -11,13 +11,13 @@ import torch
 
 from helpers.scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
-from segtrace.cli.train.plan import Plan
 from segtrace.cli.train.run import announce
+from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.modules import SynapseData
 from segtrace.data.probes import Probes
 from segtrace.studies.from_checkpoints import FromCheckpoints
-from segtrace.studies.image import probes_of_image
-from segtrace.studies.subject import from_checkpoint, from_user, with_settings
+from segtrace.studies.inputs.new_image import probes_of_image
+from segtrace.studies.inputs.trained_network import apply_settings, from_checkpoint, from_user
 from segtrace.tracking.explained import explain_probes
 
 
@@ -94,27 +94,27 @@ def test_a_stage_that_does_not_exist_stops_explain_before_it_writes(run, tmp_pat
     ],
 )
 def test_explain_names_what_the_checkpoint_lacks(run, given, message):
-    subject = from_checkpoint(run.checkpoint(1))
-    probes = Probes.from_plain(subject.probes)
+    trained = from_checkpoint(run.checkpoint(1))
+    probes = Probes.from_plain(trained.probes)
     with pytest.raises(InputError, match=message):
-        explain_probes(*with_settings(subject, **given).on(probes))
+        explain_probes(*apply_settings(trained, **given).on(probes))
 
 
 def test_an_image_that_is_not_there_is_named(run):
-    subject = from_checkpoint(run.checkpoint(1))
+    trained = from_checkpoint(run.checkpoint(1))
     with pytest.raises(InputError, match=r"nothing.nii.gz"):
-        probes_of_image(Path("nothing.nii.gz"), subject.net, subject.preprocessing, 8)
+        probes_of_image(Path("nothing.nii.gz"), trained.net, trained.preprocessing, 8)
 
 
 def test_an_image_in_which_the_network_finds_no_organ_is_refused(run, tiny_raw):
-    subject = from_checkpoint(run.checkpoint(1))
-    *_, head = subject.net.parameters()
+    trained = from_checkpoint(run.checkpoint(1))
+    *_, head = trained.net.parameters()
     head.data[:] = torch.tensor([1e6] + [-1e6] * 4)  # the bias of the logits: all background
     image = tiny_raw / "img" / "img0001.nii.gz"
     with pytest.raises(
         InputError, match=r"img0001.nii.gz: the network finds none .*liver"
     ) as found:
-        probes_of_image(image, subject.net, subject.preprocessing, 8)
+        probes_of_image(image, trained.net, trained.preprocessing, 8)
     assert "\n" not in str(found.value)
 
 
@@ -142,7 +142,7 @@ def test_a_disk_without_room_for_the_checkpoints_stops_the_run(tmp_path, monkeyp
     data = SimpleNamespace(split={"train": ["a"], "val": ["b"]}, organs={"liver": 1})
     trainer = SimpleNamespace(max_epochs=1000)
     with pytest.raises(InputError, match=r"0.0 GiB free, 3.8 GiB needed; free some, or say"):
-        announce(Plan({}, tmp_path), data, module, trainer)
+        announce(TrainConfig({}, tmp_path), data, module, trainer)
 
 
 def test_a_builder_that_cannot_be_used_is_named(tiny_raw):

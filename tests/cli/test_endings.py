@@ -254,6 +254,13 @@ def test_a_defect_keeps_its_traceback(folder):
             raise error
 
 
+def test_errors_that_are_each_the_cause_of_the_other_end_too(folder):
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    with pytest.raises(ValueError, match="one"), told():
+        raise one
+
+
 def test_a_thread_that_finds_the_disk_full_prints_nothing(folder, capsys):
     """TensorBoard's dies so, and the next one who writes is told of it."""
     with listening():

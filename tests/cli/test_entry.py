@@ -26,6 +26,7 @@ from segtrace.cli.entry import answering, start
         ("train.py", ("data=nosuch",), ("no data 'nosuch'; allowed are", "phantom, planted")),
         ("train.py", ("data=synaps",), ("did you mean synapse",)),
         ("explain.py", ("study=verdikt",), ("did you mean verdict",)),
+        ("explain.py", ("explainer=[ablation_cam,rice]",), ("no explainer 'rice'",)),
         ("train.py", ("seeed=1",), ("no option 'seeed'", "did you mean seed")),
         ("explain.py", ("chekpoint=a",), ("no option 'chekpoint'", "did you mean checkpoint")),
         ("train.py", ("+x=1",), ("no option 'x'",)),

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from segtrace.report.tensorboard import (
-    LAYOUT_TAG,
     NECESSITY_TAG,
+    OVERVIEW_TAG,
     ROUTES_TAG,
-    SCALAR_BUDGET,
     Block,
     events_tag,
     flow_tag,
+    leading,
     leak_tag,
     loss_timeline_tag,
     route_tag,
@@ -23,36 +23,40 @@ def expected_tags(
     *,
     rules: Sequence[str],
     organs: Sequence[str],
+    cut: Iterable[str] = (),
+) -> set[str]:
+    """Every tag a run holds by default, no more and no less.
+
+    Args:
+        rules: all that are drawn.
+        organs: all that are explained.
+        cut: organs whose stages and edges are cut, of a network whose edges are known.
+    """
+    cut = list(cut)
+    return {
+        OVERVIEW_TAG,
+        *(flow_tag(rule, organ) for rule in rules for organ in organs),
+        *(timeline_tag("gain", leading(rules), organ) for organ in organs),
+        *(events_tag(rule) for rule in rules),
+        *(route_tag(organ) for organ in cut),
+        *([NECESSITY_TAG, ROUTES_TAG] if cut else []),
+    }
+
+
+def further_tags(
+    *,
+    rules: Sequence[str],
+    organs: Sequence[str],
     stages: Sequence[str],
     blocks: Iterable[Block] = (),
     timelines: Iterable[Block] = (),
-    leaks: Iterable[str] = (),
-    events: Iterable[str] = (),
     cut: Iterable[str] = (),
-    budget: int = SCALAR_BUDGET,
 ) -> set[str]:
-    """Every tag a run must hold, no more and no less, computed from its settings alone.
-
-    Args:
-        rules: those with pictures of the flow.
-        organs: all that are explained.
-        stages: all that are traced.
-        blocks: (measure, rule) pairs asked for as scalars, before the budget.
-        timelines: (measure, rule) pairs drawn over the epochs.
-        leaks: rules with leakage matrices.
-        events: rules with events as text.
-        cut: organs whose stages and edges are cut, of a network whose edges are known.
-        budget: as for :func:`scalar_blocks`.
-    """
-    kept, _ = scalar_blocks(blocks, organs, stages, budget)
-    cut = list(cut)
+    """Those that ``measures=all`` adds: of (measure, rule) blocks and timelines."""
+    kept, _ = scalar_blocks(blocks, organs, stages)
     return {
-        *(flow_tag(rule, organ) for rule in rules for organ in organs),
         *(timeline_tag(m, r, organ) for m, r in timelines for organ in organs),
-        *(leak_tag(rule, stage) for rule in leaks for stage in stages),
-        *(events_tag(rule) for rule in events),
-        *(tag(organ) for tag in (route_tag, loss_timeline_tag) for organ in cut),
-        *([NECESSITY_TAG, ROUTES_TAG] if cut else []),
+        *(leak_tag(rule, stage) for rule in rules for stage in stages),
+        *(loss_timeline_tag(organ) for organ in cut),
         *scalar_tags(kept, organs, stages),
-        *([LAYOUT_TAG] if kept else []),
     }

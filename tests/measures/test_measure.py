@@ -97,10 +97,9 @@ def test_values_stay_within_the_range_that_the_table_names() -> None:
 def test_a_measure_more_is_in_tables_logger_and_page(monkeypatch, tmp_path) -> None:
     with_measure(monkeypatch, EVEN)
     board, history = SummaryWriter(str(tmp_path / "log")), History()
-    writer, first, second = Writer(tmp_path / "flow", board), again(0), again(1)
+    writer, first, second = Writer(tmp_path / "flow", board, more=True), again(0), again(1)
     for one in (first, second):
         history.add(one, {})
-        writer.layout(history)
         writer.numbers(one, history)
     writer.timelines(history)
     board.close()

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from scipy import stats
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from segtrace.measures.over_cases import (
     COVERAGE,
     by_case,
     in_words,
+    intervals,
     method,
     of_cases,
     over_cases,
@@ -44,6 +46,18 @@ def test_it_is_the_t_interval_of_the_means_of_cases_by_hand() -> None:
     assert found.cases == 3
     half = 4.302653 * 3 / math.sqrt(3)
     assert (found.low, found.high) == (pytest.approx(5 - half), pytest.approx(5 + half))
+
+
+def test_along_a_named_axis_it_is_the_same_and_keeps_the_other_names() -> None:
+    numbers = torch.rand(2, 3, 4, dtype=torch.float64)
+    numbers[0, 1, 3] = torch.nan
+    names = {"site": ["enc1", "head"], "organ": list("xyz"), "case": ("slice", CASES)}
+    found = intervals(xr.DataArray(numbers, names, ("site", "organ", "slice")), within=(0.4, 1))
+    expected = over_cases(numbers, CASES, within=(0.4, 1))
+    for name in ("mean", "low", "high", "cases"):
+        np.testing.assert_array_equal(found[name], getattr(expected, name))
+        assert found[name].dims == ("site", "organ")
+    assert set(found.coords) == {"site", "organ"}
 
 
 @pytest.mark.parametrize("cases", [3, 4, 5, 8, 12])

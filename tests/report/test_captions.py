@@ -2,13 +2,15 @@ from dataclasses import replace
 
 import pytest
 
-from segtrace.report.captions import epoch_words, marks, paragraph, plain
+from segtrace.report.captions import epoch_words, marks, paragraph, plain, rule_title, titled
 
 SLICES = ["img0001, slice 11", "img0001, slice 11"]
 
 
 def text_of(record, rule="seg_grad_cam"):
-    return paragraph([record], ["liver"], rule, "Evidence for liver.", SLICES, "from 0 to 1")
+    return paragraph(
+        [record], ["liver"], rule, "Evidence for liver.", SLICES, "from 0 to 1", "gain"
+    )
 
 
 def blind(record, epoch=7):
@@ -26,7 +28,7 @@ def blind(record, epoch=7):
         "y: the class's logit",
         "M: ground truth",
         "Stages: enc1, enc2, head",
-        "Colour: from 0 to 1",
+        "Colour: from 0 to 1. Below a map, its gain.",
         "img0001, slice 11",
         "Note: phantom",
         "prediction dashed orange. R, L: the patient's right and left.",
@@ -68,11 +70,15 @@ def test_of_an_organ_that_is_not_found_the_caption_says_so_and_no_prediction_is_
 
 def test_of_several_epochs_and_organs_those_are_named_in_which_nothing_is_found(record):
     records = [blind(record, 0), blind(record, 1), record]
-    told = paragraph(records, ["liver", "left_kidney"], "grad_pam", "Evidence.", SLICES, "0 to 1")
+    told = paragraph(
+        records, ["liver", "left_kidney"], "grad_pam", "Evidence.", SLICES, "0 to 1", "gain"
+    )
     assert "Liver, epoch 0 (untrained), epoch 1: not found by the network" in told
     assert "Head: the prediction redrawn" in told
     assert "kidney" not in told
-    both = paragraph([blind(record)], ["liver", "left_kidney"], "grad_pam", "E.", SLICES, "0 to 1")
+    both = paragraph(
+        [blind(record)], ["liver", "left_kidney"], "grad_pam", "E.", SLICES, "0 to 1", "gain"
+    )
     assert "Head: the prediction redrawn" in both  # of the kidney it is
     assert "Liver, epoch 7: not found" in both
 
@@ -92,3 +98,10 @@ def test_epochs_are_counted_in_finished_passes():
 
 def test_names_are_written_in_words():
     assert plain("inferior_vena_cava") == "inferior vena cava"
+    assert titled("inferior_vena_cava") == "Inferior vena cava"
+    assert titled("left_IVC") == "Left IVC"
+
+
+def test_a_rule_is_called_as_people_do(flow):
+    assert rule_title(flow, "seg_grad_cam") == "Seg-Grad-CAM"
+    assert rule_title(flow, "my_rule") == "my_rule"

@@ -7,16 +7,18 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from helpers.tags import expected_tags
+from helpers.tags import expected_tags, further_tags
 from segtrace import InputError
 from segtrace.report import event_files
 from segtrace.report.event_files import rewind
 from segtrace.report.tensorboard import (
+    LEARNING_RATE_TAG,
     add_hyperparameters,
-    add_layout,
     add_picture,
     add_scalars,
     add_text,
+    events_tag,
+    flow_tag,
 )
 
 RULES, ORGANS, STAGES = ("seg_grad_cam",), ("liver",), ("enc1", "head")
@@ -34,15 +36,14 @@ def write(folder, epochs, batches):
     """What a run logs: by epoch and by batch, several tags in one event."""
     writer = SummaryWriter(str(folder))
     if 0 in epochs:
-        add_layout(writer, [("gain", RULES[0])], ORGANS, STAGES)
         add_hyperparameters(writer, {"seed": 0}, ["val/dice/mean"])
     for batch in batches:
-        writer.add_scalar("train/loss", 0.5, batch)
-        writer.add_scalar("lr-AdamW", 0.1, batch)
+        writer.add_scalar(LEARNING_RATE_TAG, 0.1, batch)
+        writer.add_scalar("memory", 0.5, batch)
     for epoch in epochs:
-        add_scalars(writer, {"val/dice/mean": 0.5, "measure_gain/a/b/c": 0.1}, epoch)
-        add_picture(writer, "flow/seg_grad_cam/liver", np.zeros((8, 8, 3), np.uint8), epoch)
-        add_text(writer, "events/seg_grad_cam", "none found", epoch)
+        add_scalars(writer, {"val/dice/mean": 0.5, "train/loss": 0.1}, epoch)
+        add_picture(writer, flow_tag("seg_grad_cam", "liver"), np.zeros((8, 8, 3), np.uint8), epoch)
+        add_text(writer, events_tag("seg_grad_cam"), "none found", epoch)
     writer.close()
 
 
@@ -57,7 +58,7 @@ def test_after_going_on_every_step_of_every_tag_stands_once_and_none_is_missing(
 
 def test_an_event_of_several_tags_keeps_those_that_stay(tmp_path):
     writer = SummaryWriter(str(tmp_path))
-    add_scalars(writer, {"val/dice/mean": 0.5, "train/loss": 0.1}, 7)
+    add_scalars(writer, {"val/dice/mean": 0.5, "memory": 0.1}, 7)
     writer.close()
     rewind(tmp_path, epoch=9, batches=7)
     assert points(tmp_path) == {("val/dice/mean", 7): 1}
@@ -100,9 +101,8 @@ def test_a_log_that_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch):
 
 
 def test_the_step_of_every_tag_of_ours_is_known_to_be_the_epoch():
-    ours = expected_tags(
-        rules=RULES, organs=ORGANS, stages=STAGES, blocks=[("gain", RULES[0])],
-        timelines=[("gain", RULES[0])], leaks=RULES, events=RULES, cut=ORGANS,
-    )  # fmt: skip
-    ours |= {"val/dice/liver", "test/dice/mean", "_hparams_/experiment"}
+    blocks, known = [("gain", RULES[0])], {"rules": RULES, "organs": ORGANS, "cut": ORGANS}
+    ours = expected_tags(**known)
+    ours |= further_tags(**known, stages=STAGES, blocks=blocks, timelines=blocks)
+    ours |= {"train/loss", "val/dice/liver", "test/dice/mean", "_hparams_/experiment"}
     assert {tag for tag in ours if not tag.startswith(event_files.BY_EPOCH)} == set()

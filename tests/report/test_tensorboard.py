@@ -1,26 +1,26 @@
 import io
 import math
-import re
 
 import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch.utils.tensorboard import SummaryWriter
 
-from helpers.tags import expected_tags
 from segtrace.report.tensorboard import (
-    LAYOUT_TAG,
-    add_layout,
+    BY_EPOCH,
+    LEARNING_RATE_TAG,
+    NECESSITY_TAG,
+    OVERVIEW_TAG,
     add_picture,
     add_scalars,
     add_text,
     dice_tag,
     events_tag,
     flow_tag,
-    layout,
+    leading,
     leak_tag,
+    route_tag,
     scalar_blocks,
     scalar_tag,
     scalar_tags,
@@ -36,17 +36,33 @@ def read(folder):
     return EventAccumulator(str(folder), size_guidance=everything).Reload()
 
 
-def written_tags(events):
-    tags = events.Tags()
-    return {*tags["images"], *tags["scalars"], *tags["tensors"]}
-
-
 def test_tags_are_those_of_the_design():
-    assert flow_tag("seg_grad_cam", "liver") == "flow/seg_grad_cam/liver"
-    assert timeline_tag("gain", "grad_pam", "liver") == "timeline/gain/grad_pam/liver"
-    assert leak_tag("grad_pam", "dec4") == "leak/grad_pam/dec4"
-    assert events_tag("grad_pam") == "events/grad_pam"
-    assert scalar_tag("gain", "grad_pam", "liver", "dec4") == "measure_gain/grad_pam/liver/dec4"
+    assert flow_tag("seg_grad_cam", "liver") == "2_flow/1_seg_grad_cam/liver"
+    assert timeline_tag("gain", "grad_pam", "liver") == "3_timeline/gain/2_grad_pam/liver"
+    assert leak_tag("grad_pam", "dec4") == "5_leak/density/2_grad_pam/dec4"
+    assert events_tag("grad_pam") == "5_leak/events/2_grad_pam"
+    assert scalar_tag("gain", "grad_pam", "liver", "dec4") == "z_measure/gain/grad_pam/liver/dec4"
+
+
+def test_tags_sort_by_what_they_tell():
+    pictures = [
+        OVERVIEW_TAG, flow_tag("seg_grad_cam", "liver"), flow_tag("grad_pam", "aorta"),
+        timeline_tag("gain", "seg_grad_cam", "liver"), NECESSITY_TAG, route_tag("liver"),
+        leak_tag("grad_pam", "enc1"), events_tag("seg_grad_cam"),
+    ]  # fmt: skip
+    assert pictures == sorted(pictures)
+    curves = [
+        "train/loss", dice_tag("val", "liver"), LEARNING_RATE_TAG,
+        scalar_tag("gain", "grad_pam", "liver", "enc1"),
+    ]  # fmt: skip
+    assert curves == sorted(curves)
+    assert all(tag.startswith(BY_EPOCH) for tag in pictures + curves if tag != LEARNING_RATE_TAG)
+    assert not LEARNING_RATE_TAG.startswith(BY_EPOCH)
+
+
+def test_the_papers_rule_leads():
+    assert leading(("grad_pam", "seg_grad_cam")) == "seg_grad_cam"
+    assert leading(("grad_pam", "layer_cam")) == "grad_pam"
 
 
 @pytest.mark.parametrize(("budget", "kept"), [(400, 3), (12, 3), (11, 2), (4, 1), (3, 0), (0, 0)])
@@ -67,56 +83,13 @@ def test_eight_organs_and_eleven_stages_have_room_for_four_blocks():
     assert (len(chosen), len(left_out)) == (4, 2)
 
 
-def test_the_expected_tags_are_exactly_those():
-    tags = expected_tags(
-        rules=["grad_pam"],
-        organs=["liver"],
-        stages=["enc1", "head"],
-        blocks=[("gain", "grad_pam")],
-        timelines=[("gain", "grad_pam")],
-        leaks=["grad_pam"],
-        events=["grad_pam"],
-    )
-    assert tags == {
-        "flow/grad_pam/liver",
-        "timeline/gain/grad_pam/liver",
-        "leak/grad_pam/enc1",
-        "leak/grad_pam/head",
-        "events/grad_pam",
-        "measure_gain/grad_pam/liver/enc1",
-        "measure_gain/grad_pam/liver/head",
-        "custom_scalars__config__",
-    }
-
-
-def test_an_event_file_holds_the_expected_tags_and_no_others(tmp_path):
-    writer = SummaryWriter(tmp_path)
-    picture = np.zeros((8, 8, 3), np.uint8)
-    kept, _ = scalar_blocks(BLOCKS, ORGANS, STAGES, budget=9)
-    add_layout(writer, kept, ORGANS, STAGES)
-    for epoch in range(2):
-        for organ in ORGANS:
-            add_picture(writer, flow_tag("grad_pam", organ), picture, epoch)
-        add_scalars(writer, dict.fromkeys(scalar_tags(kept, ORGANS, STAGES), 0.5), epoch)
-        add_text(writer, events_tag("grad_pam"), "liver leaks", epoch)
-    writer.close()
-    assert written_tags(read(tmp_path)) == expected_tags(
-        rules=["grad_pam"],
-        organs=ORGANS,
-        stages=STAGES,
-        blocks=BLOCKS,
-        events=["grad_pam"],
-        budget=9,
-    )
-
-
 def test_a_picture_is_a_jpeg_of_its_size_at_its_epoch(tmp_path):
     writer = SummaryWriter(tmp_path)
     picture = np.full((24, 40, 3), (200, 100, 50), np.uint8)
     for epoch in (0, 5):
-        add_picture(writer, "flow/r/o", picture, epoch)
+        add_picture(writer, "2_flow/r/o", picture, epoch)
     writer.close()
-    first, second = read(tmp_path).Images("flow/r/o")
+    first, second = read(tmp_path).Images("2_flow/r/o")
     assert (first.step, second.step) == (0, 5)
     assert (first.width, first.height) == (40, 24)
     with Image.open(io.BytesIO(first.encoded_image_string)) as image:
@@ -126,15 +99,15 @@ def test_a_picture_is_a_jpeg_of_its_size_at_its_epoch(tmp_path):
 
 def test_scalars_and_text_keep_epoch_value_and_nan(tmp_path):
     writer = SummaryWriter(tmp_path)
-    add_scalars(writer, {"measure_gain/r/o/s": 0.25}, 0)
-    add_scalars(writer, {"measure_gain/r/o/s": math.nan}, 3)
-    add_text(writer, "events/r", "liver onto kidney", 3)
+    add_scalars(writer, {"z_measure/gain/r/o/s": 0.25}, 0)
+    add_scalars(writer, {"z_measure/gain/r/o/s": math.nan}, 3)
+    add_text(writer, "5_leak/events/r", "liver onto kidney", 3)
     writer.close()
     events = read(tmp_path)
-    first, second = events.Scalars("measure_gain/r/o/s")
+    first, second = events.Scalars("z_measure/gain/r/o/s")
     assert (first.step, first.value, second.step) == (0, 0.25, 3)
     assert math.isnan(second.value)
-    (text,) = events.Tensors("events/r")
+    (text,) = events.Tensors("5_leak/events/r")
     assert text.step == 3
     assert text.tensor_proto.string_val == [b"liver onto kidney"]
 
@@ -142,44 +115,17 @@ def test_scalars_and_text_keep_epoch_value_and_nan(tmp_path):
 def test_a_writer_that_was_closed_between_two_fits_is_written_to_again(tmp_path):
     writer = SummaryWriter(tmp_path)
     writer.close()
-    add_picture(writer, "flow/r/o", np.zeros((4, 4, 3), np.uint8), 1)
+    add_picture(writer, "2_flow/r/o", np.zeros((4, 4, 3), np.uint8), 1)
     writer.close()
-    assert len(read(tmp_path).Images("flow/r/o")) == 1
-
-
-def test_the_custom_page_has_a_chart_per_organ_with_all_stages(tmp_path):
-    writer = SummaryWriter(tmp_path)
-    add_layout(writer, BLOCKS[:2], ORGANS, STAGES)
-    writer.close()
-    (event,) = read(tmp_path).Tensors(LAYOUT_TAG)
-    page = Layout.FromString(event.tensor_proto.string_val[0])
-    assert [c.title for c in page.category] == ["gain · seg_grad_cam", "gain · grad_pam"]
-    for (measure, rule), category in zip(BLOCKS, page.category, strict=False):
-        assert [chart.title for chart in category.chart] == list(ORGANS)
-        for organ, chart in zip(ORGANS, category.chart, strict=True):
-            wanted = [scalar_tag(measure, rule, organ, stage) for stage in STAGES]
-            assert all(re.match(p, t) for p, t in zip(chart.multiline.tag, wanted, strict=True))
-
-
-def test_a_stage_does_not_draw_the_curve_of_one_that_begins_like_it():
-    patterns = layout([("gain", "r")], ["o"], ["enc1"])["gain · r"]["o"][1]
-    assert re.match(patterns[0], scalar_tag("gain", "r", "o", "enc1"))
-    assert not re.match(patterns[0], scalar_tag("gain", "r", "o", "enc10"))
-
-
-def test_no_layout_is_written_without_charts(tmp_path):
-    writer = SummaryWriter(tmp_path)
-    add_layout(writer, [], ORGANS, STAGES)
-    writer.close()
-    assert written_tags(read(tmp_path)) == set()
+    assert len(read(tmp_path).Images("2_flow/r/o")) == 1
 
 
 def test_names_with_slashes_have_tags_of_their_own():
-    assert flow_tag("grad_pam", "../x") == "flow/grad_pam/___x~d6b96a97d1"
+    assert flow_tag("grad_pam", "../x") == "2_flow/2_grad_pam/___x~d6b96a97d1"
     pairs = [("a/b", "c"), ("a", "b/c"), ("a", "b"), ("", "a"), ("a", "")]
     tags = {scalar_tag("gain", "r", organ, stage) for organ, stage in pairs}
     assert len(tags) == len(pairs)
-    assert {tag.count("/") for tag in tags} == {3}
+    assert {tag.count("/") for tag in tags} == {4}
     assert dice_tag("val", "liver") == "val/dice/liver"
     assert dice_tag("val", "a/b").count("/") == 2
 
@@ -190,9 +136,9 @@ def test_names_in_a_text_are_no_links_pictures_or_html(tmp_path):
 
     writer = SummaryWriter(tmp_path)
     hostile = "![x](http://there/x.png) <img src=http://there/y.png> `code`"
-    add_text(writer, "events/r", f"* {hostile} [0.1, 0.2]", 0)
+    add_text(writer, "5_leak/events/r", f"* {hostile} [0.1, 0.2]", 0)
     writer.close()
-    (text,) = read(tmp_path).Tensors("events/r")
+    (text,) = read(tmp_path).Tensors("5_leak/events/r")
     html = markdown_to_safe_html(text.tensor_proto.string_val[0])
     assert "<img" not in html
     assert "<a " not in html

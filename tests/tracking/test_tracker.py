@@ -11,7 +11,7 @@ from helpers.invented import explained
 from segtrace import InputError
 from segtrace.tracking.explained import Network, Settings
 from segtrace.tracking.tracker import Epoch, Tracker
-from segtrace.tracking.writer import CHARTS, CUTS
+from segtrace.tracking.writer import CHARTS, CUTS, OVERVIEW
 
 # With another score than plain logits nothing more is traced for the charts.
 NETWORK = Network(nn.Identity(), {}, None, {}, Settings(rules=["grad_pam"], score="centered"))
@@ -70,7 +70,7 @@ def test_asking_what_is_due_changes_nothing():
     before = tracker.state_dict()["drawn"]
     assert [tracker.due("grad_pam", 5, False), tracker.due("grad_pam", 4, True)] * 2 == [True] * 4
     assert not tracker.due("grad_pam", 4, False)
-    assert tracker.state_dict()["drawn"] == before == {"grad_pam": 0, CHARTS: 0}
+    assert tracker.state_dict()["drawn"] == before == {"grad_pam": 0, CHARTS: 0, OVERVIEW: 2}
 
 
 def test_it_goes_on_from_the_state_of_another():
@@ -78,7 +78,7 @@ def test_it_goes_on_from_the_state_of_another():
     expected = tracked(whole, range(20), 19).drawn
     found = tracked(first, range(8), 19).drawn
     second.load_state_dict(first.state_dict())
-    assert second.reached == first.reached == {"grad_pam": 5, CHARTS: 0, "numbers": 7}
+    assert second.reached == first.reached == {"grad_pam": 5, CHARTS: 0, OVERVIEW: 7, "numbers": 7}
     rest = tracked(second, range(8, 20), 19)
     assert found + rest.drawn == expected
     assert str(second.history.rows()) == str(whole.history.rows())  # NaN is no NaN
@@ -87,7 +87,7 @@ def test_it_goes_on_from_the_state_of_another():
 
 def test_the_state_has_the_keys_that_older_checkpoints_have():
     state = Tracker().state_dict()
-    assert set(state) == {"history", "drawn", "cuts"}
+    assert set(state) == {"history", "drawn", "cuts", "losses"}
     assert set(state["cuts"]) == {"untrained", "epochs", "lost", "done"}
 
 

@@ -70,7 +70,7 @@ def fit(name, folder, callbacks, logger=None, **options):
 
 def pictures(folder):
     events = EventAccumulator(str(folder / "tb")).Reload()
-    return [event.step for event in events.Images("flow/grad_pam/box")]
+    return [event.step for event in events.Images("2_flow/2_grad_pam/box")]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,6 +8,7 @@ from cli.explain.test_checks import DEFAULTS
 from helpers.scripts import answer_of
 from segtrace import InputError
 from segtrace.cli.explain.checks import check_together
+from segtrace.studies.slices import Slices
 from segtrace.training.precision import HALF, refuse_half, refuse_half_in
 from training.callbacks.test_flow import fit, watch
 
@@ -55,7 +56,7 @@ def test_the_scripts_refuse_it_and_a_training_without_maps_may_have_it(
     assert "say trainer.precision=bf16-mixed, or trainer.precision=32-true" in line
     trainer = DEFAULTS["trainer"] | {"precision": precision}
     with pytest.raises(InputError, match=r"say trainer\.precision=bf16-mixed"):
-        check_together(DEFAULTS | {"checkpoint": "a", "trainer": trainer})
+        check_together(DEFAULTS | {"checkpoint": "a", "trainer": trainer}, Slices())
     flow = {"_target_": "segtrace.training.callbacks.flow.FlowCallback"}
     with pytest.raises(InputError, match=r"trainer\.precision"):
         refuse_half_in({"callbacks": {"flow": flow}, "trainer": trainer})

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.rules import Rule
+from segtrace.errors import InputError
 from segtrace.labelled import Dataset
 from segtrace.network import guards
 from segtrace.network.graph import walk
@@ -105,8 +106,14 @@ class Flow:
         Axes: ``site``, ``rule``, ``organ``, ``slice``; ``row`` and ``column`` (in 3-D ``plane``
         before them) of the prediction; those of the map of ``dec1``, in ``map_dec1``, are
         ``dec1_row`` and ``dec1_column``. ``status`` names its values in its attributes.
+
+        Raises:
+            InputError: xarray is not installed.
         """
-        import xarray as xr
+        try:
+            import xarray as xr
+        except ModuleNotFoundError as error:
+            raise InputError("named axes need xarray: pip install xarray") from error
 
         at = ("site", "organ", "slice")
         axes = {"kappa": at, "gradient_l1": at, "status": ("site", "rule", *at[1:]),

@@ -171,8 +171,12 @@ def _die_quietly(number: int) -> None:
 
 def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
     """The request to end in whose wake an error was raised, or that is being followed now."""
+    seen: set[int] = set()  # an error that is raised again behind itself makes a ring
     while error is not None and not isinstance(error, KeyboardInterrupt):
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
+        if id(error) in seen:
+            return None
     return error
 
 

@@ -11,7 +11,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 
@@ -53,13 +53,25 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
     return answered
 
 
-def start(main: Callable[[], None]) -> None:
-    """Run a script: a user's mistake is one line and exit code 1, a defect keeps its traceback."""
+def start(
+    main: Callable[[], None],
+    written_out: Callable[[Sequence[str]], Sequence[str]] = list,
+    short: Sequence[str] = (),
+) -> None:
+    """Run a script: a user's mistake is one line and exit code 1, a defect keeps its traceback.
+
+    Args:
+        main: of the script.
+        written_out: puts what short options stand for in their place.
+        short: names of the short options.
+    """
     # Hydra then raises what it would print over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     _quiet()
     try:
-        sys.argv[1:] = in_its_folder(readable(sys.argv[1:], _groups(main), _keys(main)))
+        groups, keys = _groups(main), [*_keys(main), *short]
+        readable(sys.argv[1:], groups, keys)
+        sys.argv[1:] = in_its_folder(readable(written_out(sys.argv[1:]), groups, keys))
         main()
     except Exception as error:
         if _has_begun(error):
@@ -148,6 +160,8 @@ def _told(error: Exception) -> str:
 def _missing(error: MissingConfigException) -> str:
     """A group has no such option, or there is no such configuration at all."""
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if error.options is None and group and not group.startswith("hydra"):
+        return f"no {group} {name!r}; see --help"  # one of several, of which Hydra lists none
     if error.options is None:
         return f"{_one_line(error).partition('; Config search path')[0]}; leave its flag out"
     return str(unknown(group, name, error.options))

@@ -9,6 +9,7 @@ from hydra.utils import get_object
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
+from segtrace.cli.command_line import quoted
 from segtrace.errors import InputError, unknown
 from segtrace.training.construction import reason
 
@@ -28,7 +29,7 @@ INJECTED = {
 }
 """Arguments that the scripts supply themselves, so that a configuration must not."""
 
-SEVERAL = ("callbacks", "logger")
+SEVERAL = ("callbacks", "logger", "explainers")
 """Groups of which any number may be named, each a class with its options."""
 
 OPEN = ("model.net", "model.stages", "model.edges")
@@ -37,9 +38,9 @@ OPEN = ("model.net", "model.stages", "model.edges")
 
 LATER = ("model.optimizer", "model.scheduler")
 """Places of functions that the module calls, with what it alone has."""
-CALLED = ("data", "model", "explain", "trainer")
+CALLED = ("data", "model", "explain", "trainer", "study")
 """Keys under which a class and its options lie."""
-PARTS = (*CALLED, "callbacks", "logger", "probes")
+PARTS = (*CALLED, *SEVERAL, "probes")
 """Keys under which options lie, and not a value."""
 
 
@@ -199,9 +200,15 @@ def _check_value(where: str, value: Any, hint: Any) -> None:
         first = error.errors()[0]
         place = "".join(f".{part}" for part in first["loc"] if isinstance(part, str | int))
         message = first["msg"][0].lower() + first["msg"][1:]
+        typed = f"; as text: '{where}={quoted(str(value))}'" if _is_no_text(value, message) else ""
         raise InputError(
-            f"{where}={value!r}: {message}{f' (at {place})' if place else ''}"
+            f"{where}={value!r}: {message}{f' (at {place})' if place else ''}{typed}"
         ) from error
     # Nothing converts the value later: text that looks like a number stays text.
     if isinstance(value, bool | str) and type(found) is not type(value):
         raise InputError(f"{where}={value!r}: input should be of type {type(found).__name__}")
+
+
+def _is_no_text(value: Any, message: str) -> bool:
+    """Whether a name that looks like a number was given where text is wanted."""
+    return type(value) in (int, float, bool) and "string" in message

@@ -57,6 +57,11 @@ class Probes:
             digest.update(self.labels.numpy().tobytes())
         return digest.hexdigest()
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What the slices are not, in capitals: no patient's; none that the network did not see."""
+        return ("PHANTOM",) * self.phantom + ("TRAINING SLICES",) * (self.split == "train")
+
     def to_plain(self, embed: bool = True) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint.
 

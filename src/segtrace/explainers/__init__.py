@@ -1,1 +1,1 @@
-"""Methods of other papers, for comparison."""
+"""Methods of other papers, beside the rules."""

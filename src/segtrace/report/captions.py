@@ -29,6 +29,17 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
+def titled(name: str) -> str:
+    """The same as a heading: ``left_kidney`` -> ``Left kidney``."""
+    return plain(name)[:1].upper() + plain(name)[1:]
+
+
+def rule_title(flow: Flow, rule: str) -> str:
+    """What people call a rule; its bare name where it does not say."""
+    method = flow.methods.get(rule)
+    return rule if method is None else method.title or rule
+
+
 def epoch_words(epoch: int | None) -> str:
     """The age of the network."""
     if epoch is None:
@@ -47,12 +58,11 @@ def mark_words(phantom: bool, training: bool) -> list[str]:
     return found + (["slices from the training split"] if training else [])
 
 
-def _final_words(records: Sequence[Record], organs: Sequence[str]) -> list[str]:
+def final_words(records: Sequence[Record], organs: Sequence[str]) -> list[str]:
     """What the last stage shows of the organs that are found, and which are not."""
     missed = {organ: [r for r in records if r.missed(organ)] for organ in organs}
     said = [
-        f"{plain(organ).capitalize()}, {', '.join(epoch_words(r.epoch) for r in without)}: "
-        f"{MISSED_WORDS}."
+        f"{titled(organ)}, {', '.join(epoch_words(r.epoch) for r in without)}: {MISSED_WORDS}."
         for organ, without in missed.items()
         if without
     ]
@@ -74,6 +84,7 @@ def paragraph(
     opening: str,
     slices: Sequence[str],
     scale: str,
+    number: str,
 ) -> str:
     """What a reader of the figure must know, in sentences.
 
@@ -84,6 +95,7 @@ def paragraph(
         opening: what is shown.
         slices: case and slice of what is shown; equal ones are named once.
         scale: what the colours range over.
+        number: what the number below a map is.
     """
     record = records[-1]
     flow, scene = record.flow, record.scene
@@ -95,13 +107,13 @@ def paragraph(
         f"Method: {equation(flow, rule)}.",
         f"y: {SCORES.get(flow.score, flow.score)}.",
         f"M: {REGIONS.get(record.region, record.region)}.",
-        f"Stages: {', '.join(flow.stages)}; maps are rectified at their own resolution, "
-        "then resized bilinearly.",
-        f"Colour: {scale}; the number below a map is its maximum.",
+        f"Stages: {', '.join(flow.stages)}; maps are rectified and shown at their own resolution, "
+        "each cell as a cell.",
+        f"Colour: {scale}. Below a map, its {number}.",
         f"Contours: {truth}prediction dashed orange. {sides}.",
         f"Image: {'; '.join(dict.fromkeys(slices))} (slices counted {count}).",
         *([] if record.aggregate is None else [f"The {explained(record.aggregate)}."]),
-        *_final_words(records, organs),
+        *final_words(records, organs),
         *(f"Note: {mark}." for mark in marks(record)),
         f"{RESEARCH_USE.capitalize()}.",
         sources(flow.methods.get(rule), None if record.aggregate is None else record.aggregate.how),

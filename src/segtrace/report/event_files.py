@@ -8,13 +8,9 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from segtrace.report.files import atomic
+from segtrace.report.tensorboard import BY_EPOCH
 
 FILES = "events.out.tfevents.*"
-BY_EPOCH = (
-    "val/", "test/", "flow/", "measure_", "timeline/", "leak/", "events/", "necessity/", "route/",
-    "_hparams_", "custom_scalars__",
-)  # fmt: skip
-"""How the tags begin whose step is the epoch; the step of all others counts batches."""
 
 
 def rewind(folder: Path, epoch: int, batches: int, anew: tuple[str, ...] = ()) -> None:

@@ -37,8 +37,8 @@ PACKAGES = (
     "matplotlib",
     "pillow",
 )
-JPEG_QUALITY = 80
-"""Ten pictures of 4 x 12 cells then take under 2 MiB; letters and contours stay clean."""
+JPEG_QUALITY = 75
+"""Ten pictures of 2 x 12 cells then take under 2 MiB; letters and contours stay clean."""
 REMEDIES = {
     errno.ENOSPC: "free some space or name another folder",
     errno.EDQUOT: "free some space or name another folder",

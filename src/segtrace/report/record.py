@@ -1,15 +1,18 @@
 """A flow with all that is needed to draw it again, as named arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.rules import by_name
 from segtrace.errors import InputError
+from segtrace.measures import energy
 from segtrace.names import file_name
 from segtrace.report.combined import Combined
 from segtrace.report.scene import Scene
@@ -36,6 +39,23 @@ class Record:
     region: str
     epoch: int | None
     aggregate: Combined | None = None
+
+    @cached_property
+    def gain(self) -> Tensor:
+        """(S, R, O, N) how far the evidence lies on the organ, as in measures.csv."""
+        masks = self.masks(self.flow.organs)
+        area = energy.area(masks.float())
+        grids = [(maps, (maps.shape[-2], maps.shape[-1])) for maps in self.flow.maps.values()]
+        return torch.stack([
+            energy.StageMaps(maps, energy.Organs.on(masks.to(maps.dtype), grid), area).gain
+            for maps, grid in grids
+        ])  # fmt: skip
+
+    def masks(self, organs: Sequence[str]) -> Tensor:
+        """(O, N, H, W) bool: where the truth, or else the prediction, has the organs."""
+        truth = self.scene.truth
+        labels = self.flow.prediction if truth is None else truth
+        return torch.stack([labels == self.scene.channels.get(organ, -1) for organ in organs])
 
     def missed(self, organ: str) -> bool:
         """Whether the network finds the organ on none of the slices."""

@@ -1,6 +1,7 @@
 """Which papers a figure rests on, and their entries for a manuscript's bibliography."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 
@@ -19,7 +20,12 @@ def cited(rule: Rule | None, aggregate: str | None = None) -> list[str]:
 
 def sentence(rule: Rule | None, aggregate: str | None = None) -> str:
     """Where a caption's reader finds them."""
-    return f"Sources in references.bib: {', '.join(cited(rule, aggregate))}."
+    return in_words(cited(rule, aggregate))
+
+
+def in_words(papers: Sequence[str]) -> str:
+    """The keys, and where their entries are."""
+    return f"Sources in references.bib: {', '.join(papers)}."
 
 
 @lru_cache(maxsize=1)

@@ -27,6 +27,8 @@ REGIONS = {
     "fn": "false negatives",
     "all": "whole image",
 }
+OFF_VIEW = "brightest off the body"
+"""Beside the number of a map whose largest value lies outside the window that is shown."""
 REASONS = {
     "dead": "no positive evidence",
     "incomplete": "the map does not add up to the score's change",
@@ -99,73 +101,3 @@ class Scene:
             return not bool(found.any())
         there = self.truth == self.channels[organ]
         return bool(there.any()) and not bool((found & there).any())
-
-
-@dataclass(frozen=True)
-class Caption:
-    """The facts without which a picture of maps misleads.
-
-    Attributes:
-        organ: what is explained.
-        rule: how activation and gradient were combined.
-        region: pixels whose score is explained: ``gt``, ``pred``, ... or any words.
-        score: ``logit``, ``centered``, ``logprob`` or ``prob``.
-        epoch: finished passes, 0 for the untrained network; None where unknown.
-        scale: what the brightest colour stands for.
-        rows: case, slice and explained pixels of each row.
-        brightest: the number or word at the upper end of the colour bar.
-        truth: ground truth is outlined.
-        training: the slices are from the training split.
-        phantom: the image was generated.
-        final: the stage of the logits is among those shown.
-        aggregate: what the column over several stages shows; empty without one.
-        sides: the patient's right and left are known, and lettered.
-        missed: the network finds the organ on none of its slices.
-    """
-
-    organ: str
-    rule: str
-    region: str
-    score: str
-    epoch: int | None
-    scale: str
-    rows: tuple[str, ...]
-    brightest: str = "max"
-    truth: bool = True
-    training: bool = False
-    phantom: bool = False
-    final: bool = False
-    aggregate: str = ""
-    sides: bool = False
-    missed: bool = False
-
-    @property
-    def title(self) -> str:
-        """Organ, rule, epoch."""
-        parts = [self.organ, self.rule]
-        if self.epoch is not None:
-            parts.append(f"epoch {self.epoch}" + (" (untrained)" if self.epoch == 0 else ""))
-        return "  ·  ".join(parts)
-
-    @property
-    def marks(self) -> str:
-        """What the pictures are not, in capitals; may be empty."""
-        marks = ["PHANTOM"] * self.phantom + ["TRAINING SLICES"] * self.training
-        return "  ·  ".join(marks)
-
-    @property
-    def facts(self) -> str:
-        """Region, score and scale in one sentence."""
-        region = REGIONS.get(self.region, self.region)
-        return f"region: {region}  ·  score: {self.score}  ·  colour: {self.scale}"
-
-    @property
-    def key(self) -> str:
-        """How to read the CT cell and the column over several stages."""
-        outlines = f"{PREDICTION_LINE}: prediction"
-        if self.truth:
-            outlines = f"{TRUTH_LINE}: ground truth, {outlines}"
-        sides = SIDES_WORDS if self.sides else NO_SIDES_WORDS
-        final = f"{self.organ}: {MISSED_WORDS}" if self.missed else FINAL_WORDS * self.final
-        parts = (outlines, sides, final, self.aggregate, RESEARCH_USE)
-        return "  ·  ".join(part for part in parts if part)

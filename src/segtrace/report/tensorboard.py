@@ -13,8 +13,13 @@ from segtrace.report.pictures.cells import Picture
 
 SCALAR_BUDGET = 400
 """Charts that a person still scrolls through; TensorBoard itself turns slow above."""
-LAYOUT_TAG = "custom_scalars__config__"
-"""Under this tag TensorBoard keeps the layout of the custom-scalars page."""
+BY_EPOCH = (
+    "train/loss", "val/", "test/", "1_overview", "2_flow/", "3_timeline/", "4_cut/", "5_leak/",
+    "z_measure/", "_hparams_",
+)  # fmt: skip
+"""How the tags begin whose step is the epoch; loggers sort by them, the most telling first."""
+PAPERS = "seg_grad_cam"
+"""The rule of the paper, which stands before others."""
 RGB = 3
 LINKS = re.compile(r"[\[\]`\\]")
 """What begins or ends a link, a picture or code in Markdown."""
@@ -36,10 +41,6 @@ class Board(Protocol):
 
     def _get_file_writer(self) -> FileWriter: ...
 
-    def add_custom_scalars(self, layout: dict[str, dict[str, list[object]]]) -> None:
-        """Set the custom-scalars page."""
-        ...
-
     def close(self) -> None:
         """Write what is left."""
         ...
@@ -47,48 +48,62 @@ class Board(Protocol):
 
 def flow_tag(rule: str, organ: str) -> str:
     """The picture of an organ: probes x stages."""
-    return _tag("flow", rule, organ)
+    return _tag("2_flow", _ranked(rule), organ)
 
 
 def timeline_tag(measure: str, rule: str, organ: str) -> str:
     """The picture of a measure: stages x epochs."""
-    return _tag("timeline", measure, rule, organ)
+    return _tag("3_timeline", measure, _ranked(rule), organ)
 
 
 def leak_tag(rule: str, stage: str) -> str:
     """The picture of the leakage: organ x organ."""
-    return _tag("leak", rule, stage)
+    return _tag("5_leak", "density", _ranked(rule), stage)
 
 
 def events_tag(rule: str) -> str:
     """The text of the events that were found."""
-    return _tag("events", rule)
+    return _tag("5_leak", "events", _ranked(rule))
 
 
 def route_tag(organ: str) -> str:
     """The route diagram of an organ."""
-    return _tag("route", organ)
+    return _tag("4_cut", "route", organ)
 
 
 def loss_timeline_tag(organ: str) -> str:
     """The picture of the Dice lost by cuts: stages and edges x epochs."""
-    return _tag("timeline", "necessity", organ)
+    return _tag("4_cut", "timeline", organ)
 
 
-NECESSITY_TAG = "necessity/dice_lost"
+LEARNING_RATE_TAG = "z_learning_rate"
+"""The curve of the learning rate, a point a step: the last of all."""
+OVERVIEW_TAG = "1_overview"
+"""The picture of an epoch as a whole."""
+NECESSITY_TAG = "4_cut/dice_lost"
 """The picture of what cuts cost: stages and edges x organs."""
-ROUTES_TAG = "route/sentences"
+ROUTES_TAG = "4_cut/sentences"
 """The text of all routes."""
 
 
 def scalar_tag(measure: str, rule: str, organ: str, stage: str) -> str:
     """The curve of a measure at a stage."""
-    return _tag(f"measure_{measure}", rule, organ, stage)
+    return _tag("z_measure", measure, rule, organ, stage)
 
 
 def dice_tag(split: str, organ: str) -> str:
     """The curve of an organ's Dice, and of the ``mean``."""
     return _tag(split, "dice", organ)
+
+
+def leading(rules: Sequence[str]) -> str:
+    """The paper's rule where it is among them, else the first."""
+    return PAPERS if PAPERS in rules else rules[0]
+
+
+def _ranked(rule: str) -> str:
+    """A name that sorts the paper's rule before others."""
+    return f"{1 if rule == PAPERS else 2}_{rule}"
 
 
 def _tag(group: str, *names: str) -> str:
@@ -181,31 +196,3 @@ def add_hyperparameters(
 def _add(writer: Board, summary: Summary, epoch: int) -> None:
     # The attribute `file_writer` is None after close(), and Lightning closes between two fits.
     writer._get_file_writer().add_summary(summary, epoch)
-
-
-def layout(
-    blocks: Iterable[Block], organs: Sequence[str], stages: Sequence[str]
-) -> dict[str, dict[str, list[object]]]:
-    """The custom-scalars page: a category per (measure, rule), a chart per organ with all stages.
-
-    TensorBoard reads a chart's tags as regular expressions that need match the beginning only:
-    they are escaped and closed, lest ``enc1`` draw ``enc10`` too.
-    """
-    return {
-        f"{measure} · {rule}": {
-            organ: [
-                "Multiline",
-                [re.escape(scalar_tag(measure, rule, organ, stage)) + "$" for stage in stages],
-            ]
-            for organ in organs
-        }
-        for measure, rule in blocks
-    }
-
-
-def add_layout(
-    writer: Board, blocks: Sequence[Block], organs: Sequence[str], stages: Sequence[str]
-) -> None:
-    """Set the custom-scalars page once; nothing is written without blocks."""
-    if blocks:
-        writer.add_custom_scalars(layout(blocks, organs, stages))

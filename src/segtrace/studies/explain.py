@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from segtrace.data.labels import check_names
 from segtrace.network.stages import StagesLike
-from segtrace.report.page.page import Page
+from segtrace.report.page.page import About, Page
 from segtrace.report.run_folder import taken
-from segtrace.studies import results
 from segtrace.tracking import guards
 from segtrace.tracking.explained import (
     DEFAULT,
@@ -63,12 +62,12 @@ def explain(
         if out is None:
             return explained
         facts = {"network": type(net).__name__}
-        results.write(explained, Path(out), facts)
-        page = Page()
+        explained.write(Path(out), facts)
+        page = Page(about=About(facts))
         page.add(explained)
         for other in of_failures(probes, settings):
             wrong = explain_probes(net, stages, probes, labels, other, epoch, output)
-            results.write(wrong, Path(out) / other.region, facts)
-            page.also(wrong)
-        page.write(Path(out) / "index.html", facts)
+            wrong.write(Path(out) / other.region, facts)
+            page.add_region(wrong)
+        page.write(Path(out) / "index.html")
     return explained

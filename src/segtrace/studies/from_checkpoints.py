@@ -1,68 +1,23 @@
 """A training once more, from its checkpoints: what the callback left behind."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from segtrace.checkpoint import loading as checkpoint
 from segtrace.errors import InputError
 from segtrace.report.captions import plain
 from segtrace.report.files import check_writable
 from segtrace.report.tensorboard import Board
+from segtrace.studies.cut_networks import Ablated
 from segtrace.studies.epoch_figures import EpochFigures
 from segtrace.tracking.cuts import Cuts
 from segtrace.tracking.explained import Explained, Network
 from segtrace.tracking.leaks import Leaks
 from segtrace.tracking.tracker import Epoch, Tracker
 from segtrace.tracking.writer import Writer
-
-SAME = {
-    "network": "networks",
-    "stages": "stages",
-    "organs": "organs",
-    "preprocessing": "preprocessing",
-}
-"""What the checkpoints of one timeline have in common."""
-
-
-def in_order(paths: Sequence[Path]) -> dict[int, Path]:
-    """Epoch -> checkpoint, rising.
-
-    Raises:
-        InputError: checkpoints of different networks, label sets, or probes; an epoch twice.
-    """
-    described = [(path, checkpoint.describe(path)) for path in paths]
-    first, begin = described[0]
-    found: dict[int, Path] = {}
-    for path, description in described:
-        _check_same(first, begin, path, description)
-        epoch = int(description["epoch"])
-        if epoch in found:
-            raise InputError(
-                f"{found[epoch]} and {path} are both of epoch {epoch}; a timeline takes one run, "
-                "each epoch once (to compare runs: runs=…)"
-            )
-        found[epoch] = path
-    return dict(sorted(found.items()))
-
-
-def _check_same(
-    first: Path, begin: Mapping[str, Any], path: Path, description: Mapping[str, Any]
-) -> None:
-    for key, words in SAME.items():
-        if description[key] != begin[key]:
-            raise InputError(
-                f"{first} and {path} have different {words}; one timeline takes the checkpoints "
-                "of one run"
-            )
-    if description["probes"]["hash"] != begin["probes"]["hash"]:
-        raise InputError(
-            f"{first} and {path} were watched on different slices; one timeline takes the "
-            "checkpoints of one run"
-        )
 
 
 class FromCheckpoints:
@@ -104,6 +59,12 @@ class FromCheckpoints:
         self._last = max(epochs)
         self._figures = EpochFigures(epochs, shared_scale)
 
+    @property
+    def ablated(self) -> Ablated | None:
+        """What the last cuts cost; ``None`` where nothing was cut."""
+        cuts, before = self.tracker.cuts, self.tracker.untrained
+        return None if cuts is None else Ablated(cuts, before)
+
     def update(
         self,
         network: Network,
@@ -122,7 +83,8 @@ class FromCheckpoints:
         number = explained.record.epoch or 0
         final = number == self._last
         epoch = Epoch(number, final, network, lambda: explained, cut, dice)
-        leaks = self.tracker.update(self._writer, epoch)
+        writer = replace(self._writer, more=network.settings.measures == "all")
+        leaks = self.tracker.update(writer, epoch)
         self._figures.add(explained)
         if leaks is not None:
             self.events = _sentences(leaks)
@@ -154,5 +116,5 @@ def _refuse_logged(folder: Path, epochs: Sequence[int]) -> None:
 def _steps(path: Path) -> Iterator[int]:
     """The epochs for which a file holds maps or measures."""
     for event in LegacyEventFileLoader(str(path)).Load():
-        if any(value.tag.startswith(("flow/", "measure_")) for value in event.summary.value):
+        if any(value.tag.startswith(("1_overview", "2_flow/")) for value in event.summary.value):
             yield event.step

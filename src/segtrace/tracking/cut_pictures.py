@@ -8,8 +8,8 @@ from torch import Tensor
 
 from segtrace.labelled import names_along, tensor
 from segtrace.report.captions import epoch_words
-from segtrace.report.figures.necessity import necessity_figure
-from segtrace.report.figures.route import route_figure
+from segtrace.report.figures.necessity import in_order, necessity_figure
+from segtrace.report.figures.route import averaged, route_figure
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import timeline_picture
 from segtrace.tracking.cuts import Cuts
@@ -17,23 +17,27 @@ from segtrace.tracking.cuts import Cuts
 
 def table_figure(cuts: Cuts) -> tuple[Figure, str]:
     """Stages and edges x organs, and the paragraph under it."""
+    lost, sites = cuts.necessity.lost, names_along(cuts.necessity.data, "site")
+    found = cuts.diagram(cuts.organs[0], "").branches if cuts.route is not None else ()
     return necessity_figure(
-        tensor(cuts.necessity.lost["mean"]),
-        names_along(cuts.necessity.data, "site"),
+        tensor(lost["mean"]),
+        sites,
         cuts.organs,
         dice=[cuts.dice(organ) for organ in cuts.organs],
-        vertices=cuts.necessity.data["cut_vertex"].values.tolist(),
+        vertices=[site in cuts.vertices for site in sites],
         title=epoch_words(cuts.epoch),
         cut=cuts.necessity.data.attrs["cut"],
+        ends=(tensor(lost["low"]), tensor(lost["high"])),
+        order=in_order(sites, tensor(lost["mean"]), cuts.encoders, found),
         marks=cuts.marks,
     )
 
 
-def route_of(cuts: Cuts, untrained: Cuts | None, organ: str) -> tuple[Figure, str]:
-    """The route diagram of an organ, the untrained network beside it, and its paragraph."""
-    networks = [cuts.diagram(organ, epoch_words(cuts.epoch))]
-    if untrained is not None and organ in untrained.organs and untrained.route is not None:
-        networks.append(untrained.diagram(organ, epoch_words(untrained.epoch)))
+def route_of(cuts: Cuts, organ: str) -> tuple[Figure, str]:
+    """The route diagram of an organ, the mean over organs beside it, and its paragraph."""
+    own = cuts.diagram(organ, epoch_words(cuts.epoch))
+    all_organs = [cuts.diagram(other, "") for other in cuts.organs]
+    networks = [own, averaged(all_organs)] if len(all_organs) > 1 else [own]
     return route_figure(organ, cuts.encoders, networks, cuts.marks)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -62,15 +63,24 @@ class Cuts:
         """
         if self.route is None:
             raise InputError("no route: the network's edges are not known")
-        lost = self.necessity.lost["mean"].sel(organ=organ)
-        stages = lost[lost["place"] == "stage"]
+        lost = self.necessity.lost.sel(organ=organ)
+        stages = lost["mean"][lost["place"] == "stage"]
+        ends = zip(lost["low"].values.tolist(), lost["high"].values.tolist(), strict=True)
         return Diagram(
             title=title,
             branches=branches(self.route, self.necessity, organ),
             stages=dict(zip(names_along(stages, "site"), stages.values.tolist(), strict=True)),
             dice=self.dice(organ),
             words=str(self.routes.of(organ)),
+            ends=dict(zip(names_along(lost, "site"), ends, strict=True)),
+            vertices=self.vertices,
         )
+
+    @property
+    def vertices(self) -> frozenset[str]:
+        """The stages and edges that every path runs through."""
+        found = self.necessity.data["cut_vertex"]
+        return frozenset(names_along(found[found], "site"))
 
     def sentences(self) -> dict[str, str]:
         """Organ -> what it loses, in one plain sentence."""
@@ -81,7 +91,7 @@ class Cuts:
         common = self.routes.network()
         return [str(common)] * (common is not None) + [*self.sentences().values()]
 
-    @property
+    @cached_property
     def routes(self) -> Routes:
         """The claims that the cuts bear."""
         entered: dict[str, str] = {}
@@ -175,7 +185,7 @@ def cut_network(
         route=passed,
         encoders=_encoders([place.name for place in places if isinstance(place, Stage)], own),
         left_out=tuple(organ for organ in asked if organ not in held),
-        marks=("PHANTOM",) * probes.phantom + ("TRAINING SLICES",) * (probes.split == "train"),
+        marks=probes.marks,
     )
 
 

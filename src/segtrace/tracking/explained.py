@@ -3,10 +3,11 @@
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from segtrace.attribution import targets
@@ -22,15 +23,18 @@ from segtrace.labelled import Dataset, rows
 from segtrace.measures.localisation import COLUMNS, measure
 from segtrace.measures.locality import parts
 from segtrace.measures.places import body_of
+from segtrace.names import file_name
 from segtrace.network import guards
 from segtrace.network.labels import whole_numbers
 from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import unwrapped
 from segtrace.report.combined import SCALED
+from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
+from segtrace.report.tables import save_table
 
 
 @guards.fields(
@@ -136,25 +140,26 @@ class Explained:
         shown = named.assign_coords(status=(named["status"].dims, labels[named["status"]]))
         return rows(shown, ("slice", "organ", "rule", "stage"), [*COLUMNS, *named])
 
-    def picture(self, rule: str, organ: str, rows: Sequence[int] | int = ROWS) -> Picture:
-        """The array mosaic of one rule and organ, (H, W, 3); see :func:`flow_picture`."""
-        record = self.record
-        return flow_picture(
-            record.flow,
-            record.scene,
-            rule,
-            organ,
-            region=record.region,
-            epoch=record.epoch,
-            rows=rows,
-            aggregate=record.aggregate,
-        )
+    def picture(
+        self, rule: str, organ: str, rows: Sequence[int] | int = ROWS, *, shared: bool = False
+    ) -> Picture:
+        """The picture of one rule and organ, (H, W, 3); see :func:`flow_picture`."""
+        return flow_picture(self.record, rule, organ, rows=rows, shared=shared)
 
-    def pictures(self) -> Iterator[tuple[str, str, Picture]]:
-        """(rule, organ, mosaic) of all rules and organs."""
-        for rule in self.record.flow.rules:
-            for organ in self.record.flow.organs:
-                yield rule, organ, self.picture(rule, organ)
+    def write(self, folder: Path, facts: Mapping[str, Any], *, shared_scale: bool = False) -> None:
+        """Maps, measures, pictures and manifest.
+
+        ``maps.npz`` holds the signed maps at native resolution and the slices themselves, so that
+        every picture can be drawn again; ``measures.csv`` a row a stage, rule, organ and slice;
+        ``figures/{rule}/{organ}.png`` the pictures; ``manifest.json`` what made them.
+        """
+        save_maps(folder / "maps.npz", self.record)
+        save_table(folder / "measures.csv", self.rows())
+        flow = self.record.flow
+        for rule, organ in product(flow.rules, flow.organs):
+            path = folder / "figures" / file_name(rule) / f"{file_name(organ, flow.organs)}.png"
+            save_png(path, self.picture(rule, organ, shared=shared_scale))
+        save_manifest(folder / "manifest.json", facts)
 
 
 def explain_probes(
@@ -183,7 +188,7 @@ def explain_probes(
     """
     _warn_of_lost_weights(net, epoch)
     record = traced(net, stages, probes, channels, settings, epoch, output)
-    masks = organ_masks(record, record.flow.organs)
+    masks = record.masks(record.flow.organs)
     halves = None
     if settings.measures == "all":
         halves = _halves(net, stages, probes, channels, settings, masks, output)
@@ -250,25 +255,29 @@ def traced(
     output: Callable[[Any], Tensor] | None = None,
 ) -> Record:
     """Trace the slices; see :func:`explain_probes`."""
-    chosen = chosen_organs(channels, settings.organs)
     if probes.labels is not None:
         probes = replace(probes, labels=whole_numbers("probes.labels", probes.labels))
-    truth = None if probes.labels is None else probes.labels.long()
-    if truth is None and settings.region in ("gt", "tp", "fp", "fn"):
-        raise InputError(
-            f"region {settings.region} needs labels, which these slices lack; say region=pred"
-        )
-    organs = targets.organs(chosen, settings.region, truth)
+    organs = targets_of(probes, channels, settings)
     flow = _flow(net, stages, probes, organs, settings, output)
     combined = None if settings.aggregate is None else aggregate(flow, how=settings.aggregate)
     return Record(flow, scene(probes, channels), settings.region, epoch, combined)
 
 
-def organ_masks(record: Record, organs: Sequence[str]) -> Tensor:
-    """(O, N, H, W) bool: where the truth, or else the prediction, has the organs."""
-    truth = record.scene.truth
-    labels = record.flow.prediction if truth is None else truth
-    return torch.stack([labels == record.scene.channels[organ] for organ in organs])
+def targets_of(
+    probes: Probes, channels: Mapping[str, int], settings: Settings
+) -> dict[str, targets.Target]:
+    """Organ -> what is explained of it.
+
+    Raises:
+        InputError: an organ that the network does not have; a region that needs labels.
+    """
+    chosen = chosen_organs(channels, settings.organs)
+    truth = None if probes.labels is None else probes.labels.long()
+    if truth is None and settings.region in ("gt", "tp", "fp", "fn"):
+        raise InputError(
+            f"region {settings.region} needs labels, which these slices lack; say region=pred"
+        )
+    return targets.organs(chosen, settings.region, truth)
 
 
 def _flow(

@@ -19,8 +19,9 @@ from segtrace.measures.measure import followed, table
 from segtrace.measures.over_cases import over_cases
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import timeline_picture
+from segtrace.report.pictures.overview import Course
 from segtrace.report.scene import FINAL, REGIONS
-from segtrace.report.tensorboard import Block
+from segtrace.report.tensorboard import Block, leading
 from segtrace.tracking.explained import Explained
 
 COUNT = "n_valid"
@@ -99,7 +100,7 @@ class History:
             self._check(measured, record.epoch)
         above, room = terms(measured)
         over = over_cases(above, record.scene.cases, room)
-        organs = measured["organ"].values.tolist()
+        organs = names_along(measured, "organ")
         now = over_slices(measured)[[*names, COUNT]].drop_vars("region")
         gains = {name: (AXES[:-1], getattr(over, part)) for name, part in OVER_CASES.items()}
         now = now.assign(gains).assign(
@@ -115,7 +116,7 @@ class History:
 
     def _check(self, measured: xr.Dataset, epoch: int | None) -> None:
         for axis, what in (("site", "stages"), ("rule", "rules"), ("organ", "organs")):
-            ours, theirs = (one[axis].values.tolist() for one in (self.data, measured))
+            ours, theirs = names_along(self.data, axis), names_along(measured, axis)
             if ours != theirs:
                 raise InputError(
                     f"epoch {epoch} has the {what} {', '.join(theirs)}, those before it "
@@ -230,6 +231,18 @@ class History:
             "last_epoch": self.epochs[-1],
             "words": over_seeds([found]),
         }
+
+    def course(self, loss: Mapping[int, float]) -> Course:
+        """What the overview of the newest epoch shows, by the paper's rule."""
+        gain = self.data["gain"].sel(rule=leading(self.rules)).transpose("epoch", "site", "organ")
+        begun = self.epochs[0] == 0 and len(self.epochs) > 1
+        return Course(
+            epochs=self.epochs,
+            dice={o: self.data["dice"].sel(organ=o).values.tolist() for o in self.organs},
+            gain=gain.values[-1],
+            untrained=gain.values[0] if begun else None,
+            loss=loss,
+        )
 
     def picture(self, measure: str, rule: str, organ: str) -> Picture:
         """A measure over stages and epochs; echoes and the redrawn prediction are marked."""

@@ -29,7 +29,7 @@ from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import leak_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import REGIONS
-from segtrace.tracking.explained import Settings, organ_masks, traced
+from segtrace.tracking.explained import Settings, traced
 
 COLUMNS = ("density", "share", "density_coarse", "density_mirrored", "slices")
 """Of leakage.csv, out of a leakage's summary."""
@@ -47,7 +47,7 @@ class LeakMeter:
     def of(self, record: Record) -> Leakage:
         """The leakage of a record's flow; the columns are all organs of the network."""
         names = tuple(record.scene.channels)
-        masks = organ_masks(record, names)
+        masks = record.masks(names)
         if self._masks is None or not torch.equal(masks, self._masks):
             self._masks, self._known = masks, {}
         return leakage(record.flow, masks, names, known=self._known)

@@ -14,7 +14,7 @@ from segtrace.tracking.cuts import Cuts
 from segtrace.tracking.explained import Explained, Network
 from segtrace.tracking.history import History
 from segtrace.tracking.leaks import LeakMeter, Leaks
-from segtrace.tracking.writer import CHARTS, CUTS, NUMBERS, Writer
+from segtrace.tracking.writer import CHARTS, CUTS, NUMBERS, OVERVIEW, Writer
 
 EVERY = {"grad_pam": 5, CHARTS: 10}
 """Epochs between two drawings of a rule's maps, or of the charts; 1 for what is not named."""
@@ -32,6 +32,7 @@ class Epoch:
         cut: what it costs to cut its stages and edges, called where that is due; ``None`` where it
             cannot be cut.
         dice: organ -> validation Dice, as far as known.
+        loss: mean over the steps since the epoch before; ``None`` where not known.
         output: picks the logits from what the network returns.
     """
 
@@ -42,6 +43,7 @@ class Epoch:
     cut: Callable[[], Cuts | None] | None = None
     dice: Mapping[str, float] = field(default_factory=dict)
     output: Callable[[Any], Tensor] | None = None
+    loss: float | None = None
 
 
 class Tracker:
@@ -84,7 +86,7 @@ class Tracker:
         self._lost: list[Tensor] = []
         self._meter = LeakMeter()
         self._before: Record | None = None
-        self._laid_out = False
+        self._losses: dict[int, float] = {}
 
     @property
     def epoch(self) -> int | None:
@@ -95,7 +97,8 @@ class Tracker:
         """Whether something is to be done now; asking changes nothing.
 
         Args:
-            name: a rule, whose maps are drawn; :data:`~segtrace.tracking.writer.CHARTS`; ``CUTS``.
+            name: a rule, whose maps are drawn; :data:`~segtrace.tracking.writer.CHARTS`;
+                ``OVERVIEW``; ``CUTS``.
             epoch: finished passes.
             final: no epoch follows.
         """
@@ -139,7 +142,7 @@ class Tracker:
         leaks = self._leaks(epoch, explained)
         if new:
             self.history.add(explained, epoch.dice)
-            self._lay_out(writer)
+            self._losses |= {} if epoch.loss is None else {epoch.number: epoch.loss}
         self._draw(writer, epoch, explained)
         if new:
             self._write_numbers(writer, explained)
@@ -163,13 +166,11 @@ class Tracker:
         centred = self._meter.of_centred(*epoch.network, output=epoch.output)
         return Leaks(explained.record, found, centred, self.history.leak)
 
-    def _lay_out(self, writer: Writer) -> None:
-        if not self._laid_out:
-            writer.layout(self.history)
-            self._laid_out = True
-
     def _draw(self, writer: Writer, epoch: Epoch, explained: Explained) -> None:
         rules = [r for r in self.history.rules if self.due(r, epoch.number, epoch.final)]
+        if self.due(OVERVIEW, epoch.number, epoch.final):
+            writer.overview(explained, self.history, self._losses)
+            self._done[OVERVIEW] = epoch.number
         writer.pictures(explained, rules, files=self._files)
         self._done |= dict.fromkeys(rules, epoch.number)
 
@@ -205,6 +206,7 @@ class Tracker:
         """What a resumed run needs to go on: plain values and tensors."""
         return {
             "history": self.history.to_plain(),
+            "losses": dict(self._losses),
             "drawn": {name: epoch for name, epoch in self._done.items() if name != CUTS},
             "cuts": {
                 "untrained": None if self.untrained is None else self.untrained.to_plain(),
@@ -217,8 +219,8 @@ class Tracker:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up what :meth:`state_dict` gave; one without cuts, too."""
         self.history = History.from_plain(state["history"])
-        self._laid_out = bool(self.history.epochs)
         self._done = dict(state["drawn"])
+        self._losses = dict(state.get("losses", {}))
         if "cuts" in state:
             self._load_cuts(state["cuts"])
 

@@ -15,19 +15,20 @@ from segtrace.names import file_name
 from segtrace.report.figures.route import as_picture
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.overview import overview_picture
 from segtrace.report.tables import append_rows, forget_rows, save_table
 from segtrace.report.tensorboard import (
     NECESSITY_TAG,
+    OVERVIEW_TAG,
     ROUTES_TAG,
-    Block,
     Board,
     add_chart,
-    add_layout,
     add_picture,
     add_scalars,
     add_text,
     events_tag,
     flow_tag,
+    leading,
     leak_tag,
     loss_timeline_tag,
     route_tag,
@@ -56,7 +57,15 @@ TABLES = {
     **dict.fromkeys(("necessity.csv", "necessity_slices.csv", "route.csv"), CUTS),
 }
 """Tables that grow with the epochs -> what it is that they hold."""
-PICTURES = {"leak": CHARTS, "events": CHARTS, "necessity.png": CUTS, "route": CUTS}
+OVERVIEW = "overview"
+"""One picture an epoch of all that."""
+PICTURES = {
+    "overview.png": OVERVIEW,
+    "leak": CHARTS,
+    "events": CHARTS,
+    "necessity.png": CUTS,
+    "route": CUTS,
+}
 """Beside the maps of each rule, in the folder of an epoch -> what it is."""
 ENDS = "emergence.csv"
 """The table that only the end of a training can fill."""
@@ -66,19 +75,23 @@ ENDS = "emergence.csv"
 class Writer:
     """A folder, and a board of TensorBoard where there is one.
 
-    Files: ``epoch_003/{rule}/{organ}.png``; ``measures.csv``, a row a slice; ``timeline.csv``, a
-    row a stage beside the untrained network's, with the gain over cases and its 95 % t interval
-    (:mod:`segtrace.measures.over_cases`); ``depth.csv``, gain along the depth;
-    ``change.csv``, along depth and epochs, with ``measures="all"``;
+    Files: ``epoch_003/overview.png``; ``epoch_003/{rule}/{organ}.png``; ``measures.csv``, a row a
+    slice; ``timeline.csv``, a row a stage beside the untrained network's, with the gain over cases
+    and its 95 % t interval (:mod:`segtrace.measures.over_cases`); ``depth.csv``, gain along the
+    depth; ``change.csv``, along depth and epochs, with ``measures="all"``;
     ``timeline/{measure}/{rule}/{organ}.png``; ``epoch_003/leak/{rule}/{stage}.png`` and
     ``leakage.csv``; ``epoch_003/events/{rule}.txt``; ``emergence.csv`` at the end. Of cuts the
     tables of :func:`~segtrace.tracking.cut_tables.cut_tables`; ``epoch_010/necessity.png``,
     ``epoch_010/route/{organ}.png`` and ``epoch_010/route/sentences.txt``;
     ``timeline/necessity/{organ}.png``. Names become files by :func:`segtrace.names.file_name`.
+
+    The writer gets what tells most, some 40 tags; with ``more``, all that is drawn, and a curve of
+    every measure at every stage.
     """
 
     folder: Path
     board: Board | None
+    more: bool = False
 
     def truncate(self, reached: Mapping[str, int]) -> None:
         """Drop what a run that goes on writes anew: rows and pictures of later epochs.
@@ -118,30 +131,33 @@ class Writer:
                 if self.board is not None:
                     add_picture(self.board, flow_tag(rule, organ), picture, epoch)
 
-    def layout(self, history: History) -> None:
-        """Set the custom-scalars page, and say which numbers get no chart of their own."""
-        blocks, left_out = _blocks(history)
-        if self.board is None:
-            return
-        add_layout(self.board, blocks, history.organs, history.stages)
-        if left_out:
-            names = ", ".join(f"{measure} of {rule}" for measure, rule in left_out)
-            print(f"More than 400 charts: {names} only in timeline.csv")
+    def overview(self, explained: Explained, history: History, loss: Mapping[int, float]) -> None:
+        """Draw the newest epoch in one picture; ``loss``: epoch -> mean over its steps."""
+        picture = overview_picture(explained.record, history.course(loss))
+        save_png(self.epoch(history.epochs[-1]) / "overview.png", picture)
+        if self.board is not None:
+            add_picture(self.board, OVERVIEW_TAG, picture, history.epochs[-1])
 
     def numbers(self, explained: Explained, history: History) -> None:
         """Write the numbers of the newest epoch."""
         append_rows(self.folder / "measures.csv", explained.rows())
         append_rows(self.folder / "timeline.csv", history.rows())
         append_rows(self.folder / "depth.csv", history.depth_rows())
-        if self.board is None:
+        if self.board is None or not self.more:
             return
+        blocks, left_out = scalar_blocks(
+            charts(history.rules, history.measures), history.organs, history.stages
+        )
         points, words, known = {}, {}, table()
-        for measure, rule in _blocks(history)[0]:
+        for measure, rule in blocks:
             newest = history.newest.sel(rule=rule)
             for row in rows(newest, ("organ", "site"), ("organ", "site", measure)):
                 tag = scalar_tag(measure, rule, row["organ"], row["site"])
                 points[tag], words[tag] = row[measure], known[measure].words
         first = len(history.epochs) == 1  # words stand with the first point of a curve
+        if first and left_out:
+            names = ", ".join(f"{measure} of {rule}" for measure, rule in left_out)
+            print(f"More than 400 charts: {names} only in timeline.csv")
         add_scalars(self.board, points, history.epochs[-1], words if first else {})
 
     def changes(self, rows: list[dict[str, Any]]) -> None:
@@ -151,11 +167,13 @@ class Writer:
     def timelines(self, history: History) -> None:
         """Draw every stage over the epochs so far; the file of the last time is replaced."""
         for measure, rule in timelines(history.rules, history.measures):
+            tells = (measure, rule) == ("gain", leading(history.rules))
             for organ in history.organs:
                 name = f"{file_name(organ, history.organs)}.png"
                 path = self.folder / "timeline" / measure / file_name(rule) / name
                 tag = timeline_tag(measure, rule, organ)
-                self.chart(path, tag, history.picture(measure, rule, organ), history.epochs[-1])
+                picture = history.picture(measure, rule, organ)
+                self.chart(path, tag, picture, history.epochs[-1], tells=tells)
 
     def leaks(self, leaks: Leaks) -> None:
         """Draw whose evidence lies on whose pixels, and tell the events."""
@@ -169,7 +187,8 @@ class Writer:
             for stage in stages:
                 name = f"{file_name(stage, stages)}.png"
                 path = self.epoch(epoch) / "leak" / file_name(rule) / name
-                self.chart(path, leak_tag(rule, stage), leaks.picture(rule, stage), epoch)
+                picture = leaks.picture(rule, stage)
+                self.chart(path, leak_tag(rule, stage), picture, epoch, tells=False)
 
     def cuts(self, cuts: Cuts, untrained: Cuts | None) -> None:
         """Write what it cost to cut an epoch's stages and edges, beside the untrained network."""
@@ -179,13 +198,13 @@ class Writer:
         table = as_picture(table_figure(cuts)[0])
         self.chart(self.epoch(epoch) / "necessity.png", NECESSITY_TAG, table, epoch)
         if cuts.route is not None:
-            self._routes(cuts, untrained, epoch)
+            self._routes(cuts, epoch)
 
-    def _routes(self, cuts: Cuts, untrained: Cuts | None, epoch: int) -> None:
+    def _routes(self, cuts: Cuts, epoch: int) -> None:
         folder = self.epoch(epoch) / "route"
         for organ in cuts.organs:
             path = folder / f"{file_name(organ, cuts.organs)}.png"
-            picture = as_picture(route_of(cuts, untrained, organ)[0])
+            picture = as_picture(route_of(cuts, organ)[0])
             self.chart(path, route_tag(organ), picture, epoch)
         text = "\n\n".join(f"* {words}" for words in cuts.told()) + f"\n\n{RATE}\n"
         save_text(folder / "sentences.txt", text)
@@ -197,7 +216,7 @@ class Writer:
         for organ in cuts.organs:
             path = self.folder / "timeline" / "necessity" / f"{file_name(organ, cuts.organs)}.png"
             picture = cut_timeline(cuts, organ, epochs, lost)
-            self.chart(path, loss_timeline_tag(organ), picture, epochs[-1])
+            self.chart(path, loss_timeline_tag(organ), picture, epochs[-1], tells=False)
 
     def end(self, history: History) -> None:
         """Write when each stage began to localise: it needs the end of the training."""
@@ -205,19 +224,15 @@ class Writer:
         if rows:
             save_table(self.folder / ENDS, rows)
 
-    def chart(self, path: Path, tag: str, picture: Picture, epoch: int) -> None:
-        """Write a picture of few colours, as a file and to TensorBoard."""
+    def chart(
+        self, path: Path, tag: str, picture: Picture, epoch: int, *, tells: bool = True
+    ) -> None:
+        """Write a picture of few colours, as a file and, if it tells much, to TensorBoard."""
         encoded = png(picture)
         save_bytes(path, encoded)
-        if self.board is not None:
+        if self.board is not None and (tells or self.more):
             add_chart(self.board, tag, picture, encoded, epoch)
 
     def epoch(self, epoch: int) -> Path:
         """The folder of an epoch's pictures."""
         return self.folder / f"epoch_{epoch:03d}"
-
-
-def _blocks(history: History) -> tuple[list[Block], list[Block]]:
-    """(measure, rule) pairs that get charts, and those left out."""
-    blocks = charts(history.rules, history.measures)
-    return scalar_blocks(blocks, history.organs, history.stages)

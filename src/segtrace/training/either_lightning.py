@@ -45,9 +45,8 @@ def tensorboard_writer(trainer: pl.Trainer) -> Board | None:
 
 def _writes_events(experiment: Any) -> bool:
     files = getattr(experiment, "_get_file_writer", None)
-    custom = getattr(experiment, "add_custom_scalars", None)
     # A dummy logger has every attribute, and gives nothing.
-    return callable(files) and callable(custom) and hasattr(files(), "add_summary")
+    return callable(files) and hasattr(files(), "add_summary")
 
 
 def logged_into(trainer: pl.Trainer) -> str:

@@ -18,9 +18,10 @@ from segtrace.checkpoint.loading import DESCRIPTION, in_channels_last
 from segtrace.data.labels import check_names
 from segtrace.data.limits import LARGEST_SEED, check_range
 from segtrace.errors import InputError
-from segtrace.report.tensorboard import dice_tag
+from segtrace.report.tensorboard import LEARNING_RATE_TAG, dice_tag
 from segtrace.training.averaging import kept_weights
 from segtrace.training.epochs import finished_epochs
+from segtrace.training.losses import Losses
 from segtrace.training.metrics import CaseDice, Counted
 from segtrace.training.randomness import seed_of
 from segtrace.training.weights import fingerprint
@@ -45,8 +46,9 @@ class SegmentationModule(pl.LightningModule):
         InputError: a weight of the Dice term outside 0 to 1; a seed that is
             none; an organ of a reserved name.
 
-    Logged: ``train/loss`` per step; ``val/dice/{organ}`` and ``val/dice/mean`` with the epoch
-    (finished passes) as step: per case, absent organs left out, mean over cases, then organs.
+    Logged with the epoch (finished passes) as step: ``train/loss``, mean over its batches;
+    ``val/dice/{organ}`` and ``val/dice/mean``, per case, absent organs left out, mean over cases,
+    then organs.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class SegmentationModule(pl.LightningModule):
         self.seed = seed
         self.description = dict(description or {})
         self.dice: CaseDice | None = None
+        self._losses = Losses()
         self.counted: Counted | None = None
         """What the last validation or test counted, of whatever weights."""
         self._validating = ""
@@ -111,7 +114,7 @@ class SegmentationModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forget what was found out about the weights that are about to change."""
-        self.baselines = None
+        self.baselines, self._losses = None, Losses()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout a function of (seed, epoch, batch), so that a resumed run repeats it."""
@@ -122,7 +125,8 @@ class SegmentationModule(pl.LightningModule):
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         loss: Tensor = self.loss(self(batch["image"]).float(), batch["label"])
-        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/loss", loss, prog_bar=True, logger=False)
+        self._losses.add(loss)
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -154,7 +158,9 @@ class SegmentationModule(pl.LightningModule):
             self._log_dice("val", means)
 
     def on_train_epoch_end(self) -> None:
-        """Log the Dice of the weights that this epoch leaves behind, if they were validated."""
+        """Log the mean loss, and the Dice of the weights left behind, if they were validated."""
+        if (loss := self._losses.mean()) is not None:
+            self._log_at_epoch({"train/loss": loss})
         with kept_weights(self.trainer, self):
             means = self.organ_dice
         if means:
@@ -185,7 +191,10 @@ class SegmentationModule(pl.LightningModule):
                 "model.scheduler=null"
             )
         schedule = self.scheduler(optimizer, int(steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": LEARNING_RATE_TAG},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write what is needed to rebuild the network and repeat the explanation."""
@@ -216,7 +225,9 @@ class SegmentationModule(pl.LightningModule):
         )
 
     def _log_dice(self, split: str, means: Mapping[str, float]) -> None:
-        values = {dice_tag(split, name): value for name, value in means.items()}
+        self._log_at_epoch({dice_tag(split, name): value for name, value in means.items()})
+
+    def _log_at_epoch(self, values: dict[str, float]) -> None:
         # Lightning's own logging would use the optimiser's step; ours is the epoch everywhere.
         epoch = finished_epochs(self.trainer)
         for logger in self.trainer.loggers:

@@ -78,10 +78,8 @@ def test_a_predictor_that_does_not_beat_a_control_is_not_supported():
     assert control.predictor == "depth"
     assert control.rho == 1
     assert found.best_control == 1
-    assert (found.beyond_low, found.verdict) == (
-        pytest.approx(0, nan_ok=True),
-        "not supported here",
-    )
+    assert math.isnan(found.beyond_low)  # the same in every case
+    assert found.verdict == "not supported here"
     weak = torch.tensor([3.0, 0, 5, 1, 6, 2, 4])
     _, beaten = rankings(table(), {"knows": knowing()}, {"weak": weak})
     assert beaten.verdict == "supported"

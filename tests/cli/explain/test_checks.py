@@ -6,6 +6,10 @@ import yaml
 from helpers.scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
+from segtrace.studies.faithfulness.study import Faithfulness
+from segtrace.studies.seeds.study import Seeds
+from segtrace.studies.slices import Slices
+from segtrace.studies.volumes.study import Volumes
 
 GIVEN = yaml.safe_load((ROOT / "conf" / "explain.yaml").read_text())
 DEFAULTS = {key: value for key, value in GIVEN.items() if key not in ("defaults", "hydra")}
@@ -13,8 +17,20 @@ DATA = {"_target_": "segtrace.data.modules.SynapseData", "root": "x"}
 NET = {"net": "my:build", "weights": "my.pth", "data": DATA}
 
 
+STUDIES = {
+    "cut": lambda cut: Slices(cut=cut),
+    "volume": lambda _: Volumes(),
+    "cases": lambda cases: Volumes(cases),
+    "runs": lambda runs: Seeds(runs),
+    "verdict": lambda _: Faithfulness(),
+}
+
+
 def check(**given):
-    check_together(DEFAULTS | given)
+    """What is given, the study by its short option."""
+    short = [key for key in STUDIES if key in given]
+    study = STUDIES[short[-1]](given.pop(short[-1])) if short else Slices()
+    check_together(DEFAULTS | given, study)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +40,6 @@ def check(**given):
         {"checkpoint": "a.ckpt", "image": "a.nii", "probes": {"n": 3, "from": None}},
         {"checkpoint": "a.ckpt", "image": "a.nii", "volume": True},
         {"checkpoint": "a.ckpt", "cases": ["a"], "data": DATA},
-        {"checkpoint": "a.ckpt", "cases": ["a"], "volume": True, "data": DATA},
         {"checkpoint": "a.ckpt", "data": DATA, "probes": {"n": 3, "from": "test"}},
         {"checkpoint": "a.ckpt", "data": DATA, "cut": "zero", "log_dir": "logs"},
         {"checkpoint": "a.ckpt", "verdict": True, "probes": {"n": 1, "from": "test"}},
@@ -51,7 +66,7 @@ def test_what_goes_together_passes(given):
         ({"checkpoint": "a", "cases": ["c"]}, r"say which volumes: image=…, or cases=\[…\] data="),
         ({"checkpoint": "a", "volume": True}, "say which volumes"),
         ({"checkpoint": "a", "volume": True, "data": DATA}, "say which volumes"),
-        ({"checkpoint": "a", "image": "i", "volume": True, "log_dir": "l"}, "volume and log_dir"),
+        ({"checkpoint": "a", "image": "i", "volume": True, "log_dir": "l"}, "volumes and log_dir"),
         ({"checkpoint": "a", "image": "i", "cut": "zero"}, "cut=zero is judged on labelled"),
         ({"checkpoint": "a", "probes": {"n": 2, "from": None}}, "probes.n=2 is for slices of data"),
         ({"checkpoint": "a", "probes": {"n": None, "from": "test"}}, "probes.from=test is for"),
@@ -79,10 +94,9 @@ def test_what_goes_together_passes(given):
         ({**NET, "log_dir": "logs"}, "log_dir=logs: TensorBoard's step is the epoch"),
         ({**NET, "verdict": True}, "verdict=true needs checkpoint"),
         ({"checkpoint": "a", "verdict": True, "image": "i"}, "verdict and image do not go"),
-        ({"checkpoint": "a", "verdict": True, "cut": "zero"}, "verdict and cut do not go"),
+        ({"runs": []}, "runs names no run"),
         ({"runs": "r", "checkpoint": "a"}, "runs and checkpoint do not go together"),
         ({"runs": ["r"], "data": DATA}, "runs and data do not go together"),
-        ({"runs": "r", "verdict": True}, "runs and verdict do not go together"),
     ],
 )
 def test_what_does_not_go_together_is_one_line_with_the_way_out(given, message):

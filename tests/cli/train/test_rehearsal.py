@@ -14,8 +14,8 @@ from helpers.scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.limits import check_limits
 from segtrace.cli.schema import check
-from segtrace.cli.train.plan import KEYS, check_probes, plainly
 from segtrace.cli.train.rehearsal import check_optimisation, rehearse
+from segtrace.cli.train.train_config import KEYS, check_probes, plainly
 
 PLACES = (
     "callbacks.flow.folder=/nowhere/flow",

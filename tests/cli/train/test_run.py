@@ -23,8 +23,9 @@ from segtrace.cli.entry import opened
 from segtrace.cli.schema import check
 from segtrace.cli.train import run
 from segtrace.cli.train.broken_off import left_in
-from segtrace.cli.train.plan import Plan, plainly
+from segtrace.cli.train.train_config import TrainConfig, plainly
 from segtrace.report.files import save_text
+from segtrace.report.tensorboard import LEARNING_RATE_TAG
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def plan_of(folder: Path, root: Path, *overrides: str) -> Plan:
+def plan_of(folder: Path, root: Path, *overrides: str) -> TrainConfig:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose(
             "train",
@@ -52,7 +53,7 @@ def plan_of(folder: Path, root: Path, *overrides: str) -> Plan:
             ],
         )
     folder.mkdir(exist_ok=True)
-    return Plan(plainly(config), folder)
+    return TrainConfig(plainly(config), folder)
 
 
 class Killed(RuntimeError):
@@ -68,7 +69,7 @@ class KillAfter(pl.Callback):
             raise Killed
 
 
-def fit(plan: Plan, kill: int | None = None):
+def fit(plan: TrainConfig, kill: int | None = None):
     data = run.data(plan)
     probes = run.probes(plan, data)
     pl.seed_everything(plan.seed, verbose=False)
@@ -85,7 +86,7 @@ def fit(plan: Plan, kill: int | None = None):
     return module
 
 
-def going_on(plan: Plan) -> Plan:
+def going_on(plan: TrainConfig) -> TrainConfig:
     """The plan, to go on from what was left."""
     return replace(plan, left=left_in(plan.folder / "checkpoints"))
 
@@ -144,7 +145,7 @@ def test_a_killed_run_that_resumes_ends_with_the_weights_of_an_uninterrupted_one
     whole = fit(plan_of(tmp_path / "whole", tiny_raw, *options))
     broken = plan_of(tmp_path / "broken", tiny_raw, *options)
     fit(broken, kill=2)  # in the middle of the third pass
-    assert ("lr-AdamW", 4) in points(tmp_path / "broken")  # of the pass that is lost
+    assert (LEARNING_RATE_TAG, 4) in points(tmp_path / "broken")  # of the pass that is lost
     resumed = fit(going_on(broken))
     assert_same_weights(whole, resumed)
     for folder in ("whole", "broken"):
@@ -186,7 +187,7 @@ def test_a_run_goes_on_for_longer_than_it_was_planned(tiny_raw, tmp_path, capsys
 
 def learning_rates(folder: Path) -> dict[int, float]:
     accumulator = EventAccumulator(str(folder / "tensorboard")).Reload()
-    return {event.step: event.value for event in accumulator.Scalars("lr-AdamW")}
+    return {event.step: event.value for event in accumulator.Scalars(LEARNING_RATE_TAG)}
 
 
 @pytest.mark.parametrize(

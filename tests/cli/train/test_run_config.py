@@ -10,7 +10,6 @@ from helpers.scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.resumed import in_its_folder, run_of
 from segtrace.cli.schema import check
-from segtrace.cli.train.plan import KEYS
 from segtrace.cli.train.run_config import (
     MAY_CHANGE,
     gone_on,
@@ -18,6 +17,7 @@ from segtrace.cli.train.run_config import (
     settled,
     targets_in,
 )
+from segtrace.cli.train.train_config import KEYS
 
 GROUPS = ("data", "model", "explain", "trainer", "callbacks", "logger", "experiment")
 KNOWN = targets_in([ROOT / "conf"])

@@ -1,6 +1,7 @@
 """A GIF has 256 colours and one size; the pictures must not suffer from either."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,9 @@ from segtrace.report.pictures.mosaic import flow_picture
 
 
 @pytest.fixture
-def pictures(flow, scene):
+def pictures(record):
     """The organ at three epochs, whose titles differ in length."""
-    says = {"region": "gt", "rows": 2}
-    return [flow_picture(flow, scene, "grad_pam", "liver", epoch=e, **says) for e in (0, 1, 100)]
+    return [flow_picture(replace(record, epoch=e), "grad_pam", "liver") for e in (0, 1, 100)]
 
 
 def played(pictures):

@@ -9,10 +9,12 @@ from segtrace import InputError
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.route import (
     GREY,
+    SCALE,
     THICKEST,
     THINNEST,
     Diagram,
     as_picture,
+    averaged,
     colour,
     places,
     route_figure,
@@ -45,7 +47,7 @@ WORDS = "The liver loses most without up_2 (0.80, 0.70 to 0.90); over 12 cases."
 
 
 def network(title, dice=0.9, branches=FOUND):
-    return Diagram(title, branches, STAGES, dice, WORDS)
+    return Diagram(title, branches, STAGES, dice, words=WORDS)
 
 
 def test_the_network_is_drawn_as_a_u():
@@ -59,13 +61,19 @@ def test_the_network_is_drawn_as_a_u():
     assert at["dec3"] == (1, 1)  # has no skip
 
 
-def test_width_is_the_share_and_grey_costs_nothing():
+def test_width_is_the_share():
     widths = [width(branch) for branch in FOUND]
     assert widths[2] == widths[4] == THINNEST
     assert widths[3] == THICKEST
     assert widths[1] < widths[0] < THICKEST
-    assert colour(FOUND[1]) == colour(FOUND[4]) == GREY
-    assert to_rgb(colour(FOUND[0])) != to_rgb(colour(FOUND[3]))
+
+
+def test_the_more_is_lost_the_darker_and_grey_was_not_measured():
+    assert colour(FOUND[4]) == GREY
+    assert colour(FOUND[1]) == SCALE(0.0)
+    light = [sum(to_rgb(colour(branch))) for branch in (FOUND[1], FOUND[2], FOUND[0], FOUND[3])]
+    assert light == sorted(light, reverse=True)
+    assert colour(FOUND[0], {"skip_1"}) == "white"  # total by construction: no finding
 
 
 def ink(branch):
@@ -77,13 +85,15 @@ def drawn(ax):
     return [text.get_text() for text in ax.texts]
 
 
-def test_every_number_is_printed_and_the_untrained_network_stands_beside(tmp_path):
-    both = [network("epoch 9"), network("epoch 0 (untrained)", 0.0)]
+def test_every_number_is_printed_and_the_mean_over_organs_stands_beside(tmp_path):
+    ends = {"skip_1": (0.25, 0.75)}
+    own = replace(network("epoch 9"), ends=ends, vertices={"up_2", "head"})
+    both = [own, averaged([own, network("epoch 9", 0.5)])]
     figure, caption = route_figure("liver", ENCODERS, both, ["PHANTOM"])
-    words = {"90%  ·  0.50", "120%  ·  0.80", "-20%  ·  0.30", "–  ·  –", "CT", "enc1", "head"}
+    words = {"90%; 0.50 [0.25 to 0.75]", "120%; †", "-20%; 0.30", "–; –", "CT", "enc1", "head †"}
     assert words <= set(drawn(figure.axes[0]))
     titles = [ax.get_title() for ax in figure.axes[:2]]
-    assert titles == ["epoch 9, Dice 0.90", "epoch 0 (untrained), Dice 0.00"]
+    assert titles == ["epoch 9, Dice 0.90", "mean over 2 organs, Dice 0.70"]
     assert "add to 1 within 2.0%" in caption
     assert caption.startswith(WORDS)
     assert "Note: phantom." in caption
@@ -91,10 +101,20 @@ def test_every_number_is_printed_and_the_untrained_network_stands_beside(tmp_pat
     png, pdf, text, _ = save_figure(tmp_path, "route_liver", figure, caption)
     picture, (width, height) = pixels(png), figure.get_size_inches()
     assert picture.shape[:2] == pytest.approx((300 * height, 300 * width), abs=1)
-    for branch in FOUND[:4]:  # every edge is there, in the colour of what its cut costs
+    for branch in FOUND[:3]:  # every edge is there, in the colour of what its cut costs
         assert ((np.abs(picture - ink(branch)).max(-1) <= 1).sum()) > 500
     assert pdf.read_bytes().startswith(b"%PDF")
     assert text.read_text() == f"route_liver: {caption}\n"
+
+
+def test_the_mean_over_organs_counts_what_is_known():
+    other = [replace(branch, lost=0.1, share=0.5) for branch in FOUND]
+    mean = averaged([network("a"), replace(network("b", 0.5, other), stages=STAGES)])
+    assert [branch.lost for branch in mean.branches] == pytest.approx([0.3, 0.05, 0.2, 0.45, 0.1])
+    assert mean.branches[4].share == 0.5
+    assert mean.stages == pytest.approx(STAGES)
+    assert mean.dice == pytest.approx(0.7)
+    assert not mean.ends
 
 
 def test_a_stage_has_the_colour_of_what_its_own_cut_costs():
@@ -104,13 +124,26 @@ def test_a_stage_has_the_colour_of_what_its_own_cut_costs():
         for text in figure.axes[0].texts
         if text.get_bbox_patch() is not None
     }
-    assert faces["enc3"] == to_rgba(GREY)
+    assert faces["enc3"] == SCALE(0.0)
     assert faces["CT"] == to_rgba("white")  # no stage
     assert faces["enc1"] == faces["head"] != faces["dec1"]
 
 
+def test_what_every_path_runs_through_has_no_colour():
+    figure, _ = route_figure("liver", ENCODERS, [replace(network("epoch 9"), vertices={"head"})])
+    (box,) = [text for text in figure.axes[0].texts if text.get_text() == "head †"]
+    assert box.get_bbox_patch().get_facecolor() == to_rgba("white")
+
+
 def test_no_two_words_of_a_panel_lie_on_one_another():
-    figure, _ = route_figure("liver", ENCODERS, [network("epoch 9"), network("epoch 0")])
+    figure, _ = route_figure(
+        "liver",
+        ENCODERS,
+        [
+            replace(network("epoch 9"), ends={branch.name: (0.1, 0.9) for branch in FOUND}),
+            network("mean"),
+        ],
+    )
     as_picture(figure)  # lays it out
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     for k, box in enumerate(boxes):
@@ -130,8 +163,8 @@ def test_tensorboard_gets_pixels():
         return int((np.abs(picture - ink(FOUND[3])).max(-1) <= 1).sum())
 
     thick = replace(FOUND[3], share=1.0)
-    grey = count(replace(thick, lost=0.0))  # boxes and the key have the colour, the edge has not
-    assert count(thick) - grey > 3 * (count(replace(thick, share=0.2)) - grey) > 0
+    none = count(replace(thick, lost=0.0))  # boxes and the key have the colour, the edge has not
+    assert count(thick) - none > 3 * (count(replace(thick, share=0.2)) - none) > 0
 
 
 def test_nothing_to_draw_is_a_mistake():

@@ -10,7 +10,8 @@ from helpers.written import write_page
 from segtrace.errors import InputError
 from segtrace.measures.localisation import over_slices
 from segtrace.measures.measure import on_page
-from segtrace.report.page.page import Page
+from segtrace.report.page.page import About, Page
+from segtrace.report.page.sections import Section, Shown, Table, embedded
 from segtrace.report.page.whole_cases import WholeCases
 
 EPOCHS = (0, 3, 8)
@@ -25,7 +26,8 @@ def series():
 @pytest.fixture(scope="module")
 def path(series, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "index.html"
-    write_page(path, series, {"checkpoint": "epoch_008.ckpt"}, events=["liver leaks at dec1"])
+    about = About({"checkpoint": "epoch_008.ckpt"}, events=["liver leaks at dec1"])
+    write_page(path, series, about)
     return path
 
 
@@ -42,6 +44,30 @@ def test_the_page_is_one_file_that_asks_for_nothing_from_outside(path):
     assert "default-src 'none'" in text
     assert "{{" not in text
     assert "{%" not in text
+
+
+SECTION = Section(
+    "Runs <compared>",
+    ("The liver & the spleen.",),
+    (Shown(embedded(np.zeros((4, 6, 3), np.uint8)), "A black picture."),),
+    (Table.of("A row each.", [{"organ": "liver", "dice": 0.12345, "low": float("nan")}]),),
+)
+
+
+def test_a_section_stands_below_the_maps_and_alone_where_there_are_none(series, tmp_path):
+    page = Page(sections=[SECTION])
+    page.write(tmp_path / "alone.html")
+    page.add(series[-1])
+    page.write(tmp_path / "index.html")
+    assert read_page(tmp_path / "index.html")["all_epochs"] == [8]
+    for name in ("alone.html", "index.html"):
+        text = (tmp_path / name).read_text("utf-8")
+        assert "<h2>Runs &lt;compared&gt;</h2>" in text
+        assert "<p>The liver &amp; the spleen.</p>" in text
+        assert "<figcaption>A black picture.</figcaption>" in text
+        assert "<td>liver</td><td>0.123</td><td></td>" in text
+        assert re.findall(r'src="(.*?),', text) == ["data:image/png;base64"]
+        assert "not for diagnosis" in text
 
 
 def test_the_page_says_what_it_is_not(path):
@@ -80,7 +106,7 @@ def test_folders_are_cut_from_all_facts(series, tmp_path):
         "network": {"weights": "C:\\Users\\Meier\\net.pth", "_target_": "monai.networks.nets.UNet"},
         "notes": ["see /data/meier/notes.txt"],
     }
-    write_page(tmp_path / "index.html", series[-1:], facts)
+    write_page(tmp_path / "index.html", series[-1:], About(facts))
     text = (tmp_path / "index.html").read_text("utf-8")
     assert "meier" not in text.lower()
     assert "epoch_008.ckpt" in text
@@ -129,12 +155,12 @@ def test_an_image_without_labels_is_no_case_of_the_training(series, tmp_path):
 def test_the_newest_epoch_can_hold_other_regions(series, tmp_path):
     page = Page()
     with pytest.raises(InputError, match="at least one checkpoint"):
-        page.also(wrong(3, "fp"))
+        page.add_region(wrong(3, "fp"))
     for measured in series[:2]:
         page.add(measured)
     expected = {region: wrong(3, region) for region in ("fp", "fn")}
     for measured in expected.values():
-        page.also(measured)
+        page.add_region(measured)
     page.write(tmp_path / "index.html")
     first, newest = read_page(tmp_path / "index.html")["frames"]
     assert first["others"] == []
@@ -157,7 +183,7 @@ def test_other_regions_go_before_the_last_epoch_does(tmp_path):
         (frame,) = read_page(tmp_path / "index.html")["frames"]
         sizes.append((tmp_path / "index.html").stat().st_size)
         others.append(len(frame["others"]))
-        page.also(wrong(3, "fp"))
+        page.add_region(wrong(3, "fp"))
     assert others == [0, 1, 0]
     assert sizes[2] < 80_000 < sizes[0] < sizes[1]
 
@@ -165,7 +191,7 @@ def test_other_regions_go_before_the_last_epoch_does(tmp_path):
 def test_a_region_that_is_nowhere_has_no_maps_at_any_resolution(tmp_path):
     page = Page()
     page.add(epoch(8))
-    page.also(wrong(8, "fp"))  # the prediction is perfect
+    page.add_region(wrong(8, "fp"))  # the prediction is perfect
     page.write(tmp_path / "index.html")
     whole = (tmp_path / "index.html").stat().st_size
     page.write(tmp_path / "index.html", budget=whole - 1)  # coarser maps
@@ -177,7 +203,7 @@ def test_no_name_can_end_the_element_that_holds_the_data(series, tmp_path):
     record = series[-1].record
     scene = replace(record.scene, cases=("</script><b>", "0027", "0028"))
     named = replace(series[-1], record=replace(record, scene=scene))
-    write_page(tmp_path / "index.html", [named], events=["</script>"])
+    write_page(tmp_path / "index.html", [named], About(events=["</script>"]))
     assert read_page(tmp_path / "index.html")["events"] == ["</script>"]
 
 
@@ -235,9 +261,8 @@ def test_other_slices_are_refused(series, tmp_path):
 
 def test_equal_input_makes_an_equal_file(series, path, tmp_path):
     again = tmp_path / "index.html"
-    write_page(
-        again, iter(series), {"checkpoint": "epoch_008.ckpt"}, events=["liver leaks at dec1"]
-    )
+    about = About({"checkpoint": "epoch_008.ckpt"}, events=["liver leaks at dec1"])
+    write_page(again, iter(series), about)
     assert again.read_bytes() == path.read_bytes()
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from helpers.pages import epoch, read_page
 from segtrace.report.figures.route import Diagram, route_figure
-from segtrace.report.page.page import Page
+from segtrace.report.page.page import About, Page
 from segtrace.report.page.routes import CAUTION, route_entry
 from segtrace.report.route_words import Branch
 
@@ -37,12 +37,13 @@ def test_a_diagram_of_the_default_depth_takes_at_most_60_kilobytes(entry):
 
 
 def test_the_page_holds_the_routes_that_it_is_given(entry, tmp_path):
-    page = Page()
+    page = Page(about=About(routes={"liver": entry}))
     page.add(epoch(8))
-    page.write(tmp_path / "index.html", routes={"liver": entry})
+    page.write(tmp_path / "index.html")
     data = read_page(tmp_path / "index.html")
     assert data["routes"] == {"liver": entry}
     assert data["route_caution"] == CAUTION
     assert "reli" in CAUTION
+    page.about = About()
     page.write(tmp_path / "index.html")
     assert read_page(tmp_path / "index.html")["routes"] == {}

@@ -7,7 +7,7 @@ import torch
 from helpers.pages import ORGANS, RULES, STAGES, epoch, unpacked
 from segtrace.attribution.flow import Status
 from segtrace.report.page.snapshot import Snapshot, body, cells_of, cut, text
-from segtrace.report.pictures.cells import resize
+from segtrace.report.pictures.view import View, drawn
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +135,12 @@ def test_an_empty_image_is_not_cropped():
 @pytest.mark.parametrize("grid", [(96, 128), (48, 64), (6, 8), (3, 4), (7, 9)])
 def test_a_cropped_map_draws_the_same_inside_the_crop(grid):
     values = np.random.default_rng(0).random(grid)
-    size, crop = (96, 128), (12, 20, 64, 88)
+    size, crop, whole = (96, 128), (12, 20, 64, 88), View(height=96, width=128)
     top, left, height, width = cells_of(crop, size, grid)
     alone = np.zeros(grid)
     alone[top : top + height, left : left + width] = cut(values, (top, left, height, width))
     np.testing.assert_allclose(
-        cut(resize(alone, size), crop), cut(resize(values, size), crop), atol=1e-12
+        cut(drawn(alone, whole), crop), cut(drawn(values, whole), crop), atol=1e-12
     )
 
 

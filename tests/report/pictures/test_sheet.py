@@ -1,56 +1,68 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from segtrace.report.pictures.cells import PREDICTION, TRUTH
+from segtrace.report.pictures.cells import PREDICTION, TRUTH, note_cell
 from segtrace.report.pictures.lettering import INK_HEIGHT
 from segtrace.report.pictures.sheet import (
     GAP,
     MARGIN,
-    Column,
+    band,
     blank,
     colour_bar,
-    grid,
     head,
     key,
     paragraph,
 )
-from segtrace.report.scene import Caption
+from segtrace.report.pictures.strip import Cell
+from segtrace.report.pictures.view import View
+
+VIEW = View(height=30, width=40)
+CONTOURS = (("solid blue", TRUTH), ("dashed orange", PREDICTION))
 
 
-@pytest.fixture
-def caption():
-    return Caption("liver", "grad_pam", "gt", "logit", 3, "own", ("a",), phantom=True)
+def key_of(width, high="max"):
+    sentences = ["Contour: solid blue: truth, dashed orange: prediction", "Not for diagnosis"]
+    return key(sentences, ("Colour:", "0", high), CONTOURS, width)
 
 
-def test_cells_stand_under_their_name_and_row(caption):
-    cells = [np.full((40, 40, 3), value, np.uint8) for value in (10, 20)]
-    sheet = grid([Column("enc1", cells, ["max 1", ""])], ["case a", "case b"], 40)
-    height = 2 * INK_HEIGHT + 40 + GAP
-    for i, value in enumerate((10, 20)):
-        top = 2 * INK_HEIGHT + i * height
-        assert (sheet[top : top + 40, MARGIN : MARGIN + 40] == value).all()
-    below = sheet[2 * INK_HEIGHT + 40 :][:INK_HEIGHT]
-    assert (below < 128).any()
-    assert (sheet[2 * INK_HEIGHT + height + 40 :] == 255).all()
+def test_cells_stand_under_their_name_in_lines_below_the_label():
+    cells = [Cell(f"c{v}", np.full((30, 40, 3), v, np.uint8), "0.82") for v in (10, 20, 30)]
+    sheet = band("case a", [*cells, Cell("c4", None, "no")], VIEW, 2)
+    pitch = 2 * INK_HEIGHT + 30 + GAP
+    for i, cell in enumerate(cells):
+        top, left = 2 * INK_HEIGHT + i // 2 * pitch, MARGIN + i % 2 * (40 + GAP)
+        np.testing.assert_array_equal(sheet[top : top + 30, left : left + 40], cell.picture)
+        assert (sheet[top + 30 : top + 30 + INK_HEIGHT, left : left + 40] < 128).any()
+    note = sheet[2 * INK_HEIGHT + pitch :, MARGIN + 40 + GAP :][:30, :40]
+    np.testing.assert_array_equal(note, note_cell("no", 30, 40))
 
 
-@pytest.mark.parametrize("width", [208, 1208])
-def test_head_and_key_fill_the_width_and_stay_within(caption, width):
-    for part in (head(caption, width), key(caption, width)):
+def test_contours_are_drawn_over_a_copy_of_the_cell():
+    mask = np.zeros((8, 8), bool)
+    mask[2:6, 2:6] = True
+    black = np.zeros((30, 40, 3), np.uint8)
+    sheet = band("", [Cell("CT", black, lines=[(mask, TRUTH, False)])], VIEW, 1)
+    cell = sheet[INK_HEIGHT : INK_HEIGHT + 30, MARGIN : MARGIN + 40]
+    assert (np.abs(cell.astype(int) - TRUTH) < 40).all(-1).any()
+    assert not black.any()
+
+
+@pytest.mark.parametrize("width", [300, 1208])
+def test_head_and_key_fill_the_width_and_stay_within(width):
+    for part in (head("Liver", "PHANTOM", "facts " * 30, width), key_of(width)):
         assert part.shape[1] == width
         assert (part[:, :2] == 255).all()
         assert (part[:, -2:] == 255).all()
 
 
-def test_the_mark_is_on_its_own_line_where_it_does_not_fit_beside(caption):
-    assert head(caption, 208).shape[0] > head(caption, 1208).shape[0]
+def test_the_mark_is_on_its_own_line_where_it_does_not_fit_beside():
+    title, mark = "Left kidney  ·  Seg-Grad-CAM", "PHANTOM"
+    assert head(title, mark, "", 208).shape[0] > head(title, mark, "", 1208).shape[0]
 
 
-def test_the_key_shows_the_colours_of_the_contours_at_any_width(caption):
-    for width in range(208, 900, 12):
-        sheet = key(caption, width)
+def test_the_key_shows_the_colours_of_the_contours_at_any_width():
+    for width in range(300, 900, 12):
+        sheet = key_of(width)
         assert (sheet == TRUTH).all(-1).any()
         assert (sheet == PREDICTION).all(-1).any()
 
@@ -70,6 +82,5 @@ def test_a_paragraph_grows_with_its_lines():
     assert two.shape[0] > INK_HEIGHT
 
 
-def test_the_colour_bar_ends_with_the_number_of_a_shared_scale(caption):
-    shared = replace(caption, brightest="2.5e-01")
-    assert (key(shared, 900)[:, -60:] != key(caption, 900)[:, -60:]).any()
+def test_the_colour_bar_ends_with_the_number_of_a_shared_scale():
+    assert (key_of(900, "0.25 in all maps") != key_of(900)).any()

@@ -11,7 +11,7 @@ from segtrace.causal.baselines import Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.checkpoint.loading import load
 from segtrace.cli.train import run as steps
-from segtrace.cli.train.plan import Plan, plainly
+from segtrace.cli.train.train_config import TrainConfig, plainly
 from segtrace.network.sites import sites_of
 from segtrace.training.callbacks.baselines import KeepBaselines
 
@@ -44,7 +44,7 @@ def test_a_checkpoint_holds_the_means_of_its_own_weights(run, epoch):
 def plan_of_run(run):
     config = plainly(OmegaConf.load(run.folder / "config.yaml"))
     config["data"]["cache_dir"] = str(run.folder.parent / "cache")
-    return Plan(config, run.folder)
+    return TrainConfig(config, run.folder)
 
 
 def test_last_ckpt_holds_them_too(run):

@@ -7,7 +7,7 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 
 from segtrace import InputError
 from segtrace.cli.train import run
-from segtrace.cli.train.plan import Plan
+from segtrace.cli.train.train_config import TrainConfig
 from segtrace.report.tables import read_table
 from segtrace.training.callbacks.baselines import KeepBaselines
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
@@ -93,7 +93,7 @@ def test_an_end_that_nobody_could_foresee_leaves_its_file_too(tmp_path):
 
 
 def summary(folder, trainer, made, capsys):
-    plan = Plan({"test": False}, folder)
+    plan = TrainConfig({"test": False}, folder)
     run.score(plan, Data(), made, trainer)
     run.summarise(plan, made, trainer)
     return capsys.readouterr().out

@@ -18,7 +18,7 @@ from segtrace import FlowCallback, InputError
 from segtrace.data.probes import Probes
 from segtrace.report.tables import read_table
 from segtrace.tracking.explained import Settings
-from segtrace.tracking.history import charts, timelines
+from segtrace.tracking.history import timelines
 
 
 class Backbone(nn.Module):
@@ -151,8 +151,7 @@ class TestInAnybodysModule:
     def test_it_logs_the_expected_tags_and_no_others(self, tmp_path):
         fit(tmp_path, [watch()])
         tags = EventAccumulator(str(tmp_path / "tb")).Reload().Tags()
-        expected = expected_tags(rules=RULES, organs=ORGANS, stages=STAGES, blocks=charts(RULES),
-                                 timelines=timelines(RULES), leaks=RULES, events=RULES)  # fmt: skip
+        expected = expected_tags(rules=RULES, organs=ORGANS)
         theirs = {"hp_metric", "_hparams_/experiment"}
         assert {*tags["images"], *tags["scalars"], *tags["tensors"]} - theirs == expected
 
@@ -162,6 +161,7 @@ class TestInAnybodysModule:
         files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
         pictures = {(0, r) for r in RULES} | {(1, "seg_grad_cam")} | {(2, r) for r in RULES}
         expected = {f"epoch_{e:03d}/{r}/{o}.png" for e, r in pictures for o in ORGANS}
+        expected |= {f"epoch_{e:03d}/overview.png" for e in range(3)}
         expected |= {f"epoch_{e:03d}/leak/{r}/{s}.png" for e in (0, 2) for r in RULES
                      for s in STAGES}  # fmt: skip
         expected |= {f"epoch_{e:03d}/events/{r}.txt" for e in (0, 2) for r in RULES}
@@ -183,17 +183,18 @@ class TestInAnybodysModule:
             assert row["echo"] == str(float(first["mass"]) >= 0.5)
 
     def test_pictures_come_as_often_as_asked_and_numbers_every_epoch(self, tmp_path):
-        fit(tmp_path, [watch(draw_every={"seg_grad_cam": 2, "charts": 3})], epochs=5)
+        options = {"draw_every": {"seg_grad_cam": 2, "charts": 3}}
+        fit(tmp_path, [watch(**options, settings=Settings(RULES, measures="all"))], epochs=5)
         events = EventAccumulator(str(tmp_path / "tb")).Reload()
 
         def steps(tag):
             return [event.step for event in events.Images(tag)]
 
-        assert steps("flow/seg_grad_cam/box") == [0, 2, 4, 5]
-        assert steps("flow/grad_pam/box") == [0, 5]
-        assert steps("timeline/gain/grad_pam/box") == [0, 3, 5]
-        assert steps("leak/seg_grad_cam/head") == [0, 3, 5]
-        charted = [event.step for event in events.Scalars("measure_gain/grad_pam/box/head")]
+        assert steps("2_flow/1_seg_grad_cam/box") == [0, 2, 4, 5]
+        assert steps("2_flow/2_grad_pam/box") == [0, 5]
+        assert steps("3_timeline/gain/1_seg_grad_cam/box") == [0, 3, 5]
+        assert steps("5_leak/density/1_seg_grad_cam/head") == [0, 3, 5]
+        charted = [event.step for event in events.Scalars("z_measure/gain/grad_pam/box/head")]
         assert charted == [0, 1, 2, 3, 4, 5]
 
     def test_epoch_zero_is_the_untrained_network_and_the_last_epoch_is_there(self, tmp_path):
@@ -280,8 +281,8 @@ class TestInAnybodysModule:
         saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]
         records = [saved[key]["history"] for key in saved if key.startswith("FlowCallback-")]
         assert sorted(record["stages"] for record in records) == [("enc1",), ("enc2",)]
-        tags = EventAccumulator(str(tmp_path / "tb")).Reload().Tags()["scalars"]
-        assert {tag.split("/")[-1] for tag in tags if tag.startswith("measure_gain")} == {"enc1"}
+        logged = EventAccumulator(str(tmp_path / "tb")).Reload().Images("1_overview")
+        assert [event.step for event in logged] == [0, 1]  # of the first alone
         fit(tmp_path, both(), epochs=2, ckpt_path=tmp_path / "last.ckpt")
         for name in ("enc1", "enc2"):
             rows = read_table(tmp_path / name / "measures.csv")

@@ -12,7 +12,6 @@ from segtrace.data.probes import Probes
 from segtrace.report.figures.route import as_picture
 from segtrace.report.tables import read_table
 from segtrace.tracking.cut_pictures import table_figure
-from segtrace.tracking.history import charts, timelines
 from training.callbacks.test_flow import ORGANS, RULES, STAGES, fit, loader, watch
 
 pytestmark = pytest.mark.filterwarnings(
@@ -54,12 +53,10 @@ def test_final_weights_are_bit_identical_with_and_without_cuts(tmp_path):
 def test_it_logs_the_expected_tags_and_no_others(folder):
     events = EventAccumulator(str(folder)).Reload()
     tags = events.Tags()
-    expected = expected_tags(rules=RULES, organs=ORGANS, stages=STAGES, blocks=charts(RULES),
-                             timelines=timelines(RULES), leaks=RULES, events=RULES,
-                             cut=ORGANS)  # fmt: skip
+    expected = expected_tags(rules=RULES, organs=ORGANS, cut=ORGANS)
     theirs = {"hp_metric", "_hparams_/experiment"}
     assert {*tags["images"], *tags["scalars"], *tags["tensors"]} - theirs == expected
-    for tag in ("route/box", "timeline/necessity/corner", "necessity/dice_lost"):
+    for tag in ("4_cut/route/box", "4_cut/dice_lost"):
         assert [event.step for event in events.Images(tag)] == [0, 2, 3]
 
 

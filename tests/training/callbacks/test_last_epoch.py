@@ -32,9 +32,10 @@ class Logging(Net):
 
 def flow(folder, **options):
     """Draws and cuts the first epoch and the last alone."""
-    options = {"cut_every": None} | options
+    rarely = dict.fromkeys([*RULES, "charts", "overview"], 99)
+    options = {"cut_every": None, "draw_every": rarely} | options
     return FlowCallback(stages=STAGES, folder=str(folder), settings=Settings(RULES),
-                        draw_every=dict.fromkeys([*RULES, "charts"], 99), **options)  # fmt: skip
+                        **options)  # fmt: skip
 
 
 class At(pl.Callback):
@@ -140,7 +141,8 @@ def assert_last_is(folder, last, whole, every, partial=False):
     drawn = {path.name for path in folder.glob("epoch_*")}
     assert drawn == {"epoch_000", f"epoch_{last:03d}"}
     for epoch in drawn:
-        assert {path.name for path in (folder / epoch).iterdir()} == {*RULES, "leak", "events"}
+        held = {path.name for path in (folder / epoch).iterdir()}
+        assert held == {*RULES, "leak", "events", "overview.png"}
 
 
 PARTIAL = {"max_steps", "half passes", "a stop within a pass", "a stop at a start",
@@ -264,7 +266,7 @@ def test_the_last_is_cut_once_whatever_ends_the_training(tmp_path):
 
 
 def test_what_was_drawn_already_is_not_drawn_once_more(tmp_path):
-    often = dict.fromkeys([*RULES, "charts"], 1)
+    often = dict.fromkeys([*RULES, "charts", "overview"], 1)
     for name, options, callbacks in (
         ("early", {"epochs": 9}, [EarlyStopping(**EARLY)]),
         ("known", {"epochs": 2}, []),

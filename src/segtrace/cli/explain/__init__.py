@@ -1,1 +1,1 @@
-"""explain.py: its options and the slices that they ask for."""
+"""explain.py: its options, short and long, and how they go together."""

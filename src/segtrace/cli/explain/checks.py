@@ -9,41 +9,44 @@ from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import REGIONS
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.named_rules import rules_of
-from segtrace.cli.explain.options import listed
 from segtrace.cli.limits import check_devices
-from segtrace.cli.train.plan import check_probes
+from segtrace.cli.train.train_config import check_probes
 from segtrace.errors import InputError, unknown
-from segtrace.studies.cut_subject import check_cut
-from segtrace.studies.subject import paths_of
+from segtrace.studies.inputs.checkpoints import paths_of
+from segtrace.studies.inputs.images import WHICH, given_of, listed
+from segtrace.studies.study import Study
 from segtrace.training.construction import in_yaml
 from segtrace.training.precision import refuse_half
 
-SLICES: dict[str, Any] = {"n": 8, "from": "val"}
-"""Which slices of a data set are explained where nothing else is said."""
 PARTS = ("val", "train", "test")
 FILES = ("image", "untrained", "weights", "edges")
 """Options that name one file."""
 FITTED = ("size", "window", "organs")
 """What a checkpoint's network has of its own, and a data set is made to fit."""
-TASKS = ("checkpoint", "net", "image", "cases", "volume", "data", "cut", "verdict", "log_dir")
-"""What is explained, and how it is told; a comparison of runs has none of them."""
 
 
-def check_together(plain: Mapping[str, Any]) -> None:
+def check_together(
+    plain: Mapping[str, Any], study: Study, explainers: Collection[str] = ()
+) -> None:
     """Hold the options of ``explain.py`` against one another.
 
     Args:
         plain: option -> value, each of its option's kind.
+        study: what is asked.
+        explainers: names of those beside it.
 
     Raises:
         InputError: names that do not exist; options that exclude one another, or need another.
     """
     _check_names(plain)
-    if plain["runs"] is not None:
-        _refuse_beside(plain, "runs", TASKS, "runs are compared by the tables they left")
+    study.check(plain)
+    if explainers and study.looks_at not in ("slices", "spread"):
+        raise InputError(
+            f"explainer={','.join(explainers)} explains slices, and this study has none; leave "
+            "explainer out"
+        )
+    if study.looks_at == "tables":
         return
-    if plain["verdict"] and plain["checkpoint"] is None:
-        raise InputError("verdict=true needs checkpoint=…, which holds what stands for a cut")
     if plain["checkpoint"] is None and plain["net"] is None:
         raise InputError(
             "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "
@@ -53,10 +56,8 @@ def check_together(plain: Mapping[str, Any]) -> None:
         _check_checkpoint(plain)
     else:
         _check_own_network(plain)
-    check_cut(plain)
     refuse_half(plain["trainer"].get("precision"), "trainer.precision")
     check_devices(plain["trainer"])
-    _check_slices(plain)
 
 
 def _check_names(plain: Mapping[str, Any]) -> None:
@@ -65,12 +66,7 @@ def _check_names(plain: Mapping[str, Any]) -> None:
             raise unknown(option, plain[option], allowed)
     if plain["rules"] is not None:
         resolve_rules(rules_of(listed(plain["rules"]) or []))
-    check_probes(SLICES | given_of(plain["probes"]), PARTS, {"n": int, "from": str})
-
-
-def given_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that are not null."""
-    return {option: value for option, value in options.items() if value is not None}
+    check_probes(WHICH | given_of(plain["probes"]), PARTS, {"n": int, "from": str})
 
 
 def _check_checkpoint(plain: Mapping[str, Any]) -> None:
@@ -85,6 +81,8 @@ def _check_checkpoint(plain: Mapping[str, Any]) -> None:
             f"weights={plain['weights']}: the checkpoint holds its weights; leave weights out, or "
             "checkpoint"
         )
+    if plain["edges"] is not None:
+        raise InputError(f"edges={plain['edges']}: a checkpoint knows its edges; leave it out")
     if plain["image"] is not None and plain.get("data"):
         raise InputError("image=… and data=… are two answers to one question; leave one out")
 
@@ -104,34 +102,6 @@ def _check_own_network(plain: Mapping[str, Any]) -> None:
         raise InputError(
             f"log_dir={plain['log_dir']}: TensorBoard's step is the epoch, which checkpoints of "
             "train.py know; say checkpoint=…"
-        )
-
-
-def _check_slices(plain: Mapping[str, Any]) -> None:
-    """One answer to the question which slices."""
-    if plain["image"] is not None and plain["cases"] is not None:
-        raise InputError("image=… and cases=… are two answers to one question; leave one out")
-    if plain["cases"] is not None and not plain.get("data"):
-        raise InputError("say which volumes: image=…, or cases=[…] data=… data.root=…")
-    if plain["volume"] and plain["image"] is None and plain["cases"] is None:
-        raise InputError("say which volumes: image=…, or cases=[…] data=… data.root=…")
-    if plain["verdict"]:
-        others = ("image", "cases", "volume", "cut", "log_dir")
-        _refuse_beside(plain, "verdict", others, "maps are judged on labelled slices, by cuts")
-    whole = plain["volume"] or plain["cases"] is not None
-    if whole:
-        what = "volume" if plain["volume"] else "cases"
-        _refuse_beside(plain, what, ("log_dir",), "no training is told")
-    given = list(given_of(plain["probes"]))
-    if not given or plain["verdict"]:
-        return
-    if whole:
-        raise InputError(f"probes.{given[0]} chooses slices, and all are explained; leave it out")
-    if not plain.get("data") and (plain["image"] is None or "from" in given):
-        raise InputError(
-            f"probes.{given[-1]}={plain['probes'][given[-1]]} is for slices of data=…, and "
-            + ("an image has no parts" if plain["image"] else "a checkpoint brings its own")
-            + "; leave it out"
         )
 
 
@@ -179,11 +149,3 @@ def check_asked_of_data(typed: Collection[str], plain: Mapping[str, Any]) -> Non
                 f"data.{key}={in_yaml(given)}: the network of {path} takes {in_yaml(shown)}, so "
                 f"that its slices are made so; leave data.{key} out{remedy}"
             )
-
-
-def _refuse_beside(
-    plain: Mapping[str, Any], option: str, others: tuple[str, ...], why: str
-) -> None:
-    for other in others:
-        if plain.get(other) not in (None, False, {}):
-            raise InputError(f"{option} and {other} do not go together: {why}; leave {other} out")

@@ -12,8 +12,6 @@ from segtrace.errors import InputError
 
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[list[Text], Field(min_length=1)]
-Cases = Annotated[list[Text | int], Field(min_length=1)]
-Switch = Annotated[bool, "true or false"]
 File = Annotated[Text | None, "the name of a file, as text"]
 Files = Annotated[Text | Texts | None, "a name, a list of names, or a glob in quotes, as text"]
 Names = Annotated[Text | Texts | None, "names, [one, two], as text"]
@@ -38,21 +36,15 @@ class Options:
     edges: File
     untrained: File
     image: File
-    cases: Annotated[Text | int | Cases | None, 'names, ["0001", "0008"], as text']
-    volume: Switch
-    runs: Files
     log_dir: Annotated[Text | None, "the name of a folder, as text"]
-    verdict: Switch
-    cut: Annotated[Text | None, "a name, as text"]
     rules: Rules
     region: Annotated[Text | None, "a name, as text"]
     score: Annotated[Text | None, "a name, as text"]
     organs: Names
     measures: Annotated[Literal["leading", "all"] | None, "leading or all"]
     aggregate: Annotated[Literal["minmax", "max"] | None, "minmax or max"]
-    failures: Switch
-    shared_scale: Switch
     probes: Annotated[Group, "n and from, one by one, probes.n=8"]
+    explainers: Annotated[Group, "their options one by one, explainers.NAME.max_seconds=60"]
     trainer: Annotated[Group, "its options one by one, trainer.accelerator=cpu"]
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED), "a whole number, 0 or more and below 2**32"]
     data: Annotated[Group | None, "the name of a data set"] = None
@@ -91,8 +83,3 @@ def _as_text(option: str, value: Any) -> str:
         return ""
     texts = ",".join(quoted(str(item)) for item in items)
     return f": '{option}={f'[{texts}]' if isinstance(value, list) else texts}'"
-
-
-def listed(value: Any) -> list[Any] | None:
-    """A single name as a list of one; ``None`` stays."""
-    return value if value is None or isinstance(value, list) else [value]

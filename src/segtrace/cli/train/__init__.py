@@ -1,1 +1,1 @@
-"""train.py: its plan, its folder, how a run goes on."""
+"""train.py: its configuration, its folder, how a run goes on."""

@@ -12,9 +12,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
 from segtrace.cli.train.continuity import check_same
-from segtrace.cli.train.plan import Plan
 from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
+from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
@@ -37,7 +37,7 @@ from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.fitting_input import Fitting
 
 
-def data(plan: Plan) -> SliceDataModule:
+def data(plan: TrainConfig) -> SliceDataModule:
     """The data module, its slices prepared.
 
     Raises:
@@ -55,12 +55,12 @@ def data(plan: Plan) -> SliceDataModule:
     return module
 
 
-def probes(plan: Plan, data: SliceDataModule) -> Probes:
+def probes(plan: TrainConfig, data: SliceDataModule) -> Probes:
     """The slices that are looked at every epoch."""
     return data.probes(plan.config["probes"]["n"], plan.config["probes"]["from"])
 
 
-def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationModule:
+def module(plan: TrainConfig, data: SliceDataModule, probes: Probes) -> SegmentationModule:
     """The Lightning module, with a description of itself for its checkpoints.
 
     Raises:
@@ -96,7 +96,7 @@ def module(plan: Plan, data: SliceDataModule, probes: Probes) -> SegmentationMod
     return module_of(plan.config, net, data.organs, description)
 
 
-def trainer(plan: Plan, module: SegmentationModule, probes: Probes) -> pl.Trainer:
+def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl.Trainer:
     """Lightning's trainer with the callbacks and loggers of the configuration.
 
     Raises:
@@ -119,7 +119,7 @@ def trainer(plan: Plan, module: SegmentationModule, probes: Probes) -> pl.Traine
 
 
 def take_up(
-    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """Hold a run that goes on against what it was, and rewind its log to there.
 
@@ -145,7 +145,7 @@ def take_up(
 
 
 def announce(
-    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """Say what will be trained on and how much disk it takes.
 
@@ -197,7 +197,7 @@ def planned_epochs(data: SliceDataModule, trainer: pl.Trainer) -> int | None:
     return ceil(trainer.max_steps / steps)
 
 
-def note_hyperparameters(plan: Plan, trainer: pl.Trainer) -> None:
+def note_hyperparameters(plan: TrainConfig, trainer: pl.Trainer) -> None:
     """Fill the hyper-parameters page of TensorBoard, beside ``val/dice/mean``; once a run."""
     if trainer.is_global_zero and not plan.resume:
         writer = tensorboard_writer(trainer)
@@ -206,7 +206,7 @@ def note_hyperparameters(plan: Plan, trainer: pl.Trainer) -> None:
 
 
 def score(
-    plan: Plan, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """Count the cases that the summary is about, with the weights that the training has left.
 
@@ -243,7 +243,7 @@ def flow_callbacks(trainer: pl.Trainer) -> list[FlowCallback]:
     return [callback for callback in callbacks if isinstance(callback, FlowCallback)]
 
 
-def summarise(plan: Plan, module: SegmentationModule, trainer: pl.Trainer) -> None:
+def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer) -> None:
     """Where the run lies, how good the network is, and what to do next."""
     if not trainer.is_global_zero:
         return

@@ -12,9 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from segtrace.report.pictures.cells import NOTE_GREY, PREDICTION, TRUTH, Picture, blend
+from segtrace.report.pictures.cells import NOTE_GREY, PREDICTION, TRUTH, blend
 from segtrace.report.pictures.lettering import Colour
 from segtrace.report.pictures.sheet import WARNING
+from segtrace.report.pictures.strip import Cell
+from segtrace.report.pictures.view import View, array
 from segtrace.report.scene import NO_SIDES_WORDS, SIDES_WORDS
 
 STYLE: dict[Any, Any] = {
@@ -52,31 +54,29 @@ def print_style() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One cell: a picture with contours, or a note instead of it.
+class Strip:
+    """A row of cells under a label; ``named`` says whether the cells' names are printed."""
 
-    Attributes:
-        name: above the cell.
-        picture: (S, S, 3), or None for a note.
-        words: below the cell, or in the middle of a note.
-        outlines: (mask, colour, dashed) to draw over it, in the image's own pixels.
-        sides: write the patient's right and left.
-    """
-
-    name: str
-    picture: Picture | None
-    words: str = ""
-    outlines: Sequence[tuple[NDArray, Colour, bool]] = ()
-    sides: bool = False
+    label: str
+    cells: Sequence[Cell]
+    named: bool = True
 
 
 @dataclass(frozen=True)
-class Strip:
-    """A row of panels under a label; ``named`` says whether the panels' names are printed."""
+class Legend:
+    """What the key under a figure says.
 
-    label: str
-    panels: Sequence[Panel]
-    named: bool = True
+    Attributes:
+        truth: the ground truth is outlined somewhere.
+        sides: the patient's right and left are lettered.
+        most: what the brightest colour stands for.
+        number: what the number below a cell is.
+    """
+
+    truth: bool
+    sides: bool
+    most: str
+    number: str
 
 
 def rgb(colour: Colour) -> tuple[float, float, float]:
@@ -114,7 +114,7 @@ def _write(figure: Figure, left: float, top: float, text: str, **style: Any) -> 
 
 
 def _draw_note(axes: Axes, words: str, cell: float) -> None:
-    """Words in the middle of a grey cell of ``cell`` inches."""
+    """Words in the middle of a grey cell, ``cell`` inches wide."""
     points = SMALL_PT if cell < 0.8 else STYLE["font.size"]
     lines = wrap(words, int(cell * 72 / (points * LETTER_WIDTH)))
     axes.set_facecolor((NOTE_GREY / 255,) * 3)
@@ -126,37 +126,48 @@ def _write_white(axes: Axes, x: float, y: float, words: str, **style: Any) -> No
     axes.text(x, y, words, color="white", transform=axes.transAxes, **style)
 
 
-def _draw_panel(axes: Axes, panel: Panel, cell: float) -> None:
-    if panel.picture is None:
-        return _draw_note(axes, panel.words, cell)
-    axes.imshow(panel.picture, interpolation="none")
-    for mask, colour, dashed in panel.outlines:
-        _draw_outline(axes, mask, colour, panel.picture.shape[0], dashed=dashed)
-    if panel.sides:
+def _draw_cell(axes: Axes, cell: Cell, view: View) -> None:
+    if cell.picture is None:
+        return _draw_note(axes, cell.words, _inches(view)[1])
+    axes.imshow(cell.picture, interpolation="none")
+    for mask, colour, dashed in cell.lines:
+        _draw_outline(axes, array(mask), colour, view, dashed=dashed)
+    # A contour asks for room for the whole slice.
+    axes.set(xlim=(-0.5, view.width - 0.5), ylim=(view.height - 0.5, -0.5))
+    if cell.sides:
         _write_white(axes, 0.03, 0.97, "R", ha="left", va="top")
         _write_white(axes, 0.97, 0.97, "L", ha="right", va="top")
     return None
 
 
-def _draw_outline(axes: Axes, mask: NDArray, colour: Colour, side: int, *, dashed: bool) -> None:
-    """A line around the mask, in the coordinates of a picture of ``side`` pixels."""
+def _draw_outline(axes: Axes, mask: NDArray, colour: Colour, view: View, *, dashed: bool) -> None:
+    """A line around the mask, in the pixels of the view."""
     if not mask.any():
         return
-    scale = side / max(mask.shape)
     # A rim of zeros closes the line of an organ that touches the edge of the slice.
     rimmed = np.pad(mask.astype(np.float32), 1)
-    y, x = ((np.arange(n + 2) - 0.5) * scale + (side - n * scale) / 2 - 0.5 for n in mask.shape)
-    style = "dashed" if dashed else "solid"
+    y, x = (
+        ((np.arange(n + 2) - 0.5) / n - low) / (high - low) * pixels - 0.5
+        for n, (low, high), pixels in zip(
+            mask.shape, (view.rows, view.columns), (view.height, view.width), strict=True
+        )
+    )
+    style, points = ("dashed" if dashed else "solid"), view.width / 400
     axes.contour(
-        x, y, rimmed, levels=[0.5], colors=[rgb(colour)], linestyles=style, linewidths=side / 400
+        x, y, rimmed, levels=[0.5], colors=[rgb(colour)], linestyles=style, linewidths=points
     )
 
 
-def _draw_legend(figure: Figure, top: float, *, truth: bool, sides: bool, bar_words: str) -> None:
-    """The key to the contours at the left and the colour bar at the right of one line."""
+def _inches(view: View) -> tuple[float, float]:
+    """Height and width of a cell in print."""
+    return view.height / STYLE["savefig.dpi"], view.width / STYLE["savefig.dpi"]
+
+
+def _draw_legend(figure: Figure, top: float, legend: Legend) -> None:
+    """A line each for the contours, the colours and the number."""
     left = MARGIN
     entries = [(PREDICTION, "dashed", "prediction")]
-    if truth:
+    if legend.truth:
         entries.insert(0, (TRUTH, "solid", "ground truth"))
     for colour, line, words in entries:
         axes = _place(figure, left, top + 0.02, 0.25, 0.08)
@@ -164,53 +175,56 @@ def _draw_legend(figure: Figure, top: float, *, truth: bool, sides: bool, bar_wo
         axes.set_axis_off()
         _write(figure, left + 0.3, top, words)
         left += 1.15
-    _write(figure, left, top, SIDES_WORDS if sides else NO_SIDES_WORDS)
-    bar = _place(figure, PAGE_WIDTH - MARGIN - 2.1, top + 0.01, 1.0, 0.09)
+    _write(figure, left, top, SIDES_WORDS if legend.sides else NO_SIDES_WORDS)
+    _write(figure, MARGIN, top + LINE, "Colour: evidence for the organ, none")
+    bar = _place(figure, MARGIN + 2.0, top + LINE + 0.01, 1.0, 0.09)
     bar.imshow(blend()[None, :, 0, :3], aspect="auto", interpolation="none")
-    _write(figure, PAGE_WIDTH - MARGIN - 2.2, top, "0", ha="right")
-    _write(figure, PAGE_WIDTH - MARGIN - 1.05, top, bar_words)
+    _write(figure, MARGIN + 3.05, top + LINE, legend.most)
+    _write(figure, MARGIN, top + 2 * LINE, legend.number)
 
 
-def lay_out(strips: Sequence[Strip], *, truth: bool, bar_words: str, mark: str = "") -> Figure:
+def lay_out(strips: Sequence[Strip], view: View, legend: Legend, mark: str = "") -> Figure:
     """Strips one under the other, with a key; as wide as a journal page.
 
     Args:
-        strips: all with at most as many panels as the widest.
-        truth: the ground truth is outlined somewhere.
-        bar_words: what the brightest colour stands for.
+        strips: all with at most as many cells as the widest.
+        view: of all cells; see :func:`cell_pixels`.
+        legend: what the key says.
         mark: what the picture is not, printed in red; may be empty.
 
     Returns:
         A figure that no pyplot state knows of.
     """
-    columns = max(len(strip.panels) for strip in strips)
-    cell = cell_inches(columns)
+    across = max(len(strip.cells) for strip in strips)
     heights = [
-        LINE * (bool(s.label) + s.named + any(p.words for p in s.panels)) + cell + GAP
+        LINE * (bool(s.label) + s.named + any(c.words for c in s.cells)) + _inches(view)[0] + GAP
         for s in strips
     ]
     top = MARGIN + LINE * bool(mark)
-    figure = Figure(figsize=(PAGE_WIDTH, top + sum(heights) + LINE + MARGIN), facecolor="white")
+    height = top + sum(heights) + 3 * LINE + MARGIN
+    figure = Figure(figsize=(PAGE_WIDTH, height), facecolor="white")
     if mark:
         _write(figure, MARGIN, MARGIN, mark, color=rgb(WARNING), weight="bold")
     for strip, height in zip(strips, heights, strict=True):
-        _draw_strip(figure, strip, top, cell)
+        _draw_strip(figure, strip, top, view, cell_inches(across) + GAP)
         top += height
-    sides = any(panel.sides for strip in strips for panel in strip.panels)
-    _draw_legend(figure, top + 0.02, truth=truth, sides=sides, bar_words=bar_words)
+    _draw_legend(figure, top + 0.02, legend)
     return figure
 
 
-def _draw_strip(figure: Figure, strip: Strip, top: float, cell: float) -> None:
+def _draw_strip(figure: Figure, strip: Strip, top: float, view: View, pitch: float) -> None:
     if strip.label:
         _write(figure, MARGIN, top, strip.label, weight="bold", fontsize=8)
         top += LINE
-    for i, panel in enumerate(strip.panels):
-        left, upper = MARGIN + i * (cell + GAP), top
+    height, width = _inches(view)
+    for i, cell in enumerate(strip.cells):
+        left, upper = MARGIN + i * pitch, top
         if strip.named:
-            _write(figure, left + cell / 2, top + 0.02, panel.name, ha="center")
+            words = f"{cell.name}  {cell.grid}" if cell.grid else cell.name
+            style = {"ha": "center", "fontsize": _points(words, width)}
+            _write(figure, left + width / 2, top + 0.02, words, **style)
             upper += LINE
-        _draw_panel(_place(figure, left, upper, cell, cell), panel, cell)
-        if panel.picture is not None:
-            below, points = upper + cell + 0.02, _points(panel.words, cell)
-            _write(figure, left + cell / 2, below, panel.words, ha="center", fontsize=points)
+        _draw_cell(_place(figure, left, upper, width, height), cell, view)
+        if cell.picture is not None:
+            below, points = upper + height + 0.02, _points(cell.words, width)
+            _write(figure, left + width / 2, below, cell.words, ha="center", fontsize=points)

@@ -5,21 +5,25 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from segtrace.attribution.flow import Status
 from segtrace.errors import InputError, unknown
-from segtrace.report.captions import epoch_words, marks, paragraph, plain
-from segtrace.report.combined import NAME, NOTHING, counted
-from segtrace.report.figures.panels import Panel, Strip, cell_pixels, lay_out, print_style
+from segtrace.report.captions import epoch_words, marks, paragraph, plain, titled
+from segtrace.report.figures.panels import Legend, Strip, cell_pixels, lay_out, print_style
 from segtrace.report.files import atomic, save_text
-from segtrace.report.pictures.cells import PREDICTION, TRUTH, array, grey_cells, heat_cell
-from segtrace.report.pictures.mosaic import shared_maximum
+from segtrace.report.pictures.strip import (
+    Place,
+    across,
+    count,
+    decimal,
+    number_words,
+    shared_maximum,
+    strip,
+    view,
+)
+from segtrace.report.pictures.view import View
 from segtrace.report.record import Record
 from segtrace.report.references import bibliography
-from segtrace.report.scene import REASONS
 
 OWN_SCALE = "from 0 to each map's own maximum"
-ONE_ROW = 8
-"""Up to so many cells stand in one row; more are broken into two."""
 
 
 def choose_slices(record: Record, organs: Sequence[str]) -> dict[str, int]:
@@ -44,57 +48,6 @@ def choose_slices(record: Record, organs: Sequence[str]) -> dict[str, int]:
     return {organ: int(area.argmax()) for organ, area in zip(organs, areas, strict=True)}
 
 
-def _ct_panel(record: Record, organ: str, n: int, size: int) -> Panel:
-    scene = record.scene
-    grey = grey_cells(scene.image[n : n + 1, 0], size)[0]
-    masks = (
-        (scene.mask(scene.truth, organ, n), TRUTH, False),
-        (scene.mask(record.flow.prediction, organ, n), PREDICTION, True),
-    )
-    outlines = [(array(mask), colour, dash) for mask, colour, dash in masks if mask is not None]
-    return Panel("CT", grey[..., None].repeat(3, -1), "", outlines, scene.sides_known)
-
-
-def _stage_panel(
-    record: Record, at: tuple[str, str, str, int], size: int, vmax: float | None
-) -> Panel:
-    """The map of (stage, rule, organ, slice), or why there is none."""
-    flow, (stage, rule, organ, n) = record.flow, at
-    s, r, o = flow.stages.index(stage), flow.rules.index(rule), flow.organs.index(organ)
-    status = Status(int(flow.status[s, r, o, n]))
-    if status != Status.OK:
-        return Panel(stage, None, REASONS[status.label])
-    values = flow.maps[stage][r, o, n]
-    picture = heat_cell(values, record.scene.image[n, 0], size, vmax)
-    return Panel(stage, picture, f"{float(values.max()):.1e}")
-
-
-def _panels(record: Record, at: tuple[str, str, int], size: int, vmax: float | None) -> list[Panel]:
-    """The CT and every stage of (rule, organ, slice)."""
-    rule, organ, n = at
-    stages = record.flow.stages
-    return [
-        _ct_panel(record, organ, n, size),
-        *(_stage_panel(record, (stage, rule, organ, n), size, vmax) for stage in stages),
-        *([] if record.aggregate is None else [_aggregate_panel(record, at, size)]),
-    ]
-
-
-def _columns(record: Record) -> int:
-    """Cells of an organ: the CT, every stage, the map over several stages."""
-    return 1 + len(record.flow.stages) + (record.aggregate is not None)
-
-
-def _aggregate_panel(record: Record, at: tuple[str, str, int], size: int) -> Panel:
-    """The map over several stages of (rule, organ, slice), where the record has one."""
-    (rule, organ, n), flow, aggregate = at, record.flow, record.aggregate
-    place = flow.rules.index(rule), flow.organs.index(organ), n
-    if aggregate is None or not aggregate.used[place]:
-        return Panel(NAME, None, NOTHING)
-    picture = heat_cell(aggregate.map[place], record.scene.image[n, 0], size)
-    return Panel(NAME, picture, counted(aggregate, place))
-
-
 def _check_rule(record: Record, rule: str) -> None:
     if rule not in record.flow.rules:
         raise unknown("rule", rule, record.flow.rules, "this flow")
@@ -116,7 +69,7 @@ def paper_figure(
         organs: one block each.
         rule: which maps.
         slices: organ -> index along N; default :func:`choose_slices`.
-        columns: cells in a row; default one row of up to 8 cells, else two.
+        columns: cells in a row; default at most 6, in rows of equal length.
         shared: one colour scale for all stages of an organ instead of one for each map.
 
     Returns:
@@ -127,23 +80,27 @@ def paper_figure(
     """
     _check_rule(record, rule)
     rows = slices or choose_slices(record, organs)
-    cells = _columns(record)
-    columns = columns or (cells if cells <= ONE_ROW else -(-cells // 2))
+    line = columns or across(count(record))
+    window = view(record, set(rows.values()), cell_pixels(line))
     strips = []
     for organ in organs:
         vmax = shared_maximum(record.flow, rule, organ) if shared else None
-        panels = _panels(record, (rule, organ, rows[organ]), cell_pixels(columns), vmax)
-        for start in range(0, cells, columns):
-            label = _label(plain(organ), record, organ) if start == 0 else ""
-            strips.append(Strip(label, panels[start : start + columns]))
+        cells = strip(Place(record, rule, organ, rows[organ]), window, vmax)
+        for start in range(0, len(cells), line):
+            label = _label(titled(organ), record, organ) if start == 0 else ""
+            strips.append(Strip(label, cells[start : start + line]))
     opening = (
         f"Evidence for {' and '.join(map(plain, organs))} at every stage of the network, "
         f"{epoch_words(record.epoch)}."
     )
     names = [record.scene.name(rows[organ]) for organ in organs]
-    scale = "from 0 to the organ's maximum over all stages" if shared else OWN_SCALE
-    caption = paragraph([record], organs, rule, opening, names, scale)
-    return _drawn(record, strips, "organ's maximum" if shared else "map's maximum"), caption
+    scale = "from 0 to the organ's maximum over all stages, of the square root"
+    number = number_words(shared=shared)
+    caption = paragraph(
+        [record], organs, rule, opening, names, scale if shared else OWN_SCALE, number
+    )
+    most = "organ's maximum (square root)" if shared else "map's maximum"
+    return _drawn(record, strips, window, most, number), caption
 
 
 def epoch_grid(
@@ -174,11 +131,11 @@ def epoch_grid(
     _check_rule(last, rule)
     n = choose_slices(last, [organ])[organ] if n is None else n
     vmax = max(shared_maximum(x.flow, rule, organ) for x in records) if shared else None
-    size = cell_pixels(_columns(last))
+    window = view(last, [n], cell_pixels(count(last)))
     strips = [
         Strip(
-            _label(epoch_words(record.epoch), record, organ),
-            _panels(record, (rule, organ, n), size, vmax),
+            _label(titled(epoch_words(record.epoch)), record, organ),
+            strip(Place(record, rule, organ, n), window, vmax),
             named=record is records[0],
         )
         for record in records
@@ -187,14 +144,18 @@ def epoch_grid(
         f"Evidence for {plain(organ)} at every stage (columns) "
         f"at epochs {', '.join(str(record.epoch) for record in records)} (rows)."
     )
-    scale = OWN_SCALE if vmax is None else f"from 0 to {vmax:.1e} in all maps"
-    caption = paragraph(records, [organ], rule, opening, [last.scene.name(n)], scale)
-    return _drawn(last, strips, "map's maximum" if vmax is None else f"{vmax:.1e}"), caption
+    scale, most = OWN_SCALE, "map's maximum"
+    if vmax is not None:
+        most = f"{decimal(vmax)} (square root)"
+        scale = f"from 0 to {decimal(vmax)} in all maps, of the square root"
+    number = number_words(shared=shared)
+    caption = paragraph(records, [organ], rule, opening, [last.scene.name(n)], scale, number)
+    return _drawn(last, strips, window, most, number), caption
 
 
 def _label(words: str, record: Record, organ: str) -> str:
     """The words, and that the network does not find the organ, where it does not."""
-    return words.capitalize() + ", not found by the network" * record.missed(organ)
+    return words + ", not found by the network" * record.missed(organ)
 
 
 def _check_series(records: Sequence[Record]) -> None:
@@ -214,10 +175,12 @@ def _check_series(records: Sequence[Record]) -> None:
                 )
 
 
-def _drawn(record: Record, strips: Sequence[Strip], bar_words: str) -> Figure:
+def _drawn(record: Record, strips: Sequence[Strip], window: View, most: str, number: str) -> Figure:
     mark = "  ·  ".join(marks(record)).upper()
+    scene = record.scene
+    legend = Legend(scene.truth is not None, scene.sides_known, most, f"Below a map: {number}")
     with print_style():
-        return lay_out(strips, truth=record.scene.truth is not None, bar_words=bar_words, mark=mark)
+        return lay_out(strips, window, legend, mark)
 
 
 def save_figure(folder: Path | str, name: str, figure: Figure, caption: str) -> list[Path]:

@@ -1,12 +1,13 @@
-"""The route diagram: the network as a U, for one organ, beside the untrained network.
+"""The route diagram: the network as a U, for one organ, beside the mean over organs.
 
 Width of an edge: its share of the score. Colour of an edge or a stage: the Dice lost when it is
-cut; grey where cutting costs nothing. Shares and losses are different things, so both are written
-beside the edge.
+cut, light where that is nothing; grey where it was not measured. Shares and losses are different
+things, so both are written beside the edge. What every path runs through has no colour: its cut
+takes all, whatever the network learnt.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from textwrap import fill
 from typing import Any
@@ -20,23 +21,29 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from segtrace.causal.faithfulness.verdict import LEAST_LOSS
 from segtrace.errors import InputError
 from segtrace.report.captions import plain
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.strip import two
 from segtrace.report.route_words import Branch
 from segtrace.report.scene import RESEARCH_USE
 
-SCALE = ListedColormap(colormaps["inferno_r"](np.linspace(0.18, 0.92, 256)), "loss")
-"""From orange, which shows on white paper, to nearly black: safe for colour-blind readers."""
-GREY = "0.8"
-THINNEST, THICKEST = 0.6, 9.0
+SCALE = ListedColormap(colormaps["YlOrRd"](np.linspace(0.0, 1, 256)), "loss")
+"""From pale yellow, where nothing is lost, to dark red: safe for colour-blind readers."""
+GREY, RIM = "0.8", "0.45"
+THINNEST, THICKEST = 1.2, 9.0
 """Points of a share of 0 and of 1 (and beyond, where edges work against each other)."""
-ROW_INCHES = 0.56
+ROW_INCHES = 0.6
+VERTEX = "†"
+"""Marks what every path runs through."""
 RED = (0.75, 0.1, 0.1)
-KEY = "Beside an edge: its share of the score (width)  ·  Dice lost when it is cut (colour)"
-CAUTION = "A cut shows what this network relies on, not what it needs; a share is no share of Dice."
+KEY = (
+    "Beside an edge: its share of the score (width); Dice lost when it is cut (colour), "
+    "[95 % t interval over cases].\n"
+    f"Grey: not measured. {VERTEX}: every path runs through it."
+)
+CAUTION = "A cut shows what the network relies on, not what it needs."
 
 Place = tuple[float, float]
 Colour = tuple[float, float, float, float] | str
@@ -52,13 +59,41 @@ class Diagram:
         stages: stage -> Dice lost when it is cut, in the order of the network; may be empty.
         dice: of the whole network, mean over the cases that hold the organ.
         words: what is claimed of the organ's route.
+        ends: edge -> ends of the interval over cases of its Dice lost; NaN where there is none.
+        vertices: stages and edges that every path runs through.
     """
 
     title: str
     branches: Sequence[Branch]
     stages: Mapping[str, float]
     dice: float
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    vertices: Collection[str] = ()
     words: str = ""
+
+
+def averaged(diagrams: Sequence[Diagram]) -> Diagram:
+    """The mean of one network's diagrams over organs, each of which counts once."""
+    first = diagrams[0]
+    return Diagram(
+        title=f"mean over {len(diagrams)} organs",
+        branches=[
+            replace(
+                branch,
+                share=_mean([d.branches[i].share for d in diagrams]),
+                lost=_mean([d.branches[i].lost for d in diagrams]),
+            )
+            for i, branch in enumerate(first.branches)
+        ],
+        stages={name: _mean([d.stages[name] for d in diagrams]) for name in first.stages},
+        dice=_mean([d.dice for d in diagrams]),
+        vertices=first.vertices,
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return sum(known) / len(known) if known else float("nan")
 
 
 def places(encoders: Sequence[str], found: Sequence[Branch]) -> dict[str, Place]:
@@ -90,7 +125,7 @@ def route_figure(
     Args:
         organ: the organ.
         encoders: names of the encoder stages, from the image down.
-        networks: side by side; the first is what the sentence is about.
+        networks: side by side; the first is what the sentence is about, and with its intervals.
         marks: what the slices are not, e.g. ``PHANTOM``.
 
     Raises:
@@ -98,7 +133,7 @@ def route_figure(
     """
     if not networks or not all(network.branches for network in networks):
         raise InputError("no edges to draw; give the branches of at least one network")
-    words = networks[0].words or plain(organ)
+    told = networks[0].words or plain(organ)
     height = ROW_INCHES * (_rows(encoders, networks[0])) + 1.25
     with print_style():
         figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained", facecolor="white")
@@ -109,12 +144,12 @@ def route_figure(
             _draw(ax, encoders, network)
         bar = ScalarMappable(Normalize(0, 1), SCALE)
         figure.colorbar(bar, ax=axes.tolist(), label="Dice lost when cut", shrink=0.6, aspect=30)
-        figure.suptitle(fill(words, 84), weight="bold", x=0.01, ha="left")
-        figure.supxlabel(f"{KEY}; grey: less than {LEAST_LOSS}.\n{CAUTION} One run.", fontsize=6)
+        figure.suptitle(fill(told, 84), weight="bold", x=0.01, ha="left")
+        figure.supxlabel(f"{KEY} {CAUTION} One run.", fontsize=7, x=0.01, ha="left")
         if marks:
             figure.text(0.995, 0.995, "  ·  ".join(marks), color=RED, weight="bold", ha="right",
                         va="top")  # fmt: skip
-    return figure, _caption(words, networks, marks)
+    return figure, _caption(told, networks, marks)
 
 
 def _rows(encoders: Sequence[str], network: Diagram) -> float:
@@ -137,41 +172,53 @@ def _draw(ax: Axes, encoders: Sequence[str], network: Diagram) -> None:
     for branch in network.branches:
         end = at[branch.stage]
         start = at.get(branch.source, (0.0, end[1]))
-        _arrow(ax, start, end, colour(branch), width(branch))
-        _label(ax, start, end, branch)
+        _arrow(ax, start, end, colour(branch, network.vertices), width(branch))
+        _label(ax, start, end, branch, network)
     for name, place in at.items():
-        _box(ax, name, place, network.stages.get(name))
+        _box(ax, name, place, network)
     heights = [y for _, y in at.values()]
-    ax.set(xlim=(-0.22, 1.48), ylim=(min(heights) - 0.45, max(heights) + 0.45))
+    ax.set(xlim=(-0.22, 1.62), ylim=(min(heights) - 0.45, max(heights) + 0.45))
     ax.set_title(f"{network.title}, Dice {network.dice:.2f}", pad=2)
 
 
-def _label(ax: Axes, start: Place, end: Place, branch: Branch) -> None:
+def _label(ax: Axes, start: Place, end: Place, branch: Branch, network: Diagram) -> None:
     """Share and loss: above what runs level, at the right of what rises."""
     share = "–" if np.isnan(branch.share) else f"{branch.share:.0%}"
-    words = f"{share}  ·  {_loss(branch.lost)}"
-    style: dict[str, Any] = {"fontsize": 6, "color": "0.1" if branch.needed else "0.45"}
+    lost = "–" if np.isnan(branch.lost) else two(branch.lost)
+    ends = interval(*network.ends.get(branch.name, (np.nan, np.nan)))
+    words = f"{share}; {VERTEX if branch.name in network.vertices else lost}"
+    style: dict[str, Any] = {"fontsize": 7, "color": "0.1"}
     raised = (width(branch) / 2 + 2) / 72 / ROW_INCHES
-    if start[1] == end[1]:
-        ax.text(0.5, end[1] + raised, words, ha="center", va="bottom", **style)
+    level = start[1] == end[1]
+    said = f"{words}{' ' if level else chr(10)}[{ends}]" if ends else words
+    if level:
+        ax.text(0.5, end[1] + raised, said, ha="center", va="bottom", **style)
     elif start[0] == end[0]:
-        ax.text(1.07, (start[1] + end[1]) / 2, words, ha="left", va="center", **style)
+        ax.text(1.07, (start[1] + end[1]) / 2, said, ha="left", va="center", **style)
     else:
         middle = (start[0] + 0.62 * (end[0] - start[0]), (start[1] + end[1]) / 2 - 0.12)
-        ax.text(middle[0] + 0.06, middle[1], words, ha="left", va="top", **style)
+        ax.text(middle[0] + 0.06, middle[1], said, ha="left", va="top", **style)
 
 
-def _loss(lost: float) -> str:
-    # Adding zero turns -0.0 into 0.0.
-    return "–" if np.isnan(lost) else f"{round(lost, 2) + 0.0:.2f}"
+def interval(low: float, high: float) -> str:
+    """Ends of an interval; nothing where there is none.
+
+    >>> interval(0.1234, 1.0)
+    '0.12 to 1.00'
+    """
+    return "" if np.isnan(low) or np.isnan(high) else f"{two(low)} to {two(high)}"
 
 
-def _box(ax: Axes, name: str, place: Place, lost: float | None) -> None:
-    face = "white" if lost is None else _of_loss(lost)
+def _box(ax: Axes, name: str, place: Place, network: Diagram) -> None:
+    """A stage; white where its loss says nothing, and the image."""
+    through = name in network.vertices
+    face: Colour = "white"
+    if name in network.stages and not through:
+        face = _of_loss(network.stages[name])
     dark = not isinstance(face, str) and sum(face[:3]) < 1.5
     ax.text(
         *place,
-        name,
+        f"{name} {VERTEX}" if through else name,
         ha="center",
         va="center",
         color="white" if dark else "black",
@@ -185,21 +232,22 @@ def _arrow(ax: Axes, start: Place, end: Place, colour_: Colour, points: float) -
             start,
             end,
             arrowstyle=f"simple,tail_width={points},head_width={points + 5},head_length=5",
-            linewidth=0,
-            color=colour_,
+            linewidth=0.4,
+            facecolor=colour_,
+            edgecolor=RIM,
             shrinkA=11,
             shrinkB=11,
         )
     )
 
 
-def colour(branch: Branch) -> Colour:
-    """Of the Dice lost; grey where it is nothing or not defined."""
-    return _of_loss(branch.lost)
+def colour(branch: Branch, vertices: Collection[str] = ()) -> Colour:
+    """Of the Dice lost; grey where it is not defined, white where it says nothing."""
+    return "white" if branch.name in vertices else _of_loss(branch.lost)
 
 
 def _of_loss(lost: float) -> Colour:
-    return SCALE(min(lost, 1.0)) if lost >= LEAST_LOSS else GREY
+    return GREY if np.isnan(lost) else SCALE(min(max(lost, 0.0), 1.0))
 
 
 def width(branch: Branch) -> float:
@@ -215,10 +263,12 @@ def _caption(words: str, networks: Sequence[Diagram], marks: Sequence[str]) -> s
         f"{words} Beside each edge: its share of the score's change · Dice lost when it is cut. "
         "Width: share, from integrated gradients over all edges of a decoder stage at once, from "
         f"their means over training slices; the shares of a stage add to 1 within {worst:.1%}. "
-        "Colour of edges and stages: Dice lost, mean over the cases that hold the organ; grey: "
-        f"less than {LEAST_LOSS}. A cut shows what this network relies on, not what a network "
-        "trained without the edge would need; a share of the score is no share of Dice. "
-        f"Networks: {shown}; one run. {''.join(f'Note: {mark.lower()}. ' for mark in marks)}"
+        "Colour of edges and stages: Dice lost, mean over the cases that hold the organ; in "
+        f"brackets its 95 % t interval over cases; grey: not measured; {VERTEX}, without a colour: "
+        "every path runs through it, and its cut takes all by construction. A cut shows what this "
+        "network relies on, not what a network trained without the edge would need; a share of the "
+        "score is no share of Dice. "
+        f"Shown: {shown}; one run. {''.join(f'Note: {mark.lower()}. ' for mark in marks)}"
         f"{RESEARCH_USE.capitalize()}."
     )
 

@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from segtrace.measures.over_cases import Band
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style, rgb
-from segtrace.report.pictures.cells import array
 from segtrace.report.pictures.sheet import WARNING
+from segtrace.report.pictures.view import array
 
 ACROSS = 4
 ROW_HEIGHT, TITLE_HEIGHT = 1.35, 0.45

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segtrace.report.page.snapshot import Box, cells_of, cut, packed
-from segtrace.report.pictures.cells import array
+from segtrace.report.pictures.view import array
 from segtrace.report.scene import Scene
 
 MOST_LEVELS = 2**16 - 1

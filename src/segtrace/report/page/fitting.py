@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segtrace.errors import InputError
 from segtrace.report.page.payload import Story, common, frame
+from segtrace.report.page.sections import Section
 from segtrace.report.scene import RESEARCH_USE
 
 BUDGET = 10 * 2**20
@@ -21,7 +22,11 @@ COARSER = (1, 2, 4)
 
 
 def fitted(
-    story: Story, told: Mapping[str, Any], window: tuple[float, float], budget: int = BUDGET
+    story: Story,
+    told: Mapping[str, Any],
+    window: tuple[float, float],
+    budget: int = BUDGET,
+    sections: Sequence[Section] = (),
 ) -> str:
     """The page as HTML.
 
@@ -34,13 +39,14 @@ def fitted(
         told: what else stands on the page, as plain values.
         window: HU that the image maps to 0 and 1.
         budget: most bytes.
+        sections: what stands below the maps.
 
     Raises:
         InputError: no room for one epoch.
     """
     bare = replace(story, snapshots=[replace(one, others={}) for one in story.snapshots])
     for shown in (story, bare):
-        if (page := _within(shown, told, window, budget)) is not None:
+        if (page := _within(shown, told, window, budget, sections)) is not None:
             return page
     raise InputError(
         f"a page of {budget / 2**20:.1f} MiB has no room for one epoch; explain fewer slices "
@@ -49,17 +55,23 @@ def fitted(
 
 
 def _within(
-    story: Story, told: Mapping[str, Any], window: tuple[float, float], budget: int
+    story: Story,
+    told: Mapping[str, Any],
+    window: tuple[float, float],
+    budget: int,
+    sections: Sequence[Section],
 ) -> str | None:
     """The page with as many epochs as the budget allows; None if that is none."""
     order = by_importance([s.epoch or 0 for s in story.snapshots], _best(story))
     for factor in COARSER:
         shared = {**common(story, factor, window), **told}
-        room = budget - len(_rendered(shared | {"frames": []}).encode())
+        room = budget - len(_rendered(shared | {"frames": []}, sections).encode())
         frames = _fitting(story, order, factor, room)
         if len(frames) >= min(ENOUGH, len(order)):
             break
-    return _rendered(shared | {"frames": [frames[i] for i in sorted(frames)]}) if frames else None
+    if not frames:
+        return None
+    return _rendered(shared | {"frames": [frames[i] for i in sorted(frames)]}, sections)
 
 
 def by_importance(epochs: Sequence[int], best: int | None) -> list[int]:
@@ -107,7 +119,12 @@ def _json(data: object) -> str:
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
 
 
-def _rendered(data: Mapping[str, Any]) -> str:
+def _rendered(data: Mapping[str, Any], sections: Sequence[Section]) -> str:
+    return rendered("page.html.jinja", data=_json(data), sections=sections)
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A file of templates beside this one with these values, all text escaped."""
     loader = PackageLoader("segtrace.report.page", "")
     pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    return pages.get_template("page.html.jinja").render(data=_json(data), research=RESEARCH_USE)
+    return pages.get_template(template).render(values, research=RESEARCH_USE)

@@ -6,15 +6,35 @@ from pathlib import Path
 
 from segtrace.errors import InputError
 from segtrace.report.files import environment, save_text
-from segtrace.report.page.fitting import BUDGET, fitted
+from segtrace.report.page.fitting import BUDGET, fitted, rendered
 from segtrace.report.page.payload import Story, fact_rows
 from segtrace.report.page.routes import CAUTION, RouteEntry
+from segtrace.report.page.sections import Section
 from segtrace.report.page.snapshot import Measured, Snapshot, body
 from segtrace.report.page.whole_cases import WholeCases
 from segtrace.report.record import Record
 
 WINDOW = (-125.0, 275.0)
 """HU that the stored image maps to 0 and 1, where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What else stands on the page.
+
+    Attributes:
+        facts: what made it, as in the manifest.
+        events: sentences to list; ``None`` where they were not looked for.
+        routes: organ -> its route, where the network was cut.
+        window: HU that the image maps to 0 and 1.
+        cautions: sentences that hold for all pictures of these slices.
+    """
+
+    facts: Mapping[str, object] = field(default_factory=dict)
+    events: Sequence[str] | None = None
+    routes: Mapping[str, RouteEntry] = field(default_factory=dict)
+    window: tuple[float, float] = WINDOW
+    cautions: Sequence[str] = ()
 
 
 @dataclass
@@ -24,10 +44,14 @@ class Page:
     Attributes:
         first: the first record; the others differ from it in maps, numbers and prediction alone.
         snapshots: the epochs so far.
+        about: what else stands there.
+        sections: of studies and explainers, below the maps or alone.
     """
 
     first: Record | None = None
     snapshots: list[Snapshot] = field(default_factory=list)
+    about: About = field(default_factory=About)
+    sections: list[Section] = field(default_factory=list)
 
     def add(self, measured: Measured, whole: WholeCases | None = None) -> None:
         """Take in the next epoch.
@@ -45,7 +69,7 @@ class Page:
         known = WholeCases() if whole is None or record.scene.truth is None else whole
         self.snapshots.append(Snapshot.of(measured, body(self.first.scene.image), known))
 
-    def also(self, measured: Measured) -> None:
+    def add_region(self, measured: Measured) -> None:
         """Take in the newest epoch explained for another region, which can be chosen then.
 
         Args:
@@ -62,18 +86,8 @@ class Page:
         other = Snapshot.of(measured, body(self.first.scene.image))
         self.snapshots[-1] = replace(newest, others={**newest.others, record.region: other})
 
-    def write(
-        self,
-        path: Path | str,
-        facts: Mapping[str, object] | None = None,
-        *,
-        events: Sequence[str] | None = None,
-        routes: Mapping[str, RouteEntry] | None = None,
-        window: tuple[float, float] = WINDOW,
-        budget: int = BUDGET,
-        cautions: Sequence[str] = (),
-    ) -> None:
-        """Write ``index.html``.
+    def write(self, path: Path | str, budget: int = BUDGET) -> None:
+        """Write ``index.html``: the maps with what is about them, or the sections alone.
 
         It holds slices, labels and maps: image data. It names cases as the record does, except
         where there is no ground truth: the name of such a case is a file's, which may be a
@@ -81,27 +95,29 @@ class Page:
 
         Args:
             path: of the file.
-            facts: what made it, as in the manifest.
-            events: sentences to list; ``None`` where they were not looked for.
-            routes: organ -> its route, where the network was cut.
-            window: HU that the image maps to 0 and 1.
             budget: most bytes of the file, see :func:`~segtrace.report.page.fitting.fitted`.
-            cautions: sentences that hold for all pictures of these slices.
 
         Raises:
-            InputError: no epochs; no room for one of them; a file that cannot be written.
+            InputError: no epochs and no sections; no room for one of them; a file that cannot be
+                written.
         """
+        about = self.about
+        facts = fact_rows({**environment(), **about.facts})
         if self.first is None:
-            raise InputError("no maps for a page; explain at least one checkpoint")
+            if not self.sections:
+                raise InputError("no maps for a page; explain at least one checkpoint")
+            told = {"facts": facts, "cautions": list(about.cautions), "sections": self.sections}
+            save_text(path, rendered("plain.html.jinja", **told))
+            return
         story = Story(self.first, body(self.first.scene.image), self.snapshots)
         told = {
-            "facts": fact_rows({**environment(), **(facts or {})}),
-            "events": None if events is None else list(events),
-            "routes": dict(routes or {}),
+            "facts": facts,
+            "events": None if about.events is None else list(about.events),
+            "routes": dict(about.routes),
             "route_caution": CAUTION,
-            "slice_cautions": list(cautions),
+            "slice_cautions": list(about.cautions),
         }
-        save_text(path, fitted(story, told, window, budget))
+        save_text(path, fitted(story, told, about.window, budget, self.sections))
 
 
 def _check(first: Record, record: Record, before: Sequence[Snapshot]) -> None:

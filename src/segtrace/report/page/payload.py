@@ -19,7 +19,8 @@ from segtrace.report.claims.headlines import Headlines
 from segtrace.report.page.ct import ct
 from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, outlined
 from segtrace.report.page.snapshot import Box, Snapshot, cut, packed, text
-from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH, array
+from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH
+from segtrace.report.pictures.view import array
 from segtrace.report.record import Record
 from segtrace.report.scene import FINAL, REASONS, REGIONS
 

@@ -18,7 +18,7 @@ from segtrace.labelled import DataArray, Dataset
 from segtrace.measures.localisation import gains_by_case, over_slices, readable
 from segtrace.measures.measure import on_page
 from segtrace.report.page.whole_cases import NAMES, WholeCases
-from segtrace.report.pictures.cells import array
+from segtrace.report.pictures.view import array
 from segtrace.report.record import Record
 
 TOP_LEVEL = 255

@@ -9,9 +9,10 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segtrace.report.pictures.cells import NOTE_GREY, Picture, array
+from segtrace.report.pictures.cells import NOTE_GREY, Picture
 from segtrace.report.pictures.lettering import INK_HEIGHT, stamp, text_width
 from segtrace.report.pictures.sheet import FAINT, GAP, INK, MARGIN, blank, colour_bar, paragraph
+from segtrace.report.pictures.view import array
 
 SCALE = "viridis"
 CELL_HEIGHT = 24
@@ -165,6 +166,42 @@ def timeline_picture(
     return _sheet(caption, [(body, 0), (axis, 0)], (numbers, vmin, vmax))
 
 
+def table_picture(
+    matrix: Tensor | NDArray,
+    names: Sequence[str],
+    caption: str,
+    *,
+    columns: Sequence[str],
+    axes: str = "",
+    vmin: float = 0.0,
+    vmax: float = 1.0,
+) -> Picture:
+    """Numbers in coloured cells, with names at the left and above.
+
+    Args:
+        matrix: (row, column), NaN where undefined (grey).
+        names: of the rows.
+        caption: lines; the first is the title.
+        columns: their names.
+        axes: what rows and columns are.
+        vmin: value of the darkest colour.
+        vmax: value of the lightest colour.
+
+    Returns:
+        (H, W, 3).
+    """
+    numbers = array(matrix).astype(np.float64)
+    rows = _row_names(names)
+    top = _upright_names(columns, WIDEST)
+    body = np.concatenate([rows, _body(numbers, WIDEST, vmin, vmax)], 1)
+    parts = [(top, rows.shape[1]), (body, 0)]
+    if axes:
+        said = blank(INK_HEIGHT + 2 * GAP, text_width(axes) + MARGIN)
+        stamp(said, axes, MARGIN, 0, FAINT)
+        parts.insert(0, (said, 0))
+    return _sheet(caption, parts, (numbers, vmin, vmax))
+
+
 def leak_picture(
     matrix: Tensor | NDArray,
     names: Sequence[str],
@@ -174,7 +211,7 @@ def leak_picture(
     vmin: float = 0.0,
     vmax: float = 1.0,
 ) -> Picture:
-    """Whose evidence (down) lies on whose pixels (across).
+    """Whose evidence (down) lies on whose pixels (across); see :func:`table_picture`.
 
     Args:
         matrix: (organ, organ) or (organ, column), NaN where undefined (grey).
@@ -183,15 +220,7 @@ def leak_picture(
         columns: names of the columns if they are others, e.g. with the background.
         vmin: value of the darkest colour.
         vmax: value of the lightest colour.
-
-    Returns:
-        (H, W, 3).
     """
-    numbers = array(matrix).astype(np.float64)
-    rows = _row_names(names)
-    left = rows.shape[1]
-    axes = blank(INK_HEIGHT + 2 * GAP, text_width(LEAK_AXES) + MARGIN)
-    stamp(axes, LEAK_AXES, MARGIN, 0, FAINT)
-    top = _upright_names(columns or names, WIDEST)
-    body = np.concatenate([rows, _body(numbers, WIDEST, vmin, vmax)], 1)
-    return _sheet(caption, [(axes, 0), (top, left), (body, 0)], (numbers, vmin, vmax))
+    return table_picture(
+        matrix, names, caption, columns=columns or names, axes=LEAK_AXES, vmin=vmin, vmax=vmax
+    )

@@ -1,11 +1,10 @@
 """Lay cells out on a sheet: a title, names above, words below, and the key to the colours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from segtrace.report.pictures.cells import PREDICTION, TRUTH, Picture, blend
+from segtrace.report.pictures.cells import Picture, blend, letter_sides, note_cell, outline, paint
 from segtrace.report.pictures.lettering import (
     INK_HEIGHT,
     Colour,
@@ -14,24 +13,18 @@ from segtrace.report.pictures.lettering import (
     text_width,
     wrap,
 )
-from segtrace.report.scene import PREDICTION_LINE, TRUTH_LINE, Caption
+from segtrace.report.pictures.strip import Cell
+from segtrace.report.pictures.view import View
 
-GAP = 4
+GAP = 6
 MARGIN = 6
 PAPER = 255
 INK: Colour = (0, 0, 0)
 FAINT: Colour = (90, 90, 90)
 WARNING: Colour = (190, 30, 30)
 BAR_PX = 128
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a sheet: its name, its cells and the words below each."""
-
-    name: str
-    cells: Sequence[Picture]
-    words: Sequence[str]
+NARROWEST = 600
+"""Pixels of a sheet, so that the colour bar and its words fit a line."""
 
 
 def blank(height: int, width: int) -> Picture:
@@ -49,11 +42,10 @@ def paragraph(lines: Sequence[tuple[str, Colour, bool]], width: int) -> Picture:
     return sheet
 
 
-def head(caption: Caption, width: int) -> Picture:
-    """The title with the marks at its right, and the facts; as high as they need."""
-    title, marks = caption.title, caption.marks
+def head(title: str, marks: str, facts: str, width: int) -> Picture:
+    """The title with the marks at its right, in red, and the facts; as high as they need."""
     beside = text_width(title, True) + text_width(marks, True) + 20 <= width - 2 * MARGIN
-    lines = [(title, INK, True), (caption.facts, INK, False)]
+    lines = [(title, INK, True), (facts, INK, False)]
     if not beside:
         lines.insert(1, (marks, WARNING, True))
     sheet = paragraph(lines, width)
@@ -62,30 +54,43 @@ def head(caption: Caption, width: int) -> Picture:
     return np.concatenate([blank(MARGIN, width), sheet, blank(GAP, width)])
 
 
-def key(caption: Caption, width: int) -> Picture:
-    """How to read contours, sides and colours; the colour bar stands in the last line."""
-    lines = wrap(caption.key, width - 2 * MARGIN)
-    full = text_width(lines[-1]) + BAR_PX + text_width(caption.brightest) + 50 > width - 2 * MARGIN
-    sheet = np.concatenate(
-        [
-            paragraph([(caption.key, INK, False)], width),
-            blank(INK_HEIGHT * full + MARGIN, width),
-        ]
-    )
-    _underline(sheet, lines, TRUTH_LINE, TRUTH)
-    _underline(sheet, lines, PREDICTION_LINE, PREDICTION)
+def key(
+    sentences: Sequence[str],
+    bar: tuple[str, str, str],
+    contours: Sequence[tuple[str, Colour]],
+    width: int,
+) -> Picture:
+    """How to read colours, contours and numbers: the colour bar first, then a sentence a line.
+
+    Args:
+        sentences: in the order of their importance.
+        bar: words before the colour bar, at its lower and at its upper end.
+        contours: words in the sentences that are underlined, and the colour of each.
+        width: of the sheet.
+    """
+    words, low, high = bar
+    line = blank(INK_HEIGHT + 2, width)
+    stamp(line, words, MARGIN, 0, INK)
     heat = blend()[np.linspace(0, 255, BAR_PX).astype(int), 0, :3]
-    colour_bar(sheet, sheet.shape[0] - MARGIN - INK_HEIGHT, heat, "0", caption.brightest)
-    return sheet
+    colour_bar(line, 0, heat, low, high, MARGIN + text_width(words) + 10)
+    inner = width - 2 * MARGIN
+    wrapped = [line for sentence in sentences for line in wrap(sentence, inner)]
+    text = paragraph([(words, INK, False) for words in wrapped], width)
+    for words, colour in contours:
+        _underline(text, wrapped, words, colour)
+    return np.concatenate([blank(GAP, width), line, text, blank(MARGIN, width)])
 
 
-def colour_bar(sheet: Picture, top: int, colours: Picture, low: str, high: str) -> None:
-    """Draw (n, 3) colours between the words of their ends, at the right edge, in place."""
-    right = sheet.shape[1] - MARGIN - text_width(high)
-    left = right - 4 - len(colours)
-    stamp(sheet, high, right, top, INK)
-    sheet[top + 3 : top + 13, left : left + len(colours)] = colours
-    stamp(sheet, low, left - text_width(low) - 3, top, INK)
+def colour_bar(
+    sheet: Picture, top: int, colours: Picture, low: str, high: str, left: int | None = None
+) -> None:
+    """Draw (n, 3) colours between the words of their ends, in place; at the right edge, or at."""
+    if left is None:
+        left = sheet.shape[1] - MARGIN - text_width(high) - 7 - len(colours) - text_width(low)
+    stamp(sheet, low, left, top, INK)
+    first = left + text_width(low) + 3
+    sheet[top + 3 : top + 13, first : first + len(colours)] = colours
+    stamp(sheet, high, first + len(colours) + 4, top, INK)
 
 
 def _underline(sheet: Picture, lines: Sequence[str], words: str, colour: Colour) -> None:
@@ -97,18 +102,43 @@ def _underline(sheet: Picture, lines: Sequence[str], words: str, colour: Colour)
             sheet[bottom : bottom + 2, left : left + text_width(words)] = colour
 
 
-def grid(columns: Sequence[Column], rows: Sequence[str], cell: int) -> Picture:
-    """Columns of square cells, with a line of words above each row and one below each cell."""
-    pitch, height = cell + GAP, 2 * INK_HEIGHT + cell + GAP
-    sheet = blank(INK_HEIGHT + height * len(rows), 2 * MARGIN + pitch * len(columns) - GAP)
-    for i, words in enumerate(rows):
-        fitting = shorten(words, sheet.shape[1] - 2 * MARGIN)
-        stamp(sheet, fitting, MARGIN, INK_HEIGHT + i * height, FAINT)
-    for j, column in enumerate(columns):
-        left = MARGIN + j * pitch
-        stamp(sheet, shorten(column.name, cell, True), left, 0, INK, bold=True)
-        for i, (picture, words) in enumerate(zip(column.cells, column.words, strict=True)):
-            top = 2 * INK_HEIGHT + i * height
-            sheet[top : top + cell, left : left + cell] = picture
-            stamp(sheet, shorten(words, cell), left, top + cell, INK)
+def sheet_width(view: View, across: int) -> int:
+    """Pixels of a sheet with so many cells side by side, and with room for its key."""
+    return max(NARROWEST, 2 * MARGIN + (view.width + GAP) * across - GAP)
+
+
+def band(label: str, cells: Sequence[Cell], view: View, across: int) -> Picture:
+    """Cells in lines of so many, under a label; names above them, words below."""
+    pitch = 2 * INK_HEIGHT + view.height + GAP
+    top, lines = INK_HEIGHT * bool(label), -(-len(cells) // across)
+    sheet = blank(top + pitch * lines, sheet_width(view, across))
+    stamp(sheet, shorten(label, sheet.shape[1] - 2 * MARGIN), MARGIN, 0, FAINT)
+    contours: dict[int, np.ndarray] = {}
+    for i, cell in enumerate(cells):
+        line, column = divmod(i, across)
+        upper, left = top + line * pitch, MARGIN + column * (view.width + GAP)
+        name = shorten(cell.name, view.width, True)
+        stamp(sheet, name, left, upper, INK, bold=True)
+        beside = text_width(name, True) + 6
+        stamp(sheet, shorten(cell.grid, view.width - beside), left + beside, upper, FAINT)
+        upper += INK_HEIGHT
+        drawn = sheet[upper : upper + view.height, left : left + view.width]
+        drawn[:] = _with_contours(cell, view, contours)
+        if cell.picture is not None:
+            words = shorten(cell.words, view.width)
+            stamp(sheet, words, left, upper + view.height, INK)
     return sheet
+
+
+def _with_contours(cell: Cell, view: View, known: dict[int, np.ndarray]) -> Picture:
+    """The cell, with the contours of its masks; those of a mask are worked out once."""
+    if cell.picture is None:
+        return note_cell(cell.words, view.height, view.width)
+    picture = cell.picture.copy()
+    for mask, colour, dashed in cell.lines:
+        if id(colour) not in known:
+            known[id(colour)] = outline(mask, view)
+        paint(picture, known[id(colour)], colour, dashed=dashed)
+    if cell.sides:
+        letter_sides(picture)
+    return picture

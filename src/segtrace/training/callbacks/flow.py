@@ -31,7 +31,7 @@ from segtrace.tracking.explained import (
     explain_probes,
 )
 from segtrace.tracking.tracker import Epoch
-from segtrace.tracking.writer import CHARTS, CUTS, Writer
+from segtrace.tracking.writer import CHARTS, CUTS, OVERVIEW, Writer
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.baselines import cutting, warn_of_no_means
 from segtrace.training.callbacks.interrupts import once_more_leaves
@@ -39,6 +39,7 @@ from segtrace.training.callbacks.own_folder import claim
 from segtrace.training.callbacks.watch import Asked, Watch
 from segtrace.training.either_lightning import EitherCallback, logged_into, tensorboard_writer
 from segtrace.training.epochs import finished_epochs, is_final
+from segtrace.training.losses import Losses
 from segtrace.training.precision import refuse_half
 from segtrace.training.slices.probing import probes_of
 from segtrace.training.validated import Validated
@@ -80,14 +81,12 @@ class FlowCallback(EitherCallback):
             trainer each needs its own, and the first alone writes to TensorBoard.
 
     Logged, with the epoch as step (see :mod:`segtrace.report.tensorboard`):
-        ``flow/{rule}/{organ}``: picture, probes x stages.
-        ``measure_{measure}/{rule}/{organ}/{stage}``: scalar over the probes, for the measures that
-        are charted (:data:`segtrace.measures.measure.MEASURES`) as far as 400 charts go; and
-        their layout.
-        ``timeline/{measure}/{rule}/{organ}``: picture, stages x epochs, for those with a timeline.
-        ``leak/{rule}/{stage}``: picture, organ x organ. ``events/{rule}``: text.
-        ``necessity/dice_lost``: picture, stages and edges x organs; ``timeline/necessity/{organ}``;
-        ``route/{organ}``: the route diagram; ``route/sentences``: text. Where it cuts.
+        ``1_overview``: loss, Dice, gain and a strip of maps. ``2_flow/{rule}/{organ}``: the maps.
+        ``3_timeline/gain/{rule}/{organ}``: stages x epochs, by the leading rule.
+        ``4_cut/dice_lost``, ``4_cut/route/{organ}``, ``4_cut/sentences``, where it cuts.
+        ``5_leak/events/{rule}``: text. With ``measures="all"``, all else that is drawn, and
+        ``z_measure/{measure}/{rule}/{organ}/{stage}``: scalar over the probes, for the measures
+        that are charted (:data:`segtrace.measures.measure.MEASURES`) as far as 400 charts go.
 
     Written into ``folder``: the same pictures, texts and numbers, see
     :class:`~segtrace.tracking.writer.Writer`.
@@ -111,7 +110,7 @@ class FlowCallback(EitherCallback):
     ) -> None:
         if every_n_epochs != "auto" and every_n_epochs < 1:
             raise InputError(f"every_n_epochs={every_n_epochs}; give 1 or more, or auto")
-        drawn = [CHARTS, *dict.fromkeys([*RULES, *settings.rule_names])]
+        drawn = [CHARTS, OVERVIEW, *dict.fromkeys([*RULES, *settings.rule_names])]
         for name, every in (draw_every or {}).items():
             if name not in drawn:
                 raise unknown("drawing", f"draw_every.{name}", [f"draw_every.{n}" for n in drawn])
@@ -131,7 +130,7 @@ class FlowCallback(EitherCallback):
         self._serves: tuple[Any, ...] = ()
         self._key, self._logs = f"{type(self).__qualname__}-{id(self)}", True
         self._validated = Validated()
-        self._epoch_began = 0.0
+        self._epoch_began, self._losses = 0.0, Losses()
 
     @property
     def probes(self) -> Probes | int:
@@ -218,8 +217,19 @@ class FlowCallback(EitherCallback):
             self._validated.see(pl_module, self._network(pl_module))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self._epoch_began = time.monotonic()
+        """Start the clock, and the mean of the loss."""
+        self._epoch_began, self._losses = time.monotonic(), Losses()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Keep the loss of the step for the overview."""
+        self._losses.add(outputs)
 
     @unchanged_generators()
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -352,6 +362,7 @@ class FlowCallback(EitherCallback):
             cutting(trainer, pl_module, self._asked, network, number, self.output),
             self._validated.dice(pl_module, network.net) if explains else {},
             self.output,
+            self._losses.mean(),
         )
         tracker.update(self._writer(trainer), epoch)
 
@@ -378,7 +389,8 @@ class FlowCallback(EitherCallback):
         return Path(logged_into(trainer)) / "flow" if self.folder is None else Path(self.folder)
 
     def _writer(self, trainer: pl.Trainer) -> Writer:
-        return Writer(self._folder(trainer), tensorboard_writer(trainer) if self._logs else None)
+        board = tensorboard_writer(trainer) if self._logs else None
+        return Writer(self._folder(trainer), board, self.settings.measures == "all")
 
 
 def _come_last(trainer: pl.Trainer, callback: pl.Callback) -> None:

@@ -1,0 +1,109 @@
+"""A checked configuration: what ``explain.py`` was asked to do."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
+from segtrace.cli.explain.named_rules import rules_of
+from segtrace.cli.explain.options import KINDS, check_options
+from segtrace.cli.schema import check
+from segtrace.cli.train.train_config import plainly
+from segtrace.errors import InputError
+from segtrace.explainers.explainer import Explainer
+from segtrace.names import CONFIG, file_name
+from segtrace.report.files import save_text
+from segtrace.report.run_folder import Held, taken
+from segtrace.studies.explainers import run_explainers
+from segtrace.studies.inputs.images import listed
+from segtrace.studies.inputs.networks import Networks
+from segtrace.studies.slices import Slices
+from segtrace.studies.study import Result, Study
+from segtrace.training.construction import construct
+
+
+@dataclass(frozen=True)
+class ExplainConfig:
+    """What to explain.
+
+    Attributes:
+        options: plain values, resolved.
+        study: what is asked.
+        explainers: methods of other papers, by the names under ``explainers``.
+        folder: where the results go.
+        lock: on the folder, as long as the results are written.
+    """
+
+    options: Mapping[str, Any]
+    study: Study
+    explainers: Mapping[str, Explainer]
+    folder: Path
+    lock: Held | None = None
+
+    @cached_property
+    def networks(self) -> Networks:
+        """The networks to explain, by the rules that the command line names."""
+        asked = listed(self.options["rules"])
+        rules = asked and rules_of(asked)
+        return Networks(
+            self.options, self.study.looks_at, self.folder, rules, self.study.of_one_run
+        )
+
+    def results(self) -> Iterator[Result]:
+        """What the study finds, and then what each explainer does, a piece at a time."""
+        networks, images = self.networks, self.networks.images
+        yield from self.study.run(networks, images)
+        yield from run_explainers(self.explainers, networks, images)
+
+
+def checked(config: DictConfig) -> ExplainConfig:
+    """Check the configuration before any work.
+
+    Raises:
+        InputError: options that are unknown, missing, or exclude one another; a folder that cannot
+            be written, or holds results already.
+    """
+    plain = plainly(config)
+    check(plain, tuple(KINDS), optional=("data", "study"))
+    check_options(plain)
+    study = study_of(plain)
+    explainers = explainers_of(plain)
+    check_together(plain, study, explainers)
+    check_files(plain)
+    typed = HydraConfig.get().overrides.task
+    check_asked_of_data([one.partition("=")[0].lstrip("+") for one in typed], plain)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    lock = taken(folder, "explain")
+    save_text(folder / CONFIG, OmegaConf.to_yaml(config, resolve=True))
+    return ExplainConfig(plain, study, explainers, folder, lock)
+
+
+def study_of(plain: Mapping[str, Any]) -> Study:
+    """The study that is named; the slices where none is.
+
+    Raises:
+        InputError: options that its constructor refuses.
+    """
+    node = plain.get("study")
+    if node is None:
+        return Slices()
+    made: Study = construct("study", node)
+    return made
+
+
+def explainers_of(plain: Mapping[str, Any]) -> dict[str, Explainer]:
+    """The explainers that are named, by the names of their folders.
+
+    Raises:
+        InputError: options that a constructor refuses; a name that is no name of a folder.
+    """
+    nodes = {name: node for name, node in plain["explainers"].items() if node is not None}
+    for name in nodes:
+        if file_name(name) != name:
+            raise InputError(f"explainers.{name}: call it by letters, digits and _ alone")
+    return {name: construct(f"explainers.{name}", node) for name, node in nodes.items()}

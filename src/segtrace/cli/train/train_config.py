@@ -1,0 +1,252 @@
+"""A checked configuration: what ``train.py`` was asked to do."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from segtrace.cli.limits import check_limits
+from segtrace.cli.resumed import run_of
+from segtrace.cli.schema import check
+from segtrace.cli.train.broken_off import Left, begin_anew, left_in, remove_drafts
+from segtrace.cli.train.full_state import Expected
+from segtrace.cli.train.rehearsal import rehearse
+from segtrace.cli.train.run_config import gone_on, targets_in
+from segtrace.errors import InputError, unknown
+from segtrace.names import CONFIG
+from segtrace.network.known import STAGES
+from segtrace.report.files import save_text
+from segtrace.report.run_folder import Held, Lock, is_first, taken
+from segtrace.training.callbacks.own_folder import check_no_checkpoints, check_places
+from segtrace.training.precision import refuse_half_in
+
+KEYS = (
+    "seed", "resume", "test", "probes",
+    "data", "model", "explain", "trainer", "callbacks", "logger",
+)  # fmt: skip
+PLACES = ("data.root", "data.cache_dir", "data.lists")
+"""Folders on somebody's disk, which a result does not depend on."""
+
+PROBE_KEYS = {"n": int, "from": str, "embed": bool}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A checked configuration.
+
+    Attributes:
+        config: plain dicts, resolved.
+        folder: of the run.
+        lock: on the folder, as long as the run writes there.
+        left: the checkpoint to go on from; ``None`` where the run begins.
+    """
+
+    config: Mapping[str, Any]
+    folder: Path
+    lock: Held | None = None
+    left: Left | None = None
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return int(self.config["seed"])
+
+    @property
+    def resume(self) -> str | None:
+        """Checkpoint to go on from."""
+        return None if self.left is None else str(self.left.path)
+
+    @property
+    def hyperparameters(self) -> dict[str, float | str | bool]:
+        """What a run can be told from another by, one level deep: ``data.size`` -> 224."""
+        parts = {
+            name: self.config[name] for name in ("seed", "data", "model", "explain", "trainer")
+        }
+        return {key: value for key, value in _flat(parts) if key not in PLACES}
+
+    def keep(self) -> None:
+        """Write the configuration into the run's folder."""
+        if is_first():
+            save_text(self.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
+
+    @property
+    def cut_every(self) -> int | None:
+        """Epochs between two cuts of the network; ``None`` for never."""
+        for node in self.config["callbacks"].values():
+            if node is not None and node["_target_"].endswith(".FlowCallback"):
+                return node.get("cut_every")
+        return None
+
+    @property
+    def test(self) -> bool:
+        """Whether to score the test cases."""
+        return bool(self.config["test"])
+
+
+def _flat(node: Any, where: str = "") -> Iterator[tuple[str, float | str | bool]]:
+    """Every leaf with its path; lists as text, what is null left out."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _flat(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(node, bool | int | float | str):
+        yield where, node
+    elif node is not None:
+        yield where, str(node)
+
+
+def checked(config: DictConfig) -> TrainConfig:
+    """Check the configuration before any work, and keep it in the run's folder.
+
+    Raises:
+        InputError: see :func:`segtrace.cli.schema.check`; a folder that holds another run, or
+            is being written; a run that cannot go on so.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.get("resume") is not None:
+        return _going_on(config, folder)
+    plain = plainly(config)
+    check_all(plain)
+    lock = taken(folder, "train", f"to go on, or to begin it anew, say resume={folder}")
+    rehearse(plain, folder)
+    kept = _folder_of(plain, "EpochCheckpoints")
+    if is_first():
+        check_places(plain, folder)
+        if kept is not None:
+            check_no_checkpoints(kept)
+    plan = TrainConfig(plain, folder, lock)
+    plan.keep()
+    return plan
+
+
+def _going_on(config: DictConfig, folder: Path) -> TrainConfig:
+    """The run's own configuration, and the checkpoint to go on from, if there is a whole one."""
+    resume = str(config["resume"])
+    own = run_of(resume)
+    if own is None:
+        raise InputError(f"resume={resume}: no run of train.py; name a run's folder")
+    if own.resolve() != folder.resolve():
+        raise InputError(
+            f"resume={resume} goes on in its own folder, {own}; leave hydra.run.dir and -m out"
+        )
+    lock = Lock(folder) if is_first() else None
+    runtime = HydraConfig.get().runtime
+    plain = gone_on(
+        folder,
+        plainly(config, whole=False),
+        typed=HydraConfig.get().overrides.task,
+        groups=runtime.choices,
+        known=_known([Path(s.path) for s in runtime.config_sources if s.schema == "file"]),
+    )
+    check_all(plain)
+    rehearse(plain, folder)
+    if is_first():
+        check_places(plain, folder)
+    left = _left(plain, folder, resume)
+    return TrainConfig(plain | {"resume": None}, folder, lock, left)
+
+
+def _known(conf: Sequence[Path]) -> set[str]:
+    """Classes of our own YAML files, and MONAI's networks of our table."""
+    return targets_in(conf) | {f"monai.networks.nets.{name}" for name in STAGES}
+
+
+def _left(plain: Mapping[str, Any], folder: Path, resume: str) -> Left | None:
+    """The checkpoint to go on from; without one the folder is made ready to begin anew."""
+    named = Path(resume).expanduser().absolute()
+    kept = _folder_of(plain, "EpochCheckpoints")
+    if kept is None:
+        raise InputError(f"{folder} keeps no checkpoints (callbacks.checkpoints) to go on from")
+    left = left_in(kept, named, Expected.of(plain))
+    if is_first():
+        remove_drafts(folder)
+        if left is None:
+            begin_anew(folder, _folder_of(plain, "FlowCallback"), kept)
+    if left is not None:
+        _check_length(plain["trainer"], left, folder)
+    return left
+
+
+def _folder_of(plain: Mapping[str, Any], kind: str) -> Path | None:
+    """Where the callback of this kind writes; ``None`` where there is none."""
+    nodes = [node for node in plain["callbacks"].values() if node is not None]
+    found = (node for node in nodes if str(node["_target_"]).endswith(f".{kind}"))
+    return next((Path(node["folder"]) for node in found if node.get("folder")), None)
+
+
+def _check_length(trainer: Mapping[str, Any], left: Left, folder: Path) -> None:
+    epochs = trainer.get("max_epochs")
+    if epochs in (None, -1) or epochs > left.epoch:
+        return
+    if epochs < left.epoch:
+        raise InputError(
+            f"trainer.max_epochs={epochs}, but {folder} has finished {left.epoch} epochs; give "
+            f"{left.epoch} or more"
+        )
+    if is_first():
+        print(
+            f"{folder} has finished its {epochs} epochs; to train on say "
+            f"resume={folder} trainer.max_epochs={2 * epochs}"
+        )
+
+
+def check_all(plain: Mapping[str, Any]) -> None:
+    """Hold plain values against what they may be, before anything is made of them.
+
+    Raises:
+        InputError: see :func:`segtrace.cli.schema.check`.
+    """
+    check(plain, KEYS)
+    check_limits(plain)
+    check_probes(plain["probes"])
+    refuse_half_in(plain)
+
+
+def plainly(config: DictConfig, *, whole: bool = True) -> dict[str, Any]:
+    """The configuration as plain dicts and lists, interpolations resolved.
+
+    Args:
+        config: as Hydra composed it.
+        whole: refuse it where a value is missing that must be given.
+
+    Raises:
+        InputError: a value that must be given and is not.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing and whole:
+        raise InputError(f"{missing[0]} must be given: say {missing[0]}=…")
+    plain = OmegaConf.to_container(config, resolve=True)
+    if not isinstance(plain, dict):
+        raise InputError(f"the configuration is a {type(plain).__name__}; a mapping is needed")
+    return {str(key): value for key, value in plain.items()}
+
+
+def check_probes(
+    given: Mapping[str, Any],
+    parts: Sequence[str] = ("val", "train"),
+    kinds: Mapping[str, type] = PROBE_KEYS,
+) -> None:
+    """Hold the options of the probes against what they may be.
+
+    Args:
+        given: name -> value.
+        parts: of the split, which they may be from.
+        kinds: name -> type of its value.
+
+    Raises:
+        InputError: an unknown option, one that is missing, or a value of the wrong kind.
+    """
+    for key, value in given.items():
+        if key not in kinds:
+            raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in kinds])
+        if type(value) is not kinds[key]:
+            raise InputError(f"probes.{key}={value!r}; a {kinds[key].__name__} is needed")
+    for key in kinds:
+        if key not in given:
+            raise InputError(f"probes.{key} is needed; leave ~probes.{key} out")
+    if given["n"] < 1:
+        raise InputError(f"probes.n={given['n']}; watch at least one slice")
+    if given["from"] not in parts:
+        raise unknown("probes.from", given["from"], parts)

@@ -1,0 +1,78 @@
+"""What a method of another paper has to be, so that explain.py runs it beside its study."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import ClassVar, Protocol
+
+from segtrace.attribution.targets import Target
+from segtrace.causal.batches import OnProgress
+from segtrace.report.page.sections import Section
+from segtrace.tracking.explained import Network
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long an explainer may work, and who hears how far it has come.
+
+    Attributes:
+        max_seconds: until then the work may go on; ``None`` for as long as it takes.
+        shown: words -> a context that gives what to hand to the work as its progress, whose first
+            report, at 0 passes done, is the estimate before the start.
+    """
+
+    max_seconds: float | None
+    shown: Callable[[str], AbstractContextManager[OnProgress | None]]
+
+    def is_over(self, start: float) -> bool:
+        """Whether work that began then (:func:`time.perf_counter`) has to end."""
+        return self.max_seconds is not None and perf_counter() - start > self.max_seconds
+
+
+class Result(Protocol):
+    """What an explainer found."""
+
+    def write(self, folder: Path) -> None:
+        """Write its files."""
+
+    def section(self) -> Section:
+        """What the page says of it."""
+
+
+class Explainer(Protocol):
+    """A method with a cost of its own; its constructor is the schema of its options.
+
+    Attributes:
+        name: of its folder and in tables.
+        title: how people call it.
+        equation: its papers in words and what it computes.
+        papers: keys of the bibliography.
+        max_seconds: see :class:`Budget`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    equation: ClassVar[str]
+    papers: ClassVar[tuple[str, ...]]
+
+    @property
+    def max_seconds(self) -> float | None:
+        """See :class:`Budget`."""
+
+    def explain(
+        self,
+        network: Network,
+        targets: Mapping[str, Target],
+        budget: Budget,
+        epoch: int | None = None,
+    ) -> Result:
+        """Explain slices.
+
+        Args:
+            network: the network, its slices, and the settings: stages and score.
+            targets: organ -> what is explained of it.
+            budget: time and progress.
+            epoch: finished passes of the network, where known.
+        """

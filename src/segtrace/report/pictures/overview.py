@@ -1,0 +1,117 @@
+"""An epoch in one picture: how well each organ is found, where its evidence lies, and the maps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, isnan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtrace.report.captions import epoch_words, marks, plain, rule_title, titled
+from segtrace.report.pictures.cells import PREDICTION, TRUTH, Picture
+from segtrace.report.pictures.charts import table_picture
+from segtrace.report.pictures.curves import curves_picture
+from segtrace.report.pictures.mosaic import SIDE, choose_rows, colours, sentences
+from segtrace.report.pictures.sheet import GAP, band, blank, head, key, sheet_width
+from segtrace.report.pictures.strip import Place, across, count, strip, view
+from segtrace.report.record import Record
+from segtrace.report.scene import PREDICTION_LINE, TRUTH_LINE
+from segtrace.report.tensorboard import leading
+
+LOSS_PX, CURVES_PX = 120, 430
+"""Height of the loss's chart, and width of the charts."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is known of a training up to an epoch.
+
+    Attributes:
+        epochs: finished passes, rising.
+        dice: organ -> validation Dice an epoch, NaN where not known.
+        gain: (S, O) of the newest epoch, by the rule shown.
+        untrained: (S, O) of epoch 0; None where not known, or where this is it.
+        loss: epoch -> mean loss of the steps that led there, as far as known.
+    """
+
+    epochs: Sequence[int]
+    dice: Mapping[str, Sequence[float]]
+    gain: NDArray
+    untrained: NDArray | None = None
+    loss: Mapping[int, float] = field(default_factory=dict)
+
+
+def worst_organ(record: Record, dice: Mapping[str, Sequence[float]]) -> str:
+    """Of the organs that the slices hold, the one with the lowest Dice; else the first."""
+    area = record.flow.region_px.sum(1).tolist()
+    held = [o for o, px in zip(record.flow.organs, area, strict=True) if px] or record.flow.organs
+    return min(held, key=lambda organ: inf if isnan(dice[organ][-1]) else dice[organ][-1])
+
+
+def overview_picture(record: Record, course: Course) -> Picture:
+    """Loss and Dice so far, gain over the untrained network, and a strip of maps.
+
+    Args:
+        record: of the newest epoch.
+        course: what led there.
+
+    Returns:
+        (H, W, 3).
+    """
+    rule, organ = leading(record.flow.rules), worst_organ(record, course.dice)
+    (n,) = choose_rows(record.flow, record.scene, organ, 1)
+    window, line = view(record, [n], SIDE), across(count(record))
+    table = _table(record, course, rule)
+    width = max(sheet_width(window, line), CURVES_PX + GAP + table.shape[1])
+    upper = _beside(_curves(course, max(table.shape[0], 3 * LOSS_PX)), table, width)
+    dice = course.dice[organ][-1]
+    lowest = "" if isnan(dice) else f", the organ with the lowest Dice ({dice:.2f})"
+    label = f"{titled(organ)}{lowest}  ·  {record.scene.name(n)}"
+    maps = band(label, strip(Place(record, rule, organ, n), window), window, line)
+    title = f"Overview  ·  {epoch_words(record.epoch)}  ·  {rule_title(record.flow, rule)}"
+    below = key(
+        sentences(record, organ, shared=False),
+        colours(None),
+        ((TRUTH_LINE, TRUTH), (PREDICTION_LINE, PREDICTION)),
+        width,
+    )
+    above = head(title, "  ·  ".join(marks(record)).upper(), "", width)
+    filled = blank(maps.shape[0], width)
+    filled[:, : maps.shape[1]] = maps
+    return np.concatenate([above, upper, blank(GAP, width), filled, below])
+
+
+def _beside(left: Picture, right: Picture, width: int) -> Picture:
+    sheet = blank(max(left.shape[0], right.shape[0]), width)
+    sheet[: left.shape[0], : left.shape[1]] = left
+    sheet[: right.shape[0], width - right.shape[1] :] = right
+    return sheet
+
+
+def _curves(course: Course, height: int) -> Picture:
+    """Dice per organ; the loss below, where it is known."""
+    loss = LOSS_PX if course.loss else 0
+    organs = {plain(organ): values for organ, values in course.dice.items()}
+    dice = curves_picture(
+        organs, course.epochs, "Dice of the validation", (height - loss, CURVES_PX), 1.0
+    )
+    if not loss:
+        return dice
+    losses = {"loss": [course.loss.get(epoch, float("nan")) for epoch in course.epochs]}
+    return np.concatenate(
+        [dice, curves_picture(losses, course.epochs, "Loss of the training", (loss, CURVES_PX))]
+    )
+
+
+def _table(record: Record, course: Course, rule: str) -> Picture:
+    """Stage x organ: the gain beyond the untrained network's, or the untrained network's own."""
+    flow = record.flow
+    known = course.untrained is not None
+    values = course.gain - course.untrained if course.untrained is not None else course.gain
+    words = (
+        "Gain beyond the untrained network's" if known else "Gain: how far maps lie on the organ"
+    )
+    facts = "0: none  ·  1: from even to as exactly as the grid allows"
+    return table_picture(
+        values, flow.stages, f"{words}\n{facts}", columns=[plain(organ) for organ in flow.organs]
+    )

@@ -1,0 +1,158 @@
+"""Cuts of one network, or of those of a training."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from segtrace.causal.baselines import ENOUGH, Baselines, collect
+from segtrace.causal.batches import SLICES
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.probes import Probes
+from segtrace.errors import InputError
+from segtrace.measures.significance import RATE
+from segtrace.names import file_name
+from segtrace.report.captions import epoch_words
+from segtrace.report.figures.paper import save_figure
+from segtrace.report.page.routes import RouteEntry, route_entry
+from segtrace.report.page.sections import Section, Shown, embedded
+from segtrace.report.tables import save_table
+from segtrace.studies.inputs.fitted_data import FittedData
+from segtrace.studies.inputs.trained_network import TrainedNetwork, untrained_of
+from segtrace.tracking.cut_pictures import route_of, table_figure
+from segtrace.tracking.cut_tables import cut_tables, report
+from segtrace.tracking.cuts import CUT, Cuts, cut_network
+from segtrace.tracking.saying import telling
+from segtrace.tracking.wiring import sites
+
+EVERY = 10
+"""Epochs between two cuts of a training that was not cut while it ran."""
+Sampled = SliceDataModule | FittedData | None
+"""Where training slices are drawn from."""
+WITHOUT_MEANS = ("zero", "resample")
+"""Cuts that need no baselines."""
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """What cutting a network cost.
+
+    Attributes:
+        cuts: of the network.
+        untrained: of the untrained one beside it; ``None`` where there is none.
+    """
+
+    cuts: Cuts
+    untrained: Cuts | None
+
+    def write(self, folder: Path) -> None:
+        """Tables and figures of one network, and the summary in the terminal.
+
+        ``necessity.csv`` (a row a site and organ), ``necessity_slices.csv`` (and slice),
+        ``route.csv``; ``figures/necessity.png``, ``figures/route_{organ}.png``, the same as PDF,
+        and ``caption.txt``.
+        """
+        for name, rows in cut_tables(self.cuts, self.untrained).items():
+            save_table(folder / name, rows)
+        figures, organs = folder / "figures", self.cuts.organs
+        save_figure(figures, "necessity", *table_figure(self.cuts))
+        for organ in () if self.cuts.route is None else organs:
+            name = f"route_{file_name(organ, organs)}"
+            save_figure(figures, name, *route_of(self.cuts, organ))
+        report(self.cuts)
+
+    def routes(self) -> dict[str, RouteEntry]:
+        """Organ -> its route, for the page; may be empty."""
+        told = {} if self.cuts.route is None else self.cuts.sentences()
+        return {
+            organ: route_entry(route_of(self.cuts, organ)[0], words)
+            for organ, words in told.items()
+        }
+
+    def section(self) -> Section:
+        """What each organ needs, for the page."""
+        figure, caption = table_figure(self.cuts)
+        return Section(
+            f"What each organ needs, {epoch_words(self.cuts.epoch)}",
+            (*self.cuts.told(), RATE),
+            (Shown(embedded(figure), f"{caption} All numbers: necessity.csv."),),
+        )
+
+
+def epochs_between(cut: str | None, description: Mapping[str, Any]) -> int | None:
+    """Epochs between two cuts of a training, as the callback did; ``None`` for never.
+
+    Args:
+        cut: what was asked for; ``None`` for what the training did.
+        description: of its first checkpoint.
+    """
+    return description.get("cut_every") or (EVERY if cut is not None else None)
+
+
+def cutter(
+    trained: TrainedNetwork, probes: Probes, cut: str | None, data: Sampled
+) -> Callable[[], Cuts] | None:
+    """What cuts a network of a training; ``None`` where the callback skipped it too."""
+    if trained.baselines is None and cut is None:
+        return None
+    return partial(cut_trained, trained, probes, cut or CUT, data)
+
+
+def ablate(
+    trained: TrainedNetwork, untrained: Path | None, probes: Probes, cut: str, data: Sampled
+) -> Ablated:
+    """Cut one network, and the untrained one if it is at hand.
+
+    Args:
+        trained: the network.
+        untrained: checkpoint of epoch 0 to stand beside it; ``None`` where there is none.
+        probes: labelled slices.
+        cut: what stands in the place of an activation.
+        data: for baselines, where the network brings none.
+
+    Raises:
+        InputError: see :func:`cut_trained`.
+    """
+    cuts = cut_trained(trained, probes, cut, data)
+    other = untrained_of(trained, untrained) if trained.epoch != 0 else None
+    before = None if other is None else cut_trained(other, probes, cut, data)
+    return Ablated(cuts, before)
+
+
+def cut_trained(trained: TrainedNetwork, probes: Probes, cut: str, data: Sampled) -> Cuts:
+    """Cut every stage and edge of a network on some slices.
+
+    Raises:
+        InputError: slices without labels or without any organ; no baselines and no data to
+            collect them from.
+    """
+    means = _means(trained, cut, data)
+    with telling() as progress:
+        found = cut_network(
+            trained.on(probes), trained.edges, means, trained.epoch, cut=cut, progress=progress
+        )
+    if found is None:
+        raise InputError(
+            f"none of the organs ({', '.join(trained.settings.organs or trained.channels)}) is on "
+            "these slices, so no cut can be judged; give other slices or organs"
+        )
+    return found
+
+
+def _means(trained: TrainedNetwork, cut: str, data: Sampled) -> Baselines | None:
+    """Those of the checkpoint, or of the training slices of the data that was given."""
+    if trained.baselines is not None and cut != "mean_map":
+        return trained.baselines
+    if data is not None:
+        places = sites(trained.net, trained.stages, trained.edges)
+        maps = cut == "mean_map"
+        return collect(trained.net, places, [data.sample(ENOUGH)], maps=maps, batch=SLICES)
+    if cut in WITHOUT_MEANS:
+        print(f"{trained.name} holds no baselines, so no route is found; give data=… data.root=…")
+        return None
+    what = "mean maps" if cut == "mean_map" else "baselines"
+    raise InputError(
+        f"cut={cut}: {trained.name} holds no {what}; give data=… data.root=…, so that they can be "
+        "collected over its training slices"
+    )

@@ -1,0 +1,56 @@
+"""Run the explainers that were asked for: each on the last network of a study, on its slices."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segtrace.explainers.explainer import Budget, Explainer
+from segtrace.explainers.explainer import Result as Found
+from segtrace.report.page.page import Page
+from segtrace.studies.inputs.images import Images
+from segtrace.studies.inputs.networks import Networks
+from segtrace.tracking.explained import targets_of
+from segtrace.tracking.saying import working
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What one of them found.
+
+    Attributes:
+        found: its result.
+        within: its folder, below that of all results.
+    """
+
+    found: Found
+    within: Path
+
+    def write(self, folder: Path) -> None:
+        """Into a folder of its own."""
+        self.found.write(folder / self.within)
+        print(f"{self.within.name}: {folder / self.within}")
+
+    def show(self, page: Page) -> None:
+        """Its section."""
+        page.sections.append(self.found.section())
+
+
+def run_explainers(
+    explainers: Mapping[str, Explainer], networks: Networks, images: Images
+) -> Iterator[Explanation]:
+    """One result an explainer, in ``explainers/{name}`` beside the network's maps.
+
+    Args:
+        explainers: by the names of their folders.
+        networks: of which the last is explained.
+        images: the slices.
+    """
+    if not explainers:
+        return
+    trained, within = networks.last
+    network = trained.on(images.slices)
+    targets = targets_of(network.probes, network.channels, network.settings)
+    for name, explainer in explainers.items():
+        budget = Budget(explainer.max_seconds, working)
+        found = explainer.explain(network, targets, budget, trained.epoch)
+        yield Explanation(found, within / "explainers" / name)

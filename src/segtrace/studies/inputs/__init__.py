@@ -1,0 +1,1 @@
+"""What a study is given: networks, and images to explain them on."""

@@ -1,0 +1,68 @@
+"""What must be said of images before a network's maps of them are read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from segtrace.data.files.findings import told
+from segtrace.data.files.nifti import Volume
+from segtrace.data.files.plausible import not_hounsfield
+from segtrace.data.probes import Probes
+from segtrace.studies.inputs.trained_network import TrainedNetwork
+
+UNNAMED = "the image"
+"""For an image without labels: its name is a file's, which may be a person's."""
+OTHER_VALUES = (
+    "The network was trained on HU, and these values are none as far as is known: do not read its "
+    "maps of them as evidence"
+)
+
+
+def about_slices(probes: Probes, trained: TrainedNetwork) -> list[str]:
+    """What was found about the files of slices, and whether the network can read them; printed.
+
+    Args:
+        probes: slices that the network was not watched on. What was found about a data set has
+            been said when it was prepared.
+        trained: the network; one that was trained on other values than HU is not cautioned.
+    """
+    found = list(probes.findings)
+    if probes.labels is None:
+        cases = [f"case {case}: " for case in dict.fromkeys(probes.cases)]
+        found = [_renamed(line, cases) for line in found]
+        _say(found)
+    return found + _say(_about_values(probes.hounsfield_known, trained))
+
+
+def about_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
+    """The same for a whole volume."""
+    found = told((volume.name, finding) for finding in volume.findings)
+    if volume.label is None:
+        found = [_renamed(line, [f"case {volume.name}: "]) for line in found]
+    return _say(found + _about_values(volume.hounsfield_known, trained))
+
+
+def _about_values(hounsfield_known: bool, trained: TrainedNetwork) -> list[str]:
+    return [OTHER_VALUES] if not hounsfield_known and _reads_hounsfield(trained.probes) else []
+
+
+def _reads_hounsfield(own: Mapping[str, Any] | None) -> bool:
+    """Whether the network's own slices, as far as they are known, were HU."""
+    if own is None or not own.get("originals"):
+        return own is None or bool(own.get("hounsfield_known", True))
+    values = np.concatenate([slice_.numpy().ravel() for slice_ in own["originals"]])
+    return bool(own.get("hounsfield_known", not_hounsfield(values) is None))
+
+
+def _renamed(line: str, beginnings: Sequence[str]) -> str:
+    for beginning in beginnings:
+        if line.startswith(beginning):
+            return f"{UNNAMED}: {line.removeprefix(beginning)}"
+    return line
+
+
+def _say(cautions: list[str]) -> list[str]:
+    for caution in cautions:
+        print(f"Caution: {caution}.")
+    return cautions

@@ -1,0 +1,152 @@
+"""Which images ``explain.py`` was asked to explain, and what must be said of them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from segtrace.checkpoint import loading as checkpoint
+from segtrace.data.cases import case_name
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.files.nifti import Volume, read_image
+from segtrace.data.preprocessing import Preprocessing
+from segtrace.data.probes import Probes
+from segtrace.errors import InputError
+from segtrace.report.page.whole_cases import WholeCases
+from segtrace.studies.inputs.cautions import about_slices
+from segtrace.studies.inputs.fitted_data import FittedData
+from segtrace.studies.inputs.new_image import probes_of_image
+from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.training.construction import construct
+
+LooksAt = Literal["slices", "spread", "volumes", "tables"]
+"""The most telling slices; the richest of every case; whole volumes; no images at all."""
+WHICH: dict[str, Any] = {"n": 8, "from": "val"}
+"""Which slices of a data set are explained where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The slices or volumes to explain, the same for all networks.
+
+    Attributes:
+        options: of ``explain.py``, plain values, resolved and checked.
+        looks_at: which images the study asks for.
+        checkpoints: in the order of their epochs; none for a network of the user's own.
+        first: the first network.
+        last: the last one, which chooses the slices of a new image.
+    """
+
+    options: Mapping[str, Any]
+    looks_at: LooksAt
+    checkpoints: Sequence[Path]
+    first: Callable[[], TrainedNetwork]
+    last: Callable[[], TrainedNetwork]
+
+    @cached_property
+    def data(self) -> SliceDataModule | FittedData | None:
+        """The data set that was named, if any; for a checkpoint, as its network needs it."""
+        node = self.options.get("data")
+        if not node:
+            return None
+        if self.checkpoints:
+            return FittedData.of(node, Preprocessing.from_plain(self._described["preprocessing"]))
+        module: SliceDataModule = construct("data", node)
+        return module
+
+    @property
+    def module(self) -> SliceDataModule:
+        """The data set itself.
+
+        Raises:
+            InputError: none was named.
+        """
+        found = self.data.module if isinstance(self.data, FittedData) else self.data
+        if found is None:
+            raise InputError("net=… needs data=… data.root=…, which says organs and slices")
+        return found
+
+    @property
+    def numbering(self) -> Mapping[str, int] | None:
+        """Organ -> number in the label files of the data set, if one was named."""
+        if isinstance(self.data, FittedData):
+            return self.data.numbering
+        return None if self.data is None else self.data.source.numbering
+
+    @property
+    def which(self) -> dict[str, Any]:
+        """``n`` and ``from`` of the slices."""
+        return WHICH | given_of(self.options["probes"])
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether a ground truth is not to be counted on."""
+        return self.options["image"] is not None or self.looks_at == "volumes"
+
+    @cached_property
+    def are_new(self) -> bool:
+        """Whether they are others than those that the checkpoint holds, or knows by name.
+
+        A checkpoint that names its slices leaves their images to the data set, unless others are
+        asked for.
+        """
+        if self.options["image"] is not None or self.data is None or not self.checkpoints:
+            return self.options["image"] is not None or self.data is not None
+        asked = self.looks_at == "volumes" or given_of(self.options["probes"])
+        return bool(asked) or "images" in self._described["probes"]
+
+    @cached_property
+    def slices(self) -> Probes:
+        """The slices that are explained."""
+        if self.looks_at == "spread" and self.data is not None:
+            return self.data.spread(self.which["n"], self.which["from"])
+        if self.options["image"] is not None:
+            path, last = Path(self.options["image"]), self.last()
+            return probes_of_image(path, last.net, last.preprocessing, self.which["n"])
+        if self.data is not None and self.are_new:
+            return self.data.probes(self.which["n"], self.which["from"])
+        if self.data is not None:
+            return self.data.read_probes(dict(self.first().probes or {}))
+        return self.first().slices(None, self.which["n"], self.which["from"])
+
+    def volumes(self, cases: Sequence[str | int]) -> Iterator[Volume]:
+        """The volumes to explain, one at a time: the image, or the cases with their labels."""
+        if self.options["image"] is not None:
+            yield read_image(self.options["image"])
+            return
+        source = self.module.source
+        available = source.cases()
+        for value in cases:
+            yield source.load(case_name(value, available))
+
+    def fit(self, trained: TrainedNetwork) -> TrainedNetwork:
+        """A network on new slices: nothing of its own cases, no organ without labels, cautions."""
+        if not self.are_new:
+            return trained
+        facts, settings = dict(trained.facts), trained.settings
+        if isinstance(self.data, FittedData):
+            facts |= self.data.facts
+            settings = self.data.settings(settings, named=self.options["organs"] is not None)
+        if self.looks_at != "volumes" and self._cautions:  # of volumes, when they are read
+            facts["cautions"] = self._cautions
+        return replace(trained, facts=facts, settings=settings, whole=WholeCases())
+
+    @cached_property
+    def _described(self) -> Mapping[str, Any]:
+        return checkpoint.describe(self.checkpoints[0])
+
+    @cached_property
+    def _cautions(self) -> list[str]:
+        """They are of the images, so they are said once, and not of every checkpoint."""
+        return about_slices(self.slices, self.first())
+
+
+def given_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not null."""
+    return {option: value for option, value in options.items() if value is not None}
+
+
+def listed(value: Any) -> list[Any] | None:
+    """A single name as a list of one; ``None`` stays."""
+    return value if value is None or isinstance(value, list) else [value]

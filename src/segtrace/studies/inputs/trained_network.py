@@ -1,0 +1,241 @@
+"""What is explained: a network with its weights, and all that must be known to explain it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from segtrace.attribution.rules import RULES, Rule, by_name
+from segtrace.causal.baselines import Baselines
+from segtrace.checkpoint import loading as checkpoint
+from segtrace.checkpoint.mapping_file import read_mapping
+from segtrace.checkpoint.own_network import built, fitted
+from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.prepare import Preprocessing
+from segtrace.data.probes import Probes
+from segtrace.errors import InputError, printable
+from segtrace.network.stages import StagesLike
+from segtrace.network.undisturbed import as_input, undisturbed
+from segtrace.report.files import environment, sha256
+from segtrace.report.page.whole_cases import WholeCases
+from segtrace.tracking.explained import DEFAULT, Network, Settings
+
+EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
+"""How a line of a file of edges looks."""
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network to explain.
+
+    Attributes:
+        name: for folders, e.g. ``epoch_003``.
+        net: with its weights.
+        stages: as :func:`segtrace.trace` takes them.
+        channels: organ -> channel.
+        preprocessing: what turns a CT into its input.
+        settings: what is explained, unless the user says otherwise.
+        epoch: finished passes, ``None`` where not known.
+        probes: its own slices, as a checkpoint holds them; ``None`` where there are none.
+        dice: organ -> validation Dice, as far as known.
+        edges: name -> what enters a decoder stage; ``None`` for the table of known networks.
+        baselines: means over training slices, to cut with; ``None`` where there are none.
+        whole: volumes and Dice of the cases that the slices are of.
+        facts: for the manifest.
+        named: the class that the user named for a network outside the table; ``None`` for others.
+        notes: what a user should know of the file, in sentences.
+    """
+
+    name: str
+    net: nn.Module
+    stages: StagesLike
+    channels: Mapping[str, int]
+    preprocessing: Preprocessing
+    settings: Settings = DEFAULT
+    epoch: int | None = None
+    probes: Mapping[str, Any] | None = None
+    dice: Mapping[str, float] = field(default_factory=dict)
+    edges: Mapping[str, Any] | None = None
+    baselines: Baselines | None = None
+    whole: WholeCases = field(default_factory=WholeCases)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    named: str | type[nn.Module] | None = None
+    notes: tuple[str, ...] = ()
+
+    def on(self, probes: Probes) -> Network:
+        """This network on these slices."""
+        return Network(self.net, self.stages, probes, self.channels, self.settings)
+
+    def slices(self, data: SliceDataModule | None, n: int, part: str) -> Probes:
+        """The slices to explain: of the given data, or those the network was watched on."""
+        if self.probes is None:
+            if data is None:
+                raise InputError("say which slices: data=… data.root=…, or image=…")
+            return data.probes(n, part)
+        if "images" not in self.probes and data is not None:
+            return data.read_probes(self.probes)
+        return self._fitting(Probes.from_plain(self.probes))
+
+    def _fitting(self, probes: Probes) -> Probes:
+        """The probes of a file, seen to be such that the network takes them."""
+        x = as_input(self.net, probes.images[:1])
+        try:
+            with undisturbed(self.net, x.device), torch.no_grad():
+                self.net(x)
+        except (RuntimeError, ValueError) as error:
+            line = printable(str(error).strip().split("\n")[0], 300)
+            raise InputError(
+                f"{self.name}: the network does not take slices {tuple(probes.images.shape[1:])} "
+                f"({line}); give the data set they are of, data=… data.root=…"
+            ) from error
+        return probes
+
+
+def from_checkpoint(
+    path: Path,
+    net: str | type[nn.Module] | None = None,
+    rules: Sequence[str | Rule] | None = None,
+) -> TrainedNetwork:
+    """The network of a checkpoint of ``train.py``; nothing of this process is changed.
+
+    Args:
+        path: the file.
+        net: its class, for a network outside the table of known ones.
+        rules: to explain it by; ``None`` for those of the training, which must be ours.
+
+    Raises:
+        InputError: see :func:`segtrace.checkpoint.loading.load`; a rule that is none of ours.
+    """
+    loaded = checkpoint.load(path, net)
+    description = loaded.description
+    repeats, differs = _repeats(description.get("environment", {}))
+    notes = (*loaded.notes, *differs)
+    return TrainedNetwork(
+        name=printable(path.stem, 80),
+        net=loaded.net,
+        stages=description["stages"],
+        channels=description["organs"],
+        preprocessing=Preprocessing.from_plain(description["preprocessing"]),
+        settings=_settings(description["explain"], path, rules),
+        epoch=loaded.epoch,
+        probes=description["probes"],
+        dice=description.get("dice", {}),
+        edges=description.get("edges"),
+        baselines=_baselines(description.get("baselines")),
+        whole=WholeCases.from_plain(description.get("cases", {}), description.get("found", {})),
+        facts={
+            "checkpoint": printable(path.name),
+            "sha256": sha256(path),
+            "network": description["network"],
+            "data": description.get("source", {}),
+            "repeats_the_callback": repeats,
+            **({"notes": list(notes)} if notes else {}),
+        },
+        named=net,
+        notes=notes,
+    )
+
+
+def untrained_of(trained: TrainedNetwork, path: Path | None) -> TrainedNetwork | None:
+    """The same network before its training, to stand beside it; ``None``, said so, without one.
+
+    Args:
+        trained: the network, whose settings it takes over.
+        path: checkpoint of epoch 0.
+    """
+    if path is None or not path.is_file():
+        print("No untrained network to stand beside it (epoch_000.ckpt): give untrained=…")
+        return None
+    rules = trained.settings.rules
+    other = replace(from_checkpoint(path, trained.named, rules), settings=trained.settings)
+    if (other.channels, other.stages) != (trained.channels, trained.stages):
+        print(f"{path} is of another network, so it does not stand beside it")
+        return None
+    return other
+
+
+def _baselines(plain: Mapping[str, Any] | None) -> Baselines | None:
+    return None if plain is None else Baselines.from_plain(plain)
+
+
+def _settings(plain: Mapping[str, Any], path: Path, rules: Sequence[str | Rule] | None) -> Settings:
+    others = plain["rules"] if rules is None else rules
+    theirs = [name for name in map(str, plain["rules"]) if not by_name([name])]
+    if theirs and rules is None:
+        raise InputError(
+            f"{path} was explained by {theirs[0]!r}, which is no rule of ours; name it again, "
+            f"'rules=[{{_target_: my_package.my_rule}}]', or one of {', '.join(RULES)}"
+        )
+    try:
+        return Settings(**{**plain, "rules": list(others)})
+    except InputError as error:
+        raise InputError(f"{path} cannot be explained as it was: {error}") from error
+
+
+def _repeats(then: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Whether maps equal those of the training to the last bit; and, if not, why, for people."""
+    now = environment()
+    changed = [key for key in ("cpu", "threads", "packages") if now[key] != then.get(key)]
+    if not changed:
+        return "to the last bit: same CPU, packages and threads", []
+    # The last bits of a sum depend on how many threads share it.
+    counts = f" ({now['threads']} here, {then.get('threads', 'unknown')} there)"
+    words = " and ".join(key + (counts if key == "threads" else "") for key in changed)
+    return (
+        f"within 1e-3 of each map's maximum: other {words} than in training",
+        [f"the last bits of maps may differ from those of the training: other {words}"],
+    )
+
+
+def from_user(
+    builder: str,
+    weights: str | None,
+    stages: str | None,
+    data: SliceDataModule,
+    edges: str | None = None,
+) -> TrainedNetwork:
+    """A network of the user's own.
+
+    Args:
+        builder: ``module:function`` (or class) that returns the network, importable from here.
+        weights: file with a state dict, bare or under a usual key; prefixes are stripped.
+        stages: YAML file, name: module.path; ``None`` for a network of the table.
+        data: says organs and preprocessing.
+        edges: YAML file, name: {stage: …, module: …, argument: …}; ``None`` for the table.
+
+    Raises:
+        InputError: a builder that cannot be imported or builds no network; weights that do not
+            fit; a file that is no mapping.
+    """
+    net = built(builder)
+    facts: dict[str, Any] = {"network": builder}
+    if weights is None:
+        raise InputError(f"net={builder} needs weights=…, the file with its state dict")
+    path = Path(weights)
+    checkpoint.fill(net, fitted(checkpoint.read(path), net), path)
+    facts |= {"weights": path.name, "sha256": sha256(path)}
+    return TrainedNetwork(
+        name=path.stem,
+        net=net.eval(),
+        stages=None if stages is None else _mapping("stages", stages, "enc1: encoder.layer1"),
+        edges=None if edges is None else _mapping("edges", edges, EDGE),
+        channels=data.organs,
+        preprocessing=Preprocessing.from_plain(data.preprocessing),
+        facts=facts,
+    )
+
+
+def _mapping(option: str, file: str, example: str) -> dict[str, Any]:
+    found = read_mapping(Path(file), f"{option}={file}")
+    if not found:
+        raise InputError(f"{option}={file}: give one line for each of the {option}, e.g. {example}")
+    return found
+
+
+def apply_settings(trained: TrainedNetwork, **given: Any) -> TrainedNetwork:
+    """The network with the settings that the user gave, those that are not ``None``."""
+    changed = {name: value for name, value in given.items() if value is not None}
+    return replace(trained, settings=replace(trained.settings, **changed))

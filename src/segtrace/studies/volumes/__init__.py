@@ -1,0 +1,1 @@
+"""Whole volumes, explained slice by slice."""

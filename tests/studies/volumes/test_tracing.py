@@ -1,0 +1,199 @@
+"""Whole volumes come back in the source image's own grid, whatever its orientation."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from helpers.raw_layout import AFFINES, to_stored
+from helpers.scripts import run_script
+from segtrace import InputError
+from segtrace.data.files.geometry import Grid
+from segtrace.data.files.nifti import Volume, read_image
+from segtrace.data.preprocessing import Preprocessing
+from segtrace.names import file_name
+from segtrace.report.tables import read_table
+from segtrace.studies.inputs.new_image import probes_of_image
+from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.studies.volumes.tracing import VolumeSlices, explain_volume
+from segtrace.tracking.explained import Settings
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*"
+)
+
+
+class Threshold(nn.Module):
+    """Calls bright pixels the organ: its logit is the stage's only channel that matters."""
+
+    def __init__(self):
+        super().__init__()
+        self.blurred = nn.AvgPool2d(2)
+        self.logits = nn.Conv2d(1, 2, 1)
+        with torch.no_grad():
+            self.logits.weight.copy_(torch.tensor([0.0, 10.0]).view(2, 1, 1, 1))
+            self.logits.bias.copy_(torch.tensor([0.0, -6.0]))
+
+    def forward(self, x):
+        return self.logits(nn.functional.interpolate(self.blurred(x), scale_factor=2))
+
+
+def trained(**settings):
+    return TrainedNetwork(
+        name="threshold",
+        net=Threshold().eval(),
+        stages={"enc1": "blurred", "head": "logits"},
+        channels={"marker": 1},
+        preprocessing=Preprocessing((-125.0, 275.0), 48, {"marker": 1}),
+        settings=Settings(rules=["seg_grad_cam"], region="pred", **settings),
+    )
+
+
+def trainer(**options):
+    return pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
+                      enable_model_summary=False, enable_progress_bar=False, **options)  # fmt: skip
+
+
+def write_marker(path, axes):
+    """A bright block off every axis of symmetry, in a volume that is longer than wide."""
+    lps = np.full((40, 48, 11), -1000.0)
+    lps[6:36, 4:44] = 0
+    lps[10:18, 8:14, 6:9] = 300
+    stored = to_stored(lps, AFFINES[axes]).astype(np.int16)
+    nibabel.Nifti1Image(stored, AFFINES[axes]).to_filename(path)
+    return stored == 300
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LAS", "LPS", "PIR", "oblique"])
+def test_a_marker_sent_through_the_whole_path_comes_back_in_place(axes, tmp_path):
+    marker = write_marker(tmp_path / "scan.nii.gz", axes)
+    explain_volume(trained(), read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)
+    for name in ("prediction", "seg_grad_cam/marker/head", "seg_grad_cam/marker/enc1"):
+        found = nibabel.load(tmp_path / "out" / f"{name}.nii.gz")
+        np.testing.assert_allclose(found.affine, AFFINES[axes], atol=1e-4)
+        values = found.get_fdata()
+        assert values.shape == marker.shape
+        bright = values > values.max() / 2
+        overlap = 2 * (bright & marker).sum() / (bright.sum() + marker.sum())
+        assert overlap > 0.85, (name, overlap)
+        centres = [np.argwhere(mask).mean(0) for mask in (bright, marker)]
+        np.testing.assert_allclose(*centres, atol=0.5)
+
+
+@pytest.mark.parametrize(("code", "unit"), [(0, "mm"), (2, "micron"), (2, "mm")])
+def test_no_more_is_said_of_the_place_than_the_image_says(code, unit, tmp_path):
+    write_marker(tmp_path / "scan.nii", "LPS")
+    scan = nibabel.load(tmp_path / "scan.nii")
+    scan.set_sform(AFFINES["LPS"] if code else None, code)
+    scan.header.set_xyzt_units(unit)
+    scan.to_filename(tmp_path / "scan.nii.gz")
+    explain_volume(trained(), read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)
+    source = nibabel.load(tmp_path / "scan.nii.gz")
+    for path in (tmp_path / "out").rglob("*.nii.gz"):
+        header = nibabel.load(path).header
+        assert (int(header["sform_code"]), int(header["qform_code"])) == (code, 0)
+        assert header.get_xyzt_units()[0] == unit
+        np.testing.assert_allclose(nibabel.load(path).affine, source.affine, atol=1e-4)
+        np.testing.assert_allclose(header.get_zooms(), source.header.get_zooms())
+
+
+def test_slices_of_a_volume_know_their_sides_where_the_file_does(tmp_path):
+    for affine, known in ((AFFINES["LPS"], True), (None, False)):
+        one = volume(affine)
+        images, geometry = trained().preprocessing.images(one)
+        assert VolumeSlices(one, images, None, geometry).probes([1]).sides_known is known
+    write_marker(tmp_path / "scan.nii.gz", "PIR")
+    network = trained()
+    probes = probes_of_image(tmp_path / "scan.nii.gz", network.net, network.preprocessing, 1)
+    assert probes.sides_known
+
+
+def test_every_slice_stands_in_the_table_with_its_status(tmp_path):
+    write_marker(tmp_path / "scan.nii.gz", "LPS")
+    explain_volume(trained(), read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)
+    rows = read_table(tmp_path / "out" / "slices.csv")
+    assert [int(row["slice"]) for row in rows if row["stage"] == "head"] == list(range(11))
+    there = {int(row["slice"]) for row in rows if row["status"] != "absent"}
+    assert there == {6, 7, 8}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "prediction.nii.gz", "seg_grad_cam", "slices.csv", "manifest.json"}  # fmt: skip
+
+
+def volume(affine=None, value=0.0):
+    image = np.full((3, 48, 48), value, np.float32)
+    grid = Grid((48, 48, 3)) if affine is None else Grid.from_affine((48, 48, 3), affine, "x")
+    return Volume("case", image, None, grid, "x.npz")
+
+
+def test_a_volume_without_an_affine_is_refused_with_the_reason(tmp_path):
+    with pytest.raises(InputError, match="npz and h5 files hold no affine"):
+        explain_volume(trained(), volume(), tmp_path / "out", trainer)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_without_any_organ_is_one_clear_line(tmp_path):
+    with pytest.raises(InputError, match=r"none of the organs \(marker\) in any slice") as caught:
+        explain_volume(trained(), volume(AFFINES["LPS"]), tmp_path / "out", trainer)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_maps_for_which_the_disk_has_no_room_are_refused_before_the_work(tmp_path, monkeypatch):
+    full = SimpleNamespace(free=1000)
+    monkeypatch.setattr("segtrace.studies.volumes.files.shutil.disk_usage", lambda _: full)
+    with pytest.raises(InputError, match="GiB needed for 2 maps; name fewer"):
+        explain_volume(trained(), volume(AFFINES["LPS"]), tmp_path / "out", trainer)
+
+
+def test_cases_of_a_data_set_are_explained_whole_by_the_script(run, tiny_raw, tmp_path):
+    ran = run_script(
+        "explain.py",
+        f"checkpoint={run.checkpoint(2)}",
+        "cases=['0027','0001']",
+        "region=gt",
+        "stages=[dec4]",
+        "organs=[liver,spleen]",
+        "rules=[grad_pam]",
+        "data=synapse",
+        f"data.root={tiny_raw}",
+        "data.split={train: ['0005'], val: ['0027']}",
+        "data.organs=[spleen,left_kidney,liver,stomach]",
+        "data.size=64",
+        "hydra.run.dir=out",
+        cwd=tmp_path,
+    )
+    assert ran.code == 0, ran.err[-3000:]
+    page = (tmp_path / "out" / "index.html").read_text()
+    for case in ("0027", "0001"):
+        assert f"Whole volume: case {case}, epoch_002" in page
+        source = nibabel.load(tiny_raw / "img" / f"img{case}.nii.gz")
+        maps = nibabel.load(tmp_path / "out" / case / "grad_pam" / "liver" / "dec4.nii.gz")
+        assert maps.shape == source.shape
+        np.testing.assert_allclose(maps.affine, source.affine, atol=1e-4)
+
+
+def test_names_of_stages_and_organs_stay_inside_the_folder(tmp_path):
+    write_marker(tmp_path / "scan.nii.gz", "LPS")
+    net = replace(
+        trained(),
+        stages={"../../enc1": "blurred", "head": "logits"},
+        channels={"/marker": 1},
+        preprocessing=Preprocessing((-125.0, 275.0), 48, {"/marker": 1}),
+    )
+    explain_volume(net, read_image(tmp_path / "scan.nii.gz"), tmp_path / "in" / "out", trainer)
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.nii.gz")}
+    organ = f"in/out/seg_grad_cam/{file_name('/marker')}"
+    maps = {f"{organ}/{file_name('../../enc1')}.nii.gz", f"{organ}/head.nii.gz"}
+    assert found == {"scan.nii.gz", "in/out/prediction.nii.gz", *maps}
+    assert {row["organ"] for row in read_table(tmp_path / "in/out/slices.csv")} == {"/marker"}
+
+
+def test_the_name_of_an_image_is_shown_and_not_obeyed(tmp_path):
+    path = tmp_path / "red\x1b[31m.nii.gz"
+    write_marker(path, "LPS")
+    assert read_image(path).name == r"red\x1b[31m"
