@@ -88,7 +88,7 @@ def test_on_top_stands_a_sentence_an_organ_and_the_warning(page):
     sentences = [b.text for b in page.find_elements("css selector", "#organs button")]
     assert len(sentences) == len(ORGANS)
     assert any(
-        s.startswith("Liver: found very well (Dice 1.00, these slices). Evidence on it")
+        s.startswith("Liver: found very well (Dice 1.00, these slices). Seen on 2 cases, ")
         for s in sentences
     )
     assert text(page, ".use") == "research use only, not for diagnosis · contains image data"
