@@ -31,7 +31,7 @@ def test_the_route_of_a_linear_stage_is_known_by_its_weights(weights):
         torch.testing.assert_close(part, expected)
         assert found.summary["share"].sel(edge=edge).item() == pytest.approx(weight)
     assert names_along(found.data, "stage") == ["dec1", "dec1"]
-    assert float(found.summary["error"].max()) < 1e-12
+    assert float(found.summary["sum_error"].max()) < 1e-12
 
 
 def test_parts_add_to_the_change_and_shares_to_one_within_the_stated_error():
@@ -44,7 +44,7 @@ def test_parts_add_to_the_change_and_shares_to_one_within_the_stated_error():
         assert float(abs(missed).sum() / abs(mine["part"]).sum()) < 0.05
     for _, mine in found.summary.groupby("stage"):
         gap = abs(mine["share"].sum("edge") - 1)
-        np.testing.assert_allclose(gap, mine["error"][0])
+        np.testing.assert_allclose(gap, mine["sum_error"][0])
     assert found.data["part"][:, 1, 2].isnull().all()  # the organ is absent from the last slice
     assert found.summary["share"].notnull().all()
 

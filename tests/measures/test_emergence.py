@@ -64,17 +64,19 @@ def test_dead_maps_are_bridged_and_a_dead_untrained_map_counts_as_uniform() -> N
     assert of(nan, nan, nan, nan).answer == "none"
 
 
-def test_the_lag_is_negative_where_the_map_comes_first() -> None:
-    curve = (0.0, 0.1, 0.8, 0.8, 0.8, 0.8)
-    assert of(*curve, dice=[0, 0, 0, 0, 0.5, 0.9]).lag == -2
-    assert of(*curve, dice=[0, 0.6, 0.1, math.nan, 0.5, 0.9]).lag == 1
-    assert of(*curve, dice=[0.0] * 6).lag is None
+def test_the_lag_compares_half_rises_by_one_rule() -> None:
+    curve, late = (0.0, 0.1, 0.8, 0.8, 0.8, 0.8, 0.8), [0.0, 0, 0, 0, 0.9, 0.9, 0.9]
+    assert emergence(range(7), curve, 0.0, None, late).lag == -2
+    assert emergence(range(7), late, 0.0, None, curve).lag == 2
+    assert emergence(range(7), curve, 0.0, None, curve).lag == 0
+    assert emergence(range(7), curve, 0.0, late, [0.0] * 7).lag is None
+    assert emergence(range(7), curve, 0.0, late).dice_epoch == 4
     assert of(*curve).lag is None
-    assert of(*[0.0] * 6, dice=[0.9] * 6).lag is None
 
 
 def test_epochs_are_those_that_were_logged() -> None:
-    found = emergence([0, 5, 10, 20, 40], [0.0, 0.0, 0.8, 0.8, 0.8], 0.0, [0, 0, 0.2, 0.6, 0.9])
+    gain, dice = [0.0, 0.0, 0.8, 0.8, 0.8, 0.8], [0.0, 0, 0.2, 0.9, 0.9, 0.9]
+    found = emergence([0, 5, 10, 20, 40, 50], gain, 0.0, dice, dice)
     assert (found.epoch, found.dice_epoch, found.lag) == (10, 20, -10)
 
 

@@ -12,7 +12,6 @@ from segtrace.attribution import targets
 from segtrace.attribution.trace import trace
 from segtrace.measures.change import between_epochs, between_stages
 from segtrace.measures.emergence import emergence
-from segtrace.measures.events import find_events
 from segtrace.measures.leakage import leakage
 from segtrace.measures.localisation import measure, over_slices, readable
 from segtrace.measures.locality import locality, parts
@@ -33,7 +32,6 @@ CALLS = {
     readable: {"measured": MEASURED},
     over_slices: {"measured": MEASURED},
     leakage: {"flow": FLOW, "masks": MASKS},
-    find_events: {"found": LEAK},
     between_stages: {"flow": FLOW},
     between_epochs: {"earlier": FLOW, "later": FLOW},
     emergence: {"epochs": [0, 1, 2], "gain": [0.0, 0.5, 0.9], "untrained_largest": 0.1},
@@ -81,7 +79,6 @@ def test_what_is_right_passes():
         (over_slices, {"measured": MEASURED[[]]}, "give a Dataset, as measure(…) returns it"),
         (readable, {"measured": MEASURED.drop_vars("status")}, "give a Dataset, as measure(…)"),
         (leakage, {"columns": "a"}, "columns is 'a'; give a list, ['a']"),
-        (find_events, {"found": FLOW}, "give a Leakage, the result of"),
         (between_stages, {"size": 8}, "size is 8; give (rows, columns), whole numbers"),
         (between_stages, {"size": (8, 0)}, "size is (8, 0); give (rows, columns)"),
         (emergence, {"gain": ["0", "1", "2"]}, "gain is ['0', '1', '2']; give a list of numbers"),

@@ -19,6 +19,7 @@ from segtrace.measures.localisation import (
     over_slices,
 )
 from segtrace.measures.measure import wanted
+from segtrace.measures.places import body_of
 
 
 def names(which: str) -> tuple[str, ...]:
@@ -65,6 +66,29 @@ def test_the_worked_example_comes_out_to_the_last_digit() -> None:
     assert {name: round(found[name], 6) for name in expected} == {
         name: round(value, 6) for name, value in expected.items()
     }
+
+
+def test_the_part_off_the_body_stands_beside_that_of_an_even_map() -> None:
+    body = torch.zeros(1, 4, 4, dtype=torch.bool)
+    body[0, 1:3, 1:3] = True
+    flow = flow_of({"stage": BY_HAND[None, None, None]}, MIDDLE[None, None])
+    found = measure(flow, MIDDLE[None, None], body=body)
+    assert found["outside"].item() == pytest.approx(0.25)
+    assert found["outside_uniform"].item() == pytest.approx(0.75)
+    assert found["ceiling_max"].item() == 1
+    unknown = measure(flow, MIDDLE[None, None], body=~body & body)
+    assert unknown["outside"].isnull().all()
+
+
+def test_the_body_is_the_largest_part_with_what_it_encloses() -> None:
+    image = torch.zeros(3, 1, 12, 12)
+    image[0, 0, 2:9, 2:9] = 0.5
+    image[0, 0, 4:6, 4:6] = 0.0  # air inside
+    image[0, 0, 11, 11] = 0.5  # the table
+    image[2] = 0.5
+    found = body_of(image)
+    assert found[0].sum() == 49
+    assert not found[1:].any()  # nothing says what is air
 
 
 def test_a_map_of_the_organ_itself_is_perfect() -> None:

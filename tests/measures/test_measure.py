@@ -21,7 +21,10 @@ from segtrace.report.tensorboard import scalar_tag, timeline_tag
 from segtrace.tracking.history import History, charts, timelines
 from segtrace.tracking.writer import Writer
 
-LEADING = "mass gain ceiling area kappa magnitude gradient score_per_px max positive_fraction"
+LEADING = (
+    "mass gain ceiling ceiling_max outside outside_uniform area kappa magnitude gradient "
+    "score_per_px max positive_fraction"
+)
 THE_REST = (
     "lift pointing_game relevance_rank_accuracy average_precision best_dice best_threshold "
     "best_iou effective_area gini centre_distance_mm locality"
@@ -64,7 +67,8 @@ def test_columns_timelines_charts_and_page_have_the_order_of_the_table() -> None
     assert timelines(("a",)) == drawn
     assert charts(("a",)) == [*drawn, ("mass", "a")]
     assert {one.name for one in on_page()} == {
-        "gain", "mass", "kappa", "magnitude", "max", "score_per_px",
+        "gain", "mass", "kappa", "magnitude", "max", "score_per_px", "outside",
+        "outside_uniform",
     }  # fmt: skip
 
 
@@ -86,7 +90,7 @@ def test_values_stay_within_the_range_that_the_table_names() -> None:
     flow = one.record.flow
     for name, values in measure(flow, masks, spacing, "all", parts=(flow, flow)).items():
         low, high = table_of.table()[name].range
-        assert values.notnull().any(), name
+        assert values.notnull().any() or name.startswith("outside"), name
         assert ((values >= low - 1e-6) & (values <= high + 1e-6) | values.isnull()).all(), name
 
 

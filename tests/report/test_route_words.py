@@ -1,84 +1,12 @@
-from dataclasses import replace
-
 import pytest
 import torch
 
 from segtrace import InputError
 from segtrace.causal.necessity import Necessity
 from segtrace.causal.route import Route
-from segtrace.report.route_words import Branch, branches, sentence
+from segtrace.report.route_words import branches
 
 EDGES = ("skip_1", "up_1", "skip_2", "up_2")
-
-
-def found(*lost):
-    places = [("enc2", "dec1"), ("enc3", "dec1"), ("enc1", "dec2"), ("dec1", "dec2")]
-    return [
-        Branch(name, source, stage, 0.5, loss, 0.0)
-        for name, (source, stage), loss in zip(EDGES, places, lost, strict=True)
-    ]
-
-
-def test_the_sentence_says_where_the_organ_enters_and_what_is_not_needed():
-    assert sentence("left_kidney", found(0.5, 0.0, 0.0, 0.8)) == (
-        "The left kidney enters by the skip of enc2 and travels up; the bottleneck is not needed."
-    )
-    assert sentence("liver", found(0.2, 0.3, 0.9, 0.8)) == (
-        "The liver enters by the skips of enc1 and enc2 and travels up; "
-        "without the bottleneck 0.30 Dice is lost."
-    )
-    assert sentence("aorta", found(0.0, 0.0, 0.9, 0.0)) == (
-        "The aorta enters by the skip of enc1; the bottleneck is not needed."
-    )
-
-
-def test_an_organ_that_enters_from_below_or_from_nowhere_is_said_to():
-    assert sentence("spleen", found(0.0, 0.6, 0.0, 0.6)) == (
-        "The spleen enters by no single skip; without the bottleneck 0.60 Dice is lost."
-    )
-    assert sentence("spleen", found(0.0, 0.02, 0.0, 0.05)) == (
-        "The spleen hangs on no single edge: no cut costs more than 0.05 Dice."
-    )
-
-
-def test_edges_that_do_not_say_where_they_are_from_are_named_themselves():
-    one, up, other, last = found(0.5, 0.0, 0.4, 0.0)
-    unsaid = replace(other, source="")
-    assert sentence("liver", [one, up, unsaid, last]).startswith(
-        "The liver enters over enc2 and skip_2"
-    )
-
-
-def test_the_bottleneck_comes_over_the_last_edge_into_the_first_stage():
-    """As in a nested U-Net, whose stages take in several skips."""
-    first = [Branch(f"skip_1{n}", f"enc2{n}", "dec1", 0.3, 0.0, 0.0) for n in "ab"]
-    deepest = Branch("up_1", "enc3", "dec1", 0.4, 0.3, 0.0)
-    assert "without the bottleneck 0.30 Dice is lost" in sentence("liver", [*first, deepest])
-
-
-@pytest.mark.parametrize(("lost", "needed"), [(0.0099, False), (0.01, True)])
-def test_a_hundredth_of_dice_is_the_least_that_a_bottleneck_is_needed_for(lost, needed):
-    words = sentence("liver", found(0.5, lost, 0.0, 0.8))
-    assert ("the bottleneck is not needed" not in words) is needed
-
-
-def test_what_a_cut_vertex_costs_is_no_way_in_and_hides_none():
-    """Behind dec2 comes a stage with one edge alone: every path runs through it, all is lost."""
-    vertex = Branch("up_3", "dec2", "dec3", 1.0, 0.95, 0.0)
-    told = sentence("aorta", [*found(0.0, 0.0, 0.9, 0.0), vertex])
-    assert told.startswith("The aorta enters by the skip of enc1")
-    assert told.endswith("; the bottleneck is not needed.")
-    assert "dec" not in told
-    below = sentence("spleen", [*found(0.0, 0.6, 0.0, 0.6), vertex])
-    assert below.startswith("The spleen enters by no single skip; ")
-
-
-def test_three_ways_in_are_listed_and_what_is_not_found_has_none():
-    three = [*found(0.2, 0.0, 0.3, 0.8), Branch("skip_3", "enc0", "dec3", 0.5, 0.4, 0.0)]
-    assert "by the skips of enc0, enc1 and enc2 and travels up" in sentence("liver", three)
-    assert sentence("liver", three, 0.04) == (
-        "The liver is not found (Dice 0.04): cutting can take nothing away and says nothing."
-    )
 
 
 def tables(sites=EDGES):

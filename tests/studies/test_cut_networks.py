@@ -70,7 +70,7 @@ def test_one_network_leaves_tables_figures_and_a_summary(run, alone):
     figures = {path.name for path in (out / "figures").iterdir() if path.suffix == ".pdf"}
     assert figures == {"necessity.pdf", *(f"route_{organ}.pdf" for organ in ORGANS)}
     caption = (out / "figures" / "caption.txt").read_text()
-    assert "route_liver: The liver" in caption
+    assert "route_liver: Seen on " in caption
     assert f"mean over {len(ORGANS)} organs, Dice" in caption
     assert "could least do without" in ran.out
 

@@ -100,7 +100,7 @@ def test_the_epoch_grid_is_printed_with_its_caption(told):
 
 def test_emergence_says_that_two_epochs_are_too_few_or_that_nothing_rose(told):
     rows = read_table(told / "out" / "emergence.csv")
-    assert len(rows) == 2 * 4 * 10
+    assert len(rows) == 2 * 4 * 9
     assert {row["answer"] for row in rows} <= {"none", "late"}
     assert all(row["words"].endswith("(one run)") for row in rows)
 

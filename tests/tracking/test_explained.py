@@ -89,11 +89,12 @@ def test_measures_csv_is_written_as_ever(tmp_path):
     save_table(tmp_path / "measures.csv", invented.explained(3, 0.5, 0.25).rows()[:2])
     same = "0.5,-2.40823996520067,4.343330909353833e-13,0.0625"
     assert (tmp_path / "measures.csv").read_text() == (
-        "epoch,case,slice,organ,rule,stage,status,region,region_px,score,mass,gain,ceiling,area,"
+        "epoch,case,slice,organ,rule,stage,status,region,region_px,score,mass,gain,ceiling,ceiling_max,outside,outside_uniform,"
+        "area,"
         "kappa,magnitude,gradient,score_per_px,max,positive_fraction\n"
-        "3,a,0,left,grad_pam,dec1,ok,gt,16,1.0,0.3984375,0.35833333333333334,1.0,0.0625,"
+        "3,a,0,left,grad_pam,dec1,ok,gt,16,1.0,0.3984375,0.35833333333333334,1.0,1.0,nan,nan,0.0625,"
         f"{same},0.02490234375,1.0\n"
-        f"3,a,0,left,grad_pam,head,ok,gt,16,1.0,1.0,1.0,1.0,0.0625,{same},0.0625,1.0\n"
+        f"3,a,0,left,grad_pam,head,ok,gt,16,1.0,1.0,1.0,1.0,1.0,nan,nan,0.0625,{same},0.0625,1.0\n"
     )
 
 

@@ -118,10 +118,9 @@ def test_emergence_is_the_first_epoch_that_holds_half_of_the_rise():
     history = told(dice=(0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7))
     row = next(r for r in history.emergences() if (r["organ"], r["stage"]) == ("left", "dec1"))
     # Half of 0.9 is passed by the medians 0, .1, .3, .6, … at the fourth epoch.
-    assert (row["answer"], row["epoch"], row["dice_epoch"], row["lag"]) == ("emerged", 3, 5, -2)
+    assert (row["answer"], row["epoch"], row["dice_epoch"], row["lag"]) == ("emerged", 3, 3, None)
     assert row["words"] == "epoch 3 (one run)"
-    head = next(r for r in history.emergences() if (r["organ"], r["stage"]) == ("left", "head"))
-    assert (head["answer"], head["echo"]) == ("none", True)
+    assert "head" not in {row["stage"] for row in history.emergences()}  # the output itself
 
 
 def test_without_the_untrained_network_there_is_neither_emergence_nor_control():

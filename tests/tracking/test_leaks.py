@@ -21,8 +21,9 @@ def density_at(found, stage):
     return tensor(found.found.summary["density"].sel(site=stage, rule="grad_pam"))
 
 
-def leaks(leak=0.6, epoch=3, **given):
-    now, then = explained(epoch, 0.5, leak).record, explained(0, 0.0).record
+def leaks(leak=0.6, epoch=3, slices=16, **given):
+    now = explained(epoch, 0.5, leak, slices).record
+    then = explained(0, 0.0, 0.0, slices).record
     known = {"centred": leak_of(now), "untrained": leak_of(then)} | given
     return Leaks(now, leak_of(now), **known)
 
@@ -32,7 +33,7 @@ def test_a_planted_leak_is_told_in_words_and_an_absent_one_is_not_found():
     assert "left leaks onto right at dec1, gone at head" in found
     assert "epoch 3 (one run)" in found
     assert "none found" not in found
-    assert f"\n{COVERAGE}\n" in found
+    assert f" {COVERAGE}\n" in found
     nothing = leaks(leak=0.0).text("grad_pam")
     assert "none found" in nothing
     assert COVERAGE not in nothing
@@ -50,7 +51,7 @@ def test_an_organ_that_the_network_finds_nowhere_leaks_nowhere():
     assert blind.events("grad_pam") == []
     text = blind.text("grad_pam")
     assert "none found" in text
-    assert "Nothing can be said of:\n\n* left: not found by the network" in text
+    assert "Nothing can be said of:\n\n* left: Dice below 0.5" in text
     assert "left on right" in found.text("grad_pam")
     assert "left on right" not in text
     assert "right on left" in text
@@ -63,22 +64,27 @@ def test_an_organ_that_the_network_finds_nowhere_leaks_nowhere():
 
 
 def test_a_leak_that_all_logits_share_is_no_event():
-    shared = leak_of(explained(3, 0.5, 0.0).record)
+    shared = leak_of(explained(3, 0.5, 0.0, 16).record)
     assert leaks(centred=shared).events("grad_pam") == []
 
 
 def test_a_leak_that_the_untrained_network_has_too_is_no_event():
-    assert leaks(untrained=leak_of(explained(0, 0.5, 0.7).record)).events("grad_pam") == []
+    assert leaks(untrained=leak_of(explained(0, 0.5, 0.7, 16).record)).events("grad_pam") == []
 
 
 def test_what_it_was_not_held_against_is_said():
     text = leaks(centred=None, untrained=None).text("grad_pam")
-    assert "not held against centred logits" in text
-    assert "not held against the untrained network" in text
+    assert "no event: centred logits and the untrained network not known to hold them" in text
+    assert "no event: 2 cases, below 5 nothing is claimed" in leaks(slices=4).text("grad_pam")
+
+
+def test_the_untrained_network_is_a_yardstick_and_has_no_event():
+    text = leaks(epoch=0, untrained=None, centred=None).text("grad_pam")
+    assert "no event, though 1 of 2 entries of all rules lie beyond uniform" in text
 
 
 def test_the_table_holds_every_pair_beside_its_controls():
-    rows = leaks().rows()
+    rows = leaks(slices=4).rows()
     assert len(rows) == 2 * 2 * 2  # stages, organs, organs
     row = next(r for r in rows if (r["stage"], r["organ"], r["onto"]) == ("dec1", "left", "right"))
     # 0.6 of the map, and of the rest what is spread evenly: 0.4 · 0.5 · 16/256.
@@ -90,7 +96,7 @@ def test_the_table_holds_every_pair_beside_its_controls():
 
 
 def test_leakage_csv_is_written_as_ever(tmp_path):
-    save_table(tmp_path / "leakage.csv", leaks(0.25, centred=None).rows()[:3])
+    save_table(tmp_path / "leakage.csv", leaks(0.25, slices=4, centred=None).rows()[:3])
     assert (tmp_path / "leakage.csv").read_text() == (
         "epoch,rule,stage,organ,onto,density,share,density_coarse,density_mirrored,slices,"
         "density_untrained,density_centred\n"

@@ -19,12 +19,14 @@ from segtrace.causal.batches import Clock, OnProgress
 from segtrace.causal.outcome import Judge
 from segtrace.errors import InputError
 from segtrace.labelled import DataArray, Dataset, Form, Result, names_along, tensor
-from segtrace.measures.energy import ratio
+from segtrace.measures.energy import nan_where, ratio
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.edges import Edge, EdgesLike, resolve
 from segtrace.network.joints import settled
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
+LEAST_CHANGE = 0.01
+"""Of the summed score. Of a smaller change there are no shares."""
 STEPS = 8
 """Steps of the joint integration; the error they leave is part of the result."""
 
@@ -49,16 +51,17 @@ class Route(Result):
     def summary(self) -> Dataset:
         """Over the slices; axes edge and organ.
 
-        ``share``: Σ part / Σ change, adds to 1 over the edges of a stage but for ``error``. Beyond
-        [0, 1] where the edges work against each other; NaN where the stage changes nothing. A share
-        of the score is no share of Dice: see ``necessity``. ``error``: by how much the shares of
-        the edge's stage miss 1. ``change``: Σ change.
+        ``share``: Σ part / Σ change, adds to 1 over the edges of a stage but for ``sum_error``, by
+        which they miss it. Beyond [0, 1] where the edges work against each other; NaN where the
+        stage changes next to nothing. A share of the score is no share of Dice: see ``necessity``.
+        ``change``: Σ change.
         """
         part, change = (tensor(self.data[name]).nansum(2) for name in ("part", "change"))
-        share, stages = ratio(part, change), names_along(self.data, "stage")
+        share = nan_where(change.abs() < LEAST_CHANGE, ratio(part, change))
+        stages = names_along(self.data, "stage")
         together = [torch.tensor([other == stage for other in stages]) for stage in stages]
         error = torch.stack([(share[mine].sum(0) - 1).abs() for mine in together])
-        numbers = {"share": share, "error": error, "change": change}
+        numbers = {"share": share, "sum_error": error, "change": change}
         axes = ("edge", "organ")
         return self.data.drop_dims("slice").assign({n: (axes, v) for n, v in numbers.items()})
 

@@ -22,9 +22,6 @@ RISE = 0.1
 HOLD = 3
 """Logged epochs for which the curve must stay up."""
 
-DICE = 0.5
-"""A Dice from which on the organ counts as found in the output."""
-
 ECHO = 0.5
 """From this mass on, the untrained network's map already lies in its own region."""
 
@@ -39,22 +36,24 @@ class Emergence:
         answer: ``emerged``; ``none``, it never rose; ``fell``, it rose and came down again;
             ``late``, it rose in the last logged epochs, too late to see whether it stays.
         epoch: finished passes at the emergence; None unless ``emerged``.
-        dice_epoch: first epoch with a Dice of at least 0.5; None if there is none.
+        dice_epoch: the same of the Dice, by the same rule; None if there is none.
+        head_epoch: the same of the head's gain.
     """
 
     answer: Answer
     epoch: int | None = None
     dice_epoch: int | None = None
+    head_epoch: int | None = None
 
     @property
     def lag(self) -> int | None:
-        """Epochs from the Dice's emergence to the map's.
+        """Epochs from the half-rise of the head's gain to that of the stage's, one rule for both.
 
-        Above 0 the map follows the prediction; below 0 the stage localises before the output does.
+        Above 0 the stage follows the output; below 0 it localises before the output does.
         """
-        if self.epoch is None or self.dice_epoch is None:
+        if self.epoch is None or self.head_epoch is None:
             return None
-        return self.epoch - self.dice_epoch
+        return self.epoch - self.head_epoch
 
 
 def echo(mass: Any) -> Any:
@@ -88,12 +87,14 @@ def emergence(
     gain: Sequence[float],
     untrained_largest: float,
     dice: Sequence[float] | None = None,
+    head: Sequence[float] | None = None,
 ) -> Emergence:
     """The first epoch at which the gain has made half of its rise, and stays there.
 
     With g the smoothed gain: the first epoch with g >= g₀ + (g_end - g₀) / 2 that holds for 3
     logged epochs. Defined only if g_end - g₀ >= 0.1 and g_end is above anything that the untrained
-    network reached on a single slice.
+    network reached on a single slice. The Dice's and the head's are found by the same rule, so that
+    they can be compared.
 
     Args:
         epochs: the logged epochs in order, beginning with 0, the untrained network.
@@ -101,21 +102,29 @@ def emergence(
             counts as uniform, 0.
         untrained_largest: the untrained network's largest gain over slices; NaN sets no bar.
         dice: validation Dice of the organ at the same epochs, NaN where not known.
+        head: the gain of the head.
 
     Raises:
         InputError: epochs that do not begin with 0 or rise, or lists of different lengths.
     """
     _check(epochs, gain, dice)
-    curve = np.array(gain, dtype=np.float64)
+    answer, epoch = _half_rise(epochs, gain, untrained_largest)
+    _, found = ("none", None) if dice is None else _half_rise(epochs, dice)
+    _, last = ("none", None) if head is None else _half_rise(epochs, head)
+    return Emergence(answer, epoch, found, last)
+
+
+def _half_rise(
+    epochs: Sequence[int], values: Sequence[float], bar: float = np.nan
+) -> tuple[Answer, int | None]:
+    curve = np.array(values, dtype=np.float64)
     curve[0] = np.nan_to_num(curve[0])
     curve = smoothed(curve)
-    found = _first(epochs, np.asarray([] if dice is None else dice) >= DICE)
-    risen = (curve - curve[0] >= RISE) & ~(curve <= untrained_largest)
+    risen = (curve - curve[0] >= RISE) & ~(curve <= bar)
     if not risen[-1]:
-        return Emergence("fell" if _held(risen).any() else "none", None, found)
-    up = _held(curve >= curve[0] + (curve[-1] - curve[0]) / 2)
-    epoch = _first(epochs, up)
-    return Emergence("late" if epoch is None else "emerged", epoch, found)
+        return "fell" if _held(risen).any() else "none", None
+    epoch = _first(epochs, _held(curve >= curve[0] + (curve[-1] - curve[0]) / 2))
+    return "late" if epoch is None else "emerged", epoch
 
 
 def _check(epochs: Sequence[int], gain: Sequence[float], dice: Sequence[float] | None) -> None:

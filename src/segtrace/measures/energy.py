@@ -78,13 +78,20 @@ class Organs:
         share = ratio(inner(positive, self.weights), inner(positive, self.everywhere))
         return nan_where(~self.present, share)
 
+    def highest(self) -> Tensor:
+        """The largest mass of any map, (…) float64: that of the cell most inside the mask."""
+        share = self.weights.double() / self.everywhere.double().clamp(min=1e-12)
+        return nan_where(~self.present, share.amax((-2, -1)))
+
     def ceiling(self) -> Tensor:
         """Mass of the perfect map, (…) float64: 1 at full resolution, NaN for an empty mask."""
         return self.mass(self.perfect)
 
 
 def gain(mass: Tensor, ceiling: Tensor, area: Tensor) -> Tensor:
-    """(mass - area) / (ceiling - area): 0 is uniform, 1 the best this grid can show.
+    """(mass - area) / (ceiling - area): 0 is uniform, 1 as much as the organ's own mask.
+
+    Single cells can exceed the mask averaged over cells, so more than 1 is possible.
 
     Below 0 the map avoids the organ. NaN where ceiling - area < 0.02: such a grid can say nothing
     of such an organ.
@@ -101,11 +108,13 @@ class StageMaps:
         maps: (R, O, N, h, w) signed.
         organs: the masks (O, N, …) as the stage's grid sees them.
         part: (O, N) part of the image under each mask.
+        body: (N, …) the patient's body as the stage's grid sees it; ``None`` where not known.
     """
 
     maps: Tensor
     organs: Organs
     part: Tensor
+    body: Organs | None = None
 
     @cached_property
     def mass(self) -> Tensor:
@@ -116,6 +125,26 @@ class StageMaps:
     def ceiling(self) -> Tensor:
         """Mass of the best map that the grid can show."""
         return self.organs.ceiling().expand_as(self.mass)
+
+    @property
+    def ceiling_max(self) -> Tensor:
+        """The largest mass of any map of the grid."""
+        return self.organs.highest().expand_as(self.mass)
+
+    @property
+    def outside(self) -> Tensor:
+        """Part of the positive map off the body; NaN where there is no body, or no air."""
+        return self._off(self.positive)
+
+    @property
+    def outside_uniform(self) -> Tensor:
+        """The same of a uniform map."""
+        return self._off(torch.ones_like(self.positive))
+
+    def _off(self, positive: Tensor) -> Tensor:
+        if self.body is None:
+            return torch.full_like(self.mass, torch.nan)
+        return 1 - self.body.mass_of_positive(positive)
 
     @cached_property
     def area(self) -> Tensor:

@@ -167,6 +167,8 @@ ARGUMENTS: Mapping[str, Guard] = {
     "epochs": wholes,
     "gain": numbers,
     "dice": optional(numbers),
+    "head": optional(numbers),
+    "body": optional(a_tensor),
     "untrained_largest": a_number,
     "runs": tensors,
     "measures": a_name,

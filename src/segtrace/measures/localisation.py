@@ -12,9 +12,10 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError, unknown
-from segtrace.labelled import Dataset, mean, tensor
+from segtrace.labelled import DataArray, Dataset, mean, tensor
 from segtrace.measures import energy, guards, pixels
 from segtrace.measures.measure import Measure, RatioOfSums, Traced, table, wanted
+from segtrace.measures.over_cases import by_case
 
 AXES = ("site", "rule", "organ", "slice")
 """Of every measure."""
@@ -31,6 +32,7 @@ def measure(
     measures: Literal["leading", "all"] = "leading",
     *,
     parts: tuple[Flow, Flow] | None = None,
+    body: Tensor | None = None,
 ) -> Dataset:
     """Numbers of every map, with the axes site, rule, organ and slice.
 
@@ -46,6 +48,7 @@ def measure(
             mm are NaN.
         measures: ``leading``, or ``all`` of them (slower: maps are resized and sorted).
         parts: the flows of two parts of every organ's region, for ``locality``.
+        body: (N, H, W) bool, where the patient is, for ``outside``.
 
     Returns:
         A number a measure, float64, with its title and unit; NaN where it is not defined: the organ
@@ -65,7 +68,7 @@ def measure(
     asked = wanted(measures)
     of = {each: [one for one in asked if one.each == each] for each in ("stage", "flow", "image")}
     found = {
-        **_of_stages(of["stage"], flow, masks),
+        **_of_stages(of["stage"], flow, masks, body),
         **_of_flow(of["flow"], Traced(flow, parts)),
         **_of_images(of["image"], flow, masks, spacing),
     }
@@ -89,12 +92,18 @@ def _by_grid(maps: Iterable[Tensor], masks: Tensor) -> dict[torch.Size, energy.O
     }
 
 
-def _of_stages(measures: Sequence[Measure], flow: Flow, masks: Tensor) -> dict[str, Tensor]:
+def _of_stages(
+    measures: Sequence[Measure], flow: Flow, masks: Tensor, body: Tensor | None
+) -> dict[str, Tensor]:
     """Measure -> (S, R, O, N) of those that are read off all maps of a stage."""
     maps = [signed.to(_precision(signed)) for signed in flow.maps.values()]
     organs = _by_grid(maps, masks)
     area = energy.area(masks.float())
-    stages = (energy.StageMaps(signed, organs[signed.shape[-2:]], area) for signed in maps)
+    tissue = {} if body is None else _by_grid(maps, body)
+    stages = (
+        energy.StageMaps(signed, organs[signed.shape[-2:]], area, tissue.get(signed.shape[-2:]))
+        for signed in maps
+    )
     by_stage = [[one.of(stage) for one in measures] for stage in stages]
     return {
         one.name: torch.stack(values)
@@ -176,6 +185,15 @@ def terms(measured: Dataset, name: str = "gain") -> tuple[Tensor, Tensor]:
     undefined = tensor(measured[name]).isnan()
     over, under = above - base, below - base
     return over.masked_fill(undefined, torch.nan), under.masked_fill(undefined, torch.nan)
+
+
+def gains_by_case(measured: Dataset, cases: Sequence[str]) -> DataArray:
+    """The gain of every case, its own ratio of sums; axes site, rule, organ and ``case``."""
+    above, room = terms(measured)
+    like = measured["gain"].isel(slice=0).reset_coords(drop=True)
+    each = by_case(above, cases, room)
+    found = like.expand_dims(case=list(dict.fromkeys(cases)), axis=-1)
+    return found.copy(data=each)
 
 
 def _ratios(names: Iterable[Any]) -> dict[str, RatioOfSums]:

@@ -80,7 +80,7 @@ class OverCases:
     high: Tensor
     cases: Tensor
 
-    def above(self, bound: float = 0.0) -> Tensor:
+    def above(self, bound: float | Tensor = 0.0) -> Tensor:
         """Bool: the lower end lies above a bound; or, where all cases are alike, they do.
 
         False below 3 cases.

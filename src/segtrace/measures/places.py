@@ -15,6 +15,28 @@ LEAST_RIM = 2
 """Pixels around an organ that are never charged to a neighbour, on any grid."""
 
 
+AIR = 0.02
+"""Up to this brightness of the window, mapped to [0, 1], a pixel is air."""
+
+
+def body_of(image: Tensor) -> Tensor:
+    """Where the patient is in CT slices: (N, 1, H, W) in [0, 1] -> (N, H, W) bool.
+
+    The largest part that is brighter than air, with what it encloses. Empty where nothing or
+    everything is: then nothing says what is air.
+    """
+    from scipy import ndimage
+
+    found = torch.zeros(image[:, 0].shape, dtype=torch.bool)
+    for n, one in enumerate(image[:, 0].cpu()):
+        parts, count = ndimage.label((one > AIR).numpy())
+        if count:
+            sizes = ndimage.sum_labels(parts > 0, parts, range(1, count + 1))
+            whole = torch.from_numpy(ndimage.binary_fill_holes(parts == sizes.argmax() + 1))
+            found[n] = whole & ~whole.all()
+    return found
+
+
 def rim_of(masks: Tensor, grid: tuple[int, ...]) -> Tensor:
     """Pixels around each mask (…, *image) and not on it: max(2 px, half a cell) along each axis."""
     near = masks

@@ -24,7 +24,7 @@ from segtrace.network.hooks import Edit, edit
 from segtrace.network.sites import Site
 from segtrace.network.undisturbed import as_input, undisturbed
 from segtrace.planted.network import PlantedNetwork, PlantedSlices
-from segtrace.report.route_words import branches, sentence
+from segtrace.report.claims.routes import Routes
 
 COLUMNS = ("edge", "source", "stage", "dice_lost", "dice_lost_low", "dice_lost_high", "cases",
            "class_right", "share")  # fmt: skip
@@ -54,10 +54,9 @@ class PlantedRoute:
 
     def sentences(self) -> list[str]:
         """One a class: the same words as on any route diagram."""
-        return [
-            sentence(organ, branches(self.route, self.necessity, organ))
-            for organ in names_along(self.route.data, "organ")
-        ]
+        edges, stages = (names_along(self.route.data, axis) for axis in ("edge", "stage"))
+        told = Routes(self.necessity, dict(zip(edges, stages, strict=True)))
+        return [str(told.of(organ)) for organ in names_along(self.route.data, "organ")]
 
     def rows(self) -> list[dict[str, Any]]:
         """One row an edge, for a CSV: Dice lost, with its 95 % t interval over cases; accuracy."""

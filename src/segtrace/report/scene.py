@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from segtrace.dice import dice
+
 RESEARCH_USE = "research use only, not for diagnosis"
 TRUTH_LINE = "solid\N{NO-BREAK SPACE}blue"
 PREDICTION_LINE = "dashed\N{NO-BREAK SPACE}orange"
@@ -78,6 +80,13 @@ class Scene:
         if labels is None or organ not in self.channels:
             return None
         return labels[n] == self.channels[organ]
+
+    def dice(self, organ: str, prediction: Tensor) -> float:
+        """Of the organ over all slices, prediction (N, H, W); NaN without a truth."""
+        if self.truth is None or organ not in self.channels:
+            return float("nan")
+        found, there = (labels == self.channels[organ] for labels in (prediction, self.truth))
+        return float(dice((found & there).sum(), found.sum(), there.sum()))
 
     def missed(self, organ: str, prediction: Tensor) -> bool:
         """Whether the network finds the organ on none of the slices.

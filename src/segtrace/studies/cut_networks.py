@@ -11,6 +11,7 @@ from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.measures.significance import RATE
 from segtrace.names import file_name
 from segtrace.report.captions import epoch_words
 from segtrace.report.figures.paper import save_figure
@@ -63,9 +64,10 @@ class Ablated:
 
     def routes(self) -> dict[str, RouteEntry]:
         """Organ -> its route, for the page; may be empty."""
+        told = {} if self.cuts.route is None else self.cuts.sentences()
         return {
             organ: route_entry(route_of(self.cuts, organ)[0], words)
-            for organ, words in self.cuts.sentences().items()
+            for organ, words in told.items()
         }
 
     def section(self) -> Section:
@@ -73,7 +75,7 @@ class Ablated:
         figure, caption = table_figure(self.cuts)
         return Section(
             f"What each organ needs, {epoch_words(self.cuts.epoch)}",
-            tuple(self.cuts.sentences().values()),
+            (*self.cuts.told(), RATE),
             (Shown(embedded(figure), f"{caption} All numbers: necessity.csv."),),
         )
 

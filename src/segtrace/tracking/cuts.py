@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -15,8 +16,9 @@ from segtrace.errors import InputError
 from segtrace.labelled import names_along
 from segtrace.network.edges import Edge
 from segtrace.network.stages import Stage
+from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram
-from segtrace.report.route_words import branches, sentence
+from segtrace.report.route_words import branches
 from segtrace.tracking.explained import Network, chosen_organs
 from segtrace.tracking.wiring import sites
 
@@ -69,6 +71,7 @@ class Cuts:
             branches=branches(self.route, self.necessity, organ),
             stages=dict(zip(names_along(stages, "site"), stages.values.tolist(), strict=True)),
             dice=self.dice(organ),
+            words=str(self.routes.of(organ)),
             ends=dict(zip(names_along(lost, "site"), ends, strict=True)),
             vertices=self.vertices,
         )
@@ -80,11 +83,22 @@ class Cuts:
         return frozenset(names_along(found[found], "site"))
 
     def sentences(self) -> dict[str, str]:
-        """Organ -> its route in one plain sentence; empty without a route."""
-        if self.route is None:
-            return {}
-        found = {organ: branches(self.route, self.necessity, organ) for organ in self.organs}
-        return {organ: sentence(organ, own, self.dice(organ)) for organ, own in found.items()}
+        """Organ -> what it loses, in one plain sentence."""
+        return {organ: str(self.routes.of(organ)) for organ in self.organs}
+
+    def told(self) -> list[str]:
+        """What holds for all organs, if anything does, and then what holds of each."""
+        common = self.routes.network()
+        return [str(common)] * (common is not None) + [*self.sentences().values()]
+
+    @cached_property
+    def routes(self) -> Routes:
+        """The claims that the cuts bear."""
+        entered: dict[str, str] = {}
+        if self.route is not None:
+            edges, stages = (names_along(self.route.data, axis) for axis in ("edge", "stage"))
+            entered = dict(zip(edges, stages, strict=True))
+        return Routes(self.necessity, entered)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint."""

@@ -22,6 +22,7 @@ from segtrace.errors import InputError, unknown
 from segtrace.labelled import Dataset, rows
 from segtrace.measures.localisation import COLUMNS, measure
 from segtrace.measures.locality import parts
+from segtrace.measures.places import body_of
 from segtrace.names import file_name
 from segtrace.network import guards
 from segtrace.network.labels import whole_numbers
@@ -191,7 +192,8 @@ def explain_probes(
     halves = None
     if settings.measures == "all":
         halves = _halves(net, stages, probes, channels, settings, masks, output)
-    measured = measure(record.flow, masks, probes.spacing, settings.measures, parts=halves)
+    measured = measure(record.flow, masks, probes.spacing, settings.measures, parts=halves,
+                       body=_body(record))  # fmt: skip
     return Explained(record, measured)
 
 
@@ -290,6 +292,12 @@ def _flow(
     return trace(
         net, kept, probes.images, organs, settings.rules, settings.score, output=output
     ).cpu()
+
+
+def _body(record: Record) -> Tensor | None:
+    """(N, H, W) where the patient is; ``None`` for what is no image with air around a body."""
+    found = body_of(record.scene.image)
+    return found if found.any() else None
 
 
 def _halves(

@@ -194,7 +194,7 @@ class History:
         return rows(found, axes, ("epoch", *axes, "dice", "refinement", "contrast"))
 
     def emergences(self) -> list[dict[str, Any]]:
-        """One row a rule, organ and stage; empty without the untrained network."""
+        """One row a rule, organ and stage but the head; empty without the untrained network."""
         if self.untrained is None:
             return []
         largest = math.nan if self.largest is None else self.largest
@@ -204,20 +204,28 @@ class History:
         gains = curves.reshape(len(entries), -1).tolist()
         over_epochs = self.data["dice"].transpose("organ", "epoch").values.tolist()
         dice = dict(zip(self.organs, over_epochs, strict=True))
+        head = {_of_map(entry): gain for entry, gain in zip(entries, gains, strict=True)
+                if entry["stage"] == FINAL}  # fmt: skip
         return [
-            self._emergence(entry, gain, dice[entry["organ"]])
+            self._emergence(entry, gain, dice[entry["organ"]], head.get(_of_map(entry)))
             for entry, gain in zip(entries, gains, strict=True)
+            if entry["stage"] != FINAL
         ]
 
     def _emergence(
-        self, entry: dict[str, Any], gain: list[float], dice: list[float]
+        self,
+        entry: dict[str, Any],
+        gain: list[float],
+        dice: list[float],
+        head: list[float] | None,
     ) -> dict[str, Any]:
         largest, echo = entry.pop("largest"), entry.pop("echo")
-        found = emergence(self.epochs, gain, largest, dice)
+        found = emergence(self.epochs, gain, largest, dice, head)
         return entry | {
             "answer": found.answer,
             "epoch": found.epoch,
             "dice_epoch": found.dice_epoch,
+            "head_epoch": found.head_epoch,
             "lag": found.lag,
             "echo": echo,
             "last_epoch": self.epochs[-1],
@@ -307,6 +315,10 @@ class History:
                 "a history whose numbers are not those of its epochs; begin anew"
             ) from None
         return cls(data, most, None if leak is None else Leakage.from_plain(leak), plain["facts"])
+
+
+def _of_map(entry: Mapping[str, Any]) -> tuple[str, str]:
+    return entry["rule"], entry["organ"]
 
 
 def _data(plain: Mapping[str, Any], coords: Mapping[str, list[str]]) -> xr.Dataset:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,11 +11,20 @@ from torch import Tensor, nn
 
 from segtrace.data.probes import Probes
 from segtrace.labelled import names_along, rows, tensor
-from segtrace.measures.events import Event, find_events, strongest, too_few_slices
 from segtrace.measures.leakage import Grids, Leakage, leakage
 from segtrace.measures.over_cases import COVERAGE
+from segtrace.measures.significance import LEAST_CASES, RATE
 from segtrace.network.stages import StagesLike
 from segtrace.report.captions import plain
+from segtrace.report.claims.claim import FOUND, counted
+from segtrace.report.claims.leaks import (
+    MOST,
+    Leak,
+    find_events,
+    held_against,
+    strongest,
+    too_few_slices,
+)
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import leak_picture
 from segtrace.report.record import Record
@@ -77,43 +87,78 @@ class Leaks:
     centred: Leakage | None
     untrained: Leakage | None
 
-    def events(self, rule: str) -> list[Event]:
-        """Leaks beyond what resolution, the untrained network and a common mode explain.
+    @cached_property
+    def all_events(self) -> list[Leak]:
+        """Of all rules, the strongest first; see :func:`~segtrace.report.claims.leaks.find_events`.
 
-        None of organs that the network finds nowhere: their maps explain a decision that it does
-        not make.
+        None of organs that the network does not find: their maps explain a decision that it hardly
+        makes.
         """
         cases = self.record.scene.cases
-        events = find_events(self.found, self.centred, self.untrained, cases)
-        return [e for e in events if e.rule == rule and e.organ not in self.missed]
+        return find_events(self.found, self.centred, self.untrained, cases, self.not_found)
+
+    def events(self, rule: str) -> list[Leak]:
+        """Those of one rule that are told."""
+        return [event for event in self.all_events if event.rule == rule][:MOST]
 
     @property
     def missed(self) -> tuple[str, ...]:
         """The organs that the network finds on none of the slices."""
         return tuple(filter(self.record.missed, names_along(self.found.data, "organ")))
 
+    @cached_property
+    def not_found(self) -> tuple[str, ...]:
+        """The organs of Dice below :data:`FOUND` on these slices, or without a truth."""
+        scene, prediction = self.record.scene, self.record.flow.prediction
+        return tuple(
+            organ
+            for organ in names_along(self.found.data, "organ")
+            if not scene.dice(organ, prediction) >= FOUND
+        )
+
     def text(self, rule: str) -> str:
         """The events of one rule and what was looked at, as Markdown that reads as plain text."""
-        found = [f"* {event.sentence} ({event.detail})" for event in self.events(rule)]
-        against = {"centred logits": self.centred, "the untrained network": self.untrained}
-        missing = [name for name, leak in against.items() if leak is None]
         lines = [
             f"Leakage events, {rule}, epoch {self.record.epoch} (one run)",
-            *(found or ["* none found"]),
-            *([COVERAGE] if found else []),
-            *(f"* not held against {name}" for name in missing),
+            *self._told(rule),
             "Largest densities off the diagonal, events or not:",
             *self._strongest(rule),
         ]
-        few = [f"{plain(organ)}: not found by the network" for organ in self.missed]
+        few = [f"{plain(organ)}: Dice below {FOUND}" for organ in self.not_found]
         few += too_few_slices(self.found)
         if few:
             lines += ["Nothing can be said of:", *(f"* {words}" for words in few)]
         return "\n\n".join(lines) + "\n"
 
+    def _told(self, rule: str) -> list[str]:
+        if self.record.epoch == 0:
+            return [self._yardstick]
+        against = {"centred logits": self.centred, "the untrained network": self.untrained}
+        missing = [name for name, leak in against.items() if leak is None]
+        if missing:
+            return [f"* no event: {' and '.join(missing)} not known to hold them against"]
+        cases = len(set(self.record.scene.cases))
+        if cases < LEAST_CASES:
+            return [f"* no event: {counted(cases, 'case')}, below {LEAST_CASES} nothing is claimed"]
+        all_of_rule = [event for event in self.all_events if event.rule == rule]
+        told = [f"* {event}" for event in self.events(rule)] or ["* none found"]
+        more = f"The strongest {MOST} of {len(all_of_rule)}." if len(all_of_rule) > MOST else ""
+        tests = f"Each {all_of_rule[0].tests[0]}. {COVERAGE}" if all_of_rule else ""
+        return [*told, *filter(None, (more, tests)), RATE]
+
+    @property
+    def _yardstick(self) -> str:
+        """How many the untrained network would have, without itself to be held against."""
+        tests = held_against(self.found, None, None, self.record.scene.cases)
+        holds, count = int(tests["holds"].sum()), int(tests["p"].notnull().sum())
+        return (
+            f"* untrained, a yardstick: no event, though {holds} of {count} entries of all rules "
+            "lie beyond uniform, coarse and mirrored maps by chance or by construction"
+        )
+
     def _strongest(self, rule: str) -> Iterator[str]:
         for stage in names_along(self.found.data, "site"):
-            top = strongest(self.found, stage, rule, without=self.missed)
+            top = strongest(self.found, stage, rule, without=self.not_found)
             yield f"* {stage}: {'; '.join(top) if top else 'none on enough slices'}"
 
     def picture(self, rule: str, stage: str) -> Picture:

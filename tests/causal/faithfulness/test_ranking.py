@@ -14,6 +14,7 @@ from helpers.changed import changed
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.faithfulness.ranking import (
+    CELLS,
     GRADIENT_NORM,
     by_row,
     permutation_p,
@@ -77,7 +78,21 @@ def test_a_predictor_that_does_not_beat_a_control_is_not_supported():
     assert control.predictor == "depth"
     assert control.rho == 1
     assert found.best_control == 1
+    assert math.isnan(found.beyond_low)  # the same in every case
     assert found.verdict == "not supported here"
+    weak = torch.tensor([3.0, 0, 5, 1, 6, 2, 4])
+    _, beaten = rankings(table(), {"knows": knowing()}, {"weak": weak})
+    assert beaten.verdict == "supported"
+
+
+def test_a_predictor_that_ranks_by_chance_is_supported_in_at_most_five_percent_of_tables():
+    """Three predictors, a control that knows as little; which is what their p is divided by."""
+    generator, made = torch.Generator().manual_seed(0), 0
+    for _ in range(40):
+        blind = {str(k): torch.rand(7, generator=generator) for k in range(4)}
+        control = {"control": blind.pop("3")}
+        made += any(one.verdict == "supported" for one in rankings(table(), blind, control))
+    assert made / 40 <= 0.05
 
 
 def test_a_case_is_predicted_by_the_other_cases_alone():
@@ -140,7 +155,7 @@ def test_sizes_at_stages_and_edges_equal_those_of_a_loop():
     net, x, truth = basic_unet(), images(2, 16), labels(2, 16)
     sites = sites_of(net, ["enc5", "dec1"], ["up_1"])
     found = sizes(net, sites, x, truth, {"a": 1, "c": 3}, ["seg_grad_cam", "grad_pam"])
-    assert list(found) == [GRADIENT_NORM, "seg_grad_cam", "grad_pam"]
+    assert list(found) == [GRADIENT_NORM, CELLS, "seg_grad_cam", "grad_pam"]
     weights = torch.zeros(2, 4, 16, 16).double()
     weights[:, 1] = truth == 1
     for s, site in enumerate(sites):  # an edge here is what a module puts out
@@ -149,7 +164,7 @@ def test_sizes_at_stages_and_edges_equal_those_of_a_loop():
         for n, pair in enumerate(zip(activation, gradient, strict=True)):
             assert found[GRADIENT_NORM][s, 0, n] == pytest.approx(pair[1].abs().sum().item())
             for rule in (slow.seg_grad_cam, slow.grad_pam):
-                expected = rule(*pair).abs().mean().item()
+                expected = rule(*pair).abs().sum().item()
                 assert found[rule.__name__][s, 0, n] == pytest.approx(expected)
 
 
@@ -176,7 +191,7 @@ def test_map_sizes_of_a_known_route():
     maps = sizes(net, sites, x, truth, {"organ": 1}, ["grad_pam"])["grad_pam"][:, 0, 0]
     found = dict(zip(sites.names, maps.tolist(), strict=True))
     assert found["up_1"] == 0
-    assert found["skip_1"] == pytest.approx(4 / 64)  # four pixels of 1, weight 1, of 64 cells
+    assert found["skip_1"] == pytest.approx(4)  # four pixels of 1, weight 1
 
 
 @pytest.mark.parametrize("dims", nets.DIMENSIONAL)

@@ -1,9 +1,7 @@
-import itertools
-
 import pytest
 import torch
 
-from segtrace.causal.faithfulness.removal import marked, outside, scattered, shifted
+from segtrace.causal.faithfulness.removal import counts, marked, outside, scattered, shifted
 
 EVERYWHERE = torch.ones(2, 4, 4, dtype=torch.bool)
 
@@ -12,21 +10,31 @@ def maps(seed=0):
     return torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(seed))
 
 
-def test_the_largest_cells_are_marked_and_their_number_is_the_fraction():
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_only_positive_cells_count_up_to_the_fraction_and_at_least_one():
+    one = torch.arange(16.0).view(1, 4, 4) - 12.5  # three are positive
+    assert counts(one, 0.25, EVERYWHERE[:1]).tolist() == [3]
+    assert counts(one + 13, 0.25, EVERYWHERE[:1]).tolist() == [4]
+    assert counts(one, 0.001, EVERYWHERE[:1]).tolist() == [1]
+    assert counts(-one.abs(), 0.25, EVERYWHERE[:1]).tolist() == [0]
+    assert counts(one, 0.25, one[:1] < 2).tolist() == [2]
+
+
+def test_the_largest_cells_are_marked():
     one = torch.arange(16.0).view(1, 4, 4)
-    found = marked(one, 0.25, EVERYWHERE[:1])
+    found = marked(one, torch.tensor([4]), EVERYWHERE[:1], generator())
     assert one[found].tolist() == [12, 13, 14, 15]
-    assert marked(one, 0.001, EVERYWHERE[:1]).sum() == 1
 
 
-def test_of_equal_cells_as_many_are_marked_as_are_still_to_be_and_no_more():
+def test_which_of_equal_cells_are_marked_is_drawn():
     one = torch.ones(1, 4, 4)
-    assert marked(one, 0.25, EVERYWHERE[:1]).sum() == 4
     one[0, 1, 2] = one[0, 3, 0] = 2
-    found = marked(one, 0.25, EVERYWHERE[:1])
-    assert found.sum() == 4
-    assert found[0, 1, 2]
-    assert found[0, 3, 0]
+    found = [marked(one, torch.tensor([4]), EVERYWHERE[:1], generator(seed)) for seed in range(9)]
+    assert all(marks.sum() == 4 and marks[0, 1, 2] and marks[0, 3, 0] for marks in found)
+    assert any(not torch.equal(found[0], other) for other in found)
 
 
 def test_only_allowed_cells_are_marked_and_a_slice_with_too_few_marks_none():
@@ -34,51 +42,38 @@ def test_only_allowed_cells_are_marked_and_a_slice_with_too_few_marks_none():
     allowed[0, :2] = False
     allowed[1, :, 1:] = False
     allowed[1, 0] = False  # three cells are left
-    found = marked(maps(), 0.25, allowed)
+    found = marked(maps(), torch.tensor([4, 4]), allowed, generator())
     assert found.flatten(1).sum(1).tolist() == [4, 0]
     assert not (found & ~allowed).any()
 
 
-def test_a_shifted_map_has_the_same_values_at_other_places():
-    generator = torch.Generator().manual_seed(0)
-    one = maps()
-    for _ in range(20):
-        moved = shifted(one, generator)
-        assert torch.equal(moved.flatten(1).sort().values, one.flatten(1).sort().values)
-        assert not any(torch.equal(a, b) for a, b in zip(moved, one, strict=True))
+@pytest.mark.parametrize("cells", [(9,), (6, 8), (4, 5, 6)])
+def test_a_moved_pattern_keeps_its_size_and_stays_on_allowed_cells(cells):
+    marks, allowed = torch.zeros(2, *cells, dtype=torch.bool), torch.ones(2, *cells).bool()
+    marks[(slice(None), *[slice(1, 3)] * len(cells))] = True
+    allowed[:, 0] = False
+    found = shifted(marks, allowed, generator())
+    assert torch.equal(found.flatten(1).sum(1), marks.flatten(1).sum(1))
+    assert not (found & ~allowed).any()
+    assert not torch.equal(found, marks)
+    again = shifted(marks, allowed, generator())
+    assert torch.equal(found, again)
+    narrow = allowed & (torch.rand(allowed.shape, generator=generator()) < 0)
+    assert not shifted(marks, narrow, generator()).any()  # as many cells are not there
 
 
-@pytest.mark.parametrize("cells", [(9,), (3, 4), (2, 3, 4)])
-def test_maps_of_any_number_of_axes_are_marked_moved_and_kept_outside_alike(cells):
-    one = torch.rand(3, *cells, generator=torch.Generator().manual_seed(0))
-    count = one[0].numel() // 3
-    found = marked(one, 1 / 3, torch.ones_like(one, dtype=torch.bool))
-    for n in range(3):
-        largest = sorted(one[n].flatten().tolist())[-count:]
-        assert sorted(one[n][found[n]].tolist()) == largest
-    moved = shifted(one, torch.Generator().manual_seed(0))
-    for before, after in zip(one, moved, strict=True):
-        rolls = [
-            step
-            for step in itertools.product(*(range(size) for size in cells))
-            if torch.equal(before.roll(step, tuple(range(len(cells)))), after)
-        ]
-        assert len(rolls) == 1
-        assert any(rolls[0])
-    mask = torch.zeros(1, *(4 * size for size in cells), dtype=torch.bool)
-    mask[(0, *[slice(0, 4)] * len(cells))] = True  # the first cell; the rim of 2 px its neighbours
-    expected = torch.ones(1, *cells, dtype=torch.bool)
-    expected[(0, *[slice(0, 2)] * len(cells))] = False
-    assert torch.equal(outside(mask, cells), expected)
+def test_a_pattern_that_fits_elsewhere_keeps_its_shape():
+    marks = torch.zeros(1, 8, 8, dtype=torch.bool)
+    marks[0, 1:3, 1:4] = True
+    for seed in range(5):
+        found = shifted(marks, torch.ones_like(marks), generator(seed))[0].nonzero()
+        assert torch.equal(found - found[0], marks[0].nonzero() - marks[0].nonzero()[0])
 
 
-def test_shifts_and_chance_are_functions_of_the_generator():
-    for make in (shifted, scattered):
-        one, again, other = (
-            make(maps(), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
-        )
-        assert torch.equal(one, again)
-        assert not torch.equal(one, other)
+def test_chance_is_a_function_of_the_generator():
+    one, again, other = (scattered(maps(), generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 def test_outside_holds_neither_the_organ_nor_its_rim():

@@ -11,11 +11,24 @@ from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
 
 NAN = float("nan")
 VERDICT = Verdict(
-    "enc1", "seg_grad_cam", "all", "anywhere", "supported", 0.4, 0.1, 0.05, NAN,
-    (0.2, 0.4), (0.25, 0.45), (NAN, NAN), cases=12, slices=40,
+    "enc1", "seg_grad_cam", "all", "anywhere", "supported",
+    {"map": 0.4, "shifted": 0.1, "random": 0.05, "image": 0.2, "norm": 0.1, "untrained": NAN},
+    {"shifted": (0.2, 0.4), "random": (0.25, 0.45)}, p=0.01, cases=12, slices=40,
 )  # fmt: skip
 RANKING = Ranking(
-    "share of the score", "all", "not supported here", 0.3, -0.1, 0.6, 0.2, 0.2, 0.5, 9, 12
+    "share of the score",
+    "all",
+    "not supported here",
+    0.3,
+    -0.1,
+    0.6,
+    0.2,
+    0.2,
+    0.5,
+    -0.3,
+    0.1,
+    9,
+    12,
 )
 
 

@@ -52,13 +52,18 @@ def test_stages_that_localise_untrained_are_marked_as_echo(shared):
 def test_without_the_untrained_network_nothing_is_called_echo_and_the_sentence_says_so():
     story = story_of(4)
     assert not unpacked(common(story, 1, WINDOW)["echo"], "u1", 4, 2, 3).any()
-    assert "untrained not known" in story.sentences(story.snapshots[0])[0][1]
+    assert (
+        "the untrained network is not known, so nothing"
+        in story.sentences(story.snapshots[0])[0][1]
+    )
 
 
 def test_a_sentence_stands_for_every_rule_and_organ_and_follows_the_epoch(story):
     first, last = (story.sentences(story.snapshots[i]) for i in (0, -1))
     assert [len(rule) for rule in last] == [3, 3]
-    assert last[0][1].startswith("Liver: found very well (Dice 1.00, these slices). Evidence on it")
+    assert last[0][1].startswith(
+        "Liver: found very well (Dice 1.00, these slices). Seen on 2 cases, "
+    )
     assert first[0][1] != last[0][1]
     assert "head" not in "".join(last[1])  # an echo is no evidence
 
@@ -117,7 +122,7 @@ def test_organs_that_are_found_nowhere_are_named_an_epoch_each():
     before, after = (story.sentences(s)[0][1] for s in story.snapshots)
     assert before == ("Liver: not found (Dice 0.00, these slices). Its maps explain a decision "
                       "that the network makes on none of these slices.")  # fmt: skip
-    assert "Evidence" in after
+    assert "no claim: furthest above the untrained" in after
 
 
 def test_a_pixel_has_mm_where_both_its_sides_are_known(story):

@@ -91,7 +91,7 @@ def test_many_cells_are_broken_into_lines(record):
 def test_the_key_says_how_to_read_the_picture(record):
     said = " ".join(sentences(record, "liver", shared=False)).replace("\N{NO-BREAK SPACE}", " ")
     for fact in (
-        "Number: gain, the evidence on the organ (1: as exactly on the organ as the grid allows",
+        "Number: gain, the evidence on the organ (1: as much on the organ as its own mask",
         "solid blue: ground truth, dashed orange: prediction",
         "R, L: the patient's right and left",
         "Head: the prediction redrawn",

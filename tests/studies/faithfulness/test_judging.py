@@ -21,7 +21,7 @@ from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.tracking.explained import Network, Settings
 
 X, TRUTH = nets.blob(6)
-CASES = ("a", "a", "b", "b", "c", "c")
+CASES = tuple("abcdef")
 NET = nets.Routed()
 MEANS = collect(NET, sites_of(NET, nets.ROUTED_STAGES, nets.ROUTED_EDGES), [X])
 PROBES = Probes(
@@ -52,18 +52,17 @@ def judged():
 def test_places_are_judged_at_every_stage_but_the_last(judged):
     assert {v.site for v in judged.verdicts} == {"enc1", "enc2", "dec1"}
     words = {(v.site, v.rule, v.where): v.verdict for v in judged.verdicts}
-    assert words["enc1", "grad_pam", "anywhere"] == "supported"
-    assert words["enc1", "seg_grad_cam", "anywhere"] == "supported"
-    assert words["enc1", "grad_pam", "outside"] == "nothing to find"
+    assert words["enc1", "grad_pam", "anywhere"] == "a control is missing"  # the untrained
+    assert words["enc1", "seg_grad_cam", "anywhere"] == "a control is missing"
     off_the_route = [v for v in judged.verdicts if v.site == "enc2"]
     assert {(v.verdict, v.cases) for v in off_the_route} == {("too few cases", 0)}  # dead maps
-    assert (judged.cases, judged.slices) == (3, 6)
+    assert (judged.cases, judged.slices) == (6, 6)
 
 
 def test_edges_are_ranked_and_two_are_too_few(judged):
     names = {ranking.predictor for ranking in judged.rankings}
     assert names == {
-        "gradient norm", "depth", "map size, seg_grad_cam", "map size, grad_pam",
+        "gradient norm", "number of cells", "depth", "map size, seg_grad_cam", "map size, grad_pam",
         "share of the score",
     }  # fmt: skip
     assert {ranking.verdict for ranking in judged.rankings} == {"too few cases"}
@@ -110,11 +109,11 @@ def test_files_and_words_say_the_same(judged, tmp_path, capsys):
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"verdicts.png", "verdicts.pdf", "rankings.png", "rankings.pdf"} <= names
     printed = capsys.readouterr().out
-    assert "6 slices of 3 cases, one run; no untrained network at hand" in printed
+    assert "6 slices of 6 cases, one run; no untrained network at hand" in printed
     assert "skip_1 100%, up_1 0%" in printed
     assert f"Numbers are means over cases. {COVERAGE}" in printed
     ranked = next(n for n in printed.splitlines() if n.startswith("share of the score"))
-    assert "the same in all 3 cases" in ranked
+    assert "the same in all 6 cases" in ranked
     row = next(r for r in rows if (r["site"], r["rule"], r["where"]) == ("enc1", "grad_pam",
                "anywhere"))  # fmt: skip
     line = next(n for n in printed.splitlines() if n.startswith("enc1     grad_pam       anywhere"))

@@ -26,7 +26,8 @@ def write_run(folder, seed, gains, *, emerged=2, epochs=(0, 1, 2), stage="dec1",
         append_rows(folder / "flow" / "timeline.csv", [{"epoch": epoch, **place, **numbers}])
         row = {"epoch": epoch, "rule": "grad_pam", "organ": organ, "dice": epoch / 4}
         append_rows(folder / "flow" / "depth.csv", [row])
-    answer = {"answer": "emerged" if emerged else "none", "epoch": emerged, "dice_epoch": None}
+    answer = {"answer": "emerged" if emerged else "none", "epoch": emerged, "dice_epoch": None,
+              "head_epoch": None}  # fmt: skip
     save_table(folder / "flow" / "emergence.csv", [place | answer])
     return folder
 

@@ -67,7 +67,7 @@ def test_pictures_and_sentences_are_files_as_well(folder):
         assert {path.name for path in (place / "route").iterdir()} == {
             "box.png", "corner.png", "sentences.txt",
         }  # fmt: skip
-        assert (place / "route" / "sentences.txt").read_text().startswith("* The box ")
+        assert (place / "route" / "sentences.txt").read_text().startswith("* ")
     assert not (folder / "flow" / "epoch_001" / "necessity.png").exists()
 
 
@@ -110,7 +110,7 @@ def test_shares_of_a_stage_add_to_one_in_the_table(folder):
             own = [r for r in rows if r["epoch"] == epoch and r["organ"] == organ]
             assert {r["edge"]: r["source"] for r in own} == {"skip_1": "enc1", "up_1": "enc2"}
             total = sum(float(r["share"]) for r in own)
-            assert abs(total - 1) == pytest.approx(float(own[0]["error"]), abs=1e-9)
+            assert abs(total - 1) == pytest.approx(float(own[0]["sum_error"]), abs=1e-9)
 
 
 def test_an_organ_that_is_on_no_probe_is_left_out_and_said(tmp_path, capsys):

@@ -1,10 +1,12 @@
 """Does the map predict the cut? Remove the places it marks, and places like them.
 
 A map that tells where the evidence is must cost more Dice, when the cells it marks are cut out of
-its stage, than as many cells elsewhere: its own pattern shifted, which keeps the shape of its
-blobs, and cells drawn at random; and, where it is known, than the cells that the map of the
-untrained network marks. Cells in the organ win this game for any map, so it is also played with
-cells outside the organ and its rim alone.
+its stage, than as many cells elsewhere: its own pattern moved within the body, which keeps the
+shape of its blobs; cells of the body drawn at random; the brightest cells of the image and those
+where the activation is largest, which know the image and not the network or the organ; and the
+cells that the map of the untrained network marks. Only positive cells are removed. Cells in the
+organ win this game for any map, so it is also played with cells outside the organ and its rim
+alone.
 """
 
 import time
@@ -41,7 +43,12 @@ DELETION = Form(
 )  # fmt: skip
 
 
-@guards.held(where=guards.some(guards.names), flow=A_FLOW, untrained=guards.optional(A_FLOW))
+@guards.held(
+    where=guards.some(guards.names),
+    flow=A_FLOW,
+    untrained=guards.optional(A_FLOW),
+    body=guards.optional(guards.instance(Tensor, "a tensor of bool")),
+)
 def deletion(
     net: nn.Module,
     flow: Flow,
@@ -58,13 +65,14 @@ def deletion(
     cut: str = "channel_mean",
     seed: int = 0,
     untrained: Flow | None = None,
+    body: Tensor | None = None,
     batch: int = SLICES,
     output: Output | None = None,
     progress: OnProgress | None = None,
 ) -> Dataset:
     """Remove the marked cells of every map of a flow.
 
-    Costs, for every site, rule, ``where`` and fraction, 1 + 2 ``draws`` passes (one more with
+    Costs, for every site, rule, ``where`` and fraction, 3 + 2 ``draws`` passes (one more with
     ``untrained``) of what lies behind the site, times the organs of the fullest slice. Use slices
     of cases that the network was not trained on.
 
@@ -83,14 +91,14 @@ def deletion(
         cut: what stands in the place of removed cells.
         seed: of the patterns.
         untrained: the same maps of the untrained network, a control more.
+        body: (N, *image) bool, where tissue is: controls stay there; ``None`` for everywhere.
         batch: slices per pass; halves when memory runs out.
         output: picks the logits from what the network returns.
         progress: called with an estimate before the start and after every pass.
 
     Returns:
         ``lost``: Dice lost, mean over fractions and draws; axes where, site, rule, organ, way and
-        slice. The ways are :data:`WAYS`: by the cells that the map marks, its shifted pattern,
-        random cells, and those that the untrained network's map marks; NaN where the organ is
+        slice. The ways are :data:`WAYS`; NaN where the organ is
         absent, the map marks nothing, too few cells are outside the organ, or the untrained
         network is not known. ``whole``: Dice of the network as it is; organ, slice. ``case``: of
         each slice. ``fractions``, in the attributes: those given.
@@ -115,9 +123,11 @@ def deletion(
         )
         whole = torch.cat([judge.whole(run.logits, part).dice for part, run in runs], 1)
         _refuse_blind(whole, tuple(channels))
+        tissue = torch.ones_like(judge.masks[0]).cpu() if body is None else body.cpu().bool()
         count = passes(flow, sites, len(fractions), draws, untrained is not None)
         clock = Clock(len(where) * count, _seconds(runs[0][1], sites), progress)
-        removal = Removal(runs, replacement, judge, tuple(fractions), draws, seed, step=clock.step)
+        removal = Removal(runs, replacement, judge, tuple(fractions), draws, seed,
+                          body=tissue, step=clock.step)  # fmt: skip
         left = torch.stack(
             [
                 torch.stack([removal.left(flow, site, place, untrained) for site in sites])

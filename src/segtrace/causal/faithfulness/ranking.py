@@ -42,7 +42,8 @@ class Ranking:
         predictor: its name.
         organ: the organ; ``all`` for all organs' rankings together, of which ρ is the mean.
         verdict: as :class:`segtrace.causal.faithfulness.verdict.Verdict`; ``supported`` asks for
-            p <= 0.05 and a ρ above that of every control.
+            p <= 0.05 divided by the number of predictors (Bonferroni), and a ρ above that of every
+            control on the same cases, by an interval of the difference above 0.
         rho: Spearman's, mean over cases.
         low: lower end of ρ's 95 % t interval over cases; NaN where there is none, see
             :mod:`segtrace.measures.over_cases`.
@@ -50,6 +51,9 @@ class Ranking:
         tau: Kendall's τ-b, mean over cases.
         p: by permutation of the sites, one-sided.
         best_control: largest ρ among the controls; NaN without.
+        beyond_low: lower end of the 95 % t interval over cases of ρ minus that of the control that
+            it is least above; NaN without.
+        beyond_high: its upper end.
         sites: number of sites that were ranked.
         cases: number of cases.
     """
@@ -63,6 +67,8 @@ class Ranking:
     tau: float
     p: float
     best_control: float
+    beyond_low: float
+    beyond_high: float
     sites: int
     cases: int
 
@@ -72,6 +78,7 @@ class Ranking:
 
 
 GRADIENT_NORM = "gradient norm"
+CELLS = "number of cells"
 
 
 @guards.held(flow=A_FLOW)
@@ -83,14 +90,16 @@ def sizes_of(flow: Flow) -> dict[str, Tensor]:
             are: ``segtrace.trace(net, sites, images, targets.organs(channels, "gt", truth))``.
 
     Returns:
-        ``gradient norm``, Σ|∂S/∂A|, and the names of the rules, the mean over cells of |map| ->
-        (S, O, N) float64, NaN where the organ is absent from the slice, 0 where S does not depend
-        on the site.
+        ``gradient norm``, Σ|∂S/∂A|; ``number of cells``, which orders sums by itself; and the names
+        of the rules, Σ|map| over the cells, a sum as the gradient norm is one -> (S, O, N) float64,
+        NaN where the organ is absent from the slice, 0 where S does not depend on the site.
     """
     absent = (flow.region_px == 0).cpu()
-    found = {GRADIENT_NORM: flow.gradient_l1}
+    cells = torch.tensor([maps[0, 0, 0].numel() for maps in flow.maps.values()]).double()
+    found = {GRADIENT_NORM: flow.gradient_l1,
+             CELLS: cells[:, None, None].expand_as(flow.gradient_l1)}  # fmt: skip
     for r, rule in enumerate(flow.rules):
-        sizes = [m[r].double().abs().flatten(2).mean(2) for m in flow.maps.values()]
+        sizes = [m[r].double().abs().flatten(2).sum(2) for m in flow.maps.values()]
         found[rule] = torch.stack(sizes)
     return {name: v.double().cpu().masked_fill(absent, torch.nan) for name, v in found.items()}
 
@@ -129,12 +138,15 @@ def rankings(
             marks[name] = table.agreement(name, values)
         for name, mark in marks.items():
             against = best if name in predictors else torch.nan
+            beaten, low, high = table.beyond(mark, [marks[c] for c in controls if c != name])
             rows.append(
                 Ranking(
                     predictor=name,
                     organ=organ,
-                    verdict=table.word(mark, against),
+                    verdict=table.word(mark, beaten, len(predictors)),
                     best_control=float(against),
+                    beyond_low=low,
+                    beyond_high=high,
                     sites=len(table.lost),
                     cases=mark.cases,
                     **{key: getattr(mark, key) for key in ("rho", "low", "high", "tau", "p")},
@@ -197,6 +209,7 @@ def permutation_p(one: Tensor, other: Tensor, seed: int = 0) -> float:
 
 @dataclass(frozen=True)
 class _Agreement:
+    each: Tensor  # (C,) of every column; NaN where not defined
     rho: float
     low: float
     high: float
@@ -240,12 +253,14 @@ class _Table:
         cases = [case for (_, case), has in zip(self.columns, defined.tolist(), strict=True) if has]
         if not cases or len(self.lost) < 2:
             nan = float("nan")
-            return _Agreement(nan, nan, nan, nan, nan, len(set(cases)))
-        rho, tau = (
-            over_cases(by_row(of, one, other), cases, within=(-1.0, 1.0))
-            for of in (spearmanr, kendalltau)
-        )
+            each = torch.full((len(self.columns),), nan).double()
+            return _Agreement(each, nan, nan, nan, nan, nan, len(set(cases)))
+        rhos, taus = by_row(spearmanr, one, other), by_row(kendalltau, one, other)
+        rho, tau = (over_cases(each, cases, within=(-1.0, 1.0)) for each in (rhos, taus))
+        each = torch.full((len(self.columns),), torch.nan).double()
+        each[defined] = rhos
         return _Agreement(
+            each=each,
             rho=float(rho.mean),
             low=float(rho.low),
             high=float(rho.high),
@@ -268,11 +283,22 @@ class _Table:
             found.append(values[self.kept, organ][:, others].double().nanmean(1))
         return torch.stack(found, 1) if found else self.lost
 
-    def word(self, mark: _Agreement, control: float) -> str:
-        """The verdict; NaN ``control`` where there is none to beat."""
+    def beyond(self, mark: _Agreement, controls: Sequence[_Agreement]) -> tuple[bool, float, float]:
+        """Whether ρ is above every control's on the same columns, and by how much at least."""
+        cases = [case for _, case in self.columns]
+        found = [over_cases(mark.each - other.each, cases, within=(-2.0, 2.0))
+                 for other in controls]  # fmt: skip
+        known = [one for one in found if one.cases > 0]
+        if not known:
+            return not controls, torch.nan, torch.nan
+        closest = min(known, key=lambda one: float(one.mean))
+        beaten = len(known) == len(found) and all(bool(one.above()) for one in known)
+        return beaten, float(closest.low), float(closest.high)
+
+    def word(self, mark: _Agreement, beaten: bool, predictors: int) -> str:
+        """The verdict, corrected for so many predictors."""
         if mark.cases < LEAST_CASES or len(self.lost) < LEAST_SITES:
             return TOO_FEW
         if float(self.lost.mean(1).max()) < LEAST_LOSS:
             return NOTHING
-        beaten = control != control or mark.rho > control
-        return SUPPORTED if mark.p <= CHANCE and beaten else NOT_SUPPORTED
+        return SUPPORTED if mark.p <= CHANCE / predictors and beaten else NOT_SUPPORTED

@@ -3,7 +3,7 @@
 Of one site at a time, for all rules, organs and slices.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,31 +20,64 @@ from segtrace.network.hooks import edit
 from segtrace.network.sites import Site
 
 
-def marked(maps: Tensor, fraction: float, allowed: Tensor) -> Tensor:
-    """The cells where a map is largest: (n, *cells) bool, ``fraction`` of the cells in each slice.
+def counts(maps: Tensor, fraction: float, allowed: Tensor) -> Tensor:
+    """(n,) how many cells each map (n, *cells) marks.
+
+    ``fraction`` of all its cells and at least one, but never more than are positive and allowed.
+    """
+    most = max(1, round(fraction * maps[0].numel()))
+    positive = (maps > 0) & allowed
+    return positive.flatten(1).sum(1).clamp(max=most)
+
+
+def marked(maps: Tensor, count: Tensor, allowed: Tensor, generator: torch.Generator) -> Tensor:
+    """The cells where a map is largest: (n, *cells) bool, ``count`` (n,) of them in each slice.
 
     Args:
-        maps: (n, *cells) signed maps; of equal cells the one that comes first is taken.
-        fraction: of all cells, in (0, 1]; at least one cell.
+        maps: (n, *cells) signed maps; which of equal cells are taken is drawn.
+        count: see :func:`counts`.
         allowed: (n, *cells) cells that may be marked; a slice with too few marks none.
+        generator: of the draws.
     """
-    count = max(1, round(fraction * maps[0].numel()))
     values = maps.double().masked_fill(~allowed, -torch.inf).flatten(1)
-    order = values.argsort(dim=1, descending=True, stable=True)
-    marks = torch.zeros_like(values, dtype=torch.bool).scatter_(1, order[:, :count], True)
+    mixed = torch.rand(values.shape, generator=generator).argsort(1)
+    order = mixed.gather(1, values.gather(1, mixed).argsort(dim=1, descending=True, stable=True))
+    first = torch.arange(values.shape[1]) < count[:, None]
+    marks = torch.zeros_like(first).scatter_(1, order, first)
     enough = allowed.flatten(1).sum(1) >= count
     return (marks & enough[:, None]).view_as(allowed)
 
 
-def shifted(maps: Tensor, generator: torch.Generator) -> Tensor:
-    """Every map (n, *cells) moved around its own edges by a chance distance that is not zero."""
-    cells = maps.shape[1:]
-    steps = torch.randint(1, max(2, cells.numel()), (len(maps),), generator=generator)
-    moved = [
-        one.roll(tuple(map(int, torch.unravel_index(step, cells))), tuple(range(one.ndim)))
-        for one, step in zip(maps, steps, strict=True)
-    ]
-    return torch.stack(moved)
+def shifted(marks: Tensor, allowed: Tensor, generator: torch.Generator) -> Tensor:
+    """Every pattern (n, *cells) of marked cells moved to where most of it is allowed.
+
+    The best of :data:`MOVES` moves by chance, none of them zero or around an edge; what still falls
+    elsewhere goes to allowed cells by chance, so that as many cells are marked.
+    """
+    found = torch.zeros_like(marks)
+    for n, (pattern, free) in enumerate(zip(marks, allowed, strict=True)):
+        own = pattern.nonzero()
+        if not len(own):
+            continue
+        size = torch.tensor(pattern.shape)
+        moves = [torch.randint(-side + 1, side, (MOVES,), generator=generator) for side in size]
+        at = own + torch.stack(moves, 1)[:, None]  # moves, cells, axes
+        inside = ((at >= 0) & (at < size)).all(-1)
+        flat = (at.clamp(min=0).minimum(size - 1) * _strides(size)).sum(-1)
+        lands = inside & free.flatten()[flat] & torch.stack(moves, 1).any(1)[:, None]
+        best = int(lands.sum(1).argmax())
+        placed = torch.zeros(free.numel(), dtype=torch.bool)
+        placed[flat[best][lands[best]]] = True
+        rest = (free.flatten() & ~placed).nonzero()[:, 0]
+        drawn = torch.randperm(len(rest), generator=generator)[: len(own) - int(placed.sum())]
+        placed[rest[drawn]] = True
+        found[n] = placed.view_as(free) & (placed.sum() == len(own))
+    return found
+
+
+def _strides(size: Tensor) -> Tensor:
+    """What a step along each axis is in a row of all cells."""
+    return torch.cat([size.flip(0).cumprod(0).flip(0)[1:], torch.ones(1, dtype=torch.long)])
 
 
 def scattered(maps: Tensor, generator: torch.Generator) -> Tensor:
@@ -63,9 +96,12 @@ def outside(masks: Tensor, grid: Sequence[int]) -> Tensor:
     return pooled(near, tuple(grid)) <= 0
 
 
-WAYS = ("map", "shifted", "random", "untrained")
-"""What says which cells are removed: the map; its own pattern, moved; chance; the map of the
-untrained network, where that is given."""
+MOVES = 64
+"""Moves of a pattern that are tried."""
+WAYS = ("map", "shifted", "random", "image", "norm", "untrained")
+"""What says which cells are removed: the map; its own pattern, moved within the body; chance; the
+brightest cells of the image and those where the activation is largest, which know nothing of what
+is explained; the map of the untrained network, where that is given."""
 UNMARKED = (Status.DEAD, Status.DISCONNECTED, Status.ABSENT, Status.NONFINITE)
 
 Step = Callable[[int], None]
@@ -80,7 +116,7 @@ def usable(flow: Flow, site: Site) -> Tensor:
 
 def passes(flow: Flow, sites: Sequence[Site], fractions: int, draws: int, untrained: bool) -> int:
     """How many slices go through the network for these sites and one place."""
-    patterns = 1 + 2 * draws + untrained
+    patterns = 3 + 2 * draws + untrained
     # The fullest slice of a rule says how many turns it takes.
     turns = sum(int(usable(flow, site).sum(1).amax(1).sum()) for site in sites)
     return turns * patterns * fractions * flow.scores.shape[1]
@@ -97,6 +133,7 @@ class Removal:
         fractions: parts of a stage's cells that are removed.
         draws: shifted and random patterns per map.
         seed: of the patterns.
+        body: (N, *image) bool, where tissue is; controls stay there.
         step: told of progress.
     """
 
@@ -106,10 +143,11 @@ class Removal:
     fractions: tuple[float, ...]
     draws: int
     seed: int
+    body: Tensor
     step: Step
 
     def left(self, flow: Flow, site: Site, place: str, untrained: Flow | None) -> Tensor:
-        """(R, O, 4, N) Dice left at one site, mean over fractions and draws; NaN where unmarked.
+        """(R, O, ways, N) Dice left at one site, mean over fractions and draws; NaN where unmarked.
 
         Args:
             flow: the maps.
@@ -119,20 +157,36 @@ class Removal:
         """
         maps, marking = flow.maps[site.name].cpu(), usable(flow, site)
         allowed = self._allowed(place, maps.shape[3:])
+        tissue = pooled(self.body.float(), tuple(maps.shape[3:])) >= 0.5
+        blind = self._blind(site, tuple(maps.shape[3:]))
         found = torch.full((*maps.shape[:2], len(WAYS), maps.shape[2]), torch.nan).double()
         for r in range(len(maps)):
             for turn in together(marking[r]):
                 slices = (turn >= 0).nonzero()[:, 0]
                 at = (r, turn[slices], slices)
-                others = None
+                told = {name: values[slices] for name, values in blind.items()}
                 if untrained is not None:
-                    others = untrained.maps[site.name].cpu()[at]
-                    sound = usable(untrained, site)[at]
-                ways = self._ways(site, maps[at], others, allowed[at[1:]], turn)
-                if others is not None:
-                    ways[-1].masked_fill_(~sound, torch.nan)
+                    told["untrained"] = untrained.maps[site.name].cpu()[at]
+                own = allowed[at[1:]]
+                ways = self._ways(site, maps[at], told, own, own & tissue[slices], turn)
+                if untrained is not None:
+                    ways[-1].masked_fill_(~usable(untrained, site)[at], torch.nan)
                 found[r, turn[slices], :, slices] = ways.T
         return found
+
+    def _blind(self, site: Site, grid: tuple[int, ...]) -> dict[str, Tensor]:
+        """(N, *cells) what knows the image, and what knows the network but not the organ."""
+        norms = []
+
+        def look(activation: Tensor) -> Tensor:
+            norms.append(activation.double().norm(dim=1).cpu())
+            return activation
+
+        for _, run in self.runs:
+            with edit(run.net, {site: look}):
+                run.run(site)
+        image = torch.cat([run.x[:, 0].float().cpu() for _, run in self.runs])
+        return {"image": pooled(image, grid), "norm": pooled(torch.cat(norms).float(), grid)}
 
     def _allowed(self, place: str, grid: Sequence[int]) -> Tensor:
         """(O, N, h, w) cells that may be removed."""
@@ -142,31 +196,32 @@ class Removal:
         return torch.stack([outside(mask, grid) for mask in masks])
 
     def _ways(
-        self, site: Site, maps: Tensor, untrained: Tensor | None, allowed: Tensor, turn: Tensor
+        self,
+        site: Site,
+        maps: Tensor,
+        told: Mapping[str, Tensor],
+        allowed: Tensor,
+        tissue: Tensor,
+        turn: Tensor,
     ) -> Tensor:
-        """(4, n) Dice left of the slices whose turn it is."""
+        """(ways, n) Dice left of the slices whose turn it is; controls mark as many cells."""
         generator = torch.Generator().manual_seed(self.seed)
-        ways: list[Tensor] = []
-        for way in WAYS:
-            found = [
-                self._dice(site, marked(pattern, fraction, allowed), turn)
-                for pattern in self._patterns(way, maps, untrained, generator)
-                for fraction in self.fractions
-            ]
-            ways.append(torch.stack(found).mean(0) if found else ways[0] * torch.nan)
-        return torch.stack(ways)
-
-    def _patterns(
-        self, way: str, maps: Tensor, untrained: Tensor | None, generator: torch.Generator
-    ) -> Iterator[Tensor]:
-        if way == "map":
-            yield maps
-        elif way == "untrained":
-            if untrained is not None:
-                yield untrained
-        else:
+        left: dict[str, list[Tensor]] = {way: [] for way in WAYS}
+        for fraction in self.fractions:
+            count = counts(maps, fraction, allowed)
+            own = marked(maps, count, allowed, generator)
+            patterns = [("map", own)]
+            for name, values in told.items():
+                patterns.append((name, marked(values, count, tissue, generator)))
             for _ in range(self.draws):
-                yield (shifted if way == "shifted" else scattered)(maps, generator)
+                patterns.append(("shifted", shifted(own, tissue, generator)))
+                chance = scattered(maps, generator)
+                patterns.append(("random", marked(chance, count, tissue, generator)))
+            for name, marks in patterns:
+                left[name].append(self._dice(site, marks, turn))
+        nothing = torch.full((len(maps),), torch.nan).double()
+        return torch.stack([torch.stack(found).mean(0) if found else nothing
+                            for found in left.values()])  # fmt: skip
 
     def _dice(self, site: Site, marks: Tensor, turn: Tensor) -> Tensor:
         """(n,) Dice of each slice's organ with marked cells removed; NaN where none is."""

@@ -1,7 +1,7 @@
 """Verdicts: whether cutting bears out what a map says, and the numbers that rests on."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,13 +9,16 @@ from torch import Tensor
 
 from segtrace.causal.faithfulness.deletion import WAYS
 from segtrace.labelled import Dataset, names_along, rows, tensor
-from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
+from segtrace.measures.over_cases import OverCases, by_case, over_cases
+from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
 
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported here"
 NOTHING = "nothing to find"
 TOO_FEW = "too few cases"
+MISSING = "a control is missing"
 
+ENTRIES = ("where", "site", "rule")
 ALL = "all"
 """Stands for all organs together."""
 LEAST_LOSS = 0.01
@@ -31,15 +34,14 @@ class Verdict:
         rule: the rule.
         organ: the organ; ``all`` for the organs of all slices together.
         where: ``anywhere``, or ``outside`` the organ and its rim.
-        verdict: ``supported``, ``not supported here``, ``nothing to find``, ``too few cases``.
-        by_map: Dice lost by removing what the map marks.
-        by_shifted: by removing its shifted pattern.
-        by_random: by removing as many random cells.
-        by_untrained: by removing what the untrained network's map marks; NaN where not known.
-        beyond_shifted: 95 % t interval over cases of ``by_map`` - ``by_shifted``; NaN where there
-            is none, see :mod:`segtrace.measures.over_cases`.
-        beyond_random: of ``by_map`` - ``by_random``.
-        beyond_untrained: of ``by_map`` - ``by_untrained``.
+        verdict: ``supported``, ``not supported here``, ``a control is missing``,
+            ``nothing to find``, ``too few cases``.
+        by: way -> Dice lost by removing what it marks, see
+            :data:`~segtrace.causal.faithfulness.removal.WAYS`; NaN where not known.
+        beyond: control -> 95 % t interval over cases of what the map costs more; NaN where there is
+            none, see :mod:`segtrace.measures.over_cases`.
+        p: that nothing beats its weakest control so, corrected for all places, stages and rules of
+            the organ (:mod:`segtrace.measures.significance`); NaN where not tested.
         cases: number of cases with a value.
         slices: number of slices with a value; of ``all``, of organs in slices.
     """
@@ -49,75 +51,84 @@ class Verdict:
     organ: str
     where: str
     verdict: str
-    by_map: float
-    by_shifted: float
-    by_random: float
-    by_untrained: float
-    beyond_shifted: tuple[float, float]
-    beyond_random: tuple[float, float]
-    beyond_untrained: tuple[float, float]
+    by: Mapping[str, float]
+    beyond: Mapping[str, tuple[float, float]]
+    p: float
     cases: int
     slices: int
 
     def row(self) -> dict[str, Any]:
         """Plain values for a CSV."""
-        row = asdict(self)
-        for name in (f"beyond_{control}" for control in WAYS[1:]):
-            row[f"{name}_low"], row[f"{name}_high"] = row.pop(name)
-        return row
+        names = {
+            name: getattr(self, name) for name in ("site", "rule", "organ", "where", "verdict")
+        }
+        by = {f"by_{way}": lost for way, lost in self.by.items()}
+        ends = {f"beyond_{way}_{end}": value for way, both in self.beyond.items()
+                for end, value in zip(("low", "high"), both, strict=True)}  # fmt: skip
+        return {**names, **by, **ends, "p": self.p, "cases": self.cases, "slices": self.slices}
 
 
 def verdicts(found: Dataset) -> Iterator[Verdict]:
     """One verdict a place, site, rule and organ of a deletion, and one of all organs together.
 
-    ``supported`` asks that the map beats its shifted pattern, random cells and, where it is known,
-    the untrained network's map, each with an interval over cases above 0 (where all cases agree to
-    the last digit there is no interval, and their number counts). Many verdicts are given
-    at a time: of those on maps that know nothing, about one in forty will beat one control by
-    chance.
+    ``supported`` asks that the map beats every control, the untrained network's map and those that
+    know the image alone included, each with an interval over cases above 0 and together with a
+    p of 0.05 at most, corrected for all places, stages and rules of the organ. A control that is
+    missing is not passed.
     """
     cases = names_along(found, "case")
-    entries = ("where", "site", "rule")
-    for at in rows(found, entries, entries):
-        lost = found["lost"].sel(at)  # organ, way, slice
-        for organ in names_along(lost, "organ"):
-            yield _verdict(tensor(lost.sel(organ=organ)), cases, at | {"organ": organ})
-        if len(lost) > 1:
-            pooled = tensor(lost).movedim(1, 0).flatten(1)  # (4, O · N)
-            yield _verdict(pooled, cases * len(lost), at | {"organ": ALL})
+    organs = names_along(found, "organ")
+    lost = found["lost"].transpose("where", "site", "rule", "organ", "way", "slice")
+    named = rows(lost.to_dataset(name="lost"), ENTRIES, ENTRIES)
+    for o, organ in enumerate(organs):
+        own = tensor(lost)[:, :, :, o].flatten(0, 2)
+        yield from _of_organ(own, cases, organ, named)
+    if len(organs) > 1:
+        pooled = tensor(lost).movedim(3, 4).flatten(4).flatten(0, 2)  # entries, ways, O · N
+        yield from _of_organ(pooled, cases * len(organs), ALL, named)
 
 
-def _verdict(lost: Tensor, cases: Sequence[str], named: Mapping[str, str]) -> Verdict:
-    # Chance is drawn for every map; the untrained network may have none where this one does.
-    lost = lost.masked_fill(lost[:3].isnan().any(0), torch.nan)
+def _of_organ(
+    lost: Tensor, cases: Sequence[str], organ: str, named: Sequence[Mapping[str, str]]
+) -> Iterator[Verdict]:
+    """Of entries (E, ways, N): the table of one organ, which is one family of tests."""
+    # Cells are drawn for every map; the untrained network may have none where this one does.
+    lost = lost.masked_fill(lost[:, : len(WAYS) - 1].isnan().any(1, keepdim=True), torch.nan)
+    beyond = lost[:, :1] - lost[:, 1:]
+    p = family_p_of_all(by_case(beyond, cases))
+    for entry, own, more, value in zip(named, lost, beyond, p, strict=True):
+        yield _verdict(own, more, float(value), cases, {**entry, "organ": organ})
+
+
+def family_p_of_all(beyond: Tensor) -> Tensor:
+    """(E, controls, C) -> (E,): the largest of the controls' p, each corrected for all entries."""
+    each = torch.stack([family_p(beyond[:, c]) for c in range(beyond.shape[1])], 1)
+    return torch.where(each.isnan().any(1), torch.nan, each.amax(1))
+
+
+def _verdict(
+    lost: Tensor, more: Tensor, p: float, cases: Sequence[str], named: Mapping[str, str]
+) -> Verdict:
     seen = ~lost[0].isnan()
     counted = {case for case, has in zip(cases, seen.tolist(), strict=True) if has}
-    means = over_cases(lost, cases).mean
-    beyond = [over_cases(lost[0] - lost[way], cases, within=(-1.0, 1.0))
-              for way in range(1, len(WAYS))]  # fmt: skip
+    means, beyond = over_cases(lost, cases).mean, over_cases(more, cases, within=(-1.0, 1.0))
+    ends = zip(beyond.low.tolist(), beyond.high.tolist(), strict=True)
     return Verdict(
         **named,
-        verdict=_word(means, beyond, len(counted)),
-        by_map=float(means[0]),
-        by_shifted=float(means[1]),
-        by_random=float(means[2]),
-        by_untrained=float(means[3]),
-        beyond_shifted=_ends(beyond[0]),
-        beyond_random=_ends(beyond[1]),
-        beyond_untrained=_ends(beyond[2]),
+        verdict=_word(means, beyond, p, len(counted)),
+        by=dict(zip(WAYS, means.tolist(), strict=True)),
+        beyond=dict(zip(WAYS[1:], ends, strict=True)),
+        p=p,
         cases=len(counted),
         slices=int(seen.sum()),
     )
 
 
-def _ends(beyond: OverCases) -> tuple[float, float]:
-    return float(beyond.low), float(beyond.high)
-
-
-def _word(means: Tensor, beyond: list[OverCases], cases: int) -> str:
+def _word(means: Tensor, beyond: OverCases, p: float, cases: int) -> str:
     if cases < LEAST_CASES:
         return TOO_FEW
     if float(means.nan_to_num(nan=-torch.inf).max()) < LEAST_LOSS:
         return NOTHING
-    known = [control for control in beyond if control.cases > 0]
-    return SUPPORTED if all(control.above() for control in known) else NOT_SUPPORTED
+    if bool((beyond.cases < LEAST_CASES).any()):
+        return MISSING
+    return SUPPORTED if p <= ALPHA and bool(beyond.above().all()) else NOT_SUPPORTED

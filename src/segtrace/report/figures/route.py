@@ -26,7 +26,7 @@ from segtrace.report.captions import plain
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.strip import two
-from segtrace.report.route_words import Branch, sentence
+from segtrace.report.route_words import Branch
 from segtrace.report.scene import RESEARCH_USE
 
 SCALE = ListedColormap(colormaps["YlOrRd"](np.linspace(0.0, 1, 256)), "loss")
@@ -58,6 +58,7 @@ class Diagram:
         branches: its edges.
         stages: stage -> Dice lost when it is cut, in the order of the network; may be empty.
         dice: of the whole network, mean over the cases that hold the organ.
+        words: what is claimed of the organ's route.
         ends: edge -> ends of the interval over cases of its Dice lost; NaN where there is none.
         vertices: stages and edges that every path runs through.
     """
@@ -68,6 +69,7 @@ class Diagram:
     dice: float
     ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     vertices: Collection[str] = ()
+    words: str = ""
 
 
 def averaged(diagrams: Sequence[Diagram]) -> Diagram:
@@ -131,7 +133,7 @@ def route_figure(
     """
     if not networks or not all(network.branches for network in networks):
         raise InputError("no edges to draw; give the branches of at least one network")
-    told = sentence(organ, networks[0].branches, networks[0].dice)
+    told = networks[0].words or plain(organ)
     height = ROW_INCHES * (_rows(encoders, networks[0])) + 1.25
     with print_style():
         figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained", facecolor="white")

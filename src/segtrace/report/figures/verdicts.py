@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from segtrace.causal.faithfulness.ranking import Ranking
 from segtrace.causal.faithfulness.verdict import (
     ALL,
+    MISSING,
     NOT_SUPPORTED,
     NOTHING,
     SUPPORTED,
@@ -17,15 +18,24 @@ from segtrace.causal.faithfulness.verdict import (
 )
 from segtrace.errors import InputError
 from segtrace.measures.over_cases import COVERAGE, method
+from segtrace.measures.significance import RATE
 from segtrace.report.captions import plain
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 
-COLOURS = {SUPPORTED: "#0072b2", NOT_SUPPORTED: "#d55e00", NOTHING: "0.55", TOO_FEW: "0.55"}
+COLOURS = {
+    SUPPORTED: "#0072b2",
+    NOT_SUPPORTED: "#d55e00",
+    NOTHING: "0.55",
+    TOO_FEW: "0.55",
+    MISSING: "0.55",
+}
 """Of the Okabe-Ito palette, to be told apart without red-green vision."""
 CONTROLS = (
-    ("by_shifted", "|", "the same pattern, moved"),
-    ("by_random", "x", "as many random cells"),
-    ("by_untrained", "d", "the untrained network's map"),
+    ("shifted", "|", "the same pattern, moved in the body"),
+    ("random", "x", "as many random cells"),
+    ("image", "+", "the image's brightest cells"),
+    ("norm", "1", "cells of the largest activation"),
+    ("untrained", "d", "the untrained network's map"),
 )
 PLACES = {"anywhere": "cells anywhere", "outside": "cells outside the organ"}
 ROW, ROOM = 0.16, 0.75
@@ -83,7 +93,7 @@ def _method(own: Sequence[Verdict] | Sequence[Ranking]) -> str:
 
 
 def _known(own: Sequence[Verdict], control: str) -> bool:
-    return any(getattr(v, control) == getattr(v, control) for v in own)
+    return any(v.by[control] == v.by[control] for v in own)
 
 
 def _draw_verdicts(ax: Axes, own: Sequence[Verdict], sites: Sequence[str]) -> None:
@@ -91,11 +101,11 @@ def _draw_verdicts(ax: Axes, own: Sequence[Verdict], sites: Sequence[str]) -> No
     for verdict in own:
         y, colour = sites.index(verdict.site), COLOURS[verdict.verdict]
         for control, marker, _ in CONTROLS:
-            ax.plot(getattr(verdict, control), y, marker, color="0.45", ms=3.5, mew=0.8)
-        low, high = (verdict.by_shifted + end for end in verdict.beyond_shifted)
+            ax.plot(verdict.by[control], y, marker, color="0.45", ms=3.5, mew=0.8)
+        low, high = (verdict.by["shifted"] + end for end in verdict.beyond["shifted"])
         ax.plot([low, high], [y, y], color=colour, lw=1.2, solid_capstyle="butt")
         fill = colour if verdict.verdict == SUPPORTED else "white"
-        ax.plot(verdict.by_map, y, "o", color=colour, mfc=fill, ms=4)
+        ax.plot(verdict.by["map"], y, "o", color=colour, mfc=fill, ms=4)
 
 
 def _plain_axes(ax: Axes, rows: Sequence[str]) -> None:
@@ -122,10 +132,11 @@ def _legend(known: Sequence[tuple[str, str, str]]) -> list[Line2D]:
 def _verdict_caption(own: Sequence[Verdict], known: Sequence[tuple[str, str, str]]) -> str:
     words = ", ".join(words for _, _, words in known)
     return (
-        "Dice lost when the cells that a map marks are replaced by the channel's mean over "
-        f"training slices (dot), and when others are: {words}. Line: {_method(own)} "
-        "of the difference to the moved pattern. Supported: the map costs more than every "
-        "control, each with an interval above 0. Not supported here: it does not. "
+        "Dice lost when the cells that a map marks, positive ones alone, are replaced by the "
+        f"channel's mean over training slices (dot), and when as many others are: {words}. "
+        f"Line: {_method(own)} of the difference to the moved pattern. Supported: the map costs "
+        "more than every control, each with an interval above 0, and p is 0.05 at most, corrected "
+        f"for all rules, stages and places. {RATE} Not supported here: it does not. "
         "Nothing to find: neither costs 0.01 Dice, whatever the map shows. Cells in the organ "
         "win easily, hence the second row, in which the organ and its rim are spared. "
         f"{COVERAGE}"
@@ -170,7 +181,9 @@ def ranking_figure(
         f"Rank correlation of {own[0].sites} edges' numbers with the Dice lost when the edge "
         "takes another slice's activation, mean over cases, each case predicted by the others; "
         f"line: {_method(own)}; p: by permutation of the edges. "
-        "Diamonds: controls. Supported (filled): p of 0.05 at most, and above every control. "
+        "Diamonds: controls. Supported (filled): p of 0.05 at most, corrected for the "
+        "predictors, and above every control with an interval of the difference above 0. "
+        "Sizes are sums over cells, as the gradient norm, which their number orders by itself. "
         "A share of the score is no share of Dice, and where evidence lies is not how much "
         "depends on it: a rule that fails here may still show the right places. "
         f"{COVERAGE}"

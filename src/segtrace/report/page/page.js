@@ -72,6 +72,7 @@ function bestStage(o) {
 
 function showOrgans() {
   const before = document.activeElement?.dataset?.organ;
+  $("network").textContent = frame().network[state.rule];
   $("organs").replaceChildren();
   for (const o of DATA.order) {
     const button = child($("organs"), "button", frame().sentences[state.rule][o]);

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from segtrace.attribution.flow import Status
 from segtrace.measures.emergence import echo
 from segtrace.measures.measure import on_page
+from segtrace.measures.significance import RATE
 from segtrace.report.captions import SCORES, equation, plain
+from segtrace.report.claims.claim import counted
+from segtrace.report.claims.headlines import Headlines
 from segtrace.report.page.ct import ct
-from segtrace.report.page.sentences import CAUTIONS, FINAL, LOW_COHERENCE, Finding
+from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, outlined
 from segtrace.report.page.snapshot import Box, Snapshot, cut, packed, text
 from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH
 from segtrace.report.pictures.view import array
 from segtrace.report.record import Record
-from segtrace.report.scene import REASONS, REGIONS
+from segtrace.report.scene import FINAL, REASONS, REGIONS
 
 FINEST = 64
 """Cells of a side from which on a map may be made coarser."""
@@ -80,28 +83,43 @@ class Story:
         known = ~np.isnan(dice)
         return np.where(known, dice, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
 
+    def headlines(self, snapshot: Snapshot) -> Headlines:
+        """What may be claimed of an epoch's maps; of the untrained network nothing."""
+        before, cases = self.untrained, self.first.scene.cases
+        about = f"{counted(len(cases), 'slice')} of {counted(len(set(cases)), 'case')}"
+        then = None if before is None or snapshot.epoch == 0 else before.gains
+        echo = snapshot.gains.isel(case=0, drop=True).copy(data=self.echo)
+        dice = echo.isel(site=0, rule=0, drop=True).copy(data=self.organ_dice(snapshot))
+        return Headlines(snapshot.gains, then, echo, dice, about)
+
     def sentences(self, snapshot: Snapshot) -> list[list[str]]:
-        """By rule and organ."""
-        flow, dice = self.first.flow, self.organ_dice(snapshot)
-        final = np.array([stage == FINAL for stage in flow.stages])
-        gain, before = snapshot.means["gain"], self.untrained
-        return [
-            [
-                Finding(
-                    organ=organ,
-                    dice=float(dice[o]),
-                    extent=self.extent,
-                    slices=int((snapshot.status[0, r, o] != Status.ABSENT).sum()),
-                    stages=flow.stages,
-                    gain=gain[:, r, o],
-                    usable=~final & ~self.echo[:, r, o],
-                    untrained=None if before is None else before.means["gain"][:, r, o],
-                    missed=organ in snapshot.missed,
-                ).sentence
-                for o, organ in enumerate(flow.organs)
-            ]
-            for r in range(len(flow.rules))
-        ]
+        """By rule and organ: how well it is found, and where its maps lie."""
+        flow, dice, found = self.first.flow, self.organ_dice(snapshot), self.headlines(snapshot)
+        absent = (snapshot.status[0] == Status.ABSENT).all(-1)  # rule, organ
+
+        def said(r: int, o: int) -> str:
+            rule, organ = flow.rules[r], flow.organs[o]
+            name = plain(organ).capitalize()
+            if absent[r, o]:
+                return f"{name}: nothing to explain on these slices."
+            if organ in snapshot.missed:
+                words = (
+                    "Its maps explain a decision that the network makes on none of these slices."
+                )
+            elif snapshot.epoch == 0:
+                words = CAUTIONS["untrained"]
+            else:
+                words = found.of(rule, organ).words
+            return f"{name}: {outlined(float(dice[o]), self.extent)}{words}"
+
+        return [[said(r, o) for o in range(len(flow.organs))] for r in range(len(flow.rules))]
+
+    def of_network(self, snapshot: Snapshot) -> list[str]:
+        """By rule, what holds of all organs alike, and of which slices all sentences speak."""
+        if snapshot.epoch == 0:
+            return [CAUTIONS["untrained"]] * len(self.first.flow.rules)
+        found = self.headlines(snapshot)
+        return [f"{found.network(rule)} {RATE}" for rule in self.first.flow.rules]
 
 
 def frame(story: Story, snapshot: Snapshot, factor: int) -> dict[str, Any]:
@@ -114,6 +132,7 @@ def frame(story: Story, snapshot: Snapshot, factor: int) -> dict[str, Any]:
         "whole": {name: packed(values) for name, values in snapshot.whole.items()},
         "prediction": packed(snapshot.prediction),
         "missed": snapshot.missed,
+        "network": story.of_network(snapshot),
         "sentences": story.sentences(snapshot),
         "others": [
             {
@@ -179,6 +198,7 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
         "cautions": CAUTIONS,
         "final": FINAL,
         "averaging": [rule for rule, method in flow.methods.items() if method.averages],
+        "airy": AIRY,
         "low_coherence": LOW_COHERENCE,
         "factors": factors(story, factor),
         **_pictures(story, window),

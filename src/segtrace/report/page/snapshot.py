@@ -15,7 +15,7 @@ from torch import Tensor
 from segtrace.attribution.flow import Status
 from segtrace.dice import dice
 from segtrace.labelled import DataArray, Dataset
-from segtrace.measures.localisation import over_slices
+from segtrace.measures.localisation import gains_by_case, over_slices, readable
 from segtrace.measures.measure import on_page
 from segtrace.report.page.whole_cases import NAMES, WholeCases
 from segtrace.report.pictures.view import array
@@ -54,6 +54,7 @@ class Snapshot:
     Attributes:
         epoch: finished passes; None where unknown.
         numbers: measure -> (S, R, O, N), for :func:`~segtrace.measures.measure.on_page`.
+        gains: (S, R, O, case) of the readable maps of each case; its own ratio of sums.
         means: measure -> (S, R, O) over the readable maps, for those of them that the page holds
             over the slices.
         status: (S, R, O, N).
@@ -71,6 +72,7 @@ class Snapshot:
 
     epoch: int | None
     numbers: Mapping[str, Numbers]
+    gains: "DataArray"
     means: Mapping[str, Numbers]
     status: NDArray[np.int8]
     parts: NDArray[np.uint8]
@@ -96,6 +98,7 @@ class Snapshot:
         return cls(
             epoch=record.epoch,
             numbers={one.name: _floats(measures[one.name]) for one in shown},
+            gains=gains_by_case(readable(measures), record.scene.cases),
             means={one.name: _floats(means[one.name]) for one in shown if one.over_slices},
             status=status,
             parts=_parts(record),

@@ -8,6 +8,9 @@ function cautions() {
   const kappa = numberOf(frame(), "kappa", stage, rule, organ, slice);
   add("untrained", frame().epoch === 0);
   const nowhere = frame().missed.includes(DATA.organs[organ]);
+  add("air", status === "ok" &&
+    numberOf(frame(), "outside", stage, rule, organ, slice) > DATA.airy);
+  add("averaged", Boolean(frame().region) && DATA.averaging.includes(DATA.rules[rule]));
   add("nowhere", nowhere);
   add("final", DATA.stages[stage] === DATA.final && !nowhere);
   add("echo", !frame().region && DATA.echo[at3(stage, rule, organ)]);

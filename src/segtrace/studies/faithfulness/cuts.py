@@ -12,12 +12,13 @@ from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import OnProgress
 from segtrace.causal.faithfulness.deletion import deletion
-from segtrace.causal.faithfulness.ranking import GRADIENT_NORM, Ranking, rankings, sizes_of
+from segtrace.causal.faithfulness.ranking import CELLS, GRADIENT_NORM, Ranking, rankings, sizes_of
 from segtrace.causal.faithfulness.verdict import Verdict, verdicts
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.patching import carry
 from segtrace.causal.route import route
 from segtrace.labelled import Dataset, tensor
+from segtrace.measures.places import body_of
 from segtrace.network.edges import Edge
 from segtrace.network.sites import Site
 from segtrace.network.stages import Stage
@@ -79,6 +80,7 @@ class FaithfulnessCuts:
                 draws=DRAWS,
                 seed=self.seed,
                 untrained=None if untrained is None else self._flow(untrained),
+                body=body_of(self.network.probes.images),
                 progress=progress,
             )
         )
@@ -94,10 +96,11 @@ class FaithfulnessCuts:
         """Of the edges: by maps and shares, against gradient, depth and the untrained maps."""
         lost = Necessity(lost.data.sel(organ=list(self.channels)))
         sizes = self._sizes(self.network, own)
-        controls = {GRADIENT_NORM: sizes.pop(GRADIENT_NORM), "depth": _depths(own)}
+        controls = {name: sizes.pop(name) for name in (GRADIENT_NORM, CELLS)}
+        controls |= {"depth": _depths(own)}
         if untrained is not None:
             before = self._sizes(untrained, own)
-            before.pop(GRADIENT_NORM)
+            before = {name: size for name, size in before.items() if name not in controls}
             controls |= {f"map size, {rule}, untrained": values for rule, values in before.items()}
         passed = route(
             self.network.net,

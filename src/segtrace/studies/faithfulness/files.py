@@ -6,11 +6,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from segtrace.causal.faithfulness.removal import WAYS
 from segtrace.causal.faithfulness.verdict import ALL, Verdict
 from segtrace.causal.patching import carried_rows
 from segtrace.labelled import mean, rows
 from segtrace.measures import over_cases
 from segtrace.measures.over_cases import intervals
+from segtrace.measures.significance import RATE
 from segtrace.report.captions import epoch_words, plain
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
@@ -43,9 +45,7 @@ def section(result: FaithfulnessResult) -> Section:
             "stage": verdict.site,
             "rule": verdict.rule,
             "cells": verdict.where,
-            "by map": verdict.by_map,
-            "moved": verdict.by_shifted,
-            "random": verdict.by_random,
+            **verdict.by,
             "verdict": verdict.verdict,
         }
         for verdict in result.verdicts
@@ -83,6 +83,8 @@ def _opening(result: FaithfulnessResult) -> Iterator[str]:
 
 
 def _closing(result: FaithfulnessResult) -> Iterator[str]:
+    own = sum(verdict.organ == _whose(result) for verdict in result.verdicts)
+    yield f"Supported: beyond every control, corrected for these {own} verdicts. {RATE}"
     yield f"Numbers are means over cases. {over_cases.COVERAGE}"
     if result.carried is not None:
         yield "An edge's activation from another case brings along, of what that case shows:"
@@ -96,7 +98,8 @@ def in_words(result: FaithfulnessResult) -> Iterator[str]:
     yield from _opening(result)
     whose = _whose(result)
     own = [verdict for verdict in result.verdicts if verdict.organ == whose]
-    yield f"{'stage':8} {'rule':14} {'cells':9} {'by map':>7} {'moved':>7} {'random':>7}  verdict"
+    ways = " ".join(f"{way:>9}" for way in WAYS)
+    yield f"{'stage':8} {'rule':14} {'cells':9} {ways}  verdict"
     yield from map(_line, own)
     if result.rankings:
         yield f"{'edges ranked by':32} {'rho':>6} {'95 % t interval':>24} {'p':>6}  verdict"
@@ -109,6 +112,7 @@ def in_words(result: FaithfulnessResult) -> Iterator[str]:
 
 def _line(verdict: Verdict) -> str:
     return (
-        f"{verdict.site:8} {verdict.rule:14} {verdict.where:9} {verdict.by_map:7.3f} "
-        f"{verdict.by_shifted:7.3f} {verdict.by_random:7.3f}  {verdict.verdict}"
+        f"{verdict.site:8} {verdict.rule:14} {verdict.where:9} "
+        + " ".join(f"{lost:9.3f}" for lost in verdict.by.values())
+        + f"  {verdict.verdict}"
     )

@@ -129,9 +129,10 @@ def _emergences(path: Path) -> dict[Place, Emergence]:
     """When each stage began to localise; a run that did not end has no such table."""
     if not path.exists() or not path.read_bytes().strip():
         return {}
-    kinds = {**PLACE, "answer": ANSWERS.__getitem__, "epoch": _epoch, "dice_epoch": _epoch}
+    kinds = {**PLACE, "answer": ANSWERS.__getitem__, "epoch": _epoch, "dice_epoch": _epoch,
+             "head_epoch": _epoch}  # fmt: skip
     return {
-        _place(row): Emergence(row["answer"], row["epoch"], row["dice_epoch"])
+        _place(row): Emergence(row["answer"], row["epoch"], row["dice_epoch"], row["head_epoch"])
         for row in typed_rows(path, kinds)
     }
 

@@ -1,0 +1,57 @@
+"""Many tests over the same cases at once, and how often nothing passes one of them.
+
+A test asks whether a number that every case has is above 0 in the mean over cases. Under the null
+its sign is as likely one way as the other, whole cases together; so the signs of whole cases are
+flipped, all ways or 4096, and a test passes whose statistic is reached by the *largest* of all
+tests in at most 5 % of the flips (Westfall and Young's single step, family-wise as Holm's, but
+exact at 5 cases, and it asks no more where tests are alike). Statistic: Σx / √Σx², which rises with
+Student's t.
+"""
+
+import torch
+from torch import Tensor
+
+ALPHA = 0.05
+"""The chance that a family of tests of nothing passes one or more."""
+LEAST_CASES = 5
+"""Below this no flips suffice, and nothing is claimed."""
+FLIPS = 4096
+
+RATE = (
+    "Of nothing, one or more claims are made on at most 5 % of pages or texts: measured on "
+    "null maps and null cases (below 5 cases none are made; where differences between cases have a "
+    "long tail below, more often); a network that finds no organ makes none."
+)
+"""What must stand beside claims."""
+
+
+def family_p(beyond: Tensor, least: int = LEAST_CASES) -> Tensor:
+    """One-sided p of every test, corrected for all of them: (…, C) -> (…) float64.
+
+    Args:
+        beyond: what each case has beyond the bound of the null; NaN where it has none.
+        least: tests with fewer cases are none: NaN, and not counted.
+    """
+    flat = beyond.double().reshape(-1, beyond.shape[-1])
+    known = flat.isfinite()
+    tests = known.sum(-1) >= least
+    found = flat.new_full((len(flat),), torch.nan)
+    if tests.any():
+        values = flat[tests].nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        size = values.square().sum(-1, keepdim=True).sqrt()
+        unit = torch.where(size > 0, values / size, 0.0)
+        flipped = (_signs(flat.shape[-1]) @ unit.T).amax(-1)
+        own = unit.sum(-1)
+        found[tests] = (flipped[:, None] >= own - 1e-9).double().mean(0)
+    return found.view(beyond.shape[:-1])
+
+
+def _signs(cases: int) -> Tensor:
+    """(flips, C) of 1 and -1, the first row without a flip."""
+    if 2**cases <= FLIPS:
+        bits = torch.arange(2**cases)[:, None] >> torch.arange(cases)
+    else:
+        generator = torch.Generator().manual_seed(cases)
+        bits = torch.randint(2, (FLIPS, cases), generator=generator)
+        bits[0] = 0
+    return 1.0 - 2.0 * (bits & 1).double()

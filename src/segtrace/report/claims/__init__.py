@@ -1,0 +1,1 @@
+"""Sentences with the numbers they rest on and the tests they passed."""

@@ -1,0 +1,61 @@
+"""A sentence with the numbers it rests on; a claim, if it passed its tests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from segtrace.measures.significance import ALPHA
+
+FOUND = 0.5
+"""The least Dice of an organ whose maps anything is claimed of."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What terminal, logger, page and captions say, made from labelled numbers.
+
+    Attributes:
+        kind: ``headline``, ``leak`` or ``route``.
+        words: plain text.
+        numbers: label -> value, of all that the words rest on.
+        tests: what it passed. Without any it is no claim, and the words say so, or that nothing
+            was found.
+        about: the slices and cases that it speaks of.
+    """
+
+    kind: str
+    words: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    tests: tuple[str, ...] = ()
+    about: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """It passed tests that nothing passes in at most 5 % of texts."""
+        return bool(self.tests)
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def corrected(tests: int) -> str:
+    """The test that a claim passed, in words."""
+    return (
+        f"above its null in {1 - ALPHA:.0%} of sign flips over cases, corrected for "
+        f"{tests} {'test' if tests == 1 else 'tests'}"
+    ).replace("%", " %", 1)
+
+
+def number(value: float, digits: int = 2) -> str:
+    """With so many digits, and no minus before 0."""
+    return f"{round(float(value), digits) + 0.0:.{digits}f}"
+
+
+def counted(count: int, what: str) -> str:
+    """``1 case``, ``3 cases``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def listed(names: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last

@@ -1,0 +1,260 @@
+"""Leakage that is an event: found at a stage, beyond what chance and resolution explain.
+
+"Liver leaks onto right kidney at dec4, gone at dec5" is an observation of this kind (Hasany et al.
+2023, Fig. 1). It is found by the program, or not found; no pair is expected. Case by case the
+density is held against the largest of its nulls: the uniform map, the perfect map of the stage's
+grid, the mirror image of the other organ, and the untrained network. All rules, organs, pairs and
+stages of an epoch are one family of tests, of the logarithm of that ratio.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segtrace.errors import InputError
+from segtrace.labelled import Dataset, names_along, rows, tensor
+from segtrace.measures.energy import nan_where
+from segtrace.measures.leakage import Leakage
+from segtrace.measures.over_cases import by_case, in_words, method, over_cases
+from segtrace.measures.significance import ALPHA, family_p
+from segtrace.names import file_name
+from segtrace.report.claims.claim import Claim, corrected
+from segtrace.report.scene import FINAL
+
+PAIR = ("organ", "onto")
+ENTRY = ("rule", *PAIR)
+LEAST_DENSITY = 2.0
+"""An event puts at least twice on an organ what a uniform map would …"""
+
+LEAST_SHARE = 0.05
+"""… and at least this part of the whole map …"""
+
+LEAST_SLICES = 3
+"""… over at least so many slices that hold both organs."""
+
+MOST = 5
+"""Events told of one rule, the strongest."""
+FLOOR = 0.1
+"""Times uniform, added under the logarithm: less than that is nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak(Claim):
+    """One organ's evidence lies on another organ, at neighbouring stages.
+
+    Attributes:
+        rule: the rule whose maps show it.
+        organ: the organ that is explained.
+        onto: the organ on whose pixels the evidence lies.
+        stages: where it holds, in order.
+        peak: the one of ``stages`` with the highest density; the numbers are of it.
+        sentence: ``words`` without their numbers.
+    """
+
+    rule: str
+    organ: str
+    onto: str
+    stages: tuple[str, ...]
+    peak: str
+    sentence: str
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def find_events(
+    found: Leakage,
+    centered: Leakage | None,
+    untrained: Leakage | None,
+    cases: Sequence[str],
+    without: Sequence[str] = (),
+) -> list[Leak]:
+    """Every leak that is more than uniform, resolution, place, untrained and a common mode.
+
+    None where a control is missing, and none at the head, which is the output.
+
+    Args:
+        found: leakage of the flow of ``score="logit"``.
+        centered: of ``score="centered"``; what disappears there is shared by all logits.
+        untrained: of the network at epoch 0.
+        cases: name of each slice's case.
+        without: organs that are explained but of which nothing is claimed.
+
+    Raises:
+        InputError: leakages of different stages, rules or organs.
+    """
+    for other in (centered, untrained):
+        _check(found, other)
+    if centered is None or untrained is None:
+        return []
+    tests = held_against(found, centered, untrained, cases, without)
+    some = tests["holds"].any("site").to_dataset(name="some")
+    events = [
+        _event(tests, at, run)
+        for at in rows(some, ENTRY, (*ENTRY, "some"))
+        if at.pop("some")
+        for run in _runs(tests["holds"].sel(at).values.tolist())
+    ]
+    return sorted(events, key=lambda event: -event.numbers["times uniform"])
+
+
+def held_against(
+    found: Leakage,
+    centered: Leakage | None,
+    untrained: Leakage | None,
+    cases: Sequence[str],
+    without: Sequence[str] = (),
+) -> Dataset:
+    """Of every entry, axes site, rule, organ, onto: what it is held against, and what holds.
+
+    The summary of ``found``, and beside it ``untrained``, that network's density; ``mean``,
+    ``low``, ``high`` and ``cases`` of the density over cases; ``null``, the largest of what it is
+    held against; ``p``, corrected for all; ``holds``.
+    """
+    here = found.summary
+    own, null = _densities(found, cases, untrained)
+    beyond = (own + FLOOR).log() - (null + FLOOR).log()
+    large = (here["density"] >= LEAST_DENSITY) & (here["share"] >= LEAST_SHARE)
+    large &= here["slices"] >= LEAST_SLICES
+    if centered is not None:
+        again, null = _densities(centered, cases, untrained)
+        beyond = torch.minimum(beyond, (again + FLOOR).log() - (null + FLOOR).log())
+        large &= centered.summary["density"] >= LEAST_DENSITY
+    asked = (here["organ"] != here["onto"]) & (here["site"] != FINAL)
+    asked &= ~here["organ"].isin(list(without))
+    axes = here["density"].dims
+    asked = asked.broadcast_like(here["density"]).transpose(*axes)
+    p = family_p(nan_where(~tensor(asked)[..., None], beyond))
+    over = over_cases(own, list(dict.fromkeys(cases)), within=(0.0, torch.inf))
+    before = here["density"] * torch.nan if untrained is None else untrained.summary["density"]
+    printed = here["density_coarse"].clip(min=1.0)
+    for other in (here["density_mirrored"], before):
+        printed = printed.where(~(other > printed), other)
+    holds = tensor(large) & (p <= ALPHA) & over.above(tensor(printed.transpose(*axes)))
+    numbers = {"p": p, "holds": holds, "mean": over.mean, "low": over.low, "high": over.high,
+               "cases": over.cases}  # fmt: skip
+    named = {name: (axes, values) for name, values in numbers.items()}
+    return here.assign(named).assign(untrained=before, null=printed)
+
+
+def _densities(
+    leak: Leakage, cases: Sequence[str], untrained: Leakage | None
+) -> tuple[Tensor, Tensor]:
+    """Of every case, (S, R, O, J, C): the density, and the largest of its nulls."""
+    usable, share = tensor(leak.usable), tensor(leak.data["share"])
+
+    def of(name: str, area: str = "area") -> Tensor:
+        values, below = tensor(leak.data[name]), tensor(leak.data[area])[:, None]
+        values = values if values.ndim == share.ndim else values[:, None]
+        return by_case(nan_where(~usable, values.expand_as(share)), cases, below.expand_as(share))
+
+    null = torch.maximum(of("coarse").nan_to_num(nan=1.0), torch.tensor(1.0).double())
+    null = torch.fmax(null, of("mirrored", "mirrored_area"))
+    if untrained is not None:  # a dead map of the untrained network counts as an even one
+        null = torch.fmax(null, _densities(untrained, cases, None)[0])
+    return of("share"), null
+
+
+def _check(found: Leakage, other: Leakage | None) -> None:
+    if other is None:
+        return
+    for what, axis in Leakage.form.names.items():
+        mine, theirs = names_along(found.data, axis), names_along(other.data, axis)
+        if mine != theirs:
+            raise InputError(
+                f"leakages can be held against each other for the same {what} only; these have "
+                f"{', '.join(mine)} and {', '.join(theirs)}"
+            )
+
+
+def _runs(holds: Sequence[bool]) -> list[range]:
+    """Stretches of consecutive True."""
+    starts = [i for i, h in enumerate(holds) if h and not (i and holds[i - 1])]
+    ends = [i + 1 for i, h in enumerate(holds) if h and not (i + 1 < len(holds) and holds[i + 1])]
+    return [range(start, end) for start, end in zip(starts, ends, strict=True)]
+
+
+def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
+    stages, here = names_along(tests, "site"), tests.sel(at)
+    density, inside = here["density"].values, (here["density"] <= here["null"]).values
+    peak = stages[max(run, key=lambda s: float(density[s]))]
+    one = here.sel(site=peak)
+    gone = next((stage for stage, out in list(zip(stages, inside, strict=True))[run.stop:] if out),
+                None)  # fmt: skip
+    where = stages[run[0]] if len(run) == 1 else f"{stages[run[0]]}-{stages[run[-1]]}"
+    end = f"gone at {gone}" if gone else f"not gone by {stages[-1]}"
+    sentence = f"{_words(at['organ'])} leaks onto {_words(at['onto'])} at {where}, {end}"
+    numbers = {
+        "times uniform": one["density"], "mean over cases": one["mean"], "low": one["low"],
+        "high": one["high"], "cases": one["cases"], "share": one["share"],
+        "perfect coarse map": one["density_coarse"], "untrained": one["untrained"],
+        "mirror image": one["density_mirrored"], "p": one["p"],
+    }  # fmt: skip
+    known = {name: float(value) for name, value in numbers.items() if value == value}
+    picture = f"leak/{file_name(at['rule'])}/{file_name(peak, stages)}.png"
+    return Leak(
+        kind="leak",
+        words=f"{sentence} ({_detail(known, peak)}; {picture})",
+        numbers=known,
+        tests=(corrected(int(tests["p"].notnull().sum())), "95 % t interval above every null"),
+        rule=at["rule"],
+        organ=at["organ"],
+        onto=at["onto"],
+        stages=tuple(stages[s] for s in run),
+        peak=peak,
+        sentence=sentence,
+    )
+
+
+def _detail(known: Mapping[str, float], peak: str) -> str:
+    """The numbers behind the sentence, in one line; what is not defined is not named."""
+    cases = int(known["cases"])
+    low, high = (known.get(end, torch.nan) for end in ("low", "high"))
+    ends = f"{method(cases)} " * (low == low) + in_words(low, high, cases, digits=1)
+    names = ("perfect coarse map", "untrained", "mirror image")
+    nulls = [f"{name} {known[name]:.1f}" for name in names if name in known]
+    return (
+        f"{peak}: {known['times uniform']:.1f} times uniform (mean over cases "
+        f"{known['mean over cases']:.1f}, {ends}), {known['share']:.0%} of the "
+        f"map; {', '.join(nulls)}"
+    )
+
+
+def too_few_slices(leak: Leakage) -> list[str]:
+    """Pairs of which nothing can be said: ``liver, spleen: too few slices (2)``."""
+    together = leak.data[["counted"]].any("site").sum("slice")
+    return [
+        f"{_words(pair['organ'])}, {_words(pair['onto'])}: too few slices ({pair['counted']})"
+        for pair in rows(together, PAIR, (*PAIR, "counted"))
+        if pair["organ"] != pair["onto"] and pair["counted"] < LEAST_SLICES
+    ]
+
+
+def strongest(
+    leak: Leakage, stage: str, rule: str, count: int = 3, without: Sequence[str] = ()
+) -> list[str]:
+    """The largest densities of one matrix on other organs, as text; events or not.
+
+    Args:
+        leak: the leakage.
+        stage: whose matrix.
+        rule: of which rule.
+        count: so many at most.
+        without: organs whose maps are left out.
+    """
+    here = leak.summary.sel(site=stage, rule=rule)
+    entries = [
+        entry
+        for entry in rows(here, PAIR, (*PAIR, "density", "share", "slices"))
+        if entry["slices"] >= LEAST_SLICES
+        and entry["organ"] != entry["onto"]
+        and entry["organ"] not in without
+    ]
+    return [
+        f"{_words(one['organ'])} on {_words(one['onto'])}: {one['density']:.1f} times uniform, "
+        f"{one['share']:.0%} of the map, {one['slices']} slices"
+        for one in sorted(entries, key=lambda one: one["density"])[: -count - 1 : -1]
+    ]

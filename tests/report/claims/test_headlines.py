@@ -1,0 +1,128 @@
+"""Headlines: of nothing none, of a planted stage one, and the words around them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from segtrace.report.claims.headlines import MARGIN, Headlines
+
+STAGES = ["enc1", "dec1", "dec2", "dec3", "head"]
+RULES, ORGANS = ["seg_grad_cam", "grad_pam"], ["liver", "pancreas", "left_kidney"]
+SPREAD = 0.2
+"""Of a null network's gain over cases and of what it differs from the untrained one."""
+
+
+def numbers(values, cases):
+    names = {"site": STAGES, "rule": RULES, "organ": ORGANS, "case": [*range(cases)]}
+    return xr.DataArray(np.broadcast_to(values, [len(v) for v in names.values()]).copy(), names)
+
+
+def headlines(cases=12, seed=0, rise=None, dice=0.9, noise=0.05, untrained=True, echo=()):
+    """``rise``: (stage, organ) -> how far above the untrained network's gain of 0.1."""
+    random = np.random.default_rng(seed)
+    before = numbers(0.1, cases) + noise * random.standard_normal((5, 2, 3, cases))
+    now = before + noise * random.standard_normal((5, 2, 3, cases))
+    for (stage, organ), more in (rise or {}).items():
+        now.loc[{"site": stage, "organ": organ}] += more
+    echoes = now.isel(case=0, drop=True) > math.inf
+    for stage in echo:
+        echoes.loc[stage] = True
+    scores = xr.DataArray(np.broadcast_to(dice, 3).copy(), {"organ": ORGANS})
+    about = f"{cases} slices of {cases} cases"
+    return Headlines(now, before if untrained else None, echoes, scores, about)
+
+
+LATE = {(stage, organ): 0.5 for stage in ("dec1", "dec2", "dec3") for organ in ORGANS}
+
+
+def made(found):
+    """Whether a page of these would print a claim."""
+    return any(found.network(rule).holds or found.of(rule, organ).holds
+               for rule in RULES for organ in ORGANS)  # fmt: skip
+
+
+def test_the_first_stage_beyond_the_untrained_network_is_told_with_its_numbers():
+    rise = LATE | {("dec1", "liver"): 0.0}
+    claim = headlines(rise=rise).of("seg_grad_cam", "liver")
+    assert claim.holds
+    assert claim.words.startswith("Its maps lie on it from dec2 alone, beyond the untrained "
+                                  "network's: dec2 (gain 0.59, untrained 0.08; 0.48")  # fmt: skip
+    assert claim.words.endswith(" more over 12 cases).")
+    assert claim.numbers["low at dec2"] > MARGIN
+    assert "corrected for 18 tests" in claim.tests[0]  # 2 rules, 3 organs, 3 stages
+    assert "from dec1 on" in headlines(rise=rise).of("grad_pam", "pancreas").words
+
+
+def test_what_all_organs_share_is_said_once_for_the_network():
+    found = headlines(rise=LATE)
+    claim = found.network("grad_pam")
+    assert claim.holds
+    assert claim.words == (
+        "From dec1 on, maps of all 3 organs that are found lie on their organ, beyond the "
+        "untrained network's. Over 12 slices of 12 cases; left out: dec3 and head, the prediction "
+        "redrawn."
+    )
+    nothing = headlines().network("grad_pam")
+    assert not nothing.holds
+    assert nothing.words.startswith("No stage points to any organ that is found, beyond the")
+    differs = headlines(rise=LATE | {("dec2", "liver"): 0.0}).network("grad_pam")
+    assert differs.words.startswith("Over 12 slices of 12 cases; ")
+
+
+def test_where_nothing_passes_that_is_said():
+    claim = headlines(rise={("dec3", "pancreas"): 0.5}).of("grad_pam", "pancreas")
+    assert not claim.holds
+    assert claim.words.startswith("No stage before dec3 points to the pancreas beyond the "
+                                  "untrained network; closest is ")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"cases": 3}, "Seen on 3 cases, no claim: furthest above the untrained network's at dec"),
+        ({"dice": 0.3}, "Nothing is claimed of maps of an organ that is not found"),
+        ({"dice": math.nan}, "Nothing is claimed of maps of an organ that is not found"),
+        ({"untrained": False}, "Nothing to compare with: the untrained network is not known"),
+        ({"echo": ("enc1", "dec1", "dec2")}, "No stage gives evidence that may be read."),
+    ],
+)
+def test_what_may_not_be_claimed_says_why(given, words):
+    found = headlines(rise=LATE, **given)
+    assert found.of("grad_pam", "liver").words.startswith(words)
+    assert not made(found)
+
+
+def test_an_echo_is_named_and_left_out():
+    found = headlines(rise=LATE, echo=("dec1",))
+    assert (
+        "where the untrained map lies on the organ already (dec1)" in found.network(RULES[0]).words
+    )
+    assert "from dec2 alone" in found.of("grad_pam", "liver").words
+
+
+@pytest.mark.parametrize("cases", [3, 5, 8, 12])
+def test_null_cases_make_a_claim_on_at_most_five_percent_of_pages(cases):
+    """Gains that lie the margin above the untrained network's, which is the null's edge."""
+    rise = {(stage, organ): MARGIN for stage in STAGES for organ in ORGANS}
+    pages = [made(headlines(cases, seed, rise, noise=SPREAD)) for seed in range(100)]
+    assert np.mean(pages) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 100)
+
+
+def test_a_network_that_finds_nothing_makes_no_claim_however_far_it_is_from_another():
+    """Two untrained networks differ: at 12 cases by more than the margin on most pages."""
+    random = np.random.default_rng(0)
+    apart = {(s, o): float(random.normal(0, 0.5)) for s in STAGES for o in ORGANS} | LATE
+    assert made(headlines(rise=apart))
+    assert not made(headlines(rise=apart, dice=0.2))
+
+
+def test_the_untrained_network_of_which_nothing_is_marked_counts_as_even():
+    found = headlines(rise=LATE)
+    dead = Headlines(found.gain, found.untrained * math.nan, found.echo, found.dice, found.about)
+    assert dead.of("grad_pam", "liver").holds
+    assert torch.isfinite(
+        torch.as_tensor(list(dead.of("grad_pam", "liver").numbers.values()))
+    ).all()

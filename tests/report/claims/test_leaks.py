@@ -1,0 +1,205 @@
+"""Leakage events: found where planted, refused where anything else explains them."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from measures.flows import flow_of
+from segtrace.errors import InputError
+from segtrace.measures.leakage import Leakage, leakage
+from segtrace.report.claims.leaks import find_events, strongest, too_few_slices
+
+ORGANS = ("liver", "right_kidney")
+GRIDS = {"dec3": 16, "dec4": 32, "dec5": 64, "head": 64}
+
+
+def masks(slices: int = 4) -> Tensor:
+    found = torch.zeros(2, slices, 64, 64, dtype=torch.bool)
+    found[0, :, 10:34, 6:30] = True
+    found[1, :, 44:54, 12:22] = True
+    return found
+
+
+def leak(onto: dict[str, float], slices: int = 8) -> Leakage:
+    """The liver's maps: ``onto[stage]`` of them on the right kidney, the rest on the liver.
+
+    The slices differ by up to a tenth of it.
+    """
+    places = masks(slices)
+    maps = {}
+    for stage, side in GRIDS.items():
+        organs = torch.nn.functional.adaptive_avg_pool2d(places.float(), side)
+        liver, kidney = organs / organs.sum((-2, -1), keepdim=True)
+        part = onto.get(stage, 0.0) * torch.linspace(0.95, 1.05, slices)[:, None, None]
+        maps[stage] = torch.stack([(1 - part) * liver + part * kidney, kidney])[None]
+    return leakage(flow_of(maps, places, organs=ORGANS), places)
+
+
+def onto_kidney(found: Leakage, name: str, stage: str) -> float:
+    """A number over the slices, of the liver's map on the right kidney."""
+    at = {"site": stage, "rule": "rule0", "organ": "liver", "onto": "right_kidney"}
+    return found.summary[name].sel(at).item()
+
+
+CASES = list("abcdefgh")
+CLEAN = leak({})
+PLANTED = leak({"dec4": 0.3})
+
+
+def events(found, centered=None, untrained=CLEAN, cases=CASES, without=()):
+    return find_events(found, found if centered is None else centered, untrained, cases, without)
+
+
+def test_the_paper_s_kind_of_observation_is_found_with_its_numbers_and_its_picture() -> None:
+    (event,) = events(PLANTED)
+    assert event.sentence == "liver leaks onto right kidney at dec4, gone at dec5"
+    assert event.holds
+    assert event.numbers["times uniform"] > 5
+    assert 0.2 < event.numbers["share"] < 0.3
+    assert (event.numbers["perfect coarse map"], event.numbers["untrained"]) == (0, 0)
+    assert event.tests[0].endswith("corrected for 6 tests")  # 2 pairs, 3 stages
+    assert str(event).startswith(f"{event.sentence} (dec4: 1")
+    assert str(event).endswith("; leak/rule0/dec4.png)")
+    assert "95 % t interval over 8 cases" in str(event)
+    assert "nan" not in str(event)
+
+
+def test_nothing_is_found_where_nothing_leaks_or_a_control_is_missing() -> None:
+    assert events(CLEAN) == []
+    assert find_events(PLANTED, None, CLEAN, CASES) == []
+    assert find_events(PLANTED, PLANTED, None, CASES) == []
+    assert events(PLANTED, without=["liver"]) == []
+
+
+def test_a_common_mode_of_all_logits_is_no_event() -> None:
+    assert events(PLANTED, centered=CLEAN) == []
+
+
+def test_what_the_untrained_network_shows_as_well_is_no_event() -> None:
+    assert events(PLANTED, untrained=leak({"dec4": 0.45})) == []
+    assert len(events(PLANTED, untrained=leak({"dec4": 0.1}))) == 1
+
+
+def test_less_than_a_twentieth_of_the_map_is_no_event() -> None:
+    faint = leak({"dec4": 0.055})
+    assert onto_kidney(faint, "density", "dec4") > 1.5
+    assert events(faint) == []
+
+
+@pytest.mark.parametrize("cases", ["abcd" * 2, "a" * 8])
+def test_below_five_cases_nothing_is_claimed(cases) -> None:
+    assert events(PLANTED, cases=list(cases)) == []
+
+
+def test_two_slices_are_too_few_and_said_to_be() -> None:
+    few = leak({"dec4": 0.3}, slices=2)
+    assert too_few_slices(few) == [
+        "liver, right kidney: too few slices (2)",
+        "right kidney, liver: too few slices (2)",
+    ]
+    assert too_few_slices(PLANTED) == []
+
+
+def test_slices_that_count_at_any_stage_are_not_too_few() -> None:
+    """A coarse stage's rim may take a neighbour that a finer one still tells apart."""
+    counted = PLANTED.data["counted"].copy()
+    counted.loc["dec3"] = False
+    assert too_few_slices(Leakage(PLANTED.data.assign(counted=counted))) == []
+    counted.loc["dec4":, "liver", "right_kidney", :][..., :6] = False
+    assert too_few_slices(Leakage(PLANTED.data.assign(counted=counted))) == [
+        "liver, right kidney: too few slices (2)"
+    ]
+
+
+def test_the_head_which_is_the_output_has_no_event() -> None:
+    (event,) = events(leak({"dec5": 0.3, "head": 0.3}))
+    assert event.sentence == "liver leaks onto right kidney at dec5, not gone by head"
+
+
+def test_a_stretch_is_named_by_its_first_and_its_last_stage() -> None:
+    event = events(leak({"dec3": 0.3, "dec4": 0.4, "dec5": 0.3}))[0]
+    assert event.sentence == "liver leaks onto right kidney at dec3-dec5, gone at head"
+    assert event.peak == "dec4"
+
+
+def test_a_leak_that_weakens_but_stays_beyond_the_null_is_not_gone() -> None:
+    event = events(leak({"dec4": 0.3, "dec5": 0.04, "head": 0.04}))[0]
+    assert event.stages == ("dec4",)
+    assert event.sentence == "liver leaks onto right kidney at dec4, not gone by head"
+
+
+def test_what_a_uniform_map_puts_there_counts_as_gone() -> None:
+    event = events(leak({"dec4": 0.3, "dec5": 0.01}))[0]
+    assert event.sentence.endswith("gone at dec5")
+
+
+def test_two_stretches_are_two_events() -> None:
+    found = events(leak({"dec3": 0.4, "dec5": 0.4}))
+    assert sorted(event.sentence for event in found) == [
+        "liver leaks onto right kidney at dec3, gone at dec4",
+        "liver leaks onto right kidney at dec5, gone at head",
+    ]
+
+
+def test_what_a_coarse_grid_spreads_by_itself_is_no_event() -> None:
+    # Two organs 9 px apart on cells of 16 px: the perfect map lies on both.
+    places = torch.zeros(2, 8, 64, 64, dtype=torch.bool)
+    places[0, :, 16:32, 17:24] = True
+    places[1, :, 16:32, 33:39] = True
+    perfect = torch.nn.functional.avg_pool2d(places.float(), 16)[None]
+    found = leakage(flow_of({"enc5": perfect}, places, organs=ORGANS), places)
+    assert onto_kidney(found, "density_coarse", "enc5") > 2
+    assert onto_kidney(found, "share", "enc5") > 0.05
+    assert events(found, untrained=found) == []
+
+
+def test_density_on_the_mirror_image_is_that_of_the_place_on_the_other_side() -> None:
+    """Of what leaves the liver two thirds lie where the kidney would be on the other side."""
+    places = masks()
+    organs = torch.nn.functional.adaptive_avg_pool2d(places.float(), 32)
+    liver, kidney = organs / organs.sum((-2, -1), keepdim=True)
+    maps = torch.stack([0.55 * liver + 0.15 * kidney + 0.3 * kidney.flip(-1), kidney])[None]
+    found = leakage(flow_of({"dec4": maps}, places, organs=ORGANS), places)
+    twice = 2 * onto_kidney(found, "density", "dec4")
+    assert onto_kidney(found, "density_mirrored", "dec4") == pytest.approx(twice, rel=1e-3)
+    empty = leakage(flow_of({"dec4": torch.ones_like(maps)}, places, organs=ORGANS), places)
+    assert find_events(found, found, empty, list("abcd")) == []
+
+
+def test_the_strongest_entries_are_listed_with_their_numbers() -> None:
+    lines = strongest(PLANTED, "dec4", "rule0")
+    assert len(lines) == 2
+    assert lines[0].startswith("liver on right kidney: ")
+    assert "8 slices" in lines[0]
+
+
+def test_leakages_of_other_organs_are_refused() -> None:
+    places = masks()
+    maps = {stage: torch.ones(1, 2, 4, side, side) for stage, side in GRIDS.items()}
+    other = leakage(flow_of(maps, places, organs=("liver", "spleen")), places)
+    with pytest.raises(InputError, match="liver, right_kidney and liver, spleen"):
+        events(PLANTED, untrained=other)
+
+
+def smooth(generator: torch.Generator, slices: int) -> Leakage:
+    """Of maps that know nothing: smooth fields, four organs, two rules, three stages."""
+    places = torch.zeros(4, slices, 48, 48, dtype=torch.bool)
+    for organ, (top, left) in enumerate(((4, 4), (4, 30), (28, 4), (28, 30))):
+        places[organ, :, top : top + 14, left : left + 12] = True
+    maps = {}
+    for stage, side in {"enc1": 24, "dec1": 12, "dec2": 24}.items():
+        noise = torch.randn(2 * 4 * slices, 1, side, side, generator=generator)
+        field = torch.nn.functional.avg_pool2d(noise, 5, 1, 2)
+        maps[stage] = field.view(2, 4, slices, side, side)
+    return leakage(flow_of(maps, places, organs=("a", "b", "c", "d")), places)
+
+
+@pytest.mark.parametrize("cases", [3, 5, 8, 12])
+def test_maps_that_know_nothing_have_an_event_in_at_most_five_percent_of_texts(cases) -> None:
+    generator, texts = torch.Generator().manual_seed(cases), 40
+    names = [str(c) for c in range(cases) for _ in range(2)]
+    made = 0
+    for _ in range(texts):
+        found, before = smooth(generator, 2 * cases), smooth(generator, 2 * cases)
+        made += bool(find_events(found, found, before, names))
+    assert made / texts <= 0.05

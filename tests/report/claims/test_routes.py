@@ -1,0 +1,94 @@
+"""Routes in words: of nothing none, of planted losses the largest, their twins and differences."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from segtrace.causal.necessity import Necessity
+from segtrace.report.claims.routes import NEEDED, Routes, free_sites
+
+ENTERS = {"skip_1": "dec1", "up_1": "dec1", "skip_2": "dec2", "up_2": "dec2"}
+SITES = ("enc1", "dec1", *ENTERS, "dec2")
+ORGANS = ("liver", "left_kidney", "spleen")
+
+
+def routes(lost, cases=12, noise=0.01, seed=0, whole=0.9, enters=ENTERS):
+    """``lost``: site, or (site, organ), -> Dice lost; dec2 is a cut vertex, dec1 carries up_2."""
+    random = np.random.default_rng(seed)
+    left = np.full((len(SITES), 3, cases), whole)
+    for s, site in enumerate(SITES):
+        for o, organ in enumerate(ORGANS):
+            left[s, o] -= lost.get((site, organ), lost.get(site, 0.0))
+    left += noise * random.standard_normal(left.shape)
+    left[SITES.index("up_2")] = left[SITES.index("dec1")]
+    left[SITES.index("dec2")] = 0
+    own = torch.full((3, cases), whole).double()
+    plain = {
+        "sites": SITES, "places": ("stage",) * 2 + ("edge",) * 4 + ("stage",), "organs": ORGANS,
+        "cases": tuple(map(str, range(cases))), "cut": "zero", "draws": 1, "score": "logit",
+        "cut_vertex": torch.tensor([site == "dec2" for site in SITES]),
+        "whole": {"dice": own, "score": own}, "dice": torch.from_numpy(left),
+        "scores": torch.from_numpy(left),
+    }  # fmt: skip
+    return Routes(Necessity.from_plain(plain), enters)
+
+
+def made(found):
+    return found.network() is not None or any(found.of(organ).holds for organ in ORGANS)
+
+
+def test_twins_are_merged_and_cut_vertices_left_out():
+    assert free_sites(routes({}).necessity) == {
+        "enc1": "enc1", "dec1": "dec1 = up_2", "skip_1": "skip_1", "up_1": "up_1",
+        "skip_2": "skip_2",
+    }  # fmt: skip
+
+
+def test_the_largest_losses_are_told_with_intervals_and_where_they_differ_from_other_organs():
+    found = routes({"skip_1": 0.3, ("skip_1", "liver"): 0.6, "dec1": 0.2})
+    claim = found.of("liver")
+    assert claim.holds
+    assert claim.words.startswith("The liver loses most without skip_1 (0.6")
+    assert " and dec1 = up_2 (0.19" in claim.words
+    assert "; more than the other organs without skip_1 (0.3" in claim.words
+    assert claim.words.endswith("; over 12 cases.")
+    assert "dec2" not in claim.words
+    assert "more than" not in found.of("spleen").words
+    assert found.network().words == "All 3 organs that are found lose most without skip_1."
+    assert routes({("skip_1", "liver"): 0.6, "dec1": 0.4}).network() is None
+
+
+def test_edges_that_cost_nothing_each_into_a_stage_that_is_needed_are_named():
+    words = routes({"dec1": 0.4}).of("liver").words
+    assert "; of skip_1 and up_1 none is needed alone, dec1 that they make is (0.39" in words
+    assert "alone" not in routes({"dec1": 0.4}, enters={}).of("liver").words
+    assert "alone" not in routes({"dec1": 0.4, "up_1": 0.1}).of("liver").words
+
+
+def test_where_nothing_passes_that_is_said():
+    claim = routes({"skip_1": 0.02}, noise=0.05).of("left_kidney")
+    assert not claim.holds
+    assert claim.words.startswith("No single stage or edge is shown to cost the left kidney more")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"cases": 3}, "Seen on 3 cases, no claim: the liver loses most without skip_1 (0.3"),
+        ({"cases": 2}, "Seen on 2 cases, no claim: the liver loses most without skip_1 (0.3"),
+        ({"whole": 0.05}, "The liver is not found (Dice 0.05): cutting can take nothing away"),
+    ],
+)
+def test_what_may_not_be_claimed_says_why(given, words):
+    claim = routes({"skip_1": 0.3}, **given).of("liver")
+    assert claim.words.startswith(words)
+    assert not claim.holds
+
+
+@pytest.mark.parametrize("cases", [3, 5, 8, 12])
+def test_null_cases_make_a_claim_in_at_most_five_percent_of_texts(cases):
+    """Every cut costs as much as the null allows at most, of every organ."""
+    texts = [made(routes(dict.fromkeys(SITES, NEEDED), cases, 0.1, seed)) for seed in range(100)]
+    assert np.mean(texts) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 100)
