@@ -23,10 +23,10 @@ from segtrace.causal.route import route
 from segtrace.causal.vertices import cut_vertices
 from segtrace.models.flexible_unet import FlexibleUNet
 from segtrace.network import edges, stages
-from segtrace.network.hooks import edit, see
+from segtrace.network.hooks import edit, observe
 from segtrace.network.sites import chosen, sites_of
+from segtrace.tracking.edges import named_edges
 from segtrace.tracking.explained import Settings
-from segtrace.tracking.wiring import named_edges
 
 ORGANS = {"a": 1, "b": 2}
 SIZES = {"hidden_size": 12, "mlp_dim": 16, "num_heads": 2}
@@ -117,7 +117,7 @@ def swapped(task):
 
 
 def looked_at(task):
-    see(task.net, task.sites, task.images)
+    observe(task.net, task.sites, task.images)
     with edit(task.net, dict.fromkeys(task.sites, torch.zeros_like)), torch.no_grad():
         pass
 

@@ -9,7 +9,7 @@ from causal import nets
 from helpers.saving import reloaded
 from segtrace import InputError
 from segtrace.causal.baselines import Baselines, collect
-from segtrace.network.hooks import see
+from segtrace.network.hooks import observe
 from segtrace.network.sites import sites_of
 from segtrace.network.stages import Stage
 
@@ -20,7 +20,7 @@ def test_means_are_those_of_all_slices_whatever_the_batches():
     net, x = basic_unet(), images(5, 32)
     sites = sites_of(net)
     found = collect(net, sites, [x[:2], x[2:3], x[3:]], maps=True)
-    seen = see(net.eval(), sites, x).activations
+    seen = observe(net.eval(), sites, x).activations
     assert found.count == 5
     for site in sites:
         whole = seen[site.name]

@@ -12,7 +12,7 @@ from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import CUTS
 from segtrace.labelled import names_along, tensor
-from segtrace.network.hooks import edit, see
+from segtrace.network.hooks import edit, observe
 from segtrace.network.sites import chosen, sites_of
 
 X, TRUTH = nets.blob(4)
@@ -86,7 +86,7 @@ def test_lines_slices_and_volumes_are_judged_as_in_a_loop_over_their_pixels(dims
     means = collect(net, sites, [x], maps=True)
     found = necessity(net, sites, x, truth, nets.BOTH, means, cut=cut, batch=1)
     dice, scores = numbers(found)
-    seen = see(net, sites, x).activations
+    seen = observe(net, sites, x).activations
     cells = tuple(range(2, x.ndim))
     for s, site in enumerate(sites):
         whole = seen[site.name]

@@ -4,7 +4,7 @@ import torch
 from causal import nets
 from segtrace import InputError
 from segtrace.causal.replacement import donors, replacing
-from segtrace.network.hooks import see
+from segtrace.network.hooks import observe
 from segtrace.network.sites import sites_of
 
 X, _ = nets.blob(4)
@@ -27,7 +27,7 @@ def test_resampling_puts_the_donors_activation_in():
     cases = ["a", "b", "c", "d"]
     replacement = replacing(NET, SITES, X, cases, "resample", draws=3, seed=2)
     drawn = donors(cases, 3, seed=2)
-    whole = see(NET, SITES, X).activations["up_1"]
+    whole = observe(NET, SITES, X).activations["up_1"]
     part = slice(1, 3)
     assert torch.equal(replacement("up_1", whole[part], part, 1), whole[drawn[1, part]])
 

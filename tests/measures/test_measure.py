@@ -15,7 +15,7 @@ from segtrace.measures import measure as table_of
 from segtrace.measures.localisation import measure, over_slices
 from segtrace.measures.measure import MEASURES, Measure, RatioOfSums, followed, on_page, wanted
 from segtrace.report.page.page import Page
-from segtrace.report.page.payload import Story, common
+from segtrace.report.page.page_data import PageData, common
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import scalar_tag, timeline_tag
 from segtrace.tracking.history import History, charts, timelines
@@ -56,7 +56,7 @@ def data_of(*epochs):
     page = Page()
     for one in epochs:
         page.add(one)
-    return common(Story(page.first, (0, 0, 16, 16), page.snapshots), 1, (-125.0, 275.0))
+    return common(PageData(page.first, (0, 0, 16, 16), page.epochs), 1, (-125.0, 275.0))
 
 
 def test_columns_timelines_charts_and_page_have_the_order_of_the_table() -> None:

@@ -16,7 +16,7 @@ from segtrace.causal.patching import carry, patch
 from segtrace.causal.route import route
 from segtrace.network import edges
 from segtrace.network.edges import Edge
-from segtrace.network.hooks import edit, see
+from segtrace.network.hooks import edit, observe
 from segtrace.network.sites import chosen, sites_of
 from segtrace.network.stages import Stage
 
@@ -70,20 +70,20 @@ def test_looking_at_every_site_of_a_real_network_changes_no_bit(build):
         clean = net(x)
     assert torch.equal(run(net, x, {site: lambda a: a for site in sites}), clean)
     assert torch.equal(run(net, x, dict.fromkeys(sites, torch.clone)), clean)
-    assert torch.equal(see(net, sites, x).logits, clean)
+    assert torch.equal(observe(net, sites, x).logits, clean)
 
 
 @pytest.mark.parametrize("build", [flexible_unet, basic_unet])
 def test_a_skip_edge_is_the_encoder_stage_and_its_cut_leaves_what_lies_below(build):
     net, x = build(), images(1, 32)
-    seen = see(net, sites_of(net), x)
+    seen = observe(net, sites_of(net), x)
     skip, stage = chosen(sites_of(net), ["skip_1", "enc4"])
     assert torch.equal(seen.activations["skip_1"], seen.activations["enc4"])
     below = chosen(sites_of(net), ["enc5"])
     with edit(net, {skip: torch.zeros_like}):
-        edge_cut = see(net, below, x).activations["enc5"]
+        edge_cut = observe(net, below, x).activations["enc5"]
     with edit(net, {stage: torch.zeros_like}):
-        stage_cut = see(net, below, x).activations["enc5"]
+        stage_cut = observe(net, below, x).activations["enc5"]
     assert torch.equal(edge_cut, seen.activations["enc5"])
     assert not torch.equal(stage_cut, seen.activations["enc5"])
 

@@ -12,7 +12,7 @@ from network.test_known import FLAT, network
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.network import edges, hooks, stages
-from segtrace.network.hooks import see
+from segtrace.network.hooks import observe
 from segtrace.network.joints import settled
 from segtrace.network.sites import sites_of
 from segtrace.network.stages import Stage
@@ -31,7 +31,7 @@ def test_every_edge_of_the_table_carries_what_its_source_puts_out(name):
     net, x = network(name)
     found = look(net, edges.resolve(net), x=x)
     with torch.no_grad():
-        seen = see(net, [*found.values(), *stages.resolve(net)], x).activations
+        seen = observe(net, [*found.values(), *stages.resolve(net)], x).activations
     for edge in found.values():
         if edge.argument is None:
             assert edge.part is None
@@ -47,7 +47,7 @@ def test_a_skip_that_is_joined_behind_the_up_path_is_the_half_from_the_encoder()
     parts = {name: place.part for name, place in found.items() if name.startswith("skip")}
     assert parts == {"skip_1": (6, 12), "skip_2": (6, 12), "skip_3": (4, 8)}
     for places in (found.values(), sites):  # looked at before, or only now
-        seen = see(net, tuple(places), X, first).activations
+        seen = observe(net, tuple(places), X, first).activations
         for i in (1, 2, 3):
             assert torch.equal(seen[f"skip_{i}"], seen[f"enc{4 - i}"])
             assert not torch.equal(seen[f"skip_{i}"], seen[f"up_{i}"])
@@ -94,7 +94,7 @@ def edge_of(net, place, known=()):
 
 def carried(net, place):
     with torch.no_grad():
-        return see(net, [edge_of(net, place)], X).activations["edge"]
+        return observe(net, [edge_of(net, place)], X).activations["edge"]
 
 
 @pytest.mark.parametrize(("wire", "place"), [(SKIP_FIRST, 0), (UP_FIRST, 2)])

@@ -24,7 +24,7 @@ from segtrace.network.graph import (
     check_all,
     gradients_of,
 )
-from segtrace.network.hooks import Alteration, altering, see
+from segtrace.network.hooks import Alteration, altering, observe
 from segtrace.network.joints import settled
 from segtrace.network.labels import largest, refuse_shares
 from segtrace.network.logits import logits_at
@@ -163,7 +163,7 @@ def _integrated(
         places = settled(net, [place for group in groups for place in group], x)
         standing = iter(places)
         groups = [[next(standing) for _ in group] for group in groups]
-        seen = see(net, places, x, output, own_layout=True)
+        seen = observe(net, places, x, output, own_layout=True)
         values, logits = {place: seen.activations[place.name] for place in places}, seen.logits
         if not logits.isfinite().all():
             raise InputError("the logits are not finite: there is no score to divide")

@@ -16,7 +16,7 @@ from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.errors import InputError, unknown
 from segtrace.measures.energy import ratio
 from segtrace.network import guards
-from segtrace.network.hooks import see
+from segtrace.network.hooks import observe
 from segtrace.network.joints import settled
 from segtrace.network.sites import Site
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
@@ -148,7 +148,7 @@ def collect(
         with undisturbed(net, x.device):
             sites = settled(net, sites, x)
             for part in x.split(batch):
-                for name, activation in see(net, sites, part, output).activations.items():
+                for name, activation in observe(net, sites, part, output).activations.items():
                     sums[name].add(activation, maps)
     count = min((total.count for total in sums.values()), default=0)
     if count < 2:

@@ -18,7 +18,7 @@ from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import donors
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, Form, rows
-from segtrace.network.hooks import edit, see
+from segtrace.network.hooks import edit, observe
 from segtrace.network.joints import settled
 from segtrace.network.logits import logits_at
 from segtrace.network.sites import Site
@@ -88,7 +88,7 @@ def patch(
     a, b = as_input(net, giving[0]), as_input(net, taking[0])
     with undisturbed(net, a.device), torch.no_grad():
         sites = settled(net, sites, a)
-        seen = see(net, sites, a, output)
+        seen = observe(net, sites, a, output)
         clean = logits_at(net, b, output)
         stand = {site: (lambda _, name=site.name: seen.activations[name]) for site in sites}
         with edit(net, stand):

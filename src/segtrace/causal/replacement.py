@@ -9,7 +9,7 @@ from segtrace.attribution.forward import Output
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.causal.baselines import Baselines, laid_out
 from segtrace.errors import InputError, unknown
-from segtrace.network.hooks import see
+from segtrace.network.hooks import observe
 from segtrace.network.sites import Site
 
 CUTS = ("channel_mean", "mean_map", "zero", "resample")
@@ -75,7 +75,7 @@ def activations(
     """Site name -> activations (N, K, *cells) of all slices, in main memory."""
     found: dict[str, list[Tensor]] = {site.name: [] for site in sites}
     for part in x.split(SLICES_ON_CPU):
-        for name, activation in see(net, sites, part, output).activations.items():
+        for name, activation in observe(net, sites, part, output).activations.items():
             found[name].append(activation.cpu())
     return {name: torch.cat(parts) for name, parts in found.items()}
 

@@ -15,7 +15,7 @@ from segtrace.causal.batches import SLICES, Clock, seconds_per_slice
 from segtrace.errors import InputError
 from segtrace.explainers.explainer import Budget
 from segtrace.explainers.stage_maps import StageMaps, flow_of, measured
-from segtrace.network.hooks import edit, see
+from segtrace.network.hooks import edit, observe
 from segtrace.network.labels import largest, refuse_shares
 from segtrace.network.logits import logits_at
 from segtrace.network.sites import Site, Sites, chosen
@@ -103,7 +103,7 @@ class AblationCam:
 
     def _cuts(self, net: nn.Module, site: Site, x: Tensor) -> tuple[Tensor, ...]:
         """The channels of each cut."""
-        channels = see(net, [site], x[:1]).activations[site.name].shape[1]
+        channels = observe(net, [site], x[:1]).activations[site.name].shape[1]
         return torch.arange(channels).split(self.at_once)
 
 
@@ -131,7 +131,7 @@ class _Task:
         """(O, N, *cells) of a stage; ``None`` where the time is over before."""
         parts = []
         for mine in _parts(len(self.x)):
-            activation = see(self.net, [site], self.x[mine]).activations[site.name]
+            activation = observe(self.net, [site], self.x[mine]).activations[site.name]
             whole = self._scores(mine, self.logits[mine])
             weighed = torch.zeros(())
             for channels in cuts:

@@ -301,7 +301,7 @@ def _alteration(site: Site, change: Edit) -> Alteration:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observed:
     """What one pass over slices showed.
 
     Attributes:
@@ -313,14 +313,14 @@ class Seen:
     logits: Tensor
 
 
-def see(
+def observe(
     net: nn.Module,
     sites: Sequence[Site],
     x: Tensor,
     output: Output | None = None,
     *,
     own_layout: bool = False,
-) -> Seen:
+) -> Observed:
     """Run the network as it is and copy what passes the sites.
 
     Args:
@@ -348,4 +348,4 @@ def see(
     for site in sites:
         if site.name not in found:
             raise InputError(f"site {site.name!r} ({site.module}) did not run")
-    return Seen(found, logits)
+    return Observed(found, logits)

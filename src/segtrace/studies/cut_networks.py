@@ -23,8 +23,8 @@ from segtrace.studies.inputs.trained_network import TrainedNetwork, untrained_of
 from segtrace.tracking.cut_pictures import route_of, table_figure
 from segtrace.tracking.cut_tables import cut_tables, report
 from segtrace.tracking.cuts import CUT, Cuts, cut_network
-from segtrace.tracking.saying import telling
-from segtrace.tracking.wiring import sites
+from segtrace.tracking.edges import sites
+from segtrace.tracking.progress import telling
 
 EVERY = 10
 """Epochs between two cuts of a training that was not cut while it ran."""

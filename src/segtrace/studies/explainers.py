@@ -10,7 +10,7 @@ from segtrace.report.page.page import Page
 from segtrace.studies.inputs.images import Images
 from segtrace.studies.inputs.networks import Networks
 from segtrace.tracking.explained import targets_of
-from segtrace.tracking.saying import working
+from segtrace.tracking.progress import working
 
 
 @dataclass(frozen=True)

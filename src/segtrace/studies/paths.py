@@ -23,9 +23,9 @@ from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.study import refuse_beside
 from segtrace.tracking.cuts import CUT
+from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network, chosen_organs
-from segtrace.tracking.saying import working
-from segtrace.tracking.wiring import sites
+from segtrace.tracking.progress import working
 
 
 @dataclass(frozen=True)

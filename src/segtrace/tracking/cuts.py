@@ -19,8 +19,8 @@ from segtrace.network.stages import Stage
 from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches
+from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network, chosen_organs
-from segtrace.tracking.wiring import sites
 
 CUT = "channel_mean"
 """What stands in the place of an activation unless something else is said."""

@@ -6,7 +6,7 @@ import torch
 
 from helpers.pages import COLUMNS, ROWS, original, scene, unpacked
 from segtrace.report.page.ct import ct
-from segtrace.report.page.snapshot import body
+from segtrace.report.page.page_epoch import body
 
 WINDOW = (-125.0, 275.0)
 

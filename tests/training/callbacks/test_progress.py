@@ -6,7 +6,7 @@ import pytest
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
-from segtrace.tracking.saying import say
+from segtrace.tracking.progress import say
 from segtrace.training.callbacks.progress import EpochBar
 
 

@@ -22,7 +22,7 @@ from segtrace.errors import InputError
 from segtrace.labelled import Dataset, names_along, tensor
 from segtrace.measures.over_cases import by_case
 from segtrace.network.edges import Edge
-from segtrace.network.hooks import see
+from segtrace.network.hooks import observe
 from segtrace.network.joints import settled
 from segtrace.network.logits import Output
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
@@ -108,7 +108,7 @@ def _activations(
     net = unwrapped(net)
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
-        seen = see(net, settled(net, edges, x), x, output)
+        seen = observe(net, settled(net, edges, x), x, output)
     return [seen.activations[edge.name] for edge in edges]
 
 

@@ -25,9 +25,9 @@ from segtrace.report.run_folder import is_first
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.tracking.cut_tables import report
+from segtrace.tracking.edges import named_edges
 from segtrace.tracking.explained import check_chosen
-from segtrace.tracking.saying import say
-from segtrace.tracking.wiring import named_edges
+from segtrace.tracking.progress import say
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.flow import FlowCallback
 from segtrace.training.construction import construct, expect

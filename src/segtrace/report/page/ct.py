@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segtrace.report.page.snapshot import Box, cells_of, cut, packed
+from segtrace.report.page.page_epoch import Box, cells_of, cut, packed
 from segtrace.report.pictures.view import array
 from segtrace.report.scene import Scene
 

@@ -1,4 +1,4 @@
-"""As much of a story as the page's file may hold."""
+"""Shrink the page to its size limit."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segtrace.errors import InputError
-from segtrace.report.page.payload import Story, common, frame
+from segtrace.report.page.page_data import PageData, common, frame
 from segtrace.report.page.sections import Section
 from segtrace.report.scene import RESEARCH_USE
 
@@ -21,8 +21,8 @@ ENOUGH = 8
 COARSER = (1, 2, 4)
 
 
-def fitted(
-    story: Story,
+def within_budget(
+    page_data: PageData,
     told: Mapping[str, Any],
     window: tuple[float, float],
     budget: int = BUDGET,
@@ -35,7 +35,7 @@ def fitted(
     go. What was left out is said on the page; numbers over the slices stay for every epoch.
 
     Args:
-        story: all epochs.
+        page_data: all epochs.
         told: what else stands on the page, as plain values.
         window: HU that the image maps to 0 and 1.
         budget: most bytes.
@@ -44,8 +44,8 @@ def fitted(
     Raises:
         InputError: no room for one epoch.
     """
-    bare = replace(story, snapshots=[replace(one, others={}) for one in story.snapshots])
-    for shown in (story, bare):
+    bare = replace(page_data, epochs=[replace(one, others={}) for one in page_data.epochs])
+    for shown in (page_data, bare):
         if (page := _within(shown, told, window, budget, sections)) is not None:
             return page
     raise InputError(
@@ -55,18 +55,18 @@ def fitted(
 
 
 def _within(
-    story: Story,
+    page_data: PageData,
     told: Mapping[str, Any],
     window: tuple[float, float],
     budget: int,
     sections: Sequence[Section],
 ) -> str | None:
     """The page with as many epochs as the budget allows; None if that is none."""
-    order = by_importance([s.epoch or 0 for s in story.snapshots], _best(story))
+    order = by_importance([s.epoch or 0 for s in page_data.epochs], _best(page_data))
     for factor in COARSER:
-        shared = {**common(story, factor, window), **told}
+        shared = {**common(page_data, factor, window), **told}
         room = budget - len(_rendered(shared | {"frames": []}, sections).encode())
-        frames = _fitting(story, order, factor, room)
+        frames = _fitting(page_data, order, factor, room)
         if len(frames) >= min(ENOUGH, len(order)):
             break
     if not frames:
@@ -92,21 +92,21 @@ def by_importance(epochs: Sequence[int], best: int | None) -> list[int]:
     return chosen
 
 
-def _best(story: Story) -> int | None:
+def _best(page_data: PageData) -> int | None:
     """Position of the epoch with the largest mean Dice."""
-    known = [dice[~np.isnan(dice)] for dice in map(story.organ_dice, story.snapshots)]
+    known = [dice[~np.isnan(dice)] for dice in map(page_data.organ_dice, page_data.epochs)]
     if not all(len(dice) for dice in known):
         return None
     return int(np.argmax([dice.mean() for dice in known]))
 
 
 def _fitting(
-    story: Story, order: Sequence[int], factor: int, room: int
+    page_data: PageData, order: Sequence[int], factor: int, room: int
 ) -> dict[int, dict[str, Any]]:
     """Position -> frame, in the order of importance, until one does not fit."""
     frames = {}
     for position in order:
-        found = frame(story, story.snapshots[position], factor)
+        found = frame(page_data, page_data.epochs[position], factor)
         room -= len(_json(found)) + len(", ")
         if room < 0:
             break

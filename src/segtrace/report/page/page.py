@@ -6,11 +6,11 @@ from pathlib import Path
 
 from segtrace.errors import InputError
 from segtrace.report.files import environment, save_text
-from segtrace.report.page.fitting import BUDGET, fitted, rendered
-from segtrace.report.page.payload import Story, fact_rows
+from segtrace.report.page.fitting import BUDGET, rendered, within_budget
+from segtrace.report.page.page_data import PageData, fact_rows
+from segtrace.report.page.page_epoch import Measured, PageEpoch, body
 from segtrace.report.page.routes import CAUTION, RouteEntry
 from segtrace.report.page.sections import Section
-from segtrace.report.page.snapshot import Measured, Snapshot, body
 from segtrace.report.page.whole_cases import WholeCases
 from segtrace.report.record import Record
 
@@ -43,13 +43,13 @@ class Page:
 
     Attributes:
         first: the first record; the others differ from it in maps, numbers and prediction alone.
-        snapshots: the epochs so far.
+        epochs: the epochs so far.
         about: what else stands there.
         sections: of studies and explainers, below the maps or alone.
     """
 
     first: Record | None = None
-    snapshots: list[Snapshot] = field(default_factory=list)
+    epochs: list[PageEpoch] = field(default_factory=list)
     about: About = field(default_factory=About)
     sections: list[Section] = field(default_factory=list)
 
@@ -65,9 +65,9 @@ class Page:
         """
         record = measured.record
         self.first = self.first or record
-        _check(self.first, record, self.snapshots)
+        _check(self.first, record, self.epochs)
         known = WholeCases() if whole is None or record.scene.truth is None else whole
-        self.snapshots.append(Snapshot.of(measured, body(self.first.scene.image), known))
+        self.epochs.append(PageEpoch.of(measured, body(self.first.scene.image), known))
 
     def add_region(self, measured: Measured) -> None:
         """Take in the newest epoch explained for another region, which can be chosen then.
@@ -82,9 +82,9 @@ class Page:
             raise InputError("no maps for a page; explain at least one checkpoint")
         record = measured.record
         _check(self.first, record, [])
-        newest = self.snapshots[-1]
-        other = Snapshot.of(measured, body(self.first.scene.image))
-        self.snapshots[-1] = replace(newest, others={**newest.others, record.region: other})
+        newest = self.epochs[-1]
+        other = PageEpoch.of(measured, body(self.first.scene.image))
+        self.epochs[-1] = replace(newest, others={**newest.others, record.region: other})
 
     def write(self, path: Path | str, budget: int = BUDGET) -> None:
         """Write ``index.html``: the maps with what is about them, or the sections alone.
@@ -95,7 +95,7 @@ class Page:
 
         Args:
             path: of the file.
-            budget: most bytes of the file, see :func:`~segtrace.report.page.fitting.fitted`.
+            budget: most bytes of the file, see :func:`~segtrace.report.page.fitting.within_budget`.
 
         Raises:
             InputError: no epochs and no sections; no room for one of them; a file that cannot be
@@ -109,7 +109,7 @@ class Page:
             told = {"facts": facts, "cautions": list(about.cautions), "sections": self.sections}
             save_text(path, rendered("plain.html.jinja", **told))
             return
-        story = Story(self.first, body(self.first.scene.image), self.snapshots)
+        page_data = PageData(self.first, body(self.first.scene.image), self.epochs)
         told = {
             "facts": facts,
             "events": None if about.events is None else list(about.events),
@@ -117,10 +117,10 @@ class Page:
             "route_caution": CAUTION,
             "slice_cautions": list(about.cautions),
         }
-        save_text(path, fitted(story, told, about.window, budget, self.sections))
+        save_text(path, within_budget(page_data, told, about.window, budget, self.sections))
 
 
-def _check(first: Record, record: Record, before: Sequence[Snapshot]) -> None:
+def _check(first: Record, record: Record, before: Sequence[PageEpoch]) -> None:
     for what, ours, theirs in (
         ("stages", first.flow.stages, record.flow.stages),
         ("rules", first.flow.rules, record.flow.rules),

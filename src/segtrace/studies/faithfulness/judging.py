@@ -16,9 +16,9 @@ from segtrace.network.stages import Stage
 from segtrace.report.scene import FINAL
 from segtrace.studies.faithfulness.cuts import FaithfulnessCuts
 from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network, chosen_organs
-from segtrace.tracking.saying import working
-from segtrace.tracking.wiring import sites
+from segtrace.tracking.progress import working
 
 Shown = Callable[[str], Any]
 """Words -> a context that gives what to hand to a long piece of work as its ``progress``."""

@@ -13,9 +13,9 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.errors import InputError
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.tracking.cuts import Cuts, cut_network
+from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network
-from segtrace.tracking.saying import telling
-from segtrace.tracking.wiring import sites
+from segtrace.tracking.progress import telling
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.watch import Asked
 from segtrace.training.epochs import finished_epochs, is_final

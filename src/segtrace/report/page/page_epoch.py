@@ -48,7 +48,7 @@ class Measured(Protocol):
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class PageEpoch:
     """An epoch, small enough that a whole training fits in memory.
 
     Attributes:
@@ -83,10 +83,10 @@ class Snapshot:
     prediction: NDArray[np.uint8]
     maps: Mapping[str, bytes]
     boxes: Mapping[str, Box]
-    others: Mapping[str, "Snapshot"] = field(default_factory=dict)
+    others: Mapping[str, "PageEpoch"] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, measured: Measured, crop: Box, whole: WholeCases | None = None) -> "Snapshot":
+    def of(cls, measured: Measured, crop: Box, whole: WholeCases | None = None) -> "PageEpoch":
         """The record's epoch, cropped to a box in pixels of its image."""
         record, measures = measured.record, measured.measures
         flow = record.flow

@@ -8,12 +8,12 @@ from torch import nn
 
 from segtrace.errors import InputError
 from segtrace.network.edges import Edge, EdgesLike, resolve
-from segtrace.network.hooks import see
+from segtrace.network.hooks import observe
 from segtrace.network.joints import settled
 from segtrace.network.sites import Site, sites_of
 from segtrace.network.stages import StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.tracking.saying import say
+from segtrace.tracking.progress import say
 
 NAMING = "model.edges={skip_1: {stage: dec1, module: path.of.a.module, argument: 1}}"
 """How a user names edges: the module whose output an edge is, or whose argument."""
@@ -56,7 +56,7 @@ def _send_through(
     x = as_input(net, torch.zeros(1, channels, size, size))
     with undisturbed(net, x.device):
         sites = settled(net, sites, x)
-        see(net, sites, x)
+        observe(net, sites, x)
     return sites
 
 

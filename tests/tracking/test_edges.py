@@ -8,7 +8,7 @@ from torch import nn
 from causal.nets import ROUTED_EDGES, ROUTED_STAGES, Routed
 from segtrace import InputError
 from segtrace.network.stages import resolve
-from segtrace.tracking.wiring import named_edges, sites
+from segtrace.tracking.edges import named_edges, sites
 
 
 def basic():

@@ -1,7 +1,7 @@
 import sys
 
 from segtrace.causal.batches import Progress
-from segtrace.tracking.saying import telling
+from segtrace.tracking.progress import telling
 
 
 class Terminal:

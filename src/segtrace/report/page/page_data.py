@@ -17,8 +17,8 @@ from segtrace.report.captions import SCORES, equation, plain
 from segtrace.report.claims.claim import counted
 from segtrace.report.claims.headlines import Headlines
 from segtrace.report.page.ct import ct
+from segtrace.report.page.page_epoch import Box, PageEpoch, cut, packed, text
 from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, outlined
-from segtrace.report.page.snapshot import Box, Snapshot, cut, packed, text
 from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH
 from segtrace.report.pictures.view import array
 from segtrace.report.record import Record
@@ -29,29 +29,29 @@ FINEST = 64
 
 
 @dataclass(frozen=True)
-class Story:
+class PageData:
     """All epochs of one network on the same slices.
 
     Attributes:
         first: the first record: slices, stages and names are the same in all.
         crop: the box around the body.
-        snapshots: the epochs in order.
+        epochs: the epochs in order.
     """
 
     first: Record
     crop: Box
-    snapshots: Sequence[Snapshot]
+    epochs: Sequence[PageEpoch]
 
     @property
-    def untrained(self) -> Snapshot | None:
+    def untrained(self) -> PageEpoch | None:
         """Epoch 0, if it is there."""
-        return next((s for s in self.snapshots if s.epoch == 0), None)
+        return next((s for s in self.epochs if s.epoch == 0), None)
 
     @property
     def echo(self) -> NDArray[np.bool_]:
         """(S, R, O) stages that localise before anything is learned; False where not known."""
         if self.untrained is None or "mass" not in self.untrained.means:
-            return np.zeros(self.snapshots[0].status.shape[:3], bool)
+            return np.zeros(self.epochs[0].status.shape[:3], bool)
         found: NDArray[np.bool_] = echo(self.untrained.means["mass"])
         return found
 
@@ -59,8 +59,8 @@ class Story:
     def whole(self) -> bool:
         """Whether the Dice of the whole case is known wherever there is one of its slices."""
         return all(
-            not (np.isnan(snapshot.whole["dice"]) & ~np.isnan(snapshot.case_dice)).any()
-            for snapshot in self.snapshots
+            not (np.isnan(page_epoch.whole["dice"]) & ~np.isnan(page_epoch.case_dice)).any()
+            for page_epoch in self.epochs
         )
 
     @property
@@ -70,7 +70,7 @@ class Story:
             return "these slices"
         return "the whole case" if len(set(self.first.scene.cases)) == 1 else "whole cases"
 
-    def organ_dice(self, snapshot: Snapshot) -> NDArray[np.float64]:
+    def organ_dice(self, page_epoch: PageEpoch) -> NDArray[np.float64]:
         """(O,) mean over cases; NaN without a truth.
 
         Of the whole cases that slices are shown of, where every epoch knows them; else over the
@@ -78,35 +78,35 @@ class Story:
         """
         cases = self.first.scene.cases
         once = [cases.index(case) for case in dict.fromkeys(cases)]
-        dice = snapshot.whole["dice"] if self.whole else snapshot.case_dice
+        dice = page_epoch.whole["dice"] if self.whole else page_epoch.case_dice
         dice = dice[:, once].astype(np.float64)
         known = ~np.isnan(dice)
         return np.where(known, dice, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
 
-    def headlines(self, snapshot: Snapshot) -> Headlines:
+    def headlines(self, page_epoch: PageEpoch) -> Headlines:
         """What may be claimed of an epoch's maps; of the untrained network nothing."""
         before, cases = self.untrained, self.first.scene.cases
         about = f"{counted(len(cases), 'slice')} of {counted(len(set(cases)), 'case')}"
-        then = None if before is None or snapshot.epoch == 0 else before.gains
-        echo = snapshot.gains.isel(case=0, drop=True).copy(data=self.echo)
-        dice = echo.isel(site=0, rule=0, drop=True).copy(data=self.organ_dice(snapshot))
-        return Headlines(snapshot.gains, then, echo, dice, about)
+        then = None if before is None or page_epoch.epoch == 0 else before.gains
+        echo = page_epoch.gains.isel(case=0, drop=True).copy(data=self.echo)
+        dice = echo.isel(site=0, rule=0, drop=True).copy(data=self.organ_dice(page_epoch))
+        return Headlines(page_epoch.gains, then, echo, dice, about)
 
-    def sentences(self, snapshot: Snapshot) -> list[list[str]]:
+    def sentences(self, page_epoch: PageEpoch) -> list[list[str]]:
         """By rule and organ: how well it is found, and where its maps lie."""
-        flow, dice, found = self.first.flow, self.organ_dice(snapshot), self.headlines(snapshot)
-        absent = (snapshot.status[0] == Status.ABSENT).all(-1)  # rule, organ
+        flow, dice, found = self.first.flow, self.organ_dice(page_epoch), self.headlines(page_epoch)
+        absent = (page_epoch.status[0] == Status.ABSENT).all(-1)  # rule, organ
 
         def said(r: int, o: int) -> str:
             rule, organ = flow.rules[r], flow.organs[o]
             name = plain(organ).capitalize()
             if absent[r, o]:
                 return f"{name}: nothing to explain on these slices."
-            if organ in snapshot.missed:
+            if organ in page_epoch.missed:
                 words = (
                     "Its maps explain a decision that the network makes on none of these slices."
                 )
-            elif snapshot.epoch == 0:
+            elif page_epoch.epoch == 0:
                 words = CAUTIONS["untrained"]
             else:
                 words = found.of(rule, organ).words
@@ -114,80 +114,80 @@ class Story:
 
         return [[said(r, o) for o in range(len(flow.organs))] for r in range(len(flow.rules))]
 
-    def of_network(self, snapshot: Snapshot) -> list[str]:
+    def of_network(self, page_epoch: PageEpoch) -> list[str]:
         """By rule, what holds of all organs alike, and of which slices all sentences speak."""
-        if snapshot.epoch == 0:
+        if page_epoch.epoch == 0:
             return [CAUTIONS["untrained"]] * len(self.first.flow.rules)
-        found = self.headlines(snapshot)
+        found = self.headlines(page_epoch)
         return [f"{found.network(rule)} {RATE}" for rule in self.first.flow.rules]
 
 
-def frame(story: Story, snapshot: Snapshot, factor: int) -> dict[str, Any]:
+def frame(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, Any]:
     """One epoch: arrays packed, maps of at least :data:`FINEST` cells made coarser."""
     return {
-        "epoch": snapshot.epoch,
-        **_evidence(story, snapshot, factor),
-        "dice": packed(snapshot.dice),
-        "case_dice": packed(snapshot.case_dice),
-        "whole": {name: packed(values) for name, values in snapshot.whole.items()},
-        "prediction": packed(snapshot.prediction),
-        "missed": snapshot.missed,
-        "network": story.of_network(snapshot),
-        "sentences": story.sentences(snapshot),
+        "epoch": page_epoch.epoch,
+        **_evidence(page_data, page_epoch, factor),
+        "dice": packed(page_epoch.dice),
+        "case_dice": packed(page_epoch.case_dice),
+        "whole": {name: packed(values) for name, values in page_epoch.whole.items()},
+        "prediction": packed(page_epoch.prediction),
+        "missed": page_epoch.missed,
+        "network": page_data.of_network(page_epoch),
+        "sentences": page_data.sentences(page_epoch),
         "others": [
             {
                 "region": REGIONS.get(region, region),
                 "means": {name: packed(values) for name, values in other.means.items()},
-                **_evidence(story, other, factor),
+                **_evidence(page_data, other, factor),
             }
-            for region, other in snapshot.others.items()
+            for region, other in page_epoch.others.items()
         ],
     }
 
 
-def _evidence(story: Story, snapshot: Snapshot, factor: int) -> dict[str, Any]:
+def _evidence(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, Any]:
     """What depends on the region that is explained."""
     return {
-        "numbers": {name: packed(values) for name, values in snapshot.numbers.items()},
-        "status": packed(snapshot.status),
-        "parts": packed(snapshot.parts),
+        "numbers": {name: packed(values) for name, values in page_epoch.numbers.items()},
+        "status": packed(page_epoch.status),
+        "parts": packed(page_epoch.parts),
         "maps": {
-            stage: text(snapshot.coarser(stage, used))
-            for stage, used in factors(story, factor).items()
+            stage: text(page_epoch.coarser(stage, used))
+            for stage, used in factors(page_data, factor).items()
         },
     }
 
 
-def factors(story: Story, factor: int) -> dict[str, int]:
+def factors(page_data: PageData, factor: int) -> dict[str, int]:
     """By how much the maps of each stage are made coarser."""
-    grids = {stage: max(maps.shape[-2:]) for stage, maps in story.first.flow.maps.items()}
+    grids = {stage: max(maps.shape[-2:]) for stage, maps in page_data.first.flow.maps.items()}
     return {stage: factor if side >= FINEST else 1 for stage, side in grids.items()}
 
 
-def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, Any]:
+def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dict[str, Any]:
     """What all epochs share."""
-    flow, scene = story.first.flow, story.first.scene
+    flow, scene = page_data.first.flow, page_data.first.scene
     means = {
-        name: packed(np.stack([snapshot.means[name] for snapshot in story.snapshots]))
-        for name in story.snapshots[0].means
+        name: packed(np.stack([page_epoch.means[name] for page_epoch in page_data.epochs]))
+        for name in page_data.epochs[0].means
     }
-    dice = [story.organ_dice(snapshot) for snapshot in story.snapshots]
+    dice = [page_data.organ_dice(page_epoch) for page_epoch in page_data.epochs]
     return {
         "organs": flow.organs,
         "rules": flow.rules,
         "stages": flow.stages,
-        "cases": case_names(story.first),
+        "cases": case_names(page_data.first),
         "slices": scene.slices,
         "channels": [scene.channels.get(organ, -1) for organ in flow.organs],
         "names": {str(channel): organ for organ, channel in scene.channels.items()},
-        "all_epochs": [snapshot.epoch for snapshot in story.snapshots],
+        "all_epochs": [page_epoch.epoch for page_epoch in page_data.epochs],
         "means": means,
-        "measures": _charts(story),
+        "measures": _charts(page_data),
         "organ_dice": packed(np.stack(dice).astype(np.float32)),
-        "extent": story.extent,
-        "echo": packed(story.echo.astype(np.uint8)),
-        "order": _worst_first(story),
-        "region": REGIONS.get(story.first.region, story.first.region),
+        "extent": page_data.extent,
+        "echo": packed(page_data.echo.astype(np.uint8)),
+        "order": _worst_first(page_data),
+        "region": REGIONS.get(page_data.first.region, page_data.first.region),
         "score": SCORES.get(flow.score, flow.score),
         "methods": {rule: equation(flow, rule) for rule in flow.rules},
         "phantom": scene.phantom,
@@ -200,12 +200,12 @@ def common(story: Story, factor: int, window: tuple[float, float]) -> dict[str, 
         "averaging": [rule for rule, method in flow.methods.items() if method.averages],
         "airy": AIRY,
         "low_coherence": LOW_COHERENCE,
-        "factors": factors(story, factor),
-        **_pictures(story, window),
+        "factors": factors(page_data, factor),
+        **_pictures(page_data, window),
     }
 
 
-def _charts(story: Story) -> list[dict[str, Any]]:
+def _charts(page_data: PageData) -> list[dict[str, Any]]:
     """The measures that are drawn over the stages, with their words."""
     return [
         {
@@ -220,24 +220,24 @@ def _charts(story: Story) -> list[dict[str, Any]]:
             "caution": one.caution,
         }
         for one in on_page()
-        if one.on_page == "chart" and one.name in story.snapshots[0].numbers
+        if one.on_page == "chart" and one.name in page_data.epochs[0].numbers
     ]
 
 
-def _pictures(story: Story, window: tuple[float, float]) -> dict[str, Any]:
+def _pictures(page_data: PageData, window: tuple[float, float]) -> dict[str, Any]:
     """The slices, and how maps lie on them."""
-    flow, scene = story.first.flow, story.first.scene
+    flow, scene = page_data.first.flow, page_data.first.scene
     colours = colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3]
     truth = None if scene.truth is None else array(scene.truth)
     return {
         "size": scene.image.shape[-2:],
-        "crop": story.crop,
-        "boxes": story.snapshots[0].boxes,
+        "crop": page_data.crop,
+        "boxes": page_data.epochs[0].boxes,
         "grids": {stage: maps.shape[-2:] for stage, maps in flow.maps.items()},
-        "spacing": _spacing(story.first),
+        "spacing": _spacing(page_data.first),
         "window": window,
-        "ct": ct(scene, story.crop, window),
-        "truth": None if truth is None else packed(cut(truth, story.crop).astype(np.uint8)),
+        "ct": ct(scene, page_data.crop, window),
+        "truth": None if truth is None else packed(cut(truth, page_data.crop).astype(np.uint8)),
         "colours": packed((colours * 255 + 0.5).astype(np.uint8)),
         "truth_colour": TRUTH,
         "prediction_colour": PREDICTION,
@@ -251,10 +251,10 @@ def _spacing(record: Record) -> list[list[float] | None]:
     return [row if all(map(np.isfinite, row)) else None for row in record.scene.spacing.tolist()]
 
 
-def _worst_first(story: Story) -> list[int]:
+def _worst_first(page_data: PageData) -> list[int]:
     """Organs by their Dice at the last epoch, those without one after the others."""
-    last = story.snapshots[-1]
-    dice = story.organ_dice(last)
+    last = page_data.epochs[-1]
+    dice = page_data.organ_dice(last)
     seen = (last.status[0, 0] != Status.ABSENT).any(1)
     return sorted(range(len(dice)), key=lambda o: (not seen[o], np.nan_to_num(dice[o], nan=2.0), o))
 
