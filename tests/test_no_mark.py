@@ -9,7 +9,7 @@ from monai.networks import nets as monai
 from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
-from attribution import nets
+from helpers import nets
 from helpers.untouched import assert_same, state, untouched
 from network.test_known import HEADS, NARROW, dyn_unet
 from segtrace.attribution import targets

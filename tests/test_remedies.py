@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import segtrace
-from attribution import nets, plain_conv_unet
-from causal import nets as known
+from helpers import nets, plain_conv_unet
+from helpers import routes as known
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate

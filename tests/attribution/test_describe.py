@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import segtrace
-from attribution import nets
+from helpers import nets
 from helpers.untouched import untouched
 from network.test_known import dyn_unet
 from segtrace import InputError

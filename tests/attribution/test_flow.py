@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import segtrace
-from attribution import nets
+from helpers import nets
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import segtrace
-from attribution import nets
+from helpers import nets
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
 from segtrace.network import edges, hooks

@@ -12,7 +12,7 @@ from monai.visualize import GradCAM as MonaiGradCAM
 from torchcam.methods import GradCAM, LayerCAM
 
 import segtrace
-from attribution import nets
+from helpers import nets
 from segtrace.attribution import targets
 from segtrace.network import stages as stages_of
 

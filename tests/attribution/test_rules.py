@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from attribution import slow
+from helpers import slow
 from segtrace import InputError
 from segtrace.attribution import rules
 

@@ -6,7 +6,7 @@ from captum.attr import LayerGradCam, LayerGradientXActivation
 from torch import nn
 
 import segtrace
-from attribution import nets, slow
+from helpers import nets, slow
 from segtrace import InputError
 from segtrace.attribution import rules, targets
 from segtrace.attribution.flow import Status

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from attribution.nets import basic_unet, images
-from causal import nets
+from helpers import routes as nets
+from helpers.nets import basic_unet, images
 from helpers.saving import reloaded
 from segtrace import InputError
 from segtrace.causal.baselines import Baselines, collect

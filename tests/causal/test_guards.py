@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from attribution import nets as plain_nets
-from causal import nets
+from helpers import nets as plain_nets
+from helpers import routes as nets
 from helpers.guarded import ODD, refusal
 from segtrace import InputError
 from segtrace.attribution import targets

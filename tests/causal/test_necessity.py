@@ -2,10 +2,10 @@ import pytest
 import torch
 from monai.networks.nets import BasicUNet
 
-from attribution import plain_conv_unet as nnunet
-from attribution.nets import flexible_unet, images, labels, stirred
-from causal import nets
+from helpers import plain_conv_unet as nnunet
+from helpers import routes as nets
 from helpers.changed import changed
+from helpers.nets import flexible_unet, images, labels, stirred
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.necessity import necessity

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from attribution.nets import flexible_unet, images, labels
-from causal import nets
+from helpers import routes as nets
+from helpers.nets import flexible_unet, images, labels
 from segtrace import InputError
 from segtrace.causal.patching import came_along, carried_rows, carry, patch
 from segtrace.labelled import tensor

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from causal import nets
+from helpers import routes as nets
 from segtrace import InputError
 from segtrace.causal.replacement import donors, replacing
 from segtrace.network.hooks import observe

@@ -3,9 +3,9 @@ import pytest
 import torch
 import xarray as xr
 
-from attribution.nets import basic_unet, images, labels
-from causal import nets
+from helpers import routes as nets
 from helpers.changed import changed
+from helpers.nets import basic_unet, images, labels
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.route import Route, route

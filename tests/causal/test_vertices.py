@@ -3,8 +3,8 @@ import torch
 from monai.networks.nets import AttentionUnet, SegResNet, UNet
 from torch import nn
 
-from attribution.nets import basic_unet, flexible_unet, images, stirred
-from causal import nets
+from helpers import routes as nets
+from helpers.nets import basic_unet, flexible_unet, images, stirred
 from segtrace import InputError
 from segtrace.causal.vertices import cut_vertices
 from segtrace.network.hooks import edit

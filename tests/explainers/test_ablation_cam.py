@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from attribution import nets
+from helpers import nets
 from helpers.scripts import answer_of
 from segtrace import InputError
 from segtrace.attribution.flow import Status

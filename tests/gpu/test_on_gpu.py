@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
 import test_no_mark as marks
-from attribution import nets
+from helpers import nets
 from helpers.scripts import ROOT
 from helpers.untouched import untouched
 from segtrace.attribution import targets

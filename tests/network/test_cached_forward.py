@@ -3,7 +3,7 @@ import torch
 from monai.networks.nets import AttentionUnet, DynUNet, UNet
 from torch import nn
 
-from attribution.nets import basic_unet, flexible_unet, images, stirred
+from helpers.nets import basic_unet, flexible_unet, images, stirred
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.hooks import edit
 from segtrace.network.sites import sites_of

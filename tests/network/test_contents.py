@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import segtrace
-from attribution import nets
+from helpers import nets
 from helpers.untouched import untouched
 from segtrace.attribution import targets
 from segtrace.attribution.float64 import double, in_float64

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import segtrace
-from attribution import nets
+from helpers import nets
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.necessity import necessity

@@ -4,8 +4,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import segtrace
-from attribution.nets import basic_unet, flexible_unet, images, labels, plain
-from causal import nets
+from helpers import routes as nets
+from helpers.nets import basic_unet, flexible_unet, images, labels, plain
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.integrate import integrate

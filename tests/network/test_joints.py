@@ -6,8 +6,8 @@ from monai.networks.nets import BasicUNet
 from torch import cat, nn
 
 import segtrace
-from attribution import nets
-from attribution.plain_conv_unet import EDGES, STAGES, first, plain_conv_unet, skip, up
+from helpers import nets
+from helpers.plain_conv_unet import EDGES, STAGES, first, plain_conv_unet, skip, up
 from network.test_known import FLAT, network
 from segtrace import InputError
 from segtrace.attribution import targets

@@ -5,7 +5,7 @@ import torch
 from monai.networks import nets
 
 import segtrace
-from attribution import nets as own
+from helpers import nets as own
 from segtrace.attribution import targets
 from segtrace.network import edges, hooks, stages
 from segtrace.network.known import JUNCTIONS, STAGES

@@ -9,7 +9,7 @@ from monai.networks.nets import BasicUNet, UNet
 from torch import nn
 
 import segtrace
-from attribution import nets
+from helpers import nets
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.baselines import collect

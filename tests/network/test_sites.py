@@ -6,8 +6,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import segtrace
-from attribution import nets, slow
 from attribution.test_trace import BOTH, near, of_organs, weights_at
+from helpers import nets, slow
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import segtrace
-from attribution import nets as own
+from helpers import nets as own
 from segtrace.attribution import targets
 from segtrace.network import edges, hooks, stages
 from segtrace.network.stages import Stage

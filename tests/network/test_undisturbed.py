@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import nn
 
 import segtrace
-from attribution import nets
+from helpers import nets
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.necessity import necessity

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from causal import nets
+from helpers import routes as nets
 from segtrace import InputError
 from segtrace.causal.faithfulness.paths import CONTROLS, PATCHING
 from segtrace.data.preprocessing import Preprocessing

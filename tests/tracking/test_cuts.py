@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from causal.nets import ROUTED_EDGES, ROUTED_STAGES, Routed, blob
 from helpers.changed import changed
+from helpers.routes import ROUTED_EDGES, ROUTED_STAGES, Routed, blob
 from helpers.saving import reloaded
 from segtrace import InputError
 from segtrace.causal.baselines import collect

@@ -5,7 +5,7 @@ import torch
 from monai.networks.nets import BasicUNet
 from torch import nn
 
-from causal.nets import ROUTED_EDGES, ROUTED_STAGES, Routed
+from helpers.routes import ROUTED_EDGES, ROUTED_STAGES, Routed
 from segtrace import InputError
 from segtrace.network.stages import resolve
 from segtrace.tracking.edges import named_edges, sites

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from causal import nets
+from helpers import routes as nets
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.trace import trace

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from attribution.nets import basic_unet, images, labels
-from causal import nets
+from helpers import routes as nets
+from helpers.nets import basic_unet, images, labels
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.trace import trace

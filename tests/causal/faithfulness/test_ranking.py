@@ -7,10 +7,10 @@ import xarray as xr
 from scipy import stats
 
 import segtrace
-from attribution import slow
-from attribution.nets import basic_unet, images, labels
-from causal import nets
+from helpers import routes as nets
+from helpers import slow
 from helpers.changed import changed
+from helpers.nets import basic_unet, images, labels
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.faithfulness.ranking import (

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import segtrace
-from attribution import nets
+from helpers import nets
 from segtrace import InputError
 from segtrace.attribution import rules, targets
 from segtrace.cli.explain.named_rules import rules_of

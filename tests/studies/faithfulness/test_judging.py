@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from causal import nets
 from cli.test_bad_input import one_line
+from helpers import routes as nets
 from helpers.scripts import run_script
 from segtrace import InputError
 from segtrace.causal.baselines import collect

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from attribution.nets import stirred
+from helpers.nets import stirred
 
 
 def block(entering, leaving, stride=1):
