@@ -48,3 +48,8 @@ def test_names_at_the_ends_do_not_cover_each_other():
     spans = [rows_of(picture, colour, slice(300, 400)) for colour in PALETTE]
     centres = sorted(float(np.median(rows)) for rows in spans)
     assert min(b - a for a, b in pairwise(centres)) > 8
+
+
+def test_a_long_number_at_the_axis_is_not_cut_off():
+    picture = curves_picture({"a": [123.0, 50.0]}, [0, 1], "Loss", SIZE)
+    assert (picture[:, :2] == 255).all()

@@ -64,7 +64,9 @@ def curves_picture(
     if highest is None:
         highest = max((v for own in curves.values() for v in own if isfinite(v)), default=1.0)
     span = (epochs[0], epochs[-1])
-    axes = Axes(36, INK_HEIGHT + 8, width - room, height - INK_HEIGHT - 4, span, highest or 1.0)
+    highest = highest or 1.0
+    left = max(36, text_width(f"{highest:.3g}") + 8)
+    axes = Axes(left, INK_HEIGHT + 8, width - room, height - INK_HEIGHT - 4, span, highest)
     colours = dict(zip(curves, PALETTE * (1 + len(curves) // len(PALETTE)), strict=False))
     sheet = _lines(curves, epochs, axes, colours, size)
     stamp(sheet, title, axes.left, 0, INK, bold=True)
