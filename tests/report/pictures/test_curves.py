@@ -51,5 +51,5 @@ def test_names_at_the_ends_do_not_cover_each_other():
 
 
 def test_a_long_number_at_the_axis_is_not_cut_off():
-    picture = curves_picture({"a": [123.0, 50.0]}, [0, 1], "Loss", SIZE)
+    picture = curves_picture({"a": [12345.0, 50.0]}, [0, 1], "Loss", SIZE)
     assert (picture[:, :2] == 255).all()
