@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from segtrace.report.pictures.curves import PALETTE, Axes, curves_picture
+from segtrace.report.pictures.lettering import INK_HEIGHT, text_width
 
 SIZE = (200, 400)
 
@@ -52,4 +53,6 @@ def test_names_at_the_ends_do_not_cover_each_other():
 
 def test_a_long_number_at_the_axis_is_not_cut_off():
     picture = curves_picture({"a": [12345.0, 50.0]}, [0, 1], "Loss", SIZE)
-    assert (picture[:, :2] == 255).all()
+    beside = picture[INK_HEIGHT : 3 * INK_HEIGHT, : text_width("1.23e+04") + 4]
+    ink = np.nonzero((beside < 200).any((0, 2)))[0]
+    assert np.ptp(ink) > text_width("1.23e+04") - 6
