@@ -1,4 +1,4 @@
-"""What the arguments of measures may be: one guard a kind, shared by all functions."""
+"""What the arguments of measures may be, beside those that a network's functions know."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
@@ -8,27 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrace.attribution.flow import Flow
+from segtrace.attribution.flow import A_FLOW
 from segtrace.errors import Guard, InputError, guarded, wrong
-
-
-def instance(kind: type, words: str) -> Guard:
-    """An object of a class of ours; the words say where such an object comes from."""
-
-    def check(name: str, value: Any) -> None:
-        if not isinstance(value, kind):
-            raise wrong(name, value, f"a {kind.__name__}, {words}")
-
-    return check
-
-
-def a_tensor(name: str, value: Any) -> None:
-    """A tensor of real numbers."""
-    if not isinstance(value, Tensor):
-        hint = f"a tensor, torch.as_tensor({name})"
-        raise wrong(name, value, hint if hasattr(value, "__array__") else "a tensor")
-    if value.is_complex():
-        raise wrong(name, value, "a tensor of real numbers")
+from segtrace.network.guards import a_name, a_number, a_tensor, names, optional
 
 
 def masks(name: str, value: Any) -> Tensor:
@@ -67,20 +49,6 @@ def measured(name: str, value: Any) -> None:
         raise wrong(name, value, "a Dataset, as measure(…) returns it")
 
 
-def names(name: str, value: Any) -> None:
-    """Several names."""
-    if isinstance(value, str):
-        raise wrong(name, value, f"a list, [{value!r}]")
-    if not isinstance(value, Sequence) or not all(isinstance(one, str) for one in value):
-        raise wrong(name, value, "a list of names")
-
-
-def a_name(name: str, value: Any) -> None:
-    """Text that is not empty."""
-    if not isinstance(value, str) or not value:
-        raise wrong(name, value, "a name, as text")
-
-
 def wholes(name: str, value: Any) -> None:
     """Several whole numbers."""
     if _once_or_none(value) or not all(_is(one, Integral) for one in value):
@@ -91,12 +59,6 @@ def numbers(name: str, value: Any) -> None:
     """Several numbers."""
     if _once_or_none(value) or not all(_is(one, Real) for one in value):
         raise wrong(name, value, "a list of numbers")
-
-
-def a_number(name: str, value: Any) -> None:
-    """One number."""
-    if not _is(value, Real):
-        raise wrong(name, value, "a number")
 
 
 def a_size(name: str, value: Any) -> None:
@@ -120,15 +82,6 @@ def tensors(name: str, value: Any) -> None:
                              "be alike")  # fmt: skip
 
 
-def optional(guard: Guard) -> Guard:
-    """The same where ``None`` may stand."""
-
-    def check(name: str, value: Any) -> Any:
-        return None if value is None else guard(name, value)
-
-    return check
-
-
 def _once_or_none(value: Any) -> bool:
     """Not something that can be gone through several times, number by number."""
     if isinstance(value, str | bytes | Mapping | Iterator | Tensor):
@@ -147,8 +100,6 @@ def a_pair(name: str, value: Any) -> None:
     for one in value:
         A_FLOW(f"one of {name}", one)
 
-
-A_FLOW = instance(Flow, "the result of segtrace.trace")
 
 ARGUMENTS: Mapping[str, Guard] = {
     "flow": A_FLOW,
