@@ -16,6 +16,7 @@ from segtrace.attribution.targets import predicted
 from segtrace.checkpoint.loading import load
 from segtrace.data.modules import SynapseData
 from segtrace.report.tables import read_table
+from segtrace.report.tensorboard import flow_tag
 from training.callbacks.test_flow import fit, watch
 
 pytestmark = pytest.mark.long
@@ -101,7 +102,7 @@ def test_the_flow_is_drawn_and_logged_once(ran):
     rows = [tuple(row.values()) for row in read_table(folder / "flow" / "measures.csv")]
     assert len(rows) == len(set(rows)) == 2 * 4 * 10 * 3  # epochs, organs, stages, probes
     events = EventAccumulator(str(folder / "tensorboard"), {"images": 0, "scalars": 0}).Reload()
-    assert [e.step for e in events.Images("flow/grad_pam/liver")] == [0, 1]
+    assert [e.step for e in events.Images(flow_tag("grad_pam", "liver"))] == [0, 1]
     assert [e.step for e in events.Scalars("val/dice/mean")] == [0, 1]
 
 
