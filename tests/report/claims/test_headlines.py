@@ -1,6 +1,7 @@
 """Headlines: of nothing none, of a planted stage one, and the words around them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,13 +45,20 @@ def made(found):
                for rule in RULES for organ in ORGANS)  # fmt: skip
 
 
+def test_the_untrained_network_is_told_as_it_is_also_below_an_even_map():
+    found = headlines()
+    lower = replace(found, untrained=found.untrained * 0 - 0.2).of("seg_grad_cam", "liver")
+    assert "untrained -0.20; " in lower.words
+    assert "above the larger of that and 0" in lower.words
+
+
 def test_the_first_stage_beyond_the_untrained_network_is_told_with_its_numbers():
     rise = LATE | {("dec1", "liver"): 0.0}
     claim = headlines(rise=rise).of("seg_grad_cam", "liver")
     assert claim.holds
     assert claim.words.startswith("Its maps lie on it from dec2 alone, beyond the untrained "
                                   "network's: dec2 (gain 0.59, untrained 0.08; 0.48")  # fmt: skip
-    assert claim.words.endswith(" more over 12 cases).")
+    assert claim.words.endswith(" above the larger of that and 0, over 12 cases).")
     assert claim.numbers["low at dec2"] > MARGIN
     assert "corrected for 18 tests" in claim.tests[0]  # 2 rules, 3 organs, 3 stages
     assert "from dec1 on" in headlines(rise=rise).of("grad_pam", "pancreas").words

@@ -56,8 +56,9 @@ class Headlines:
     def tested(self) -> Dataset:
         """Axes site, rule, organ; NaN where nothing can be tested.
 
-        ``gain`` and ``untrained``, means over cases; ``beyond``, their difference, and ``low`` and
-        ``high`` of its 95 % t interval; ``cases``; ``p``, corrected for all; ``passed``.
+        ``gain`` and ``untrained``, means over cases; ``beyond``, by how much the first exceeds the
+        larger of the second and 0, an even map's; ``low`` and ``high`` of its 95 % t interval;
+        ``cases``; ``p``, corrected for all; ``passed``.
         """
         before = self.gain * np.nan if self.untrained is None else self.untrained
         # An untrained map that is dead marks nothing: it counts as an even one.
@@ -71,7 +72,7 @@ class Headlines:
         p = family_p(tensor(beyond) - MARGIN)
         found = {"low": over.low, "high": over.high, "cases": over.cases, "p": p,
                  "passed": (p <= ALPHA) & over.above(MARGIN), "beyond": over.mean}  # fmt: skip
-        means = {"gain": self.gain.mean("case"), "untrained": null.mean("case")}
+        means = {"gain": self.gain.mean("case"), "untrained": before.mean("case")}
         return (
             beyond.to_dataset(name="each")
             .drop_dims("case")
@@ -166,12 +167,13 @@ def _first(passed: Sequence[bool]) -> int | None:
 
 
 def _at(one: Dataset) -> str:
-    """E.g. ``dec3 (gain 0.62, untrained 0.11; 0.40 to 0.62 more over 12 cases)``."""
+    """E.g. ``dec3 (gain 0.62, untrained 0.11; 0.40 to 0.62 above …)``, and above what."""
     cases = int(one["cases"])
     low, high = float(one["low"]), float(one["high"])
     span = ""
     if cases >= LEAST_OF_INTERVAL:
-        span = f"; {in_words(low, high, cases)} more over {cases} cases" if low == low else \
-               f"; {in_words(low, high, cases)}"  # fmt: skip
+        span = f"; {in_words(low, high, cases)}"
+    if low == low and span:
+        span += f" above the larger of that and 0, over {cases} cases"
     return (f"{one['site'].item()} (gain {number(float(one['gain']))}, untrained "
             f"{number(float(one['untrained']))}{span})")  # fmt: skip
