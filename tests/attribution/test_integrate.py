@@ -59,6 +59,21 @@ def test_attribution_patching_is_exact_where_the_rest_is_linear(mean):
     assert flow.rules == ("attribution_patching",)
 
 
+def test_a_map_of_attribution_patching_that_marks_nothing_is_dead():
+    """Its sum misses the score's change as well, and that is no status of a first order."""
+    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU(), nn.Conv2d(1, 2, 1)).double()
+    with torch.no_grad():
+        net[0].weight.fill_(1.0)
+        net[2].weight.fill_(-1.0)
+    x, weights = torch.full((1, 1, 2, 2), 0.5).double(), torch.ones(1, 2, 2, 2).double()
+    baseline = {"a": torch.full((1,), -2.0)}
+    flow = segtrace.attribution_patching(net, {"a": "0"}, x, weights, baseline)
+    whole = segtrace.integrate(net, {"a": "0"}, x, weights, baseline, steps=1)
+    assert float(flow.completeness_error) > 0.05
+    assert flow.status.flatten().tolist() == [int(Status.DEAD)]
+    assert whole.status.flatten().tolist() == [int(Status.INCOMPLETE)]
+
+
 def test_attribution_patching_is_a_loop_over_channels_and_cells():
     net, x = nets.basic_unet(), nets.images(2, 32)
     own = edges.resolve(net)[:2]

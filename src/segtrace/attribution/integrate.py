@@ -5,7 +5,6 @@ Attribution patching is the same path with one step, at its end.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +31,7 @@ from segtrace.network.sites import Site, Sites
 from segtrace.network.stages import StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
+INTEGRATED = "integrated"
 COMPLETE = 0.05
 """A map whose sum misses the change of the score by more than this share is ``incomplete``."""
 
@@ -137,11 +137,9 @@ def attribution_patching(
     """
     net = unwrapped(net)
     groups = [[site] for site in Sites.of(net, stages, edges)]
-    flow = _integrated(net, groups, image, target, baseline, [1.0], score, output)
-    first_order = torch.where(
-        flow.status == Status.INCOMPLETE, torch.full_like(flow.status, Status.OK), flow.status
+    return _integrated(
+        net, groups, image, target, baseline, [1.0], score, output, rule="attribution_patching"
     )
-    return replace(flow, rules=("attribution_patching",), status=first_order)
 
 
 def _integrated(
@@ -153,6 +151,7 @@ def _integrated(
     shares: Sequence[float],
     score: str,
     output: Output | None,
+    rule: str = INTEGRATED,
 ) -> Flow:
     """The mean gradient at some shares of the way from the baseline, times the way."""
     if score not in SCORES:
@@ -175,7 +174,7 @@ def _integrated(
         start = {place: _start(place, values[place], baseline) for place in places}
         scores = path.scored(SCORES[score](logits))
         found = [path.along(group, values, start, scores) for group in groups]
-    return _flow(found, values, weights, logits, scores, tuple(targets), score)
+    return _flow(found, values, weights, logits, scores, tuple(targets), score, rule)
 
 
 def _junctions(
@@ -292,6 +291,7 @@ def _flow(
     scores: Tensor,
     organs: tuple[str, ...],
     score: str,
+    rule: str,
 ) -> Flow:
     maps, gradient_l1, changes, sums = {}, [], [], []
     for group, change in found:
@@ -309,7 +309,8 @@ def _flow(
     reached = torch.stack(gradient_l1)
     holds = {
         Status.DEAD: flat <= 0,
-        Status.INCOMPLETE: ~(error <= COMPLETE)[:, None],
+        # One gradient is a first order and need not add up.
+        Status.INCOMPLETE: (rule == INTEGRATED) & ~(error <= COMPLETE)[:, None],
         Status.DISCONNECTED: (reached == 0)[:, None] & (change == 0)[:, None],
         Status.ABSENT: region_px == 0,
         Status.NONFINITE: ~flat.isfinite(),
@@ -322,7 +323,7 @@ def _flow(
         scores=scores,
         region_px=region_px,
         prediction=largest(logits),
-        rules=("integrated",),
+        rules=(rule,),
         organs=organs,
         score=score,
         change=change,
