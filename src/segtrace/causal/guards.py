@@ -1,13 +1,12 @@
 """What the arguments of causal functions may be, beside those that attribution knows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from segtrace.causal.baselines import Baselines
 from segtrace.errors import Guard, InputError, wrong
 from segtrace.network import guards
 from segtrace.network.guards import (
-    Held,
     a_finite_image,
     instance,
     labels,
@@ -56,9 +55,4 @@ ARGUMENTS: Mapping[str, Guard] = {
 }
 """Name of an argument -> its guard, where attribution has none or another."""
 
-
-def held(
-    together: Callable[[Mapping[str, Any]], None] | None = None, **own: Guard
-) -> Callable[[Held], Held]:
-    """Guard the arguments of a public function; see :func:`segtrace.errors.guarded`."""
-    return guards.held(together, **{**ARGUMENTS, **own})
+held = guards.holding({**guards.ARGUMENTS, **ARGUMENTS})

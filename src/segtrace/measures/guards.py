@@ -1,16 +1,16 @@
 """What the arguments of measures may be, beside those that a network's functions know."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import A_FLOW
-from segtrace.errors import Guard, InputError, guarded, wrong
-from segtrace.network.guards import a_name, a_number, a_tensor, names, optional
+from segtrace.errors import Guard, InputError, wrong
+from segtrace.network.guards import a_name, a_number, a_tensor, holding, names, optional
 
 
 def masks(name: str, value: Any) -> Tensor:
@@ -165,12 +165,4 @@ def one_case_each(given: Mapping[str, Any]) -> None:
                          "both for the same slices")  # fmt: skip
 
 
-Held = TypeVar("Held", bound=Callable[..., Any])
-
-
-def held(
-    together: Callable[[Mapping[str, Any]], None] | None = None, **own: Guard
-) -> Callable[[Held], Held]:
-    """Guard the arguments of a public function; see :func:`segtrace.errors.guarded`."""
-    guard: Any = guarded({**ARGUMENTS, **own}, together)
-    return guard
+held = holding(ARGUMENTS)

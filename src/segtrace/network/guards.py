@@ -6,7 +6,7 @@ the place of a module are answered here, by the name of the argument, before any
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -380,12 +380,28 @@ ARGUMENTS: Mapping[str, Guard] = {
 Held = TypeVar("Held", bound=Callable[..., Any])
 
 
-def held(
-    together: Callable[[Mapping[str, Any]], None] | None = None, **own: Guard
-) -> Callable[[Held], Held]:
-    """Guard the arguments of a public function; see :func:`segtrace.errors.guarded`."""
-    guard: Any = guarded({**ARGUMENTS, **own}, together)
-    return guard
+class Holding(Protocol):
+    """A decorator that guards the arguments of a public function."""
+
+    def __call__(
+        self, together: Callable[[Mapping[str, Any]], None] | None = None, **own: Guard
+    ) -> Callable[[Held], Held]:
+        """See :func:`segtrace.errors.guarded`; ``own`` comes before what all functions share."""
+
+
+def holding(arguments: Mapping[str, Guard]) -> Holding:
+    """The decorator of functions whose arguments have these guards, by their names."""
+
+    def held(
+        together: Callable[[Mapping[str, Any]], None] | None = None, **own: Guard
+    ) -> Callable[[Held], Held]:
+        guard: Any = guarded({**arguments, **own}, together)
+        return guard
+
+    return held
+
+
+held = holding(ARGUMENTS)
 
 
 Class = TypeVar("Class", bound=type)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.study import refuse_beside
 from segtrace.tracking.cuts import CUT
 from segtrace.tracking.edges import sites
-from segtrace.tracking.explained import Network, chosen_organs
+from segtrace.tracking.explained import Network, organs_on
 from segtrace.tracking.progress import working
 
 
@@ -71,8 +72,7 @@ def choices_of(trained: TrainedNetwork, probes: Probes, cut: str = CUT, seed: in
     if probes.labels is None:
         raise InputError("maps are held against cuts on labelled slices; these have no labels")
     truth = probes.labels.long()
-    asked = chosen_organs(network.channels, network.settings.organs)
-    held = {organ: channel for organ, channel in asked.items() if (truth == channel).any()}
+    _, held = organs_on(truth, network.channels, network.settings.organs)
     with working(f"{trained.name}: cutting edges") as progress:
         lost = necessity(
             network.net,
@@ -141,7 +141,7 @@ class PathsFound:
     marks: tuple[str, ...]
     cut: str
 
-    @property
+    @cached_property
     def tallies(self) -> list[Tally]:
         """How often each predictor named the costlier path."""
         return tally(self.choices)

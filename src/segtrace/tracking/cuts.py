@@ -20,7 +20,7 @@ from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches
 from segtrace.tracking.edges import sites
-from segtrace.tracking.explained import Network, chosen_organs
+from segtrace.tracking.explained import Network, organs_on
 
 CUT = "channel_mean"
 """What stands in the place of an activation unless something else is said."""
@@ -147,8 +147,7 @@ def cut_network(
     """
     net, stages, probes, channels, settings = network
     truth = _truth(probes)
-    asked = chosen_organs(channels, settings.organs)
-    held = {organ: channel for organ, channel in asked.items() if (truth == channel).any()}
+    asked, held = organs_on(truth, channels, settings.organs)
     if not held:
         return None
     places = sites(net, stages, edges)

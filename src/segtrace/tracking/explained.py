@@ -355,6 +355,18 @@ def chosen_organs(channels: Mapping[str, int], organs: list[str] | None) -> dict
     return {organ: channels[organ] for organ in organs}
 
 
+def organs_on(
+    truth: Tensor, channels: Mapping[str, int], organs: list[str] | None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Organ -> channel of those asked for, and of them those that the truth holds anywhere.
+
+    Raises:
+        InputError: see :func:`chosen_organs`.
+    """
+    asked = chosen_organs(channels, organs)
+    return asked, {name: channel for name, channel in asked.items() if (truth == channel).any()}
+
+
 def check_chosen(settings: Settings, organs: Mapping[str, int], stages: Collection[str]) -> None:
     """Refuse organs and stages that a network does not have, before any work.
 

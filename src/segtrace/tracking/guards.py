@@ -1,6 +1,6 @@
 """What the arguments of ``explain``, ``FlowCallback`` and ``score_planted`` may be."""
 
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from segtrace.data.probes import Probes
 from segtrace.errors import Guard, InputError, shown, wrong
 from segtrace.network import guards
-from segtrace.network.guards import Held, a_whole, an_image, instance, optional
+from segtrace.network.guards import a_whole, an_image, instance, optional
 from segtrace.tracking.explained import Settings
 
 
@@ -98,7 +98,4 @@ ARGUMENTS: Mapping[str, Guard] = {
 }
 """Name of an argument -> its guard, where attribution has none or another."""
 
-
-def held(**own: Guard) -> Callable[[Held], Held]:
-    """Guard the arguments of a public function; see :func:`segtrace.errors.guarded`."""
-    return guards.held(None, **{**ARGUMENTS, **own})
+held = guards.holding({**guards.ARGUMENTS, **ARGUMENTS})

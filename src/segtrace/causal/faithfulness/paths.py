@@ -17,6 +17,7 @@ from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.trace import trace
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
+from segtrace.causal.faithfulness.ranking import GRADIENT_NORM, sizes_of
 from segtrace.causal.necessity import Necessity
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, names_along, tensor
@@ -30,7 +31,6 @@ from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 LEAST_DIFFERENCE = 0.05
 """Dice. Where the two cuts cost no more apart than this, neither path is needed more."""
 PATCHING = "attribution patching"
-GRADIENT_NORM = "gradient norm"
 CONTROLS = (GRADIENT_NORM, "activation norm", "number of values")
 """What a map must beat: its two factors each alone, and what the architecture says by itself."""
 
@@ -75,23 +75,16 @@ def sizes(
     patched = attribution_patching(
         net, {}, images, target, baselines.channels, edges=edges, output=output
     )
-    found = {
-        rule: torch.stack([_size(flow.maps[edge][r]) for edge in edges])
-        for r, rule in enumerate(flow.rules)
-    }
-    found[PATCHING] = torch.stack([_size(patched.maps[edge][0]) for edge in edges])
-    found[GRADIENT_NORM] = flow.gradient_l1
+    own, (estimate,) = sizes_of(flow), patched.rules
+    found = {rule: own[rule] for rule in flow.rules}
+    found |= {PATCHING: sizes_of(patched)[estimate], GRADIENT_NORM: own[GRADIENT_NORM]}
+    absent = (flow.region_px == 0).cpu()
     passed = _activations(net, list(edges.values()), images, output)
     for name, of in zip(CONTROLS[1:], (_norm, _count), strict=True):
-        each = torch.stack([of(activation) for activation in passed])  # (E, N)
-        found[name] = each[:, None].expand(-1, len(channels), -1)
-    absent = (flow.region_px == 0).cpu()
-    return {name: v.double().cpu().masked_fill(absent, torch.nan) for name, v in found.items()}
-
-
-def _size(maps: Tensor) -> Tensor:
-    """(O, N) of maps (O, N, *cells)."""
-    return maps.double().abs().flatten(2).sum(2)
+        each = torch.stack([of(activation) for activation in passed]).cpu()  # (E, N)
+        every = each[:, None].expand(-1, len(channels), -1).double()
+        found[name] = every.masked_fill(absent, torch.nan)
+    return found
 
 
 def _norm(activation: Tensor) -> Tensor:

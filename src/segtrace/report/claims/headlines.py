@@ -60,9 +60,8 @@ class Headlines:
         larger of the second and 0, an even map's; ``low`` and ``high`` of its 95 % t interval;
         ``cases``; ``p``, corrected for all; ``passed``.
         """
-        before = self.gain * np.nan if self.untrained is None else self.untrained
         # An untrained map that is dead marks nothing: it counts as an even one.
-        before = before.fillna(0.0) if self.untrained is not None else before
+        before = self.gain * np.nan if self.untrained is None else self.untrained.fillna(0.0)
         usable = ~self.echo & ~self.gain["site"].isin(self.left_out) & (self.dice >= FOUND)
         null = before.clip(min=0.0)
         beyond = (self.gain - null).where(usable)
@@ -170,10 +169,8 @@ def _at(one: Dataset) -> str:
     """E.g. ``dec3 (gain 0.62, untrained 0.11; 0.40 to 0.62 above …)``, and above what."""
     cases = int(one["cases"])
     low, high = float(one["low"]), float(one["high"])
-    span = ""
-    if cases >= LEAST_OF_INTERVAL:
-        span = f"; {in_words(low, high, cases)}"
-    if low == low and span:
+    span = f"; {in_words(low, high, cases)}" if cases >= LEAST_OF_INTERVAL else ""
+    if low == low:  # an interval, which fewer cases do not have
         span += f" above the larger of that and 0, over {cases} cases"
     return (f"{one['site'].item()} (gain {number(float(one['gain']))}, untrained "
             f"{number(float(one['untrained']))}{span})")  # fmt: skip

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from segtrace.attribution.rules import RULES
+from segtrace.attribution.rules import by_name
 from segtrace.causal.faithfulness.paths import CONTROLS, LEAST_DIFFERENCE
 from segtrace.causal.faithfulness.tally import LEAST_NETWORKS, Tally
 from segtrace.measures.over_cases import COVERAGE, in_words, method
 from segtrace.report.captions import plain
+from segtrace.report.claims.claim import counted
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 
 BEATS, OPEN, CONTROL = "#0072b2", "#d55e00", "0.45"
@@ -19,7 +20,8 @@ ROW, ROOM = 0.24, 0.9
 
 def title_of(predictor: str) -> str:
     """A predictor as people write it: ``Grad-PAM``, ``attribution patching``."""
-    return RULES[predictor].title if predictor in RULES else plain(predictor)
+    rule = by_name([predictor]).get(predictor)
+    return plain(predictor) if rule is None else rule.title
 
 
 def path_figure(found: Sequence[Tally], marks: Sequence[str] = ()) -> tuple[Figure, str]:
@@ -56,8 +58,8 @@ def path_figure(found: Sequence[Tally], marks: Sequence[str] = ()) -> tuple[Figu
 
 def _whose(one: Tally) -> str:
     if one.unit == "cases":
-        return f"one network, {one.units} {'case' if one.units == 1 else 'cases'}"
-    return f"{one.units} {'network' if one.units == 1 else 'networks'}"
+        return f"one network, {counted(one.units, 'case')}"
+    return counted(one.units, "network")
 
 
 def path_caption(found: Sequence[Tally]) -> str:

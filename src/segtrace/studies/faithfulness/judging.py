@@ -17,7 +17,7 @@ from segtrace.report.scene import FINAL
 from segtrace.studies.faithfulness.cuts import FaithfulnessCuts
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.tracking.edges import sites
-from segtrace.tracking.explained import Network, chosen_organs
+from segtrace.tracking.explained import Network, organs_on
 from segtrace.tracking.progress import working
 
 Shown = Callable[[str], Any]
@@ -92,8 +92,7 @@ def judge_maps(
             "with callbacks.baselines"
         )
     truth = probes.labels.long()
-    asked = chosen_organs(network.channels, network.settings.organs)
-    held = {organ: channel for organ, channel in asked.items() if (truth == channel).any()}
+    asked, held = organs_on(truth, network.channels, network.settings.organs)
     cuts = FaithfulnessCuts(network, truth, held, baselines, seed)
     places = sites(network.net, network.stages, edges)
     stages = [place for place in places if isinstance(place, Stage) and place.name != FINAL]
