@@ -81,6 +81,9 @@ def test_what_is_missing_is_named(changed, words):
 def test_options_that_would_be_left_aside_are_refused():
     options = {"checkpoint": "a.ckpt", "image": None, "log_dir": None}
     Paths().check(options)
+    for left in ({"stages": ["enc9"]}, {"region": "pred"}, {"score": "prob"}, {"measures": "all"}):
+        with pytest.raises(InputError, match=f"leave {next(iter(left))} out"):
+            Paths().check(options | left)
     with pytest.raises(InputError, match=r"needs checkpoint="):
         Paths().check(options | {"checkpoint": None})
     with pytest.raises(InputError, match="leave log_dir out"):

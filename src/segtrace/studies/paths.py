@@ -28,6 +28,9 @@ from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network, organs_on
 from segtrace.tracking.progress import working
 
+LEFT_ASIDE = ("image", "log_dir", "stages", "region", "score", "measures", "aggregate", "untrained")
+"""Options of ``explain.py`` that say nothing here: all edges, true regions, logits."""
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -49,7 +52,7 @@ class Paths:
         if options["checkpoint"] is None:
             raise InputError("study=paths needs checkpoint=…, which holds what stands for a cut")
         why = "maps are held against cuts on labelled slices"
-        refuse_beside(options, "study=paths", ("image", "log_dir"), why)
+        refuse_beside(options, "study=paths", LEFT_ASIDE, why)
 
     def run(self, networks: Networks, images: Images) -> Iterator["PathsFound"]:
         """The choices of every network, and their tally."""

@@ -12,7 +12,7 @@ from segtrace.attribution.rules import Rule
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.errors import InputError
 from segtrace.names import file_name
-from segtrace.studies.inputs.checkpoints import in_order, paths_of
+from segtrace.studies.inputs.checkpoints import in_order, of_several_runs, paths_of
 from segtrace.studies.inputs.images import Images, LooksAt, listed
 from segtrace.studies.inputs.trained_network import (
     TrainedNetwork,
@@ -117,7 +117,7 @@ class Networks:
             return {}
         paths = paths_of(self.options["checkpoint"])
         if not self.of_one_run:
-            return {f"network_{n}": path for n, path in enumerate(paths, 1)}
+            return of_several_runs(paths)
         if len(paths) > 1:
             return {f"epoch_{epoch:03d}": path for epoch, path in in_order(paths).items()}
         return {file_name(paths[0].stem): paths[0]}
