@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from helpers.saving import reloaded
-from segtrace.data.probes import Probes, choose
+from segtrace.data.probes import Probes, choose, usual
 from segtrace.errors import InputError
 
 
@@ -61,6 +61,50 @@ def test_the_order_is_by_case_and_index():
 
 def test_an_organ_that_is_nowhere_is_left_out():
     assert choose(np.array([[0, 4], [0, 5]]), keys(2), n=1) == [1]
+
+
+def many(areas_of_a_case, cases=5):
+    """The same slices in every case."""
+    named = [(f"{number}", index) for number in range(cases) for index in range(3)]
+    return np.tile(np.array(areas_of_a_case), (cases, 1)), named
+
+
+def test_of_many_cases_every_one_has_its_say_with_the_slice_of_most_organs():
+    areas, named = many([[9, 0, 0], [1, 1, 1], [0, 9, 9]])
+    assert [named[row] for row in choose(areas, named, n=5)] == [(str(i), 1) for i in range(5)]
+
+
+def test_few_cases_show_each_organ_where_it_is_largest():
+    areas, named = many([[9, 0, 0], [1, 1, 1], [0, 9, 9]], cases=4)
+    assert [named[row] for row in choose(areas, named, n=2)] == [("0", 0), ("0", 2)]
+
+
+def test_a_case_counts_only_with_an_organ_on_it():
+    areas, named = many([[9, 0, 0], [1, 1, 1], [0, 9, 9]])
+    areas[:3] = 0
+    assert [named[row] for row in choose(areas, named, n=2)] == [("1", 0), ("1", 2)]
+
+
+def test_among_slices_of_as_many_organs_the_larger_ones_are_taken():
+    # As parts of their largest area: 1/1 + 1/100, 1/2 + 100/100, so that size alone does not win.
+    areas, named = many([[2, 1, 0], [1, 100, 0], [0, 0, 0]])
+    assert [named[row] for row in choose(areas, named, n=5)] == [(str(i), 1) for i in range(5)]
+
+
+def test_places_left_over_go_to_organs_not_yet_seen_of_a_case_then_to_the_largest():
+    areas, named = many([[3, 3, 0], [0, 0, 3], [5, 0, 0]])
+    chosen = [named[row] for row in choose(areas, named, n=11)]
+    assert chosen == sorted([(str(i), j) for i in range(5) for j in (0, 1)] + [("0", 2)])
+
+
+def test_one_slice_of_a_case_is_the_one_that_shows_most_organs():
+    areas = np.array([[9, 0, 0], [1, 1, 1], [0, 9, 9]])
+    assert choose(areas, keys(3), n=1, every_case=True) == [1]
+    assert choose(areas, keys(3), n=1) == [0]
+
+
+def test_unasked_there_is_a_slice_for_each_of_up_to_twelve_cases():
+    assert [usual(cases) for cases in (1, 8, 9, 12, 13)] == [8, 8, 9, 12, 12]
 
 
 def test_slices_without_any_organ_are_refused():

@@ -17,7 +17,7 @@ from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
 from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
-from segtrace.data.probes import Probes, choose
+from segtrace.data.probes import Probes, choose, usual
 from segtrace.data.sampling import Draw, EpochSampler, Slices
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, unknown
@@ -186,24 +186,25 @@ class SliceDataModule(LightningDataModule):
         drawn = np.random.default_rng(self.seed).permutation(len(slices))[:n]
         return torch.stack([slices[int(row)]["image"] for row in np.sort(drawn)])
 
-    def probes(self, n: int = 8, from_: str = "val") -> Probes:
+    def probes(self, n: int | None = None, from_: str = "val") -> Probes:
         """The slices to watch (see :func:`choose`), without augmentation.
 
         Args:
-            n: how many.
+            n: how many; None: see :func:`usual`.
             from_: ``"val"``, or ``"train"`` where seen slices are wanted.
 
         Raises:
             InputError: a part that the split lacks.
         """
         self._check_filled(from_)
-        keys = [(case.name, i) for case in self.cases(from_) for i in range(len(case))]
+        keys = [key for case in self.cases(from_) for key in _keys(case)]
         areas = np.concatenate([case.areas for case in self.cases(from_)])
+        n = usual(len(self.split[from_])) if n is None else n
         chosen = [keys[row] for row in choose(areas, keys, n)]
         return replace(self._read(chosen, from_), originals=self._originals(chosen))
 
     def spread(self, per_case: int, part: str) -> Probes:
-        """Slices of every case of a part, chosen within each case as probes are.
+        """Slices of every case of a part: the one that shows most organs, then as probes.
 
         Where intervals are over cases, every case must have its say.
 
@@ -218,7 +219,7 @@ class SliceDataModule(LightningDataModule):
         keys = [
             (case.name, row)
             for case in self.cases(part)
-            for row in choose(case.areas, [(case.name, i) for i in range(len(case))], per_case)
+            for row in choose(case.areas, _keys(case), per_case, every_case=True)
         ]
         return self._read(keys, part)
 
@@ -293,6 +294,11 @@ class SliceDataModule(LightningDataModule):
                 told((name, found) for name, case in used.items() for found in case.findings)
             ),
         )
+
+
+def _keys(case: PreparedCase) -> list[tuple[str, int]]:
+    """Case and index of each of its slices."""
+    return [(case.name, index) for index in range(len(case))]
 
 
 def _check_ranges(**options: int | None) -> None:

@@ -128,18 +128,44 @@ def _tuple(values: Sequence[torch.Tensor] | None) -> tuple[torch.Tensor, ...] | 
     return None if values is None else tuple(values)
 
 
-def choose(areas: NDArray[np.int64], keys: Sequence[tuple[str, int]], n: int = 8) -> list[int]:
-    """The slices to watch: for every organ the one where it is largest, then the richest ones.
+MANY = 5
+"""Cases from which on a claim can be made of them."""
+SEVERAL = 8
+"""Slices that are watched if nobody says how many."""
+AT_MOST = 12
+"""Slices that are watched unasked where there is a case for each."""
+
+
+def usual(cases: int) -> int:
+    """How many slices are watched if nobody says so.
+
+    >>> usual(3), usual(10), usual(30)
+    (8, 10, 12)
+    """
+    return min(max(SEVERAL, cases), AT_MOST)
+
+
+def choose(
+    areas: NDArray[np.int64],
+    keys: Sequence[tuple[str, int]],
+    n: int = SEVERAL,
+    every_case: bool | None = None,
+) -> list[int]:
+    """The slices to watch.
+
+    Of few cases, for every organ the slice where it is largest (in channel order: with more such
+    slices than ``n``, the last organs lose theirs). Of many, first the slices that show most
+    organs of cases in which these were not seen yet, the larger the better, so that what is said
+    of an organ is said of as many cases as ``n`` slices can show; then the same.
 
     Duplicates are merged; the rest is filled with the slices that add most pairs of organs not
     yet seen together (once all are, counting starts anew). Ties go to the first case and index.
-    Organs come first, in channel order: with more organ slices than ``n``, the last organs lose
-    theirs.
 
     Args:
         areas: (S, K) pixels of each organ on each candidate slice.
         keys: (case, index) of each candidate.
         n: how many to choose; fewer come back if the rest hold no two organs.
+        every_case: whether cases come before organs; None: from five cases with an organ on.
 
     Returns:
         Rows of ``areas``, ordered by case and index.
@@ -154,13 +180,37 @@ def choose(areas: NDArray[np.int64], keys: Sequence[tuple[str, int]], n: int = 8
         raise InputError(f"probes.n={n}; watch at least one slice")
     order = sorted(range(len(keys)), key=lambda row: keys[row])
     present = np.flatnonzero(areas.any(axis=0))
-    chosen = [max(order, key=lambda row: areas[row, organ]) for organ in present]
-    if not chosen:
+    if not present.size:
         raise InputError("no slice shows any of the organs; choose other cases or organs")
+    if every_case is None:
+        every_case = len({keys[row][0] for row in order if areas[row].any()}) >= MANY
+    chosen = _over_cases(areas, order, keys, n) if every_case else []
+    chosen += [max(order, key=lambda row: areas[row, organ]) for organ in present]
     chosen = list(dict.fromkeys(chosen))[:n]
     pairs = [set(combinations(np.flatnonzero(row).tolist(), 2)) for row in areas]
     _fill(chosen, order, pairs, n)
     return sorted(chosen, key=lambda row: keys[row])
+
+
+def _over_cases(
+    areas: NDArray[np.int64], order: Sequence[int], keys: Sequence[tuple[str, int]], n: int
+) -> list[int]:
+    """Slices, greedily: most organs that their case has not shown yet, then largest of them.
+
+    How large an organ is on a slice is its part of the largest area that it has anywhere.
+    """
+    parts = (areas / np.maximum(areas.max(axis=0), 1))[order]
+    _, owner = np.unique([keys[row][0] for row in order], return_inverse=True)
+    unseen = np.ones((owner.max() + 1, areas.shape[1]), dtype=bool)
+    chosen: list[int] = []
+    while len(chosen) < n:
+        new = unseen[owner] & (parts > 0)
+        best = int(np.argmax(new.sum(1) + (parts * new).sum(1) / (new.shape[1] + 1)))
+        if not new[best].any():
+            break
+        unseen[owner[best]] &= ~new[best]
+        chosen.append(order[best])
+    return chosen
 
 
 def _fill(
