@@ -51,6 +51,15 @@ def published_split(cases: Sequence[str]) -> Split | None:
     return {"train": without(TRAIN18, VAL3), "val": VAL3, "test": TEST12}
 
 
+def largest_held_out(split: Split) -> str:
+    """Of the parts that are not trained on the one with most cases: test, or val.
+
+    >>> largest_held_out({"train": ("a",), "val": ("b", "c"), "test": ("d",)})
+    'val'
+    """
+    return max(("test", "val"), key=lambda part: len(split.get(part, ())))
+
+
 def listed_split(train: Sequence[str], test: Sequence[str]) -> Split | None:
     """The split of TransUNet's lists, with the validation cases carved from the training ones."""
     if not set(VAL3) < set(train):

@@ -224,11 +224,13 @@ def test_voxels_are_anisotropic_and_differ_between_cases(cases):
     assert len(np.unique(spacings[:, 2])) == len(cases)
 
 
-def test_all_published_names_are_written_and_split_as_published(tmp_path):
+def test_the_published_training_cases_train_and_the_twelve_test_cases_validate(tmp_path):
     data = PhantomData(str(tmp_path), phantom_shape=SMALL)
     assert data.source.cases() == tuple(sorted((*TRAIN18, *TEST12)))
     train = tuple(name for name in TRAIN18 if name not in VAL3)
-    assert data.split == {"train": train, "val": VAL3, "test": TEST12}
+    assert data.split == {"train": train, "val": TEST12, "test": VAL3}
+    assert data.source.held_out() == VAL3  # so that no proposal trains on them
+    assert RawSource(str(data.source.root)).split() == {"train": train, "val": VAL3, "test": TEST12}
 
 
 def test_files_say_what_they_are(written):

@@ -13,7 +13,7 @@ from segtrace.cli.limits import check_devices
 from segtrace.cli.train.train_config import check_probes
 from segtrace.errors import InputError, unknown
 from segtrace.studies.inputs.checkpoints import paths_of
-from segtrace.studies.inputs.images import WHICH, given_of, listed
+from segtrace.studies.inputs.images import given_of, listed
 from segtrace.studies.study import Study
 from segtrace.training.construction import in_yaml
 from segtrace.training.precision import refuse_half
@@ -66,7 +66,8 @@ def _check_names(plain: Mapping[str, Any]) -> None:
             raise unknown(option, plain[option], allowed)
     if plain["rules"] is not None:
         resolve_rules(rules_of(listed(plain["rules"]) or []))
-    check_probes(WHICH | given_of(plain["probes"]), PARTS, {"n": int, "from": str})
+    probes = {"n": None, "from": "val"} | given_of(plain["probes"])
+    check_probes(probes, PARTS, {"n": int, "from": str})
 
 
 def _check_checkpoint(plain: Mapping[str, Any]) -> None:

@@ -52,7 +52,7 @@ def written_out(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         key = typed[argument].key_or_group if argument in typed else ""
         if chosen is not None and key == asked[0]:
-            out += [f"study={chosen}", *_all_probes(key, given)]
+            out.append(f"study={chosen}")
         if key not in SHORT:
             out.append(argument)
         elif key not in SWITCHES:
@@ -95,9 +95,3 @@ def _check_one_study(named: str | None, asked: Sequence[str]) -> None:
             f"{said[first]} and {others[0]} do not go together: {ALONE[first]}; leave {others[0]} "
             "out"
         )
-
-
-def _all_probes(key: str, given: Mapping[str, Override]) -> list[str]:
-    """``verdict=true`` alone is tried on the slices of other studies, not on those of its file."""
-    names = ("probes.n", "probes.from") if key == "verdict" else ()
-    return [f"{name}=null" for name in names if name not in given]

@@ -233,7 +233,7 @@ def check_probes(
     Args:
         given: name -> value.
         parts: of the split, which they may be from.
-        kinds: name -> type of its value.
+        kinds: name -> type of its value; ``n`` may be None.
 
     Raises:
         InputError: an unknown option, one that is missing, or a value of the wrong kind.
@@ -241,12 +241,12 @@ def check_probes(
     for key, value in given.items():
         if key not in kinds:
             raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in kinds])
-        if type(value) is not kinds[key]:
+        if type(value) is not kinds[key] and (key, value) != ("n", None):
             raise InputError(f"probes.{key}={value!r}; a {kinds[key].__name__} is needed")
     for key in kinds:
         if key not in given:
             raise InputError(f"probes.{key} is needed; leave ~probes.{key} out")
-    if given["n"] < 1:
+    if given["n"] is not None and given["n"] < 1:
         raise InputError(f"probes.n={given['n']}; watch at least one slice")
     if given["from"] not in parts:
         raise unknown("probes.from", given["from"], parts)

@@ -73,7 +73,7 @@ class FittedData:
         """The network's organs that the data set has no labels of."""
         return [organ for organ in self.channels if organ not in self.names]
 
-    def probes(self, n: int, part: str) -> Probes:
+    def probes(self, n: int | None, part: str) -> Probes:
         """See :meth:`SliceDataModule.probes`."""
         return self._in_channels(self.module.probes(n, part))
 

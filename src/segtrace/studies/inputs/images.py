@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.data.cases import case_name
+from segtrace.data.cases import case_name, largest_held_out
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.files.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
-from segtrace.data.probes import Probes
+from segtrace.data.probes import SEVERAL, Probes
 from segtrace.errors import InputError
 from segtrace.report.page.whole_cases import WholeCases
 from segtrace.studies.inputs.cautions import about_slices
@@ -22,8 +22,6 @@ from segtrace.training.construction import construct
 
 LooksAt = Literal["slices", "spread", "volumes", "tables"]
 """The most telling slices; the richest of every case; whole volumes; no images at all."""
-WHICH: dict[str, Any] = {"n": 8, "from": "val"}
-"""Which slices of a data set are explained where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,6 @@ class Images:
         return None if self.data is None else self.data.source.numbering
 
     @property
-    def which(self) -> dict[str, Any]:
-        """``n`` and ``from`` of the slices."""
-        return WHICH | given_of(self.options["probes"])
-
-    @property
     def unlabelled(self) -> bool:
         """Whether a ground truth is not to be counted on."""
         return self.options["image"] is not None or self.looks_at == "volumes"
@@ -99,16 +92,17 @@ class Images:
     @cached_property
     def slices(self) -> Probes:
         """The slices that are explained."""
+        n, part = self.options["probes"]["n"], self.options["probes"]["from"]
         if self.looks_at == "spread" and self.data is not None:
-            return self.data.spread(self.which["n"], self.which["from"])
+            return self.data.spread(n or 1, part or largest_held_out(self.module.split))
         if self.options["image"] is not None:
             path, last = Path(self.options["image"]), self.last()
-            return probes_of_image(path, last.net, last.preprocessing, self.which["n"])
+            return probes_of_image(path, last.net, last.preprocessing, n or SEVERAL)
         if self.data is not None and self.are_new:
-            return self.data.probes(self.which["n"], self.which["from"])
+            return self.data.probes(n, part or "val")
         if self.data is not None:
             return self.data.read_probes(dict(self.first().probes or {}))
-        return self.first().slices(None, self.which["n"], self.which["from"])
+        return self.first().slices(None, n, part or "val")
 
     def volumes(self, cases: Sequence[str | int]) -> Iterator[Volume]:
         """The volumes to explain, one at a time: the image, or the cases with their labels."""

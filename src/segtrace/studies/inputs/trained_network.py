@@ -69,7 +69,7 @@ class TrainedNetwork:
         """This network on these slices."""
         return Network(self.net, self.stages, probes, self.channels, self.settings)
 
-    def slices(self, data: SliceDataModule | None, n: int, part: str) -> Probes:
+    def slices(self, data: SliceDataModule | None, n: int | None, part: str) -> Probes:
         """The slices to explain: of the given data, or those the network was watched on."""
         if self.probes is None:
             if data is None:
