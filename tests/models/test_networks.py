@@ -35,6 +35,7 @@ BUILT = {
     "DynUNet": DYN,
     "UNETR": UNETR,
     "SwinUNETR": SWIN,
+    "VNet": {"spatial_dims": 2, "out_channels": 3, "act": "prelu", "dropout_dim": 2},
 }
 
 

@@ -69,6 +69,8 @@ NETWORKS = {
     "UNETR 3-D": (lambda: unetr(3), 32, 3, 5, 4),
     "SwinUNETR": (lambda: swin_unetr(2), 64, 2, 6, 5),
     "SwinUNETR 3-D": (lambda: swin_unetr(3), 64, 3, 6, 5),
+    "VNet": (lambda: nets.VNet(2, 1, 3, dropout_dim=2), 32, 2, 5, 4),
+    "VNet 3-D": (lambda: nets.VNet(3, 1, 3), 32, 3, 5, 4),
 }  # fmt: skip
 FLAT = [name for name in NETWORKS if "3-D" not in name]
 

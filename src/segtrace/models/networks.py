@@ -202,6 +202,14 @@ NETWORKS: Mapping[str, Known] = {
         use_v2=kinds.Flag,
         use_flash_attention=kinds.Flag,
     ),
+    "VNet": _monai(
+        "vnet",
+        "VNet",
+        act=kinds.Activation,
+        dropout_prob_down=kinds.Share | None,
+        dropout_dim=kinds.Dimensions,
+        bias=kinds.Flag,
+    ),
 }
 """key -> class."""
 

@@ -21,6 +21,7 @@ CLASSES: Mapping[str, str] = {
     "monai.networks.nets.dynunet.DynUNet": "DynUNet",
     "monai.networks.nets.unetr.UNETR": "UNETR",
     "monai.networks.nets.swin_unetr.SwinUNETR": "SwinUNETR",
+    "monai.networks.nets.vnet.VNet": "VNet",
 }
 """Module and name of a class -> its name in the tables below. The name alone would not do: half the
 field has written a ``UNet``."""
@@ -81,6 +82,12 @@ STAGES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("dec", r"decoder\d"),
         ("head", r"out"),
     ),
+    "VNet": (
+        ("enc", r"in_tr"),
+        ("enc", r"down_tr\d+"),
+        ("dec", r"up_tr\d+"),
+        ("head", r"out_tr"),
+    ),
 }
 """name -> (kind, pattern) in the order of the stages. Encoder stages are counted downwards,
 decoder stages from the bottleneck up."""
@@ -120,5 +127,6 @@ JUNCTIONS: Mapping[str, Junction] = {
     "DynUNet": _UNETR,
     "UNETR": _UNETR,
     "SwinUNETR": _UNETR,
+    "VNet": Junction(up="{stage}.act_function1", argument=1),
 }
 """name -> how its decoder stages are joined to skip and up path."""
