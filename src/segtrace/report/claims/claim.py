@@ -40,9 +40,13 @@ class Claim:
 def told(claims: Iterable[Claim]) -> list[str]:
     """What a text prints: the words, what passed, and how often nothing does."""
     found = list(claims)
-    tests = dict.fromkeys(claim.tests for claim in found if claim.holds)
-    passed = [f"Claims here passed: {'; '.join(own)}." for own in tests]
-    return [*map(str, found), *passed, RATE]
+    return [*map(str, found), *passed(found)]
+
+
+def passed(claims: Iterable[Claim]) -> list[str]:
+    """What those that hold have passed, and how often nothing does: the end of every text."""
+    tests = dict.fromkeys(claim.tests for claim in claims if claim.holds)
+    return [*(f"Claims here passed: {'; '.join(own)}." for own in tests), RATE]
 
 
 def corrected(tests: int, over: str = "cases") -> str:
