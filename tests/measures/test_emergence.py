@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segtrace.errors import InputError
-from segtrace.measures.emergence import Emergence, echo, emergence, over_seeds, smoothed
+from segtrace.measures.emergence import Emergence, echo, emergence, rise, smoothed
 
 
 def of(*gain: float, bar: float = 0.0, dice: list[float] | None = None) -> Emergence:
@@ -58,6 +58,11 @@ def test_the_untrained_value_is_not_smoothed_with_trained_ones() -> None:
     assert smoothed(np.array([0.3, 0.5])).tolist() == [0.3, 0.5]
 
 
+def test_the_rise_is_that_of_the_smoothed_curve_from_the_untrained_value() -> None:
+    assert rise([0.2, 0.9, 0.5, 0.6, 0.1]) == pytest.approx(0.5 - 0.2)
+    assert rise([math.nan, 0.4, 0.4]) == pytest.approx(0.4)
+
+
 def test_dead_maps_are_bridged_and_a_dead_untrained_map_counts_as_uniform() -> None:
     nan = math.nan
     assert of(nan, 0.0, 0.5, nan, 0.6, 0.6, 0.6).epoch == 3
@@ -89,14 +94,6 @@ def test_without_the_untrained_network_or_an_order_there_is_no_emergence(epochs:
 def test_a_gain_is_needed_for_every_epoch() -> None:
     with pytest.raises(InputError, match="every logged epoch"):
         emergence([0, 1], [0.0], 0.0)
-
-
-def test_runs_are_summed_up_by_their_range() -> None:
-    runs = [Emergence("emerged", 4), Emergence("none"), Emergence("emerged", 9)]
-    assert over_seeds(runs) == "epoch 4 to 9 in 2 of 3 runs"
-    assert over_seeds(runs[:1]) == "epoch 4 (one run)"
-    assert over_seeds(runs[1:2]) == "none (one run)"
-    assert over_seeds([Emergence("fell"), Emergence("none")]) == "in none of 2 runs"
 
 
 def test_a_stage_that_localises_untrained_is_an_echo() -> None:

@@ -15,7 +15,7 @@ from segtrace.causal.baselines import collect
 from segtrace.data.probes import Probes
 from segtrace.network.sites import sites_of
 from segtrace.report.tables import save_table
-from segtrace.tracking.cut_tables import necessity_rows, report, route_rows, slice_rows, summary
+from segtrace.tracking.cut_tables import necessity_rows, report, route_rows, slice_rows
 from segtrace.tracking.cuts import Cuts, cut_network
 from segtrace.tracking.explained import Network, Settings
 
@@ -58,7 +58,7 @@ def test_the_way_that_the_weights_take_is_the_one_whose_cut_costs():
     assert found.dice("organ") == 1
     assert found.encoders == ("enc1", "enc2")
     assert found.sentences() == {
-        "organ": "Seen on 2 cases, no claim: the organ loses most without skip_1 (1.00) and "
+        "organ": "Seen on 2 cases, no claim: the organ loses most without skip_1 (all of it) and "
         "enc2 = up_1 (0.00)."
     }
     assert found.marks == ("PHANTOM", "TRAINING SLICES")
@@ -85,6 +85,10 @@ def with_dice(left, cases=("a", "b", "c"), whole=0.9):
     return replace(found, necessity=necessity)
 
 
+def words(found):
+    return found.sentences()["organ"]
+
+
 def test_a_row_and_the_words_hold_the_interval_over_cases():
     found = with_dice([0.3, 0.5, 0.4])
     row = next(r for r in necessity_rows(found, None) if r["site"] == "skip_1")
@@ -94,7 +98,7 @@ def test_a_row_and_the_words_hold_the_interval_over_cases():
     assert (row["dice"], row["dice_lost"]) == pytest.approx((0.9, 0.5))
     assert ends == pytest.approx((0.5 - half, 0.5 + half))
     assert (row["cases"], row["slices"]) == (3, 3)
-    assert "organ  0.90      3  enc2 = up_1 0.50 [0.25 to 0.75]" in summary(found)
+    assert "no claim: the organ loses most without enc2 = up_1 (0.50, 0.25 to 0.75)" in words(found)
 
 
 def test_two_cases_have_no_interval_and_every_case_weighs_the_same():
@@ -103,18 +107,19 @@ def test_two_cases_have_no_interval_and_every_case_weighs_the_same():
     assert (row["cases"], row["slices"]) == (2, 3)
     assert row["dice_lost"] == pytest.approx((0.6 + 0.4) / 2)
     assert math.isnan(row["dice_lost_low"])
-    assert "organ  0.90      2  enc2 = up_1 0.50, skip_1 0.50" in summary(two)
+    assert "loses most without enc2 = up_1 (0.50) and skip_1 (0.50)" in words(two)
 
 
 def test_where_all_is_lost_or_all_cases_agree_the_words_say_so():
-    assert "enc2 = up_1, skip_1 [all of it]" in summary(with_dice([0.0, 0.0, 0.0]))
-    assert "enc2 = up_1 0.40 [the same in all 3 cases]" in summary(with_dice([0.5, 0.5, 0.5]))
+    assert "enc2 = up_1 and skip_1 (all of it)" in words(with_dice([0.0, 0.0, 0.0]))
+    assert "enc2 = up_1 (0.40, the same in all 3 cases)" in words(with_dice([0.5, 0.5, 0.5]))
 
 
 def test_what_is_printed_names_the_interval_and_its_coverage(capsys):
     report(with_dice([0.3, 0.5, 0.4]))
     printed = capsys.readouterr().out
-    assert "mean over cases [95 % t interval over cases]" in printed
+    assert "In brackets: mean over cases, 95 % t interval over cases." in printed
+    assert words(with_dice([0.3, 0.5, 0.4])) in printed
     assert "in 92 to 95 % of simulations with 3 to 12 cases" in printed
 
 
@@ -158,15 +163,14 @@ def test_cuts_of_a_file_whose_numbers_do_not_fit_are_refused(odd):
         Cuts.from_plain(plain)
 
 
-def test_the_summary_names_no_cut_vertex_first():
-    words = summary(cut())
-    assert "organ  1.00      2  skip_1 [all of it], enc2 = up_1 0.00" in words
-    assert "enc1" not in words  # every path runs through it
-    assert "head" not in words
+def test_no_cut_vertex_is_named():
+    told = words(cut())
+    assert "enc1" not in told  # every path runs through it
+    assert "head" not in told
 
 
-def test_the_summary_says_of_what_is_not_found_that_nothing_can_be_lost():
-    assert "not found: cutting can take nothing away" in summary(cut(weights=(-1.0, 0.0)))
+def test_it_is_said_of_what_is_not_found_that_nothing_can_be_lost():
+    assert "cutting can take nothing away" in words(cut(weights=(-1.0, 0.0)))
 
 
 def test_cuts_come_back_from_a_checkpoint_as_they_were():

@@ -33,7 +33,7 @@ def test_a_planted_leak_is_told_in_words_and_an_absent_one_is_not_found():
     assert "left leaks onto right at dec1, gone at head" in found
     assert "epoch 3 (one run)" in found
     assert "none found" not in found
-    assert f" {COVERAGE}\n" in found
+    assert f"{COVERAGE}\n" in found
     nothing = leaks(leak=0.0).text("grad_pam")
     assert "none found" in nothing
     assert COVERAGE not in nothing

@@ -81,6 +81,14 @@ def smoothed(curve: Floats) -> Floats:
     return np.array([np.nanmedian(w) if np.isfinite(w).any() else np.nan for w in windows])
 
 
+def rise(gain: Sequence[float]) -> float:
+    """By how much the smoothed gain ends above where it began; see :func:`emergence`."""
+    curve = np.array(gain, dtype=np.float64)
+    curve[0] = np.nan_to_num(curve[0])
+    ends = smoothed(curve)[[0, -1]]
+    return float(ends[1] - ends[0])
+
+
 @guards.held()
 def emergence(
     epochs: Sequence[int],
@@ -144,14 +152,3 @@ def _held(up: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _first(epochs: Sequence[int], where: NDArray[np.bool_]) -> int | None:
     return int(epochs[int(where.argmax())]) if where.any() else None
-
-
-def over_seeds(runs: Sequence[Emergence]) -> str:
-    """The range over runs that differ in their seed, as text."""
-    emerged = sorted(run.epoch for run in runs if run.epoch is not None)
-    if len(runs) == 1:
-        return f"{runs[0].answer if runs[0].epoch is None else f'epoch {runs[0].epoch}'} (one run)"
-    if not emerged:
-        return f"in none of {len(runs)} runs"
-    span = f"{emerged[0]}" if emerged[0] == emerged[-1] else f"{emerged[0]} to {emerged[-1]}"
-    return f"epoch {span} in {len(emerged)} of {len(runs)} runs"

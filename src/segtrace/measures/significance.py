@@ -46,6 +46,16 @@ def family_p(beyond: Tensor, least: int = LEAST_CASES) -> Tensor:
     return found.view(beyond.shape[:-1])
 
 
+def weakest_p(beyond: Tensor, least: int = LEAST_CASES) -> Tensor:
+    """P of entries that must be above several bounds each: (E, bounds, C) -> (E,) float64.
+
+    The largest of an entry's p, each corrected for all entries (:func:`family_p`); NaN where a
+    bound is not known of enough cases.
+    """
+    each = torch.stack([family_p(beyond[:, b], least) for b in range(beyond.shape[1])], 1)
+    return torch.where(each.isnan().any(1), torch.nan, each.amax(1))
+
+
 def _signs(cases: int) -> Tensor:
     """(flips, C) of 1 and -1, the first row without a flip."""
     if 2**cases <= FLIPS:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from segtrace.attribution.flow import Flow
+from segtrace.attribution.rules import by_name
 from segtrace.report.combined import explained
 from segtrace.report.record import Record
 from segtrace.report.references import sentence as sources
@@ -32,6 +33,12 @@ def plain(name: str) -> str:
 def titled(name: str) -> str:
     """The same as a heading: ``left_kidney`` -> ``Left kidney``."""
     return plain(name)[:1].upper() + plain(name)[1:]
+
+
+def title_of(name: str) -> str:
+    """A rule, or what else predicts, as people write it: ``Grad-PAM``, ``gradient norm``."""
+    rule = by_name([name]).get(name)
+    return plain(name) if rule is None else rule.title
 
 
 def rule_title(flow: Flow, rule: str) -> str:

@@ -11,9 +11,9 @@ from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.measures.significance import RATE
 from segtrace.names import file_name
 from segtrace.report.captions import epoch_words
+from segtrace.report.claims.claim import told
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.page.routes import RouteEntry, route_entry
 from segtrace.report.page.sections import Section, Shown, embedded
@@ -75,7 +75,7 @@ class Ablated:
         figure, caption = table_figure(self.cuts)
         return Section(
             f"What each organ needs, {epoch_words(self.cuts.epoch)}",
-            (*self.cuts.told(), RATE),
+            tuple(told(self.cuts.claims())),
             (Shown(embedded(figure), f"{caption} All numbers: necessity.csv."),),
         )
 

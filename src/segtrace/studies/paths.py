@@ -14,8 +14,11 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, rows
 from segtrace.network.edges import Edge
+from segtrace.report.captions import title_of
+from segtrace.report.claims.claim import Claim, told
+from segtrace.report.claims.paths import path_claim
 from segtrace.report.figures.paper import save_figure
-from segtrace.report.figures.paths import path_figure, path_sentence, title_of
+from segtrace.report.figures.paths import path_figure
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Shown, Table, embedded
 from segtrace.report.tables import save_table
@@ -149,6 +152,11 @@ class PathsFound:
         """How often each predictor named the costlier path."""
         return tally(self.choices)
 
+    @cached_property
+    def claim(self) -> Claim:
+        """Which maps name it more often than every control, or that none does."""
+        return path_claim(self.tallies)
+
     def write(self, folder: Path) -> None:
         """Print the finding; write ``paths.csv``, ``paths_tally.csv`` and the figure.
 
@@ -157,7 +165,7 @@ class PathsFound:
         predictor named the costlier one (empty: they cost the same).
         """
         found = self.tallies
-        print(f"{path_sentence(found)}\n  cut: {self.cut}; {folder}")
+        print("\n".join(told([self.claim])) + f"\n  cut: {self.cut}; {folder}")
         along = ("predictor", "organ", "stage")
         columns = (*along, "lost_overall", "overall")
         table = [
@@ -184,7 +192,7 @@ class PathsFound:
         page.sections.append(
             Section(
                 "Skip or up: which maps name the path that is needed more?",
-                (path_sentence(found),),
+                tuple(told([self.claim])),
                 (Shown(embedded(figure), caption),),
                 (Table.of("Every network, organ and stage: paths.csv.", counted),),
             )

@@ -1,15 +1,13 @@
 """What cutting found, as rows: beside the untrained network's, with intervals over cases."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
 
 from segtrace.labelled import rows
-from segtrace.measures.over_cases import COVERAGE, LEAST_CASES, in_words, intervals
-from segtrace.measures.significance import RATE
-from segtrace.report.claims.routes import LEAST_DICE, free_sites
+from segtrace.measures.over_cases import COVERAGE, intervals
+from segtrace.report.claims.claim import told
 from segtrace.tracking.cuts import Cuts
 
 NECESSITY = (
@@ -90,52 +88,15 @@ def route_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
     return rows(shown.assign_coords(epoch=((), cuts.epoch)), ("edge", "organ"), ROUTE)
 
 
-def summary(cuts: Cuts) -> str:
-    """The sites that each organ could least do without, for a terminal.
-
-    Cut vertices cost all there is by construction and are no finding, so they are left out; sites
-    that carry the same tensor are named once; those that leave nothing are not ranked.
-    """
-    found = cuts.necessity
-    lost = found.lost.assign(all_lost=found.all_lost)
-    names = free_sites(found)
-    free = lost.sel(site=list(names))
-    width = max(map(len, cuts.organs))
-    lines = [f"  {'organ':<{width}}  Dice  cases  could least do without"]
-    for organ in cuts.organs:
-        cases = int(lost["cases"].sel(organ=organ).max())
-        line = f"  {organ:<{width}}  {cuts.dice(organ):.2f}  {cases:5d}"
-        if not cuts.dice(organ) >= LEAST_DICE:
-            line += "  not found: cutting can take nothing away"
-        elif free.sizes["site"]:
-            sites = rows(free.sel(organ=organ), ("site",), ("site", *free))
-            ranked = sorted(sites, key=lambda row: -row["mean"])
-            all_of_it = [names[row["site"]] for row in ranked if row["all_lost"]]
-            told = [f"{', '.join(all_of_it)} [all of it]"] if all_of_it else []
-            told += [_words(row, names) for row in ranked if not row["all_lost"]][: 3 - len(told)]
-            line += "  " + ", ".join(told)
-        lines.append(line)
-    return "\n".join(lines)
-
-
-def _words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """E.g. ``skip_1 0.40 [0.12 to 0.68]``."""
-    words = f"{names[row['site']]} {row['mean'] + 0.0:.2f}"
-    if row["cases"] < LEAST_CASES:
-        return words
-    return f"{words} [{in_words(row['low'], row['high'], row['cases'])}]"
-
-
 def report(cuts: Cuts) -> None:
-    """Print which stage or edge each organ could least do without, and its route."""
+    """Print what is claimed of each organ's route: what it loses most by, if that is shown."""
     cut = cuts.necessity.data.attrs["cut"]
-    print(f"\nDice lost when a stage or an edge is cut ({cut})\n{summary(cuts)}")
-    print(f"  mean over cases [95 % t interval over cases]. {COVERAGE}")
+    print(f"\nDice lost when a stage or an edge is cut ({cut})")
     if cuts.left_out:
         print(f"  on none of the slices: {', '.join(cuts.left_out)}")
     if cuts.route is None:
         print("  stages alone: the edges of this network are not known; give edges=edges.yaml")
-    for words in cuts.told():
+    for words in told(cuts.claims()):
         print(f"  {words}")
-    print(f"  {RATE}")
+    print(f"  In brackets: mean over cases, 95 % t interval over cases. {COVERAGE}")
     print("  This is what the network relies on; one trained without the site might do as well.")

@@ -16,6 +16,7 @@ from segtrace.errors import InputError
 from segtrace.labelled import names_along
 from segtrace.network.edges import Edge
 from segtrace.network.stages import Stage
+from segtrace.report.claims.claim import Claim
 from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches
@@ -86,10 +87,10 @@ class Cuts:
         """Organ -> what it loses, in one plain sentence."""
         return {organ: str(self.routes.of(organ)) for organ in self.organs}
 
-    def told(self) -> list[str]:
+    def claims(self) -> list[Claim]:
         """What holds for all organs, if anything does, and then what holds of each."""
         common = self.routes.network()
-        return [str(common)] * (common is not None) + [*self.sentences().values()]
+        return [*filter(None, [common]), *map(self.routes.of, self.organs)]
 
     @cached_property
     def routes(self) -> Routes:

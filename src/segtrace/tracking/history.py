@@ -12,11 +12,12 @@ from segtrace.attribution.rules import by_name
 from segtrace.errors import InputError
 from segtrace.labelled import names_along, rows, tensor
 from segtrace.measures.change import contrast, refinement
-from segtrace.measures.emergence import echo, emergence, over_seeds
+from segtrace.measures.emergence import echo, emergence
 from segtrace.measures.leakage import Leakage
 from segtrace.measures.localisation import AXES, over_slices, readable, terms
 from segtrace.measures.measure import followed, table
 from segtrace.measures.over_cases import over_cases
+from segtrace.report.claims.emergence import when
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import timeline_picture
 from segtrace.report.pictures.overview import Course
@@ -229,7 +230,7 @@ class History:
             "lag": found.lag,
             "echo": echo,
             "last_epoch": self.epochs[-1],
-            "words": over_seeds([found]),
+            "words": when([found]),
         }
 
     def course(self, loss: Mapping[int, float]) -> Course:

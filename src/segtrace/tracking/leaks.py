@@ -13,10 +13,10 @@ from segtrace.data.probes import Probes
 from segtrace.labelled import names_along, rows, tensor
 from segtrace.measures.leakage import Grids, Leakage, leakage
 from segtrace.measures.over_cases import COVERAGE
-from segtrace.measures.significance import LEAST_CASES, RATE
+from segtrace.measures.significance import LEAST_CASES
 from segtrace.network.stages import StagesLike
 from segtrace.report.captions import plain
-from segtrace.report.claims.claim import FOUND, counted
+from segtrace.report.claims.claim import FOUND, counted, passed
 from segtrace.report.claims.leaks import (
     MOST,
     Leak,
@@ -141,10 +141,9 @@ class Leaks:
         if cases < LEAST_CASES:
             return [f"* no event: {counted(cases, 'case')}, below {LEAST_CASES} nothing is claimed"]
         all_of_rule = [event for event in self.all_events if event.rule == rule]
-        told = [f"* {event}" for event in self.events(rule)] or ["* none found"]
-        more = f"The strongest {MOST} of {len(all_of_rule)}." if len(all_of_rule) > MOST else ""
-        tests = f"Each {all_of_rule[0].tests[0]}. {COVERAGE}" if all_of_rule else ""
-        return [*told, *filter(None, (more, tests)), RATE]
+        words = [f"* {event}" for event in self.events(rule)] or ["* none found"]
+        more = [f"The strongest {MOST} of {len(all_of_rule)}."] * (len(all_of_rule) > MOST)
+        return [*words, *more, *passed(all_of_rule), *[COVERAGE] * bool(all_of_rule)]
 
     @property
     def _yardstick(self) -> str:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from segtrace.labelled import names_along, rows
 from segtrace.measures.measure import table
-from segtrace.measures.significance import RATE
 from segtrace.names import file_name
+from segtrace.report.claims.claim import told
 from segtrace.report.figures.route import as_picture
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.pictures.cells import Picture
@@ -206,7 +206,7 @@ class Writer:
             path = folder / f"{file_name(organ, cuts.organs)}.png"
             picture = as_picture(route_of(cuts, organ)[0])
             self.chart(path, route_tag(organ), picture, epoch)
-        text = "\n\n".join(f"* {words}" for words in cuts.told()) + f"\n\n{RATE}\n"
+        text = "\n\n".join(f"* {words}" for words in told(cuts.claims())) + "\n"
         save_text(folder / "sentences.txt", text)
         if self.board is not None:
             add_text(self.board, ROUTES_TAG, text, epoch)

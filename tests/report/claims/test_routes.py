@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.changed import changed
 from segtrace.causal.necessity import Necessity
 from segtrace.report.claims.routes import NEEDED, Routes, free_sites
 
@@ -58,6 +59,14 @@ def test_the_largest_losses_are_told_with_intervals_and_where_they_differ_from_o
     assert "more than" not in found.of("spleen").words
     assert found.network().words == "All 3 organs that are found lose most without skip_1."
     assert routes({("skip_1", "liver"): 0.6, "dec1": 0.4}).network() is None
+
+
+def test_sites_without_which_nothing_is_left_are_told_together_and_not_ranked():
+    found = routes({"skip_1": 0.9, "up_1": 0.9, "skip_2": 0.9, "enc1": 0.4}, noise=0.0)
+    scores = np.random.default_rng(0).random(found.necessity.data["scores"].shape)
+    told = Routes(changed(found.necessity, scores=scores), ENTERS).of("liver").words
+    assert told.startswith("The liver loses most without skip_1, up_1 and skip_2 (all of it) and "
+                           "enc1 (0.40, the same in all 12 cases)")  # fmt: skip
 
 
 def test_edges_that_cost_nothing_each_into_a_stage_that_is_needed_are_named():

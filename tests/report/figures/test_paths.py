@@ -1,7 +1,5 @@
-from dataclasses import replace
-
 from segtrace.causal.faithfulness.tally import Tally
-from segtrace.report.figures.paths import path_figure, path_sentence, title_of
+from segtrace.report.figures.paths import path_figure
 
 NAN = float("nan")
 KNOWS = Tally(
@@ -27,27 +25,3 @@ def test_maps_stand_above_controls_each_with_its_count():
     assert counts == ["43 of 50", "28 of 50", "35 of 50"]
     assert figure.get_suptitle() == "Skip or up? 5 networks  ·  PHANTOM"
     assert "95 % t interval over 5 networks" in caption
-
-
-def test_the_sentence_names_what_passed_its_test_and_what_did_not():
-    said = path_sentence([CONTROL, OPEN, KNOWS])
-    assert "Grad-PAM in 43 of 50 pairs (0.86, 0.80 to 0.92)" in said
-    assert "gradient norm alone in 35 of 50" in said
-    assert said.endswith(
-        "Over 5 networks Grad-PAM does so more often than chance and every control, "
-        "Seg-Grad-CAM not."
-    )
-
-
-def test_where_nothing_passes_that_is_said():
-    said = path_sentence([CONTROL, OPEN, replace(KNOWS, p=0.2)])
-    assert said.endswith("Over 5 networks none does so more often than every control.")
-
-
-def test_of_few_networks_or_one_there_are_counts_and_no_claim():
-    two = [replace(t, units=2, low=NAN, high=NAN) for t in (CONTROL, OPEN, KNOWS)]
-    assert path_sentence(two).endswith("Counts of 2 networks, and no claim: that takes 5 networks.")
-    one = [replace(t, units=12, unit="cases") for t in (CONTROL, OPEN, KNOWS)]
-    assert "one network, 12 cases" in path_sentence(one)
-    assert "one network, 1 case, and" in path_sentence([replace(t, units=1) for t in one])
-    assert title_of("attribution patching") == "attribution patching"

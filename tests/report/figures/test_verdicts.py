@@ -27,8 +27,10 @@ RANKING = Ranking(
     0.5,
     -0.3,
     0.1,
-    9,
-    12,
+    p_beyond=0.9,
+    control=False,
+    sites=9,
+    cases=12,
 )
 
 
@@ -70,7 +72,7 @@ def test_the_interval_stands_where_the_map_does():
 
 
 def test_rankings_name_every_predictor_and_its_p():
-    control = replace(RANKING, predictor="depth", rho=0.5, best_control=NAN)
+    control = replace(RANKING, predictor="depth", rho=0.5, best_control=NAN, control=True)
     figure, caption = ranking_figure([control, RANKING])
     assert {"depth", "share of the score", "p 0.200"} <= set(words(figure))
     assert "9 edges" in caption

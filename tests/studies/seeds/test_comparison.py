@@ -11,9 +11,11 @@ from helpers.scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
 from segtrace.names import file_name
 from segtrace.report.figures.seeds import band_figure
+from segtrace.report.page.page import Page
 from segtrace.report.tables import append_rows, read_table, save_table
 from segtrace.studies.seeds import comparison as seeds
-from segtrace.studies.seeds.comparison import Comparison, folders_of, read_run
+from segtrace.studies.seeds.comparison import Comparison
+from segtrace.studies.seeds.runs import folders_of, read_run
 
 
 def write_run(folder, seed, gains, *, emerged=2, epochs=(0, 1, 2), stage="dec1", organ="liver"):
@@ -47,6 +49,33 @@ def test_mean_and_range_over_three_seeds(tmp_path):
     assert (tmp_path / "out" / "figures" / "gain_grad_pam_liver.pdf").is_file()
     assert (tmp_path / "out" / "figures" / "dice.png").is_file()
     assert "3 runs, seeds 0, 1, 2" in (tmp_path / "out" / "figures" / "caption.txt").read_text()
+
+
+def test_what_runs_have_in_common_is_claimed_of_five_and_said_of_one(tmp_path, capsys):
+    rising = [(0.0, 0.4 + i / 100, 0.5, 0.5) for i in range(5)]
+    folders = [write_run(tmp_path / str(i), i, g, epochs=(0, 1, 2, 3), stage="dec1")
+               for i, g in enumerate(rising)]  # fmt: skip
+    for folder in folders:  # the last stage says nothing of its own
+        for name in ("timeline", "emergence"):
+            path = folder / "flow" / f"{name}.csv"
+            header, *lines = path.read_text().splitlines()
+            both = [x for line in lines for x in (line, line.replace("dec1", "dec2"))]
+            path.write_text("\n".join([header, *both, ""]))
+        table = folder / "flow" / "depth.csv"
+        table.write_text(table.read_text().replace("0.75", "0.9"))
+    found = Comparison([read_run(folder) for folder in folders])
+    found.write(tmp_path / "out")
+    told = capsys.readouterr().out
+    assert "Liver, Grad-PAM: over 5 runs begins to localise at dec1 (epoch 2 in 5 of 5" in told
+    assert "Claims here passed: above its null in 95 % of sign flips over runs" in told
+    first, last = read_table(tmp_path / "out" / "seeds_emergence.csv")
+    assert (first["passed"], last["passed"]) == ("True", "False")
+    assert float(first["rise"]) == 0.5
+    page = Page()
+    found.show(page)
+    assert page.sections[0].sentences[1] in told
+    Comparison([read_run(folders[0])]).write(tmp_path / "one")
+    assert "seen in one run, no claim: dec1: epoch 2 (one run)" in capsys.readouterr().out
 
 
 def test_what_the_slices_are_not_stands_in_figure_and_caption(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ tested is the loss of *Dice* under another kind of cut (``resample``), and alway
 predictor has not seen: the predictor of a case is its mean over all other cases.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import A_FLOW, Flow
 from segtrace.causal import guards
+from segtrace.causal.faithfulness.agreement import Agreement, Table
 from segtrace.causal.faithfulness.verdict import (
     ALL,
     LEAST_LOSS,
@@ -24,14 +25,11 @@ from segtrace.causal.faithfulness.verdict import (
 )
 from segtrace.causal.necessity import Necessity
 from segtrace.errors import InputError
-from segtrace.labelled import names_along, tensor
-from segtrace.measures.over_cases import LEAST_CASES, by_case, over_cases
+from segtrace.labelled import names_along
+from segtrace.measures.significance import ALPHA, LEAST_CASES, weakest_p
 
 LEAST_SITES = 5
 """Below this no order of sites is unlikely enough: of 4, the best of 24 has p = 0.04."""
-CHANCE = 0.05
-ORDERS = 40_320
-"""All orders of up to 8 sites are tried (8! = 40320); of more sites, so many by chance."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,9 @@ class Ranking:
         predictor: its name.
         organ: the organ; ``all`` for all organs' rankings together, of which ρ is the mean.
         verdict: as :class:`segtrace.causal.faithfulness.verdict.Verdict`; ``supported`` asks for
-            p <= 0.05 divided by the number of predictors (Bonferroni), and a ρ above that of every
-            control on the same cases, by an interval of the difference above 0.
+            ``p`` of 0.05 at most, times the number of predictors and organs (Bonferroni): orders of
+            the sites are what chance would exchange; and for a ρ above that of every control on the
+            same cases, ``p_beyond`` 0.05 at most and each interval of the difference above 0.
         rho: Spearman's, mean over cases.
         low: lower end of ρ's 95 % t interval over cases; NaN where there is none, see
             :mod:`segtrace.measures.over_cases`.
@@ -54,6 +53,10 @@ class Ranking:
         beyond_low: lower end of the 95 % t interval over cases of ρ minus that of the control that
             it is least above; NaN without.
         beyond_high: its upper end.
+        p_beyond: that nothing is above its weakest control so, by sign flips of cases, corrected
+            for all predictors and organs (:mod:`segtrace.measures.significance`); NaN for a
+            control, and without one.
+        control: it is one of those that a predictor must beat.
         sites: number of sites that were ranked.
         cases: number of cases.
     """
@@ -69,6 +72,8 @@ class Ranking:
     best_control: float
     beyond_low: float
     beyond_high: float
+    p_beyond: float
+    control: bool
     sites: int
     cases: int
 
@@ -129,176 +134,58 @@ def rankings(
             f"these sites were cut by {cut!r}; rank losses of cut='resample', which no "
             "predictor is built on"
         )
-    rows, organs = [], names_along(found.data, "organ")
-    for organ in (*organs, *[ALL] * (len(organs) > 1)):
-        table = _Table.of(found, organs if organ == ALL else [organ])
-        marks = {name: table.agreement(name, values) for name, values in controls.items()}
-        best = max((mark.rho for mark in marks.values() if mark.rho == mark.rho), default=torch.nan)
-        for name, values in predictors.items():
-            marks[name] = table.agreement(name, values)
-        for name, mark in marks.items():
-            against = best if name in predictors else torch.nan
-            beaten, low, high = table.beyond(mark, [marks[c] for c in controls if c != name])
-            rows.append(
-                Ranking(
-                    predictor=name,
-                    organ=organ,
-                    verdict=table.word(mark, beaten, len(predictors)),
-                    best_control=float(against),
-                    beyond_low=low,
-                    beyond_high=high,
-                    sites=len(table.lost),
-                    cases=mark.cases,
-                    **{key: getattr(mark, key) for key in ("rho", "low", "high", "tau", "p")},
-                )
-            )
-    return rows
-
-
-def by_row(correlation: Callable[[Any, Any], Any], one: Tensor, other: Tensor) -> Tensor:
-    """(C,): a correlation of scipy's of every row of two (C, n); NaN where one is constant."""
-    found = [
-        float(correlation(a, b).statistic) if _varies(a) and _varies(b) else torch.nan
-        for a, b in zip(one, other, strict=True)
+    organs = names_along(found.data, "organ")
+    tables = {organ: Table.of(found, [organ]) for organ in organs}
+    if len(organs) > 1:
+        tables[ALL] = Table.of(found, organs)
+    named = {**controls, **predictors}
+    marks = {organ: {name: table.agreement(name, values) for name, values in named.items()}
+             for organ, table in tables.items()}  # fmt: skip
+    asked = [(organ, name) for organ in tables for name in predictors]
+    p = dict.fromkeys(asked, torch.nan)
+    if asked and controls:
+        ahead = [tables[organ].ahead(marks[organ], name, controls) for organ, name in asked]
+        p = dict(zip(asked, weakest_p(torch.stack(ahead)).tolist(), strict=True))
+    return [
+        _ranking(tables[organ], marks[organ], controls, p, (organ, name))
+        for organ in tables
+        for name in named
     ]
-    return torch.tensor(found, dtype=torch.float64)
 
 
-def _varies(row: Tensor) -> bool:
-    return bool((row != row[0]).any())
-
-
-def permutation_p(one: Tensor, other: Tensor, seed: int = 0) -> float:
-    """P of a mean ρ at least as large if the things of one ranking were exchanged at random.
-
-    One-sided: a ranking that is upside down predicts nothing. In every row the same order of things
-    is tried, the true one among them.
-
-    Args:
-        one: (C, n) predictors, a row a case.
-        other: (C, n) what is predicted.
-        seed: of the draws, where not all orders are tried.
-
-    Returns:
-        Share of the orders; NaN where ρ is undefined in every row.
-    """
-    from scipy.stats import permutation_test, rankdata, zscore
-
-    rows = [n for n in range(len(one)) if _varies(one[n]) and _varies(other[n])]
-    if not rows:
-        return float("nan")
-    a, b = (zscore(rankdata(values[rows], axis=-1), axis=-1) for values in (one, other))
-
-    def mean_rho(order: Any, axis: int) -> Any:
-        beside = b.reshape(len(b), *[1] * (order.ndim - 1), -1)
-        return (a[:, order.astype(int)] * beside).mean(axis).mean(0)
-
-    return float(
-        permutation_test(
-            (range(a.shape[1]),),
-            mean_rho,
-            permutation_type="pairings",
-            vectorized=True,
-            batch=5_040,
-            n_resamples=ORDERS,
-            alternative="greater",
-            rng=seed,
-        ).pvalue
+def _ranking(
+    table: Table,
+    marks: Mapping[str, Agreement],
+    controls: Collection[str],
+    p: Mapping[tuple[str, str], float],
+    asked: tuple[str, str],
+) -> Ranking:
+    organ, name = asked
+    mark, others = marks[name], [marks[control] for control in controls if control != name]
+    over = [table.over(mark.each - other.each, within=(-2.0, 2.0)) for other in others]
+    known = [one for one in over if one.cases > 0]
+    closest = min(known, key=lambda one: float(one.mean), default=None)
+    beaten = len(known) == len(others) and all(bool(one.above()) for one in known)
+    best = max((other.rho for other in others if other.rho == other.rho), default=torch.nan)
+    ahead = beaten and (not others or p.get(asked, torch.nan) <= ALPHA)
+    passed = ahead and mark.p * len(p) <= ALPHA
+    return Ranking(
+        predictor=name,
+        organ=organ,
+        verdict=_word(table, mark, passed),
+        best_control=best if asked in p else torch.nan,
+        beyond_low=torch.nan if closest is None else float(closest.low),
+        beyond_high=torch.nan if closest is None else float(closest.high),
+        p_beyond=p.get(asked, torch.nan),
+        control=name in controls,
+        sites=len(table.lost),
+        **{key: getattr(mark, key) for key in ("rho", "low", "high", "tau", "p", "cases")},
     )
 
 
-@dataclass(frozen=True)
-class _Agreement:
-    each: Tensor  # (C,) of every column; NaN where not defined
-    rho: float
-    low: float
-    high: float
-    tau: float
-    p: float
-    cases: int
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Some organs' losses at the sites that may be ranked. S' sites, C columns: organ and case."""
-
-    kept: Tensor  # (S,) bool
-    shape: tuple[int, ...]  # (S, O, N)
-    cases: tuple[str, ...]  # of each slice
-    columns: tuple[tuple[int, str], ...]  # (organ, case) along C, of those that hold the organ
-    lost: Tensor  # (S', C)
-
-    @classmethod
-    def of(cls, found: Necessity, organs: Sequence[str]) -> "_Table":
-        columns, lost, known = [], [], names_along(found.data, "organ")
-        kept, cases = ~found.data["cut_vertex"], names_along(found.data, "case")
-        dice_lost = found.dice_lost
-        for organ in organs:
-            means = by_case(tensor(dice_lost[kept].sel(organ=organ)), cases)
-            names = dict.fromkeys(cases)
-            held = ~means.isnan().any(0)
-            columns += [(known.index(organ), n)
-                        for n, has in zip(names, held.tolist(), strict=True) if has]  # fmt: skip
-            lost.append(means[:, held])
-        shape = tuple(dice_lost.shape)
-        return cls(tensor(kept), shape, tuple(cases), tuple(columns), torch.cat(lost, 1))
-
-    def agreement(self, name: str, values: Tensor) -> _Agreement:
-        """A predictor against the losses, each case by the other cases' predictor."""
-        from scipy.stats import kendalltau, spearmanr
-
-        predictor = self._predictor(name, values)  # (S', C)
-        defined = ~predictor.isnan().any(0)
-        one, other = predictor[:, defined].T, self.lost[:, defined].T  # (C', S')
-        cases = [case for (_, case), has in zip(self.columns, defined.tolist(), strict=True) if has]
-        if not cases or len(self.lost) < 2:
-            nan = float("nan")
-            each = torch.full((len(self.columns),), nan).double()
-            return _Agreement(each, nan, nan, nan, nan, nan, len(set(cases)))
-        rhos, taus = by_row(spearmanr, one, other), by_row(kendalltau, one, other)
-        rho, tau = (over_cases(each, cases, within=(-1.0, 1.0)) for each in (rhos, taus))
-        each = torch.full((len(self.columns),), torch.nan).double()
-        each[defined] = rhos
-        return _Agreement(
-            each=each,
-            rho=float(rho.mean),
-            low=float(rho.low),
-            high=float(rho.high),
-            tau=float(tau.mean),
-            p=permutation_p(one, other),
-            cases=len(set(cases)),
-        )
-
-    def _predictor(self, name: str, values: Tensor) -> Tensor:
-        if values.ndim == 1 and len(values) == self.shape[0]:
-            return values[self.kept, None].double().expand(-1, len(self.columns))
-        if values.shape != self.shape:
-            raise InputError(
-                f"predictor {name!r} has shape {tuple(values.shape)}; the table asks for "
-                f"(sites, organs, slices) = {self.shape}, or ({self.shape[0]},)"
-            )
-        found = []
-        for organ, case in self.columns:
-            others = torch.tensor([other != case for other in self.cases])
-            found.append(values[self.kept, organ][:, others].double().nanmean(1))
-        return torch.stack(found, 1) if found else self.lost
-
-    def beyond(self, mark: _Agreement, controls: Sequence[_Agreement]) -> tuple[bool, float, float]:
-        """Whether ρ is above every control's on the same columns, and by how much at least."""
-        cases = [case for _, case in self.columns]
-        found = [over_cases(mark.each - other.each, cases, within=(-2.0, 2.0))
-                 for other in controls]  # fmt: skip
-        known = [one for one in found if one.cases > 0]
-        if not known:
-            return not controls, torch.nan, torch.nan
-        closest = min(known, key=lambda one: float(one.mean))
-        beaten = len(known) == len(found) and all(bool(one.above()) for one in known)
-        return beaten, float(closest.low), float(closest.high)
-
-    def word(self, mark: _Agreement, beaten: bool, predictors: int) -> str:
-        """The verdict, corrected for so many predictors."""
-        if mark.cases < LEAST_CASES or len(self.lost) < LEAST_SITES:
-            return TOO_FEW
-        if float(self.lost.mean(1).max()) < LEAST_LOSS:
-            return NOTHING
-        return SUPPORTED if mark.p <= CHANCE / predictors and beaten else NOT_SUPPORTED
+def _word(table: Table, mark: Agreement, passed: bool) -> str:
+    if mark.cases < LEAST_CASES or len(table.lost) < LEAST_SITES:
+        return TOO_FEW
+    if float(table.lost.mean(1).max()) < LEAST_LOSS:
+        return NOTHING
+    return SUPPORTED if passed else NOT_SUPPORTED

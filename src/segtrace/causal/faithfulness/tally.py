@@ -1,6 +1,6 @@
 """How often maps name the path that is needed more, over networks or cases, against chance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,10 +9,7 @@ from torch import Tensor
 from segtrace.causal.faithfulness.paths import CONTROLS
 from segtrace.labelled import DataArray, Dataset
 from segtrace.measures.over_cases import OverCases, over_cases
-
-LEAST_NETWORKS = 5
-"""Below this counts are given and nothing is claimed."""
-CHANCE = 0.05
+from segtrace.measures.significance import ALPHA, weakest_p
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,9 @@ class Tally:
         margin: rate less that of the best control, mean over units; NaN for a control.
         margin_low: lower end of its interval.
         margin_high: upper end.
-        p: of the weakest of its one-sided t tests over units, against one half and against every
-            control, times Holm's number; NaN for a control and below five networks.
+        p: of the weakest of its tests against one half and against every control, by sign flips of
+            whole networks, corrected for all predictors (:mod:`segtrace.measures.significance`);
+            NaN for a control, and below five networks.
         units: how many.
         unit: ``networks``, or ``cases`` of one network.
     """
@@ -52,18 +50,18 @@ class Tally:
     @property
     def beats(self) -> bool:
         """Whether it names the costlier path more often than chance and than every control."""
-        return self.p <= CHANCE
+        return self.p <= ALPHA
 
 
 def tally(networks: Sequence[Dataset]) -> list[Tally]:
     """How often each predictor named the costlier path, over networks or over one network's cases.
 
-    Pairs of one network share stages and organs, so a network is one number. With
-    :data:`LEAST_NETWORKS` of them, each predictor is tested against one half and against every
-    control, counts as its weakest test, and is corrected for the number of predictors (Holm): of
-    maps that know nothing, all predictors together are said to know something in at most 5 % of
-    experiments. Of one network alone the interval is over its cases and nothing is tested: its
-    cases agree on where its organs come in, so chance that favours a map once does so in all.
+    Pairs of one network share stages and organs, so a network is one number. With five of them,
+    each predictor is tested against one half and against every control, counts as its weakest test,
+    and is corrected for the number of predictors: of maps that know nothing, all predictors
+    together are said to know something in at most 5 % of experiments. Of one network alone the
+    interval is over its cases and nothing is tested: its cases agree on where its organs come in,
+    so chance that favours a map once does so in all.
 
     Args:
         networks: what :func:`choices` gives for each; of the same predictors.
@@ -76,8 +74,7 @@ def tally(networks: Sequence[Dataset]) -> list[Tally]:
     each = each[:, ~each.isnan().any(0)]
     units = [str(n) for n in range(each.shape[1])]
     best = _best_control(names, each)
-    tested = [] if alone or each.shape[1] < LEAST_NETWORKS else sorted({*names} - {*CONTROLS})
-    ps = _holm({name: _weakest(names, each, name) for name in tested})
+    ps = {} if alone else _tested(names, each)
     overall = over_cases(each, units, within=(0.0, 1.0))
     ahead = over_cases(each - best, units, within=(-1.0, 1.0))
     named = xr.concat([one["overall"] for one in networks], "network")
@@ -119,28 +116,15 @@ def _best_control(names: Sequence[str], each: Tensor) -> Tensor:
     return each[max(known, key=lambda n: float(each[n].nanmean().nan_to_num(0)))]
 
 
-def _weakest(names: Sequence[str], each: Tensor, name: str) -> float:
-    """The largest p of a predictor's tests."""
-    from scipy.stats import ttest_1samp
-
-    own = each[names.index(name)]
-    margins = [own - 0.5, *(own - each[names.index(c)] for c in CONTROLS if c in names)]
-    found = []
-    for margin in margins:
-        if (margin == margin[0]).all():  # no spread: t has no value, and the sign decides
-            found.append(0.0 if margin[0] > 0 else 1.0)
-        else:
-            found.append(float(ttest_1samp(margin.numpy(), 0.0, alternative="greater").pvalue))
-    return max(found)
-
-
-def _holm(ps: Mapping[str, float]) -> dict[str, float]:
-    """The p values corrected for their number, after Holm (1979)."""
-    corrected, largest = {}, 0.0
-    for rank, name in enumerate(sorted(ps, key=lambda name: ps[name])):
-        largest = max(largest, min(1.0, (len(ps) - rank) * ps[name]))
-        corrected[name] = largest
-    return corrected
+def _tested(names: Sequence[str], each: Tensor) -> dict[str, float]:
+    """Predictor -> its p, over networks: beyond one half and beyond every control."""
+    found = [n for n, name in enumerate(names) if name not in CONTROLS]
+    bounds = [
+        torch.full_like(each[0], 0.5),
+        *(each[names.index(c)] for c in CONTROLS if c in names),
+    ]
+    beyond = torch.stack([torch.stack([each[n] - bound for bound in bounds]) for n in found])
+    return dict(zip((names[n] for n in found), weakest_p(beyond).tolist(), strict=True))
 
 
 def _margin(ahead: OverCases, n: int, known: bool) -> dict[str, float]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from segtrace.causal.faithfulness.deletion import WAYS
 from segtrace.labelled import Dataset, names_along, rows, tensor
 from segtrace.measures.over_cases import OverCases, by_case, over_cases
-from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
+from segtrace.measures.significance import ALPHA, LEAST_CASES, weakest_p
 
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported here"
@@ -40,8 +40,8 @@ class Verdict:
             :data:`~segtrace.causal.faithfulness.removal.WAYS`; NaN where not known.
         beyond: control -> 95 % t interval over cases of what the map costs more; NaN where there is
             none, see :mod:`segtrace.measures.over_cases`.
-        p: that nothing beats its weakest control so, corrected for all places, stages and rules of
-            the organ (:mod:`segtrace.measures.significance`); NaN where not tested.
+        p: that nothing beats its weakest control so, corrected for all places, stages, rules and
+            organs (:mod:`segtrace.measures.significance`); NaN where not tested.
         cases: number of cases with a value.
         slices: number of slices with a value; of ``all``, of organs in slices.
     """
@@ -73,41 +73,30 @@ def verdicts(found: Dataset) -> Iterator[Verdict]:
 
     ``supported`` asks that the map beats every control, the untrained network's map and those that
     know the image alone included, each with an interval over cases above 0 and together with a
-    p of 0.05 at most, corrected for all places, stages and rules of the organ. A control that is
-    missing is not passed.
+    p of 0.05 at most, corrected for all places, stages, rules and organs, those together among
+    them. A control that is missing is not passed.
     """
-    cases = names_along(found, "case")
-    organs = names_along(found, "organ")
-    lost = found["lost"].transpose("where", "site", "rule", "organ", "way", "slice")
-    named = rows(lost.to_dataset(name="lost"), ENTRIES, ENTRIES)
-    for o, organ in enumerate(organs):
-        own = tensor(lost)[:, :, :, o].flatten(0, 2)
-        yield from _of_organ(own, cases, organ, named)
+    cases, organs = names_along(found, "case"), names_along(found, "organ")
+    lost = found["lost"].transpose("organ", "where", "site", "rule", "way", "slice")
+    entries = rows(lost.isel(organ=0, drop=True).to_dataset(name="lost"), ENTRIES, ENTRIES)
+    each = list(tensor(lost).flatten(1, 3))  # of each organ: entries, ways, slices
     if len(organs) > 1:
-        pooled = tensor(lost).movedim(3, 4).flatten(4).flatten(0, 2)  # entries, ways, O · N
-        yield from _of_organ(pooled, cases * len(organs), ALL, named)
-
-
-def _of_organ(
-    lost: Tensor, cases: Sequence[str], organ: str, named: Sequence[Mapping[str, str]]
-) -> Iterator[Verdict]:
-    """Of entries (E, ways, N): the table of one organ, which is one family of tests."""
+        organs, each = [*organs, ALL], [*each, torch.cat(each, -1)]
     # Cells are drawn for every map; the untrained network may have none where this one does.
-    lost = lost.masked_fill(lost[:, : len(WAYS) - 1].isnan().any(1, keepdim=True), torch.nan)
-    beyond = lost[:, :1] - lost[:, 1:]
-    p = family_p_of_all(by_case(beyond, cases))
-    for entry, own, more, value in zip(named, lost, beyond, p, strict=True):
-        yield _verdict(own, more, float(value), cases, {**entry, "organ": organ})
-
-
-def family_p_of_all(beyond: Tensor) -> Tensor:
-    """(E, controls, C) -> (E,): the largest of the controls' p, each corrected for all entries."""
-    each = torch.stack([family_p(beyond[:, c]) for c in range(beyond.shape[1])], 1)
-    return torch.where(each.isnan().any(1), torch.nan, each.amax(1))
+    each = [own.masked_fill(own[:, : len(WAYS) - 1].isnan().any(1, keepdim=True), torch.nan)
+            for own in each]  # fmt: skip
+    beyond = [own[:, :1] - own[:, 1:] for own in each]
+    of = [cases * (own.shape[-1] // len(cases)) for own in each]  # together: organ after organ
+    p = weakest_p(torch.cat([by_case(*pair) for pair in zip(beyond, of, strict=True)]))
+    named = [{**entry, "organ": organ} for organ in organs for entry in entries]
+    parts = [(*pair, whose) for own, more, whose in zip(each, beyond, of, strict=True)
+             for pair in zip(own, more, strict=True)]  # fmt: skip
+    for part, value, entry in zip(parts, p.tolist(), named, strict=True):
+        yield _verdict(*part, value, entry)
 
 
 def _verdict(
-    lost: Tensor, more: Tensor, p: float, cases: Sequence[str], named: Mapping[str, str]
+    lost: Tensor, more: Tensor, cases: Sequence[str], p: float, named: Mapping[str, str]
 ) -> Verdict:
     seen = ~lost[0].isnan()
     counted = {case for case, has in zip(cases, seen.tolist(), strict=True) if has}

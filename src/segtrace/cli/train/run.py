@@ -272,7 +272,7 @@ def last_checkpoint(trainer: pl.Trainer) -> Path | None:
 
 
 def _tell_cuts(trainer: pl.Trainer) -> None:
-    """Which stage or edge each organ could least do without, where the network was cut."""
+    """What each organ loses most by, where the network was cut."""
     for callback in flow_callbacks(trainer):
         if callback.cuts is not None:
             report(callback.cuts)

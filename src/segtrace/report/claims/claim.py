@@ -1,9 +1,9 @@
 """A sentence with the numbers it rests on; a claim, if it passed its tests."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from segtrace.measures.significance import ALPHA
+from segtrace.measures.significance import ALPHA, RATE
 
 FOUND = 0.5
 """The least Dice of an organ whose maps anything is claimed of."""
@@ -14,7 +14,7 @@ class Claim:
     """What terminal, logger, page and captions say, made from labelled numbers.
 
     Attributes:
-        kind: ``headline``, ``leak`` or ``route``.
+        kind: the file that makes it: ``headline``, ``leak``, ``route``, ``verdict``, …
         words: plain text.
         numbers: label -> value, of all that the words rest on.
         tests: what it passed. Without any it is no claim, and the words say so, or that nothing
@@ -37,10 +37,22 @@ class Claim:
         return self.words
 
 
-def corrected(tests: int) -> str:
+def told(claims: Iterable[Claim]) -> list[str]:
+    """What a text prints: the words, what passed, and how often nothing does."""
+    found = list(claims)
+    return [*map(str, found), *passed(found)]
+
+
+def passed(claims: Iterable[Claim]) -> list[str]:
+    """What those that hold have passed, and how often nothing does: the end of every text."""
+    tests = dict.fromkeys(claim.tests for claim in claims if claim.holds)
+    return [*(f"Claims here passed: {'; '.join(own)}." for own in tests), RATE]
+
+
+def corrected(tests: int, over: str = "cases") -> str:
     """The test that a claim passed, in words."""
     return (
-        f"above its null in {1 - ALPHA:.0%} of sign flips over cases, corrected for "
+        f"above its null in {1 - ALPHA:.0%} of sign flips over {over}, corrected for "
         f"{tests} {'test' if tests == 1 else 'tests'}"
     ).replace("%", " %", 1)
 

@@ -116,7 +116,7 @@ class Routes:
         numbers = {f"Dice lost without {site}": float(lost.mean[s])
                    for s, site in enumerate(sites)}  # fmt: skip
         if cases < LEAST_CASES:
-            most = listed([self._with(lost, s) for s in order[:MOST]])
+            most = listed(self._most(organ, lost, order))
             return Claim("route", f"Seen on {counted(cases, 'case')}, no claim: the {name} loses "
                          f"most without {most}.", numbers)  # fmt: skip
         needed = [s for s in order if self._p[0, s, o] <= ALPHA and bool(lost.above(NEEDED)[s])]
@@ -124,11 +124,11 @@ class Routes:
                   if self._p[1, s, o] <= ALPHA and bool(more.above(NEEDED)[s])]  # fmt: skip
         tests = (corrected(int(self._p.isfinite().sum())), f"interval above {NEEDED} Dice")
         if not needed:
-            most = self._with(lost, order[0])
+            most = listed(self._most(organ, lost, order[:1]))
             return Claim("route", f"No single stage or edge is shown to cost the {name} more "
                          f"than {NEEDED} Dice; most costs {most}.", numbers)  # fmt: skip
         words = f"{subject} loses most without "
-        words += listed([self._with(lost, s) for s in needed[:MOST]])
+        words += listed(self._most(organ, lost, needed))
         if unlike:
             beyond = listed([self._with(more, s) for s in unlike[:MOST]])
             words += f"; more than the other organs without {beyond}"
@@ -160,6 +160,13 @@ class Routes:
         site = tops.pop().removeprefix("Dice lost without ")
         words = f"All {len(claims)} organs that are found lose most without {self.names[site]}."
         return Claim("route", words, {}, claims[0].tests)
+
+    def _most(self, organ: str, lost: OverCases, order: Sequence[int]) -> list[str]:
+        """The costliest sites; those whose cut leaves nothing are not ranked, and told together."""
+        gone = self.necessity.all_lost.sel(site=list(self.names), organ=organ).values
+        all_of_it = [list(self.names.values())[s] for s in order if gone[s]]
+        told = [f"{listed(all_of_it)} (all of it)"] if all_of_it else []
+        return told + [self._with(lost, s) for s in order if not gone[s]][: MOST - len(told)]
 
     def _with(self, over: OverCases, s: int) -> str:
         """E.g. ``skip_1 (0.40, 0.12 to 0.68)``."""

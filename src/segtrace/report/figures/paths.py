@@ -4,24 +4,18 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from segtrace.attribution.rules import by_name
 from segtrace.causal.faithfulness.paths import CONTROLS, LEAST_DIFFERENCE
-from segtrace.causal.faithfulness.tally import LEAST_NETWORKS, Tally
-from segtrace.measures.over_cases import COVERAGE, in_words, method
-from segtrace.report.captions import plain
-from segtrace.report.claims.claim import counted
+from segtrace.causal.faithfulness.tally import Tally
+from segtrace.measures.over_cases import COVERAGE, method
+from segtrace.measures.significance import LEAST_CASES
+from segtrace.report.captions import title_of
+from segtrace.report.claims.paths import whose
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 
 BEATS, OPEN, CONTROL = "#0072b2", "#d55e00", "0.45"
 """Of the Okabe-Ito palette, to be told apart without red-green vision."""
 ROW, ROOM = 0.24, 0.9
 """Inches a row takes, and the rest of the figure."""
-
-
-def title_of(predictor: str) -> str:
-    """A predictor as people write it: ``Grad-PAM``, ``attribution patching``."""
-    rule = by_name([predictor]).get(predictor)
-    return plain(predictor) if rule is None else rule.title
 
 
 def path_figure(found: Sequence[Tally], marks: Sequence[str] = ()) -> tuple[Figure, str]:
@@ -51,15 +45,9 @@ def path_figure(found: Sequence[Tally], marks: Sequence[str] = ()) -> tuple[Figu
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.tick_params(length=0)
         ax.set(xlim=(0, 1), xlabel="how often the larger map lies on the path needed more")
-        words = [f"Skip or up? {_whose(rows[0])}", *marks]
+        words = [f"Skip or up? {whose(rows[0])}", *marks]
         figure.suptitle("  ·  ".join(words), fontsize=8)
     return figure, path_caption(found)
-
-
-def _whose(one: Tally) -> str:
-    if one.unit == "cases":
-        return f"one network, {counted(one.units, 'case')}"
-    return counted(one.units, "network")
 
 
 def path_caption(found: Sequence[Tally]) -> str:
@@ -76,36 +64,6 @@ def path_caption(found: Sequence[Tally]) -> str:
 
 def _rule() -> str:
     return (
-        "more often than chance and than every control, in one-sided t tests over at least "
-        f"{LEAST_NETWORKS} networks at p 0.05, corrected for the number of maps"
+        "more often than chance and than every control, by sign flips of at least "
+        f"{LEAST_CASES} networks at p 0.05, corrected for the number of maps"
     )
-
-
-def path_sentence(found: Sequence[Tally]) -> str:
-    """The finding, or that there is none, with the numbers it rests on."""
-    maps = sorted((t for t in found if t.predictor not in CONTROLS), key=lambda t: -t.rate)
-    best = max((t for t in found if t.predictor in CONTROLS), key=lambda t: t.rate, default=None)
-    beside = "" if best is None else f"; {title_of(best.predictor)} alone {_counted(best)}"
-    of_all = ", ".join(f"{title_of(one.predictor)} {_counted(one)}" for one in maps)
-    said = (
-        f"Which of skip and up into a decoder stage is needed more is named by {of_all}{beside}; "
-        "by chance in one half."
-    )
-    if maps[0].unit == "cases" or maps[0].units < LEAST_NETWORKS:
-        least = f"that takes {LEAST_NETWORKS} networks"
-        return f"{said} Counts of {_whose(maps[0])}, and no claim: {least}."
-    beating = [title_of(one.predictor) for one in maps if one.beats]
-    rest = [title_of(one.predictor) for one in maps if not one.beats]
-    if not beating:
-        return f"{said} Over {maps[0].units} networks none does so more often than every control."
-    told = f"{said} Over {maps[0].units} networks {' and '.join(beating)} "
-    told += f"{'does' if len(beating) == 1 else 'do'} so more often than chance and every control"
-    return told + (f", {' and '.join(rest)} not." if rest else ".")
-
-
-def _counted(one: Tally) -> str:
-    where = f"in {one.hits:g} of {one.pairs} pairs"
-    if one.low != one.low:
-        return where
-    interval = in_words(one.low, one.high, one.units)
-    return f"{where} ({one.rate:.2f}, {interval})"

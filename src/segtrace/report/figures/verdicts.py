@@ -136,7 +136,7 @@ def _verdict_caption(own: Sequence[Verdict], known: Sequence[tuple[str, str, str
         f"channel's mean over training slices (dot), and when as many others are: {words}. "
         f"Line: {_method(own)} of the difference to the moved pattern. Supported: the map costs "
         "more than every control, each with an interval above 0, and p is 0.05 at most, corrected "
-        f"for all rules, stages and places. {RATE} Not supported here: it does not. "
+        f"for all rules, stages, places and organs. {RATE} Not supported here: it does not. "
         "Nothing to find: neither costs 0.01 Dice, whatever the map shows. Cells in the organ "
         "win easily, hence the second row, in which the organ and its rim are spared. "
         f"{COVERAGE}"
@@ -168,11 +168,10 @@ def ranking_figure(
         ax = figure.subplots()
         _plain_axes(ax, [plain(ranking.predictor) for ranking in own])
         for y, ranking in enumerate(own):
-            control = ranking.best_control != ranking.best_control
-            colour = "0.45" if control else COLOURS[ranking.verdict]
-            fill = colour if ranking.verdict == SUPPORTED and not control else "white"
+            colour = "0.45" if ranking.control else COLOURS[ranking.verdict]
+            fill = colour if ranking.verdict == SUPPORTED and not ranking.control else "white"
             ax.plot([ranking.low, ranking.high], [y, y], color=colour, lw=1.2)
-            ax.plot(ranking.rho, y, "d" if control else "o", color=colour, mfc=fill, ms=4)
+            ax.plot(ranking.rho, y, "d" if ranking.control else "o", color=colour, mfc=fill, ms=4)
             ax.text(1.02, y, f"p {ranking.p:.3f}", transform=ax.get_yaxis_transform(), va="center")
         ax.set(xlim=(-1, 1), xlabel="Spearman's ρ with the Dice lost")
         title = _title("Does it rank the edges as cutting does?", organ, own[0], marks)
@@ -181,8 +180,9 @@ def ranking_figure(
         f"Rank correlation of {own[0].sites} edges' numbers with the Dice lost when the edge "
         "takes another slice's activation, mean over cases, each case predicted by the others; "
         f"line: {_method(own)}; p: by permutation of the edges. "
-        "Diamonds: controls. Supported (filled): p of 0.05 at most, corrected for the "
-        "predictors, and above every control with an interval of the difference above 0. "
+        "Diamonds: controls. Supported (filled): p of 0.05 at most, and above every control by "
+        "sign flips of cases and with an interval of the difference above 0, corrected for all "
+        "predictors and organs. "
         "Sizes are sums over cells, as the gradient norm, which their number orders by itself. "
         "A share of the score is no share of Dice, and where evidence lies is not how much "
         "depends on it: a rule that fails here may still show the right places. "

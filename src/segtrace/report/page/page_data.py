@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from segtrace.attribution.flow import Status
 from segtrace.measures.emergence import echo
 from segtrace.measures.measure import on_page
-from segtrace.measures.significance import RATE
 from segtrace.report.captions import SCORES, equation, plain
-from segtrace.report.claims.claim import counted
+from segtrace.report.claims.claim import counted, passed
 from segtrace.report.claims.headlines import Headlines
 from segtrace.report.page.ct import ct
 from segtrace.report.page.page_epoch import Box, PageEpoch, cut, packed, text
@@ -118,8 +117,11 @@ class PageData:
         """By rule, what holds of all organs alike, and of which slices all sentences speak."""
         if page_epoch.epoch == 0:
             return [CAUTIONS["untrained"]] * len(self.first.flow.rules)
-        found = self.headlines(page_epoch)
-        return [f"{found.network(rule)} {RATE}" for rule in self.first.flow.rules]
+        found, flow = self.headlines(page_epoch), self.first.flow
+        common = [found.network(rule) for rule in flow.rules]
+        each = [found.of(rule, organ) for rule in flow.rules for organ in flow.organs]
+        end = " ".join(passed([*common, *each]))
+        return [f"{claim} {end}" for claim in common]
 
 
 def frame(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from segtrace.causal.patching import carried_rows
 from segtrace.labelled import mean, rows
 from segtrace.measures import over_cases
 from segtrace.measures.over_cases import intervals
-from segtrace.measures.significance import RATE
 from segtrace.report.captions import epoch_words, plain
+from segtrace.report.claims.claim import Claim, counted, told
+from segtrace.report.claims.rankings import ranking_claim
+from segtrace.report.claims.verdicts import Verdicts
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
 from segtrace.report.page.sections import Section, Shown, Table, embedded
@@ -62,7 +64,7 @@ def section(result: FaithfulnessResult) -> Section:
 
 def _whose(result: FaithfulnessResult) -> str:
     """The organs of which figures and words speak."""
-    return ALL if any(v.organ == ALL for v in result.verdicts) else result.verdicts[0].organ
+    return Verdicts(result.verdicts, "").whose
 
 
 def _figures(result: FaithfulnessResult) -> Iterator[tuple[str, Figure, str]]:
@@ -82,9 +84,16 @@ def _opening(result: FaithfulnessResult) -> Iterator[str]:
         yield f"Left out: {organ}, {why}."
 
 
+def claims(result: FaithfulnessResult) -> list[Claim]:
+    """What is found, or that nothing is: of every rule's maps, and of the rankings."""
+    about = f"{counted(result.slices, 'slice')} of {counted(result.cases, 'case')}"
+    found = Verdicts(result.verdicts, about)
+    ranked = [ranking_claim(result.rankings, _whose(result), about)] if result.rankings else []
+    return [*found.claims(), *ranked]
+
+
 def _closing(result: FaithfulnessResult) -> Iterator[str]:
-    own = sum(verdict.organ == _whose(result) for verdict in result.verdicts)
-    yield f"Supported: beyond every control, corrected for these {own} verdicts. {RATE}"
+    yield from told(claims(result))
     yield f"Numbers are means over cases. {over_cases.COVERAGE}"
     if result.carried is not None:
         yield "An edge's activation from another case brings along, of what that case shows:"
@@ -94,7 +103,7 @@ def _closing(result: FaithfulnessResult) -> Iterator[str]:
 
 
 def in_words(result: FaithfulnessResult) -> Iterator[str]:
-    """The verdicts as lines for a terminal."""
+    """The numbers as lines for a terminal, and what is claimed of them."""
     yield from _opening(result)
     whose = _whose(result)
     own = [verdict for verdict in result.verdicts if verdict.organ == whose]
@@ -105,7 +114,7 @@ def in_words(result: FaithfulnessResult) -> Iterator[str]:
         yield f"{'edges ranked by':32} {'rho':>6} {'95 % t interval':>24} {'p':>6}  verdict"
     for row in (asdict(ranking) for ranking in result.rankings if ranking.organ == whose):
         ends = over_cases.in_words(row["low"], row["high"], row["cases"])
-        word = "control" if row["best_control"] != row["best_control"] else row["verdict"]
+        word = "control" if row["control"] else row["verdict"]
         yield f"{row['predictor']:32} {row['rho']:6.2f} {ends:>24} {row['p']:6.3f}  {word}"
     yield from _closing(result)
 

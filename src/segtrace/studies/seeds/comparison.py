@@ -1,153 +1,30 @@
-"""Several runs that differ in their seed, read from the tables they left behind."""
+"""Several runs that differ in their seed: mean and range, and what they all show."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 from tqdm import tqdm
 
 from segtrace.attribution.rules import by_name
-from segtrace.checkpoint import loading as checkpoint
 from segtrace.errors import InputError
-from segtrace.measures.emergence import Answer, Emergence, over_seeds
-from segtrace.measures.measure import followed
+from segtrace.measures.emergence import echo, rise
 from segtrace.measures.over_cases import Band, over_runs
 from segtrace.names import file_name
-from segtrace.report.captions import mark_words
+from segtrace.report.claims.claim import told
+from segtrace.report.claims.emergence import Emergences, Place, when
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.seeds import band_figure
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Shown, embedded
 from segtrace.report.references import sentence as sources
+from segtrace.report.scene import FINAL
 from segtrace.report.tables import save_table
-from segtrace.studies.seeds.run_tables import REMEDY, Kinds, seed_of, typed_rows
-
-Place = tuple[str, str, str]
-"""(rule, organ, stage)"""
-HEADLINE = "gain"
-"""The measure that is drawn, which every run must have."""
-PLACE: dict[str, Callable[[str], Any]] = {"rule": str, "organ": str, "stage": str}
-ANSWERS: dict[str, Answer] = {name: name for name in get_args(Answer)}
-
-
-@dataclass(frozen=True)
-class RunTables:
-    """What one run left behind.
-
-    Attributes:
-        folder: of the run.
-        seed: of its weights, order and dropout.
-        epochs: that were explained.
-        values: measure -> place -> one number an epoch.
-        dice: organ -> validation Dice an epoch.
-        emergences: place -> when the stage began to localise; empty for a run that did not end.
-        marks: what the slices are not, as far as the run's checkpoints know.
-    """
-
-    folder: Path
-    seed: int
-    epochs: tuple[int, ...]
-    values: Mapping[str, Mapping[Place, Tensor]]
-    dice: Mapping[str, Tensor]
-    emergences: Mapping[Place, Emergence]
-    marks: tuple[str, ...] = ()
-
-
-def folders_of(patterns: str | Sequence[str]) -> list[Path]:
-    """The runs that a folder, a glob, or a list of them stands for: those with a timeline.
-
-    Raises:
-        InputError: a pattern without a run; a run that is named twice.
-    """
-    found: dict[Path, None] = {}
-    exactly: set[Path] = set()
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        exact = Path(pattern)
-        anchor = Path(exact.anchor)
-        matches = [exact] if exact.exists() else sorted(anchor.glob(str(exact.relative_to(anchor))))
-        runs = [path for path in matches if (path / "flow" / "timeline.csv").is_file()]
-        if not runs:
-            raise InputError(
-                f"runs={pattern}: no folder there holds flow/timeline.csv, which train.py writes"
-            )
-        if exact.exists() and exact.resolve() in exactly:
-            raise InputError(f"runs names {pattern} twice; name each run once")
-        exactly.add(exact.resolve())
-        found |= dict.fromkeys(runs)
-    return list(found)
-
-
-def read_run(folder: Path) -> RunTables:
-    """The tables of one run.
-
-    Raises:
-        InputError: a file that is missing, broken or of something else, named with the line.
-    """
-    timeline = folder / "flow" / "timeline.csv"
-    kinds: Kinds = {**PLACE, "epoch": int, HEADLINE: float}
-    rows = typed_rows(timeline, kinds, {one.name: float for one in followed()})
-    epochs = tuple(dict.fromkeys(row["epoch"] for row in rows))
-    names = [one.name for one in followed() if rows and one.name in rows[0]]
-    values: dict[str, dict[Place, dict[int, float]]] = {name: {} for name in names}
-    for row in rows:
-        for name in names:
-            values[name].setdefault(_place(row), {})[row["epoch"]] = row[name]
-    curves = values.get(HEADLINE, {}).values()
-    if not epochs or any(len(c) < len(epochs) for c in curves) or len(rows) > sum(map(len, curves)):
-        raise InputError(
-            f"{timeline} does not hold every stage, rule and organ once an epoch; {REMEDY}"
-        )
-    return RunTables(
-        folder,
-        seed_of(folder),
-        epochs,
-        {name: {place: _curve(list(curve.values())) for place, curve in curves.items()}
-         for name, curves in values.items()},
-        _dice(folder / "flow" / "depth.csv", epochs),
-        _emergences(folder / "flow" / "emergence.csv"),
-        _marks(folder),
-    )  # fmt: skip
-
-
-def _dice(path: Path, epochs: Sequence[int]) -> dict[str, Tensor]:
-    """Organ -> validation Dice an epoch."""
-    dice: dict[str, dict[int, float]] = {}
-    for row in typed_rows(path, {"organ": str, "epoch": int, "dice": float}):
-        dice.setdefault(row["organ"], {})[row["epoch"]] = row["dice"]
-    for organ, curve in dice.items():
-        if missing := [epoch for epoch in epochs if epoch not in curve]:
-            raise InputError(f"{path} has no Dice of {organ} at epoch {missing[0]}; {REMEDY}")
-    return {organ: _curve([curve[epoch] for epoch in epochs]) for organ, curve in dice.items()}
-
-
-def _emergences(path: Path) -> dict[Place, Emergence]:
-    """When each stage began to localise; a run that did not end has no such table."""
-    if not path.exists() or not path.read_bytes().strip():
-        return {}
-    kinds = {**PLACE, "answer": ANSWERS.__getitem__, "epoch": _epoch, "dice_epoch": _epoch,
-             "head_epoch": _epoch}  # fmt: skip
-    return {
-        _place(row): Emergence(row["answer"], row["epoch"], row["dice_epoch"], row["head_epoch"])
-        for row in typed_rows(path, kinds)
-    }
-
-
-def _epoch(text: str) -> int | None:
-    return int(text) if text else None
-
-
-def _marks(folder: Path) -> tuple[str, ...]:
-    """Of the slices that the run was watched on; nothing where no checkpoint is left."""
-    paths = sorted((folder / "checkpoints").glob("epoch_*.ckpt"))
-    if not paths:
-        return ()
-    probes = checkpoint.describe(paths[0])["probes"]
-    return tuple(mark_words(probes["phantom"], probes["split"] == "train"))
+from segtrace.studies.seeds.runs import HEADLINE, RunTables
 
 
 @dataclass(frozen=True)
@@ -193,18 +70,40 @@ class Comparison:
         for organ, band in self.dice.items():
             rows += _rows(epochs, band, "dice", ("", organ, ""))
         save_table(folder / "seeds.csv", rows)
-        if all(run.emergences for run in self.runs):
-            save_table(folder / "seeds_emergence.csv", _emergence_rows(self.runs))
+        if self.emergences is not None:
+            save_table(folder / "seeds_emergence.csv", _emergence_rows(self.emergences))
         for name, figure, caption in self._figures():
             save_figure(folder / "figures", name, figure, caption)
-        print(f"{next(iter(self.dice.values())).label}: {folder}")
+        print("\n".join([*self._told(), f"{next(iter(self.dice.values())).label}: {folder}"]))
+
+    @cached_property
+    def emergences(self) -> Emergences | None:
+        """When stages began to localise; ``None`` where a run did not end."""
+        if not all(run.emergences for run in self.runs):
+            return None
+        found = {place: [run.emergences[place] for run in self.runs]
+                 for place in self.runs[0].emergences}  # fmt: skip
+        rises = [[rise(run.values[HEADLINE][place].tolist()) for run in self.runs]
+                 for place in found]  # fmt: skip
+        dice = {organ: float(band.mean[-1]) for organ, band in self.dice.items()}
+        *_, last = [place[2] for place in found if place[2] != FINAL]
+        echoes = {place for run in self.runs for place, mass in run.values.get("mass", {}).items()
+                  if bool(echo(mass[0]))}  # fmt: skip
+        left_out = frozenset({place for place in found if place[2] in (last, FINAL)} | echoes)
+        return Emergences(found, torch.tensor(rises, dtype=torch.float64), dice, left_out)
+
+    def _told(self) -> list[str]:
+        """What is claimed of the runs, or seen."""
+        return [] if self.emergences is None else told(self.emergences.claims())
 
     def show(self, page: Page) -> None:
         """The figures with their captions."""
         label = next(iter(self.dice.values())).label
         words = f"{label}. Every measure, rule, stage and organ: seeds.csv."
         figures = tuple(Shown(embedded(f), caption) for _, f, caption in self._figures())
-        page.sections.append(Section("Runs that differ in their seed", (words,), figures))
+        page.sections.append(
+            Section("Runs that differ in their seed", (words, *self._told()), figures)
+        )
 
     def _figures(self) -> Iterator[tuple[str, Figure, str]]:
         """Name, figure and caption: the headline of every rule and organ, then Dice."""
@@ -219,14 +118,6 @@ class Comparison:
             name = f"gain_{file_name(rule)}_{file_name(organ, list(self.dice))}"
             yield name, *drawn.of(title, panels, f" {sources(by_name([rule]).get(rule))}")
         yield "dice", *drawn.of("validation Dice", self.dice)
-
-
-def _curve(values: Sequence[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def _place(row: Mapping[str, Any]) -> Place:
-    return row["rule"], row["organ"], row["stage"]
 
 
 def _check(runs: Sequence[RunTables]) -> None:
@@ -273,11 +164,14 @@ def _rows(epochs: Sequence[int], band: Band, measure: str, place: Place) -> list
     ]
 
 
-def _emergence_rows(runs: Sequence[RunTables]) -> list[dict[str, Any]]:
+def _emergence_rows(found: Emergences) -> list[dict[str, Any]]:
+    """A place a row: when, and by how much its gain rose over runs; p is corrected for all."""
+    numbers = torch.stack([found.over.mean, found.over.low, found.over.high, found.p], 1)
+    names = ("rise", "rise_low", "rise_high", "p")
     return [
-        {"rule": rule, "organ": organ, "stage": stage,
-         "emergence": over_seeds([run.emergences[rule, organ, stage] for run in runs])}
-        for rule, organ, stage in runs[0].emergences
+        {**dict(zip(("rule", "organ", "stage"), place, strict=True)), "emergence": when(runs),
+         **dict(zip(names, values, strict=True)), "passed": found.passed[place]}
+        for (place, runs), values in zip(found.found.items(), numbers.tolist(), strict=True)
     ]  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from segtrace.errors import InputError
 from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
-from segtrace.studies.seeds.comparison import Comparison, folders_of, read_run
+from segtrace.studies.seeds.comparison import Comparison
+from segtrace.studies.seeds.runs import folders_of, read_run
 from segtrace.studies.study import refuse_beside
 
 

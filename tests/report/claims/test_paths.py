@@ -1,0 +1,46 @@
+"""Skip or up in a sentence: what passed is told, what did not, and of few networks no claim."""
+
+from dataclasses import replace
+
+from segtrace.causal.faithfulness.tally import Tally
+from segtrace.report.claims.paths import path_claim
+
+NAN = float("nan")
+KNOWS = Tally(
+    "grad_pam", 43, 50, 0.86, 0.80, 0.92, 0.15, 0.05, 0.25, p=0.004, units=5, unit="networks"
+)
+OPEN = Tally(
+    "seg_grad_cam", 28, 50, 0.55, 0.4, 0.7, -0.15, -0.3, 0.0, p=0.9, units=5, unit="networks"
+)
+CONTROL = Tally(
+    "gradient norm", 35, 50, 0.71, 0.6, 0.8, NAN, NAN, NAN, p=NAN, units=5, unit="networks"
+)  # fmt: skip
+
+
+def test_the_sentence_names_what_passed_its_test_and_what_did_not():
+    claim = path_claim([CONTROL, OPEN, KNOWS])
+    assert claim.holds
+    assert "Grad-PAM in 43 of 50 pairs (0.86, 0.80 to 0.92)" in claim.words
+    assert "gradient norm alone in 35 of 50" in claim.words
+    assert claim.words.endswith(
+        "Over 5 networks Grad-PAM does so more often than chance and every control, "
+        "Seg-Grad-CAM not."
+    )
+    assert (claim.numbers["hits of Grad-PAM"], claim.about) == (43, "5 networks")
+    assert "sign flips over networks, corrected for 2 tests" in claim.tests[0]
+
+
+def test_where_nothing_passes_that_is_said():
+    claim = path_claim([CONTROL, OPEN, replace(KNOWS, p=0.2)])
+    assert not claim.holds
+    assert claim.words.endswith("Over 5 networks none does so more often than every control.")
+
+
+def test_of_few_networks_or_one_there_are_counts_and_no_claim():
+    two = path_claim([replace(t, units=2, low=NAN, high=NAN) for t in (CONTROL, OPEN, KNOWS)])
+    assert two.words.endswith("Counts of 2 networks, and no claim: that takes 5 networks.")
+    one = [replace(t, units=12, unit="cases") for t in (CONTROL, OPEN, KNOWS)]
+    assert "one network, 12 cases" in path_claim(one).words
+    assert "one network, 1 case, and" in path_claim([replace(t, units=1) for t in one]).words
+    assert not two.holds
+    assert not path_claim(one).holds
