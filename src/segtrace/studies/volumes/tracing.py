@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytorch_lightning as pl
@@ -21,7 +22,9 @@ from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.studies.inputs.cautions import about_volume
 from segtrace.studies.inputs.trained_network import TrainedNetwork
-from segtrace.studies.volumes.files import Stacks, check_room, write_volume
+from segtrace.studies.volumes.files import write_volume
+from segtrace.studies.volumes.outlook import announce
+from segtrace.studies.volumes.stacks import Stacks
 from segtrace.tracking.explained import Explained, explain_probes
 
 BATCH = 8
@@ -34,6 +37,7 @@ def explain_volume(
     folder: Path,
     trainer: Callable[..., pl.Trainer],
     numbering: Mapping[str, int] | None = None,
+    one_file_an_organ: bool = False,
 ) -> TrainedNetwork:
     """Explain all slices of a volume, and write what a viewer can lay over it.
 
@@ -43,6 +47,7 @@ def explain_volume(
         folder: see :func:`segtrace.studies.volumes.files.write_volume`.
         trainer: builds one; accelerator, devices, strategy, … are chosen already.
         numbering: organ -> number in the volume's label.
+        one_file_an_organ: a 4-D file with a volume a stage, in the place of a file a stage.
 
     Returns:
         The network with what must be said of the volume among its facts.
@@ -62,8 +67,11 @@ def explain_volume(
     if volume.label is not None and numbering is not None:
         labels = _labels(volume, numbering, trained.preprocessing, geometry)
     slices = VolumeSlices(volume, images, labels, geometry)
-    middle = _explained(trained, slices.probes([len(slices) // 2]))
-    check_room(folder, geometry.grid.shape, middle.record.flow)
+    half = slices.probes([len(slices) // 2])
+    _explained(trained, half)  # what is done for the first time takes longer
+    began = perf_counter()
+    middle = _explained(trained, half)
+    announce(folder, middle, geometry, perf_counter() - began)
     # One name for all: every process of a distributed run writes its slices into the same files.
     scratch = folder / ".stacks"
     check_writable(scratch)
@@ -73,7 +81,7 @@ def explain_volume(
         tracer = VolumeTracer(trained, slices)
         predictor.predict(tracer, DataLoader(slices, BATCH), return_predictions=False)
         if predictor.is_global_zero:
-            write_volume(folder, writer.stacks, trained, volume, geometry)
+            write_volume(folder, writer.stacks, trained, volume, geometry, one_file_an_organ)
     finally:
         if predictor.is_global_zero:
             shutil.rmtree(scratch)
