@@ -1,10 +1,12 @@
 """NIfTI files on the grid of an image say what they hold, and hold it exactly."""
 
+import gzip
 from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
+from nibabel.nifti1 import Nifti1Header
 
 from helpers.raw_layout import AFFINES
 from segtrace.data.files.nifti import PHANTOM_MARK, read_image
@@ -29,6 +31,8 @@ def test_labels_name_the_file_of_their_names(image, tmp_path):
     assert found.header.get_intent()[0] == "label"
     assert found.header["aux_file"].item() == b"labels_itksnap.txt"
     assert found.header["descrip"].item() == b"segtrace: prediction"
+    raw = Nifti1Header(gzip.decompress((tmp_path / "p.nii.gz").read_bytes())[:348])
+    assert raw.get_slope_inter() == (1, 0)  # a viewer does not guess
 
 
 @pytest.mark.parametrize("stages", [(), ("a", "\x1b[31mb", "c")])

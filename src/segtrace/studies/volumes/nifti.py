@@ -18,7 +18,7 @@ STEPS = 2**14
 LONGEST = 79
 """Bytes of a description."""
 QUICK = 1
-"""How hard files are packed: what is harder takes five times as long and saves a tenth."""
+"""How hard files are packed: at 9 they take six times as long and are 6 % smaller."""
 
 
 def save_labels(
@@ -37,6 +37,7 @@ def save_labels(
         InputError: the file cannot be written.
     """
     header = _header(image, (), np.uint8, words)
+    header.set_slope_inter(1, 0)
     header.set_intent("label")
     header["aux_file"] = table.encode()
     _save(path, header, [labels])

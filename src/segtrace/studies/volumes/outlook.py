@@ -14,36 +14,39 @@ from segtrace.tracking.explained import Explained
 from segtrace.tracking.progress import say
 
 
-def announce(folder: Path, like: Explained, geometry: Geometry, seconds: float) -> None:
-    """Say how much is coming and how long it takes, as far as one slice tells.
+def announce(
+    folder: Path, sample: Explained, geometry: Geometry, depth: int, seconds: float
+) -> None:
+    """Say how much is coming and how long it takes, as far as a sample tells.
 
     Args:
         folder: for the files.
-        like: one slice from the volume's middle, explained.
+        sample: slices spread over the volume, explained.
         geometry: the way back to the image's grid.
-        seconds: that explaining it took.
+        depth: slices of the volume.
+        seconds: that explaining the sample took.
 
     Raises:
         InputError: the disk may not have room for it.
     """
-    flow = like.record.flow
-    depth = int(np.prod(geometry.grid.shape) // np.prod(geometry.grid.rows_columns))
+    flow = sample.record.flow
     kinds = len(flow.stages) * len(flow.rules) * len(flow.organs)
-    native = sum(maps[..., 0, 0].numel() * maps.shape[-1] * maps.shape[-2]
-                 for maps in flow.maps.values())  # fmt: skip
-    most = kinds * int(np.prod(geometry.grid.shape)) * 2 + native * depth * 4
-    began, packed = perf_counter(), 0
+    began, packed, native = perf_counter(), 0, 0
     for maps in flow.maps.values():
-        for one in maps[0].float().numpy():  # (O, 1, h, w): the first rule stands for all
-            shares = np.maximum(np.nan_to_num(one), 0) / (np.nan_to_num(one).max() or 1)
-            packed += len(zlib.compress(in_steps(geometry.to_source(shares)).tobytes(), QUICK))
+        native += maps[:, :, 0].numel()
+        for one in maps[0].float().numpy():  # (O, n, h, w): the first rule stands for all
+            positive = np.maximum(np.nan_to_num(one), 0)
+            whole = geometry.to_source(positive / (positive.max() or 1))
+            packed += len(zlib.compress(in_steps(whole).tobytes(), QUICK))
     writing = (perf_counter() - began) * len(flow.rules)
+    share = depth / len(sample.record.scene.cases)
     free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
     say(
         f"{depth} slices, {kinds} maps ({len(flow.stages)} stages x {len(flow.organs)} organs x "
-        f"{len(flow.rules)} rules): about {_in_words(depth * (seconds + writing))} and "
-        f"{_size(packed * len(flow.rules) * depth)} in {folder}"
+        f"{len(flow.rules)} rules): about {_in_words(share * (seconds + writing))} and "
+        f"{_size(packed * len(flow.rules) * share)} in {folder}"
     )
+    most = kinds * int(np.prod(geometry.grid.shape)) * 2 + native * depth * 4
     if most > free:
         raise InputError(
             f"{folder}: {free / 2**30:.1f} GiB free, {most / 2**30:.1f} GiB needed for {kinds} "

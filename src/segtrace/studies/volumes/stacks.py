@@ -19,7 +19,7 @@ class Stacks:
 
     Args:
         folder: for the files.
-        like: one slice, explained: it has the shapes of all.
+        like: slices of it, explained: one has the shapes of all.
         depth: slices.
     """
 

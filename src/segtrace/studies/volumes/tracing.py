@@ -29,6 +29,8 @@ from segtrace.tracking.explained import Explained, explain_probes
 
 BATCH = 8
 """Slices in a batch."""
+SAMPLE = 4
+"""Slices that tell how long all will take."""
 
 
 def explain_volume(
@@ -67,15 +69,13 @@ def explain_volume(
     if volume.label is not None and numbering is not None:
         labels = _labels(volume, numbering, trained.preprocessing, geometry)
     slices = VolumeSlices(volume, images, labels, geometry)
-    half = slices.probes([len(slices) // 2])
-    _explained(trained, half)  # what is done for the first time takes longer
     began = perf_counter()
-    middle = _explained(trained, half)
-    announce(folder, middle, geometry, perf_counter() - began)
+    sample = _explained(trained, slices.probes(slices.spread(SAMPLE)))
+    announce(folder, sample, geometry, len(slices), perf_counter() - began)
     # One name for all: every process of a distributed run writes its slices into the same files.
     scratch = folder / ".stacks"
     check_writable(scratch)
-    writer = VolumeWriter(scratch, middle, len(slices))
+    writer = VolumeWriter(scratch, sample, len(slices))
     predictor = trainer(callbacks=[writer])
     try:
         tracer = VolumeTracer(trained, slices)
@@ -127,6 +127,11 @@ class VolumeSlices(Dataset[int]):
             raise IndexError(index)
         return index
 
+    def spread(self, count: int) -> list[int]:
+        """The numbers of so many slices, or of all, evenly over the volume."""
+        count = min(count, len(self))
+        return [len(self) * (2 * n + 1) // (2 * count) for n in range(count)]
+
     def probes(self, indices: Sequence[int]) -> Probes:
         """These slices, as the network takes them."""
         chosen = list(indices)
@@ -161,7 +166,7 @@ class VolumeWriter(BasePredictionWriter):
 
     Args:
         scratch: folder for the stacks, which may be larger than the memory.
-        like: one slice, explained.
+        like: slices of it, explained.
         depth: slices of the volume.
     """
 
