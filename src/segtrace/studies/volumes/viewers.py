@@ -129,7 +129,7 @@ def _how_to_open(
         f'colours = slicer.util.loadColorTable("{SLICER}")',
         'slicer.util.loadVolume("IMAGE")',
         f'slicer.util.loadSegmentation("{PREDICTION}", {{"colorNodeID": colours.GetID()}})',
-        *_slicer_map(quoted, many=bool(stages)),
+        *_slicer_map(quoted, stages),
     )
     return _README.format(
         cautions=said,
@@ -148,11 +148,16 @@ def _how_to_open(
     )
 
 
-def _slicer_map(quoted: str, *, many: bool) -> tuple[str, ...]:
-    options = '{"colorNodeID": "vtkMRMLColorTableNodeFileInferno.txt", "show": False}'
-    if many:
-        return (f"slicer.util.loadSequence({quoted}, {options})",)
+def _slicer_map(quoted: str, stages: Sequence[str]) -> tuple[str, ...]:
+    """A map over the image. Slicer itself reads sequences of volumes from NRRD alone."""
+    laid = "slicer.util.setSliceViewerLayers(foreground=evidence, foregroundOpacity=0.5)"
+    if not stages:
+        options = '{"colorNodeID": "vtkMRMLColorTableNodeFileInferno.txt", "show": False}'
+        return f"evidence = slicer.util.loadVolume({quoted}, {options})", laid
+    number = max(0, len(stages) - 2)
+    name = json.dumps(printable(stages[number]))
     return (
-        f"evidence = slicer.util.loadVolume({quoted}, {options})",
-        "slicer.util.setSliceViewerLayers(foreground=evidence, foregroundOpacity=0.5)",
+        f"import SimpleITK, sitkUtils; stages = SimpleITK.ReadImage({quoted})",
+        f"evidence = sitkUtils.PushVolumeToSlicer(stages[:, :, :, {number}], name={name})",
+        laid,
     )
