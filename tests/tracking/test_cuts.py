@@ -199,7 +199,8 @@ def test_cuts_of_older_checkpoints_are_read():
     found = Cuts.from_plain(reloaded(plain))
     assert found.necessity.lost["mean"].values.tolist() == [[pytest.approx(0.4)], [0]]
     assert found.route.summary["share"].item() == 0.5
-    assert found.to_plain().keys() == plain.keys()
+    assert found.to_plain().keys() == plain.keys() | {"unseen"}
+    assert found.unseen == ()
     for name in ("necessity", "route"):
         again = found.to_plain()[name]
         assert repr({key: again[key] for key in plain[name]}) == repr(plain[name])

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from helpers.invented import explained, labels
 from segtrace.labelled import tensor
 from segtrace.measures.over_cases import COVERAGE
+from segtrace.report.claims.claim import USUAL_PLACE
 from segtrace.report.pictures.charts import leak_picture
 from segtrace.report.tables import save_table
 from segtrace.tracking.leaks import LeakMeter, Leaks
@@ -61,6 +63,19 @@ def test_an_organ_that_the_network_finds_nowhere_leaks_nowhere():
     marked = leak_picture(density, ("left (not found)", "right"), caption,
                           columns=("left", "right"), vmax=4.0)  # fmt: skip
     np.testing.assert_array_equal(blind.picture("grad_pam", "dec1"), marked)
+
+
+def test_an_organ_in_its_usual_place_leaks_nowhere():
+    """What is predicted lies where the organ lies in the case before."""
+    found = leaks()
+    flow = found.record.flow
+    elsewhere = flow.prediction.roll(2, 0)
+    usual = torch.where(flow.prediction == 2, 2, torch.where(elsewhere == 1, 1, 0))
+    record = replace(found.record, flow=replace(flow, prediction=usual))
+    blind = replace(found, record=record)
+    assert blind.events("grad_pam") == []
+    assert f"* left: {USUAL_PLACE}" in blind.text("grad_pam")
+    assert "Dice below" not in blind.text("grad_pam")
 
 
 def test_a_leak_that_all_logits_share_is_no_event():

@@ -5,18 +5,23 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import OnProgress
+from segtrace.causal.batches import SLICES, OnProgress
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.route import Route, route
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.labelled import names_along
 from segtrace.network.edges import Edge
+from segtrace.network.labels import predicted
+from segtrace.network.logits import logits_at
 from segtrace.network.stages import Stage
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.report.claims.claim import Claim
+from segtrace.report.claims.recognition import unseen
 from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches
@@ -38,6 +43,7 @@ class Cuts:
         encoders: names of the encoder stages, from the image down.
         left_out: organs that are on none of the slices.
         marks: what the slices are not, in capitals.
+        unseen: organs whose prediction fits other cases as well as its own, as far as is known.
     """
 
     epoch: int | None
@@ -46,6 +52,7 @@ class Cuts:
     encoders: tuple[str, ...]
     left_out: tuple[str, ...]
     marks: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
 
     @property
     def organs(self) -> list[str]:
@@ -99,7 +106,7 @@ class Cuts:
         if self.route is not None:
             edges, stages = (names_along(self.route.data, axis) for axis in ("edge", "stage"))
             entered = dict(zip(edges, stages, strict=True))
-        return Routes(self.necessity, entered)
+        return Routes(self.necessity, entered, self.unseen)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint."""
@@ -186,7 +193,17 @@ def cut_network(
         encoders=_encoders([place.name for place in places if isinstance(place, Stage)], own),
         left_out=tuple(organ for organ in asked if organ not in held),
         marks=probes.marks,
+        unseen=unseen(_prediction(net, probes, output), truth, held, probes.cases),
     )
+
+
+def _prediction(net: nn.Module, probes: Probes, output: Callable[[Any], Tensor] | None) -> Tensor:
+    """(N, H, W) channels of the whole network."""
+    net = unwrapped(net)
+    x = as_input(net, probes.images)
+    with undisturbed(net, x.device), torch.no_grad():
+        logits = (logits_at(net, part, output) for part in x.split(SLICES))
+        return torch.cat([predicted(part).cpu() for part in logits])
 
 
 def _truth(probes: Probes) -> Tensor:

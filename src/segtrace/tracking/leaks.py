@@ -16,7 +16,7 @@ from segtrace.measures.over_cases import COVERAGE
 from segtrace.measures.significance import LEAST_CASES
 from segtrace.network.stages import StagesLike
 from segtrace.report.captions import plain
-from segtrace.report.claims.claim import FOUND, counted, passed
+from segtrace.report.claims.claim import FOUND, USUAL_PLACE, counted, passed
 from segtrace.report.claims.leaks import (
     MOST,
     Leak,
@@ -25,6 +25,7 @@ from segtrace.report.claims.leaks import (
     strongest,
     too_few_slices,
 )
+from segtrace.report.claims.recognition import unseen
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import leak_picture
 from segtrace.report.record import Record
@@ -91,8 +92,8 @@ class Leaks:
     def all_events(self) -> list[Leak]:
         """Of all rules, the strongest first; see :func:`~segtrace.report.claims.leaks.find_events`.
 
-        None of organs that the network does not find: their maps explain a decision that it hardly
-        makes.
+        None of organs that the network does not find, or knows by their usual place alone: their
+        maps explain a decision that it hardly makes, or makes without a look at the image.
         """
         cases = self.record.scene.cases
         return find_events(self.found, self.centred, self.untrained, cases, self.not_found)
@@ -108,13 +109,21 @@ class Leaks:
 
     @cached_property
     def not_found(self) -> tuple[str, ...]:
-        """The organs of Dice below :data:`FOUND` on these slices, or without a truth."""
+        """The organs of which no event is told; see :attr:`_why_not`."""
+        return tuple(self._why_not)
+
+    @cached_property
+    def _why_not(self) -> dict[str, str]:
+        """Organ -> why its events would say nothing: it is not found, or in its usual place."""
         scene, prediction = self.record.scene, self.record.flow.prediction
-        return tuple(
-            organ
-            for organ in names_along(self.found.data, "organ")
-            if not scene.dice(organ, prediction) >= FOUND
-        )
+        organs = names_along(self.found.data, "organ")
+        channels = {organ: scene.channels[organ] for organ in organs if organ in scene.channels}
+        usual = () if scene.truth is None else unseen(
+            prediction, scene.truth, channels, scene.cases)  # fmt: skip
+        words = {organ: USUAL_PLACE for organ in organs if organ in usual}
+        few = {organ: f"Dice below {FOUND}" for organ in organs
+               if not scene.dice(organ, prediction) >= FOUND}  # fmt: skip
+        return words | few
 
     def text(self, rule: str) -> str:
         """The events of one rule and what was looked at, as Markdown that reads as plain text."""
@@ -124,7 +133,7 @@ class Leaks:
             "Largest densities off the diagonal, events or not:",
             *self._strongest(rule),
         ]
-        few = [f"{plain(organ)}: Dice below {FOUND}" for organ in self.not_found]
+        few = [f"{plain(organ)}: {why}" for organ, why in self._why_not.items()]
         few += too_few_slices(self.found)
         if few:
             lines += ["Nothing can be said of:", *(f"* {words}" for words in few)]

@@ -103,6 +103,19 @@ def test_what_may_not_be_claimed_says_why(given, words):
     assert not made(found)
 
 
+def test_of_an_organ_in_its_usual_place_nothing_is_claimed():
+    found = replace(headlines(rise=LATE), unseen=("liver",))
+    claim = found.of("grad_pam", "liver")
+    assert not claim.holds
+    assert claim.words == (
+        "Nothing is claimed of maps of the liver: its prediction fits other cases as well as its "
+        "own, as its usual place alone would."
+    )
+    assert found.of("grad_pam", "pancreas").holds
+    assert "corrected for 12 tests" in found.of("grad_pam", "pancreas").tests[0]
+    assert found.network("grad_pam").words.startswith("From dec1 on, maps of all 2 organs")
+
+
 def test_an_echo_is_named_and_left_out():
     found = headlines(rise=LATE, echo=("dec1",))
     assert (

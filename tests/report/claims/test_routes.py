@@ -1,6 +1,7 @@
 """Routes in words: of nothing none, of planted losses the largest, their twins and differences."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,17 @@ def test_twins_are_merged_and_cut_vertices_left_out():
         "enc1": "enc1", "dec1": "dec1 = up_2", "skip_1": "skip_1", "up_1": "up_1",
         "skip_2": "skip_2",
     }  # fmt: skip
+
+
+def test_of_an_organ_in_its_usual_place_nothing_is_claimed():
+    found = replace(routes({"skip_1": 0.3}), unseen=("liver",))
+    assert not found.of("liver").holds
+    assert found.of("liver").words == (
+        "Nothing is claimed of what the liver needs: its prediction fits other cases as well as "
+        "its own, as its usual place alone would."
+    )
+    assert found.of("spleen").holds
+    assert found.network().words == "All 2 organs that are found lose most without skip_1."
 
 
 def test_the_largest_losses_are_told_with_intervals_and_where_they_differ_from_other_organs():

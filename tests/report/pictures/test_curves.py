@@ -4,8 +4,9 @@ from math import nan
 import numpy as np
 import pytest
 
-from segtrace.report.pictures.curves import PALETTE, Axes, curves_picture
+from segtrace.report.pictures.curves import Axes, curves_picture
 from segtrace.report.pictures.lettering import INK_HEIGHT, text_width
+from segtrace.report.pictures.palette import PALETTE
 
 SIZE = (200, 400)
 

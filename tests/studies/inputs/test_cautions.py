@@ -1,6 +1,6 @@
 """What must be said of images that no CT network can read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from segtrace.data.files.findings import Finding
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
 from segtrace.data.probes import Probes
-from segtrace.studies.inputs.cautions import OTHER_VALUES, about_slices, about_volume
+from segtrace.studies.inputs.cautions import OF_A_PHANTOM, OTHER_VALUES, about_slices, about_volume
 
 CT = np.where(np.indices((40, 40)).sum(0) < 40, -1000, 40).astype(np.int16)
 MR = np.where(CT < 0, 3, 700).astype(np.int16)
@@ -83,3 +83,13 @@ def test_ct_passes_and_other_findings_do_not_doubt_its_values(capsys):
 )
 def test_a_network_that_was_trained_on_such_values_is_not_cautioned(own, cautioned):
     assert (OTHER_VALUES in about_slices(probes(), Watched(own))) == cautioned
+
+
+@pytest.mark.parametrize(("taught", "shown"), [(True, True), (True, False), (False, False)])
+def test_a_network_of_the_phantom_is_named_before_a_patients_image(taught, shown, capsys):
+    own = Watched({"phantom": taught, "hounsfield_known": True})
+    slices = replace(probes(hounsfield_known=True, findings=()), phantom=shown)
+    expected = [OF_A_PHANTOM] if taught and not shown else []
+    assert about_slices(slices, own) == expected
+    assert about_volume(replace(volume(), phantom=shown), own) == expected
+    assert capsys.readouterr().out == "".join(f"Caution: {line}.\n" for line in expected * 2)

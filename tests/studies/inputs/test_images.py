@@ -153,4 +153,4 @@ def test_organs_without_labels_and_values_that_are_no_hu_are_told_everywhere(
     assert load_maps(tmp_path / "slices" / "maps.npz").flow.organs == ("liver",)
     shown = read_page(tmp_path / "slices" / "index.html")["slice_cautions"]
     assert shown == json.loads((tmp_path / "slices" / "manifest.json").read_text())["cautions"]
-    assert (tmp_path / "volumes" / "b" / "grad_pam" / "liver" / "dec4.nii.gz").is_file()
+    assert (tmp_path / "volumes" / "b" / "maps/grad_pam/liver/liver_dec4_grad_pam.nii.gz").is_file()

@@ -1,5 +1,6 @@
 """Whole volumes come back in the source image's own grid, whatever its orientation."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -43,6 +44,10 @@ class Threshold(nn.Module):
         return self.logits(nn.functional.interpolate(self.blurred(x), scale_factor=2))
 
 
+STAGES = ("enc1", "head")
+FILE = "seg_grad_cam/marker/marker_{}_seg_grad_cam"
+
+
 def trained(**settings):
     return TrainedNetwork(
         name="threshold",
@@ -73,7 +78,7 @@ def write_marker(path, axes):
 def test_a_marker_sent_through_the_whole_path_comes_back_in_place(axes, tmp_path):
     marker = write_marker(tmp_path / "scan.nii.gz", axes)
     explain_volume(trained(), read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)
-    for name in ("prediction", "seg_grad_cam/marker/head", "seg_grad_cam/marker/enc1"):
+    for name in ("prediction", *(f"maps/{FILE.format(stage)}" for stage in STAGES)):
         found = nibabel.load(tmp_path / "out" / f"{name}.nii.gz")
         np.testing.assert_allclose(found.affine, AFFINES[axes], atol=1e-4)
         values = found.get_fdata()
@@ -85,21 +90,60 @@ def test_a_marker_sent_through_the_whole_path_comes_back_in_place(axes, tmp_path
         np.testing.assert_allclose(*centres, atol=0.5)
 
 
-@pytest.mark.parametrize(("code", "unit"), [(0, "mm"), (2, "micron"), (2, "mm")])
-def test_no_more_is_said_of_the_place_than_the_image_says(code, unit, tmp_path):
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "PIR", "oblique"])
+def test_a_file_an_organ_holds_the_files_of_its_stages_to_the_bit(axes, tmp_path):
+    write_marker(tmp_path / "scan.nii.gz", axes)
+    source = nibabel.load(tmp_path / "scan.nii.gz")
+    for folder, together in (("apart", False), ("together", True)):
+        explain_volume(trained(), read_image(tmp_path / "scan.nii.gz"), tmp_path / folder, trainer,
+                       one_file_an_organ=together)  # fmt: skip
+    (path,) = (tmp_path / "together" / "maps").rglob("*.nii.gz")
+    assert path.relative_to(tmp_path).as_posix() == (
+        "together/maps/seg_grad_cam/marker_seg_grad_cam.nii.gz"
+    )
+    many = nibabel.load(path)
+    assert many.shape == (*source.shape, len(STAGES))
+    np.testing.assert_array_equal(many.affine, source.affine)
+    assert many.header.get_zooms() == (*source.header.get_zooms(), 1)
+    (names,) = many.header.extensions
+    assert names.get_content().decode() == "0 enc1\n1 head"
+    for n, stage in enumerate(STAGES):
+        one = nibabel.load(tmp_path / "apart" / "maps" / f"{FILE.format(stage)}.nii.gz")
+        np.testing.assert_array_equal(one.affine, source.affine)
+        assert one.shape == source.shape
+        assert one.dataobj.slope == many.dataobj.slope
+        stored = one.dataobj.get_unscaled()
+        np.testing.assert_array_equal(many.dataobj.get_unscaled()[..., n], stored)
+        assert np.ptp(stored)
+    rows = read_table(tmp_path / "together" / "maps.csv")
+    assert [(row["stage"], row["volume"]) for row in rows] == [("enc1", "0"), ("head", "1")]
+    apart = read_table(tmp_path / "apart" / "maps.csv")
+    assert [row["largest"] for row in rows] == [row["largest"] for row in apart]
+
+
+@pytest.mark.parametrize(
+    ("codes", "unit"), [((0, 0), "mm"), ((2, 0), "micron"), ((0, 1), "mm"), ((3, 1), "mm")]
+)
+def test_of_the_place_the_same_is_said_as_of_the_image(codes, unit, tmp_path):
     write_marker(tmp_path / "scan.nii", "LPS")
     scan = nibabel.load(tmp_path / "scan.nii")
-    scan.set_sform(AFFINES["LPS"] if code else None, code)
+    apart = AFFINES["LPS"].copy()
+    apart[:3, 3] += 7  # a viewer may go by either
+    scan.set_sform(AFFINES["LPS"] if codes[0] else None, codes[0])
+    scan.set_qform(apart if codes[1] else None, codes[1])
     scan.header.set_xyzt_units(unit)
     scan.to_filename(tmp_path / "scan.nii.gz")
     explain_volume(trained(), read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)
     source = nibabel.load(tmp_path / "scan.nii.gz")
     for path in (tmp_path / "out").rglob("*.nii.gz"):
         header = nibabel.load(path).header
-        assert (int(header["sform_code"]), int(header["qform_code"])) == (code, 0)
+        assert (int(header["sform_code"]), int(header["qform_code"])) == codes
+        for form in ("get_sform", "get_qform"):
+            found, said = (getattr(one, form)(coded=True) for one in (header, source.header))
+            np.testing.assert_array_equal(found[0], said[0])
         assert header.get_xyzt_units()[0] == unit
-        np.testing.assert_allclose(nibabel.load(path).affine, source.affine, atol=1e-4)
-        np.testing.assert_allclose(header.get_zooms(), source.header.get_zooms())
+        np.testing.assert_array_equal(nibabel.load(path).affine, source.affine)
+        np.testing.assert_array_equal(header.get_zooms(), source.header.get_zooms())
 
 
 def test_slices_of_a_volume_know_their_sides_where_the_file_does(tmp_path):
@@ -121,7 +165,20 @@ def test_every_slice_stands_in_the_table_with_its_status(tmp_path):
     there = {int(row["slice"]) for row in rows if row["status"] != "absent"}
     assert there == {6, 7, 8}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "prediction.nii.gz", "seg_grad_cam", "slices.csv", "manifest.json"}  # fmt: skip
+        "README.txt", "labels_itksnap.txt", "labels_slicer.ctbl", "manifest.json", "maps",
+        "maps.csv", "prediction.nii.gz", "slices.csv"}  # fmt: skip
+
+
+def test_a_map_is_the_share_of_its_largest_value_that_the_table_has(tmp_path):
+    write_marker(tmp_path / "scan.nii.gz", "LPS")
+    explain_volume(trained(), read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)
+    rows = read_table(tmp_path / "out" / "maps.csv")
+    assert [row["stage"] for row in rows] == list(STAGES)
+    for row in rows:
+        values = nibabel.load(tmp_path / "out" / row["file"]).get_fdata()
+        assert 0.9 < values.max() <= 1
+        assert values.min() == 0
+        assert float(row["largest"]) > 0
 
 
 def volume(affine=None, value=0.0):
@@ -145,9 +202,19 @@ def test_an_image_without_any_organ_is_one_clear_line(tmp_path):
 
 def test_maps_for_which_the_disk_has_no_room_are_refused_before_the_work(tmp_path, monkeypatch):
     full = SimpleNamespace(free=1000)
-    monkeypatch.setattr("segtrace.studies.volumes.files.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("segtrace.studies.volumes.outlook.shutil.disk_usage", lambda _: full)
     with pytest.raises(InputError, match="GiB needed for 2 maps; name fewer"):
         explain_volume(trained(), volume(AFFINES["LPS"]), tmp_path / "out", trainer)
+
+
+def test_what_is_coming_is_said_before_it_is_made(tmp_path, capsys):
+    write_marker(tmp_path / "scan.nii.gz", "LPS")
+    explain_volume(trained(), read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)
+    told = [line for line in capsys.readouterr().out.splitlines() if "maps" in line][-1]
+    assert re.fullmatch(
+        r"11 slices, 2 maps \(2 stages x 1 organs x 1 rules\): about \d+ s and \d+ MiB in .*out",
+        told,
+    )
 
 
 def test_cases_of_a_data_set_are_explained_whole_by_the_script(run, tiny_raw, tmp_path):
@@ -172,7 +239,9 @@ def test_cases_of_a_data_set_are_explained_whole_by_the_script(run, tiny_raw, tm
     for case in ("0027", "0001"):
         assert f"Whole volume: case {case}, epoch_002" in page
         source = nibabel.load(tiny_raw / "img" / f"img{case}.nii.gz")
-        maps = nibabel.load(tmp_path / "out" / case / "grad_pam" / "liver" / "dec4.nii.gz")
+        maps = nibabel.load(
+            tmp_path / "out" / case / "maps/grad_pam/liver" / "liver_dec4_grad_pam.nii.gz"
+        )
         assert maps.shape == source.shape
         np.testing.assert_allclose(maps.affine, source.affine, atol=1e-4)
 
@@ -187,8 +256,9 @@ def test_names_of_stages_and_organs_stay_inside_the_folder(tmp_path):
     )
     explain_volume(net, read_image(tmp_path / "scan.nii.gz"), tmp_path / "in" / "out", trainer)
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.nii.gz")}
-    organ = f"in/out/seg_grad_cam/{file_name('/marker')}"
-    maps = {f"{organ}/{file_name('../../enc1')}.nii.gz", f"{organ}/head.nii.gz"}
+    organ = f"in/out/maps/seg_grad_cam/{file_name('/marker')}"
+    names = (f"/marker_{stage}_seg_grad_cam" for stage in ("../../enc1", "head"))
+    maps = {f"{organ}/{file_name(name)}.nii.gz" for name in names}
     assert found == {"scan.nii.gz", "in/out/prediction.nii.gz", *maps}
     assert {row["organ"] for row in read_table(tmp_path / "in/out/slices.csv")} == {"/marker"}
 

@@ -1,6 +1,7 @@
 """NIfTI files as slices: an image, and the label that lies on it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from segtrace.data.files.findings import Finding, doubted, judge_values
 from segtrace.data.files.geometry import Grid
-from segtrace.data.files.placement import has_affine, place, placed, unit
+from segtrace.data.files.placement import place, placed, placing, unit
 from segtrace.data.files.stored import Stored, read_stored
 from segtrace.data.labels import REMEDY
 from segtrace.errors import InputError, printable
@@ -32,8 +33,8 @@ class Volume:
         windowed: the file's values were already clipped to [-125, 275] HU and mapped to [0, 1].
         phantom: the file says that it was generated.
         hounsfield_known: its values are HU, or were before they were windowed.
-        placed: the file gives an affine; else the grid's is the one that the standard falls
-            back on.
+        placing: what the file's header says of its place, see
+            :func:`segtrace.data.files.placement.placing`; nothing where there is no header.
         unit: in which the affine is, as NIfTI calls it.
         findings: what its user should know of it.
         remedy: what to do where the label holds a number that the label table does not.
@@ -47,7 +48,7 @@ class Volume:
     windowed: bool = False
     phantom: bool = False
     hounsfield_known: bool = False
-    placed: bool = True
+    placing: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "mm"
     findings: tuple[Finding, ...] = ()
     remedy: str = REMEDY
@@ -79,7 +80,7 @@ def read_volume(name: str, image_path: Path, label_path: Path | None = None) -> 
         where=str(label_path or image_path),
         phantom=image.descrip.startswith(PHANTOM_MARK),
         hounsfield_known=not doubted(findings, "hounsfield"),
-        placed=has_affine(image.header),
+        placing=placing(image.header),
         unit=unit(image.header),
         findings=findings,
     )

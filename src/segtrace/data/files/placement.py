@@ -16,6 +16,11 @@ from segtrace.data.files.geometry import Grid
 
 Affine = NDArray[np.float64]
 
+PLACING = (
+    "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
+    "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
+)  # fmt: skip
+"""Fields of a header that say where voxels lie, beside ``pixdim``."""
 _UNITS = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}  # mm; whoever writes no unit means mm
 _ITK_IDENTITY = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_SIZE = 0.01  # relative; headers store float32
@@ -58,6 +63,16 @@ def placed(header: Any, affine: Affine) -> bool:
 def has_affine(header: Any) -> bool:
     """Whether the header gives any affine, be it a placeholder."""
     return given(header, "sform") or given(header, "qform")
+
+
+def placing(header: Any) -> dict[str, Any]:
+    """What a header says of the place of its voxels, field by field, in plain values.
+
+    Another file on the same grid that says the same lies on it in every viewer, whichever of the
+    two affines that goes by. Further axes have steps of 1.
+    """
+    fields = {name: header[name].tolist() for name in PLACING}
+    return fields | {"pixdim": [*header["pixdim"][:4].tolist(), 1, 1, 1, 1]}
 
 
 def unit(header: Any) -> str:

@@ -7,6 +7,8 @@ from segtrace.measures.significance import ALPHA, RATE
 
 FOUND = 0.5
 """The least Dice of an organ whose maps anything is claimed of."""
+USUAL_PLACE = "its prediction fits other cases as well as its own, as its usual place alone would"
+"""Why nothing is claimed of an organ that the network finds."""
 
 
 @dataclass(frozen=True)

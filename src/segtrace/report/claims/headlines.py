@@ -6,7 +6,8 @@ counts if, case by case, gain is above the untrained network's and above that of
 
 Two untrained networks differ by more than that, too, and nothing in one run tells a difference that
 was learned from one that was drawn. So nothing is claimed of an organ that the network does not
-find, Dice below :data:`FOUND`: a network that learned nothing then makes no claim.
+find, Dice below :data:`FOUND`, or whose prediction fits other cases as well as its own: a network
+that learned nothing, or nothing but where organs usually lie, then makes no claim.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,15 @@ from segtrace.measures.over_cases import LEAST_CASES as LEAST_OF_INTERVAL
 from segtrace.measures.over_cases import in_words, over_cases
 from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
 from segtrace.report.captions import plain
-from segtrace.report.claims.claim import FOUND, Claim, corrected, counted, listed, number
+from segtrace.report.claims.claim import (
+    FOUND,
+    USUAL_PLACE,
+    Claim,
+    corrected,
+    counted,
+    listed,
+    number,
+)
 from segtrace.report.scene import FINAL
 
 MARGIN = 0.15
@@ -37,6 +46,7 @@ class Headlines:
         echo: bool, site, rule, organ: the untrained network's map lies there already.
         dice: of each organ, mean over cases; NaN without a truth.
         about: the slices and cases, e.g. ``12 slices of 12 cases``.
+        unseen: organs whose prediction fits other cases as well as its own.
     """
 
     gain: DataArray
@@ -44,6 +54,7 @@ class Headlines:
     echo: DataArray
     dice: DataArray
     about: str
+    unseen: Sequence[str] = ()
 
     @property
     def left_out(self) -> list[str]:
@@ -62,20 +73,21 @@ class Headlines:
         """
         # An untrained map that is dead marks nothing: it counts as an even one.
         before = self.gain * np.nan if self.untrained is None else self.untrained.fillna(0.0)
-        usable = ~self.echo & ~self.gain["site"].isin(self.left_out) & (self.dice >= FOUND)
+        found = (self.dice >= FOUND) & ~self.dice["organ"].isin(list(self.unseen))
+        usable = ~self.echo & ~self.gain["site"].isin(self.left_out) & found
         null = before.clip(min=0.0)
         beyond = (self.gain - null).where(usable)
         cases = names_along(self.gain, "case")
         over = over_cases(tensor(beyond), cases)
         axes = beyond.dims[:-1]
         p = family_p(tensor(beyond) - MARGIN)
-        found = {"low": over.low, "high": over.high, "cases": over.cases, "p": p,
+        columns = {"low": over.low, "high": over.high, "cases": over.cases, "p": p,
                  "passed": (p <= ALPHA) & over.above(MARGIN), "beyond": over.mean}  # fmt: skip
         means = {"gain": self.gain.mean("case"), "untrained": before.mean("case")}
         return (
             beyond.to_dataset(name="each")
             .drop_dims("case")
-            .assign({**means, **{name: (axes, values) for name, values in found.items()}})
+            .assign({**means, **{name: (axes, values) for name, values in columns.items()}})
         )
 
     def of(self, rule: str, organ: str) -> Claim:
@@ -86,6 +98,8 @@ class Headlines:
         if not float(self.dice.sel(organ=organ)) >= FOUND:
             return self._said(f"nothing is claimed of maps of an organ that is not found (Dice "
                               f"below {FOUND}, or no truth).")  # fmt: skip
+        if organ in self.unseen:
+            return self._said(f"nothing is claimed of maps of the {name}: {USUAL_PLACE}.")
         if self.untrained is None:
             return self._said("nothing to compare with: the untrained network is not known, so "
                               "nothing is claimed.")  # fmt: skip
@@ -109,8 +123,11 @@ class Headlines:
 
     def network(self, rule: str) -> Claim:
         """What holds of all organs alike, which slices it speaks of, and what is left out."""
-        found = [organ for organ in names_along(self.gain, "organ")
-                 if float(self.dice.sel(organ=organ)) >= FOUND]  # fmt: skip
+        found = [
+            organ
+            for organ in names_along(self.gain, "organ")
+            if float(self.dice.sel(organ=organ)) >= FOUND and organ not in self.unseen
+        ]
         firsts = {self.first(rule, organ) for organ in found}
         words, tests = "", self._tests[:0]
         if len(found) > 1 and len(firsts) == 1 and self._enough(rule, found):

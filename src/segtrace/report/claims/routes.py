@@ -18,7 +18,7 @@ from segtrace.measures.over_cases import LEAST_CASES as LEAST_OF_INTERVAL
 from segtrace.measures.over_cases import OverCases, by_case, in_words, over_cases
 from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
 from segtrace.report.captions import plain
-from segtrace.report.claims.claim import Claim, corrected, counted, listed, number
+from segtrace.report.claims.claim import USUAL_PLACE, Claim, corrected, counted, listed, number
 
 NEEDED = 0.05
 """Dice. A site whose cut costs more than this is needed; one that costs less, by its whole
@@ -59,10 +59,12 @@ class Routes:
     Attributes:
         necessity: of all stages and edges.
         enters: edge -> the decoder stage that it enters; empty where that is not known.
+        unseen: organs whose prediction fits other cases as well as its own.
     """
 
     necessity: Necessity
     enters: Mapping[str, str]
+    unseen: Sequence[str] = ()
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -107,6 +109,8 @@ class Routes:
         if not dice >= LEAST_DICE:
             return Claim("route", f"{subject} is not found (Dice {dice:.2f}): cutting can take "
                          "nothing away and says nothing.")  # fmt: skip
+        if organ in self.unseen:
+            return Claim("route", f"Nothing is claimed of what the {name} needs: {USUAL_PLACE}.")
         if not self.names:
             return Claim("route", f"{subject}: every stage and edge is one that all paths run "
                          "through; cutting says nothing.")  # fmt: skip
@@ -151,7 +155,8 @@ class Routes:
     def network(self) -> Claim | None:
         """What all organs that are found have in common, if they do."""
         found = [organ for organ in self.organs
-                 if float(self.necessity.whole_dice.sel(organ=organ)) >= LEAST_DICE]  # fmt: skip
+                 if float(self.necessity.whole_dice.sel(organ=organ)) >= LEAST_DICE
+                 and organ not in self.unseen]  # fmt: skip
         claims = [self.of(organ) for organ in found]
         tops = {max(claim.numbers, key=claim.numbers.__getitem__)
                 for claim in claims if claim.holds}  # fmt: skip

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ from segtrace.measures.measure import on_page
 from segtrace.report.captions import SCORES, equation, plain
 from segtrace.report.claims.claim import counted, passed
 from segtrace.report.claims.headlines import Headlines
+from segtrace.report.claims.recognition import unseen
 from segtrace.report.page.ct import ct
 from segtrace.report.page.page_epoch import Box, PageEpoch, cut, packed, text
 from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, outlined
@@ -89,7 +91,15 @@ class PageData:
         then = None if before is None or page_epoch.epoch == 0 else before.gains
         echo = page_epoch.gains.isel(case=0, drop=True).copy(data=self.echo)
         dice = echo.isel(site=0, rule=0, drop=True).copy(data=self.organ_dice(page_epoch))
-        return Headlines(page_epoch.gains, then, echo, dice, about)
+        return Headlines(page_epoch.gains, then, echo, dice, about, self._unseen(page_epoch))
+
+    def _unseen(self, page_epoch: PageEpoch) -> tuple[str, ...]:
+        scene, organs = self.first.scene, self.first.flow.organs
+        if scene.truth is None:
+            return ()
+        channels = {organ: scene.channels[organ] for organ in organs if organ in scene.channels}
+        truth = torch.from_numpy(cut(array(scene.truth), self.crop))
+        return unseen(torch.from_numpy(page_epoch.prediction), truth, channels, scene.cases)
 
     def sentences(self, page_epoch: PageEpoch) -> list[list[str]]:
         """By rule and organ: how well it is found, and where its maps lie."""

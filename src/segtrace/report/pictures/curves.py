@@ -9,13 +9,9 @@ from PIL import Image, ImageDraw
 
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.lettering import INK_HEIGHT, Colour, shorten, stamp, text_width
+from segtrace.report.pictures.palette import colour_of
 from segtrace.report.pictures.sheet import FAINT, INK, PAPER
 
-PALETTE: tuple[Colour, ...] = (
-    (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167),
-    (86, 180, 233), (200, 130, 0), (110, 110, 110), (0, 0, 0),
-)  # fmt: skip
-"""Okabe and Ito's, which are told apart without red-green vision."""
 FINER = 3
 """Lines are drawn so many times as large, and shrunk."""
 
@@ -67,7 +63,7 @@ def curves_picture(
     highest = highest or 1.0
     left = max(36, text_width(f"{highest:.3g}") + 8)
     axes = Axes(left, INK_HEIGHT + 8, width - room, height - INK_HEIGHT - 4, span, highest)
-    colours = dict(zip(curves, PALETTE * (1 + len(curves) // len(PALETTE)), strict=False))
+    colours = {name: colour_of(number) for number, name in enumerate(curves)}
     sheet = _lines(curves, epochs, axes, colours, size)
     stamp(sheet, title, axes.left, 0, INK, bold=True)
     for value, row in ((0.0, axes.bottom), (axes.highest, axes.top)):

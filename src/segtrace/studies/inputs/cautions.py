@@ -17,6 +17,12 @@ OTHER_VALUES = (
     "The network was trained on HU, and these values are none as far as is known: do not read its "
     "maps of them as evidence"
 )
+OF_A_PHANTOM = (
+    "The network was trained on a phantom, and this image is none: what its maps of it show is "
+    "nothing about patients"
+)
+IN_SHORT = {OTHER_VALUES: "no HU", OF_A_PHANTOM: "network of a phantom"}
+"""In a description of few letters."""
 
 
 def about_slices(probes: Probes, trained: TrainedNetwork) -> list[str]:
@@ -32,7 +38,7 @@ def about_slices(probes: Probes, trained: TrainedNetwork) -> list[str]:
         cases = [f"case {case}: " for case in dict.fromkeys(probes.cases)]
         found = [_renamed(line, cases) for line in found]
         _say(found)
-    return found + _say(_about_values(probes.hounsfield_known, trained))
+    return found + _say(_about_network(probes, trained))
 
 
 def about_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
@@ -40,11 +46,14 @@ def about_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
     found = told((volume.name, finding) for finding in volume.findings)
     if volume.label is None:
         found = [_renamed(line, [f"case {volume.name}: "]) for line in found]
-    return _say(found + _about_values(volume.hounsfield_known, trained))
+    return _say(found + _about_network(volume, trained))
 
 
-def _about_values(hounsfield_known: bool, trained: TrainedNetwork) -> list[str]:
-    return [OTHER_VALUES] if not hounsfield_known and _reads_hounsfield(trained.probes) else []
+def _about_network(images: Probes | Volume, trained: TrainedNetwork) -> list[str]:
+    """What it was trained on, and these images are not."""
+    other = not images.hounsfield_known and _reads_hounsfield(trained.probes)
+    of_a_phantom = not images.phantom and bool((trained.probes or {}).get("phantom"))
+    return [OTHER_VALUES] * other + [OF_A_PHANTOM] * of_a_phantom
 
 
 def _reads_hounsfield(own: Mapping[str, Any] | None) -> bool:
@@ -64,5 +73,10 @@ def _renamed(line: str, beginnings: Sequence[str]) -> str:
 
 def _say(cautions: list[str]) -> list[str]:
     for caution in cautions:
-        print(f"Caution: {caution}.")
+        print(as_caution(caution))
     return cautions
+
+
+def as_caution(sentence: str) -> str:
+    """As a line of its own."""
+    return f"Caution: {sentence}" + "." * (sentence[-1] not in ".?!")

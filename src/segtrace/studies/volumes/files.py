@@ -1,105 +1,44 @@
-"""What a whole volume leaves behind: stacks of maps on the disk, then NIfTI files and a table."""
+"""The files of a whole volume: NIfTI that tells what it is, tables, and how to open it all."""
 
-import shutil
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from segtrace.attribution.flow import Flow, Status
+from segtrace.attribution.flow import Status
 from segtrace.data.files.geometry import Geometry
-from segtrace.data.files.nifti import PHANTOM_MARK, Volume
-from segtrace.errors import InputError, printable
-from segtrace.measures.localisation import readable
+from segtrace.data.files.nifti import Volume
+from segtrace.errors import InputError
 from segtrace.names import file_name
-from segtrace.report.files import save_manifest, writing
+from segtrace.report.captions import mark_words
+from segtrace.report.files import save_manifest
 from segtrace.report.tables import save_table
+from segtrace.studies.inputs.cautions import IN_SHORT
 from segtrace.studies.inputs.trained_network import TrainedNetwork
-from segtrace.tracking.explained import Explained
-
-
-class Stacks:
-    """Arrays over all slices of a volume, one file each, open to several processes.
-
-    Args:
-        folder: for the files.
-        like: one slice, explained: it has the shapes of all.
-        depth: slices.
-    """
-
-    def __init__(self, folder: Path, like: Explained, depth: int) -> None:
-        self.folder, self.depth = folder, depth
-        flow = like.record.flow
-        self.stages, self.rules, self.organs = flow.stages, flow.rules, flow.organs
-        self.measures = tuple(map(str, like.measures))
-        self.shapes = {name: tuple(values.shape) for name, values in self._parts(like)}
-
-    def _parts(self, explained: Explained) -> Iterator[tuple[str, NDArray[Any]]]:
-        """(name, array) with the slices in front."""
-        flow = explained.record.flow
-        measured = readable(explained.measures)
-        for s, stage in enumerate(flow.stages):
-            yield f"map_{s}", flow.maps[stage].float().movedim(2, 0).numpy()  # (n, R, O, h, w)
-        yield "status", flow.status.movedim(-1, 0).numpy()  # (n, S, R, O)
-        yield "region_px", flow.region_px.float().movedim(-1, 0).numpy()  # (n, O)
-        yield "score", flow.scores.float().movedim(-1, 0).numpy()
-        yield "prediction", flow.prediction.to(dtype=flow.status.dtype).numpy()  # (n, H, W)
-        for name in self.measures:
-            yield f"measure_{name}", measured[name].transpose("slice", ...).values
-
-    def create(self) -> None:
-        """Make the files, empty."""
-        for name, shape in self.shapes.items():
-            kind = np.int8 if name in ("status", "prediction") else np.float32
-            with writing(self.folder):
-                open_memmap(self._path(name), "w+", kind, (self.depth, *shape[1:])).flush()
-
-    def put(self, indices: Sequence[int], explained: Explained) -> None:
-        """Write the slices with these numbers."""
-        for name, values in self._parts(explained):
-            stack = open_memmap(self._path(name), "r+")
-            stack[list(indices)] = values
-            stack.flush()
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        return open_memmap(self._path(name), "r")
-
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.npy"
-
-
-def check_room(folder: Path, shape: tuple[int, int, int], flow: Flow) -> None:
-    """Say how much is coming.
-
-    Raises:
-        InputError: more than the disk has left.
-    """
-    kinds = len(flow.stages) * len(flow.rules) * len(flow.organs)
-    native = sum(maps[..., 0, 0].numel() * maps.shape[-1] * maps.shape[-2]
-                 for maps in flow.maps.values())  # fmt: skip
-    need = kinds * int(np.prod(shape)) * 2 + native * max(shape) * 4
-    free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
-    print(f"{kinds} maps, at most {need / 2**30:.1f} GiB before they are packed")
-    if need > free:
-        raise InputError(
-            f"{folder}: {free / 2**30:.1f} GiB free, {need / 2**30:.1f} GiB needed for {kinds} "
-            "maps; name fewer with stages=[…] organs=[…] rules=[…]"
-        )
+from segtrace.studies.volumes.nifti import save_labels, save_maps
+from segtrace.studies.volumes.stacks import Stacks
+from segtrace.studies.volumes.viewers import ITKSNAP, PREDICTION, save_for_viewers
 
 
 def write_volume(
-    folder: Path, stacks: Stacks, trained: TrainedNetwork, volume: Volume, geometry: Geometry
+    folder: Path,
+    stacks: Stacks,
+    trained: TrainedNetwork,
+    volume: Volume,
+    geometry: Geometry,
+    one_file_an_organ: bool = False,
 ) -> None:
     """Write everything in the source image's own grid.
 
-    ``prediction.nii.gz``: channels of the network. ``{rule}/{organ}/{stage}.nii.gz``: the positive
-    part of the map, 0 in slices where it may not be read (why stands in ``slices.csv``). Organs
-    that no slice has a region of are left out. ``slices.csv``: a row a slice, organ, rule and
-    stage. ``manifest.json``: numbers of the labels, and what made the files.
+    ``prediction.nii.gz``: channels of the network, named and coloured by the tables beside it.
+    ``maps/{rule}/{organ}/{organ}_{stage}_{rule}.nii.gz``: the positive part of the map as a share
+    of its largest value, 0 in slices where it may not be read. A viewer shows the file's name
+    alone, so that tells all; folders keep names apart that are one when put together. With
+    ``one_file_an_organ`` it is ``maps/{rule}/{organ}_{rule}.nii.gz`` with a volume a stage. Organs
+    that no slice has a region of are left out. ``maps.csv``: a row a map, with its file and its
+    largest value. ``slices.csv``: a row a slice, organ, rule and stage. ``manifest.json``: numbers
+    of the labels, and what made the files. ``README.txt``: how to open them.
 
     Raises:
         InputError: no organ in any slice, or the files cannot be written.
@@ -110,52 +49,80 @@ def write_volume(
             f"{volume.where}: region {trained.settings.region} has none of the organs "
             f"({', '.join(stacks.organs)}) in any slice; is it an abdominal CT in HU?"
         )
-    prediction = stacks["prediction"].astype(np.uint8)
-    _save(folder / "prediction.nii.gz", geometry.to_source(prediction, "nearest"), volume, "")
-    for o in found:
-        for r, rule in enumerate(stacks.rules):
-            for s, stage in enumerate(stacks.stages):
-                name = f"{file_name(stage, stacks.stages)}.nii.gz"
-                organ = file_name(stacks.organs[o], stacks.organs)
-                path = folder / file_name(rule) / organ / name
-                maps = geometry.to_source(_sound(stacks, s, r, o))
-                _save(path, maps, volume, f"{rule} {stacks.organs[o]} {stage}")
+    cautions = trained.facts.get("cautions", ())
+    mark = "".join(f", {IN_SHORT[caution]}" for caution in cautions if caution in IN_SHORT)
+    prediction = geometry.to_source(stacks["prediction"].astype(np.uint8), "nearest")
+    save_labels(folder / PREDICTION, prediction, volume, f"{mark}: prediction", ITKSNAP)
+    rows = [
+        row
+        for o in found
+        for r in range(len(stacks.rules))
+        for row in _write_maps(folder, stacks, geometry, volume, mark, (r, o), one_file_an_organ)
+    ]
+    save_table(folder / "maps.csv", rows)
     save_table(folder / "slices.csv", _rows(stacks, volume.name))
     facts = {"labels": dict(trained.channels), "explain": trained.settings.to_plain()}
     save_manifest(folder / "manifest.json", {**trained.facts, **facts})
+    largest = max(found, key=lambda o: float(stacks["region_px"][:, o].sum()))
+    # The last stage redraws the prediction; the one before it shows what there is to see.
+    stage = None if one_file_an_organ else max(0, len(stacks.stages) - 2)
+    save_for_viewers(
+        folder,
+        trained.channels,
+        _map_file(stacks, 0, largest, stage),
+        stacks.stages if one_file_an_organ else (),
+        [*mark_words(volume.phantom, training=False), *cautions],
+    )
 
 
-def _sound(stacks: Stacks, s: int, r: int, o: int) -> NDArray[np.float32]:
-    """(D, h, w) the positive maps; nothing where a map may not be read."""
-    status = stacks["status"][:, s, r, o]
-    maps = np.maximum(np.nan_to_num(stacks[f"map_{s}"][:, r, o]), 0)
-    maps[status >= Status.GAP_DEGENERATE] = 0
-    return maps
+def _map_file(stacks: Stacks, r: int, o: int, s: int | None) -> Path:
+    """Of a rule, an organ and a stage, by number; of all stages: ``None``."""
+    rule, organ = stacks.rules[r], stacks.organs[o]
+    folder = Path("maps", file_name(rule, stacks.rules))
+    if s is None:
+        names = [f"{organ}_{rule}" for organ in stacks.organs]
+        return folder / f"{file_name(names[o], names)}.nii.gz"
+    names = [f"{organ}_{stage}_{rule}" for stage in stacks.stages]
+    return folder / file_name(organ, stacks.organs) / f"{file_name(names[s], names)}.nii.gz"
 
 
-def _save(path: Path, values: NDArray[Any], volume: Volume, what: str) -> None:
-    image = nibabel.Nifti1Image(values, np.array(volume.grid.affine))
-    # Maps are packed as 16-bit steps of their range: NIfTI has no half precision.
-    image.set_data_dtype(np.uint8 if values.dtype == np.uint8 else np.int16)
-    mark = PHANTOM_MARK if volume.phantom else "segtrace"
-    image.header["descrip"] = printable(f"{mark} {what}").encode()[:79]
-    image.header.set_xyzt_units("mm")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.save(_as_sure_as(volume, image), path)
+def _write_maps(
+    folder: Path,
+    stacks: Stacks,
+    geometry: Geometry,
+    volume: Volume,
+    mark: str,
+    place: tuple[int, int],
+    together: bool,
+) -> list[dict[str, Any]]:
+    """Write the maps of all stages by a rule, for an organ; their rows of ``maps.csv``."""
+    r, o = place
+    rule, organ, stages = stacks.rules[r], stacks.organs[o], stacks.stages
+    largest = [float(stacks.readable(s, r, o).max()) for s in range(len(stages))]
+    files = [_map_file(stacks, r, o, None if together else s) for s in range(len(stages))]
 
+    def shares(s: int) -> NDArray[np.float32]:
+        maps: NDArray[np.float32] = stacks.readable(s, r, o) / np.float32(largest[s] or 1)
+        return geometry.to_source(maps)
 
-def _as_sure_as(volume: Volume, image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
-    """The image with no more said of where it lies than the volume's own file says.
-
-    Else a viewer would lay it elsewhere: what stands for an affine that is not given differs
-    between viewers.
-    """
-    if not volume.placed:
-        image.set_sform(None, 0)
-        image.set_qform(None, 0)
-    image.header.set_xyzt_units(volume.unit)
-    return image
+    if together:
+        words = f"{mark}: {organ}, a volume a stage, {rule}"
+        save_maps(folder / files[0], map(shares, range(len(stages))), volume, words, stages)
+    else:
+        for s, stage in enumerate(stages):
+            words = f"{mark}: {organ} {stage} {rule}"
+            save_maps(folder / files[s], [shares(s)], volume, words)
+    return [
+        {
+            "organ": organ,
+            "rule": rule,
+            "stage": stage,
+            "file": files[s].as_posix(),
+            "volume": s if together else 0,
+            "largest": largest[s],
+        }
+        for s, stage in enumerate(stages)
+    ]
 
 
 def _rows(stacks: Stacks, case: str) -> list[dict[str, Any]]:

@@ -25,11 +25,13 @@ class Volumes:
 
     Attributes:
         cases: names of cases of ``data``; none for the image.
+        one_file_an_organ: a 4-D file with a volume a stage, in the place of a file a stage.
     """
 
     looks_at: ClassVar[LooksAt] = "volumes"
     of_one_run: ClassVar[bool] = True
     cases: str | int | list[str | int] | None = None
+    one_file_an_organ: bool = False
 
     def check(self, options: Mapping[str, Any]) -> None:
         """One answer to the question which volumes, and nothing that chooses slices."""
@@ -50,7 +52,10 @@ class Volumes:
             for volume in images.volumes(listed(self.cases) or []):
                 place = within / file_name(volume.name)
                 folder = networks.folder / place
-                found = explain_volume(trained, volume, folder, networks.trainer, images.numbering)
+                found = explain_volume(
+                    trained, volume, folder, networks.trainer, images.numbering,
+                    self.one_file_an_organ,
+                )  # fmt: skip
                 yield ExplainedVolume(found, volume, place)
 
 
@@ -83,9 +88,10 @@ class ExplainedVolume:
             Section(
                 f"Whole volume: {name}, {self.trained.name}",
                 (
-                    f"Every slice is explained by {rules}, region {settings.region}. Prediction, "
-                    "maps and a table of all slices (slices.csv) lie beside this page as NIfTI in "
-                    "the image's own grid; a viewer lays them over the image.",
+                    f"Every slice is explained by {rules}, region {settings.region}. The "
+                    "prediction and the maps lie beside this page as NIfTI in the image's own "
+                    "grid, with names and colours for ITK-SNAP and 3D Slicer; README.txt there "
+                    "says how to open them.",
                 ),
             )
         )

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytorch_lightning as pl
@@ -21,11 +22,15 @@ from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.studies.inputs.cautions import about_volume
 from segtrace.studies.inputs.trained_network import TrainedNetwork
-from segtrace.studies.volumes.files import Stacks, check_room, write_volume
+from segtrace.studies.volumes.files import write_volume
+from segtrace.studies.volumes.outlook import announce
+from segtrace.studies.volumes.stacks import Stacks
 from segtrace.tracking.explained import Explained, explain_probes
 
 BATCH = 8
 """Slices in a batch."""
+SAMPLE = 4
+"""Slices that tell how long all will take."""
 
 
 def explain_volume(
@@ -34,6 +39,7 @@ def explain_volume(
     folder: Path,
     trainer: Callable[..., pl.Trainer],
     numbering: Mapping[str, int] | None = None,
+    one_file_an_organ: bool = False,
 ) -> TrainedNetwork:
     """Explain all slices of a volume, and write what a viewer can lay over it.
 
@@ -43,6 +49,7 @@ def explain_volume(
         folder: see :func:`segtrace.studies.volumes.files.write_volume`.
         trainer: builds one; accelerator, devices, strategy, … are chosen already.
         numbering: organ -> number in the volume's label.
+        one_file_an_organ: a 4-D file with a volume a stage, in the place of a file a stage.
 
     Returns:
         The network with what must be said of the volume among its facts.
@@ -62,18 +69,19 @@ def explain_volume(
     if volume.label is not None and numbering is not None:
         labels = _labels(volume, numbering, trained.preprocessing, geometry)
     slices = VolumeSlices(volume, images, labels, geometry)
-    middle = _explained(trained, slices.probes([len(slices) // 2]))
-    check_room(folder, geometry.grid.shape, middle.record.flow)
+    began = perf_counter()
+    sample = _explained(trained, slices.probes(slices.spread(SAMPLE)))
+    announce(folder, sample, geometry, len(slices), perf_counter() - began)
     # One name for all: every process of a distributed run writes its slices into the same files.
     scratch = folder / ".stacks"
     check_writable(scratch)
-    writer = VolumeWriter(scratch, middle, len(slices))
+    writer = VolumeWriter(scratch, sample, len(slices))
     predictor = trainer(callbacks=[writer])
     try:
         tracer = VolumeTracer(trained, slices)
         predictor.predict(tracer, DataLoader(slices, BATCH), return_predictions=False)
         if predictor.is_global_zero:
-            write_volume(folder, writer.stacks, trained, volume, geometry)
+            write_volume(folder, writer.stacks, trained, volume, geometry, one_file_an_organ)
     finally:
         if predictor.is_global_zero:
             shutil.rmtree(scratch)
@@ -119,6 +127,11 @@ class VolumeSlices(Dataset[int]):
             raise IndexError(index)
         return index
 
+    def spread(self, count: int) -> list[int]:
+        """The numbers of so many slices, or of all, evenly over the volume."""
+        count = min(count, len(self))
+        return [len(self) * (2 * n + 1) // (2 * count) for n in range(count)]
+
     def probes(self, indices: Sequence[int]) -> Probes:
         """These slices, as the network takes them."""
         chosen = list(indices)
@@ -153,7 +166,7 @@ class VolumeWriter(BasePredictionWriter):
 
     Args:
         scratch: folder for the stacks, which may be larger than the memory.
-        like: one slice, explained.
+        like: slices of it, explained.
         depth: slices of the volume.
     """
 
