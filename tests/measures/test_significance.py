@@ -30,6 +30,12 @@ def test_a_family_is_corrected_for_its_largest_and_few_cases_are_no_test():
     assert found[1] == 1 / 32  # what is no test corrects nothing
 
 
+def test_what_lies_far_below_its_null_hides_nothing():
+    strong, idle = torch.tensor([[0.3, 0.4, 0.5, 0.4, 0.45]]), torch.full((9, 5), -0.05)
+    assert family_p(torch.cat([strong, idle]))[0] == 1 / 32
+    assert (family_p(torch.cat([strong, idle]))[1:] == 1).all()
+
+
 def test_zeros_pass_nothing_and_equal_cases_do():
     assert family_p(torch.zeros(2, 8)).tolist() == [1, 1]
     assert family_p(torch.full((1, 12), 0.3)).item() == 1 / 4096

@@ -3,6 +3,7 @@
 import math
 import shutil
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from helpers.saving import pixels
 from helpers.scripts import run_script
 from segtrace import InputError
+from segtrace.report.claims.leaks import Leak
 from segtrace.report.figures.paper import epoch_grid
 from segtrace.report.figures.route import as_picture
 from segtrace.report.files import load_maps
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import OVERVIEW_TAG
+from segtrace.studies import from_checkpoints
 from segtrace.studies.epoch_figures import ranks
 from segtrace.studies.inputs.checkpoints import in_order
 
@@ -153,3 +156,19 @@ def test_an_organ_is_animated_over_the_epochs(run, told):
             frames.append(np.asarray(gif.convert("RGB")).astype(int))
     assert len({frame.shape for frame in frames}) == 1
     assert all(np.abs(a - b).max() > 100 for a, b in pairwise(frames))
+
+
+def test_the_page_tells_the_events_that_the_logger_tells_and_their_test():
+    where = {"organ": "liver", "onto": "spleen", "stages": ("dec1",), "peak": "dec1"}
+    event = Leak(
+        "leak", "liver leaks (2.1 times uniform)", {}, ("a test",), rule="grad_pam", **where
+    )
+    leaks = SimpleNamespace(
+        record=SimpleNamespace(flow=SimpleNamespace(rules=["grad_pam"])), all_events=[event],
+        events=lambda rule: [event] if rule == event.rule else [],
+    )  # fmt: skip
+    assert from_checkpoints._sentences(leaks)[:2] == [
+        f"Grad-PAM: {event.words}", "Claims here passed: a test."
+    ]  # fmt: skip
+    leaks.events = lambda rule: []
+    assert from_checkpoints._sentences(leaks) == []

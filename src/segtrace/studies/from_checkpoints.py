@@ -8,7 +8,8 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from torch.utils.tensorboard import SummaryWriter
 
 from segtrace.errors import InputError
-from segtrace.report.captions import plain
+from segtrace.report.captions import title_of
+from segtrace.report.claims.claim import passed
 from segtrace.report.files import check_writable
 from segtrace.report.tensorboard import Board
 from segtrace.studies.cut_networks import Ablated
@@ -95,11 +96,9 @@ class FromCheckpoints:
 
 
 def _sentences(leaks: Leaks) -> list[str]:
-    return [
-        f"{event.sentence} ({plain(rule)})"
-        for rule in leaks.record.flow.rules
-        for event in leaks.events(rule)
-    ]
+    rules = leaks.record.flow.rules
+    words = [f"{title_of(rule)}: {event}" for rule in rules for event in leaks.events(rule)]
+    return [*words, *passed(leaks.all_events)] if words else []
 
 
 def _refuse_logged(folder: Path, epochs: Sequence[int]) -> None:

@@ -21,6 +21,7 @@ from segtrace.causal.necessity import Necessity
 from segtrace.labelled import tensor
 from segtrace.network.sites import sites_of
 
+NOT = "not supported here"
 CASES = ("a", "a", "b", "c", "d", "e")
 LOSSES = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0]).double()  # the last a cut vertex
 GENERATOR = torch.Generator().manual_seed(0)
@@ -72,13 +73,23 @@ def test_a_predictor_that_does_not_beat_a_control_is_not_supported():
     depth = torch.arange(7.0)
     control, found = rankings(table(), {"knows": knowing()}, {"depth": depth})
     assert control.predictor == "depth"
-    assert control.rho == 1
-    assert found.best_control == 1
+    assert control.rho == found.best_control == pytest.approx(1)
     assert math.isnan(found.beyond_low)  # the same in every case
     assert found.verdict == "not supported here"
-    weak = torch.tensor([3.0, 0, 5, 1, 6, 2, 4])
-    _, beaten = rankings(table(), {"knows": knowing()}, {"weak": weak})
-    assert beaten.verdict == "supported"
+    _, beaten = rankings(table(), {"knows": knowing()}, {"upside down": -depth})
+    assert (beaten.verdict, beaten.p_beyond) == ("supported", 1 / 64)  # 6 sites
+    weak = torch.tensor([0.0, 2, 1, 4, 3, 5, 6])
+    assert rankings(table(), {"knows": knowing()}, {"weak": weak})[1].verdict == NOT
+
+
+def test_luck_with_single_sites_that_all_cases_share_is_not_being_above_a_control():
+    """Better than the control in every case, by one site of six: no case knows another."""
+    control = torch.arange(7.0)
+    control[[2, 4]] = control[[4, 2]]
+    _, found = rankings(table(), {"knows": knowing()}, {"control": control})
+    assert found.beyond_low > 0 or math.isnan(found.beyond_low)  # so in all cases
+    assert found.p_beyond > 0.05
+    assert found.verdict == NOT
 
 
 def test_a_predictor_that_ranks_by_chance_is_supported_in_at_most_five_percent_of_tables():
@@ -129,7 +140,7 @@ def test_all_organs_together_are_the_mean_of_their_rankings():
     knows = torch.cat([knowing(), knowing()], 1)  # right of the first organ alone
     first, second, pooled = rankings(two, {"knows": knows}, {})
     assert (first.organ, second.organ, pooled.organ) == ("organ", "other", "all")
-    assert first.rho == 1
+    assert first.rho == pytest.approx(1)
     assert pooled.rho == pytest.approx((first.rho + second.rho) / 2)
     assert pooled.cases == 5
     assert pooled.verdict == "not supported here"

@@ -26,8 +26,10 @@ def emergences(runs=5, rise=(0.0, 0.5, 0.6), emerged=True, dice=0.9, left_out=()
 def test_stages_that_rise_in_most_runs_are_told_with_epochs_and_intervals():
     claim = emergences().of("grad_pam", "left_kidney")
     assert claim.holds
-    assert claim.words.startswith("Left kidney, Grad-PAM: over 5 runs begins to localise at dec1 "
-                                  "(epoch 2 to 4 in 5 of 5 runs; gain up by 0.49, 0.48 to 0.51")  # fmt: skip
+    assert claim.words.startswith(
+        "Left kidney, Grad-PAM: over 5 runs begins to localise at dec1 (epoch 2 to 4 in 5 of 5 "
+        "runs; gain up by 0.49, 0.48 to 0.51)"
+    )
     assert " and dec2 (epoch 2 to 4 in 5 of 5 runs" in claim.words
     assert claim.numbers["low at dec2"] > 0.5
     assert "sign flips over runs, corrected for 6 tests" in claim.tests[0]

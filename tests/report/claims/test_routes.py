@@ -1,6 +1,5 @@
 """Routes in words: of nothing none, of planted losses the largest, their twins and differences."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,16 +8,16 @@ import torch
 
 from helpers.changed import changed
 from segtrace.causal.necessity import Necessity
-from segtrace.report.claims.routes import NEEDED, Routes, free_sites
+from segtrace.report.claims.routes import Routes, free_sites
 
 ENTERS = {"skip_1": "dec1", "up_1": "dec1", "skip_2": "dec2", "up_2": "dec2"}
 SITES = ("enc1", "dec1", *ENTERS, "dec2")
 ORGANS = ("liver", "left_kidney", "spleen")
 
 
-def routes(lost, cases=12, noise=0.01, seed=0, whole=0.9, enters=ENTERS):
+def routes(lost, cases=12, noise=0.01, seed=0, whole=0.9, enters=ENTERS, random=None):
     """``lost``: site, or (site, organ), -> Dice lost; dec2 is a cut vertex, dec1 carries up_2."""
-    random = np.random.default_rng(seed)
+    random = random or np.random.default_rng(seed)
     left = np.full((len(SITES), 3, cases), whole)
     for s, site in enumerate(SITES):
         for o, organ in enumerate(ORGANS):
@@ -106,10 +105,3 @@ def test_what_may_not_be_claimed_says_why(given, words):
     claim = routes({"skip_1": 0.3}, **given).of("liver")
     assert claim.words.startswith(words)
     assert not claim.holds
-
-
-@pytest.mark.parametrize("cases", [3, 5, 8, 12])
-def test_null_cases_make_a_claim_in_at_most_five_percent_of_texts(cases):
-    """Every cut costs as much as the null allows at most, of every organ."""
-    texts = [made(routes(dict.fromkeys(SITES, NEEDED), cases, 0.1, seed)) for seed in range(100)]
-    assert np.mean(texts) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 100)

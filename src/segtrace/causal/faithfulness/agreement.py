@@ -10,6 +10,7 @@ from torch import Tensor
 from segtrace.causal.necessity import Necessity
 from segtrace.errors import InputError
 from segtrace.labelled import names_along, tensor
+from segtrace.measures.energy import nan_where
 from segtrace.measures.over_cases import OverCases, by_case, over_cases
 
 ORDERS = 40_320
@@ -27,6 +28,16 @@ def by_row(correlation: Callable[[Any, Any], Any], one: Tensor, other: Tensor) -
 
 def _varies(row: Tensor) -> bool:
     return bool((row != row[0]).any())
+
+
+def parts_of_rho(one: Tensor, other: Tensor) -> Tensor:
+    """(C, n) of which every row's mean is Spearman's ρ; NaN where a row of one is constant."""
+    from scipy.stats import rankdata
+
+    ranks = [torch.from_numpy(rankdata(values, axis=-1)) for values in (one, other)]
+    apart = [own - own.mean(-1, keepdim=True) for own in ranks]
+    spread = [own.square().mean(-1, keepdim=True).sqrt() for own in apart]
+    return (apart[0] * apart[1]) / nan_where(spread[0] * spread[1] == 0, spread[0] * spread[1])
 
 
 def permutation_p(one: Tensor, other: Tensor, seed: int = 0) -> float:
@@ -72,13 +83,18 @@ def permutation_p(one: Tensor, other: Tensor, seed: int = 0) -> float:
 class Agreement:
     """Of one predictor with the losses, mean over cases; see ``Ranking`` for the numbers."""
 
-    each: Tensor  # (C,) of every column; NaN where not defined
+    parts: Tensor  # (S', C) whose means over sites are the columns' ρ; NaN where not defined
     rho: float
     low: float
     high: float
     tau: float
     p: float
     cases: int
+
+    @property
+    def each(self) -> Tensor:
+        """(C,) ρ of every column."""
+        return self.parts.mean(0)
 
 
 @dataclass(frozen=True)
@@ -109,21 +125,22 @@ class Table:
 
     def agreement(self, name: str, values: Tensor) -> Agreement:
         """A predictor against the losses, each case by the other cases' predictor."""
-        from scipy.stats import kendalltau, spearmanr
+        from scipy.stats import kendalltau
 
         predictor = self._predictor(name, values)  # (S', C)
         defined = ~predictor.isnan().any(0)
         one, other = predictor[:, defined].T, self.lost[:, defined].T  # (C', S')
         cases = [case for (_, case), has in zip(self.columns, defined.tolist(), strict=True) if has]
-        each = torch.full((len(self.columns),), torch.nan).double()
+        parts = torch.full((len(self.lost), len(self.columns)), torch.nan).double()
         if not cases or len(self.lost) < 2:
             nan = float("nan")
-            return Agreement(each, nan, nan, nan, nan, nan, len(set(cases)))
-        rhos, taus = by_row(spearmanr, one, other), by_row(kendalltau, one, other)
-        rho, tau = (over_cases(own, cases, within=(-1.0, 1.0)) for own in (rhos, taus))
-        each[defined] = rhos
+            return Agreement(parts, nan, nan, nan, nan, nan, len(set(cases)))
+        taus = by_row(kendalltau, one, other)
+        parts[:, defined] = parts_of_rho(one, other).T
+        rho, tau = (over_cases(own, cases, within=(-1.0, 1.0))
+                    for own in (parts[:, defined].mean(0), taus))  # fmt: skip
         return Agreement(
-            each=each,
+            parts=parts,
             rho=float(rho.mean),
             low=float(rho.low),
             high=float(rho.high),
@@ -153,8 +170,7 @@ class Table:
         return over_cases(each, [case for _, case in self.columns], within=within)
 
     def ahead(self, marks: Mapping[str, Agreement], name: str, controls: Iterable[str]) -> Tensor:
-        """(controls, C) by how much a predictor's ρ is above every control's, of all cases."""
-        more = torch.stack([marks[name].each - marks[control].each for control in controls])
-        of_case = [torch.tensor([case == one for _, one in self.columns])
-                   for case in dict.fromkeys(self.cases)]  # fmt: skip
-        return torch.stack([more[:, own].nanmean(1) for own in of_case], 1)
+        """(controls, S') what each site adds to a predictor's ρ beyond every control's."""
+        cases = [case for _, case in self.columns]
+        more = [marks[name].parts - marks[control].parts for control in controls]
+        return by_case(torch.stack(more), cases).nanmean(-1)

@@ -41,8 +41,8 @@ class Ranking:
         organ: the organ; ``all`` for all organs' rankings together, of which ρ is the mean.
         verdict: as :class:`segtrace.causal.faithfulness.verdict.Verdict`; ``supported`` asks for
             ``p`` of 0.05 at most, times the number of predictors and organs (Bonferroni): orders of
-            the sites are what chance would exchange; and for a ρ above that of every control on the
-            same cases, ``p_beyond`` 0.05 at most and each interval of the difference above 0.
+            the sites are what chance would exchange; and for a ρ above that of every control,
+            ``p_beyond`` 0.05 at most and each interval over cases of the difference above 0.
         rho: Spearman's, mean over cases.
         low: lower end of ρ's 95 % t interval over cases; NaN where there is none, see
             :mod:`segtrace.measures.over_cases`.
@@ -53,9 +53,10 @@ class Ranking:
         beyond_low: lower end of the 95 % t interval over cases of ρ minus that of the control that
             it is least above; NaN without.
         beyond_high: its upper end.
-        p_beyond: that nothing is above its weakest control so, by sign flips of cases, corrected
-            for all predictors and organs (:mod:`segtrace.measures.significance`); NaN for a
-            control, and without one.
+        p_beyond: that nothing is above its weakest control so, by sign flips of what each site adds
+            to ρ, corrected for all predictors and organs (:mod:`segtrace.measures.significance`);
+            NaN for a control, and without one. Sites are the unit: the cases of a network agree on
+            them, so that luck with one site favours a predictor in all cases.
         control: it is one of those that a predictor must beat.
         sites: number of sites that were ranked.
         cases: number of cases.

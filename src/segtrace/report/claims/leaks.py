@@ -50,7 +50,6 @@ class Leak(Claim):
         onto: the organ on whose pixels the evidence lies.
         stages: where it holds, in order.
         peak: the one of ``stages`` with the highest density; the numbers are of it.
-        sentence: ``words`` without their numbers.
     """
 
     rule: str
@@ -58,7 +57,6 @@ class Leak(Claim):
     onto: str
     stages: tuple[str, ...]
     peak: str
-    sentence: str
 
 
 def _words(name: str) -> str:
@@ -205,7 +203,6 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
         onto=at["onto"],
         stages=tuple(stages[s] for s in run),
         peak=peak,
-        sentence=sentence,
     )
 
 

@@ -1,7 +1,7 @@
 """Which maps rank the edges as cutting does, better than what needs no map.
 
-Orders of the edges are what chance would exchange for one ranking, signs of whole cases for being
-above a control; both are corrected for all predictors and organs
+Edges are the unit: their order is what chance would exchange for one ranking, the signs of what
+each adds for being above a control; both are corrected for all predictors and organs
 (:mod:`segtrace.causal.faithfulness.ranking`).
 """
 
@@ -35,8 +35,8 @@ def ranking_claim(found: Sequence[Ranking], organ: str, about: str) -> Claim:
     known = {name: value for name, value in numbers.items() if value == value}
     words, holds = _verdict(tried)
     tested = sum(one.p_beyond == one.p_beyond for one in found)
-    tests = (corrected(tested), f"order of the edges, p of {ALPHA} at most for all {tested}",
-             "95 % t interval above every control")  # fmt: skip
+    tests = (corrected(tested, "edges"), f"orders of the edges, p of {ALPHA} at most for all of "
+             "them", "95 % t interval above every control")  # fmt: skip
     return Claim("ranking", f"{words}{beside}.", known, tests if holds else (), about)
 
 

@@ -181,7 +181,7 @@ def ranking_figure(
         "takes another slice's activation, mean over cases, each case predicted by the others; "
         f"line: {_method(own)}; p: by permutation of the edges. "
         "Diamonds: controls. Supported (filled): p of 0.05 at most, and above every control by "
-        "sign flips of cases and with an interval of the difference above 0, corrected for all "
+        "sign flips of edges and with an interval of the difference above 0, corrected for all "
         "predictors and organs. "
         "Sizes are sums over cells, as the gradient norm, which their number orders by itself. "
         "A share of the score is no share of Dice, and where evidence lies is not how much "

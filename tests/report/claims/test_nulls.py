@@ -1,0 +1,45 @@
+"""Of nothing, at most 5 % of texts make a claim, whatever its kind; of something, most do."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+import segtrace
+from report.claims.nulls import CASES, EFFECTS, KINDS, WITHOUT_EFFECTS, rate
+from segtrace.measures.significance import LEAST_CASES
+
+README = Path(segtrace.__file__).parent / "report" / "claims" / "README.md"
+TEXTS, SLOW = 100, 30
+NULLS = [(kind, effect) for kind in KINDS
+         for effect in EFFECTS[: 1 if kind in WITHOUT_EFFECTS else 2]]  # fmt: skip
+
+
+def most(texts):
+    """The largest rate that a true one of 5 % would show, within two standard errors."""
+    return 0.05 + 2 * math.sqrt(0.05 * 0.95 / texts)
+
+
+@pytest.mark.parametrize("cases", CASES)
+@pytest.mark.parametrize(("kind", "effect"), NULLS)
+def test_of_nothing_a_claim_is_made_in_at_most_five_percent_of_texts(kind, effect, cases):
+    texts = SLOW if kind in WITHOUT_EFFECTS else TEXTS
+    made = rate(kind, effect, cases, texts if cases >= LEAST_CASES else 5)
+    assert made <= (most(texts) if cases >= LEAST_CASES else 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_true_effect_is_claimed_over_twelve_cases(kind):
+    assert rate(kind, "normal", 12, 10, true=True) >= 0.8
+
+
+def test_the_rates_that_are_told_are_of_every_kind_and_within_what_is_promised():
+    told = re.findall(r"^\| ([a-z, ]+) \| ([\d. |/]+) \| (\d+) / (\d+) \|$",
+                      README.read_text(), re.MULTILINE)  # fmt: skip
+    assert [kind for kind, *_ in told] == list(KINDS)
+    for _, rates, _, power in told:
+        few, *others = ([float(one) for one in cell.split(" / ")] for cell in rates.split(" | "))
+        assert set(few) == {0}
+        assert max(one for cell in others for one in cell[:2]) <= 100 * most(200)
+        assert float(power) >= 80
