@@ -130,7 +130,8 @@ class Routes:
         if not needed:
             most = listed(self._most(organ, lost, order[:1]))
             return Claim("route", f"No single stage or edge is shown to cost the {name} more "
-                         f"than {NEEDED} Dice; most costs {most}.", numbers)  # fmt: skip
+                         f"than {NEEDED} Dice; most costs {most}; over {counted(cases, 'case')}.",
+                         numbers)  # fmt: skip
         words = f"{subject} loses most without "
         words += listed(self._most(organ, lost, needed))
         if unlike:
