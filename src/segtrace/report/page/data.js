@@ -31,6 +31,7 @@ async function unpackAll() {
     for (const shown of [frame, ...frame.others]) {
       jobs.push(unpackIn(shown, "parts", Uint8Array), unpackIn(shown, "status", Int8Array));
       numbers.push(shown.numbers, shown.means || {});
+      if (shown.likeness) jobs.push(unpackIn(shown, "likeness", Float32Array));
     }
     for (const named of numbers) {
       for (const name of Object.keys(named)) jobs.push(unpackIn(named, name, Float32Array));

@@ -13,12 +13,13 @@ from segtrace.attribution.flow import Status
 from segtrace.measures.emergence import echo
 from segtrace.measures.measure import on_page
 from segtrace.measures.significance import RATE
-from segtrace.report.captions import SCORES, equation, plain
+from segtrace.report.captions import SCORES, equation, plain, rule_title
 from segtrace.report.claims.claim import counted
-from segtrace.report.claims.headlines import Headlines
+from segtrace.report.claims.headlines import MARGIN, Headlines
 from segtrace.report.page.ct import ct
+from segtrace.report.page.opening import named_stages
 from segtrace.report.page.page_epoch import Box, PageEpoch, cut, packed, text
-from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, outlined
+from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, VERDICTS, outlined
 from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH
 from segtrace.report.pictures.view import array
 from segtrace.report.record import Record
@@ -134,10 +135,12 @@ def frame(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, 
         "missed": page_epoch.missed,
         "network": page_data.of_network(page_epoch),
         "sentences": page_data.sentences(page_epoch),
+        "named": named_stages(page_data.headlines(page_epoch)),
         "others": [
             {
                 "region": REGIONS.get(region, region),
                 "means": {name: packed(values) for name, values in other.means.items()},
+                "likeness": None if other.likeness is None else packed(other.likeness),
                 **_evidence(page_data, other, factor),
             }
             for region, other in page_epoch.others.items()
@@ -189,9 +192,11 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "order": _worst_first(page_data),
         "region": REGIONS.get(page_data.first.region, page_data.first.region),
         "score": SCORES.get(flow.score, flow.score),
+        "titles": [rule_title(flow, rule) for rule in flow.rules],
         "methods": {rule: equation(flow, rule) for rule in flow.rules},
         "phantom": scene.phantom,
         "sides": scene.sides_known,
+        "hounsfield": scene.hounsfield_known,
         "training": scene.training,
         "statuses": [status.label for status in Status],
         "reasons": REASONS,
@@ -199,6 +204,8 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "final": FINAL,
         "averaging": [rule for rule, method in flow.methods.items() if method.averages],
         "airy": AIRY,
+        "margin": MARGIN,
+        "verdicts": VERDICTS,
         "low_coherence": LOW_COHERENCE,
         "factors": factors(page_data, factor),
         **_pictures(page_data, window),
@@ -227,6 +234,8 @@ def _charts(page_data: PageData) -> list[dict[str, Any]]:
 def _pictures(page_data: PageData, window: tuple[float, float]) -> dict[str, Any]:
     """The slices, and how maps lie on them."""
     flow, scene = page_data.first.flow, page_data.first.scene
+    # The network's input alone, of which nobody has said what 0 and 1 are, is shown as it is.
+    window = window if scene.hounsfield_known or scene.originals is not None else (0.0, 1.0)
     colours = colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3]
     truth = None if scene.truth is None else array(scene.truth)
     return {
