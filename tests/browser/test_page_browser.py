@@ -104,8 +104,8 @@ def test_a_value_between_undefined_ones_is_a_dot(page):
 
 
 def test_the_rule_can_be_chosen_and_the_sentences_follow(page):
-    to_organ(page, "liver")
-    settled(page, "#map-words", "liver")
+    press(page, Keys.ARROW_DOWN)
+    settled(page, "#map-words", "epoch 3")
     before = text(page, "#headline")
     choose(page, "rule", "Grad-PAM")
     settled(page, "#map-words", "Grad-PAM")

@@ -103,6 +103,7 @@ function showCharts() {
   ];
   const chosen = { names: DATA.stages, chosen: stage, pick: (s) => { pickStage(s); show(); } };
   box.replaceChildren();
+  if (state.beside) child(box, "p", "The charts, stages and epochs below are of the left map.");
   for (const measure of DATA.measures) {
     const { name, title, words, of_map, averaging_only, caution } = measure;
     if (averaging_only && !DATA.averaging.includes(DATA.rules[rule])) continue;

@@ -7,13 +7,11 @@ function linked() {
     organ: DATA.organs[state.organ], case: DATA.cases[state.slice],
     slice: DATA.slices[state.slice], epoch: FRAMES[state.frame].epoch,
     stage: DATA.stages[state.stage], rule: DATA.rules[state.rule], region: regionOf(frame()),
-    window: state.window.map((x) => Number(x.toFixed(4))).join("~"), scale: state.scale,
+    window: state.window.map((x) => Number(x.toFixed(4))).join("_"), scale: state.scale,
     cut: state.threshold, overlay: state.hidden ? 0 : $("opacity").value,
     lines: Number($("truth").checked) + 2 * Number($("prediction").checked),
   };
-  if (view.width < WIDTH) {
-    words.view = [view.y, view.x, WIDTH / view.width].map((x) => x.toFixed(3)).join("~");
-  }
+  if (view.closer > 1) words.view = [view.y, view.x, view.closer].join("_");
   if (beside) {
     words.stage2 = DATA.stages[beside.stage];
     words.rule2 = DATA.rules[beside.rule];
@@ -34,7 +32,7 @@ function restore(address) {
   if (!given.has("organ")) return; // no link of ours
   const place = (name, list) => given.has(name) ? list.map(String).indexOf(given.get(name)) : -1;
   const take = (name, list, use) => { if (place(name, list) >= 0) use(place(name, list)); };
-  const numbers = (name) => (given.get(name) || "").split("~").map((text) =>
+  const numbers = (name) => (given.get(name) || "").split("_").map((text) =>
     /^-?\d{1,7}(\.\d{1,6})?$/.test(text) ? Number(text) : NaN);
   const epochs = FRAMES.map(({ epoch }) => epoch);
   take("epoch", epochs, (f) => { state.frame = f; });
@@ -53,8 +51,7 @@ function restore(address) {
   if (lines >= 0 && lines < 4) {
     [$("truth").checked, $("prediction").checked] = [lines % 2 > 0, lines > 1];
   }
-  state.view = closer > 1 && closer <= CLOSEST && Number.isFinite(y + x)
-    ? within({ y, x, height: HEIGHT / closer, width: WIDTH / closer }) : WHOLE;
+  state.view = closer > 1 && closer <= CLOSEST && Number.isFinite(y + x) ? part(y, x, closer) : WHOLE;
   const beside = { stage: place("stage2", DATA.stages), rule: place("rule2", DATA.rules),
     frame: place("epoch2", epochs) };
   state.beside = Object.values(beside).every((i) => i >= 0) ? beside : null;

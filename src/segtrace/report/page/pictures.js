@@ -37,8 +37,10 @@ function describe(canvas, words) {
 function picture(canvas, look, large) {
   fit(canvas);
   const map = look && mapIn(look), view = large ? state.view : WHOLE;
+  // Of two maps' scale the small pictures know nothing: each has its own.
+  const top = map && (large || state.scale !== "both" ? brightest(look)[0] : peakOf(look));
   const overlay = map && { map, opacity: state.hidden ? 0 : $("opacity").value / 100,
-    share: peakOf(look) / (brightest(look)[0] || 1), cut: 2.55 * state.threshold };
+    share: peakOf(look) / (top || 1), cut: 2.55 * state.threshold };
   paint(canvas, state.ct, view, state.window, overlay);
   if (look && !map) {
     const status = statusIn(look);
@@ -82,7 +84,7 @@ function mapWords(look) {
   if (statusIn(look) !== "ok") return `${words} · no map to show: ${DATA.reasons[statusIn(look)]}`;
   const off = numberIn(look, "outside");
   return `${words} · on this slice gain ${brief(numberIn(look, "gain"))}` +
-    (Number.isFinite(off) ? `, ${Math.round(100 * off)} % of it off the body` : "");
+    (Number.isFinite(off) ? `, ${Math.round(100 * off)} % of the evidence off the body` : "");
 }
 
 const windowWords = ([low, high] = state.window) => DATA.hounsfield

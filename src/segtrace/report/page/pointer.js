@@ -10,18 +10,21 @@ function placeOf(canvas, event) {
     y: y + (event.clientY - box.top) / box.height * height };
 }
 
-// The view so much closer, with the place kept where it is.
-function zoom(by, place = state.pointer) {
-  const { view } = state, to = Math.min(Math.max(WIDTH / view.width * by, 1), CLOSEST);
-  const at = place || { x: view.x + view.width / 2, y: view.y + view.height / 2 };
-  const [height, width] = [HEIGHT / to, WIDTH / to];
-  state.view = within({ height, width, y: at.y - (at.y - view.y) / view.height * height,
-    x: at.x - (at.x - view.x) / view.width * width });
+// A part of the crop so many times closer, in numbers that a link holds exactly.
+function part(y, x, closer) {
+  const exact = (value) => Number(value.toFixed(3)), times = exact(closer);
+  const [height, width] = [HEIGHT / times, WIDTH / times];
+  const inside = (value, most) => exact(Math.min(Math.max(value, 0), most));
+  return { y: inside(y, HEIGHT - height), x: inside(x, WIDTH - width), closer: times, height, width };
 }
 
-const within = (view) => ({ ...view,
-  y: Math.min(Math.max(view.y, 0), HEIGHT - view.height),
-  x: Math.min(Math.max(view.x, 0), WIDTH - view.width) });
+// The view so much closer, with the place kept where it is.
+function zoom(by, place = state.pointer) {
+  const { view } = state, closer = Math.min(Math.max(view.closer * by, 1), CLOSEST);
+  const at = place || { x: view.x + view.width / 2, y: view.y + view.height / 2 };
+  const kept = view.closer / closer;
+  state.view = part(at.y - (at.y - view.y) * kept, at.x - (at.x - view.x) * kept, closer);
+}
 
 function turn(canvas, event) {
   const zooming = event.ctrlKey || event.metaKey;
@@ -43,16 +46,13 @@ function turn(canvas, event) {
   show();
 }
 
-// A window that the CT has values for, at least a hundredth of the network's wide.
+// A window that the image has values for, at least a hundredth of the network's wide.
 function chooseWindow(low, high) {
-  const [least, most] = DATA.ct.range, narrow = (DATA.window[1] - DATA.window[0]) / 100;
+  const [least, most] = DATA.ct.clipped ? DATA.window : DATA.ct.range;
+  const narrow = (DATA.window[1] - DATA.window[0]) / 100;
   const width = Math.min(Math.max(high - low, narrow), most - least);
-  const centre = Math.min(Math.max((low + high) / 2, least), most);
-  const whole = (x) => DATA.hounsfield ? Math.round(x) : x;
-  state.window = [whole(centre - width / 2), whole(centre + width / 2)];
-  if (DATA.ct.clipped) {
-    state.window = [Math.max(state.window[0], least), Math.min(state.window[1], most)];
-  }
+  const from = Math.min(Math.max((low + high - width) / 2, least), most - width);
+  state.window = [from, from + width].map((x) => DATA.hounsfield ? Math.round(x) : x);
 }
 
 // Left: across is the window's width, up its centre; with Shift the closer view is moved.
@@ -65,8 +65,8 @@ function drag(canvas, start) {
   const move = (event) => {
     const [x, y] = [event.clientX - start.clientX, event.clientY - start.clientY];
     if (start.shiftKey) {
-      state.view = within({ ...view, x: view.x - x / box.width * view.width,
-        y: view.y - y / box.height * view.height });
+      state.view = part(view.y - y / box.height * view.height,
+        view.x - x / box.width * view.width, view.closer);
     } else {
       const half = Math.max((high - low) / 2 + x * step / 2, 0), centre = (low + high) / 2 - y * step;
       chooseWindow(centre - half, centre + half);

@@ -26,9 +26,9 @@ function composed() {
   const whole = document.createElement("canvas"), context = whole.getContext("2d");
   const font = `${size}px sans-serif`, width = figures.length * (wide + gap) + gap;
   context.font = font;
-  const under = figures.map((figure) => [...figure.querySelectorAll("output, figcaption")]
-    .filter((part) => !part.closest("[hidden]"))
-    .flatMap((part) => wrapped(context, part.textContent, wide)));
+  const under = figures.map((figure) => [...figure.querySelectorAll(".bar canvas, figcaption")]
+    .filter((one) => !one.closest("[hidden]"))
+    .flatMap((one) => wrapped(context, one.textContent, wide)));
   const across = (words) => wrapped(context, words, width - 2 * gap);
   const top = across($("ct-words").textContent), foot = imprint().flatMap(across);
   const tall = figures[0].querySelector("canvas").height;

@@ -1,5 +1,5 @@
 // What is chosen, and what is read off it everywhere.
-const WHOLE = { y: 0, x: 0, height: HEIGHT, width: WIDTH };
+const WHOLE = { y: 0, x: 0, closer: 1, height: HEIGHT, width: WIDTH };
 const WINDOWS = [
   [`network's, ${DATA.window[0]} to ${DATA.window[1]}`, DATA.window],
   ...(DATA.hounsfield ? [
@@ -13,7 +13,8 @@ const WINDOWS = [
   ] : []),
 ];
 // `stage` follows the headline until the user picks one. `beside` is the second map in comparing:
-// its frame, stage and rule. `view` is the part of the crop that is seen, in pixels.
+// its frame, stage and rule. `view` is the part of the crop that is seen, in pixels, so many times
+// closer than the whole.
 const state = { frame: FRAMES.length - 1, region: DATA.region, stage: 0, picked: false, rule: 0,
   organ: DATA.order[0], slice: 0, window: DATA.window, scale: "own", threshold: 0, hidden: false,
   beside: null, view: WHOLE, pointer: null };

@@ -58,6 +58,7 @@ function showReading() {
     ...[...new Set([shown(), besideIt()].filter(Boolean).map(({ rule }) => rule))]
       .map((rule) => `${DATA.titles[rule]}: ${DATA.methods[DATA.rules[rule]]}.`),
     "Shown is the positive part; dark to bright is weak to strong, and no colour is no evidence.",
+    `Gain: ${DATA.measures.find(({ name }) => name === "gain")?.words}.`,
     DATA.sides ? "Radiological convention: the patient's right (R) is on the left, anterior (A) " +
       "is up. Slices are counted from caudal." : "Which side is the patient's right, which way is " +
       "up and from where slices are counted is not known: the data does not say.",
