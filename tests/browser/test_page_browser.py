@@ -311,7 +311,8 @@ def routes():
 
 def test_the_route_of_the_chosen_organ_stands_there_with_its_caution(driver, tmp_path):
     page = Page(about=About(routes=routes()))
-    page.add(epoch(8))
+    for number in (3, 8):
+        page.add(epoch(number))
     page.write(tmp_path / "index.html")
     open_page(driver, tmp_path / "index.html")
     to_organ(driver, "spleen")
@@ -321,6 +322,10 @@ def test_the_route_of_the_chosen_organ_stands_there_with_its_caution(driver, tmp
     assert picture.get_attribute("alt").startswith("Route diagram: The spleen")
     assert text(driver, "#route-caution") == CAUTION
     assert driver.execute_script("return document.documentElement.scrollWidth") <= 1280
+    press(driver, Keys.ARROW_DOWN)
+    settled(driver, "#route-caution", "of the last network that was cut, not of the epoch shown")
+    press(driver, Keys.ARROW_UP)
+    until(lambda: text(driver, "#route-caution") == CAUTION, 5)
     to_organ(driver, "liver")
     settled(driver, "#map-words", "Evidence for liver")
     assert not find(driver, "#route").is_displayed()

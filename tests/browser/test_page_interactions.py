@@ -359,8 +359,8 @@ def test_nothing_that_is_read_goes_stale(page):
     ActionChains(page).move_to_element_with_offset(find(page, "#map"), 20, -40).perform()
     settled(page, "#readout", "HU")
     stale = """
-        const told = "#what, #network, #headline, #instep, #readout, #cautions, #reading, #charts,"
-          + "#ct-words, output, figcaption";
+        const told = "#what, #network, #rate, #headline, #instep, #readout, #cautions, #reading,"
+          + "#charts, #ct-words, output, figcaption";
         const seen = () => [...document.querySelectorAll(told)]
           .filter((one) => one.id !== "done").map((one) => one.textContent)
           .concat([...document.querySelectorAll("canvas")].map((one) => one.ariaLabel));
@@ -515,7 +515,7 @@ def test_the_headline_is_held_against_the_slice_that_is_shown(page):
         f.dice[at] = 0.3;
         return show().then(() => { f.dice[at] = 1; });
     """)
-    settled(page, "#instep", "slice 18: Dice 0.30 on it, only hardly found; gain")
+    settled(page, "#instep", "slice 18: Dice 0.30 on it, here hardly found; gain")
     assert find(page, "#instep").get_attribute("class") == "strong"
 
 

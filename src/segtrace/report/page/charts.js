@@ -17,7 +17,8 @@ function chart(box, { id, title, below, names, range, ticks, lines, marks = [], 
   section.id = id;
   section.append(Object.assign(document.createElement("h2"), { textContent: title }));
   const svg = element(section, "svg",
-    { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": title });
+    { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": `${title}: ` +
+      names.map((name, i) => `${name} ${brief(lines[0].values[i])}`).join(", ") });
   const wide = CHART.width - CHART.left - CHART.right;
   const x = (i) => CHART.left + (names.length > 1 ? i / (names.length - 1) : 0.5) * wide;
   const tall = CHART.height - CHART.top - CHART.bottom;
@@ -103,7 +104,7 @@ function showCharts() {
   ];
   const chosen = { names: DATA.stages, chosen: stage, pick: (s) => { pickStage(s); show(); } };
   box.replaceChildren();
-  if (state.beside) child(box, "p", "The charts, stages and epochs below are of the left map.");
+  if (state.beside) child(box, "p", "Charts, stages and epochs here are of the left map.");
   for (const measure of DATA.measures) {
     const { name, title, words, of_map, averaging_only, caution } = measure;
     if (averaging_only && !DATA.averaging.includes(DATA.rules[rule])) continue;

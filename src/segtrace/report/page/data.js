@@ -98,5 +98,7 @@ const labelsOf = (labels, n) => labels && labels.subarray(n * HEIGHT * WIDTH,
   (n + 1) * HEIGHT * WIDTH);
 const countOf = (labels, channel) => labels ? labels.reduce((k, v) => k + (v === channel), 0) : NaN;
 
-const brief = (x, digits = 2) => Number.isFinite(x) ? x.toFixed(digits) : "–";
+// With so many digits, and no minus before 0.
+const brief = (x, digits = 2) => Number.isFinite(x) ? (Number(x.toFixed(digits)) + 0).toFixed(digits)
+  : "–";
 const power = (x) => Number.isFinite(x) ? x.toExponential(1) : "–";

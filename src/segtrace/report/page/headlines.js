@@ -4,6 +4,7 @@ const CLAIMED = 2;
 function showOrgans() {
   const before = document.activeElement?.dataset?.organ;
   $("network").textContent = frame().network[state.rule];
+  $("rate").textContent = frame().epoch === 0 ? "" : DATA.rate;
   $("organs").replaceChildren();
   for (const o of DATA.order) {
     const button = child($("organs"), "button", organInShort(o));
@@ -57,7 +58,7 @@ function diceInStep() {
   const all = DATA.organ_dice[e * ORGANS + state.organ];
   if (!Number.isFinite(here)) return [];
   const worse = verdict(here) > verdict(all);
-  const words = worse ? `, only ${DATA.verdicts[verdict(here)][1]}` : "";
+  const words = worse ? `, here ${DATA.verdicts[verdict(here)][1]}` : "";
   return [[`Dice ${brief(here)} on it${words}`, worse]];
 }
 

@@ -120,7 +120,7 @@ class PageData:
         if page_epoch.epoch == 0:
             return [CAUTIONS["untrained"]] * len(self.first.flow.rules)
         found = self.headlines(page_epoch)
-        return [f"{found.network(rule)} {RATE}" for rule in self.first.flow.rules]
+        return [found.network(rule).words for rule in self.first.flow.rules]
 
 
 def frame(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, Any]:
@@ -203,6 +203,7 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "cautions": CAUTIONS,
         "final": FINAL,
         "averaging": [rule for rule, method in flow.methods.items() if method.averages],
+        "rate": RATE,
         "airy": AIRY,
         "margin": MARGIN,
         "verdicts": VERDICTS,

@@ -58,7 +58,6 @@ function chooseWindow(low, high) {
 // Left: across is the window's width, up its centre; with Shift the closer view is moved.
 function drag(canvas, start) {
   if (start.button !== 0) return;
-  start.preventDefault();
   canvas.setPointerCapture(start.pointerId);
   const [low, high] = state.window, { view } = state, step = (high - low) / 200;
   const box = canvas.getBoundingClientRect();

@@ -56,9 +56,12 @@ function showReading() {
     `Explained is ${DATA.score}, summed over the region: ${regionOf(frame())}.` + (frame().region
       ? ` The sentences above, echoes and the epochs' chart are of the ${DATA.region}.` : ""),
     ...[...new Set([shown(), besideIt()].filter(Boolean).map(({ rule }) => rule))]
-      .map((rule) => `${DATA.titles[rule]}: ${DATA.methods[DATA.rules[rule]]}.`),
+      .map((rule) => {
+        const [title, method] = [DATA.titles[rule], DATA.methods[DATA.rules[rule]]];
+        return method.startsWith(title) ? `${method}.` : `${title}: ${method}.`;
+      }),
     "Shown is the positive part; dark to bright is weak to strong, and no colour is no evidence.",
-    `Gain: ${DATA.measures.find(({ name }) => name === "gain")?.words}.`,
+    `Gain, ${DATA.measures.find(({ name }) => name === "gain")?.words}.`,
     DATA.sides ? "Radiological convention: the patient's right (R) is on the left, anterior (A) " +
       "is up. Slices are counted from caudal." : "Which side is the patient's right, which way is " +
       "up and from where slices are counted is not known: the data does not say.",
