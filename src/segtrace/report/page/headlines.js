@@ -3,8 +3,7 @@ const CLAIMED = 2;
 
 function showOrgans() {
   const before = document.activeElement?.dataset?.organ;
-  $("network").textContent = frame().network[state.rule];
-  $("rate").textContent = frame().epoch === 0 ? "" : DATA.rate;
+  [$("network").textContent, $("rate").textContent] = frame().network[state.rule];
   $("organs").replaceChildren();
   for (const o of DATA.order) {
     const button = child($("organs"), "button", organInShort(o));

@@ -115,12 +115,15 @@ class PageData:
 
         return [[said(r, o) for o in range(len(flow.organs))] for r in range(len(flow.rules))]
 
-    def of_network(self, page_epoch: PageEpoch) -> list[str]:
-        """By rule, what holds of all organs alike, and of which slices all sentences speak."""
+    def of_network(self, page_epoch: PageEpoch) -> list[tuple[str, str]]:
+        """By rule, what holds of all organs alike and of which slices all sentences speak.
+
+        Beside it how often such sentences are made of nothing.
+        """
         if page_epoch.epoch == 0:
-            return [CAUTIONS["untrained"]] * len(self.first.flow.rules)
+            return [(CAUTIONS["untrained"], "")] * len(self.first.flow.rules)
         found = self.headlines(page_epoch)
-        return [found.network(rule).words for rule in self.first.flow.rules]
+        return [(found.network(rule).words, RATE) for rule in self.first.flow.rules]
 
 
 def frame(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, Any]:
@@ -203,7 +206,6 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "cautions": CAUTIONS,
         "final": FINAL,
         "averaging": [rule for rule, method in flow.methods.items() if method.averages],
-        "rate": RATE,
         "airy": AIRY,
         "margin": MARGIN,
         "verdicts": VERDICTS,
