@@ -23,7 +23,7 @@ SCRIPTS = (
     "data.js", "state.js", "canvas.js", "pictures.js", "charts.js", "headlines.js", "words.js",
     "route.js", "pointer.js", "compare.js", "link.js", "save.js", "page.js",
 )  # fmt: skip
-"""The page's script, in this order."""
+"""The files of ``script/``, in this order."""
 
 
 def within_budget(

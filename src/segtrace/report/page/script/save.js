@@ -16,7 +16,7 @@ function imprint() {
   const strong = [...document.querySelectorAll("#cautions .strong")].map((li) => li.textContent);
   return [...strong, [...(DATA.phantom ? ["PHANTOM, no patient"] : []),
     ...(DATA.training ? ["TRAINING SLICES"] : []), $("use").textContent].join(" · "),
-    ["segtrace", ...made].join(" · ")];
+    ["segtrace", ...(made.length ? [`newest network: ${made.join(", ")}`] : [])].join(" · ")];
 }
 
 function composed() {
@@ -30,7 +30,8 @@ function composed() {
     .filter((one) => !one.closest("[hidden]"))
     .flatMap((one) => wrapped(context, one.textContent, wide)));
   const across = (words) => wrapped(context, words, width - 2 * gap);
-  const top = across($("ct-words").textContent), foot = imprint().flatMap(across);
+  const top = across(`${$("ct-words").textContent} · window ${windowWords()}`);
+  const foot = imprint().flatMap(across);
   const tall = figures[0].querySelector("canvas").height;
   const head = gap + top.length * line, middle = head + tall + gap + size;
   const end = middle + Math.max(...under.map((lines) => lines.length)) * line + gap;

@@ -11,13 +11,14 @@ const WINDOWS = [
     ["lung, W 1500 L -600", [-1350, 150]],
     ["bone, W 1800 L 400", [-500, 1300]],
   ] : []),
+  ...(DATA.hounsfield || DATA.ct.clipped ? [] : [["all of it", DATA.ct.range]]),
 ];
 // `stage` follows the headline until the user picks one. `beside` is the second map in comparing:
 // its frame, stage and rule. `view` is the part of the crop that is seen, in pixels, so many times
 // closer than the whole.
 const state = { frame: FRAMES.length - 1, region: DATA.region, stage: 0, picked: false, rule: 0,
   organ: DATA.order[0], slice: 0, window: DATA.window, scale: "own", threshold: 0, hidden: false,
-  beside: null, view: WHOLE, pointer: null };
+  beside: null, view: WHOLE, pointer: undefined };
 
 // An epoch as it is explained for the chosen region, if it is: `region` stands there then.
 const viewed = (f) => ({ ...f, ...f.others.find(({ region }) => region === state.region) });

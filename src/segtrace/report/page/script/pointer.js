@@ -3,11 +3,16 @@ const CLOSEST = 16, NOTCH = 60;
 const PICTURES = ["ct", "map", "beside"];
 let turned = 0;
 
-// The place of the crop under a pointer, in pixels of the network's input.
-function placeOf(canvas, event) {
-  const box = canvas.getBoundingClientRect(), { y, x, height, width } = state.view;
-  return { x: x + (event.clientX - box.left) / box.width * width,
-    y: y + (event.clientY - box.top) / box.height * height };
+// Where a pointer is in a picture, as parts of its width and height.
+function partOf(canvas, event) {
+  const box = canvas.getBoundingClientRect();
+  return { across: (event.clientX - box.left) / box.width, down: (event.clientY - box.top) / box.height };
+}
+
+// The place of the crop under it, in pixels of the network's input; the middle without a pointer.
+function placeOf({ across, down } = { across: 0.5, down: 0.5 }) {
+  const { y, x, height, width } = state.view;
+  return { y: y + down * height, x: x + across * width };
 }
 
 // A part of the crop so many times closer, in numbers that a link holds exactly.
@@ -19,10 +24,9 @@ function part(y, x, closer) {
 }
 
 // The view so much closer, with the place kept where it is.
-function zoom(by, place = state.pointer) {
+function zoom(by) {
   const { view } = state, closer = Math.min(Math.max(view.closer * by, 1), CLOSEST);
-  const at = place || { x: view.x + view.width / 2, y: view.y + view.height / 2 };
-  const kept = view.closer / closer;
+  const at = placeOf(state.pointer), kept = view.closer / closer;
   state.view = part(at.y - (at.y - view.y) * kept, at.x - (at.x - view.x) * kept, closer);
 }
 
@@ -30,7 +34,7 @@ function turn(canvas, event) {
   const zooming = event.ctrlKey || event.metaKey;
   if (!zooming && SLICES < 2) return;
   event.preventDefault();
-  state.pointer = placeOf(canvas, event);
+  state.pointer = partOf(canvas, event);
   // Some wheels count lines, and a touch pad sends many small steps.
   const by = event.deltaY * (event.deltaMode ? 20 : 1);
   if (zooming) {
@@ -88,17 +92,17 @@ function listenToPictures() {
     canvas.addEventListener("wheel", (event) => turn(canvas, event), { passive: false });
     canvas.addEventListener("pointerdown", (event) => drag(canvas, event));
     canvas.addEventListener("pointermove", (event) => {
-      state.pointer = placeOf(canvas, event);
+      state.pointer = partOf(canvas, event);
       if (!event.buttons) showReadout();
     });
-    canvas.addEventListener("pointerleave", () => { state.pointer = null; showReadout(); });
+    canvas.addEventListener("pointerleave", () => { state.pointer = undefined; showReadout(); });
     canvas.addEventListener("dblclick", () => { state.window = DATA.window; show(); });
   }
 }
 
 // What lies under the pointer now: it is said anew whenever anything changes.
 function showReadout() {
-  $("readout").textContent = state.pointer ? under(state.pointer)
+  $("readout").textContent = state.pointer ? under(placeOf(state.pointer))
     : "Move over a picture: " + (DATA.hounsfield ? "HU" : "grey level") +
       ", place, labels and evidence stand here.";
 }
