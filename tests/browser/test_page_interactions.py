@@ -534,6 +534,9 @@ def test_of_an_averaging_rule_the_caution_prints_this_maps_own_correlation(page)
     to_stage(page, "enc1")
     choose(page, "region", "false positives")
     settled(page, "#what", "false positives")
+    against = "the sentences speak of the ground truth, shown are the false positives; Dice"
+    assert against in text(page, "#instep")
+    assert "gain" not in text(page, "#instep")
     n, liver = state(page, "slice"), ORGANS.index("liver")
     r = likeness(wrong(3, "fp").record.flow, epoch(NEWEST).record.flow)
     words = f"correlate at r {r[0, 0, liver, n]:.2f}."

@@ -45,7 +45,7 @@ function inStep() {
   }
   const [stage, says] = named();
   found.push(...diceInStep());
-  if (says !== 0 && !isSilent(f, organ)) found.push(gainInStep(f, stage, says, rule, organ, slice));
+  if (says !== 0 && !frame().region && !isSilent(f, organ)) found.push(gainInStep(f, stage, says, rule, organ, slice));
   return found.length ? found : [["nothing more is known of it", false]];
 }
 
