@@ -101,4 +101,4 @@ const countOf = (labels, channel) => labels ? labels.reduce((k, v) => k + (v ===
 // With so many digits, and no minus before 0.
 const brief = (x, digits = 2) => Number.isFinite(x) ? (Number(x.toFixed(digits)) + 0).toFixed(digits)
   : "–";
-const power = (x) => Number.isFinite(x) ? x.toExponential(1) : "–";
+const power = (x) => x === 0 ? "0" : Number.isFinite(x) ? x.toExponential(1) : "–";
