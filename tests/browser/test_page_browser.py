@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 from selenium.webdriver import ActionChains, Keys
-from selenium.webdriver.support.select import Select
 
+from browser.acting import cautions, choose, find, press, settled, text, to_organ, to_stage
 from browser.screenshots import SIZE, open_page, resize, until
 from helpers.pages import ORGANS, RULES, STAGES, blind, epoch, original, wrong
 from helpers.written import write_page
@@ -53,44 +53,14 @@ def page(driver, path):
     assert errors == []
 
 
-def find(page, selector):
-    return page.find_element("css selector", selector)
-
-
-def text(page, selector):
-    return find(page, selector).text
-
-
-def cautions(page):
-    items = page.find_elements("css selector", "#cautions li")
-    return {item.get_attribute("data-caution"): item.text for item in items}
-
-
-def choose(page, name, words):
-    Select(find(page, f"#{name}")).select_by_visible_text(words)
-
-
-def settled(page, selector, words):
-    until(lambda: words in text(page, selector), 5)
-
-
-def press(page, *keys):
-    for key in keys:
-        find(page, "body").send_keys(key)
-
-
-def to_stage(page, stage):
-    find(page, f'#strip [title="stage {stage}"]').click()
-    settled(page, "#map-words", f"at {stage}")
-
-
-def test_on_top_stands_a_sentence_an_organ_and_the_warning(page):
-    sentences = [b.text for b in page.find_elements("css selector", "#organs button")]
-    assert len(sentences) == len(ORGANS)
-    assert any(
-        s.startswith("Liver: found very well (Dice 1.00, these slices). Seen on 2 cases, ")
-        for s in sentences
-    )
+def test_on_top_stand_the_organs_the_chosen_ones_sentence_and_the_warning(page):
+    organs = page.find_elements("css selector", "#organs button")
+    assert [b.text for b in organs] == [
+        f"{name} · Dice 1.00" for name in ("Left kidney", "Liver", "Spleen")
+    ]
+    to_organ(page, "liver")
+    words = "Liver: found very well (Dice 1.00, these slices). Seen on 2 cases, "
+    settled(page, "#headline", words)
     assert text(page, ".use") == "research use only, not for diagnosis · contains image data"
 
 
@@ -106,7 +76,7 @@ def test_viewer_and_stages_are_on_the_first_screen(page):
 
 
 def test_a_click_chooses_the_organ_and_its_worst_slice(page):
-    find(page, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    to_organ(page, "spleen")
     settled(page, "#map-words", "Evidence for spleen")
     assert "0028, slice 7" in text(page, "#ct-words")
     options = [o.text for o in page.find_elements("css selector", "#slice option")]
@@ -115,11 +85,11 @@ def test_a_click_chooses_the_organ_and_its_worst_slice(page):
 
 
 def test_the_whole_case_has_its_dice_and_volumes_where_they_are_known(page):
-    find(page, f'[data-organ="{ORGANS.index("liver")}"]').click()
+    to_organ(page, "liver")
     settled(page, "#ct-words", "whole case: Dice 0.80, truth 1520 ml, prediction 1500 ml")
     press(page, Keys.ARROW_DOWN)
     settled(page, "#ct-words", "whole case: Dice 0.30")
-    find(page, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    to_organ(page, "spleen")
     settled(page, "#ct-words", "0028, slice 7")
     assert "whole case" not in text(page, "#ct-words")
 
@@ -134,15 +104,17 @@ def test_a_value_between_undefined_ones_is_a_dot(page):
 
 
 def test_the_rule_can_be_chosen_and_the_sentences_follow(page):
-    before = text(page, "#organs")
-    choose(page, "rule", "grad pam")
-    settled(page, "#map-words", "grad pam")
-    assert text(page, "#organs") != before
+    press(page, Keys.ARROW_DOWN)
+    settled(page, "#map-words", "epoch 3")
+    before = text(page, "#headline")
+    choose(page, "rule", "Grad-PAM")
+    settled(page, "#map-words", "Grad-PAM")
+    assert text(page, "#headline") != before
     assert "Grad-PAM" in text(page, "#reading")
 
 
 def test_another_slice_and_a_slice_without_the_organ_can_be_chosen(page):
-    find(page, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    to_organ(page, "spleen")
     settled(page, "#map-words", "Evidence for spleen")
     choose(page, "slice", "0027, slice 31 · organ not here")
     settled(page, "#ct-words", "slice 31")
@@ -168,7 +140,7 @@ def test_letters_change_organ_slice_and_rule(page):
     settled(page, "#map-words", "Evidence for")
     assert text(page, "#organs [aria-checked=true]") != organ
     press(page, "r")
-    settled(page, "#map-words", "grad pam")
+    settled(page, "#map-words", "Grad-PAM")
     slice_ = text(page, "#ct-words")
     press(page, "]")
     settled(page, "#ct-words", "slice")
@@ -214,8 +186,8 @@ def test_a_window_preset_changes_the_ct(page):
 
 def test_a_shared_scale_shows_that_an_early_map_is_weak(page):
     to_stage(page, "head")
-    choose(page, "scale", "all epochs'")
-    assert "largest of these epochs" in text(page, "#map-words")
+    choose(page, "scale", "all epochs' maximum")
+    settled(page, "#map-bar", "largest of these epochs")
 
 
 def test_hu_millimetres_and_labels_stand_under_the_cursor(page):
@@ -255,7 +227,7 @@ def test_the_files_own_ct_has_hu_beyond_the_networks_window(driver, tmp_path):
     place = replace(one.record.scene, originals=(original(3), original(3), original(2)))
     write_page(tmp_path / "index.html", [replace(one, record=replace(one.record, scene=place))])
     open_page(driver, tmp_path / "index.html")
-    find(driver, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    to_organ(driver, "spleen")
     settled(driver, "#ct-words", "0028, slice 7")  # the bone lies between the kidneys' boxes
     told = text(driver, "#reading")
     assert "The CT is shown as its file has it, 288 × 384 or 192 × 256 pixels" in told
@@ -276,15 +248,15 @@ def test_the_files_own_ct_has_hu_beyond_the_networks_window(driver, tmp_path):
 @pytest.mark.parametrize(
     ("organ", "rule", "stage", "expected"),
     [
-        ("liver", "seg grad cam", "dec1", "status"),
-        ("left_kidney", "grad pam", "head", "echo"),
-        ("liver", "grad pam", "head", "final"),
-        ("liver", "grad pam", "dec2", "phantom"),
-        ("liver", "grad pam", "dec2", "one_run"),
+        ("liver", "Seg-Grad-CAM", "dec1", "status"),
+        ("left_kidney", "Grad-PAM", "head", "echo"),
+        ("liver", "Grad-PAM", "head", "final"),
+        ("liver", "Grad-PAM", "dec2", "phantom"),
+        ("liver", "Grad-PAM", "dec2", "one_run"),
     ],
 )
 def test_cautions_follow_what_is_shown(page, organ, rule, stage, expected):
-    find(page, f'[data-organ="{ORGANS.index(organ)}"]').click()
+    to_organ(page, organ)
     choose(page, "rule", rule)
     to_stage(page, stage)
     found = cautions(page)
@@ -298,8 +270,8 @@ def test_cautions_follow_what_is_shown(page, organ, rule, stage, expected):
 
 
 def test_charts_show_the_records_numbers_and_choose_the_stage(page):
-    find(page, f'[data-organ="{ORGANS.index("spleen")}"]').click()
-    choose(page, "rule", "grad pam")
+    to_organ(page, "spleen")
+    choose(page, "rule", "Grad-PAM")
     settled(page, "#map-words", "spleen")
     gain = epoch(8).measures["gain"]
     titles = page.find_elements("css selector", "#chart-gain title")
@@ -339,17 +311,22 @@ def routes():
 
 def test_the_route_of_the_chosen_organ_stands_there_with_its_caution(driver, tmp_path):
     page = Page(about=About(routes=routes()))
-    page.add(epoch(8))
+    for number in (3, 8):
+        page.add(epoch(number))
     page.write(tmp_path / "index.html")
     open_page(driver, tmp_path / "index.html")
-    find(driver, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    to_organ(driver, "spleen")
     settled(driver, "#route-words", "The spleen loses most without skip_1.")
     picture = find(driver, "#route-picture")
     until(lambda: picture.get_property("naturalWidth") > 1000, 5)
     assert picture.get_attribute("alt").startswith("Route diagram: The spleen")
     assert text(driver, "#route-caution") == CAUTION
     assert driver.execute_script("return document.documentElement.scrollWidth") <= 1280
-    find(driver, f'[data-organ="{ORGANS.index("liver")}"]').click()
+    press(driver, Keys.ARROW_DOWN)
+    settled(driver, "#route-caution", "of the last network that was cut, not of the epoch shown")
+    press(driver, Keys.ARROW_UP)
+    until(lambda: text(driver, "#route-caution") == CAUTION, 5)
+    to_organ(driver, "liver")
     settled(driver, "#map-words", "Evidence for liver")
     assert not find(driver, "#route").is_displayed()
 
@@ -362,7 +339,7 @@ def test_the_region_can_be_what_the_network_got_wrong(driver, tmp_path):
         page.add_region(wrong(3, kind))
     page.write(tmp_path / "index.html")
     open_page(driver, tmp_path / "index.html")
-    find(driver, f'[data-organ="{ORGANS.index("liver")}"]').click()
+    to_organ(driver, "liver")
     to_stage(driver, "dec2")
     before = driver.execute_script(MAP)
     choose(driver, "region", "false positives")
@@ -448,11 +425,11 @@ def test_no_side_is_named_where_none_is_known(driver, tmp_path):
 def test_of_an_organ_that_is_found_nowhere_no_prediction_is_redrawn(driver, tmp_path):
     write_page(tmp_path / "index.html", [blind(8, "liver")])
     open_page(driver, tmp_path / "index.html")
-    find(driver, f'[data-organ="{ORGANS.index("liver")}"]').click()
+    to_organ(driver, "liver")
     to_stage(driver, "head")
     assert cautions(driver)["nowhere"] == CAUTIONS["nowhere"]
     assert not {"final", "missed"} & set(cautions(driver))
-    find(driver, f'[data-organ="{ORGANS.index("spleen")}"]').click()
+    to_organ(driver, "spleen")
     settled(driver, "#map-words", "Evidence for spleen")
     assert "final" in cautions(driver)
     assert "nowhere" not in cautions(driver)

@@ -50,6 +50,7 @@ def scene() -> Scene:
         phantom=True,
         spacing=torch.tensor([[0.8, 0.7]] * 3, dtype=torch.float64),
         sides_known=True,
+        hounsfield_known=True,
     )
 
 

@@ -61,6 +61,7 @@ def scene() -> Scene:
         truth=_labels(),
         phantom=True,
         sides_known=True,
+        hounsfield_known=True,
     )
 
 

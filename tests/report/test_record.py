@@ -27,13 +27,14 @@ def test_patient_images_are_left_out_on_request(record):
     assert int(scene.image.count_nonzero()) == 0
 
 
-def test_what_is_known_of_the_sides_comes_back(record):
-    assert unpack(pack(record)).scene.sides_known
-    unknown = replace(record, scene=replace(record.scene, sides_known=False))
-    assert not unpack(pack(unknown)).scene.sides_known
+@pytest.mark.parametrize("known", ["sides_known", "hounsfield_known"])
+def test_what_is_known_of_sides_and_values_comes_back(record, known):
+    assert getattr(unpack(pack(record)).scene, known)
+    unknown = replace(record, scene=replace(record.scene, **{known: False}))
+    assert not getattr(unpack(pack(unknown)).scene, known)
     arrays = pack(record)
-    del arrays["sides_known"]  # of a file that says nothing of them
-    assert not unpack(arrays).scene.sides_known
+    del arrays[known]  # of a file that says nothing of it
+    assert not getattr(unpack(arrays).scene, known)
 
 
 def test_an_organ_is_missed_by_its_own_prediction_and_truth(record):

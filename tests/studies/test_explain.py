@@ -51,6 +51,7 @@ def test_the_patients_sides_are_named_only_where_the_loader_says_so(tmp_path):
     unknown = segtrace.explain(net(), batches, STAGES, LABELS, out=tmp_path, slices=1)
     assert not unknown.record.scene.sides_known
     assert '"sides": false' in (tmp_path / "index.html").read_text()
+    assert '"hounsfield": false' in (tmp_path / "index.html").read_text()
     assert not load_maps(tmp_path / "maps.npz").scene.sides_known
     batches.dataset.sides_known = True
     known = segtrace.explain(net(), batches, STAGES, LABELS, slices=1)

@@ -94,6 +94,7 @@ def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
         "training": np.array(scene.training),
         "phantom": np.array(scene.phantom),
         "sides_known": np.array(scene.sides_known),
+        "hounsfield_known": np.array(scene.hounsfield_known),
     }
     if scene.spacing is not None:
         named["spacing"] = scene.spacing.detach().cpu().numpy()
@@ -134,6 +135,7 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
         training=bool(arrays["training"]),
         phantom=bool(arrays["phantom"]),
         sides_known=bool(arrays.get("sides_known", False)),
+        hounsfield_known=bool(arrays.get("hounsfield_known", False)),
     )
     if "spacing" in arrays:
         scene = replace(scene, spacing=torch.from_numpy(arrays["spacing"]))

@@ -58,6 +58,7 @@ class Scene:
             same square as ``image``; None where only the network's input is known.
         sides_known: rows run from anterior to posterior, columns from the patient's right to the
             left and slices from caudal, as the data says. Else no side is named anywhere.
+        hounsfield_known: the values are HU, as the data says. Else they are called grey levels.
     """
 
     image: Tensor
@@ -70,6 +71,7 @@ class Scene:
     spacing: Tensor | None = None
     originals: tuple[Tensor, ...] | None = None
     sides_known: bool = False
+    hounsfield_known: bool = False
 
     def name(self, n: int) -> str:
         """Case and slice of the nth slice, in words."""

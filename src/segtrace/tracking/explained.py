@@ -337,6 +337,7 @@ def scene(probes: Probes, channels: Mapping[str, int]) -> Scene:
         spacing=probes.spacing,
         originals=probes.originals,
         sides_known=probes.sides_known,
+        hounsfield_known=probes.hounsfield_known,
     )
 
 

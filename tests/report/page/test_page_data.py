@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.pages import COLUMNS, ROWS, blind, epoch, unpacked
+from helpers.pages import COLUMNS, ROWS, blind, epoch, original, unpacked
 from segtrace.report.page.page import Page
 from segtrace.report.page.page_data import PageData, base_name, common, fact_rows, frame
 from segtrace.report.page.page_epoch import body, cut
@@ -145,6 +145,20 @@ def test_the_page_knows_whether_sides_are_known(page_data, shared):
     assert shared["sides"] is True
     unknown = replace(page_data.first, scene=replace(page_data.first.scene, sides_known=False))
     assert common(replace(page_data, first=unknown), 1, WINDOW)["sides"] is False
+
+
+def test_values_that_nobody_called_hu_are_grey_levels(page_data, shared):
+    assert shared["hounsfield"] is True
+    assert shared["window"] == WINDOW
+    unknown = replace(page_data.first.scene, hounsfield_known=False)
+    told = common(replace(page_data, first=replace(page_data.first, scene=unknown)), 1, WINDOW)
+    assert told["hounsfield"] is False
+    assert told["window"] == (0.0, 1.0)  # the network's input as it is
+    assert told["ct"]["range"] == (0.0, pytest.approx(0.55))
+    files = replace(unknown, originals=(original(1),) * 3)
+    told = common(replace(page_data, first=replace(page_data.first, scene=files)), 1, WINDOW)
+    assert told["window"] == WINDOW  # in the units of its file
+    assert told["ct"]["range"] == (-1000.0, 1500.0)
 
 
 def test_every_status_and_caution_has_its_words(shared):

@@ -25,8 +25,9 @@ def ct(scene: Scene, crop: Box, window: tuple[float, float]) -> dict[str, Any]:
     Returns:
         ``slices``, each with its ``grid`` (rows and columns over the same square as the input),
         the ``box`` of it that is held, and ``levels`` in two planes (low bytes, high bytes);
-        level l stands for ``zero + l * step`` HU. ``original`` says which of the two it is, and
-        ``clipped`` whether the ends of the window stand for what lies beyond.
+        level l stands for ``zero + l * step`` HU. ``original`` says which of the two it is,
+        ``range`` what the least and the largest are, and ``clipped`` whether the ends of the
+        window stand for what lies beyond.
     """
     if scene.originals is None:
         zero, step, grids = window[0], _step(window), _inputs(scene.image, window)
@@ -39,6 +40,7 @@ def ct(scene: Scene, crop: Box, window: tuple[float, float]) -> dict[str, Any]:
         "zero": zero,
         "step": step,
         "original": scene.originals is not None,
+        "range": (float(min(hu.min() for hu in grids)), float(max(hu.max() for hu in grids))),
         "clipped": all(window[0] <= hu.min() and hu.max() <= window[1] for hu in grids),
     }
 

@@ -19,6 +19,11 @@ BUDGET = 10 * 2**20
 ENOUGH = 8
 """Epochs for whose sake maps are made coarser."""
 COARSER = (1, 2, 4)
+SCRIPTS = (
+    "data.js", "state.js", "canvas.js", "pictures.js", "charts.js", "headlines.js", "words.js",
+    "route.js", "pointer.js", "compare.js", "link.js", "save.js", "page.js",
+)  # fmt: skip
+"""The files of ``script/``, in this order."""
 
 
 def within_budget(
@@ -120,7 +125,7 @@ def _json(data: object) -> str:
 
 
 def _rendered(data: Mapping[str, Any], sections: Sequence[Section]) -> str:
-    return rendered("page.html.jinja", data=_json(data), sections=sections)
+    return rendered("page.html.jinja", data=_json(data), sections=sections, scripts=SCRIPTS)
 
 
 def rendered(template: str, **values: Any) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from segtrace.errors import InputError
 from segtrace.report.files import environment, save_text
 from segtrace.report.page.fitting import BUDGET, rendered, within_budget
+from segtrace.report.page.likeness import likeness
 from segtrace.report.page.page_data import PageData, fact_rows
 from segtrace.report.page.page_epoch import Measured, PageEpoch, body
 from segtrace.report.page.routes import CAUTION, RouteEntry
@@ -43,12 +44,14 @@ class Page:
 
     Attributes:
         first: the first record; the others differ from it in maps, numbers and prediction alone.
+        newest: the last one, which other regions of it are held against.
         epochs: the epochs so far.
         about: what else stands there.
         sections: of studies and explainers, below the maps or alone.
     """
 
     first: Record | None = None
+    newest: Record | None = None
     epochs: list[PageEpoch] = field(default_factory=list)
     about: About = field(default_factory=About)
     sections: list[Section] = field(default_factory=list)
@@ -66,6 +69,7 @@ class Page:
         record = measured.record
         self.first = self.first or record
         _check(self.first, record, self.epochs)
+        self.newest = record
         known = WholeCases() if whole is None or record.scene.truth is None else whole
         self.epochs.append(PageEpoch.of(measured, body(self.first.scene.image), known))
 
@@ -78,12 +82,15 @@ class Page:
         Raises:
             InputError: no epoch so far, or other slices or another network.
         """
-        if self.first is None:
+        if self.first is None or self.newest is None:
             raise InputError("no maps for a page; explain at least one checkpoint")
         record = measured.record
         _check(self.first, record, [])
         newest = self.epochs[-1]
-        other = PageEpoch.of(measured, body(self.first.scene.image))
+        other = replace(
+            PageEpoch.of(measured, body(self.first.scene.image)),
+            likeness=likeness(record.flow, self.newest.flow),
+        )
         self.epochs[-1] = replace(newest, others={**newest.others, record.region: other})
 
     def write(self, path: Path | str, budget: int = BUDGET) -> None:

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from segtrace.attribution.flow import Status
 from segtrace.measures.emergence import echo
 from segtrace.measures.measure import on_page
-from segtrace.report.captions import SCORES, equation, plain
+from segtrace.report.captions import SCORES, equation, plain, rule_title
 from segtrace.report.claims.claim import counted, passed
-from segtrace.report.claims.headlines import Headlines
+from segtrace.report.claims.headlines import MARGIN, Headlines
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.page.ct import ct
+from segtrace.report.page.opening import named_stages
 from segtrace.report.page.page_epoch import Box, PageEpoch, cut, packed, text
-from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, outlined
+from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, VERDICTS, outlined
 from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH
 from segtrace.report.pictures.view import array
 from segtrace.report.record import Record
@@ -123,15 +124,18 @@ class PageData:
 
         return [[said(r, o) for o in range(len(flow.organs))] for r in range(len(flow.rules))]
 
-    def of_network(self, page_epoch: PageEpoch) -> list[str]:
-        """By rule, what holds of all organs alike, and of which slices all sentences speak."""
+    def of_network(self, page_epoch: PageEpoch) -> list[tuple[str, str]]:
+        """By rule, what holds of all organs alike and of which slices all sentences speak.
+
+        Beside it how often such sentences are made of nothing.
+        """
         if page_epoch.epoch == 0:
-            return [CAUTIONS["untrained"]] * len(self.first.flow.rules)
+            return [(CAUTIONS["untrained"], "")] * len(self.first.flow.rules)
         found, flow = self.headlines(page_epoch), self.first.flow
         common = [found.network(rule) for rule in flow.rules]
         each = [found.of(rule, organ) for rule in flow.rules for organ in flow.organs]
         end = " ".join(passed([*common, *each]))
-        return [f"{claim} {end}" for claim in common]
+        return [(str(claim), end) for claim in common]
 
 
 def frame(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, Any]:
@@ -146,10 +150,12 @@ def frame(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, 
         "missed": page_epoch.missed,
         "network": page_data.of_network(page_epoch),
         "sentences": page_data.sentences(page_epoch),
+        "named": named_stages(page_data.headlines(page_epoch)),
         "others": [
             {
                 "region": REGIONS.get(region, region),
                 "means": {name: packed(values) for name, values in other.means.items()},
+                "likeness": None if other.likeness is None else packed(other.likeness),
                 **_evidence(page_data, other, factor),
             }
             for region, other in page_epoch.others.items()
@@ -201,9 +207,11 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "order": _worst_first(page_data),
         "region": REGIONS.get(page_data.first.region, page_data.first.region),
         "score": SCORES.get(flow.score, flow.score),
+        "titles": [rule_title(flow, rule) for rule in flow.rules],
         "methods": {rule: equation(flow, rule) for rule in flow.rules},
         "phantom": scene.phantom,
         "sides": scene.sides_known,
+        "hounsfield": scene.hounsfield_known,
         "training": scene.training,
         "statuses": [status.label for status in Status],
         "reasons": REASONS,
@@ -211,6 +219,8 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "final": FINAL,
         "averaging": [rule for rule, method in flow.methods.items() if method.averages],
         "airy": AIRY,
+        "margin": MARGIN,
+        "verdicts": VERDICTS,
         "low_coherence": LOW_COHERENCE,
         "factors": factors(page_data, factor),
         **_pictures(page_data, window),
@@ -239,6 +249,8 @@ def _charts(page_data: PageData) -> list[dict[str, Any]]:
 def _pictures(page_data: PageData, window: tuple[float, float]) -> dict[str, Any]:
     """The slices, and how maps lie on them."""
     flow, scene = page_data.first.flow, page_data.first.scene
+    # The network's input alone, of which nobody has said what 0 and 1 are, is shown as it is.
+    window = window if scene.hounsfield_known or scene.originals is not None else (0.0, 1.0)
     colours = colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3]
     truth = None if scene.truth is None else array(scene.truth)
     return {

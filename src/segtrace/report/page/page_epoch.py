@@ -68,6 +68,7 @@ class PageEpoch:
             map's maximum.
         boxes: stage -> the crop in cells of its grid.
         others: region -> the same network on the same slices, explained for that region.
+        likeness: (S, R, O, N) of such a region's maps to the leading region's; None for that.
     """
 
     epoch: int | None
@@ -84,6 +85,7 @@ class PageEpoch:
     maps: Mapping[str, bytes]
     boxes: Mapping[str, Box]
     others: Mapping[str, "PageEpoch"] = field(default_factory=dict)
+    likeness: Numbers | None = None
 
     @classmethod
     def of(cls, measured: Measured, crop: Box, whole: WholeCases | None = None) -> "PageEpoch":

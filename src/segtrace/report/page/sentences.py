@@ -22,10 +22,9 @@ CAUTIONS = {
     "that is explained says where it is. Its place is no evidence at this stage.",
     "incoherent": "The gradient nearly cancels when it is averaged "
     f"(coherence below {LOW_COHERENCE}): do not lean on this map.",
-    "air": f"More than {AIRY:.0%} of this map's evidence lies off the patient's body, in the air: "
-    "do not read its place.",
-    "averaged": "This rule averages the gradient and forgets where the region was: on the phantom "
-    "its maps of what is wrong correlate with those of the truth at r 0.92 to 1.00. Choose a rule "
+    "air": f"More than {AIRY * 100:.0f} % of this map's evidence lies off the patient's body, in "
+    "the air: do not read its place.",
+    "averaged": "This rule averages the gradient and forgets where the region was. Choose a rule "
     "that keeps the place.",
     "nowhere": "The network finds this organ on none of these slices: the map explains a decision "
     "that it does not make.",

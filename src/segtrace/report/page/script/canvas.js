@@ -34,12 +34,16 @@ const rowIn = (cells, y) => ((TOP + y) * cells.grid[0] / DATA.size[0] - cells.to
 const columnIn = (cells, x) =>
   ((LEFT + x) * cells.grid[1] / DATA.size[1] - cells.left) / cells.factor;
 
-// Cells of any resolution at the height x width pixels of a picture of the crop.
-function sampled(cells, height, width) {
-  const y = taps(height, (i) => rowIn(cells, (i + 0.5) * HEIGHT / height) - 0.5, cells.rows);
-  const x = taps(width, (j) => columnIn(cells, (j + 0.5) * WIDTH / width) - 0.5, cells.columns);
+// Cells of any resolution at the height x width pixels of a picture of a part of the crop.
+function sampled(cells, view, height, width) {
+  const across = (j) => columnIn(cells, view.x + (j + 0.5) * view.width / width) - 0.5;
+  const down = (i) => rowIn(cells, view.y + (i + 0.5) * view.height / height) - 0.5;
+  const y = taps(height, down, cells.rows), x = taps(width, across, cells.columns);
   return bilinear(cells.values, cells.columns, y, x);
 }
+
+// The same at one place of the crop.
+const levelAt = (cells, y, x) => sampled(cells, { y, x, height: 0, width: 0 }, 1, 1)[0];
 
 // The cell that lies under a place of the crop.
 function valueAt(cells, y, x) {
@@ -48,22 +52,37 @@ function valueAt(cells, y, x) {
   return cells.values[row * cells.columns + within(columnIn(cells, x), cells.columns)];
 }
 
-// Paints the windowed CT; over it the evidence, as opaque as it is strong.
-function paint(canvas, ct, window, map, share, opacity) {
+// How opaque a level of 0..255 is.
+const cover = (level) => Math.min(1, level / 128);
+
+// Paints the windowed CT; over it the evidence, as opaque as it is strong, if it is above the cut.
+function paint(canvas, ct, view, window, overlay) {
   const { width, height } = canvas, context = canvas.getContext("2d");
   const picture = context.createImageData(width, height), pixels = picture.data;
-  const hu = sampled(coarser(ct, Math.floor(ct.rows / height)), height, width);
-  const heat = map && sampled(map, height, width);
+  const seen = ct.rows * view.height / HEIGHT;
+  const hu = sampled(coarser(ct, Math.floor(seen / height)), view, height, width);
+  const heat = overlay && sampled(overlay.map, view, height, width);
   for (let i = 0; i < hu.length; i++) {
     const shade = 255 * Math.min(Math.max((hu[i] - window[0]) / (window[1] - window[0]), 0), 1);
-    const level = heat ? Math.min(heat[i] * share, 255) : 0;
-    const cover = opacity * Math.min(1, level / 128), colour = 3 * Math.round(level);
+    const level = heat && heat[i] >= overlay.cut ? Math.min(heat[i] * overlay.share, 255) : 0;
+    const part = level && overlay.opacity * cover(level), colour = 3 * Math.round(level);
     for (let c = 0; c < 3; c++) {
-      pixels[4 * i + c] = shade * (1 - cover) + (DATA.colours[colour + c] || 0) * cover;
+      pixels[4 * i + c] = shade * (1 - part) + (DATA.colours[colour + c] || 0) * part;
     }
     pixels[4 * i + 3] = 255;
   }
   context.putImageData(picture, 0, 0);
+}
+
+// Words in lines that are no wider than so many pixels.
+function wrapped(context, words, width) {
+  const lines = [];
+  for (const word of words.split(" ")) {
+    const joined = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && context.measureText(joined).width < width) lines[lines.length - 1] = joined;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function note(canvas, words) {
@@ -72,17 +91,11 @@ function note(canvas, words) {
   context.fillRect(0, 0, width, height);
   context.fillStyle = "#fff";
   context.textAlign = "center";
-  context.font = `${Math.max(11, Math.round(width / 24))}px sans-serif`;
-  const lines = [];
-  for (const word of words.split(" ")) {
-    const joined = lines.length ? `${lines.at(-1)} ${word}` : word;
-    if (lines.length && context.measureText(joined).width < width * 0.9) {
-      lines[lines.length - 1] = joined;
-    } else lines.push(word);
-  }
-  const step = Math.max(13, width / 18);
+  context.font = `${Math.max(12, Math.round(width / 24))}px sans-serif`;
+  const lines = wrapped(context, words, width * 0.9);
+  const apart = Math.max(14, width / 18);
   lines.forEach((line, i) =>
-    context.fillText(line, width / 2, height / 2 + (i - (lines.length - 1) / 2) * step));
+    context.fillText(line, width / 2, height / 2 + (i - (lines.length - 1) / 2) * apart));
 }
 
 // Closed lines around the pixels of a channel: through the middles of the pixels' outer sides.
@@ -115,12 +128,13 @@ function outlines(labels, channel) {
   return loops;
 }
 
-function contour(canvas, labels, channel, colour, dashed) {
+function contour(canvas, view, labels, channel, colour, dashed) {
   const context = canvas.getContext("2d"), thick = Math.max(1.5, canvas.width / 260);
   context.beginPath();
   for (const loop of outlines(labels, channel)) {
     loop.forEach(([x, y], i) => {
-      const place = [x * canvas.width / WIDTH, y * canvas.height / HEIGHT];
+      const place = [(x - view.x) * canvas.width / view.width,
+        (y - view.y) * canvas.height / view.height];
       if (i) context.lineTo(...place); else context.moveTo(...place);
     });
     context.closePath();
@@ -136,8 +150,8 @@ function contour(canvas, labels, channel, colour, dashed) {
   context.setLineDash([]);
 }
 
-// Patient sides where they are known, and a bar of 50 mm where the pixels' size is.
-function letters(canvas, spacing) {
+// Patient sides where they are known, and a bar of millimetres where the pixels' size is.
+function letters(canvas, view, spacing) {
   const context = canvas.getContext("2d"), { width, height } = canvas;
   const size = Math.max(12, Math.round(width / 26));
   const write = (words, x, y, align) => {
@@ -156,9 +170,10 @@ function letters(canvas, spacing) {
     write("P", width / 2, height - 5, "center");
   }
   if (!spacing) return;
-  const bar = 50 / spacing[1] * width / WIDTH;
+  const scale = width / view.width / spacing[1];
+  const mm = [50, 20, 10, 5, 2, 1].find((long) => long * scale < width * 0.7) || 1;
   context.fillStyle = "#fff";
-  context.fillRect(8, height - 9, bar, 3);
+  context.fillRect(8, height - 9, mm * scale, 3);
   context.font = `${Math.round(size * 0.8)}px sans-serif`;
-  write("50 mm", 8, height - 14, "left");
+  write(`${mm} mm`, 8, height - 14, "left");
 }

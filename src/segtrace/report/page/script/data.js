@@ -31,6 +31,7 @@ async function unpackAll() {
     for (const shown of [frame, ...frame.others]) {
       jobs.push(unpackIn(shown, "parts", Uint8Array), unpackIn(shown, "status", Int8Array));
       numbers.push(shown.numbers, shown.means || {});
+      if (shown.likeness) jobs.push(unpackIn(shown, "likeness", Float32Array));
     }
     for (const named of numbers) {
       for (const name of Object.keys(named)) jobs.push(unpackIn(named, name, Float32Array));
@@ -97,5 +98,7 @@ const labelsOf = (labels, n) => labels && labels.subarray(n * HEIGHT * WIDTH,
   (n + 1) * HEIGHT * WIDTH);
 const countOf = (labels, channel) => labels ? labels.reduce((k, v) => k + (v === channel), 0) : NaN;
 
-const brief = (x, digits = 2) => Number.isFinite(x) ? x.toFixed(digits) : "–";
-const power = (x) => Number.isFinite(x) ? x.toExponential(1) : "–";
+// With so many digits, and no minus before 0.
+const brief = (x, digits = 2) => Number.isFinite(x) ? (Number(x.toFixed(digits)) + 0).toFixed(digits)
+  : "–";
+const power = (x) => x === 0 ? "0" : Number.isFinite(x) ? x.toExponential(1) : "–";

@@ -1,6 +1,6 @@
 // Small line charts, drawn as SVG.
 const SVG = "http://www.w3.org/2000/svg";
-const CHART = { width: 316, height: 118, left: 34, right: 14, top: 8, bottom: 20 };
+const CHART = { width: 378, height: 130, left: 36, right: 18, top: 9, bottom: 22, ink: 12 };
 
 function element(parent, name, attributes = {}, words = "") {
   const made = document.createElementNS(SVG, name);
@@ -17,7 +17,8 @@ function chart(box, { id, title, below, names, range, ticks, lines, marks = [], 
   section.id = id;
   section.append(Object.assign(document.createElement("h2"), { textContent: title }));
   const svg = element(section, "svg",
-    { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": title });
+    { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": `${title}: ` +
+      names.map((name, i) => `${name} ${brief(lines[0].values[i])}`).join(", ") });
   const wide = CHART.width - CHART.left - CHART.right;
   const x = (i) => CHART.left + (names.length > 1 ? i / (names.length - 1) : 0.5) * wide;
   const tall = CHART.height - CHART.top - CHART.bottom;
@@ -44,14 +45,16 @@ function chart(box, { id, title, below, names, range, ticks, lines, marks = [], 
 }
 
 function axes(svg, ticks, x, y, names) {
-  const ink = { fill: "#a9adb3", "font-size": 10 };
+  const ink = { fill: "#a9adb3", "font-size": CHART.ink };
   for (const value of ticks) {
     element(svg, "line", { x1: CHART.left, x2: CHART.width - CHART.right, y1: y(value), y2: y(value),
       stroke: "#3a3f46" });
-    element(svg, "text", { x: CHART.left - 4, y: y(value) + 3, "text-anchor": "end", ...ink },
+    element(svg, "text", { x: CHART.left - 4, y: y(value) + 4, "text-anchor": "end", ...ink },
       String(Number(value.toFixed(2))));
   }
-  const every = Math.ceil(names.length / 11);
+  // Of names that would run into one another only some are written.
+  const long = Math.max(...names.map((name) => name.length)) * CHART.ink * 0.55 + 4;
+  const every = Math.ceil(long / ((x(names.length - 1) - x(0)) / Math.max(1, names.length - 1)));
   names.forEach((name, i) => {
     if (i % every) return;
     element(svg, "text", { x: x(i), y: CHART.height - 6, "text-anchor": "middle", ...ink }, name);
@@ -89,8 +92,7 @@ function key(lines, below) {
 function showCharts() {
   const { stage, rule, organ, slice } = state, box = $("charts");
   const now = DATA.all_epochs.indexOf(frame().epoch);
-  const readable = (s) => DATA.statuses.indexOf(statusOf(frame(), s, rule, organ, slice)) <
-    DATA.statuses.indexOf("gap_degenerate");
+  const sound = (s) => readable(statusOf(frame(), s, rule, organ, slice));
   const byStage = (name, slices) => [
     { name: "all slices", colour: "#e8e8e8", values: DATA.stages.map((_, s) =>
       meanNow(name, s, rule, organ)) },
@@ -100,12 +102,13 @@ function showCharts() {
       colour: "#a9adb3", dash: "4 3", values: DATA.stages.map((_, s) =>
         meanOf(name, UNTRAINED, s, rule, organ)) }]),
   ];
-  const chosen = { names: DATA.stages, chosen: stage, pick: (s) => { state.stage = s; show(); } };
+  const chosen = { names: DATA.stages, chosen: stage, pick: (s) => { pickStage(s); show(); } };
   box.replaceChildren();
+  if (state.beside) child(box, "p", "Charts, stages and epochs here are of the left map.");
   for (const measure of DATA.measures) {
     const { name, title, words, of_map, averaging_only, caution } = measure;
     if (averaging_only && !DATA.averaging.includes(DATA.rules[rule])) continue;
-    const lines = byStage(name, of_map ? readable : () => true);
+    const lines = byStage(name, of_map ? sound : () => true);
     chart(box, { id: `chart-${name}`, title: `${title} at each stage`, ...chosen, lines,
       ...scaled(measure, lines), marks: caution === null ? [] : [caution],
       below: caution === null ? words : `${words} (dotted line)` });

@@ -7,5 +7,6 @@ function showRoute() {
   $("route-words").textContent = route.sentence;
   $("route-picture").src = route.picture;
   $("route-picture").alt = `Route diagram: ${route.sentence}`;
-  $("route-caution").textContent = DATA.route_caution;
+  $("route-caution").textContent = DATA.route_caution + (state.frame === FRAMES.length - 1 ? ""
+    : " It is of the last network that was cut, not of the epoch shown above.");
 }

@@ -1,24 +1,21 @@
-// What is said in words: cautions, how to read the page, what made it, what lies under the cursor.
-function cautions() {
-  const { stage, rule, organ, slice } = state, found = [];
-  const status = statusOf(frame(), stage, rule, organ, slice);
+// What is said in words: cautions, how to read the page, what made it.
+function cautions(look) {
+  const { frame: f, stage, rule } = look, { organ, slice } = state, found = [];
+  const status = statusIn(look), averaging = DATA.averaging.includes(DATA.rules[rule]);
   if (status !== "ok") found.push(["status", `Not shown: ${DATA.reasons[status]}.`]);
   for (const words of DATA.slice_cautions) found.push(["slices", `${words}.`]);
   const add = (name, holds) => { if (holds) found.push([name, DATA.cautions[name]]); };
-  const kappa = numberOf(frame(), "kappa", stage, rule, organ, slice);
-  add("untrained", frame().epoch === 0);
-  const nowhere = frame().missed.includes(DATA.organs[organ]);
-  add("air", status === "ok" &&
-    numberOf(frame(), "outside", stage, rule, organ, slice) > DATA.airy);
-  add("averaged", Boolean(frame().region) && DATA.averaging.includes(DATA.rules[rule]));
+  add("untrained", f.epoch === 0);
+  const nowhere = f.missed.includes(DATA.organs[organ]);
+  add("air", status === "ok" && numberIn(look, "outside") > DATA.airy);
+  if (f.region && averaging) found.push(["averaged", `${DATA.cautions.averaged} ${alike(look)}`]);
   add("nowhere", nowhere);
   add("final", DATA.stages[stage] === DATA.final && !nowhere);
-  add("echo", !frame().region && DATA.echo[at3(stage, rule, organ)]);
-  add("incoherent", status === "ok" && DATA.averaging.includes(DATA.rules[rule]) &&
-    kappa < DATA.low_coherence);
-  add("missed", !nowhere && status !== "absent" && diceOf(organ, slice) < 0.1 &&
-    ["ground truth", "false negatives"].includes(region()));
-  add("parts", frame().parts[at2(organ, slice)] > 1);
+  add("echo", !f.region && DATA.echo[at3(stage, rule, organ)]);
+  add("incoherent", status === "ok" && averaging && numberIn(look, "kappa") < DATA.low_coherence);
+  add("missed", !nowhere && status !== "absent" && f.dice[at2(organ, slice)] < 0.1 &&
+    ["ground truth", "false negatives"].includes(regionOf(f)));
+  add("parts", f.parts[at2(organ, slice)] > 1);
   add("no_untrained", UNTRAINED < 0);
   add("unlabelled", !DATA.truth);
   add("training", DATA.training);
@@ -27,9 +24,28 @@ function cautions() {
   return found;
 }
 
+// How alike this map is to the leading region's, whose pixels the rule has forgotten, too.
+function alike(look) {
+  const r = look.frame.likeness[at4(look.stage, look.rule, state.organ, state.slice)];
+  return Number.isFinite(r) ? `This map and that of the ${DATA.region} correlate at r ${brief(r)}.`
+    : `No correlation with the map of the ${DATA.region}: one of the two cannot be read.`;
+}
+
+// Of two maps what holds for one of them alone says for which.
+function cautionsHere() {
+  const left = cautions(shown());
+  if (!state.beside) return left;
+  const right = cautions(besideIt()), key = ([name, words]) => name + words;
+  const only = (some, others, which) => some
+    .filter((one) => !others.some((other) => key(other) === key(one)))
+    .map(([name, words]) => [name, `${which} map: ${words}`]);
+  const both = left.filter((one) => right.some((other) => key(other) === key(one)));
+  return [...only(left, right, "Left"), ...only(right, left, "Right"), ...both];
+}
+
 function showCautions() {
   $("cautions").replaceChildren();
-  for (const [name, words] of cautions()) {
+  for (const [name, words] of cautionsHere()) {
     const strong = ["status", "slices"].includes(name) || STRONG.includes(name);
     child($("cautions"), "li", words, { className: strong ? "strong" : "" }).dataset.caution = name;
   }
@@ -37,10 +53,15 @@ function showCautions() {
 
 function showReading() {
   const lines = [
-    `Explained is ${DATA.score}, summed over the region: ${region()}.` + (frame().region
+    `Explained is ${DATA.score}, summed over the region: ${regionOf(frame())}.` + (frame().region
       ? ` The sentences above, echoes and the epochs' chart are of the ${DATA.region}.` : ""),
-    `${plain(DATA.rules[state.rule])}: ${DATA.methods[DATA.rules[state.rule]]}. Shown is the ` +
-      "positive part; dark to bright is weak to strong, and no colour is no evidence.",
+    ...[...new Set([shown(), besideIt()].filter(Boolean).map(({ rule }) => rule))]
+      .map((rule) => {
+        const [title, method] = [DATA.titles[rule], DATA.methods[DATA.rules[rule]]];
+        return method.startsWith(title) ? `${method}.` : `${title}: ${method}.`;
+      }),
+    "Shown is the positive part; dark to bright is weak to strong, and no colour is no evidence.",
+    `Gain, ${DATA.measures.find(({ name }) => name === "gain")?.words}.`,
     DATA.sides ? "Radiological convention: the patient's right (R) is on the left, anterior (A) " +
       "is up. Slices are counted from caudal." : "Which side is the patient's right, which way is " +
       "up and from where slices are counted is not known: the data does not say.",
@@ -53,8 +74,12 @@ function showReading() {
 
 // What the CT on the page is, beside what the network was given.
 function aboutCT() {
-  const input = `${DATA.size.join(" × ")} pixels and a window of ${DATA.window[0]} to ` +
-    `${DATA.window[1]} HU`;
+  const pixels = `${DATA.size.join(" × ")} pixels`;
+  if (!DATA.hounsfield) {
+    return "The image is shown in grey levels" + (DATA.ct.original ? " of its file"
+      : `, the network's input of ${pixels}`) + ": the data does not say that its values are HU.";
+  }
+  const input = `${pixels} and a window of ${DATA.window[0]} to ${DATA.window[1]} HU`;
   const ends = DATA.ct.clipped ? " At the window's ends HU mean “or beyond”, and other windows " +
     "can only be narrower." : "";
   if (!DATA.ct.original) {
@@ -89,30 +114,4 @@ function showOrigin() {
     row.insertCell().textContent = name;
     row.insertCell().textContent = words;
   }
-}
-
-function readout(canvas, event) {
-  const box = canvas.getBoundingClientRect();
-  const x = (event.clientX - box.left) / box.width * WIDTH;
-  const y = (event.clientY - box.top) / box.height * HEIGHT;
-  const column = Math.min(Math.floor(x), WIDTH - 1), row = Math.min(Math.floor(y), HEIGHT - 1);
-  if (column < 0 || row < 0) return;
-  const i = row * WIDTH + column, mm = spacing();
-  const hu = Math.round(valueAt(state.ct, y, x)), [low, high] = DATA.ct.clipped ? DATA.window : [];
-  const words = [hu <= low ? `≤ ${hu} HU` : hu >= high ? `≥ ${hu} HU` : `${hu} HU`];
-  const [side, front] = DATA.sides ? ["R", "A"] : ["left", "upper"];
-  words.push(mm
-    ? `${brief((x + LEFT) * mm[1], 1)} mm from the ${side} edge, ` +
-      `${brief((y + TOP) * mm[0], 1)} mm from the ${front} edge`
-    : `column ${column + LEFT}, row ${row + TOP} (pixel size not known)`);
-  const name = (labels) => plain(DATA.names[labels[i]] || "none");
-  const truth = labelsOf(DATA.truth, state.slice);
-  if (truth) words.push(`truth: ${name(truth)}`);
-  words.push(`prediction: ${name(labelsOf(frame().prediction, state.slice))}`);
-  const map = mapOf(frame(), state.stage, state.rule, state.organ, state.slice);
-  if (map) {
-    const level = sampled(map, HEIGHT, WIDTH)[i];
-    words.push(`evidence ${Math.round(level / 2.55)} % of the map's maximum`);
-  }
-  $("readout").textContent = words.join("  ·  ");
 }
