@@ -80,7 +80,8 @@ class Slices:
     """The study that is run where none is named.
 
     Attributes:
-        failures: explain the last network where it was wrong, too: two traces more.
+        failures: explain the last network where it was wrong, too: two traces more. ``None`` for
+            one network alone and nothing asked of it but its maps.
         shared_scale: in pictures and figures one scale for all maps of an organ, which shows weak
             ones as weak.
         cut: what stands in the place of an activation: ``channel_mean``, ``zero``, ``resample``,
@@ -90,7 +91,7 @@ class Slices:
 
     looks_at: ClassVar[LooksAt] = "slices"
     of_one_run: ClassVar[bool] = True
-    failures: bool = True
+    failures: bool | None = None
     shared_scale: bool = False
     cut: str | None = None
 
@@ -133,7 +134,8 @@ class Slices:
             self.draw(last, networks.folder / within)
             print(f"{trained.name}: {networks.folder / within}")
         if last is not None:
-            yield from self._errors(last, images)
+            wrong = training is None if self.failures is None else self.failures
+            yield from self._errors(last, images) if wrong else ()
             yield self._closing(last, ablated, training)
 
     def draw(self, maps: Maps, folder: Path) -> None:
@@ -158,7 +160,7 @@ class Slices:
 
     def _errors(self, last: Maps, images: Images) -> Iterator[Result]:
         network = last.trained.on(images.slices)
-        for settings in of_failures(network.probes, network.settings) if self.failures else ():
+        for settings in of_failures(network.probes, network.settings):
             network = network._replace(settings=settings)
             explained = explain_probes(*network, epoch=last.trained.epoch)
             yield MapsOfErrors(last.trained, explained, last.within / settings.region)

@@ -125,6 +125,7 @@ def cut_network(
     epoch: int | None,
     *,
     cut: str = CUT,
+    routes: bool = True,
     output: Callable[[Any], Tensor] | None = None,
     progress: OnProgress | None = None,
 ) -> Cuts | None:
@@ -136,6 +137,7 @@ def cut_network(
         baselines: means over training slices; the route and most cuts need them.
         epoch: finished passes.
         cut: see :data:`segtrace.causal.replacement.CUTS`.
+        routes: integrate, too, which takes most of the time.
         output: picks the logits from what the network returns.
         progress: told the estimate before, and how far it has come.
 
@@ -166,7 +168,7 @@ def cut_network(
     )
     own = {place.name: place for place in places if isinstance(place, Edge)}
     passed = None
-    if own and baselines is not None:
+    if routes and own and baselines is not None:
         passed = route(
             net,
             probes.images,
