@@ -122,7 +122,7 @@ class Writer:
     def pictures(self, explained: Explained, rules: Iterable[str], *, files: bool = True) -> None:
         """Draw an epoch's maps under these rules."""
         epoch, organs = explained.record.epoch or 0, explained.record.flow.organs
-        for rule in rules:
+        for rule in rules if files or self.board is not None else ():
             for organ in organs:
                 picture = explained.picture(rule, organ)
                 if files:
