@@ -211,7 +211,7 @@ def _start(place: Site, value: Tensor, baseline: Mapping[str, Tensor]) -> Tensor
     return start
 
 
-class _Mixed(Exception):
+class _MixedError(Exception):
     """A slice that was not explained got a gradient: slices influence each other."""
 
 
@@ -243,7 +243,7 @@ class _Path:
         """Mean gradient (O, N, …) at each place along the path, and the score's change (O, N)."""
         try:
             total = self._total(places, values, start)
-        except _Mixed:
+        except _MixedError:
             self.apart = True
             total = self._total(places, values, start)
         with torch.no_grad(), self._standing({p: start[p] for p in places}):
@@ -288,7 +288,7 @@ class _Path:
             found = {place: gradient for place, gradient in pairs if gradient is not None}
             check_all(scored, {place.name for place in here} - {place.name for place in found})
             if not apart and any(g[turn < 0].any() for g in found.values()):
-                raise _Mixed
+                raise _MixedError
             yield turn, found
 
     @contextmanager

@@ -15,6 +15,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.measures.significance import RATE
 from segtrace.names import file_name
+from segtrace.progress import say, step
 from segtrace.report.captions import epoch_words
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.page.routes import RouteEntry, route_entry
@@ -26,7 +27,6 @@ from segtrace.tracking.cut_pictures import route_of, table_figure
 from segtrace.tracking.cut_tables import cut_tables, report
 from segtrace.tracking.cuts import CUT, Cuts, cut_network
 from segtrace.tracking.edges import sites
-from segtrace.tracking.progress import telling
 
 EVERY = 10
 """Epochs between two cuts of a training that was not cut while it ran."""
@@ -138,7 +138,7 @@ def cut_trained(
             collect them from.
     """
     means = _means(trained, cut, data)
-    with telling() as progress:
+    with step(f"{trained.name}: cutting every stage and edge") as progress:
         found = cut_network(
             trained.on(probes),
             trained.edges,
@@ -165,7 +165,7 @@ def _means(trained: TrainedNetwork, cut: str, data: Sampled) -> Baselines | None
         maps = cut == "mean_map"
         return collect(trained.net, places, [data.sample(ENOUGH)], maps=maps, batch=SLICES)
     if cut in WITHOUT_MEANS:
-        print(f"{trained.name} holds no baselines, so no route is found; give data=… data.root=…")
+        say(f"{trained.name} holds no baselines, so no route is found; give data=… data.root=…")
         return None
     what = "mean maps" if cut == "mean_map" else "baselines"
     raise InputError(

@@ -14,6 +14,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, rows
 from segtrace.network.edges import Edge
+from segtrace.progress import step
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.paths import path_figure, path_sentence, title_of
 from segtrace.report.page.page import Page
@@ -26,7 +27,6 @@ from segtrace.studies.study import refuse_beside
 from segtrace.tracking.cuts import CUT
 from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network, organs_on
-from segtrace.tracking.progress import working
 
 LEFT_ASIDE = ("image", "log_dir", "stages", "region", "score", "measures", "aggregate", "untrained")
 """Options of ``explain.py`` that say nothing here: all edges, true regions, logits."""
@@ -76,7 +76,7 @@ def choices_of(trained: TrainedNetwork, probes: Probes, cut: str = CUT, seed: in
         raise InputError("maps are held against cuts on labelled slices; these have no labels")
     truth = probes.labels.long()
     _, held = organs_on(truth, network.channels, network.settings.organs)
-    with working(f"{trained.name}: cutting edges") as progress:
+    with step(f"{trained.name}: cutting edges") as progress:
         lost = necessity(
             network.net,
             list(edges.values()),

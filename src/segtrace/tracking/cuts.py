@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import OnProgress
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.route import Route, route
 from segtrace.data.probes import Probes
@@ -16,6 +15,7 @@ from segtrace.errors import InputError
 from segtrace.labelled import names_along
 from segtrace.network.edges import Edge
 from segtrace.network.stages import Stage
+from segtrace.progress import OnProgress
 from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches

@@ -12,6 +12,7 @@ from segtrace.labelled import names_along, rows
 from segtrace.measures.measure import table
 from segtrace.measures.significance import RATE
 from segtrace.names import file_name
+from segtrace.progress import say
 from segtrace.report.figures.route import as_picture
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.pictures.cells import Picture
@@ -157,7 +158,7 @@ class Writer:
         first = len(history.epochs) == 1  # words stand with the first point of a curve
         if first and left_out:
             names = ", ".join(f"{measure} of {rule}" for measure, rule in left_out)
-            print(f"More than 400 charts: {names} only in timeline.csv")
+            say(f"More than 400 charts: {names} only in timeline.csv")
         add_scalars(self.board, points, history.epochs[-1], words if first else {})
 
     def changes(self, rows: list[dict[str, Any]]) -> None:

@@ -9,7 +9,6 @@ from typing import Any, get_args
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from tqdm import tqdm
 
 from segtrace.attribution.rules import by_name
 from segtrace.checkpoint import loading as checkpoint
@@ -18,6 +17,7 @@ from segtrace.measures.emergence import Answer, Emergence, over_seeds
 from segtrace.measures.measure import followed
 from segtrace.measures.over_cases import Band, over_runs
 from segtrace.names import file_name
+from segtrace.progress import over
 from segtrace.report.captions import mark_words
 from segtrace.report.figures.paper import save_figure
 from segtrace.report.figures.seeds import band_figure
@@ -197,7 +197,6 @@ class Comparison:
             save_table(folder / "seeds_emergence.csv", _emergence_rows(self.runs))
         for name, figure, caption in self._figures():
             save_figure(folder / "figures", name, figure, caption)
-        print(f"{next(iter(self.dice.values())).label}: {folder}")
 
     def show(self, page: Page) -> None:
         """The figures with their captions."""
@@ -212,7 +211,7 @@ class Comparison:
         drawn = Drawn(first.epochs, [run.seed for run in self.runs], first.marks)
         rules = tuple(dict.fromkeys(place[0] for _, place in self.bands))
         pairs = [(rule, organ) for rule in rules for organ in self.dice]
-        for rule, organ in tqdm(pairs, desc="Drawing", unit="figure", disable=None):
+        for rule, organ in over(pairs, f"Drawing {len(pairs)} figures"):
             panels = {place[2]: band for (name, place), band in self.bands.items()
                       if (name, *place[:2]) == (HEADLINE, rule, organ)}  # fmt: skip
             title = f"gain of {rule}, {organ.replace('_', ' ')}"
