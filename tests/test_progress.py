@@ -6,10 +6,9 @@ import sys
 import pytest
 from pytorch_lightning.utilities import rank_zero_only
 
+from helpers.lines import said
 from segtrace import progress
 from segtrace.progress import Progress, Steps, over, say, step
-
-LINE = re.compile(r"\[(\d+:)?\d+:\d\d\] (?P<words>.+?)(, about (?P<left>[\d:]+) left)?")
 
 
 class Terminal:
@@ -30,15 +29,8 @@ class Terminal:
         return True
 
 
-def said(out):
-    """(words, time left) of every line, each of which has the form."""
-    found = [LINE.fullmatch(line) for line in out.splitlines()]
-    assert all(found), out
-    return [(line["words"], line["left"]) for line in found]
-
-
 def two_parts(shown=True):
-    with step("Cutting", shown=shown) as tell:
+    with step("Cutting", "Integrating", shown=shown) as tell:
         tell(Progress(0, 4, 0.0, 12.0))
         tell(Progress(2, 4, 6.0, 6.0))
         tell(Progress(0, 2, 0.0, 67.0))
@@ -48,7 +40,7 @@ def two_parts(shown=True):
 def test_a_file_gets_a_line_for_each_part_and_no_bar(capsys):
     two_parts()
     out, err = capsys.readouterr()
-    assert said(out) == [("Cutting", "0:12"), ("Cutting", "1:07")]
+    assert said(out) == [("Cutting", "0:12"), ("Integrating", "1:07")]
     assert err == ""
     two_parts(shown=False)
     assert capsys.readouterr() == ("", "")
@@ -99,10 +91,10 @@ def test_steps_read_what_is_left_off_the_pace_of_those_before(hours, capsys):
     steps = Steps(4)
     for name in "abcd":
         steps.next(name)
-        hours[0] += 10.0
+        hours[0] += 50.0 if name == "a" else 10.0
     steps.next("one more than was thought")
     found = said(capsys.readouterr().out)
-    assert [left for _, left in found] == [None, "0:30", "0:20", "0:10", None]
+    assert [left for _, left in found] == [None, "2:30", "0:20", "0:10", None]
 
 
 @pytest.mark.parametrize(("rank", "lines"), [(0, 1), (1, 0)])

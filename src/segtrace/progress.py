@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import median_low
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -89,15 +90,19 @@ def count(words: str, progress: Progress) -> None:
 
 
 @contextmanager
-def step(words: str, *, shown: bool = True) -> Iterator[OnProgress]:
+def step(*parts: str, shown: bool = True) -> Iterator[OnProgress]:
     """What to hand to a long piece of work as its ``progress``; one line for each of its parts.
 
     Args:
-        words: what is done; of several parts, each of which begins at 0, one line each.
+        parts: what is done, in words; the work begins at 0 again with every part.
         shown: say nothing otherwise.
     """
+    coming, words = iter(parts), ""
 
     def tell(progress: Progress) -> None:
+        nonlocal words
+        if progress.done == 0:
+            words = next(coming, words)
         if shown and progress.done == 0:
             say(words, progress.left)
         elif shown:
@@ -134,23 +139,25 @@ def over(items: Iterable[T], words: str, total: int | None = None) -> Iterator[T
 
 
 class Steps:
-    """Steps that take about as long each: what is left is read off the pace so far.
+    """Steps that take about as long each: what is left is read off those before.
 
     Args:
         total: how many there will be.
     """
 
     def __init__(self, total: int) -> None:
-        self._total, self._done, self._began = total, 0, time.monotonic()
+        self._total = total
+        self._began: list[float] = []
 
     def next(self, words: str) -> None:
         """Say that the next one begins."""
         left = None
-        if 0 < self._done < self._total:
-            pace = (time.monotonic() - self._began) / self._done
-            left = pace * (self._total - self._done)
+        if 0 < len(self._began) < self._total:
+            ends = [*self._began[1:], time.monotonic()]
+            took = [end - began for began, end in zip(self._began, ends, strict=True)]
+            left = median_low(took) * (self._total - len(took))  # a few do more than the others
         say(words, left)
-        self._done += 1
+        self._began.append(time.monotonic())
 
 
 def _line(words: str, left: float | None) -> str:

@@ -25,7 +25,7 @@ from segtrace.studies.inputs.fitted_data import FittedData
 from segtrace.studies.inputs.trained_network import TrainedNetwork, untrained_of
 from segtrace.tracking.cut_pictures import route_of, table_figure
 from segtrace.tracking.cut_tables import cut_tables, report
-from segtrace.tracking.cuts import CUT, Cuts, cut_network
+from segtrace.tracking.cuts import CUT, Cuts, cut_network, in_words
 from segtrace.tracking.edges import sites
 
 EVERY = 10
@@ -138,7 +138,7 @@ def cut_trained(
             collect them from.
     """
     means = _means(trained, cut, data)
-    with step(f"{trained.name}: cutting every stage and edge") as progress:
+    with step(*in_words(trained.name)) as progress:
         found = cut_network(
             trained.on(probes),
             trained.edges,

@@ -118,6 +118,11 @@ class Cuts:
         return cls(**{**plain, "necessity": lost, "route": passed})
 
 
+def in_words(name: str) -> tuple[str, str]:
+    """What :func:`cut_network` does to a network, the one after the other."""
+    return f"{name}: cutting every stage and edge", f"{name}: integrating along the route"
+
+
 def cut_network(
     network: Network,
     edges: Mapping[str, Any] | None,

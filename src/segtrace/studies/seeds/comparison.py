@@ -195,23 +195,28 @@ class Comparison:
         save_table(folder / "seeds.csv", rows)
         if all(run.emergences for run in self.runs):
             save_table(folder / "seeds_emergence.csv", _emergence_rows(self.runs))
-        for name, figure, caption in self._figures():
+        for name, figure, caption in self._figures:
             save_figure(folder / "figures", name, figure, caption)
 
     def show(self, page: Page) -> None:
         """The figures with their captions."""
         label = next(iter(self.dice.values())).label
         words = f"{label}. Every measure, rule, stage and organ: seeds.csv."
-        figures = tuple(Shown(embedded(f), caption) for _, f, caption in self._figures())
+        figures = tuple(Shown(embedded(f), caption) for _, f, caption in self._figures)
         page.sections.append(Section("Runs that differ in their seed", (words,), figures))
 
-    def _figures(self) -> Iterator[tuple[str, Figure, str]]:
+    @cached_property
+    def _figures(self) -> list[tuple[str, Figure, str]]:
         """Name, figure and caption: the headline of every rule and organ, then Dice."""
+        return list(self._drawn())
+
+    def _drawn(self) -> Iterator[tuple[str, Figure, str]]:
+        label = next(iter(self.dice.values())).label
         first = self.runs[0]
         drawn = Drawn(first.epochs, [run.seed for run in self.runs], first.marks)
         rules = tuple(dict.fromkeys(place[0] for _, place in self.bands))
         pairs = [(rule, organ) for rule in rules for organ in self.dice]
-        for rule, organ in over(pairs, f"Drawing {len(pairs)} figures"):
+        for rule, organ in over(pairs, f"{label}: drawing {len(pairs)} figures"):
             panels = {place[2]: band for (name, place), band in self.bands.items()
                       if (name, *place[:2]) == (HEADLINE, rule, organ)}  # fmt: skip
             title = f"gain of {rule}, {organ.replace('_', ' ')}"

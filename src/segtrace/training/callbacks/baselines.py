@@ -13,7 +13,7 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.errors import InputError
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import step
-from segtrace.tracking.cuts import Cuts, cut_network
+from segtrace.tracking.cuts import Cuts, cut_network, in_words
 from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network
 from segtrace.training.averaging import kept_weights
@@ -109,7 +109,7 @@ def cutting(
     def cut() -> Cuts | None:
         means = kept or _collected(network, asked, output)
         shown = trainer.progress_bar_callback is not None
-        with step(f"Epoch {epoch}: cutting every stage and edge", shown=shown) as progress:
+        with step(*in_words(f"Epoch {epoch}"), shown=shown) as progress:
             return cut_network(network, asked.edges, means, epoch, output=output, progress=progress)
 
     return cut
