@@ -262,7 +262,8 @@ def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer
         print(f"Explain    python explain.py {checkpoint.named(last, network)}")
     shown = [c.overview for c in flow_callbacks(trainer) if c.overview is not None]
     made = [*shown, plan.folder / "dice.csv", plan.folder / CONFIG]
-    say(f"Done: open {next(path for path in made if path.is_file())}")
+    if opened := [path for path in made if path.is_file()]:
+        say(f"Done: open {opened[0]}")
 
 
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:
