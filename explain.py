@@ -28,8 +28,8 @@ def main(config: DictConfig) -> None:
     """Write and show each thing that the study, and what stands beside it, finds."""
     # Imported here: what was mistyped is answered before torch and Lightning are there.
     from segtrace.cli.explain.explain_config import checked
+    from segtrace.progress import is_first, say
     from segtrace.report.page.page import Page
-    from segtrace.report.run_folder import is_first
 
     asked, page = checked(config), Page()
     for result in asked.results():
@@ -37,6 +37,7 @@ def main(config: DictConfig) -> None:
         result.show(page)
     if is_first():
         page.write(asked.folder / "index.html")
+    say(f"Done: open {asked.folder / 'index.html'}")
 
 
 if __name__ == "__main__":

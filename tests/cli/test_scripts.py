@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams import list_session_groups
+from tensorboard.plugins.hparams.api_pb2 import ListSessionGroupsRequest
+from tensorboard.plugins.hparams.backend_context import Context as HParams
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from helpers.pages import read_page
@@ -116,6 +123,29 @@ def test_hyperparameters_stand_once_beside_the_dice(events):
     names = {info.name for info in experiment.hparam_infos}
     assert {"seed", "data.size", "model.optimizer.lr", "trainer.max_epochs"} <= names
     assert "data.root" not in names  # a folder on somebody's disk
+
+
+def test_tensorboard_finds_them_under_the_name_of_the_run_beside_its_last_dice(run, events):
+    runs = EventMultiplexer().AddRunsFromDirectory(str(run.folder))
+    runs.Reload()
+    assert list(runs.Runs()) == ["tensorboard"]
+    plugin = HParams(TBContext(data_provider=MultiplexerDataProvider(runs, str(run.folder))))
+    request = RequestContext()
+    experiment = plugin.experiment_from_metadata(
+        request,
+        "",
+        True,
+        plugin.hparams_metadata(request, ""),
+        plugin.hparams_from_data_provider(request, "", 99),
+    )
+    asked = ListSessionGroupsRequest(slice_size=9, allowed_statuses=range(4))
+    asked.col_params.add(metric=experiment.metric_infos[0].name)
+    (group,) = list_session_groups.Handler(request, plugin, "", asked).run().session_groups
+    assert group.hparams["data.size"].number_value == 64
+    ((session, (dice,)),) = [(one.name, one.metric_values) for one in group.sessions]
+    last = events.Scalars("val/dice/mean")[-1]
+    assert (session, dice.name.tag, dice.training_step) == ("tensorboard", "val/dice/mean", 2)
+    assert dice.value == last.value
 
 
 def test_the_step_of_every_picture_and_dice_is_the_epoch(events):

@@ -146,7 +146,7 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     )  # fmt: skip
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
-    assert "Ablation-CAM: about" in ran.out
+    assert "Ablation-CAM, about" in ran.out
     folder = tmp_path / "out" / "explainers" / "ablation_cam"
     flow = load_maps(folder / "maps.npz").flow
     rows = read_table(folder / "measures.csv")

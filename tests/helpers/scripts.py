@@ -14,6 +14,8 @@ from unittest.mock import patch
 
 import torch
 
+from helpers.lines import check_log
+
 ROOT = Path(__file__).parents[2]
 
 SMALL_NET = (
@@ -33,7 +35,10 @@ class Ran:
 
 
 def run_script(name: str, *overrides: str, cwd: Path) -> Ran:
-    """Run train.py or explain.py as a user does, in a process of its own."""
+    """Run train.py or explain.py as a user does, in a process of its own whose words go to files.
+
+    What it says is held against the form, see :func:`helpers.lines.check_log`.
+    """
     done = subprocess.run(
         [sys.executable, str(ROOT / name), *overrides],
         cwd=cwd,
@@ -42,6 +47,8 @@ def run_script(name: str, *overrides: str, cwd: Path) -> Ran:
         text=True,
         timeout=300,
     )
+    if done.returncode == 0 and not any(one.startswith("-") for one in overrides):
+        check_log(done.stdout, done.stderr)
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
@@ -82,7 +89,6 @@ def tiny_data(root: Path) -> tuple[str, ...]:
         "data.batch_size=2",
         "data.steps_per_epoch=3",
         "trainer.accelerator=cpu",
-        "trainer.enable_progress_bar=false",
         "probes.n=3",
     )
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 import segtrace
@@ -147,7 +148,7 @@ def test_an_empty_folder_and_one_with_other_files_can_be_taken(tmp_path):
 
 
 def test_a_process_that_only_helps_takes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder.rank_zero_only, "rank", 1)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
     with taken(tmp_path / "run", "train"):
         assert not (tmp_path / "run").exists()
 

@@ -8,6 +8,7 @@ import xarray as xr
 from torch import nn
 
 from helpers.invented import explained
+from helpers.lines import said
 from segtrace import InputError
 from segtrace.tracking.explained import Network, Settings
 from segtrace.tracking.tracker import Epoch, Tracker
@@ -133,7 +134,8 @@ def test_an_epoch_is_cut_where_that_is_due_and_possible_explained_or_not(capsys)
     assert [list(epochs) for _, epochs, _ in writer.of("cut_timelines")][-1] == [0, 3, 5]
     assert tracker.history.epochs == [1, 2, 4, 5]
     assert tracker.reached[CUTS] == 5
-    assert capsys.readouterr().out == "On none of the probes, so not cut: ghost.\n"
+    words = "On none of the probes, so not cut: ghost."
+    assert said(capsys.readouterr().out) == [(words, None)]
 
 
 def test_without_an_interval_or_without_an_organ_on_the_slices_nothing_is_told_of_cuts():

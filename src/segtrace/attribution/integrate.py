@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.flow import Flow, Status, worst
+from segtrace.attribution.flow import Flow, Status, mixes_slices, worst
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
+from segtrace.attribution.trace import one_by_one, together
 from segtrace.errors import InputError, unknown
 from segtrace.network import edges as edges_of
 from segtrace.network import guards
@@ -210,6 +211,10 @@ def _start(place: Site, value: Tensor, baseline: Mapping[str, Tensor]) -> Tensor
     return start
 
 
+class _MixedError(Exception):
+    """A slice that was not explained got a gradient: slices influence each other."""
+
+
 class _Path:
     """The straight path from the baseline to the value at some places, all others undisturbed."""
 
@@ -219,7 +224,10 @@ class _Path:
         self.score = score
         self.net = net
         self.weights = weights  # (O, N, C, *image)
+        self.present = (weights != 0).flatten(2).any(2).cpu()  # (O, N)
         self.shares = shares  # of the way from the baseline to the value
+        self.apart = False  # one organ a pass, since slices influence each other
+        self.graded = False  # the score depends on the network
 
     def scored(self, scores: Tensor) -> Tensor:
         """(O, N) the score of every organ, from φ(logits)."""
@@ -233,37 +241,55 @@ class _Path:
         scores: Tensor,
     ) -> tuple[dict[Site, Tensor], Tensor]:
         """Mean gradient (O, N, …) at each place along the path, and the score's change (O, N)."""
+        try:
+            total = self._total(places, values, start)
+        except _MixedError:
+            self.apart = True
+            total = self._total(places, values, start)
+        with torch.no_grad(), self._standing({p: start[p] for p in places}):
+            change = scores - self.scored(self.score())
+        if not self.graded and change.any():
+            raise InputError(DETACHED)
+        maps = {p: total[p] * (values[p] - start[p]) for p in places}
+        return maps, change
+
+    def _total(
+        self, places: Sequence[Site], values: Mapping[Site, Tensor], start: Mapping[Site, Tensor]
+    ) -> dict[Site, Tensor]:
+        """Mean gradient (O, N, …) at each place along the path."""
         total = {p: values[p].new_zeros(len(self.weights), *values[p].shape) for p in places}
         for share in self.shares:
             here = {p: torch.lerp(start[p], values[p], share).requires_grad_() for p in places}
             # Checkpointed parts run again in the backward pass: the tensors must still stand there.
             with self._standing(here, graded=True):
                 scored = self.score()
-                for o, gradients in self._gradients(scored, here):
+                self.graded = scored.requires_grad
+                for turn, gradients in self._gradients(scored, here):
+                    slices = (turn >= 0).nonzero()[:, 0]
                     for place, gradient in gradients.items():
-                        total[place][o] += gradient / len(self.shares)
-        with torch.no_grad(), self._standing({p: start[p] for p in places}):
-            change = scores - self.scored(self.score())
-        if not scored.requires_grad and change.any():
-            raise InputError(DETACHED)
-        maps = {p: total[p] * (values[p] - start[p]) for p in places}
-        return maps, change
+                        own = gradient[slices] / len(self.shares)
+                        total[place][turn[slices], slices] += own
+        return total
 
     def _gradients(
         self, scored: Tensor, here: Mapping[Site, Tensor]
-    ) -> Iterator[tuple[int, dict[Site, Tensor]]]:
-        """Number of the organ, and gradients at the places on which its score depends."""
+    ) -> Iterator[tuple[Tensor, dict[Site, Tensor]]]:
+        """Each slice's organ (N,), -1 for none, and gradients where its score depends on them."""
         if not scored.requires_grad:
             return
         check(scored, {place.name: tensor for place, tensor in here.items()})
-        for o, weights in enumerate(self.weights):
-            if not weights.any():  # an organ that is absent from all slices
-                continue
-            gradients = gradients_of(scored, list(here.values()), weights)
+        apart = self.apart or mixes_slices(scored)
+        for turn in (one_by_one if apart else together)(self.present):
+            seed = torch.zeros_like(scored)
+            slices = (turn >= 0).nonzero()[:, 0]
+            seed[slices] = self.weights[turn[slices], slices]
+            gradients = gradients_of(scored, list(here.values()), seed)
             pairs = zip(here, gradients, strict=True)
             found = {place: gradient for place, gradient in pairs if gradient is not None}
             check_all(scored, {place.name for place in here} - {place.name for place in found})
-            yield o, found
+            if not apart and any(g[turn < 0].any() for g in found.values()):
+                raise _MixedError
+            yield turn, found
 
     @contextmanager
     def _standing(self, tensors: Mapping[Site, Tensor], graded: bool = False) -> Iterator[None]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.network.logits import sent
+from segtrace.progress import OnProgress, Progress
 
 T = TypeVar("T")
 
@@ -64,26 +65,6 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "not enough memory" in str(error)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a piece of work has come.
-
-    Attributes:
-        done: forward passes of one slice that are done.
-        total: of so many.
-        seconds: since the start.
-        left: seconds still needed, as far as the passes so far can tell.
-    """
-
-    done: int
-    total: int
-    seconds: float
-    left: float
-
-
-OnProgress = Callable[[Progress], None]
 
 
 def seconds_per_slice(net: nn.Module, x: Tensor) -> float:

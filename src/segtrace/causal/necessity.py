@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from segtrace.attribution.forward import Output
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress, seconds_per_slice
+from segtrace.causal.batches import SLICES, Batches, Clock, seconds_per_slice
 from segtrace.causal.outcome import Judge, Outcome
 from segtrace.causal.replacement import Replacement, replacing
 from segtrace.causal.vertices import cut_vertices
@@ -28,6 +28,7 @@ from segtrace.network.joints import settled
 from segtrace.network.sites import Site
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.progress import OnProgress
 
 
 @dataclass(frozen=True, eq=False)

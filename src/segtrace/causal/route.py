@@ -15,7 +15,7 @@ from segtrace.attribution.integrate import integrate
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import Clock, OnProgress
+from segtrace.causal.batches import Clock
 from segtrace.causal.outcome import Judge
 from segtrace.errors import InputError
 from segtrace.labelled import DataArray, Dataset, Form, Result, names_along, tensor
@@ -24,6 +24,7 @@ from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.edges import Edge, EdgesLike, resolve
 from segtrace.network.joints import settled
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.progress import OnProgress
 
 LEAST_CHANGE = 0.01
 """Of the summed score. Of a smaller change there are no shares."""

@@ -17,8 +17,9 @@ from segtrace.checkpoint.loading import describe
 from segtrace.cli.start_up import NOTHING, SIGNALS, say
 from segtrace.cli.train.broken_off import LAST, PREVIOUS
 from segtrace.errors import InputError, is_full, why
+from segtrace.progress import is_first
 from segtrace.report.files import REMEDIES
-from segtrace.report.run_folder import is_first, kind_of, result_in
+from segtrace.report.run_folder import kind_of, result_in
 
 PATIENCE = 2.0
 """Seconds until a signal that nobody has taken notice of is sent once more."""

@@ -1,6 +1,6 @@
 """Ctrl-C while a script imports its packages, which takes seconds: one line, and no traceback.
 
-Imported before all else, and of the standard library alone; :func:`segtrace.cli.entry.start`
+Imported before all else, it imports the standard library alone; :func:`segtrace.cli.entry.start`
 takes over.
 """
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from segtrace.progress import clear
+
 SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
 NOTHING = "nothing has begun"
 made: list[Path] = []
@@ -22,10 +24,8 @@ _before: dict[signal.Signals, Any] = {}
 
 
 def say(message: str) -> None:
-    """One line to the user, under whatever bars stand there."""
-    bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
-    for bar in list(getattr(bars, "_instances", ())):
-        bar.close()
+    """One line to the user, in the place of one that counts along."""
+    clear()
     print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
-from tqdm import tqdm
 
 from segtrace.data.augment import Augmentation
 from segtrace.data.cases import Split, given_split, remedy
@@ -22,6 +21,7 @@ from segtrace.data.sampling import Draw, EpochSampler, Slices
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, unknown
 from segtrace.names import check_shown
+from segtrace.progress import over
 
 
 class SliceDataModule(LightningDataModule):
@@ -264,9 +264,7 @@ class SliceDataModule(LightningDataModule):
         """The slices as their files have them, which the cache does not hold."""
         found: dict[tuple[str, int], torch.Tensor] = {}
         names = list(dict.fromkeys(name for name, _ in keys))
-        for case in tqdm(
-            names, desc="reading watched slices", unit="case", leave=False, disable=None
-        ):
+        for case in over(names, f"Reading the watched slices of {len(names)} cases"):
             indices = [index for name, index in keys if name == case]
             slices = self._preprocessing.originals(self.source.load(case), indices)
             found |= {

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from segtrace.data.cache.digests import Digests
 from segtrace.data.cache.drafts import draft, sweep
@@ -27,6 +26,7 @@ from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
+from segtrace.progress import over
 
 
 def prepare(
@@ -48,9 +48,9 @@ def prepare(
     prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
     todo = [case for case in cases if prepared[case] is None]
     _tell_damaged([case for case in todo if folders[case].exists()], cache)
-    for case in tqdm(todo, desc="preparing slices", unit="case", disable=None if todo else True):
-        _write(source.load(case), source.numbering, preprocessing, folders[case])
-        prepared[case] = read_case(case, folders[case], digests)
+    for name in over(todo, f"Preparing the slices of {len(todo)} cases"):
+        _write(source.load(name), source.numbering, preprocessing, folders[name])
+        prepared[name] = read_case(name, folders[name], digests)
     found = [_checked(case, prepared[case], folders[case]) for case in cases]
     for case in found:
         remember(case.folder, source.files(case.name), digests)

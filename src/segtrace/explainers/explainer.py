@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import ClassVar, Protocol
 
 from segtrace.attribution.targets import Target
-from segtrace.causal.batches import OnProgress
+from segtrace.progress import OnProgress
 from segtrace.report.page.sections import Section
 from segtrace.tracking.explained import Network
 

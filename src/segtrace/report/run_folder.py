@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import IO
 
 import yaml
-from pytorch_lightning.utilities import rank_zero_only
 
 from segtrace.errors import InputError
 from segtrace.names import CONFIG
+from segtrace.progress import is_first, say
 from segtrace.report.files import check_writable
 
 try:
@@ -107,11 +107,6 @@ def taken(folder: Path, script: str, instead: str = "", named: str = BY_HYDRA) -
     return lock
 
 
-def is_first() -> bool:
-    """Whether this process is the one that writes; the others of a training only help it."""
-    return not getattr(rank_zero_only, "rank", 0)
-
-
 def result_in(folder: Path) -> Path | None:
     """A file there that one of the scripts left as a result; ``None`` where there is none."""
     matches = (path for pattern in (*TRAINED, *EXPLAINED) for path in sorted(folder.glob(pattern)))
@@ -161,7 +156,7 @@ def _held(path: Path, named: str) -> IO[str]:
 def _lock(file: IO[str], path: Path, named: str) -> bool:
     """Whether the file is locked now; where the system has no locks, say so and go on."""
     if fcntl is None:
-        print(f"{path.parent} cannot be locked on this system: let no other process write there")
+        say(f"{path.parent} cannot be locked on this system: let no other process write there")
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,9 +169,7 @@ def _lock(file: IO[str], path: Path, named: str) -> bool:
             f"folder, {named}"
         ) from None
     except OSError as error:
-        print(
-            f"{path.parent} cannot be locked ({error.strerror}): let no other process write there"
-        )
+        say(f"{path.parent} cannot be locked ({error.strerror}): let no other process write there")
         return False
     return True
 

@@ -13,9 +13,11 @@ class Ablation(Slices):
     """Maps of the slices, and beside them what it costs to cut each stage and edge.
 
     Attributes:
-        cut: see :class:`~segtrace.studies.slices.Slices`.
+        failures: see :class:`~segtrace.studies.slices.Slices`, as all others.
+        cut: what stands in the place of an activation.
     """
 
+    failures: bool | None = False
     cut: str | None = CUT
 
     def sections(self, last: Maps, ablated: Ablated | None) -> tuple[Section, ...]:

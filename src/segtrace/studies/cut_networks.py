@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
@@ -12,6 +14,7 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.names import file_name
+from segtrace.progress import say, step
 from segtrace.report.captions import epoch_words
 from segtrace.report.claims.claim import told
 from segtrace.report.figures.paper import save_figure
@@ -22,9 +25,8 @@ from segtrace.studies.inputs.fitted_data import FittedData
 from segtrace.studies.inputs.trained_network import TrainedNetwork, untrained_of
 from segtrace.tracking.cut_pictures import route_of, table_figure
 from segtrace.tracking.cut_tables import cut_tables, report
-from segtrace.tracking.cuts import CUT, Cuts, cut_network
+from segtrace.tracking.cuts import CUT, Cuts, cut_network, in_words
 from segtrace.tracking.edges import sites
-from segtrace.tracking.progress import telling
 
 EVERY = 10
 """Epochs between two cuts of a training that was not cut while it ran."""
@@ -46,6 +48,15 @@ class Ablated:
     cuts: Cuts
     untrained: Cuts | None
 
+    @cached_property
+    def figures(self) -> dict[str, tuple[Figure, str]]:
+        """Name of a file -> figure and its paragraph, each drawn once for files and page."""
+        organs = self.cuts.organs
+        found = {"necessity": table_figure(self.cuts)}
+        for organ in () if self.cuts.route is None else organs:
+            found[f"route_{file_name(organ, organs)}"] = route_of(self.cuts, organ)
+        return found
+
     def write(self, folder: Path) -> None:
         """Tables and figures of one network, and the summary in the terminal.
 
@@ -55,24 +66,21 @@ class Ablated:
         """
         for name, rows in cut_tables(self.cuts, self.untrained).items():
             save_table(folder / name, rows)
-        figures, organs = folder / "figures", self.cuts.organs
-        save_figure(figures, "necessity", *table_figure(self.cuts))
-        for organ in () if self.cuts.route is None else organs:
-            name = f"route_{file_name(organ, organs)}"
-            save_figure(figures, name, *route_of(self.cuts, organ))
+        for name, (figure, caption) in self.figures.items():
+            save_figure(folder / "figures", name, figure, caption)
         report(self.cuts)
 
     def routes(self) -> dict[str, RouteEntry]:
         """Organ -> its route, for the page; may be empty."""
-        told = {} if self.cuts.route is None else self.cuts.sentences()
+        told, organs = {} if self.cuts.route is None else self.cuts.sentences(), self.cuts.organs
         return {
-            organ: route_entry(route_of(self.cuts, organ)[0], words)
+            organ: route_entry(self.figures[f"route_{file_name(organ, organs)}"][0], words)
             for organ, words in told.items()
         }
 
     def section(self) -> Section:
         """What each organ needs, for the page."""
-        figure, caption = table_figure(self.cuts)
+        figure, caption = self.figures["necessity"]
         return Section(
             f"What each organ needs, {epoch_words(self.cuts.epoch)}",
             tuple(told(self.cuts.claims())),
@@ -116,21 +124,29 @@ def ablate(
     """
     cuts = cut_trained(trained, probes, cut, data)
     other = untrained_of(trained, untrained) if trained.epoch != 0 else None
-    before = None if other is None else cut_trained(other, probes, cut, data)
+    before = None if other is None else cut_trained(other, probes, cut, data, routes=False)
     return Ablated(cuts, before)
 
 
-def cut_trained(trained: TrainedNetwork, probes: Probes, cut: str, data: Sampled) -> Cuts:
-    """Cut every stage and edge of a network on some slices.
+def cut_trained(
+    trained: TrainedNetwork, probes: Probes, cut: str, data: Sampled, *, routes: bool = True
+) -> Cuts:
+    """Cut every stage and edge of a network on some slices; integrate along its route if asked.
 
     Raises:
         InputError: slices without labels or without any organ; no baselines and no data to
             collect them from.
     """
     means = _means(trained, cut, data)
-    with telling() as progress:
+    with step(*in_words(trained.name)) as progress:
         found = cut_network(
-            trained.on(probes), trained.edges, means, trained.epoch, cut=cut, progress=progress
+            trained.on(probes),
+            trained.edges,
+            means,
+            trained.epoch,
+            cut=cut,
+            routes=routes,
+            progress=progress,
         )
     if found is None:
         raise InputError(
@@ -149,7 +165,7 @@ def _means(trained: TrainedNetwork, cut: str, data: Sampled) -> Baselines | None
         maps = cut == "mean_map"
         return collect(trained.net, places, [data.sample(ENOUGH)], maps=maps, batch=SLICES)
     if cut in WITHOUT_MEANS:
-        print(f"{trained.name} holds no baselines, so no route is found; give data=… data.root=…")
+        say(f"{trained.name} holds no baselines, so no route is found; give data=… data.root=…")
         return None
     what = "mean maps" if cut == "mean_map" else "baselines"
     raise InputError(

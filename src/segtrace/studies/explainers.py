@@ -6,11 +6,11 @@ from pathlib import Path
 
 from segtrace.explainers.explainer import Budget, Explainer
 from segtrace.explainers.explainer import Result as Found
+from segtrace.progress import step
 from segtrace.report.page.page import Page
 from segtrace.studies.inputs.images import Images
 from segtrace.studies.inputs.networks import Networks
 from segtrace.tracking.explained import targets_of
-from segtrace.tracking.progress import working
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class Explanation:
     def write(self, folder: Path) -> None:
         """Into a folder of its own."""
         self.found.write(folder / self.within)
-        print(f"{self.within.name}: {folder / self.within}")
 
     def show(self, page: Page) -> None:
         """Its section."""
@@ -51,6 +50,6 @@ def run_explainers(
     network = trained.on(images.slices)
     targets = targets_of(network.probes, network.channels, network.settings)
     for name, explainer in explainers.items():
-        budget = Budget(explainer.max_seconds, working)
+        budget = Budget(explainer.max_seconds, step)
         found = explainer.explain(network, targets, budget, trained.epoch)
         yield Explanation(found, within / "explainers" / name)

@@ -14,7 +14,13 @@ from segtrace.studies.slices import Maps, Slices
 
 @dataclass(frozen=True)
 class PaperFigure(Slices):
-    """Maps of the slices, and the figure in print of every network, by the first rule."""
+    """Maps of the slices, and the figure in print of every network, by the first rule.
+
+    Attributes:
+        failures: see :class:`~segtrace.studies.slices.Slices`, as all others.
+    """
+
+    failures: bool | None = False
 
     def draw(self, maps: Maps, folder: Path) -> None:
         """``figures/paper_figure.png`` and ``.pdf``, and its paragraph in ``caption.txt``."""

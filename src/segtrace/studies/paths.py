@@ -14,6 +14,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, rows
 from segtrace.network.edges import Edge
+from segtrace.progress import step
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.paths import path_claim
@@ -29,7 +30,6 @@ from segtrace.studies.study import refuse_beside
 from segtrace.tracking.cuts import CUT
 from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network, organs_on
-from segtrace.tracking.progress import working
 
 LEFT_ASIDE = ("image", "log_dir", "stages", "region", "score", "measures", "aggregate", "untrained")
 """Options of ``explain.py`` that say nothing here: all edges, true regions, logits."""
@@ -79,7 +79,7 @@ def choices_of(trained: TrainedNetwork, probes: Probes, cut: str = CUT, seed: in
         raise InputError("maps are held against cuts on labelled slices; these have no labels")
     truth = probes.labels.long()
     _, held = organs_on(truth, network.channels, network.settings.organs)
-    with working(f"{trained.name}: cutting edges") as progress:
+    with step(f"{trained.name}: cutting edges") as progress:
         lost = necessity(
             network.net,
             list(edges.values()),
@@ -165,7 +165,7 @@ class PathsFound:
         predictor named the costlier one (empty: they cost the same).
         """
         found = self.tallies
-        print("\n".join(told([self.claim])) + f"\n  cut: {self.cut}; {folder}")
+        print("\n".join(told([self.claim])) + f"\n  cut: {self.cut}")
         along = ("predictor", "organ", "stage")
         columns = (*along, "lost_overall", "overall")
         table = [

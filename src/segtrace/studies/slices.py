@@ -8,15 +8,17 @@ from typing import Any, ClassVar
 
 from segtrace.causal.replacement import CUTS
 from segtrace.errors import InputError, unknown
+from segtrace.progress import Steps
 from segtrace.report.page.page import About, Page
 from segtrace.report.page.sections import Section
+from segtrace.report.scene import REGIONS
 from segtrace.studies.cut_networks import Ablated, ablate, cutter, epochs_between
 from segtrace.studies.from_checkpoints import FromCheckpoints
 from segtrace.studies.inputs.images import Images, LooksAt, given_of
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.study import Result
-from segtrace.tracking.explained import Explained, explain_probes, of_failures
+from segtrace.tracking.explained import FAILURES, Explained, explain_probes, of_failures
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Slices:
     """The study that is run where none is named.
 
     Attributes:
-        failures: explain the last network where it was wrong, too: two traces more.
+        failures: explain the last network where it was wrong, too: two traces more. ``None`` for
+            one network alone and nothing asked of it but its maps.
         shared_scale: in pictures and figures one scale for all maps of an organ, which shows weak
             ones as weak.
         cut: what stands in the place of an activation: ``channel_mean``, ``zero``, ``resample``,
@@ -90,7 +93,7 @@ class Slices:
 
     looks_at: ClassVar[LooksAt] = "slices"
     of_one_run: ClassVar[bool] = True
-    failures: bool = True
+    failures: bool | None = None
     shared_scale: bool = False
     cut: str | None = None
 
@@ -115,11 +118,15 @@ class Slices:
     def run(self, networks: Networks, images: Images) -> Iterator[Result]:
         """Every network: its maps, and what was cut; at last the errors of the last one."""
         training, last, ablated = self._training(networks), None, None
+        wrong = training is None if self.failures is None else self.failures
+        steps = Steps(len(networks) + (training is None) + wrong * len(FAILURES))
         for trained, within in networks:
             network = trained.on(images.slices)
             if untrained := networks.untrained_beside(trained):
+                steps.next(f"{untrained.name}, untrained: maps of {len(network.probes)} slices")
                 before = explain_probes(*untrained.on(network.probes), epoch=untrained.epoch)
                 yield Maps(untrained, before, within / "untrained")
+            steps.next(f"{trained.name}: maps of {len(network.probes)} slices")
             found = explain_probes(*network, epoch=trained.epoch)
             last = Maps(trained, found, within, self.shared_scale)
             yield last
@@ -131,9 +138,8 @@ class Slices:
                 ablated = ablate(trained, networks.untrained, network.probes, self.cut, images.data)
                 ablated.write(networks.folder / within)
             self.draw(last, networks.folder / within)
-            print(f"{trained.name}: {networks.folder / within}")
         if last is not None:
-            yield from self._errors(last, images)
+            yield from self._errors(last, images, steps) if wrong else ()
             yield self._closing(last, ablated, training)
 
     def draw(self, maps: Maps, folder: Path) -> None:
@@ -156,10 +162,11 @@ class Slices:
             shared_scale=self.shared_scale,
         )
 
-    def _errors(self, last: Maps, images: Images) -> Iterator[Result]:
+    def _errors(self, last: Maps, images: Images, steps: Steps) -> Iterator[Result]:
         network = last.trained.on(images.slices)
-        for settings in of_failures(network.probes, network.settings) if self.failures else ():
+        for settings in of_failures(network.probes, network.settings):
             network = network._replace(settings=settings)
+            steps.next(f"{last.trained.name}: maps of {REGIONS[settings.region]}")
             explained = explain_probes(*network, epoch=last.trained.epoch)
             yield MapsOfErrors(last.trained, explained, last.within / settings.region)
 

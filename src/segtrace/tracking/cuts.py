@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import SLICES, OnProgress
+from segtrace.causal.batches import SLICES
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.route import Route, route
 from segtrace.data.probes import Probes
@@ -20,6 +20,7 @@ from segtrace.network.labels import predicted
 from segtrace.network.logits import logits_at
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.progress import OnProgress
 from segtrace.report.claims.claim import Claim
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.claims.routes import Routes
@@ -126,6 +127,11 @@ class Cuts:
         return cls(**{**plain, "necessity": lost, "route": passed})
 
 
+def in_words(name: str) -> tuple[str, str]:
+    """What :func:`cut_network` does to a network, the one after the other."""
+    return f"{name}: cutting every stage and edge", f"{name}: integrating along the route"
+
+
 def cut_network(
     network: Network,
     edges: Mapping[str, Any] | None,
@@ -133,6 +139,7 @@ def cut_network(
     epoch: int | None,
     *,
     cut: str = CUT,
+    routes: bool = True,
     output: Callable[[Any], Tensor] | None = None,
     progress: OnProgress | None = None,
 ) -> Cuts | None:
@@ -144,6 +151,7 @@ def cut_network(
         baselines: means over training slices; the route and most cuts need them.
         epoch: finished passes.
         cut: see :data:`segtrace.causal.replacement.CUTS`.
+        routes: integrate, too, which takes most of the time.
         output: picks the logits from what the network returns.
         progress: told the estimate before, and how far it has come.
 
@@ -174,7 +182,7 @@ def cut_network(
     )
     own = {place.name: place for place in places if isinstance(place, Edge)}
     passed = None
-    if own and baselines is not None:
+    if routes and own and baselines is not None:
         passed = route(
             net,
             probes.images,

@@ -13,7 +13,7 @@ from segtrace.network.joints import settled
 from segtrace.network.sites import Site, sites_of
 from segtrace.network.stages import StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.tracking.progress import say
+from segtrace.progress import say
 
 NAMING = "model.edges={skip_1: {stage: dec1, module: path.of.a.module, argument: 1}}"
 """How a user names edges: the module whose output an edge is, or whose argument."""

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from segtrace.labelled import tensor
+from segtrace.progress import say
 from segtrace.report.record import Record
 from segtrace.tracking.changes import change_rows
 from segtrace.tracking.cuts import Cuts
@@ -189,7 +190,7 @@ class Tracker:
         if epoch == 0:
             self.untrained = cuts
         if not self._cut_epochs and cuts.left_out:
-            print(f"On none of the probes, so not cut: {', '.join(cuts.left_out)}.")
+            say(f"On none of the probes, so not cut: {', '.join(cuts.left_out)}.")
         self._cut_epochs.append(epoch)
         self._lost.append(tensor(cuts.necessity.lost["mean"]))
         writer.cuts(cuts, self.untrained if epoch > 0 else None)

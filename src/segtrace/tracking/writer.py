@@ -11,6 +11,7 @@ from torch import Tensor
 from segtrace.labelled import names_along, rows
 from segtrace.measures.measure import table
 from segtrace.names import file_name
+from segtrace.progress import say
 from segtrace.report.claims.claim import told
 from segtrace.report.figures.route import as_picture
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
@@ -122,7 +123,7 @@ class Writer:
     def pictures(self, explained: Explained, rules: Iterable[str], *, files: bool = True) -> None:
         """Draw an epoch's maps under these rules."""
         epoch, organs = explained.record.epoch or 0, explained.record.flow.organs
-        for rule in rules:
+        for rule in rules if files or self.board is not None else ():
             for organ in organs:
                 picture = explained.picture(rule, organ)
                 if files:
@@ -157,7 +158,7 @@ class Writer:
         first = len(history.epochs) == 1  # words stand with the first point of a curve
         if first and left_out:
             names = ", ".join(f"{measure} of {rule}" for measure, rule in left_out)
-            print(f"More than 400 charts: {names} only in timeline.csv")
+            say(f"More than 400 charts: {names} only in timeline.csv")
         add_scalars(self.board, points, history.epochs[-1], words if first else {})
 
     def changes(self, rows: list[dict[str, Any]]) -> None:

@@ -135,7 +135,7 @@ def test_a_checkpoints_own_edges_and_baselines_are_used(capsys):
     )
     found = judge_trained(trained, None, PROBES)
     assert found.epoch == 3
-    assert "Removing what maps mark: about" in capsys.readouterr().out
+    assert "Removing what maps mark, about" in capsys.readouterr().out
 
 
 def test_mistakes_are_named():

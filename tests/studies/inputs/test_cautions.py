@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.lines import said
 from segtrace.data.files.findings import Finding
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
@@ -49,13 +50,13 @@ def volume(*findings, labelled=True):
 
 def test_slices_of_a_data_set_were_spoken_of_when_it_was_prepared(capsys):
     assert about_slices(probes(), Watched()) == ["case Erika: no HU", OTHER_VALUES]
-    assert capsys.readouterr().out == f"Caution: {OTHER_VALUES}.\n"
+    assert said(capsys.readouterr().out) == [(f"Caution: {OTHER_VALUES}.", None)]
 
 
 def test_of_an_image_all_is_said_but_its_name_which_may_be_a_persons(capsys):
     found = about_slices(probes(labelled=False), Watched())
     assert found == ["the image: no HU", OTHER_VALUES]
-    assert capsys.readouterr().out == "".join(f"Caution: {line}.\n" for line in found)
+    assert said(capsys.readouterr().out) == [(f"Caution: {line}.", None) for line in found]
     told = about_volume(volume(NO_HU, labelled=False), Watched())
     assert told == [f"the image: {NO_HU.words}", OTHER_VALUES]
     assert about_volume(volume(NO_HU), Watched())[0] == f"case Erika: {NO_HU.words}"

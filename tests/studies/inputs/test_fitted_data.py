@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.lines import said
 from helpers.raw_layout import AFFINES, write_case
 from segtrace import InputError
 from segtrace.data.preprocessing import Preprocessing
@@ -56,7 +57,8 @@ def test_label_files_are_numbered_by_the_networks_names(node):
 
 def test_organs_without_labels_are_left_out_and_named(node, capsys):
     fitted = FittedData.of(node, WANTED)
-    assert capsys.readouterr().out == ("Left out, since these data have no labels of them: aorta\n")
+    words = "Left out, since these data have no labels of them: aorta"
+    assert said(capsys.readouterr().out) == [(words, None)]
     assert fitted.facts["organs_left_out"] == ["aorta"]
     assert fitted.facts["explained_data"]["name"] == "NiftiSource"
     every = Settings(rules=["grad_pam"])

@@ -3,28 +3,28 @@
 from types import SimpleNamespace
 
 import pytest
-from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.utilities import rank_zero_only
+import torch
 
-from segtrace.tracking.progress import say
+from segtrace.training.callbacks import progress
 from segtrace.training.callbacks.progress import EpochBar
 
 
 @pytest.mark.parametrize(
-    ("epochs", "words"), [(10, "Epoch  3/10"), (9, "Epoch 3/9"), (-1, "Epoch 3"), (None, "Epoch 3")]
+    ("epochs", "words", "left"),
+    [(10, "Epoch 3 of 10", 70.0), (3, "Epoch 3 of 3", None), (-1, "Epoch 3", None)],
 )
-def test_the_pass_under_way_is_counted_from_one_and_no_limit_is_made_up(epochs, words, monkeypatch):
-    told = []
-    shown = SimpleNamespace(set_description=told.append)
-    monkeypatch.setattr(TQDMProgressBar, "on_train_epoch_start", lambda *_: None)
-    monkeypatch.setattr(EpochBar, "train_progress_bar", shown)
-    trainer = SimpleNamespace(max_epochs=epochs, current_epoch=2)
-    EpochBar().on_train_epoch_start(trainer)
-    assert told == [words]
-
-
-@pytest.mark.parametrize(("rank", "out"), [(0, "once\n"), (1, "")])
-def test_a_line_is_said_by_the_first_process_alone(rank, out, monkeypatch, capsys):
-    monkeypatch.setattr(rank_zero_only, "rank", rank)
-    say("once")
-    assert capsys.readouterr().out == out
+def test_an_epoch_is_counted_from_one_and_no_limit_is_made_up(epochs, words, left, monkeypatch):
+    told, now, finished = [], [0.0], [0]
+    monkeypatch.setattr(progress, "say", lambda words, left=None: told.append((words, left)))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "finished_epochs", lambda _trainer: finished[0])
+    found = {"train/loss": torch.tensor(0.5), "val/dice/mean": torch.tensor(0.25)}
+    trainer = SimpleNamespace(max_epochs=epochs, current_epoch=2, callback_metrics=found)
+    bar = EpochBar()
+    bar.on_train_start(trainer)
+    now[0], finished[0] = 30.0, 3
+    bar.on_train_epoch_end(trainer)
+    assert told == [(f"{words}: loss 0.500, Dice 0.250", left)]
+    trainer.callback_metrics = {}
+    bar.on_train_epoch_end(trainer)
+    assert told[-1] == (words, left)

@@ -19,7 +19,7 @@ from segtrace.attribution.flow import A_FLOW, Flow
 from segtrace.attribution.forward import Output
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import SLICES, Batches, Clock, OnProgress
+from segtrace.causal.batches import SLICES, Batches, Clock
 from segtrace.causal.faithfulness.removal import WAYS, Removal, passes
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import replacing
@@ -29,6 +29,7 @@ from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.joints import settled
 from segtrace.network.sites import Site
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.progress import OnProgress
 
 __all__ = ["WAYS", "WHERE", "deletion"]
 

@@ -10,7 +10,8 @@ from typing import Any
 from segtrace.checkpoint.loading import DESCRIPTION, read
 from segtrace.cli.train.full_state import IDENTITY, Expected, check_full
 from segtrace.errors import InputError
-from segtrace.report.run_folder import TRAINED, is_first
+from segtrace.progress import is_first, say
+from segtrace.report.run_folder import TRAINED
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 EPOCH = re.compile(r"epoch_(\d+)(\.ckpt)?")
@@ -63,7 +64,7 @@ def left_in(folder: Path, named: Path | None = None, expected: Expected = ANY) -
         if found is not None:
             if path != names[0] and is_first():
                 why = damage[0] if damage else f"{names[0]} is not there"
-                print(f"{why}. Going on from {path}, the one before it.")
+                say(f"{why}. Going on from {path}, the one before it.")
             return found
     if damage:
         raise InputError(f"{'; '.join(damage)}; begin another run in another folder")
@@ -118,7 +119,7 @@ def begin_anew(folder: Path, flow: Path | None, checkpoints: Path | None = None)
                 f"{folder} holds results ({shown}) and no full checkpoint to go on from, and "
                 "nothing is overwritten; begin another run in another folder"
             )
-    print(f"{folder} was broken off before its first full checkpoint; it begins anew there.")
+    say(f"{folder} was broken off before its first full checkpoint; it begins anew there.")
     for path in found:
         if path.is_dir():
             shutil.rmtree(path)

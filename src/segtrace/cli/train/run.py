@@ -18,16 +18,16 @@ from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.names import CONFIG
 from segtrace.network.stages import resolve as resolve_stages
+from segtrace.progress import is_first, say
 from segtrace.report.event_files import rewind
 from segtrace.report.files import check_writable, environment, version_of
-from segtrace.report.run_folder import is_first
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.tracking.cut_tables import report
 from segtrace.tracking.edges import named_edges
 from segtrace.tracking.explained import check_chosen
-from segtrace.tracking.progress import say
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.flow import FlowCallback
 from segtrace.training.construction import construct, expect
@@ -260,6 +260,10 @@ def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer
     if last is not None:
         network = module.description.get("network", {})
         print(f"Explain    python explain.py {checkpoint.named(last, network)}")
+    shown = [c.overview for c in flow_callbacks(trainer) if c.overview is not None]
+    made = [*shown, plan.folder / "dice.csv", plan.folder / CONFIG]
+    if opened := [path for path in made if path.is_file()]:
+        say(f"Done: open {opened[0]}")
 
 
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:

@@ -18,8 +18,9 @@ from segtrace.cli.train.run_config import gone_on, targets_in
 from segtrace.errors import InputError, unknown
 from segtrace.names import CONFIG
 from segtrace.network.known import STAGES
+from segtrace.progress import is_first, say
 from segtrace.report.files import save_text
-from segtrace.report.run_folder import Held, Lock, is_first, taken
+from segtrace.report.run_folder import Held, Lock, taken
 from segtrace.training.callbacks.own_folder import check_no_checkpoints, check_places
 from segtrace.training.precision import refuse_half_in
 
@@ -186,7 +187,7 @@ def _check_length(trainer: Mapping[str, Any], left: Left, folder: Path) -> None:
             f"{left.epoch} or more"
         )
     if is_first():
-        print(
+        say(
             f"{folder} has finished its {epochs} epochs; to train on say "
             f"resume={folder} trainer.max_epochs={2 * epochs}"
         )

@@ -20,7 +20,6 @@ from pathlib import Path
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from segtrace.data.cache.drafts import draft
 from segtrace.data.cases import TEST12, TRAIN18
@@ -38,6 +37,7 @@ from segtrace.data.phantom.exact import (
 from segtrace.data.phantom.fields import WARP, Field, Space
 from segtrace.data.phantom.painting import paint
 from segtrace.errors import InputError
+from segtrace.progress import over
 
 CASES = tuple(sorted((*TRAIN18, *TEST12)))
 """The published numbers."""
@@ -140,13 +140,11 @@ def _write_cases(
     for part in ("img", "label"):
         (folder / part).mkdir(parents=True)
     one = functools.partial(_write_case, folder, seed, shape)
-    with (
-        tqdm(total=len(names), desc="generating the phantom", unit="case", disable=None) as bar,
-        ExitStack() as stack,
-    ):
+    words = f"Generating {len(names)} cases of the phantom"
+    with ExitStack() as stack:
         run = map if workers == 1 else stack.enter_context(_pool(workers)).map
-        for _ in run(one, names):
-            bar.update()
+        for _ in over(run(one, names), words, len(names)):
+            pass
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

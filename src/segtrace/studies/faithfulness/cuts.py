@@ -10,7 +10,6 @@ from segtrace.attribution import targets
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.batches import OnProgress
 from segtrace.causal.faithfulness.deletion import deletion
 from segtrace.causal.faithfulness.ranking import CELLS, GRADIENT_NORM, Ranking, rankings, sizes_of
 from segtrace.causal.faithfulness.verdict import Verdict, verdicts
@@ -22,6 +21,7 @@ from segtrace.measures.places import body_of
 from segtrace.network.edges import Edge
 from segtrace.network.sites import Site
 from segtrace.network.stages import Stage
+from segtrace.progress import OnProgress
 from segtrace.tracking.explained import Network, traced
 
 FRACTIONS = (0.1,)

@@ -13,12 +13,12 @@ from segtrace.errors import InputError
 from segtrace.labelled import Dataset, names_along
 from segtrace.network.edges import Edge
 from segtrace.network.stages import Stage
+from segtrace.progress import step
 from segtrace.report.scene import FINAL
 from segtrace.studies.faithfulness.cuts import FaithfulnessCuts
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network, organs_on
-from segtrace.tracking.progress import working
 
 Shown = Callable[[str], Any]
 """Words -> a context that gives what to hand to a long piece of work as its ``progress``."""
@@ -125,7 +125,7 @@ def judge_maps(
 def judge_trained(
     trained: TrainedNetwork, untrained: TrainedNetwork | None, probes: Probes, seed: int = 0
 ) -> FaithfulnessResult:
-    """Test a checkpoint's maps, with a bar for every part.
+    """Test a checkpoint's maps, with a line for every part.
 
     Args:
         trained: the network.
@@ -144,7 +144,7 @@ def judge_trained(
         untrained=before,
         epoch=trained.epoch,
         seed=seed,
-        shown=working,
+        shown=step,
     )
 
 

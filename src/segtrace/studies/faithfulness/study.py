@@ -57,7 +57,6 @@ class JudgedNetwork:
     def write(self, folder: Path) -> None:
         """See :func:`write_result`."""
         write_result(self.found, folder / self.within)
-        print(f"{self.trained.name}: {folder / self.within}")
 
     def show(self, page: Page) -> None:
         """Verdicts and rankings with their figures."""

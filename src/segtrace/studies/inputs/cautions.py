@@ -9,6 +9,7 @@ from segtrace.data.files.findings import told
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible import not_hounsfield
 from segtrace.data.probes import Probes
+from segtrace.progress import say
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 
 UNNAMED = "the image"
@@ -73,7 +74,7 @@ def _renamed(line: str, beginnings: Sequence[str]) -> str:
 
 def _say(cautions: list[str]) -> list[str]:
     for caution in cautions:
-        print(as_caution(caution))
+        say(as_caution(caution))
     return cautions
 
 

@@ -12,6 +12,7 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.progress import say
 from segtrace.tracking.explained import Settings
 from segtrace.training.construction import construct
 
@@ -51,7 +52,7 @@ class FittedData:
             )
         found = cls(_module(node, wanted, list(names.values())), wanted.organs, names)
         if found.missing:
-            print(f"Left out, since these data have no labels of them: {', '.join(found.missing)}")
+            say(f"Left out, since these data have no labels of them: {', '.join(found.missing)}")
         return found
 
     @property

@@ -12,6 +12,7 @@ from segtrace.attribution.rules import Rule
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.errors import InputError
 from segtrace.names import file_name
+from segtrace.progress import say
 from segtrace.studies.inputs.checkpoints import in_order, of_several_runs, paths_of
 from segtrace.studies.inputs.images import Images, LooksAt, listed
 from segtrace.studies.inputs.trained_network import (
@@ -21,6 +22,7 @@ from segtrace.studies.inputs.trained_network import (
     from_user,
     untrained_of,
 )
+from segtrace.training.callbacks.progress import EpochBar
 from segtrace.training.construction import construct
 from segtrace.training.slices.taking import check_own_network
 
@@ -59,7 +61,7 @@ class Networks:
         for name in self._checkpoints or ("",):
             trained = self._load(name)
             for note in dict.fromkeys(note for note in trained.notes if note not in said):
-                print(f"{trained.name}: {note}")
+                say(f"{trained.name}: {note}")
             said.update(trained.notes)
             yield self._as_asked(trained), self._within(name)
 
@@ -102,8 +104,14 @@ class Networks:
 
     def trainer(self, **options: Any) -> pl.Trainer:
         """Lightning's trainer, for what goes through many slices."""
-        built: pl.Trainer = construct("trainer", self.options["trainer"], **options)
+        node = self.options["trainer"]
+        shown = [EpochBar()] if node.get("enable_progress_bar", True) else []
+        own = {**options, "callbacks": [*options.get("callbacks", ()), *shown]}
+        built: pl.Trainer = construct("trainer", node, **own)
         return built
+
+    def __len__(self) -> int:
+        return len(self._checkpoints) or 1
 
     @property
     def seed(self) -> int:

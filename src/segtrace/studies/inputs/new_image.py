@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from segtrace.attribution.targets import predicted
 from segtrace.data.files.findings import told
@@ -14,6 +13,7 @@ from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed
+from segtrace.progress import over
 
 BATCH = 8
 
@@ -53,6 +53,6 @@ def predict(net: nn.Module, images: Tensor) -> Tensor:
     """(D, H, W) arg max of the logits of every slice (D, 1, H, W), in batches."""
     found = []
     with undisturbed(net, next(net.parameters()).device), torch.no_grad():
-        for batch in tqdm(images.split(BATCH), desc="Predicting", unit="batch", disable=None):
+        for batch in over(images.split(BATCH), f"Predicting {len(images)} slices"):
             found.append(predicted(logits_at(net, as_input(net, batch))).cpu())
     return torch.cat(found)

@@ -19,6 +19,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError, printable
 from segtrace.network.stages import StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed
+from segtrace.progress import say
 from segtrace.report.files import environment, sha256
 from segtrace.report.page.whole_cases import WholeCases
 from segtrace.tracking.explained import DEFAULT, Network, Settings
@@ -147,12 +148,12 @@ def untrained_of(trained: TrainedNetwork, path: Path | None) -> TrainedNetwork |
         path: checkpoint of epoch 0.
     """
     if path is None or not path.is_file():
-        print("No untrained network to stand beside it (epoch_000.ckpt): give untrained=…")
+        say("No untrained network to stand beside it (epoch_000.ckpt): give untrained=…")
         return None
     rules = trained.settings.rules
     other = replace(from_checkpoint(path, trained.named, rules), settings=trained.settings)
     if (other.channels, other.stages) != (trained.channels, trained.stages):
-        print(f"{path} is of another network, so it does not stand beside it")
+        say(f"{path} is of another network, so it does not stand beside it")
         return None
     return other
 

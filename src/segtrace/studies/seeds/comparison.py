@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from segtrace.attribution.rules import by_name
 from segtrace.errors import InputError
 from segtrace.measures.emergence import echo, rise
 from segtrace.measures.over_cases import Band, over_runs
 from segtrace.names import file_name
+from segtrace.progress import over
 from segtrace.report.claims.claim import told
 from segtrace.report.claims.emergence import Emergences, Place, when
 from segtrace.report.figures.paper import save_figure
@@ -72,9 +72,9 @@ class Comparison:
         save_table(folder / "seeds.csv", rows)
         if self.emergences is not None:
             save_table(folder / "seeds_emergence.csv", _emergence_rows(self.emergences))
-        for name, figure, caption in self._figures():
+        for name, figure, caption in self._figures:
             save_figure(folder / "figures", name, figure, caption)
-        print("\n".join([*self._told(), f"{next(iter(self.dice.values())).label}: {folder}"]))
+        print("\n".join(self._told()))
 
     @cached_property
     def emergences(self) -> Emergences | None:
@@ -100,18 +100,23 @@ class Comparison:
         """The figures with their captions."""
         label = next(iter(self.dice.values())).label
         words = f"{label}. Every measure, rule, stage and organ: seeds.csv."
-        figures = tuple(Shown(embedded(f), caption) for _, f, caption in self._figures())
+        figures = tuple(Shown(embedded(f), caption) for _, f, caption in self._figures)
         page.sections.append(
             Section("Runs that differ in their seed", (words, *self._told()), figures)
         )
 
-    def _figures(self) -> Iterator[tuple[str, Figure, str]]:
+    @cached_property
+    def _figures(self) -> list[tuple[str, Figure, str]]:
         """Name, figure and caption: the headline of every rule and organ, then Dice."""
+        return list(self._drawn())
+
+    def _drawn(self) -> Iterator[tuple[str, Figure, str]]:
+        label = next(iter(self.dice.values())).label
         first = self.runs[0]
         drawn = Drawn(first.epochs, [run.seed for run in self.runs], first.marks)
         rules = tuple(dict.fromkeys(place[0] for _, place in self.bands))
         pairs = [(rule, organ) for rule in rules for organ in self.dice]
-        for rule, organ in tqdm(pairs, desc="Drawing", unit="figure", disable=None):
+        for rule, organ in over(pairs, f"{label}: drawing {len(pairs)} figures"):
             panels = {place[2]: band for (name, place), band in self.bands.items()
                       if (name, *place[:2]) == (HEADLINE, rule, organ)}  # fmt: skip
             title = f"gain of {rule}, {organ.replace('_', ' ')}"

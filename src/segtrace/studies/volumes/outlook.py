@@ -9,9 +9,9 @@ import numpy as np
 
 from segtrace.data.files.geometry import Geometry
 from segtrace.errors import InputError
+from segtrace.progress import say
 from segtrace.studies.volumes.nifti import QUICK, in_steps
 from segtrace.tracking.explained import Explained
-from segtrace.tracking.progress import say
 
 
 def announce(

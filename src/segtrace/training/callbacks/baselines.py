@@ -12,10 +12,10 @@ from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.errors import InputError
 from segtrace.network.undisturbed import unchanged_generators
-from segtrace.tracking.cuts import Cuts, cut_network
+from segtrace.progress import step
+from segtrace.tracking.cuts import Cuts, cut_network, in_words
 from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network
-from segtrace.tracking.progress import telling
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.watch import Asked
 from segtrace.training.epochs import finished_epochs, is_final
@@ -108,7 +108,8 @@ def cutting(
 
     def cut() -> Cuts | None:
         means = kept or _collected(network, asked, output)
-        with telling(shown=trainer.progress_bar_callback is not None) as progress:
+        shown = trainer.progress_bar_callback is not None
+        with step(*in_words(f"Epoch {epoch}"), shown=shown) as progress:
             return cut_network(network, asked.edges, means, epoch, output=output, progress=progress)
 
     return cut

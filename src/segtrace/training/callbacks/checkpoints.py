@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from segtrace.checkpoint.reading import checksums, compare
 from segtrace.errors import InputError
+from segtrace.progress import say
 from segtrace.report.files import check_writable
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.own_folder import check_no_checkpoints
@@ -110,6 +111,6 @@ def _keep(last: Path, previous: Path) -> None:
     try:
         compare(last)
     except InputError as error:
-        print(f"{error}: it does not become {previous.name}")
+        say(f"{error}: it does not become {previous.name}")
     else:
         last.replace(previous)

@@ -19,6 +19,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.network.guards import channels
 from segtrace.network.undisturbed import unchanged_generators
+from segtrace.progress import say
 from segtrace.report.files import check_writable
 from segtrace.tracking import guards
 from segtrace.tracking.cuts import Cuts
@@ -146,6 +147,14 @@ class FlowCallback(EitherCallback):
     def cuts(self) -> Cuts | None:
         """What the last cuts cost; ``None`` where nothing was cut."""
         return self._watch.tracker.cuts
+
+    @property
+    def overview(self) -> Path | None:
+        """The picture of the last epoch; ``None`` where none is drawn."""
+        trainer, epoch = self._serves[0]() if self._serves else None, self._watch.tracker.epoch
+        if trainer is None or epoch is None:
+            return None
+        return self._writer(trainer).epoch(epoch) / "overview.png"
 
     @property
     def state_key(self) -> str:
@@ -370,7 +379,7 @@ class FlowCallback(EitherCallback):
         interval = max(1, ceil(cost / (SHARE * training)))
         if interval != self._watch.interval:
             self._watch.interval = interval
-            print(
+            say(
                 f"Explaining takes {cost:.1f} s, an epoch {training:.1f} s: every {interval} "
                 "epochs from here"
             )
