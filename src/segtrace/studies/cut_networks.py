@@ -14,7 +14,7 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.names import file_name
-from segtrace.progress import say, step
+from segtrace.progress import over, say, step
 from segtrace.report.captions import epoch_words
 from segtrace.report.claims.claim import told
 from segtrace.report.figures.paper import save_figure
@@ -66,7 +66,8 @@ class Ablated:
         """
         for name, rows in cut_tables(self.cuts, self.untrained).items():
             save_table(folder / name, rows)
-        for name, (figure, caption) in self.figures.items():
+        words = f"{epoch_words(self.cuts.epoch)}: drawing {len(self.figures)} figures"
+        for name, (figure, caption) in over(self.figures.items(), words, len(self.figures)):
             save_figure(folder / "figures", name, figure, caption)
         report(self.cuts)
 
