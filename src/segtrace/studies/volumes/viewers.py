@@ -39,13 +39,13 @@ Where the evidence for each organ lies in one image, and what the network takes 
 {cautions}
 {prediction}   what the network takes for each organ: {labels}
 maps/               {kind}
-maps.csv            of every map its file, and the number that its value 1 stands for
-slices.csv          of every slice, organ, rule and stage the measures, and whether its map is read
+maps.csv            the file of each map, and the number that its value 1 stands for
+slices.csv          measures of each slice, organ, rule and stage, and whether its map may be read
 labels_itksnap.txt, labels_slicer.ctbl   names and colours of the labels
 manifest.json       what made these files
 
-A map runs from 0 to 1, its largest value in this image. It is 0 where the network's evidence is
-negative, and in slices where the map may not be read.
+A map runs from 0 to 1, its largest value in this image. It is 0 where the map is negative, and in
+slices where it may not be read.
 
 All files lie on the voxels of the image that was explained: put its path in the place of IMAGE, and
 that of this folder in the place of FOLDER. {example}
@@ -123,7 +123,7 @@ def _how_to_open(
     said = "".join(f"{as_caution(caution)}\n" for caution in cautions)
     labels = ", ".join(f"{channel} {name}" for channel, _, name in _labels(channels))
     volumes = ", ".join(f"{n} {printable(stage)}" for n, stage in enumerate(stages))
-    shown = "a file a rule and organ, of one volume a stage: " + volumes
+    shown = "a file for each rule and organ, with a volume for each stage: " + volumes
     slicer = (
         'import os; os.chdir("FOLDER")',
         f'colours = slicer.util.loadColorTable("{SLICER}")',
@@ -135,7 +135,7 @@ def _how_to_open(
         cautions=said,
         prediction=PREDICTION,
         labels=labels,
-        kind=shown if stages else "a file a rule, organ and stage",
+        kind=shown if stages else "a file for each rule, organ and stage",
         example=example.as_posix(),
         # ITK-SNAP lays a 3-D image over another, and opens a 4-D one by itself.
         itksnap=f"itksnap -g IMAGE -s {PREDICTION} -l {ITKSNAP} -o {typed}"
