@@ -40,15 +40,15 @@ class Claim:
 
 
 def told(claims: Iterable[Claim]) -> list[str]:
-    """What a text prints: the words, what passed, and how often nothing does."""
+    """What a text prints: the words, and what :func:`passed` adds."""
     found = list(claims)
     return [*map(str, found), *passed(found)]
 
 
 def passed(claims: Iterable[Claim]) -> list[str]:
-    """What those that hold have passed, and how often nothing does: the end of every text."""
+    """What those that hold have passed, and how often nothing does; nothing where none holds."""
     tests = dict.fromkeys(claim.tests for claim in claims if claim.holds)
-    return [*(f"Claims here passed: {'; '.join(own)}." for own in tests), RATE]
+    return [*(f"Claims here passed: {'; '.join(own)}." for own in tests), *[RATE][: len(tests)]]
 
 
 def corrected(tests: int, over: str = "cases") -> str:
