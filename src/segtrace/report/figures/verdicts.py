@@ -19,7 +19,7 @@ from segtrace.causal.faithfulness.verdict import (
 from segtrace.errors import InputError
 from segtrace.measures.over_cases import COVERAGE, method
 from segtrace.measures.significance import RATE
-from segtrace.report.captions import plain
+from segtrace.report.captions import plain, title_of
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 
 COLOURS = {
@@ -71,7 +71,7 @@ def verdict_figure(
             for ax, rule in zip(row, rules, strict=True):
                 here = [v for v in own if (v.rule, v.where) == (rule, place)]
                 _draw_verdicts(ax, here, sites)
-                ax.set_title(f"{plain(rule)}: {PLACES.get(place, place)}", fontsize=7)
+                ax.set_title(f"{title_of(rule)}: {PLACES.get(place, place)}", fontsize=7)
         for ax in axes[-1]:
             ax.set_xlabel("Dice lost")
         known = [control for control in CONTROLS if _known(own, control[0])]
@@ -106,6 +106,11 @@ def _draw_verdicts(ax: Axes, own: Sequence[Verdict], sites: Sequence[str]) -> No
         ax.plot([low, high], [y, y], color=colour, lw=1.2, solid_capstyle="butt")
         fill = colour if verdict.verdict == SUPPORTED else "white"
         ax.plot(verdict.by["map"], y, "o", color=colour, mfc=fill, ms=4)
+
+
+def _titled(predictor: str) -> str:
+    """``map size, Seg-Grad-CAM``."""
+    return ", ".join(map(title_of, predictor.split(", ")))
 
 
 def _plain_axes(ax: Axes, rows: Sequence[str]) -> None:
@@ -166,7 +171,7 @@ def ranking_figure(
         size = (PAGE_WIDTH * 0.7, ROW * 1.3 * len(own) + ROOM)
         figure = Figure(figsize=size, layout="constrained")
         ax = figure.subplots()
-        _plain_axes(ax, [plain(ranking.predictor) for ranking in own])
+        _plain_axes(ax, [_titled(ranking.predictor) for ranking in own])
         for y, ranking in enumerate(own):
             colour = "0.45" if ranking.control else COLOURS[ranking.verdict]
             fill = colour if ranking.verdict == SUPPORTED and not ranking.control else "white"
