@@ -49,7 +49,7 @@ def test_a_row_a_stage_and_a_panel_a_rule_and_place():
     ]
     figure, caption = verdict_figure(found, marks=["PHANTOM"])
     assert len(figure.axes) == 4
-    assert {"enc1", "dec1", "seg grad cam: cells anywhere"} <= set(words(figure))
+    assert {"enc1", "dec1", "Seg-Grad-CAM: cells anywhere"} <= set(words(figure))
     assert "12 cases, one run  ·  PHANTOM" in figure.get_suptitle()
     assert "the same pattern, moved" in caption
     assert "untrained" not in caption  # it was not known
