@@ -68,7 +68,7 @@ def say(words: str, left: float | None = None) -> None:
     """
     if is_first():
         clear()
-        print(_line(words, left), flush=True)
+        print(f"{_line(words, left)}\n", end="", flush=True)  # at once: a signal may come between
 
 
 def clear() -> None:

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrace.cli import start_up
 from segtrace.cli.command_line import opened, readable
+from segtrace.cli.lasting import lasting_output
 from segtrace.cli.resumed import in_its_folder
 from segtrace.cli.start_up import say
 from segtrace.errors import InputError, unknown
@@ -67,6 +68,7 @@ def start(
     """
     # Hydra then raises what it would print over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    lasting_output()
     _quiet()
     try:
         groups, keys = _groups(main), [*_keys(main), *short]

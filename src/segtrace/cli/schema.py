@@ -36,6 +36,9 @@ OPEN = ("model.net", "model.stages", "model.edges")
 """Places where any network, with any arguments, may stand."""
 
 
+IN_WORDS = {"bool_parsing": "give true or false", "bool_type": "give true or false"}
+"""What pydantic finds -> what to give instead."""
+
 LATER = ("model.optimizer", "model.scheduler")
 """Places of functions that the module calls, with what it alone has."""
 CALLED = ("data", "model", "explain", "trainer", "study")
@@ -199,7 +202,7 @@ def _check_value(where: str, value: Any, hint: Any) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f".{part}" for part in first["loc"] if isinstance(part, str | int))
-        message = first["msg"][0].lower() + first["msg"][1:]
+        message = IN_WORDS.get(first["type"]) or first["msg"][0].lower() + first["msg"][1:]
         typed = f"; as text: '{where}={quoted(str(value))}'" if _is_no_text(value, message) else ""
         raise InputError(
             f"{where}={value!r}: {message}{f' (at {place})' if place else ''}{typed}"

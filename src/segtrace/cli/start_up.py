@@ -26,7 +26,7 @@ _before: dict[signal.Signals, Any] = {}
 def say(message: str) -> None:
     """One line to the user, in the place of one that counts along."""
     clear()
-    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
+    print(f"{Path(sys.argv[0]).name}: {message}\n", end="", file=sys.stderr, flush=True)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -32,6 +32,8 @@ PLACES = ("data.root", "data.cache_dir", "data.lists")
 """Folders on somebody's disk, which a result does not depend on."""
 
 PROBE_KEYS = {"n": int, "from": str, "embed": bool}
+GIVE = {int: "a whole number", str: "val or train", bool: "true or false"}
+"""What a value of a kind may be, in words."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ def check_probes(
         if key not in kinds:
             raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in kinds])
         if type(value) is not kinds[key] and (key, value) != ("n", None):
-            raise InputError(f"probes.{key}={value!r}; a {kinds[key].__name__} is needed")
+            raise InputError(f"probes.{key}={value!r}; give {GIVE[kinds[key]]}")
     for key in kinds:
         if key not in given:
             raise InputError(f"probes.{key} is needed; leave ~probes.{key} out")

@@ -45,9 +45,12 @@ def write_volume(
     """
     found = [o for o in range(len(stacks.organs)) if stacks["region_px"][:, o].any()]
     if not found:
+        where, instead = volume.name, "say region=gt"
+        if volume.label is None:
+            where, instead = volume.where, "is it an abdominal CT in HU?"
         raise InputError(
-            f"{volume.where}: region {trained.settings.region} has none of the organs "
-            f"({', '.join(stacks.organs)}) in any slice; is it an abdominal CT in HU?"
+            f"{where}: region {trained.settings.region} has none of the organs "
+            f"({', '.join(stacks.organs)}) in any slice; {instead}"
         )
     cautions = trained.facts.get("cautions", ())
     mark = "".join(f", {IN_SHORT[caution]}" for caution in cautions if caution in IN_SHORT)

@@ -44,7 +44,7 @@ function restore(address) {
     String(DATA.slices[n]) === given.get("slice"));
   if (slice >= 0) state.slice = slice;
   const [low, high] = numbers("window"), [y, x, closer] = numbers("view");
-  if (low < high) state.window = [low, high];
+  if (low < high) chooseWindow(low, high);
   const [cut, overlay, lines] = ["cut", "overlay", "lines"].map((name) => numbers(name)[0]);
   if (cut >= 0 && cut <= Number($("threshold").max)) state.threshold = Math.round(cut);
   if (overlay >= 0 && overlay <= 100) $("opacity").value = overlay;
@@ -55,7 +55,8 @@ function restore(address) {
   const beside = { stage: place("stage2", DATA.stages), rule: place("rule2", DATA.rules),
     frame: place("epoch2", epochs) };
   state.beside = Object.values(beside).every((i) => i >= 0) ? beside : null;
-  const scales = Object.keys(SCALES).filter((name) => name !== "both" || state.beside);
+  const scales = Object.keys(SCALES).filter((name) =>
+    (name !== "both" || state.beside) && (name !== "epochs" || FRAMES.length > 1));
   take("scale", scales, (i) => { state.scale = scales[i]; });
 }
 

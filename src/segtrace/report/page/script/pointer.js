@@ -78,12 +78,11 @@ function drag(canvas, start) {
     if (!start.shiftKey) $("readout").textContent = `Window ${windowWords()}`;
   };
   canvas.addEventListener("pointermove", move);
-  for (const end of ["pointerup", "pointercancel"]) {
-    canvas.addEventListener(end, () => {
-      canvas.removeEventListener("pointermove", move);
-      show();
-    }, { once: true });
-  }
+  // However the drag ends: also where the button's release was missed.
+  canvas.addEventListener("lostpointercapture", () => {
+    canvas.removeEventListener("pointermove", move);
+    show();
+  }, { once: true });
 }
 
 function listenToPictures() {
