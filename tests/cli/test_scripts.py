@@ -155,6 +155,15 @@ def test_the_step_of_every_picture_and_dice_is_the_epoch(events):
     assert [e.step for e in events.Scalars("train/loss")] == [1, 2]
 
 
+def test_the_terminal_says_the_loss_and_the_dice_that_are_logged(run, events):
+    for epoch in (1, 2):
+        loss, dice = (
+            next(e.value for e in events.Scalars(tag) if e.step == epoch)
+            for tag in ("train/loss", "val/dice/mean")
+        )
+        assert f"Epoch {epoch} of 2: loss {loss:.3f}, Dice {dice:.3f}" in run.ran.out
+
+
 def test_every_number_of_every_slice_stands_in_the_table(run):
     with (run.folder / "flow" / "measures.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -125,7 +125,8 @@ class SegmentationModule(pl.LightningModule):
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Loss of one batch."""
         loss: Tensor = self.loss(self(batch["image"]).float(), batch["label"])
-        self.log("train/loss", loss, prog_bar=True, logger=False)
+        # Each batch counts once, as in what is logged: for who monitors it, or says it.
+        self.log("train/loss", loss, on_step=False, on_epoch=True, logger=False, batch_size=1)
         self._losses.add(loss)
         return loss
 
