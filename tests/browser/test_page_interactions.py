@@ -173,6 +173,17 @@ def test_dragging_changes_the_window_and_says_it_in_hu_while_it_does(page):
     assert shot(page, "ct") == before
 
 
+def test_a_drag_whose_release_was_missed_ends_with_the_next_move(page):
+    drag(page, "#ct", -100, 0, release=False)
+    chosen = state(page, "window")
+    for x in (10, 300):
+        page.execute_script(
+            "$('ct').dispatchEvent(new PointerEvent('pointermove', {clientX: arguments[0]}))", x
+        )
+    ActionChains(page).release().perform()
+    assert state(page, "window") == chosen
+
+
 def test_values_that_are_no_hu_are_dragged_as_grey_levels(driver, tmp_path):
     one = epoch(NEWEST)
     place = replace(one.record.scene, hounsfield_known=False)

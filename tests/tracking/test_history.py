@@ -201,7 +201,7 @@ def test_a_picture_of_a_timeline_has_a_column_an_epoch():
     assert whole.shape[1] > short.picture("gain", "grad_pam", "left").shape[1]
     curves = tensor(long.data["gain"][:, :, 0, 0]).T  # (stage, epoch)
     names = ["dec1", "head (prediction redrawn, echo)"]
-    caption = f"left  ·  gain  ·  grad_pam\n{long.facts}"
+    caption = f"Left  ·  gain  ·  Grad-PAM\n{long.facts}"
     np.testing.assert_array_equal(whole, timeline_picture(curves, names, range(7), caption))
 
 

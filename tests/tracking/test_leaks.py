@@ -58,7 +58,7 @@ def test_an_organ_that_the_network_finds_nowhere_leaks_nowhere():
     assert "left on right" not in text
     assert "right on left" in text
     density = density_at(found, "dec1")
-    caption = ("leak  ·  dec1  ·  grad_pam  ·  epoch 3\n"
+    caption = ("leak  ·  dec1  ·  Grad-PAM  ·  epoch 3\n"
                "times uniform; region: ground truth; score: logit; one run")  # fmt: skip
     marked = leak_picture(density, ("left (not found)", "right"), caption,
                           columns=("left", "right"), vmax=4.0)  # fmt: skip
@@ -125,7 +125,7 @@ def test_the_matrix_is_drawn_for_every_stage():
     found = leaks()
     for stage in ("dec1", "head"):
         density = density_at(found, stage)
-        caption = (f"leak  ·  {stage}  ·  grad_pam  ·  epoch 3\n"
+        caption = (f"leak  ·  {stage}  ·  Grad-PAM  ·  epoch 3\n"
                    "times uniform; region: ground truth; score: logit; one run")  # fmt: skip
         expected = leak_picture(density, ("left", "right"), caption, vmax=4.0)
         np.testing.assert_array_equal(found.picture("grad_pam", stage), expected)

@@ -17,6 +17,7 @@ from segtrace.measures.leakage import Leakage
 from segtrace.measures.localisation import AXES, over_slices, readable, terms
 from segtrace.measures.measure import followed, table
 from segtrace.measures.over_cases import over_cases
+from segtrace.report.captions import title_of, titled
 from segtrace.report.claims.emergence import when
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import timeline_picture
@@ -249,7 +250,7 @@ class History:
         """A measure over stages and epochs; echoes and the redrawn prediction are marked."""
         curves = tensor(self.data[measure].sel(rule=rule, organ=organ).transpose("site", "epoch"))
         low, high = self._limits(measure, rule)
-        caption = f"{organ}  ·  {measure}  ·  {rule}\n{self.facts}"
+        caption = f"{titled(organ)}  ·  {measure}  ·  {title_of(rule)}\n{self.facts}"
         names = self._marked(rule, organ)
         return timeline_picture(curves, names, self.epochs, caption, vmin=low, vmax=high)
 

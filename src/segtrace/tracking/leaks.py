@@ -15,7 +15,7 @@ from segtrace.measures.leakage import Grids, Leakage, leakage
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.measures.significance import LEAST_CASES
 from segtrace.network.stages import StagesLike
-from segtrace.report.captions import plain
+from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import FOUND, USUAL_PLACE, counted, passed
 from segtrace.report.claims.leaks import (
     MOST,
@@ -175,7 +175,7 @@ class Leaks:
         region = REGIONS.get(record.region, record.region)
         phantom = "  ·  PHANTOM" if record.scene.phantom else ""
         caption = (
-            f"leak  ·  {stage}  ·  {rule}  ·  epoch {record.epoch}{phantom}\n"
+            f"leak  ·  {stage}  ·  {title_of(rule)}  ·  epoch {record.epoch}{phantom}\n"
             f"times uniform; region: {region}; score: {record.flow.score}; one run"
         )
         density = tensor(self.found.summary["density"].sel(site=stage, rule=rule))

@@ -11,7 +11,13 @@ from segtrace.data.files.findings import Finding
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
 from segtrace.data.probes import Probes
-from segtrace.studies.inputs.cautions import OF_A_PHANTOM, OTHER_VALUES, about_slices, about_volume
+from segtrace.studies.inputs.cautions import (
+    OF_A_PHANTOM,
+    OTHER_VALUES,
+    about_slices,
+    about_volume,
+    as_caution,
+)
 
 CT = np.where(np.indices((40, 40)).sum(0) < 40, -1000, 40).astype(np.int16)
 MR = np.where(CT < 0, 3, 700).astype(np.int16)
@@ -93,4 +99,5 @@ def test_a_network_of_the_phantom_is_named_before_a_patients_image(taught, shown
     expected = [OF_A_PHANTOM] if taught and not shown else []
     assert about_slices(slices, own) == expected
     assert about_volume(replace(volume(), phantom=shown), own) == expected
-    assert capsys.readouterr().out == "".join(f"Caution: {line}.\n" for line in expected * 2)
+    found = said(capsys.readouterr().out)
+    assert found == [(as_caution(line), None) for line in expected * 2]

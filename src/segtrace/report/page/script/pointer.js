@@ -65,7 +65,10 @@ function drag(canvas, start) {
   canvas.setPointerCapture(start.pointerId);
   const [low, high] = state.window, { view } = state, step = (high - low) / 200;
   const box = canvas.getBoundingClientRect();
+  const dragged = new AbortController(), { signal } = dragged;
+  const end = () => { dragged.abort(); show(); };
   const move = (event) => {
+    if (!event.buttons) { end(); return; } // its release was missed
     const [x, y] = [event.clientX - start.clientX, event.clientY - start.clientY];
     if (start.shiftKey) {
       state.view = part(view.y - y / box.height * view.height,
@@ -77,12 +80,8 @@ function drag(canvas, start) {
     showLarge();
     if (!start.shiftKey) $("readout").textContent = `Window ${windowWords()}`;
   };
-  canvas.addEventListener("pointermove", move);
-  // However the drag ends: also where the button's release was missed.
-  canvas.addEventListener("lostpointercapture", () => {
-    canvas.removeEventListener("pointermove", move);
-    show();
-  }, { once: true });
+  canvas.addEventListener("pointermove", move, { signal });
+  for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, end, { signal });
 }
 
 function listenToPictures() {
