@@ -62,7 +62,7 @@ def test_there_is_one_folder_and_one_account_of_it(ran):
     cwd, said = ran
     folder = the_run(cwd)
     assert {path.name for path in folder.iterdir()} >= {"checkpoints", "flow", "dice.csv"}
-    for words in ("Cases: 2 train", "Dice of the validation cases", "Explain    python"):
+    for words in ("Cases: 2 train", "\nDice of the validation cases", "Explain    python"):
         assert said.out.count(words) == 1
     assert "DistributedSampler" not in said.err
     assert "sync_dist" not in said.err

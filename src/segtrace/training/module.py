@@ -126,7 +126,10 @@ class SegmentationModule(pl.LightningModule):
         """Loss of one batch."""
         loss: Tensor = self.loss(self(batch["image"]).float(), batch["label"])
         # Each batch counts once, as in what is logged: for who monitors it, or says it.
-        self.log("train/loss", loss, on_step=False, on_epoch=True, logger=False, batch_size=1)
+        self.log(
+            "train/loss", loss, on_step=False, on_epoch=True, logger=False, batch_size=1,
+            sync_dist=True,
+        )  # fmt: skip
         self._losses.add(loss)
         return loss
 
