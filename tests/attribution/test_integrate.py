@@ -156,22 +156,10 @@ def test_a_slice_does_not_depend_on_its_companions():
     torch.testing.assert_close(together.maps["enc1"][:, :, 1:2], alone.maps["enc1"])
 
 
-class Mixing(nn.Module):
-    """Slices that see each other, as with attention over the slices of a volume."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.last = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1)
-
-    def forward(self, x):
-        seen = self.first(x)
-        return self.last((seen + seen.mean(0)).tanh())
-
-
-@pytest.mark.parametrize("build", [nets.plain, lambda: nets.stirred(Mixing)])
+@pytest.mark.parametrize("build", [nets.plain, lambda: nets.stirred(nets.Mixing)])
 def test_organs_explained_in_one_pass_are_as_each_alone(build):
     net = build()
-    place = "first" if isinstance(net, Mixing) else "0"
+    place = "first" if isinstance(net, nets.Mixing) else "0"
     x, truth = nets.images(2, 16), nets.labels(2, 16).clone()
     truth[0][truth[0] == 1] = 0  # so that the first pass has another organ in each slice
     baseline = {"a": torch.zeros(net.get_submodule(place).out_channels).double()}

@@ -465,22 +465,10 @@ def test_a_batch_that_is_no_number_of_slices_is_refused(batch):
         )
 
 
-class Mixing(nn.Module):
-    """Slices that see each other, as with attention over the slices of a volume."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.last = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1)
-
-    def forward(self, x):
-        seen = self.first(x)
-        return self.last((seen + seen.mean(0)).tanh())
-
-
 @pytest.mark.parametrize("kind", ["mean over slices", "statistics of the batch"])
 def test_slices_that_influence_each_other_are_explained_one_organ_at_a_time(kind):
     if kind == "mean over slices":
-        net, path = nets.stirred(Mixing), "first"
+        net, path = nets.stirred(nets.Mixing), "first"
     else:
         norm = lambda: nn.BatchNorm2d(3, track_running_stats=False)  # noqa: E731
         net = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), norm(), nn.Conv2d(3, 4, 3)).double()

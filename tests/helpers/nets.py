@@ -64,3 +64,15 @@ def labels(n=2, size=64, classes=4, seed=2):
     truth[:, :2, :2] = 1
     truth[-1][truth[-1] == classes - 1] = 0
     return truth
+
+
+class Mixing(nn.Module):
+    """Slices that see each other, as with attention over the slices of a volume."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        seen = self.first(x)
+        return self.last((seen + seen.mean(0)).tanh())
