@@ -14,6 +14,7 @@ from segtrace.measures.emergence import Answer, Emergence
 from segtrace.measures.measure import followed
 from segtrace.report.captions import mark_words
 from segtrace.report.claims.emergence import Place
+from segtrace.studies.inputs.checkpoints import named
 from segtrace.studies.seeds.run_tables import REMEDY, Kinds, seed_of, typed_rows
 
 HEADLINE = "gain"
@@ -51,22 +52,12 @@ def folders_of(patterns: str | Sequence[str]) -> list[Path]:
     Raises:
         InputError: a pattern without a run; a run that is named twice.
     """
-    found: dict[Path, None] = {}
-    exactly: set[Path] = set()
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        exact = Path(pattern)
-        anchor = Path(exact.anchor)
-        matches = [exact] if exact.exists() else sorted(anchor.glob(str(exact.relative_to(anchor))))
-        runs = [path for path in matches if (path / "flow" / "timeline.csv").is_file()]
-        if not runs:
-            raise InputError(
-                f"runs={pattern}: no folder there holds flow/timeline.csv, which train.py writes"
-            )
-        if exact.exists() and exact.resolve() in exactly:
-            raise InputError(f"runs names {pattern} twice; name each run once")
-        exactly.add(exact.resolve())
-        found |= dict.fromkeys(runs)
-    return list(found)
+    otherwise = "no folder there holds flow/timeline.csv, which train.py writes"
+    return named("runs", "run", patterns, _is_run, otherwise)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "flow" / "timeline.csv").is_file()
 
 
 def read_run(folder: Path) -> RunTables:
