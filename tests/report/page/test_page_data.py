@@ -22,6 +22,10 @@ def story_of(*epochs):
     return PageData(page.first, body(page.first.scene.image), page.epochs)
 
 
+def sentences(page_data, page_epoch):
+    return page_data.sentences(page_epoch, page_data.headlines(page_epoch))
+
+
 @pytest.fixture(scope="module")
 def page_data():
     return story_of(0, 4, 8)
@@ -56,12 +60,12 @@ def test_without_the_untrained_network_nothing_is_called_echo_and_the_sentence_s
     assert not unpacked(common(page_data, 1, WINDOW)["echo"], "u1", 4, 2, 3).any()
     assert (
         "the untrained network is not known, so nothing"
-        in page_data.sentences(page_data.epochs[0])[0][1]
+        in sentences(page_data, page_data.epochs[0])[0][1]
     )
 
 
 def test_a_sentence_stands_for_every_rule_and_organ_and_follows_the_epoch(page_data):
-    first, last = (page_data.sentences(page_data.epochs[i]) for i in (0, -1))
+    first, last = (sentences(page_data, page_data.epochs[i]) for i in (0, -1))
     assert [len(rule) for rule in last] == [3, 3]
     assert last[0][1].startswith(
         "Liver: found very well (Dice 1.00, these slices). Seen on 2 cases, "
@@ -91,7 +95,7 @@ def test_the_dice_of_whole_cases_is_told_where_all_epochs_know_it(page_data):
     told = PageData(page.first, body(page.first.scene.image), page.epochs)
     assert told.extent == "whole cases"
     assert told.organ_dice(told.epochs[-1])[liver] == pytest.approx(0.6)
-    assert "(Dice 0.60, whole cases)" in told.sentences(told.epochs[-1])[0][liver]
+    assert "(Dice 0.60, whole cases)" in sentences(told, told.epochs[-1])[0][liver]
     for organs in found.values():
         del organs["spleen"]  # of which the whole cases say nothing, and the first case has none
     there = {case: dict(organs) for case, organs in found.items()}
@@ -124,7 +128,7 @@ def test_organs_that_are_found_nowhere_are_named_an_epoch_each():
         ["liver"],
         [],
     ]
-    before, after = (page_data.sentences(s)[0][1] for s in page_data.epochs)
+    before, after = (sentences(page_data, s)[0][1] for s in page_data.epochs)
     assert before == ("Liver: not found (Dice 0.00, these slices). Its maps explain a decision "
                       "that the network makes on none of these slices.")  # fmt: skip
     assert "no claim: furthest above the untrained" in after

@@ -102,9 +102,9 @@ class PageData:
         truth = torch.from_numpy(cut(array(scene.truth), self.crop))
         return unseen(torch.from_numpy(page_epoch.prediction), truth, channels, scene.cases)
 
-    def sentences(self, page_epoch: PageEpoch) -> list[list[str]]:
+    def sentences(self, page_epoch: PageEpoch, found: Headlines) -> list[list[str]]:
         """By rule and organ: how well it is found, and where its maps lie."""
-        flow, dice, found = self.first.flow, self.organ_dice(page_epoch), self.headlines(page_epoch)
+        flow, dice = self.first.flow, self.organ_dice(page_epoch)
         absent = (page_epoch.status[0] == Status.ABSENT).all(-1)  # rule, organ
 
         def said(r: int, o: int) -> str:
@@ -124,14 +124,14 @@ class PageData:
 
         return [[said(r, o) for o in range(len(flow.organs))] for r in range(len(flow.rules))]
 
-    def of_network(self, page_epoch: PageEpoch) -> list[tuple[str, str]]:
+    def of_network(self, page_epoch: PageEpoch, found: Headlines) -> list[tuple[str, str]]:
         """By rule, what holds of all organs alike and of which slices all sentences speak.
 
         Beside it how often such sentences are made of nothing.
         """
         if page_epoch.epoch == 0:
             return [(CAUTIONS["untrained"], "")] * len(self.first.flow.rules)
-        found, flow = self.headlines(page_epoch), self.first.flow
+        flow = self.first.flow
         common = [found.network(rule) for rule in flow.rules]
         each = [found.of(rule, organ) for rule in flow.rules for organ in flow.organs]
         end = " ".join(passed([*common, *each]))
@@ -140,6 +140,7 @@ class PageData:
 
 def frame(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, Any]:
     """One epoch: arrays packed, maps of at least :data:`FINEST` cells made coarser."""
+    found = page_data.headlines(page_epoch)
     return {
         "epoch": page_epoch.epoch,
         **_evidence(page_data, page_epoch, factor),
@@ -148,9 +149,9 @@ def frame(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, 
         "whole": {name: packed(values) for name, values in page_epoch.whole.items()},
         "prediction": packed(page_epoch.prediction),
         "missed": page_epoch.missed,
-        "network": page_data.of_network(page_epoch),
-        "sentences": page_data.sentences(page_epoch),
-        "named": named_stages(page_data.headlines(page_epoch)),
+        "network": page_data.of_network(page_epoch, found),
+        "sentences": page_data.sentences(page_epoch, found),
+        "named": named_stages(found),
         "others": [
             {
                 "region": REGIONS.get(region, region),
