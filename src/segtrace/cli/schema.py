@@ -35,7 +35,6 @@ SEVERAL = ("callbacks", "logger", "explainers")
 OPEN = ("model.net", "model.stages", "model.edges")
 """Places where any network, with any arguments, may stand."""
 
-
 IN_WORDS = {"bool_parsing": "give true or false", "bool_type": "give true or false"}
 """What pydantic finds -> what to give instead."""
 

@@ -36,9 +36,9 @@ def titled(name: str) -> str:
 
 
 def title_of(name: str) -> str:
-    """A rule, or what else predicts, as people write it: ``Grad-PAM``, ``gradient norm``."""
-    rule = by_name([name]).get(name)
-    return plain(name) if rule is None else rule.title
+    """A rule, or what else predicts, as people write it: ``Grad-PAM``, ``map size, Grad-PAM``."""
+    rules, parts = by_name(name.split(", ")), name.split(", ")
+    return ", ".join(rules[part].title if part in rules else plain(part) for part in parts)
 
 
 def rule_title(flow: Flow, rule: str) -> str:

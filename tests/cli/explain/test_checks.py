@@ -81,6 +81,7 @@ def test_what_goes_together_passes(given):
         ({"checkpoint": "a", "probes": {"n": 0, "from": None}}, "probes.n=0; watch at least one"),
         ({"checkpoint": "a", "probes": {"n": "8", "from": None}}, "probes.n='8'"),
         ({"checkpoint": "a", "probes": {"n": True}}, "probes.n=True"),
+        ({"checkpoint": "a", "probes": {"from": 3}}, "probes.from=3; give val or train or test"),
         ({"checkpoint": "a", "probes": {"from": "tests"}}, "no probes.from 'tests'.*mean test"),
         ({"checkpoint": "a", "probes": {"embed": True}}, "no option 'probes.embed'"),
         ({"checkpoint": "a", "region": "grnd"}, "no region 'grnd'; allowed are gt"),

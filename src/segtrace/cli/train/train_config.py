@@ -32,8 +32,6 @@ PLACES = ("data.root", "data.cache_dir", "data.lists")
 """Folders on somebody's disk, which a result does not depend on."""
 
 PROBE_KEYS = {"n": int, "from": str, "embed": bool}
-GIVE = {int: "a whole number", str: "val or train", bool: "true or false"}
-"""What a value of a kind may be, in words."""
 
 
 @dataclass(frozen=True)
@@ -241,11 +239,12 @@ def check_probes(
     Raises:
         InputError: an unknown option, one that is missing, or a value of the wrong kind.
     """
+    give = {int: "a whole number", str: " or ".join(parts), bool: "true or false"}
     for key, value in given.items():
         if key not in kinds:
             raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in kinds])
         if type(value) is not kinds[key] and (key, value) != ("n", None):
-            raise InputError(f"probes.{key}={value!r}; give {GIVE[kinds[key]]}")
+            raise InputError(f"probes.{key}={value!r}; give {give[kinds[key]]}")
     for key in kinds:
         if key not in given:
             raise InputError(f"probes.{key} is needed; leave ~probes.{key} out")

@@ -48,7 +48,8 @@ def told(claims: Iterable[Claim]) -> list[str]:
 def passed(claims: Iterable[Claim]) -> list[str]:
     """What those that hold have passed, and how often nothing does; nothing where none holds."""
     tests = dict.fromkeys(claim.tests for claim in claims if claim.holds)
-    return [*(f"Claims here passed: {'; '.join(own)}." for own in tests), *[RATE][: len(tests)]]
+    said = [f"Claims here passed: {'; '.join(own)}." for own in tests]
+    return [*said, RATE] if said else []
 
 
 def corrected(tests: int, over: str = "cases") -> str:

@@ -59,9 +59,8 @@ def _verdict(tried: Sequence[Ranking]) -> tuple[str, bool]:
 
 def _words(one: Ranking) -> str:
     """E.g. ``map size, Grad-PAM (ρ 0.74, 0.61 to 0.88)``."""
-    name = ", ".join(map(title_of, one.predictor.split(", ")))
     ends = in_words(one.low, one.high, one.cases)
-    return f"{name} (ρ {one.rho:.2f}, {ends})"
+    return f"{title_of(one.predictor)} (ρ {one.rho:.2f}, {ends})"
 
 
 def _known(rho: float) -> float:

@@ -108,11 +108,6 @@ def _draw_verdicts(ax: Axes, own: Sequence[Verdict], sites: Sequence[str]) -> No
         ax.plot(verdict.by["map"], y, "o", color=colour, mfc=fill, ms=4)
 
 
-def _titled(predictor: str) -> str:
-    """``map size, Seg-Grad-CAM``."""
-    return ", ".join(map(title_of, predictor.split(", ")))
-
-
 def _plain_axes(ax: Axes, rows: Sequence[str]) -> None:
     ax.axvline(0, color="0.8", lw=0.5, zorder=0)
     ax.set_yticks(range(len(rows)), rows)
@@ -171,7 +166,7 @@ def ranking_figure(
         size = (PAGE_WIDTH * 0.7, ROW * 1.3 * len(own) + ROOM)
         figure = Figure(figsize=size, layout="constrained")
         ax = figure.subplots()
-        _plain_axes(ax, [_titled(ranking.predictor) for ranking in own])
+        _plain_axes(ax, [title_of(ranking.predictor) for ranking in own])
         for y, ranking in enumerate(own):
             colour = "0.45" if ranking.control else COLOURS[ranking.verdict]
             fill = colour if ranking.verdict == SUPPORTED and not ranking.control else "white"

@@ -15,7 +15,7 @@ from segtrace.measures.emergence import echo, rise
 from segtrace.measures.over_cases import Band, over_runs
 from segtrace.names import file_name
 from segtrace.progress import over
-from segtrace.report.captions import title_of
+from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import told
 from segtrace.report.claims.emergence import Emergences, Place, when
 from segtrace.report.figures.paper import save_figure
@@ -120,7 +120,7 @@ class Comparison:
         for rule, organ in over(pairs, f"{label}: drawing {len(pairs)} figures"):
             panels = {place[2]: band for (name, place), band in self.bands.items()
                       if (name, *place[:2]) == (HEADLINE, rule, organ)}  # fmt: skip
-            title = f"gain of {title_of(rule)}, {organ.replace('_', ' ')}"
+            title = f"gain of {title_of(rule)}, {plain(organ)}"
             name = f"gain_{file_name(rule)}_{file_name(organ, list(self.dice))}"
             yield name, *drawn.of(title, panels, f" {sources(by_name([rule]).get(rule))}")
         yield "dice", *drawn.of("validation Dice", self.dice)
