@@ -1,10 +1,12 @@
 """What ``segtrace.report.tensorboard`` writes is on TensorBoard's screen, in the order meant."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from browser.screenshots import DEEP, PICTURES, open_board, tensorboard
+from browser.screenshots import DEEP, PICTURES, open_board, tensorboard, until
 from segtrace.report.tensorboard import (
     LEARNING_RATE_TAG,
     OVERVIEW_TAG,
@@ -34,25 +36,30 @@ def address(driver, tmp_path_factory):
         yield address
 
 
-def words(driver):
-    """All that is written on the screen, from the top down."""
+def shown(driver):
+    """All that is written on the screen, from the top down, each text once."""
     leaves = "return found.filter((node) => !node.childElementCount).map((n) => n.textContent)"
-    return [
-        " ".join(text.split()) for text in driver.execute_script(DEEP + leaves, "div, span, h3")
-    ]
+    texts = driver.execute_script(DEEP + leaves, "div, span, h3")
+    return dict.fromkeys(" ".join(text.split()) for text in texts)
+
+
+def holds_soon(look, expected):
+    """The screen fills picture by picture: wait for the last one, then tell what is there."""
+    with suppress(TimeoutError):
+        until(lambda: look() == expected)
+    assert look() == expected
 
 
 def test_the_overview_is_the_first_picture_and_the_papers_rule_before_others(driver, address):
     open_board(driver, address, "images")
-    assert driver.execute_script(PICTURES, "img") == [[SHAPE[1], SHAPE[0]]] * (1 + len(FLOWS))
-    shown = words(driver)
+    pictures = [[SHAPE[1], SHAPE[0]]] * (1 + len(FLOWS))
+    holds_soon(lambda: driver.execute_script(PICTURES, "img"), pictures)
     tags = [OVERVIEW_TAG, *FLOWS]
-    assert [text for text in dict.fromkeys(shown) if text in tags] == tags
-    assert str(EPOCHS[-1]) in shown  # the step
+    holds_soon(lambda: [text for text in shown(driver) if text in tags], tags)
+    holds_soon(lambda: str(EPOCHS[-1]) in shown(driver), True)  # the step
 
 
 def test_loss_and_dice_are_the_first_curves_and_the_learning_rate_the_last(driver, address):
     open_board(driver, address, "scalars")
-    shown = words(driver)
     groups = ["train", "val", LEARNING_RATE_TAG]
-    assert [text for text in dict.fromkeys(shown) if text in groups] == groups
+    holds_soon(lambda: [text for text in shown(driver) if text in groups], groups)
