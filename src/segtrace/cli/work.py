@@ -8,9 +8,9 @@ import torch
 
 from segtrace.cli import start_up
 from segtrace.cli.endings import listening, told
+from segtrace.names import LIGHTNING
 from segtrace.report.checksums import hasten_tensorboard
 from segtrace.training.construction import running
-from segtrace.training.either_lightning import LIGHTNING
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object, instantiate
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from segtrace.errors import InputError
 
@@ -22,10 +21,8 @@ TRIED = ("pytorch_lightning", "torch", "monai")
 LENGTH, SHORT = 300, 80
 """Letters of another package's reason, and of a value, that are printed."""
 LIGHTNING = ("pytorch_lightning", "lightning_fabric")
-REFUSALS = (
-    MisconfigurationException, ValueError, TypeError, ArithmeticError, AttributeError, ImportError,
-)  # fmt: skip
-"""What Lightning raises for options that do not go together, once it looks at them."""
+REFUSALS = (ValueError, TypeError, ArithmeticError, AttributeError, ImportError)
+"""What Lightning raises, beside an exception of its own, for options that do not go together."""
 
 Node = Mapping[str, Any]
 
@@ -83,13 +80,20 @@ def running() -> Iterator[None]:
     """
     try:
         yield
-    except REFUSALS as error:
+    except Exception as error:
+        if not isinstance(error, REFUSALS) and not _is_misconfiguration(error):
+            raise
         files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
         inner = dropwhile(lambda file: not set(LIGHTNING) & set(file.parts), files)
         within = [OURS in file.parents for file in inner]
         if isinstance(error, InputError) or not within or any(within):
             raise
         raise InputError(f"Lightning refuses this: {reason(error)}") from error
+
+
+def _is_misconfiguration(error: BaseException) -> bool:
+    """By its name: to ask for the class would import Lightning where it has not been needed."""
+    return any(cls.__name__ == "MisconfigurationException" for cls in type(error).__mro__)
 
 
 def expect(where: str, node: Node, made: Any, kind: type) -> None:

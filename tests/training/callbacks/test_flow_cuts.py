@@ -9,7 +9,7 @@ from helpers.saving import pixels
 from helpers.tags import expected_tags
 from segtrace import FlowCallback, InputError
 from segtrace.data.probes import Probes
-from segtrace.report.figures.route import as_picture
+from segtrace.report.figures.drawing import as_picture
 from segtrace.report.tables import read_table
 from segtrace.tracking.cut_pictures import table_figure
 from training.callbacks.test_flow import ORGANS, RULES, STAGES, fit, loader, watch
