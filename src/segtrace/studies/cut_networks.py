@@ -107,7 +107,8 @@ def cutter(
     """What cuts a network of a training; ``None`` where the callback skipped it too."""
     if trained.baselines is None and cut is None:
         return None
-    return partial(cut_trained, trained, probes, cut or CUT, data)
+    routes = trained.epoch != 0
+    return partial(cut_trained, trained, probes, cut or CUT, data, routes=routes)
 
 
 def ablate(

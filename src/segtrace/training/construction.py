@@ -1,17 +1,22 @@
 """Objects that a configuration names: what another package's constructor refuses is one line."""
 
 import inspect
+import logging
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import dropwhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.utils import get_object, instantiate
 
 from segtrace.errors import InputError
+from segtrace.names import LIGHTNING as LOGGERS
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 OURS = Path(__file__).parents[1]
 SPECIAL = ("_target_", "_partial_", "_convert_")
@@ -67,6 +72,21 @@ def built(where: str, node: Node, build: Callable[[Node], Any]) -> Any:
         if not is_refusal(cause, str(node["_target_"])):
             raise
         raise InputError(_refusal(where, node, build, reason(cause))) from error
+
+
+def build_trainer(node: Node, **objects: Any) -> "pl.Trainer":
+    """Lightning's trainer by these options, which says nothing that a user can do nothing with.
+
+    Raises:
+        InputError: see :func:`built`; another class.
+    """
+    import pytorch_lightning as pl  # which takes seconds, and sets its loggers' levels
+
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    made: pl.Trainer = construct("trainer", node, **objects)
+    expect("trainer", node, made, pl.Trainer)
+    return made
 
 
 @contextmanager

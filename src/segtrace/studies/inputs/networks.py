@@ -20,7 +20,7 @@ from segtrace.studies.inputs.trained_network import (
     from_user,
     untrained_of,
 )
-from segtrace.training.construction import construct
+from segtrace.training.construction import build_trainer
 from segtrace.training.slices.taking import check_own_network
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ class Networks:
         node = self.options["trainer"]
         shown = [EpochBar()] if node.get("enable_progress_bar", True) else []
         own = {**options, "callbacks": [*options.get("callbacks", ()), *shown]}
-        built: pl.Trainer = construct("trainer", node, **own)
-        return built
+        return build_trainer(node, **own)
 
     def __len__(self) -> int:
         return len(self._checkpoints) or 1
