@@ -43,7 +43,7 @@ def test_the_path_that_carries_all_is_named_by_every_map(found):
 def test_table_figure_sentence_and_section(found, tmp_path, capsys):
     found.write(tmp_path)
     said = capsys.readouterr().out
-    assert "Over 5 networks none does so more often than every control" in said
+    assert "Always the same path is right in every pair" in said
     table = read_table(tmp_path / "paths.csv")
     assert len(table) == 5 * (3 + len(CONTROLS))
     assert {row["stage"] for row in table} == {"dec1"}

@@ -30,8 +30,8 @@ dice_lost_untrained,score_lost,slices,cases
 """
 ROUTE = """\
 epoch,source,edge,stage,organ,share,sum_error,change,dice_lost
-3,,skip_1,dec1,organ,1.0,0.0,11.25,0.0,1.0
-3,,up_1,dec1,organ,0.0,0.0,11.25,1.0,0.0
+3,,skip_1,dec1,organ,1.0,0.0,11.25,1.0
+3,,up_1,dec1,organ,0.0,0.0,11.25,0.0
 """
 
 

@@ -160,15 +160,18 @@ class Leaks:
         """How many the untrained network would have, without itself to be held against."""
         tests = held_against(self.found, None, None, self.record.scene.cases)
         holds, count = int(tests["holds"].sum()), int(tests["p"].notnull().sum())
+        if not count:
+            return "* untrained, a yardstick: no event, and nothing that could be tested"
         return (
             f"* untrained, a yardstick: no event, though {holds} of {count} entries of all rules "
-            "lie beyond uniform, coarse and mirrored maps by chance or by construction"
+            "pass the test against uniform, coarse and mirrored maps, by chance or by construction"
         )
 
     def _strongest(self, rule: str) -> Iterator[str]:
         for stage in names_along(self.found.data, "site"):
             top = strongest(self.found, stage, rule, without=self.not_found)
-            yield f"* {stage}: {'; '.join(top) if top else 'none on enough slices'}"
+            none = "none of an organ that is found, on enough slices"
+            yield f"* {stage}: {'; '.join(top) or none}"
 
     def picture(self, rule: str, stage: str) -> Picture:
         """The organ x organ matrix of densities: 1 is what a uniform map would put there."""

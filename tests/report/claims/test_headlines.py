@@ -51,6 +51,23 @@ def test_the_untrained_network_is_told_as_it_is_also_below_an_even_map():
     assert "above the larger of that and 0" in lower.words
 
 
+def test_a_case_without_the_organ_counts_in_neither_mean():
+    found = headlines(3)
+    found.gain.loc[{"case": [1, 2], "organ": "liver"}] = np.nan
+    found.untrained.loc[{"case": [1, 2], "organ": "liver"}] = np.nan
+    tested = found.tested.sel(organ="liver", rule="grad_pam", site="dec2")
+    assert float(tested["untrained"]) == pytest.approx(0.1)
+    assert "untrained 0.10" in found.of("grad_pam", "liver").words
+
+
+def test_what_all_cases_show_is_told_before_what_one_does():
+    found = headlines(3, rise={("dec1", "liver"): 0.9, ("dec2", "liver"): 0.4})
+    found.gain.loc[{"case": [1, 2], "organ": "liver", "site": "dec1"}] = np.nan
+    words = found.of("grad_pam", "liver").words
+    assert words.startswith("Seen on 3 cases, no claim: furthest above the untrained network's at "
+                            "dec2")  # fmt: skip
+
+
 def test_the_first_stage_beyond_the_untrained_network_is_told_with_its_numbers():
     rise = LATE | {("dec1", "liver"): 0.0}
     claim = headlines(rise=rise).of("seg_grad_cam", "liver")
@@ -90,8 +107,8 @@ def test_where_nothing_passes_that_is_said():
     ("given", "words"),
     [
         ({"cases": 3}, "Seen on 3 cases, no claim: furthest above the untrained network's at dec"),
-        ({"dice": 0.3}, "Nothing is claimed of maps of an organ that is not found"),
-        ({"dice": math.nan}, "Nothing is claimed of maps of an organ that is not found"),
+        ({"dice": 0.3}, "Nothing is claimed of maps of an organ whose Dice is below 0.5"),
+        ({"dice": math.nan}, "Nothing is claimed of maps of an organ whose Dice is below 0.5"),
         ({"untrained": False}, "Nothing to compare with: the untrained network is not known"),
         ({"echo": ("enc1", "dec1", "dec2")}, "No stage gives evidence that may be read."),
     ],
@@ -118,7 +135,8 @@ def test_of_an_organ_in_its_usual_place_nothing_is_claimed():
 def test_an_echo_is_named_and_left_out():
     found = headlines(rise=LATE, echo=("dec1",))
     assert (
-        "where the untrained map lies on the organ already (dec1)" in found.network(RULES[0]).words
+        "of single organs, stages whose untrained map lies on it already (among dec1)"
+        in found.network(RULES[0]).words
     )
     assert "from dec2 alone" in found.of("grad_pam", "liver").words
 

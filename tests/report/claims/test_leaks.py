@@ -56,7 +56,9 @@ def sentence(event):
 
 def test_the_paper_s_kind_of_observation_is_found_with_its_numbers_and_its_picture() -> None:
     (event,) = events(PLANTED)
-    assert sentence(event) == "liver leaks onto right kidney at dec4, gone at dec5"
+    assert (
+        sentence(event) == "liver leaks onto right kidney at dec4, within its nulls again at dec5"
+    )
     assert event.holds
     assert event.numbers["times uniform"] > 5
     assert 0.2 < event.numbers["share"] < 0.3
@@ -117,31 +119,34 @@ def test_slices_that_count_at_any_stage_are_not_too_few() -> None:
 
 def test_the_head_which_is_the_output_has_no_event() -> None:
     (event,) = events(leak({"dec5": 0.3, "head": 0.3}))
-    assert sentence(event) == "liver leaks onto right kidney at dec5, not gone by head"
+    assert sentence(event) == "liver leaks onto right kidney at dec5, beyond them up to the end"
 
 
 def test_a_stretch_is_named_by_its_first_and_its_last_stage() -> None:
     event = events(leak({"dec3": 0.3, "dec4": 0.4, "dec5": 0.3}))[0]
-    assert sentence(event) == "liver leaks onto right kidney at dec3-dec5, gone at head"
+    assert (
+        sentence(event)
+        == "liver leaks onto right kidney at dec3-dec5, within its nulls again at head"
+    )
     assert event.peak == "dec4"
 
 
 def test_a_leak_that_weakens_but_stays_beyond_the_null_is_not_gone() -> None:
     event = events(leak({"dec4": 0.3, "dec5": 0.04, "head": 0.04}))[0]
     assert event.stages == ("dec4",)
-    assert sentence(event) == "liver leaks onto right kidney at dec4, not gone by head"
+    assert sentence(event) == "liver leaks onto right kidney at dec4, beyond them up to the end"
 
 
 def test_what_a_uniform_map_puts_there_counts_as_gone() -> None:
     event = events(leak({"dec4": 0.3, "dec5": 0.01}))[0]
-    assert sentence(event).endswith("gone at dec5")
+    assert sentence(event).endswith("within its nulls again at dec5")
 
 
 def test_two_stretches_are_two_events() -> None:
     found = events(leak({"dec3": 0.4, "dec5": 0.4}))
     assert sorted(sentence(event) for event in found) == [
-        "liver leaks onto right kidney at dec3, gone at dec4",
-        "liver leaks onto right kidney at dec5, gone at head",
+        "liver leaks onto right kidney at dec3, within its nulls again at dec4",
+        "liver leaks onto right kidney at dec5, within its nulls again at head",
     ]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from helpers.tallies import CONTROL, KNOWS, NAN, OPEN
+from segtrace.causal.faithfulness.paths import CONSTANT
 from segtrace.report.claims.paths import path_claim
 
 
@@ -23,6 +24,15 @@ def test_where_nothing_passes_that_is_said():
     claim = path_claim([CONTROL, OPEN, replace(KNOWS, p=0.2)])
     assert not claim.holds
     assert claim.words.endswith("Over 5 networks none does so more often than every control.")
+
+
+def test_what_one_answer_to_all_pairs_gets_right_too_is_no_finding():
+    always = replace(CONTROL, predictor=CONSTANT, hits=50, rate=1.0)
+    claim = path_claim([CONTROL, always, OPEN, KNOWS])
+    assert not claim.holds
+    assert "; always the same path alone in 50 of 50 pairs" in claim.words
+    assert claim.words.endswith("Always the same path is right in every pair, so that none can be "
+                                "told from an answer that needs no map.")  # fmt: skip
 
 
 def test_of_few_networks_or_one_there_are_counts_and_no_claim():

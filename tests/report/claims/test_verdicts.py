@@ -17,17 +17,18 @@ def told(*changes, rule="grad_pam"):
 
 def test_stages_that_are_supported_are_told_with_their_numbers_and_the_others_named():
     claim = told({}, {"site": "dec1", "verdict": "not supported here", "p": 0.3},
-                 {"site": "dec2", "verdict": "nothing to find"},
+                 {"site": "dec2", "verdict": "nothing to find"}, {"site": "dec3"},
                  {"where": "outside", "verdict": "not supported here", "p": 0.2})  # fmt: skip
     assert claim.holds
     assert claim.words == (
-        "Grad-PAM: cutting what it marks costs more Dice than every control at enc1 (0.40 / 0.20), "
-        "not shown at dec1, nothing to find at dec2; outside the organ at no stage, closest at "
+        "Grad-PAM: cutting what it marks costs more Dice than every control at enc1 (0.40 / 0.20) "
+        "(and at dec3 (0.40 / 0.20), where the map is the prediction redrawn), not shown at dec1, "
+        "nothing to find at dec2; outside the organ at no stage, closest at "
         "enc1 (0.40 / 0.20) (in brackets Dice lost by what it marks / by its best control)."
     )
     assert claim.numbers["best control at enc1, anywhere, all"] == 0.2
     assert claim.about == "40 slices"
-    assert "corrected for 4 tests" in claim.tests[0]
+    assert "corrected for 5 tests" in claim.tests[0]
 
 
 def test_where_no_stage_passes_that_is_said_and_it_is_no_claim():

@@ -31,8 +31,10 @@ from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 LEAST_DIFFERENCE = 0.05
 """Dice. Where the two cuts cost no more apart than this, neither path is needed more."""
 PATCHING = "attribution patching"
-CONTROLS = (GRADIENT_NORM, "activation norm", "number of values")
-"""What a map must beat: its two factors each alone, and what the architecture says by itself."""
+CONSTANT = "always the same path"
+CONTROLS = (GRADIENT_NORM, "activation norm", "number of values", CONSTANT)
+"""What a map must beat: its two factors each alone, what the architecture says by itself, and one
+answer, skip or up, to all pairs, whichever of the two is right more often in the network."""
 
 
 @guards.held(guards.aligned, baselines=guards.BASELINES, edges=guards.some_or_none)
@@ -51,8 +53,8 @@ def sizes(
 
     Sums, and not means: a cut takes away all cells. Beside the rules stands attribution patching,
     Σ_k G ⊙ (A - stored mean), which estimates the score that the cut costs. The controls
-    (:data:`CONTROLS`) are the gradient alone, Σ|∂S/∂A|; the activation alone, Σ|A|; and the
-    number of values, channels x cells.
+    are the gradient alone, Σ|∂S/∂A|; the activation alone, Σ|A|; and the number of values,
+    channels x cells.
 
     Args:
         net: the network.
@@ -80,7 +82,7 @@ def sizes(
     found |= {PATCHING: sizes_of(patched)[estimate], GRADIENT_NORM: own[GRADIENT_NORM]}
     absent = (flow.region_px == 0).cpu()
     passed = _activations(net, list(edges.values()), images, output)
-    for name, of in zip(CONTROLS[1:], (_norm, _count), strict=True):
+    for name, of in zip(CONTROLS[1:3], (_norm, _count), strict=True):
         each = torch.stack([of(activation) for activation in passed]).cpu()  # (E, N)
         every = each[:, None].expand(-1, len(channels), -1).double()
         found[name] = every.masked_fill(absent, torch.nan)
@@ -141,7 +143,8 @@ def choices(
 
     Returns:
         Over ``organ``, decoder ``stage`` and ``case``: ``lost``, the Dice lost by the cut of the
-        first edge less that of the second; with the axis ``predictor``, ``named``: 1 where it is
+        first edge less that of the second; with the axis ``predictor``, to which the control
+        :data:`CONSTANT` is added, ``named``: 1 where it is
         larger on the costlier edge, 0 on the other, 0.5 on neither, NaN where the cuts cost the
         same but for :data:`LEAST_DIFFERENCE` or the organ is not there. ``overall`` and
         ``lost_overall`` are the same of the means over cases.
@@ -157,22 +160,36 @@ def choices(
         return (each[first] - each[second]).movedim(0, 1)
 
     costs = apart(tensor(lost.dice_lost))
-    sized = torch.stack([apart(values) for values in predictors.values()])
+    overall = costs.nanmean(-1)
+    sized = torch.stack([
+        *(apart(values) for values in predictors.values()),
+        torch.full_like(costs, usual_side(overall)),
+    ])  # fmt: skip
     axes = ("organ", "stage", "case")
     return xr.Dataset(
         {
             "lost": (axes, costs),
             "named": (("predictor", *axes), _named(costs, sized)),
-            "lost_overall": (axes[:2], costs.nanmean(-1)),
-            "overall": (("predictor", *axes[:2]), _named(costs.nanmean(-1), sized.nanmean(-1))),
+            "lost_overall": (axes[:2], overall),
+            "overall": (("predictor", *axes[:2]), _named(overall, sized.nanmean(-1))),
         },
         {
-            "predictor": list(predictors),
+            "predictor": [*predictors, CONSTANT],
             "organ": names_along(lost.data, "organ"),
             "stage": list(two),
             "case": list(dict.fromkeys(cases)),
         },
     )
+
+
+def usual_side(costs: Tensor) -> float:
+    """1 where the first edges cost more in most pairs, -1 where the second do.
+
+    Args:
+        costs: Dice lost by the cut of the first edge less that of the second, of every pair.
+    """
+    apart = costs[costs.abs() > LEAST_DIFFERENCE]
+    return 1.0 if 2 * int((apart > 0).sum()) >= len(apart) else -1.0
 
 
 def _named(costs: Tensor, sized: Tensor) -> Tensor:

@@ -71,8 +71,10 @@ class Headlines:
         larger of the second and 0, an even map's; ``low`` and ``high`` of its 95 % t interval;
         ``cases``; ``p``, corrected for all; ``passed``.
         """
-        # An untrained map that is dead marks nothing: it counts as an even one.
+        # An untrained map that is dead marks nothing: it counts as an even one. Cases that lack
+        # the organ count in neither mean.
         before = self.gain * np.nan if self.untrained is None else self.untrained.fillna(0.0)
+        before = before.where(self.gain.notnull())
         found = (self.dice >= FOUND) & ~self.dice["organ"].isin(list(self.unseen))
         usable = ~self.echo & ~self.gain["site"].isin(self.left_out) & found
         null = before.clip(min=0.0)
@@ -96,8 +98,8 @@ class Headlines:
         known = here.isel(site=np.isfinite(here["beyond"].values))
         name, cases = plain(organ), int(known["cases"].max()) if known.sizes["site"] else 0
         if not float(self.dice.sel(organ=organ)) >= FOUND:
-            return self._said(f"nothing is claimed of maps of an organ that is not found (Dice "
-                              f"below {FOUND}, or no truth).")  # fmt: skip
+            return self._said(f"nothing is claimed of maps of an organ whose Dice is below {FOUND}"
+                              ", or that has no truth.")  # fmt: skip
         if organ in self.unseen:
             return self._said(f"nothing is claimed of maps of the {name}: {USUAL_PLACE}.")
         if self.untrained is None:
@@ -105,7 +107,9 @@ class Headlines:
                               "nothing is claimed.")  # fmt: skip
         if not cases:
             return self._said("no stage gives evidence that may be read.")
-        best = known.isel(site=int(known["beyond"].values.argmax()))
+        # What one case shows is not put before what all of them show.
+        most = known.isel(site=(known["cases"] == cases).values)
+        best = most.isel(site=int(most["beyond"].values.argmax()))
         numbers = self._numbers(best)
         if cases < LEAST_CASES:
             return self._said(f"seen on {counted(cases, 'case')}, no claim: furthest above the "
@@ -144,7 +148,8 @@ class Headlines:
                   if stage not in self.left_out and bool(here.sel(site=stage).any())]  # fmt: skip
         words = [f"{listed(self.left_out)}, the prediction redrawn"] * bool(self.left_out)
         if echoed:
-            words.append(f"where the untrained map lies on the organ already ({listed(echoed)})")
+            words.append("of single organs, stages whose untrained map lies on it already (among "
+                         f"{listed(echoed)})")  # fmt: skip
         return f"; left out: {', and '.join(words)}" if words else ""
 
     def first(self, rule: str, organ: str) -> str | None:

@@ -1,10 +1,10 @@
 """Leakage that is an event: found at a stage, beyond what chance and resolution explain.
 
-"Liver leaks onto right kidney at dec4, gone at dec5" is an observation of this kind (Hasany et al.
-2023, Fig. 1). It is found by the program, or not found; no pair is expected. Case by case the
-density is held against the largest of its nulls: the uniform map, the perfect map of the stage's
-grid, the mirror image of the other organ, and the untrained network. All rules, organs, pairs and
-stages of an epoch are one family of tests, of the logarithm of that ratio.
+"Liver leaks onto right kidney at dec4, within its nulls again at dec5" is an observation of this
+kind (Hasany et al. 2023, Fig. 1). It is found by the program, or not found; no pair is expected.
+Case by case the density is held against the largest of its nulls: the uniform map, the perfect map
+of the stage's grid, the mirror image of the other organ, and the untrained network. All rules,
+organs, pairs and stages of an epoch are one family of tests, of the logarithm of that ratio.
 """
 
 from collections.abc import Mapping, Sequence
@@ -183,7 +183,7 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
     gone = next((stage for stage, out in list(zip(stages, inside, strict=True))[run.stop:] if out),
                 None)  # fmt: skip
     where = stages[run[0]] if len(run) == 1 else f"{stages[run[0]]}-{stages[run[-1]]}"
-    end = f"gone at {gone}" if gone else f"not gone by {stages[-1]}"
+    end = f"within its nulls again at {gone}" if gone else "beyond them up to the end"
     sentence = f"{_words(at['organ'])} leaks onto {_words(at['onto'])} at {where}, {end}"
     numbers = {
         "times uniform": one["density"], "mean over cases": one["mean"], "low": one["low"],

@@ -28,12 +28,17 @@ LEAST_DICE = 0.1
 """What is found no better than this cannot be lost."""
 MOST = 2
 """Sites named, the costliest."""
+LEAST_TOLD = 0.005
+"""Dice. Less would be printed as 0.00."""
+ROUNDING = (1e-5, 1e-6)
+"""Relative and absolute: the same tensor cut at two places is computed on in another order."""
 
 
 def free_sites(necessity: Necessity) -> dict[str, str]:
     """Site -> its name with those of its twins, ``dec3 = up_4``; without cut vertices.
 
-    Twins: every organ keeps the same Dice and score in every slice whichever of them is cut.
+    Twins: every organ keeps the same Dice and score, but for rounding, in every slice whichever
+    of them is cut.
     """
     data, found, seen = necessity.data, {}, list[tuple[Tensor, list[str]]]()
     vertices = data["cut_vertex"].values.tolist()
@@ -42,10 +47,11 @@ def free_sites(necessity: Necessity) -> dict[str, str]:
         own = torch.stack([tensor(here["dice"]), tensor(here["scores"])])
         if vertex:
             continue
-        same = (names for other, names in seen if torch.equal(own.nan_to_num(-1), other))
+        same = (names for other, names in seen
+                if torch.allclose(own, other, *ROUNDING, equal_nan=True))  # fmt: skip
         names = next(same, None)
         if names is None:
-            seen.append((own.nan_to_num(-1), [site]))
+            seen.append((own, [site]))
         else:
             names.append(site)
     for _, names in seen:
@@ -120,6 +126,9 @@ class Routes:
         cases, sites = int(lost.cases.max()), list(self.names)
         numbers = {f"Dice lost without {site}": float(lost.mean[s])
                    for s, site in enumerate(sites)}  # fmt: skip
+        if not float(lost.mean.nan_to_num(-1).max()) >= LEAST_TOLD:
+            return Claim("route", f"No cut of a stage or edge costs the {name} Dice (below "
+                         f"{LEAST_TOLD}); over {counted(cases, 'case')}.", numbers)  # fmt: skip
         if cases < LEAST_CASES:
             most = listed(self._most(organ, lost, order))
             return Claim("route", f"Seen on {counted(cases, 'case')}, no claim: the {name} loses "
@@ -129,15 +138,16 @@ class Routes:
                   if self._p[1, s, o] <= ALPHA and bool(more.above(NEEDED)[s])]  # fmt: skip
         tests = (corrected(int(self._p.isfinite().sum())), f"interval above {NEEDED} Dice")
         if not needed:
-            most = listed(self._most(organ, lost, order[:1]))
+            top = [s for s in order if float(lost.mean[order[0]] - lost.mean[s]) <= LEAST_TOLD]
+            most = listed(self._most(organ, lost, top))
             return Claim("route", f"No single stage or edge is shown to cost the {name} more "
-                         f"than {NEEDED} Dice; most costs {most}; over {counted(cases, 'case')}.",
-                         numbers)  # fmt: skip
+                         f"than {NEEDED} Dice: the largest mean loss, without {most}, does not "
+                         f"pass the test; over {counted(cases, 'case')}.", numbers)  # fmt: skip
         words = f"{subject} loses most without "
         words += listed(self._most(organ, lost, needed))
         if unlike:
             beyond = listed([self._with(more, s) for s in unlike[:MOST]])
-            words += f"; more than the other organs without {beyond}"
+            words += f"; more than the other organs' mean without {beyond}"
         words += "".join(self._redundant(lost, needed))
         return Claim("route", f"{words}; over {counted(cases, 'case')}.", numbers, tests)
 

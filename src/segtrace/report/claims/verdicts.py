@@ -21,6 +21,7 @@ from segtrace.measures.significance import LEAST_CASES
 from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import Claim, corrected, listed, number
+from segtrace.report.scene import FINAL
 
 UNSHOWN = {NOT_SUPPORTED: "not shown", NOTHING: NOTHING, TOO_FEW: TOO_FEW, MISSING: MISSING}
 """Verdicts that are none in favour, and what they are called."""
@@ -50,6 +51,12 @@ class Verdicts:
         """Those that were judged."""
         return list(dict.fromkeys(v.rule for v in self.found))
 
+    @property
+    def redrawn(self) -> list[str]:
+        """The head and the decoder stage before it: there the map is the prediction redrawn."""
+        sites = list(dict.fromkeys(v.site for v in self.found if v.site != FINAL))
+        return [FINAL, *[site for site in sites[1:][-1:] if not site.startswith("enc")]]
+
     def claims(self) -> list[Claim]:
         """Of every rule what holds of all organs together, and then where they differ."""
         several = self.whose == ALL
@@ -78,16 +85,22 @@ class Verdicts:
         at: dict[str, list[str]] = {}
         for organ in dict.fromkeys(v.organ for v in own):
             sites = [v.site for v in own if v.organ == organ and v.where == "anywhere"
-                     and v.verdict == SUPPORTED]  # fmt: skip
+                     and v.verdict == SUPPORTED and v.site not in self.redrawn]  # fmt: skip
             at.setdefault(listed(sites) if sites else "no stage", []).append(plain(organ))
         words = "; ".join(f"{listed(organs)} at {sites}" for sites, organs in at.items())
+        left = [site for site in dict.fromkeys(v.site for v in own) if site in self.redrawn]
+        words += f"; left out: {listed(left)}, the prediction redrawn" if left else ""
         return self._said(f"{title_of(rule)}, single organs, cells anywhere: {words}.", own)
 
     def _at(self, own: Sequence[Verdict], place: str) -> str:
         """Where the verdict is which."""
-        here = [v for v in own if v.where == place]
+        here = [v for v in own if v.where == place and v.site not in self.redrawn]
         shown = [_numbers(v) for v in here if v.verdict == SUPPORTED]
         words = f"{PLACES.get(place, place)}at {listed(shown) if shown else 'no stage'}"
+        again = [_numbers(v) for v in own if v.where == place and v.site in self.redrawn
+                 and v.verdict == SUPPORTED]  # fmt: skip
+        if again:
+            words += f" (and at {listed(again)}, where the map is the prediction redrawn)"
         for verdict, said in UNSHOWN.items():
             there = [v for v in here if v.verdict == verdict]
             if there and verdict == NOT_SUPPORTED and not shown:
