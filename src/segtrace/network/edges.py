@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from segtrace.errors import InputError, unknown
 from segtrace.network import guards
 from segtrace.network import stages as stages_of
-from segtrace.network.known import JUNCTIONS
 from segtrace.network.stages import Stage
 
 Span = tuple[int, int]
@@ -157,20 +156,24 @@ def in_words(place: Stage | Edge) -> str:
 def _known(net: nn.Module) -> Iterator[Edge]:
     """Skip and up of every decoder stage; dec_i takes its skip from the i-th encoder from below."""
     try:
-        cls = stages_of.class_of(net)
+        known = stages_of.known_of(net)
     except InputError:
         raise stages_of.not_in_table(net, NAMING) from None
-    junction = JUNCTIONS[cls]
+    junction = known.junction
+    if junction is None:
+        return
     stages = stages_of.resolve(net)
     encoders = [s.name for s in stages if s.name.startswith("enc")]
     decoders = [s for s in stages if s.name.startswith("dec")]
-    if cls == "UNet":  # its last decoder block is the head
+    if known.last_joins:
         decoders.append(stages[-1])
+    # The last decoder stages may have none: FlexibleUNet's last one, say.
+    sources = junction.sources or encoders[-2::-1]
     for i, stage in enumerate(decoders, 1):
         parent, _, last = stage.module.rpartition(".")
         words = {"stage": stage.module, "parent": parent, "last": last}
         up = junction.up.format(**words)
-        if i < len(encoders):  # FlexibleUNet's last decoder stage has no skip
+        if i <= len(sources) and sources[i - 1]:
             skip = Edge(
                 f"skip_{i}",
                 stage.name,
@@ -178,11 +181,11 @@ def _known(net: nn.Module) -> Iterator[Edge]:
                 junction.argument,
                 junction.joined,
                 up if junction.joined else None,
-                encoders[-1 - i],
+                sources[i - 1],
             )
             yield _checked(net, skip)
         below = decoders[i - 2].name if i > 1 else encoders[-1]
-        yield _checked(net, Edge(f"up_{i}", stage.name, up, source=below))
+        yield _checked(net, Edge(f"up_{i}", stage.name, up, junction.up_argument, source=below))
 
 
 def argument_of(edge: Edge, args: tuple, kwargs: dict) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from segtrace.errors import InputError
 from segtrace.network.graph import INFERENCE
+from segtrace.network.known.table import find
 
 Output = Callable[[Any], Tensor]
 
@@ -30,7 +31,7 @@ def logits_at(net: nn.Module, x: Tensor, output: Output | None = None) -> Tensor
     Raises:
         InputError: an image that the network does not take; see :func:`logits_of`.
     """
-    return logits_of(sent(net, x), x, output)
+    return logits_of(sent(net, x), x, output, net)
 
 
 def sent(net: nn.Module, x: Tensor) -> Any:
@@ -77,14 +78,20 @@ def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
     return None
 
 
-def logits_of(returned: Any, x: Tensor, output: Output | None) -> Tensor:
+def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -> Tensor:
     """The logits (N, channels, *image) in what the network returned.
+
+    Args:
+        returned: by the network.
+        x: the image.
+        output: picks them; ``None`` for what the table of known networks says.
+        net: the network itself.
 
     Raises:
         InputError: no tensor, or one of another rank, number of slices or shape of the image axes
             than the image; says how to pick the logits where they are in it.
     """
-    found = returned if output is None else output(returned)
+    found = _picked(returned, net) if output is None else output(returned)
     if not isinstance(found, Tensor):
         what = "the network" if output is None else "output=…"
         raise InputError(f"{what} returns a {type(found).__name__}; {_advice(returned, x)}")
@@ -95,6 +102,17 @@ def logits_of(returned: Any, x: Tensor, output: Output | None) -> Tensor:
         )
     _refuse_other_axes(found.shape[2:], found.movedim(-1, 1).shape[2:], x.shape[2:], found.shape)
     return found
+
+
+def _picked(returned: Any, net: nn.Module) -> Any:
+    """What a known network's logits are in what it returned: an item, or a value by its key."""
+    known = find(net)
+    at = "" if known is None else known.output or ""
+    if isinstance(returned, Mapping):
+        return returned.get(at, returned)
+    if isinstance(returned, list | tuple) and at.lstrip("-").isdigit():
+        return returned[int(at)]
+    return returned
 
 
 def _refuse_other_axes(

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from segtrace.errors import InputError, unknown
 from segtrace.network import guards
-from segtrace.network.known import CLASSES, LAYOUTS, STAGES
+from segtrace.network.known.record import Known
+from segtrace.network.known.table import NETWORKS, find
 
 _TOKENS = re.compile(r"tokens\((\d+), *(\d+)(?:, *(\d+))?\)")
 
@@ -103,17 +104,16 @@ def known(net: nn.Module) -> tuple[Stage, ...]:
         return ()
 
 
-def class_of(net: nn.Module) -> str:
-    """The name under which the tables know this network, by its class or a parent class.
+def known_of(net: nn.Module) -> Known:
+    """What the table knows of this network.
 
     Raises:
         InputError: a network that is not in the table; says how to name places by hand.
     """
-    for cls in type(net).__mro__:
-        name = CLASSES.get(f"{cls.__module__}.{cls.__qualname__}")
-        if name is not None:
-            return name
-    raise not_in_table(net)
+    known = find(net)
+    if known is None:
+        raise not_in_table(net)
+    return known
 
 
 NAMING = "stages={'enc1': 'path.of.a.module', …}"
@@ -129,18 +129,19 @@ def not_in_table(net: nn.Module, naming: str = NAMING) -> InputError:
         if path and path.count(".") < 2
     ]
     more = f" and {len(tree) - 40} more" if len(tree) > 40 else ""
-    own = f" (this one is {cls.__module__}'s)" if cls.__name__ in STAGES else ""
+    names = [known.name for known in NETWORKS]
+    own = f" (this one is {cls.__module__}'s)" if cls.__name__ in names else ""
     return InputError(
-        f"the places of {cls.__name__} are not in the table of MONAI's {', '.join(STAGES)}{own}; "
+        f"the places of {cls.__name__} are not in the table ({', '.join(names)}){own}; "
         f"name them: {naming}; its modules are " + ", ".join(tree[:40]) + more
     )
 
 
 def _known(net: nn.Module) -> dict[str, Stage]:
     """The stages of a network in the table."""
-    cls = class_of(net)
+    known = known_of(net)
     found: dict[str, list[str]] = {"enc": [], "dec": [], "head": []}
-    for kind, pattern in STAGES[cls]:
+    for kind, pattern in known.stages:
         found[kind] += _matching(net, pattern)
     # Nested decoders come shallowest first; the deepest has the longest path.
     found["dec"].sort(key=lambda path: -path.count("."))
@@ -151,7 +152,7 @@ def _known(net: nn.Module) -> dict[str, Stage]:
         for kind, paths in found.items()
         for number, path in enumerate(paths, 1)
     }
-    return {name: Stage(name, path, _layout(net, cls, path)) for name, path in named.items()}
+    return {name: Stage(name, path, _layout(net, known, path)) for name, path in named.items()}
 
 
 def _matching(net: nn.Module, pattern: str) -> list[str]:
@@ -163,8 +164,8 @@ def _matching(net: nn.Module, pattern: str) -> list[str]:
     ]
 
 
-def _layout(net: nn.Module, cls: str, path: str) -> str:
-    for pattern, layout in LAYOUTS.get(cls, {}).items():
+def _layout(net: nn.Module, known: Known, path: str) -> str:
+    for pattern, layout in known.layouts.items():
         if re.fullmatch(pattern, path):
             return layout.format_map(vars(net))
     return "nchw"
