@@ -40,7 +40,6 @@ class Known:
     channels: int = 1
     halves: dict = field(default_factory=dict)
     unaligned: tuple = ()  # edges that carry something made from their source, not the source
-    apart: bool = True  # skip and up of a decoder stage are all that enters it
     tolerance: float = 1e-3
 
     def images(self, n=1, seed=0):
@@ -99,7 +98,8 @@ def check_edges(net, known):
     """Looking changes nothing; each carries something; each is what its source puts out."""
     x, seen = known.images(), {}
     expected = logits(net, x)
-    found = edges.resolve(net)
+    with undisturbed(net, x.device):
+        found = settled(net, edges.resolve(net), x)
     look = {e: (lambda tensor, e=e: seen.setdefault(e.name, tensor)) for e in found}
     with hooks.altering(net, look):
         assert torch.equal(logits(net, x), expected)
@@ -107,17 +107,15 @@ def check_edges(net, known):
         with hooks.altering(net, {edge: torch.zeros_like}):
             assert not torch.equal(logits(net, x), expected), edge.name
     assert torch.equal(logits(net, x), expected)  # and the wires are whole again
-    with undisturbed(net, x.device):
-        places = settled(net, found, x)
     at = stages.resolve(net)
     with torch.no_grad():
-        seen = observe(net, [*places, *at], x).activations
-    for edge in places:
+        seen = observe(net, [*found, *at], x).activations
+    for edge in found:
         if edge.argument is None:
             assert edge.part is None
         elif edge.name not in known.unaligned and edge.source:
             torch.testing.assert_close(seen[edge.name], seen[edge.source])
-    return places
+    return found
 
 
 @contextmanager
@@ -161,9 +159,9 @@ def check_cuts(net, known, n=2):
     for s, edge in enumerate(sites.edges):
         place, mean = known.halves[edge.name], means.channels[edge.name]
 
-        def put(part, mean=mean):
+        def put(part, mean=mean, axis=edge.axis):
             shape = [1] * part.ndim
-            shape[1] = -1
+            shape[axis] = -1
             return mean.reshape(shape).expand_as(part)
 
         with by_hand(net, place, put), torch.no_grad():

@@ -112,7 +112,7 @@ def _picked(returned: Any, net: nn.Module) -> Any:
         return returned.get(at, returned)
     if isinstance(returned, list | tuple) and at.lstrip("-").isdigit():
         return returned[int(at)]
-    return returned
+    return getattr(returned, at) if at.isidentifier() else returned
 
 
 def _refuse_other_axes(

@@ -83,3 +83,102 @@ class Model(nn.Module):
 class Unet(Model):
     def __init__(self):
         super().__init__(UnetDecoder(), 4)
+
+
+class NestedBlock(nn.Module):
+    def __init__(self, below, skip, leaving):
+        super().__init__()
+        self.conv1 = conv(below + skip, leaving)
+
+    def forward(self, x, skip=None):
+        x = F.interpolate(x, scale_factor=2.0)
+        return self.conv1(x if skip is None else torch.cat([x, skip], 1))
+
+
+class NestedDecoder(nn.Module):
+    """``x_a_b``: the block at level b, a steps from the diagonal, on which the encoder is met."""
+
+    def __init__(self, widths=WIDTHS):
+        super().__init__()
+        features = widths[::-1]
+        self.depth = len(widths) - 1
+        self.blocks = nn.ModuleDict()
+        for level in range(self.depth):
+            skip = features[level + 1]
+            for a in range(level + 1):
+                below = features[level]
+                self.blocks[f"x_{a}_{level}"] = NestedBlock(below, skip * (level + 1 - a), skip)
+        self.blocks[f"x_0_{self.depth}"] = NestedBlock(widths[0], 0, 4)
+
+    def forward(self, features):
+        features, found = features[:0:-1], {}
+        for level in range(self.depth):
+            for a in range(level, -1, -1):
+                beside = [found[b, level] for b in range(a + 1, level + 1)]
+                skip = torch.cat([*beside, features[level + 1]], 1)
+                below = features[level] if a == level else found[a, level - 1]
+                found[a, level] = self.blocks[f"x_{a}_{level}"](below, skip)
+        return self.blocks[f"x_0_{self.depth}"](found[0, self.depth - 1])
+
+
+@named(f"{DECODERS}.unetplusplus.model.UnetPlusPlus")
+class UnetPlusPlus(Model):
+    def __init__(self):
+        super().__init__(NestedDecoder(), 4)
+
+
+class DeepLabV3PlusDecoder(nn.Module):
+    def __init__(self, widths=WIDTHS, width=6):
+        super().__init__()
+        self.aspp = nn.Sequential(conv(widths[4], width), conv(width, width))
+        self.up = nn.Upsample(scale_factor=8, mode="bilinear", align_corners=True)
+        self.block1, self.block2 = conv(widths[1], 4, size=1), conv(width + 4, width)
+
+    def forward(self, features):
+        up = self.up(self.aspp(features[-1]))
+        return self.block2(torch.cat([up, self.block1(features[2])], 1))
+
+
+@named(f"{DECODERS}.deeplabv3.model.DeepLabV3Plus")
+class DeepLabV3Plus(Model):
+    def __init__(self):
+        super().__init__(DeepLabV3PlusDecoder(), 6, upsampling=4)
+
+
+class FPNBlock(nn.Module):
+    def __init__(self, width, skip):
+        super().__init__()
+        self.skip_conv = nn.Conv2d(skip, width, 1)
+
+    def forward(self, x, skip):
+        return F.interpolate(x, scale_factor=2.0) + self.skip_conv(skip)
+
+
+class Merge(nn.Module):
+    def forward(self, x):
+        return torch.stack(x).sum(0)
+
+
+class FPNDecoder(nn.Module):
+    def __init__(self, widths=WIDTHS, width=6):
+        super().__init__()
+        self.p5 = nn.Conv2d(widths[4], width, 1)
+        for i in (4, 3, 2):
+            self.add_module(f"p{i}", FPNBlock(width, widths[i - 1]))
+        self.seg_blocks = nn.ModuleList(
+            nn.Sequential(conv(width, width), nn.Upsample(scale_factor=2**i)) for i in (3, 2, 1, 0)
+        )
+        self.merge, self.dropout = Merge(), nn.Dropout2d(0.2, inplace=True)
+
+    def forward(self, features):
+        levels = [self.p5(features[5])]
+        for i in (4, 3, 2):
+            levels.append(self.get_submodule(f"p{i}")(levels[-1], features[i]))
+        merged = self.merge([block(x) for block, x in zip(self.seg_blocks, levels, strict=True)])
+        return self.dropout(merged)
+
+
+@named(f"{DECODERS}.fpn.model.FPN")
+class FPN(Model):
+    def __init__(self):
+        super().__init__(FPNDecoder(), 6, upsampling=4)

@@ -10,6 +10,13 @@ _BELOW = r"model(\.1\.submodule)+"
 _UPCAT = Junction(up="{stage}.upsample", argument=1)
 _UNETR = Junction(up="{stage}.transp_conv", argument=1)
 
+
+def _nested(level: int) -> Junction:
+    """The encoder's feature comes first; behind it, what the nested blocks of its level made."""
+    beside = f"upcat_{level}_1"
+    return Junction(up="{stage}.upsample", argument=1, joined="cat", beside=beside)
+
+
 MONAI = (
     # The encoders return lists, so their stages are the modules inside them.
     Known(
@@ -22,14 +29,14 @@ MONAI = (
             ("dec", r"decoder\.blocks\.\d"),
             ("head", r"segmentation_head\.0"),
         ],
-        _UPCAT,
+        [_UPCAT],
     ),
     # The paper counts decoder stages from the bottleneck up; this class counts down.
     Known(
         "BasicUNet",
         ["monai.networks.nets.basic_unet.BasicUNet"],
         [("enc", r"conv_0"), ("enc", r"down_\d"), ("dec", r"upcat_\d"), ("head", r"final_conv")],
-        _UPCAT,
+        [_UPCAT],
     ),
     Known(
         "UNet",
@@ -40,7 +47,7 @@ MONAI = (
             ("dec", rf"{_BELOW}\.2"),
             ("head", r"model\.2"),
         ],
-        Junction(up="{parent}.1.submodule", argument=0, joined="cat"),
+        [Junction(up="{parent}.1.submodule", argument=0, joined="cat")],
         last_joins=True,
     ),
     Known(
@@ -52,13 +59,13 @@ MONAI = (
             ("dec", rf"{_LEVELS}\.1:AttentionLayer"),
             ("head", r"model\.2"),
         ],
-        Junction(up="{stage}.upconv", skip="{stage}.attention"),
+        [Junction(up="{stage}.upconv", skip="{stage}.attention")],
     ),
     Known(
         "SegResNet",
         ["monai.networks.nets.segresnet.SegResNet"],
         [("enc", r"down_layers\.\d"), ("dec", r"up_layers\.\d"), ("head", r"conv_final")],
-        Junction(up="up_samples.{last}", argument=0, joined="add"),
+        [Junction(up="up_samples.{last}", argument=0, joined="add")],
     ),
     Known(
         "DynUNet",
@@ -70,14 +77,14 @@ MONAI = (
             ("dec", r"upsamples\.\d"),
             ("head", r"output_block"),
         ],
-        _UNETR,
+        [_UNETR],
     ),
     # enc5 is the transformer's last layer; its tokens lie on the network's own grid.
     Known(
         "UNETR",
         ["monai.networks.nets.unetr.UNETR"],
         [("enc", r"encoder\d"), ("enc", r"vit\.norm"), ("dec", r"decoder\d"), ("head", r"out")],
-        _UNETR,
+        [_UNETR],
         layouts={r"vit\.norm": "tokens{feat_size}"},
     ),
     # enc5 is also the skip into dec1; enc6 is the bottleneck.
@@ -91,7 +98,7 @@ MONAI = (
             ("dec", r"decoder\d"),
             ("head", r"out"),
         ],
-        _UNETR,
+        [_UNETR],
     ),
     Known(
         "VNet",
@@ -102,6 +109,43 @@ MONAI = (
             ("dec", r"up_tr\d+"),
             ("head", r"out_tr"),
         ],
-        Junction(up="{stage}.act_function1", argument=1),
+        [Junction(up="{stage}.act_function1", argument=1)],
+    ),
+    # Its output is a list of several in training.
+    Known(
+        "SegResNetDS",
+        ["monai.networks.nets.segresnet_ds.SegResNetDS"],
+        [
+            ("enc", r"encoder\.layers\.\d\.blocks"),
+            ("dec", r"up_layers\.\d\.blocks"),
+            ("head", r"up_layers\.\d\.head:Conv\dd"),  # the last; the others are for training
+        ],
+        [Junction(up="{parent}.upsample", argument=0, joined="add")],
+        output="0",
+    ),
+    # Of the nested decoder the blocks that follow one another up to the last output. What they take
+    # in from other nested blocks, beside the encoder's feature, is neither skip nor up path.
+    Known(
+        "BasicUNetPlusPlus",
+        ["monai.networks.nets.basic_unetplusplus.BasicUNetPlusPlus"],
+        [
+            ("enc", r"conv_\d_0"),
+            ("dec", r"upcat_(3_1|2_2|1_3|0_4)"),
+            ("head", r"final_conv_0_4"),
+        ],
+        [_UPCAT, *[_nested(level) for level in (2, 1, 0)]],
+        output="-1",
+    ),
+    Known(
+        "MedNeXt",
+        ["monai.networks.nets.mednext.MedNeXt"],
+        [
+            ("enc", r"enc_stages\.\d"),
+            ("enc", r"bottleneck"),
+            ("dec", r"dec_stages\.\d"),
+            ("head", r"out_0"),
+        ],
+        [Junction(up="up_blocks.{last}", argument=0, joined="add")],
+        output="0",
     ),
 )

@@ -13,7 +13,7 @@ NNUNET = (
             ("dec", r"decoder\.stages\.\d"),
             ("head", r"decoder\.seg_layers\.\d"),  # the last; the others are for training alone
         ],
-        Junction(up="decoder.transpconvs.{last}", argument=0, joined="cat"),
+        [Junction(up="decoder.transpconvs.{last}", argument=0, joined="cat")],
         output="0",  # deep supervision
     ),
 )

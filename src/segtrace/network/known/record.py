@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 class Junction:
     """Where skip and up enter a decoder stage, in terms of that stage's path.
 
-    ``{stage}`` stands for the stage's path, ``{parent}`` and ``{last}`` for its two halves.
+    ``{stage}`` stands for the stage's path, ``{parent}`` and ``{last}`` for its two halves, what
+    stands before the parent is ``{root}`` with its dot, ``{below}`` is the path of the stage below,
+    and ``{count}`` how many decoder stages lie below.
 
     Attributes:
         up: the module whose output is the up path, just before the two are joined; or, with
@@ -21,8 +23,7 @@ class Junction:
         argument: which argument of ``skip`` is the skip: its place, or its keyword.
         joined: ``cat`` or ``add`` where that argument is the skip and the up path in one.
         up_argument: which argument of ``up`` is the up path.
-        sources: of each decoder stage the encoder stage that its skip comes from, empty where it
-            has none; not given, dec_i takes it from the i-th encoder stage above the bottleneck.
+        beside: where ``joined``, the module whose output stands beside the skip; not given, ``up``.
     """
 
     up: str
@@ -30,7 +31,7 @@ class Junction:
     argument: int | str | None = None
     joined: str | None = None
     up_argument: int | str | None = None
-    sources: Sequence[str] | None = None
+    beside: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,13 @@ class Known:
             written a ``UNet``.
         stages: (kind, pattern) in the order of the stages. Encoder stages are counted downwards,
             decoder stages from the bottleneck up.
-        junction: how its decoder stages are joined to skip and up path; ``None`` for no edges.
+        junctions: how its decoder stages in turn are joined to skip and up path, the last one for
+            all that follow; none for no edges, ``None`` for a stage without.
+        sources: of each decoder stage in turn the encoder stage that its skip comes from, empty
+            where it has none; not given, the i-th takes it from the i-th above the bottleneck.
         output: where the logits are in what it returns, if that is no tensor: an index, a key or
             a field.
-        layouts: pattern of a stage's path -> layout where it is not ``nchw``; braces name an
+        layouts: pattern of a place's path -> layout where it is not ``nchw``; braces name an
             attribute of the network.
         last_joins: the last decoder block puts out the logits: it is the head, and has edges.
     """
@@ -54,7 +58,8 @@ class Known:
     name: str
     classes: Sequence[str]
     stages: Sequence[tuple[str, str]]
-    junction: Junction | None = None
+    junctions: Sequence[Junction | None] = ()
+    sources: Sequence[str] | None = None
     output: str | None = None
     layouts: Mapping[str, str] = field(default_factory=dict)
     last_joins: bool = False

@@ -1,0 +1,19 @@
+"""Networks of other packages, as they are: all that holds for the table. `make test-foreign`."""
+
+import pytest
+
+from foreign.networks import NETWORKS
+from helpers.known_checks import check_cuts, check_edges, check_gradients, check_maps
+from helpers.nets import stirred
+
+pytestmark = pytest.mark.filterwarnings("default")  # packages of other versions than ours
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_maps_edges_and_cuts_are_those_of_plain_hooks(name):
+    known = NETWORKS[name]
+    net = stirred(known.build)
+    check_gradients(net, known)
+    assert check_maps(net, known) < 1e-9
+    check_edges(net, known)
+    check_cuts(net, known)
