@@ -78,10 +78,12 @@ NETWORKS = {
     "torchvision FCN": like(
         "torchvision FCN",
         lambda: segmentation.fcn_resnet50(num_classes=3, weights_backbone=None, aux_loss=True),
+        channels=3,
     ),
     "torchvision DeepLabV3": like(
         "torchvision DeepLabV3",
         lambda: segmentation.deeplabv3_resnet50(num_classes=3, weights_backbone=None),
+        channels=3,
     ),
     "Segformer": like("Segformer of transformers 5", segformer),
 }

@@ -29,7 +29,8 @@ class Known:
     """A network of the table, small.
 
     ``halves``: edge -> (module, argument, channels) where a hook by hand finds it: an input of
-    the module, or with argument ``None`` its output. Written from the network's source.
+    the module, or with argument ``None`` its output; of a sum also what is added there to it.
+    Written from the network's source.
     """
 
     build: object
@@ -121,12 +122,14 @@ def check_edges(net, known):
 @contextmanager
 def by_hand(net, place, put):
     """The tensor at (module, argument, channels) passed through ``put``, by a hook of its own."""
-    path, argument, part = place
-    module = net.get_submodule(path)
+    path, argument, part, *beside = place
+    module, added = net.get_submodule(path), []
+    others = [net.get_submodule(other) for other in beside]
+    hold = [m.register_forward_hook(lambda _m, _i, out: added.append(out.clone())) for m in others]
 
     def altered(tensor):
         whole = tensor.clone()
-        whole[part] = put(whole[part])
+        whole[part] = put(whole[part]) + (added[0] if added else 0)
         return whole
 
     def on_input(_module, args, kwargs):
@@ -143,23 +146,25 @@ def by_hand(net, place, put):
     try:
         yield
     finally:
-        handle.remove()
+        for one in (handle, *hold):
+            one.remove()
 
 
 def check_cuts(net, known, n=2):
-    """Cutting an edge costs what a hook of one's own on that very half costs."""
+    """Cutting a site costs what a hook of one's own there, on that very half, costs."""
     x = known.images(n)
     truth = labels(n, known.side, 3)
     for _ in range(known.axes - 2):
         truth = truth[:, None].expand(-1, known.side, -1, -1)
     sites = sites_of(net)
     means = collect(net, sites, [x])
-    found = necessity(net, sites.edges, x, truth, CHANNELS, means, batch=n)
+    found = necessity(net, sites, x, truth, CHANNELS, means, batch=n)
     assert {edge.name for edge in sites.edges} == set(known.halves)
-    for s, edge in enumerate(sites.edges):
-        place, mean = known.halves[edge.name], means.channels[edge.name]
+    for s, site in enumerate(sites):
+        place = known.halves.get(site.name, (site.module, None, ...))
+        mean, axis = means.channels[site.name], 1 if site.layout == "nchw" else -1
 
-        def put(part, mean=mean, axis=edge.axis):
+        def put(part, mean=mean, axis=axis):
             shape = [1] * part.ndim
             shape[axis] = -1
             return mean.reshape(shape).expand_as(part)

@@ -58,6 +58,18 @@ def last(count):
     return half(-count)
 
 
+def summed(module, up, count):
+    """Skip and up in one sum."""
+    return {
+        f"{way}_{i + 1}": place
+        for i in range(count)
+        for way, place in (
+            ("skip", (module.format(i), 0, ..., up.format(i))),
+            ("up", (up.format(i), None, ...)),
+        )
+    }
+
+
 PLUS_PLUS = {
     f"{way}_{i}": place
     for i, (stage, width) in enumerate((("3_1", 6), ("2_2", 6), ("1_3", 4), ("0_4", 4)), 1)
@@ -99,11 +111,16 @@ MONAI = {
     "SwinUNETR 3-D": Known(lambda: swin_unetr(3), 64, 3, 6, 5),
     "VNet": Known(lambda: nets.VNet(2, 1, 3, dropout_dim=2)),
     "VNet 3-D": Known(lambda: nets.VNet(3, 1, 3), axes=3),
-    "SegResNetDS": Known(lambda: nets.SegResNetDS(2, 4, 1, 3, dsdepth=3), encoders=4, decoders=3),
+    "SegResNetDS": Known(
+        lambda: nets.SegResNetDS(2, 4, 1, 3, dsdepth=3),
+        encoders=4,
+        decoders=3,
+        halves=summed("up_layers.{}.blocks", "up_layers.{}.upsample", 3),
+    ),
     "SegResNetDS 3-D": Known(lambda: nets.SegResNetDS(3, 4, 1, 3, dsdepth=3), 16, 3, 4, 3),
     "BasicUNetPlusPlus": Known(lambda: plus_plus(2), halves=PLUS_PLUS),
     "BasicUNetPlusPlus 3-D": Known(lambda: plus_plus(3), 16, 3, halves=PLUS_PLUS),
-    "MedNeXt": Known(lambda: mednext(2)),
+    "MedNeXt": Known(lambda: mednext(2), halves=summed("dec_stages.{}", "up_blocks.{}", 4)),
     "MedNeXt 3-D": Known(lambda: mednext(3), axes=3),
 }
 

@@ -13,15 +13,13 @@ from helpers.known_checks import (
     check_maps,
     logits,
 )
-from helpers.known_networks import FLAT, MONAI, NETWORKS, network
+from helpers.known_networks import FLAT, MONAI, NETWORKS, TWINS, network
 from segtrace.attribution import targets
 from segtrace.network import edges, hooks, stages
 from segtrace.network.known.table import NETWORKS as TABLE
 from segtrace.network.known.table import find
 from segtrace.network.sites import sites_of
 from segtrace.network.undisturbed import undisturbed
-
-CUT = [name for name, known in NETWORKS.items() if known.halves]
 
 
 def test_every_network_of_the_table_is_here():
@@ -63,7 +61,7 @@ def test_looking_at_the_edges_changes_nothing_and_each_one_carries_what_its_sour
     check_edges(net, NETWORKS[name])
 
 
-@pytest.mark.parametrize("name", CUT)
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n in TWINS or NETWORKS[n].halves])
 def test_a_cut_costs_what_a_hook_by_hand_costs(name):
     net, _ = network(name)
     check_cuts(net, NETWORKS[name])

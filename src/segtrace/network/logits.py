@@ -6,6 +6,7 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from segtrace.errors import InputError
 from segtrace.network.graph import INFERENCE
@@ -91,7 +92,7 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
         InputError: no tensor, or one of another rank, number of slices or shape of the image axes
             than the image; says how to pick the logits where they are in it.
     """
-    found = _picked(returned, net) if output is None else output(returned)
+    found = _known(returned, x, net) if output is None else output(returned)
     if not isinstance(found, Tensor):
         what = "the network" if output is None else "output=…"
         raise InputError(f"{what} returns a {type(found).__name__}; {_advice(returned, x)}")
@@ -104,10 +105,19 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
     return found
 
 
-def _picked(returned: Any, net: nn.Module) -> Any:
-    """What a known network's logits are in what it returned: an item, or a value by its key."""
+def _known(returned: Any, x: Tensor, net: nn.Module) -> Any:
+    """What the table says are the logits in what a network returned."""
     known = find(net)
-    at = "" if known is None else known.output or ""
+    if known is None:
+        return returned
+    found = _picked(returned, known.output or "")
+    if known.resized and isinstance(found, Tensor) and found.shape[2:] != x.shape[2:]:
+        return interpolate(found, x.shape[2:], mode="bilinear", align_corners=False)
+    return found
+
+
+def _picked(returned: Any, at: str) -> Any:
+    """An item, or a value by its key or field; of anything else all of it."""
     if isinstance(returned, Mapping):
         return returned.get(at, returned)
     if isinstance(returned, list | tuple) and at.lstrip("-").isdigit():

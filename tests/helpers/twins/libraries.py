@@ -120,15 +120,17 @@ class Segformer(nn.Module):
         if version == 5:
             stages = [Stage(a, b, 4 if a == 1 else 2) for a, b in pairs]
             self.segformer.stages = nn.ModuleList(stages)
+            for stage in stages:  # what the decoder takes in comes from hooks
+                stage.register_forward_hook(lambda _m, _i, out: self.captured.append(out))
         else:
             self.segformer.encoder = Encoder4(widths)
         self.decode_head = DecodeHead(widths)
 
     def forward(self, x):
-        features = [x]
+        self.captured = []
         if hasattr(self.segformer, "stages"):
             for stage in self.segformer.stages:
-                features.append(stage(features[-1]))
+                x = stage(x)
         else:
-            features += self.segformer.encoder(x)
-        return Returned(self.decode_head(features[1:]), tuple(features[1:]))
+            self.captured = self.segformer.encoder(x)
+        return Returned(self.decode_head(self.captured), tuple(self.captured))

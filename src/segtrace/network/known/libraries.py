@@ -3,6 +3,7 @@
 from segtrace.network.known.record import Known
 
 _TORCHVISION = "torchvision.models.segmentation"
+_NORM = r"segformer\.(stages\.\d\.layer_norm|encoder\.layer_norm\.\d)"  # of version 5, or 4
 _BACKBONE = ("enc", r"backbone\.layer\d")
 
 # None has a skip: the decoder takes in the last of the encoder's features, or all at once.
@@ -19,17 +20,18 @@ LIBRARIES = (
         [_BACKBONE, ("dec", r"classifier\.[03]"), ("head", r"classifier")],
         output="out",
     ),
-    # Its logits have a quarter of the image's sides.
+    # Hooks of its own hand a stage's output to the decoder before anyone else's can change it, so a
+    # stage is what its last norm puts out.
     Known(
         "SegformerForSemanticSegmentation",
         ["transformers.models.segformer.modeling_segformer.SegformerForSemanticSegmentation"],
         [
-            ("enc", r"segformer\.stages\.\d"),
-            ("enc", r"segformer\.encoder\.layer_norm\.\d"),  # transformers 4
+            ("enc", _NORM),
             ("dec", r"decode_head\.activation"),
             ("head", r"decode_head\.classifier"),
         ],
         output="logits",
-        layouts={r"segformer\.encoder\.layer_norm\.\d": "tokens"},
+        resized=True,
+        layouts={_NORM: "tokens"},
     ),
 )

@@ -50,6 +50,7 @@ class Known:
             where it has none; not given, the i-th takes it from the i-th above the bottleneck.
         output: where the logits are in what it returns, if that is no tensor: an index, a key or
             a field.
+        resized: its logits are coarser than the image, and meant to be resized to it bilinearly.
         layouts: pattern of a place's path -> layout where it is not ``nchw``; braces name an
             attribute of the network.
         last_joins: the last decoder block puts out the logits: it is the head, and has edges.
@@ -61,5 +62,6 @@ class Known:
     junctions: Sequence[Junction | None] = ()
     sources: Sequence[str] | None = None
     output: str | None = None
+    resized: bool = False
     layouts: Mapping[str, str] = field(default_factory=dict)
     last_joins: bool = False
