@@ -18,7 +18,7 @@ from segtrace.progress import step
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.paths import path_claim
-from segtrace.report.figures.paper import save_figure
+from segtrace.report.figures.drawing import save_figure
 from segtrace.report.figures.paths import path_figure
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Shown, Table, embedded

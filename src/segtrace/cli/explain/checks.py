@@ -9,8 +9,7 @@ from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import REGIONS
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.named_rules import rules_of
-from segtrace.cli.limits import check_devices
-from segtrace.cli.train.train_config import check_probes
+from segtrace.cli.limits import check_devices, check_probes
 from segtrace.errors import InputError, unknown
 from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import given_of, listed

@@ -18,7 +18,7 @@ from segtrace.progress import over
 from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import told
 from segtrace.report.claims.emergence import Emergences, Place, when
-from segtrace.report.figures.paper import save_figure
+from segtrace.report.figures.drawing import save_figure
 from segtrace.report.figures.seeds import band_figure
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Shown, embedded
