@@ -163,9 +163,12 @@ def not_in_table(net: nn.Module, naming: str = NAMING) -> InputError:
     more = f" and {len(tree) - 40} more" if len(tree) > 40 else ""
     names = [known.name for known in NETWORKS]
     own = f" (this one is {cls.__module__}'s)" if cls.__name__ in names else ""
+    what = f"the places of {cls.__name__} are not in the table ({', '.join(names)}){own}"
+    if find(net) is not None:
+        kind = type(getattr(net, "encoder", net)).__name__
+        what = f"the encoder of {cls.__name__} ({kind}) is not in the table"
     return InputError(
-        f"the places of {cls.__name__} are not in the table ({', '.join(names)}){own}; "
-        f"name them: {naming}; its modules are " + ", ".join(tree[:40]) + more
+        f"{what}; name them: {naming}; its modules are " + ", ".join(tree[:40]) + more
     )
 
 

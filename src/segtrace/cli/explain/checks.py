@@ -119,6 +119,20 @@ def check_files(plain: Mapping[str, Any]) -> None:
             raise InputError(f"{option}={path}: {_instead_of_a_file(path)}")
 
 
+def check_organs(plain: Mapping[str, Any]) -> None:
+    """Refuse an organ that the checkpoint's network does not know, before any data is prepared.
+
+    Raises:
+        InputError: a name that it lacks.
+    """
+    if plain["checkpoint"] is None or plain["organs"] is None:
+        return
+    known = checkpoint.describe(paths_of(plain["checkpoint"])[0])["organs"]
+    for organ in listed(plain["organs"]) or []:
+        if organ not in known:
+            raise unknown("organ", organ, known, "this network")
+
+
 def _instead_of_a_file(path: Path) -> str:
     if path.is_dir():
         return "a folder; name a file"

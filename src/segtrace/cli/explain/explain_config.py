@@ -9,7 +9,12 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
+from segtrace.cli.explain.checks import (
+    check_asked_of_data,
+    check_files,
+    check_organs,
+    check_together,
+)
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.explain.options import KINDS, check_options
 from segtrace.cli.schema import check, plainly
@@ -75,6 +80,7 @@ def checked(config: DictConfig) -> ExplainConfig:
     explainers = explainers_of(plain)
     check_together(plain, study, explainers)
     check_files(plain)
+    check_organs(plain)
     check_asked_of_data(typed, plain)
     folder = Path(HydraConfig.get().runtime.output_dir)
     lock = taken(folder, "explain")

@@ -1,4 +1,4 @@
-"""The networks of segmentation-models-pytorch; the encoders are ResNets and their kin."""
+"""The networks of segmentation-models-pytorch, with those of its encoders that have a pattern."""
 
 from dataclasses import replace
 
@@ -7,8 +7,14 @@ from segtrace.network.known.record import Junction, Known
 _DECODERS = "segmentation_models_pytorch.decoders"
 # The encoders return lists, so their stages are the modules inside them.
 _ENCODER = [
-    ("enc", r"encoder\.relu"),
-    ("enc", r"encoder\.layer\d"),
+    ("enc", r"encoder\.(relu|act1|layer\d)"),  # ResNet, ResNeXt, SE-Net, SK-Net
+    ("enc", r"encoder\.features\.(relu0|transition\d\.relu|norm5)"),  # DenseNet
+    ("enc", r"encoder\.features\.([136]|13):InvertedResidual"),  # MobileNetV2
+    ("enc", r"encoder\.features\.18:Conv2dNormActivation"),
+    ("enc", r"encoder\.bn1:BatchNormAct2d"),  # EfficientNet of timm
+    ("enc", r"encoder\.blocks\.[1246]"),
+    ("enc", r"encoder\.stage\d"),  # MobileOne
+    ("enc", r"encoder\.norm\d"),  # Mix Transformer; its first feature is empty
 ]
 _INTO_BLOCK = Junction(up="{stage}", up_argument=0, argument=1)
 _BESIDE_THE_CLASS = "0"  # of the image, which the network returns as well with aux_params
