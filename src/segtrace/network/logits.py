@@ -92,7 +92,7 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
         InputError: no tensor, or one of another rank, number of slices or shape of the image axes
             than the image; says how to pick the logits where they are in it.
     """
-    found = _known(returned, x, net) if output is None else output(returned)
+    found = known_logits(returned, x, net) if output is None else output(returned)
     if not isinstance(found, Tensor):
         what = "the network" if output is None else "output=…"
         raise InputError(f"{what} returns a {type(found).__name__}; {_advice(returned, x)}")
@@ -105,8 +105,8 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
     return found
 
 
-def _known(returned: Any, x: Tensor, net: nn.Module) -> Any:
-    """What the table says are the logits in what a network returned."""
+def known_logits(returned: Any, x: Tensor, net: nn.Module) -> Any:
+    """What the table says are the logits in what a network returned; of another network, all."""
     known = find(net)
     if known is None:
         return returned
