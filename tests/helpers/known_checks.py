@@ -9,6 +9,7 @@ import torch
 import segtrace
 from helpers.nets import labels
 from segtrace.attribution import targets
+from segtrace.attribution.flow import Status
 from segtrace.causal.baselines import collect
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
@@ -71,6 +72,9 @@ def check_maps(net, known):
     """At every stage the maps of plain hooks, in whatever layout the stage is."""
     x, found = known.images(), {}
     flow = segtrace.trace(net, None, x, targets.organ(1, "all"), RULES)
+    dead = [not (maps[RULES.index("grad_pam")] > 0).any() for maps in flow.maps.values()]
+    expected = [Status.DEAD if none else Status.OK for none in dead]
+    assert flow.status[:, RULES.index("grad_pam"), 0, 0].tolist() == expected
     places = stages.resolve(net)
     handles = [
         net.get_submodule(place.module).register_forward_hook(

@@ -33,7 +33,7 @@ def test_autograd_is_the_derivative_at_every_stage(name):
     check_gradients(net, NETWORKS[name])
 
 
-@pytest.mark.parametrize("name", FLAT)
+@pytest.mark.parametrize("name", [*FLAT, "SegResNetDS 3-D", "BasicUNetPlusPlus 3-D"])
 def test_maps_are_those_of_plain_hooks(name):
     net, _ = network(name)
     assert check_maps(net, NETWORKS[name]) < 1e-9
@@ -100,3 +100,29 @@ def test_every_stage_has_a_map_of_its_own_resolution(name):
     flow = segtrace.trace(net, None, x, targets.organ(1, "all"), ("seg_grad_cam", "grad_pam"))
     for report in segtrace.describe(net, x).stages:
         assert tuple(flow.maps[report.stage.name].shape[3:]) == report.cells
+
+
+@pytest.mark.parametrize("name", ["nnU-Net", "torchvision FCN", "BasicUNetPlusPlus"])
+def test_an_output_that_is_given_wins_over_the_table(name):
+    net, x = network(name)
+
+    def traced(output=None):
+        target = targets.organ(1, "all")
+        return segtrace.trace(net, None, x, target, "grad_pam", output=output).maps["enc1"]
+
+    pick = {"nnU-Net": lambda out: out[0], "torchvision FCN": lambda out: out["out"]}
+    known = pick.get(name, lambda out: out[-1])
+    assert torch.equal(traced(), traced(known))
+    torch.testing.assert_close(traced(lambda out: 2 * known(out)), 2 * traced())
+
+
+def test_the_logits_of_segformer_are_resized_as_its_own_loss_resizes_them():
+    net, x = network("Segformer of transformers 5")
+    coarse = net(x).logits
+    assert coarse.shape[2:] == (8, 8)
+    resized = torch.nn.functional.interpolate(coarse, (32, 32), mode="bilinear")
+    assert torch.equal(logits(net, x), resized.detach())
+    flow = segtrace.trace(net, None, x, targets.organ(1, "gt", torch.ones(1, 32, 32).long()))
+    assert flow.region_px.item() == 32 * 32
+    flow = segtrace.trace(net, None, x, targets.organ(1, "all"), output=lambda out: out.logits)
+    assert flow.prediction.shape[1:] == (8, 8)
