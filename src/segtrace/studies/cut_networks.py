@@ -13,7 +13,7 @@ from segtrace.causal.batches import SLICES
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.names import file_name
-from segtrace.progress import over, say, step
+from segtrace.progress import counted, over, say, step
 from segtrace.report.captions import epoch_words
 from segtrace.report.claims.claim import told
 from segtrace.report.figures.drawing import save_figure
@@ -68,7 +68,7 @@ class Ablated:
         """
         for name, rows in cut_tables(self.cuts, self.untrained).items():
             save_table(folder / name, rows)
-        words = f"{epoch_words(self.cuts.epoch)}: drawing {len(self.figures)} figures"
+        words = f"{epoch_words(self.cuts.epoch)}: drawing {counted(len(self.figures), 'figure')}"
         for name, (figure, caption) in over(self.figures.items(), words, len(self.figures)):
             save_figure(folder / "figures", name, figure, caption)
         report(self.cuts)
