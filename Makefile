@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FOREIGN := .venv-foreign
 ARGS ?=
 RUN ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help train explain tensorboard test quick test-long test-gpu coverage lint format bench planted screenshots clean
+.PHONY: help train explain tensorboard test quick test-long test-gpu test-foreign coverage lint format bench planted screenshots clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +46,16 @@ coverage: $(VENV)/installed  ## Run all tests but the long ones, and print which
 test-gpu: $(VENV)/installed  ## Hold a GPU's maps, cuts and training against the CPU's
 	$(BIN)/python -m pytest $(CURDIR)/tests/gpu --override-ini="addopts=--import-mode=importlib" $(ARGS)
 
+# Of some 5 GiB: torch with all that it brings, and packages that need torchvision.
+$(FOREIGN)/installed: tests/foreign/requirements.txt
+	$(PYTHON) -m venv $(FOREIGN)
+	$(FOREIGN)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+test-foreign: $(FOREIGN)/installed  ## Hold other packages' own networks against plain hooks, before a release
+	PYTHONPATH=src OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m pytest $(CURDIR)/tests/foreign \
+	  --override-ini="addopts=--import-mode=importlib" --override-ini="filterwarnings=default" $(ARGS)
+
 lint: $(VENV)/installed  ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -67,4 +78,4 @@ screenshots: $(VENV)/installed  ## Photograph TensorBoard with a headless Chromi
 	$(BIN)/python tests/browser/screenshots.py $(RUN) screenshots
 
 clean:  ## Remove the virtual environment and all caches; runs and data stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FOREIGN) .pytest_cache .mypy_cache .ruff_cache .hypothesis

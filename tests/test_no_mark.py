@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
 from helpers import nets
+from helpers.known_networks import HEADS, NARROW, dyn_unet
 from helpers.untouched import assert_same, state, untouched
-from network.test_known import HEADS, NARROW, dyn_unet
 from segtrace.attribution import targets
 from segtrace.causal.baselines import collect
 from segtrace.causal.faithfulness.deletion import deletion

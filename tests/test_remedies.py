@@ -768,6 +768,7 @@ ELSEWHERE = {
     "named axes need xarray": "tests/attribution/test_flow.py",
     "has shape .* needs \\(N, tokens": "tests/attribution/test_stages.py",
     "tokens; .* needs": "tests/attribution/test_stages.py",
+    "tokens, which are no square grid": "tests/network/test_stages.py",
     "no decoder stage has two edges": "tests/causal/faithfulness/test_paths.py",
     "predictor .* has shape": "tests/causal/faithfulness/test_ranking.py",
     "rule .* returns": "tests/attribution/test_guards.py",

@@ -11,8 +11,8 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 import segtrace
 from helpers import nets
+from helpers.known_networks import dyn_unet
 from helpers.untouched import untouched
-from network.test_known import dyn_unet
 from segtrace import InputError
 from segtrace.network import edges, stages
 
@@ -387,7 +387,7 @@ def test_a_class_is_known_by_its_module_and_not_by_its_name():
     (edge,) = segtrace.describe(net, X, OWN, edges=OWN_EDGES).edges
     assert edge.part == (0, 4)
     said = (
-        r"places of UNet are not in the table of MONAI's .* \(this one is .*test_describe's\); "
+        r"places of UNet are not in the table \(.*\) \(this one is .*test_describe's\); "
         r"name them: stages=.*inc \(Conv2d\)"
     )
     with pytest.raises(InputError, match=said):

@@ -1,9 +1,11 @@
 """Cost of a trace against the floor and the neighbours: median ratios of interleaved rounds.
 
     .venv/bin/python tests/benchmarks/bench_trace.py [--rounds 3] [--contiguous] [--full]
+    .venv-foreign/bin/python tests/benchmarks/bench_trace.py --network smp.Unet
 
 The full set is 11 stages x 8 organs x 8 slices at 224 x 224 on FlexibleUNet-ResNet-18, maps at
-native resolution, on slices of a phantom. The network is trained for some steps first, since
+native resolution, on slices of a phantom; or on another network, of a package that
+`make test-foreign` installs. The network is trained for some steps first, since
 random weights are faster than trained ones, and lies in memory channels last, as train.py has it.
 An organ that a slice lacks gets the region that it has in another slice. Denormals are flushed
 for all alike. The floor is a forward pass with graph and one backward pass per present organ down
@@ -47,20 +49,45 @@ def everywhere(labels: Tensor) -> Tensor:
     return filled
 
 
-def prepared(weights: Path, side: int, steps: int) -> None:
+def smp_unet() -> nn.Module:
+    """segmentation-models-pytorch's, with a ResNet-18."""
+    import segmentation_models_pytorch as smp
+
+    return smp.Unet("resnet18", encoder_weights=None, in_channels=1, classes=ORGANS + 1)
+
+
+def nnunet() -> nn.Module:
+    """nnU-Net's plan for 2-D slices of this size, as it is used after training."""
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+    widths = (32, 64, 128, 256, 512, 512)
+    return PlainConvUNet(
+        1, 6, widths, nn.Conv2d, 3, [1, 2, 2, 2, 2, 2], 2, ORGANS + 1, 2, True, nn.InstanceNorm2d,
+        {"eps": 1e-5, "affine": True}, None, None, nn.LeakyReLU, {"inplace": True},
+    )  # fmt: skip
+
+
+BUILDS: dict[str, Callable[[], nn.Module]] = {
+    "FlexibleUNet": lambda: FlexibleUNet(1, ORGANS + 1, "resnet18", spatial_dims=2),
+    "smp.Unet": smp_unet,
+    "nnU-Net": nnunet,
+}
+
+
+def prepared(name: str, weights: Path, side: int, steps: int) -> None:
     """Train a network for some steps on phantom slices; keep it with them."""
     with tempfile.TemporaryDirectory() as folder:
         _, probes = slices(Path(folder), side)
     torch.manual_seed(0)
-    net = FlexibleUNet(1, ORGANS + 1, "resnet18", spatial_dims=2)
+    net = BUILDS[name]()
     train(net, probes, steps)
     truth = everywhere(probes.labels)
     torch.save({"net": net.state_dict(), "x": probes.images, "truth": truth}, weights)
 
 
-def loaded(weights: Path, contiguous: bool) -> tuple[nn.Module, Tensor, Tensor]:
+def loaded(name: str, weights: Path, contiguous: bool) -> tuple[nn.Module, Tensor, Tensor]:
     saved = torch.load(weights, weights_only=True)
-    net = FlexibleUNet(1, ORGANS + 1, "resnet18", spatial_dims=2)
+    net = BUILDS[name]()
     net.load_state_dict(saved["net"])
     return (net if contiguous else in_channels_last(net)).eval(), saved["x"], saved["truth"]
 
@@ -206,22 +233,30 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="of training beforehand")
     parser.add_argument("--contiguous", action="store_true", help="not channels last")
     parser.add_argument("--full", action="store_true", help="captum and MONAI too (minutes)")
+    parser.add_argument("--network", choices=BUILDS, default="FlexibleUNet")
     parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(args.threads)
     if args.peak_of:
-        rows = methods(*loaded(args.weights, args.contiguous), args.full)
+        rows = methods(*loaded(args.network, args.weights, args.contiguous), args.full)
         before = peak()
         rows[args.peak_of]()
         print(peak() - before)
         return
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder, "weights.pth")
-        prepared(weights, args.side, args.steps)
-        rows = methods(*loaded(weights, args.contiguous), args.full)
-        options = ["--weights", str(weights), "--threads", str(args.threads)]
+        prepared(args.network, weights, args.side, args.steps)
+        rows = methods(*loaded(args.network, weights, args.contiguous), args.full)
+        options = [
+            "--weights",
+            str(weights),
+            "--threads",
+            str(args.threads),
+            "--network",
+            args.network,
+        ]
         options += ["--contiguous"] * args.contiguous + ["--full"] * args.full
         peaks = {name: peak_of(name, options) for name in rows}
         layout = "contiguous" if args.contiguous else "channels last"

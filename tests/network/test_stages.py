@@ -4,6 +4,7 @@ from torch import nn
 
 import segtrace
 from helpers import nets as own
+from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.network import edges, hooks, stages
 from segtrace.network.stages import Stage
@@ -186,3 +187,20 @@ def test_mistakes_about_edges_are_named(edge, message):
 def test_plain_values_of_a_stage_are_read_back():
     stage = Stage("enc3", "blocks.0", "tokens(4, 4)")
     assert stages.resolve(Hybrid(), {"enc3": stage.to_plain()}) == (stage,)
+
+
+@pytest.mark.parametrize("tokens", [9, 10])
+def test_tokens_without_sizes_are_a_square_grid_with_or_without_a_class_token(tokens):
+    sequence = torch.arange(2 * tokens).view(1, tokens, 2)
+    grid = Stage("enc1", "a", "tokens").channels_first(sequence)
+    assert torch.equal(grid, Stage("enc1", "a", "tokens(3, 3)").channels_first(sequence))
+    assert torch.equal(grid[0, :, 0, 0], sequence[0, tokens - 9])
+
+
+def test_tokens_that_are_no_square_are_refused_with_the_way_to_say_their_grid():
+    said = r"stage 'enc1' has 8 tokens, which are no square grid; .* tokens\(h, w\)"
+    with pytest.raises(InputError, match=said):
+        Stage("enc1", "a", "tokens").channels_first(torch.zeros(1, 8, 2))
+    assert Stage("enc1", "a", "tokens(2, 4)").channels_first(torch.zeros(1, 8, 2)).ndim == 4
+    with pytest.raises(InputError, match=r"edge 'up' has layout 'nwhc'; allowed are nchw"):
+        edges.Edge("up", "dec1", "a", layout="nwhc")

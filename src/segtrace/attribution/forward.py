@@ -46,7 +46,7 @@ def forward(
         if name not in found.passed:
             raise InputError(f"{place} did not run")
     acts = {name: found.passed[name] for name in words}
-    logits = logits_of(returned, x, output)
+    logits = logits_of(returned, x, output, net)
     check(logits, {words[name]: tensor for name, tensor in acts.items()})
     return acts, logits
 

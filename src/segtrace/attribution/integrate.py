@@ -301,7 +301,7 @@ class _Path:
                     raise InputError(INFERENCE)
                 if graded and not torch.is_grad_enabled():
                     raise InputError(f"{place.name!r} {REENTRANT}")
-                return tensors[place]
+                return tensors[place].clone()  # which the network may write into
 
             return put
 

@@ -94,7 +94,7 @@ Some = Annotated[list[Name], Field(min_length=1)]
 Organs = Annotated[
     dict[Name, Annotated[int, Field(ge=0, le=65535)]], Field(min_length=1, max_length=ORGANS)
 ]
-Layout = Annotated[str, Field(pattern=r"^(nchw|nhwc|tokens\(\d{1,5}(, *\d{1,5}){1,2}\))$")]
+Layout = Annotated[str, Field(pattern=r"^(nchw|nhwc|tokens(\(\d{1,5}(, *\d{1,5}){1,2}\))?)$")]
 Bare = Annotated[dict[Text, Any], AfterValidator(_written)]
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 Images = Annotated[Tensor, AfterValidator(_is(4, torch.float32)), AfterValidator(_sides)]
@@ -121,6 +121,7 @@ class Entry(TypedDict, total=False):
     beside: Text | None
     source: Text
     part: Annotated[list[Whole], Field(min_length=2, max_length=2)] | None
+    layout: Layout
 
 
 class Prepared(TypedDict, total=False):

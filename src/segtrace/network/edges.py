@@ -5,7 +5,7 @@ would change its skip and everything below it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from segtrace.errors import InputError, unknown
 from segtrace.network import guards
 from segtrace.network import stages as stages_of
-from segtrace.network.known import JUNCTIONS
+from segtrace.network.known.record import Junction
 from segtrace.network.stages import Stage
 
 Span = tuple[int, int]
@@ -31,6 +31,7 @@ NAMING = (
     stage=guards.a_name,
     module=guards.a_name,
     argument=guards.optional(guards.a_name_or_number),
+    layout=guards.a_name,
 )
 @dataclass(frozen=True)
 class Edge:
@@ -47,6 +48,7 @@ class Edge:
         source: the stage that it comes from, or the path of a module; may be empty. What the edge
             carries is held against it once, see :func:`segtrace.network.joints.settled`.
         part: the channels of the argument that are this edge's, as found there; ``None`` before.
+        layout: as a stage's.
     """
 
     name: str
@@ -57,8 +59,10 @@ class Edge:
     beside: str | None = None
     source: str = ""
     part: Span | None = None
+    layout: str = "nchw"
 
     def __post_init__(self) -> None:
+        stages_of.check_layout(self.layout, f"edge {self.name!r}")
         if self.part is not None:  # out of a file it comes as a list
             object.__setattr__(self, "part", tuple(self.part))
         if self.joined not in (None, "cat", "add"):
@@ -69,13 +73,19 @@ class Edge:
             )
 
     def channels_first(self, tensor: Tensor) -> Tensor:
-        """The edge's tensor as ``(N, K, *cells)``, which it is."""
-        return tensor
+        """The edge's tensor as ``(N, K, *cells)``: a view."""
+        return stages_of.channels_first(tensor, self.layout, f"edge {self.name!r}")
+
+    @property
+    def axis(self) -> int:
+        """The axis of the channels in the tensor as the network lays it out."""
+        return 1 if self.layout == "nchw" else -1
 
     def not_joined(self, argument: Tensor) -> InputError:
         """The error of a concatenation that holds neither the edge nor what is beside it."""
+        channels = argument.shape[self.axis]
         return InputError(
-            f"edge {self.name!r}: neither half of the {argument.shape[1]} channels that enter "
+            f"edge {self.name!r}: neither half of the {channels} channels that enter "
             f"{self.module} as argument {self.argument!r} is what {self.beside} puts out"
             + (f", or the source {self.source!r}" if self.source else "")
             + "; name as beside the module whose output is joined there as it is"
@@ -157,32 +167,48 @@ def in_words(place: Stage | Edge) -> str:
 def _known(net: nn.Module) -> Iterator[Edge]:
     """Skip and up of every decoder stage; dec_i takes its skip from the i-th encoder from below."""
     try:
-        cls = stages_of.class_of(net)
+        known = stages_of.known_of(net)
     except InputError:
         raise stages_of.not_in_table(net, NAMING) from None
-    junction = JUNCTIONS[cls]
     stages = stages_of.resolve(net)
-    encoders = [s.name for s in stages if s.name.startswith("enc")]
+    encoders = [s for s in stages if s.name.startswith("enc")]
     decoders = [s for s in stages if s.name.startswith("dec")]
-    if cls == "UNet":  # its last decoder block is the head
+    if known.last_joins:
         decoders.append(stages[-1])
-    for i, stage in enumerate(decoders, 1):
-        parent, _, last = stage.module.rpartition(".")
-        words = {"stage": stage.module, "parent": parent, "last": last}
-        up = junction.up.format(**words)
-        if i < len(encoders):  # FlexibleUNet's last decoder stage has no skip
-            skip = Edge(
-                f"skip_{i}",
-                stage.name,
-                junction.skip.format(**words),
-                junction.argument,
-                junction.joined,
-                up if junction.joined else None,
-                encoders[-1 - i],
-            )
-            yield _checked(net, skip)
-        below = decoders[i - 2].name if i > 1 else encoders[-1]
-        yield _checked(net, Edge(f"up_{i}", stage.name, up, source=below))
+    names = [stage.name for stage in encoders]
+    # The last decoder stages may have none: FlexibleUNet's last one, say.
+    sources = names[-2::-1] if known.sources is None else known.sources
+    below = encoders[-1]
+    for i, stage in enumerate(decoders):
+        junction = known.junctions[min(i, len(known.junctions) - 1)] if known.junctions else None
+        if junction is not None:
+            source = sources[i] if i < len(sources) else ""
+            edges = _joined(junction, stage, below, i, source if source in names else "")
+            for edge in edges:
+                layout = stages_of.layout_of(net, known, edge.module)
+                yield _checked(net, replace(edge, layout=layout))
+        below = stage
+
+
+def _joined(junction: Junction, stage: Stage, below: Stage, i: int, source: str) -> Iterator[Edge]:
+    """Skip, where it has a source, and up of a decoder stage."""
+    parent, _, last = stage.module.rpartition(".")
+    above, dot, _ = parent.rpartition(".")
+    words = {
+        "stage": stage.module,
+        "parent": parent,
+        "last": last,
+        "root": above + dot,
+        "below": below.module,
+        "count": i,
+    }
+    up, skip = junction.up.format(**words), junction.skip.format(**words)
+    if source:
+        beside = (junction.beside or junction.up).format(**words) if junction.joined else None
+        yield Edge(
+            f"skip_{i + 1}", stage.name, skip, junction.argument, junction.joined, beside, source
+        )
+    yield Edge(f"up_{i + 1}", stage.name, up, junction.up_argument, source=below.name)
 
 
 def argument_of(edge: Edge, args: tuple, kwargs: dict) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -210,12 +211,12 @@ def _hooks(
 
 
 class _Latest:
-    """A forward hook that keeps the latest output."""
+    """A forward hook that keeps the latest output, which the network may then add to in place."""
 
     output: Tensor
 
     def __call__(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        self.output = output
+        self.output = output.clone()
 
 
 def _altered(
@@ -225,7 +226,8 @@ def _altered(
     if edge.joined is None:
         return alteration(argument)
     if edge.joined == "cat":
-        return _altered_half(edge.part or _half(edge, argument, other), argument, alteration)
+        span = edge.part or _half(edge, argument, other)
+        return _altered_half(span, edge.axis, argument, alteration)
     if standing:
         part = alteration(argument - other.output.detach())
         whole: Tensor = _Standing.apply(part, argument)
@@ -238,20 +240,19 @@ def _altered(
 
 def _half(edge: Edge, argument: Tensor, other: _Latest) -> Span:
     """The edge's channels of a concatenation: those that are not the other edge's."""
-    left = spans_beside(argument, other.output)
+    left = spans_beside(argument, other.output, edge.axis)
     if not left:
         raise edge.not_joined(argument)
     return left[0]
 
 
-def _altered_half(part: Span, argument: Tensor, alteration: Alteration) -> Tensor:
-    start, stop = part
-    before = argument[:, start:stop]
+def _altered_half(part: Span, axis: int, argument: Tensor, alteration: Alteration) -> Tensor:
+    bounds = (0, *part, argument.shape[axis])
+    first, before, last = (argument.narrow(axis, a, b - a) for a, b in pairwise(bounds))
     after = alteration(before)
     if after is before:
         return argument
-    pieces = (argument[:, :start], after, argument[:, stop:])
-    return cat([piece for piece in pieces if piece.shape[1]], 1)
+    return cat([piece for piece in (first, after, last) if piece.shape[axis]], axis)
 
 
 @contextmanager

@@ -110,7 +110,7 @@ class _Look:
                 return None
             passed[module] = output.clone()  # a node of its own in the graph
             self.gates[passed[module].grad_fn] = module
-            return passed[module]
+            return passed[module].clone()  # which the network may add to in place
 
         return on_return
 
@@ -139,7 +139,7 @@ class _Look:
         if edge.joined == "cat":
             found = _in_concatenation(edge, argument, beside, put_out)
         else:
-            found = (0, argument.shape[1])
+            found = (0, argument.shape[edge.axis])
         if edge.joined == "add" and not _is_sum(argument, beside):
             raise InputError(
                 f"edge {edge.name!r}: argument {edge.argument!r} of {edge.module} is no sum with "
@@ -234,7 +234,8 @@ def _carries(
 ) -> bool:
     """Whether the part is the source's very output; in a sum, up to rounding."""
     if edge.joined != "add" or beside is None:
-        return torch.equal(argument[:, slice(*part)], put_out)
+        start, stop = part
+        return torch.equal(argument.narrow(edge.axis, start, stop - start), put_out)
     before, size = argument - beside, float(argument.detach().abs().max())
     return before.shape == put_out.shape and torch.allclose(
         before, put_out, rtol=0, atol=ROUNDING * size
@@ -245,8 +246,8 @@ def _in_concatenation(
     edge: Edge, argument: Tensor, beside: Tensor | None, put_out: Tensor | None
 ) -> Span:
     """The channels that are the source's output, or all but what stands beside."""
-    own = [] if put_out is None else spans_of(argument, put_out)
-    left = [] if beside is None else spans_beside(argument, beside)
+    own = [] if put_out is None else spans_of(argument, put_out, edge.axis)
+    left = [] if beside is None else spans_beside(argument, beside, edge.axis)
     # Where both halves hold the same numbers, either may be the edge's: the first is.
     found = sorted(set(own) & set(left)) or sorted(own) or sorted(left)
     if not found:
@@ -254,14 +255,22 @@ def _in_concatenation(
     return found[0]
 
 
-def spans_of(whole: Tensor, part: Tensor) -> list[Span]:
+def spans_of(whole: Tensor, part: Tensor, axis: int = 1) -> list[Span]:
     """Every span of channels of ``whole`` (N, K, *cells) that holds the very numbers of ``part``.
+
+    Args:
+        whole: a concatenation.
+        part: what may stand in it.
+        axis: of the channels.
 
     >>> whole = torch.tensor([[1.0, 2, 3, 1, 2]])
     >>> spans_of(whole, whole[:, 3:])
     [(0, 2), (3, 5)]
     """
-    if part.ndim != whole.ndim or part.shape[2:] != whole.shape[2:]:
+    if part.ndim != whole.ndim:
+        return []
+    whole, part = whole.movedim(axis, 1), part.movedim(axis, 1)
+    if part.shape[2:] != whole.shape[2:]:
         return []
     count = part.shape[1]
     starts = range(whole.shape[1] - count + 1)
@@ -269,13 +278,13 @@ def spans_of(whole: Tensor, part: Tensor) -> list[Span]:
     return [span for span in spans if torch.equal(whole[:, slice(*span)], part)]
 
 
-def spans_beside(whole: Tensor, part: Tensor) -> list[Span]:
+def spans_beside(whole: Tensor, part: Tensor, axis: int = 1) -> list[Span]:
     """What is left of ``whole`` beside a part that stands at one of its ends.
 
     >>> whole = torch.tensor([[1.0, 2, 3]])
     >>> spans_beside(whole, whole[:, 2:])
     [(0, 2)]
     """
-    channels, found = whole.shape[1], spans_of(whole, part)
+    channels, found = whole.shape[axis], spans_of(whole, part, axis)
     left = [(0, start) for start, stop in found if stop == channels and start > 0]
     return left + [(stop, channels) for start, stop in found if start == 0 and stop < channels]

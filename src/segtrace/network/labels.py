@@ -149,8 +149,22 @@ def _way_to_labels(truth: Tensor, logits: Tensor) -> str:
             return ", a label map of channel numbers: truth.int().argmax(1)"
         return ", a label map of channel numbers"
     if truth.ndim == logits.ndim - 1 and truth.shape[0] == logits.shape[0]:
-        size = tuple(truth.shape[1:])
-        return (
-            f": output=lambda out: torch.nn.functional.interpolate(out, size={size}) resizes them"
-        )
+        return _way_to_size(tuple(truth.shape[1:]), tuple(logits.shape[2:]))
     return ""
+
+
+def _way_to_size(image: tuple[int, ...], cells: tuple[int, ...]) -> str:
+    """What makes logits of an image's size: the border that a network without padding leaves out.
+
+    Sides that are a whole part of the image's are a coarser grid.
+    """
+    pairs = list(zip(image, cells, strict=True))
+    borders = {side - cell for side, cell in pairs}
+    border = borders.pop() if len(borders) == 1 else 0
+    if border > 0 and border % 2 == 0 and any(side % cell for side, cell in pairs):
+        around = [border // 2] * 2 * len(cells)
+        return (
+            f": output=lambda out: torch.nn.functional.pad(out, {around}) puts around them the "
+            "border that a network without padding leaves out"
+        )
+    return f": output=lambda out: torch.nn.functional.interpolate(out, size={image}) resizes them"

@@ -6,9 +6,11 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from segtrace.errors import InputError
 from segtrace.network.graph import INFERENCE
+from segtrace.network.known.table import find
 
 Output = Callable[[Any], Tensor]
 
@@ -30,7 +32,7 @@ def logits_at(net: nn.Module, x: Tensor, output: Output | None = None) -> Tensor
     Raises:
         InputError: an image that the network does not take; see :func:`logits_of`.
     """
-    return logits_of(sent(net, x), x, output)
+    return logits_of(sent(net, x), x, output, net)
 
 
 def sent(net: nn.Module, x: Tensor) -> Any:
@@ -77,14 +79,20 @@ def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
     return None
 
 
-def logits_of(returned: Any, x: Tensor, output: Output | None) -> Tensor:
+def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -> Tensor:
     """The logits (N, channels, *image) in what the network returned.
+
+    Args:
+        returned: by the network.
+        x: the image.
+        output: picks them; ``None`` for what the table of known networks says.
+        net: the network itself.
 
     Raises:
         InputError: no tensor, or one of another rank, number of slices or shape of the image axes
             than the image; says how to pick the logits where they are in it.
     """
-    found = returned if output is None else output(returned)
+    found = known_logits(returned, x, net) if output is None else output(returned)
     if not isinstance(found, Tensor):
         what = "the network" if output is None else "output=…"
         raise InputError(f"{what} returns a {type(found).__name__}; {_advice(returned, x)}")
@@ -95,6 +103,26 @@ def logits_of(returned: Any, x: Tensor, output: Output | None) -> Tensor:
         )
     _refuse_other_axes(found.shape[2:], found.movedim(-1, 1).shape[2:], x.shape[2:], found.shape)
     return found
+
+
+def known_logits(returned: Any, x: Tensor, net: nn.Module) -> Any:
+    """What the table says are the logits in what a network returned; of another network, all."""
+    known = find(net)
+    if known is None:
+        return returned
+    found = _picked(returned, known.output or "")
+    if known.resized and isinstance(found, Tensor) and found.shape[2:] != x.shape[2:]:
+        return interpolate(found, x.shape[2:], mode="bilinear", align_corners=False)
+    return found
+
+
+def _picked(returned: Any, at: str) -> Any:
+    """An item, or a value by its key or field; of anything else all of it."""
+    if isinstance(returned, Mapping):
+        return returned.get(at, returned)
+    if isinstance(returned, list | tuple) and at.lstrip("-").isdigit():
+        return returned[int(at)]
+    return getattr(returned, at) if at.isidentifier() else returned
 
 
 def _refuse_other_axes(

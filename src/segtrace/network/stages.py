@@ -1,5 +1,6 @@
 """Stages: named places in a network, each the output of one module."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 
 from segtrace.errors import InputError, unknown
 from segtrace.network import guards
-from segtrace.network.known import CLASSES, LAYOUTS, STAGES
+from segtrace.network.known.record import Known
+from segtrace.network.known.table import NETWORKS, find
 
-_TOKENS = re.compile(r"tokens\((\d+), *(\d+)(?:, *(\d+))?\)")
+_TOKENS = re.compile(r"tokens(?:\((\d+), *(\d+)(?:, *(\d+))?\))?")
 
 
 @guards.fields(name=guards.a_name, module=guards.a_name, layout=guards.a_name)
@@ -25,7 +27,8 @@ class Stage:
         name: ``enc1`` …, ``dec1`` … (counted from the bottleneck up), ``head``, or the user's.
         module: its dotted path, as ``named_modules`` says it.
         layout: ``nchw`` (channels second), ``nhwc`` (channels last), or ``tokens(h, w)``: a
-            sequence (N, T, K) that is an h x w grid row by row, a leading class token dropped.
+            sequence (N, T, K) that is an h x w grid row by row, a leading class token dropped;
+            ``tokens`` alone is a square grid.
     """
 
     name: str
@@ -33,39 +36,69 @@ class Stage:
     layout: str = "nchw"
 
     def __post_init__(self) -> None:
-        if self.layout not in ("nchw", "nhwc") and not _TOKENS.fullmatch(self.layout):
-            raise InputError(
-                f"stage {self.name!r} has layout {self.layout!r}; "
-                "allowed are nchw, nhwc and tokens(h, w), e.g. tokens(14, 14)"
-            )
+        check_layout(self.layout, f"stage {self.name!r}")
 
     def channels_first(self, tensor: Tensor) -> Tensor:
         """The stage's tensor as ``(N, K, *cells)``: a view, so gradients pass through."""
-        if self.layout == "nhwc":
-            return tensor.movedim(-1, 1)
-        grid = _TOKENS.fullmatch(self.layout)
-        if grid is None:
-            return tensor
-        cells = [int(size) for size in grid.groups() if size]
-        if tensor.ndim != 3:
-            raise InputError(
-                f"stage {self.name!r} has shape {tuple(tensor.shape)}; {self.layout} needs "
-                "(N, tokens, channels)"
-            )
-        n, tokens, channels = tensor.shape
-        count = 1
-        for size in cells:
-            count *= size
-        if tokens not in (count, count + 1):
-            raise InputError(
-                f"stage {self.name!r} has {tokens} tokens; {self.layout} needs {count}, "
-                f"or {count + 1} with a class token"
-            )
-        return tensor[:, tokens - count :].movedim(-1, 1).reshape(n, channels, *cells)
+        return channels_first(tensor, self.layout, f"stage {self.name!r}")
 
     def to_plain(self) -> dict[str, str]:
         """Plain values for a checkpoint."""
         return {"module": self.module, "layout": self.layout}
+
+
+def check_layout(layout: str, place: str) -> None:
+    """Refuse what is no layout.
+
+    Raises:
+        InputError: names the place, and what is allowed.
+    """
+    if layout not in ("nchw", "nhwc") and not _TOKENS.fullmatch(layout):
+        raise InputError(
+            f"{place} has layout {layout!r}; allowed are nchw, nhwc, tokens (a square grid) and "
+            "tokens(h, w), e.g. tokens(14, 14)"
+        )
+
+
+def channels_first(tensor: Tensor, layout: str, place: str) -> Tensor:
+    """A place's tensor as ``(N, K, *cells)``: a view, so gradients pass through.
+
+    Args:
+        tensor: as the network lays it out.
+        layout: see :class:`Stage`.
+        place: what it is and its name, for messages.
+
+    Raises:
+        InputError: tokens that are not as many as the grid has cells.
+    """
+    if layout == "nhwc":
+        return tensor.movedim(-1, 1)
+    grid = _TOKENS.fullmatch(layout)
+    if grid is None:
+        return tensor
+    if tensor.ndim != 3:
+        raise InputError(
+            f"{place} has shape {tuple(tensor.shape)}; {layout} needs (N, tokens, channels)"
+        )
+    n, tokens, channels = tensor.shape
+    cells = [int(size) for size in grid.groups() if size] or _square(tokens, place)
+    count = math.prod(cells)
+    if tokens not in (count, count + 1):
+        raise InputError(
+            f"{place} has {tokens} tokens; {layout} needs {count}, "
+            f"or {count + 1} with a class token"
+        )
+    return tensor[:, tokens - count :].movedim(-1, 1).reshape(n, channels, *cells)
+
+
+def _square(tokens: int, place: str) -> list[int]:
+    side = math.isqrt(tokens)
+    if side * side not in (tokens, tokens - 1):
+        raise InputError(
+            f"{place} has {tokens} tokens, which are no square grid; give its layout, "
+            "tokens(h, w), or a square image"
+        )
+    return [side, side]
 
 
 StagesLike = Mapping[str, Any] | Sequence[str] | None
@@ -103,17 +136,16 @@ def known(net: nn.Module) -> tuple[Stage, ...]:
         return ()
 
 
-def class_of(net: nn.Module) -> str:
-    """The name under which the tables know this network, by its class or a parent class.
+def known_of(net: nn.Module) -> Known:
+    """What the table knows of this network.
 
     Raises:
         InputError: a network that is not in the table; says how to name places by hand.
     """
-    for cls in type(net).__mro__:
-        name = CLASSES.get(f"{cls.__module__}.{cls.__qualname__}")
-        if name is not None:
-            return name
-    raise not_in_table(net)
+    known = find(net)
+    if known is None:
+        raise not_in_table(net)
+    return known
 
 
 NAMING = "stages={'enc1': 'path.of.a.module', …}"
@@ -129,18 +161,22 @@ def not_in_table(net: nn.Module, naming: str = NAMING) -> InputError:
         if path and path.count(".") < 2
     ]
     more = f" and {len(tree) - 40} more" if len(tree) > 40 else ""
-    own = f" (this one is {cls.__module__}'s)" if cls.__name__ in STAGES else ""
+    names = [known.name for known in NETWORKS]
+    own = f" (this one is {cls.__module__}'s)" if cls.__name__ in names else ""
+    what = f"the places of {cls.__name__} are not in the table ({', '.join(names)}){own}"
+    if find(net) is not None:
+        kind = type(getattr(net, "encoder", net)).__name__
+        what = f"the encoder of {cls.__name__} ({kind}) is not in the table"
     return InputError(
-        f"the places of {cls.__name__} are not in the table of MONAI's {', '.join(STAGES)}{own}; "
-        f"name them: {naming}; its modules are " + ", ".join(tree[:40]) + more
+        f"{what}; name them: {naming}; its modules are " + ", ".join(tree[:40]) + more
     )
 
 
 def _known(net: nn.Module) -> dict[str, Stage]:
     """The stages of a network in the table."""
-    cls = class_of(net)
+    known = known_of(net)
     found: dict[str, list[str]] = {"enc": [], "dec": [], "head": []}
-    for kind, pattern in STAGES[cls]:
+    for kind, pattern in known.stages:
         found[kind] += _matching(net, pattern)
     # Nested decoders come shallowest first; the deepest has the longest path.
     found["dec"].sort(key=lambda path: -path.count("."))
@@ -151,7 +187,7 @@ def _known(net: nn.Module) -> dict[str, Stage]:
         for kind, paths in found.items()
         for number, path in enumerate(paths, 1)
     }
-    return {name: Stage(name, path, _layout(net, cls, path)) for name, path in named.items()}
+    return {name: Stage(name, path, layout_of(net, known, path)) for name, path in named.items()}
 
 
 def _matching(net: nn.Module, pattern: str) -> list[str]:
@@ -163,8 +199,9 @@ def _matching(net: nn.Module, pattern: str) -> list[str]:
     ]
 
 
-def _layout(net: nn.Module, cls: str, path: str) -> str:
-    for pattern, layout in LAYOUTS.get(cls, {}).items():
+def layout_of(net: nn.Module, known: Known, path: str) -> str:
+    """How a known network lays out what passes a place."""
+    for pattern, layout in known.layouts.items():
         if re.fullmatch(pattern, path):
             return layout.format_map(vars(net))
     return "nchw"

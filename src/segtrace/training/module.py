@@ -18,6 +18,7 @@ from segtrace.checkpoint.loading import DESCRIPTION, in_channels_last
 from segtrace.data.labels import check_names
 from segtrace.data.limits import LARGEST_SEED, check_range
 from segtrace.errors import InputError
+from segtrace.network.logits import known_logits
 from segtrace.report.tensorboard import LEARNING_RATE_TAG, dice_tag
 from segtrace.training.averaging import kept_weights
 from segtrace.training.epochs import finished_epochs
@@ -92,7 +93,7 @@ class SegmentationModule(pl.LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of a batch of slices."""
-        logits: Tensor = self.net(image)
+        logits: Tensor = known_logits(self.net(image), image, self.net)
         return logits
 
     @property

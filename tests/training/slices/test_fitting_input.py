@@ -10,8 +10,10 @@ from monai.networks.nets import BasicUNet, DynUNet, UNet
 from torch import nn
 
 from cli.train.test_run import plan_of
+from helpers.known_networks import NETWORKS
 from segtrace import InputError
 from segtrace.cli.train import run
+from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.fitting_input import Fitting
 
 ORGANS = 2
@@ -105,6 +107,14 @@ def test_deep_supervision_is_told_from_the_training_mode():
     deep = recipe | {"deep_supervision": True}
     fitting(DynUNet(**recipe), 32, recipe).check()
     assert refused(fitting(DynUNet(**deep), 32, deep)).endswith("model.net.deep_supervision=false")
+
+
+@pytest.mark.parametrize("name", ["nnU-Net", "SegResNetDS", "BasicUNetPlusPlus", "torchvision FCN"])
+def test_of_several_outputs_those_of_a_known_network_that_are_its_logits_are_trained(name):
+    net = NETWORKS[name].build()
+    fitting(net, 32).check()
+    trained = SegmentationModule(net, {"a": 1, "b": 2}, torch.optim.SGD, channels_last=False)
+    assert trained.train()(torch.rand(2, 1, 32, 32)).shape == (2, 1 + ORGANS, 32, 32)
 
 
 def pooled(size, **options):

@@ -17,7 +17,7 @@ from segtrace.cli.train.rehearsal import rehearse
 from segtrace.cli.train.run_config import gone_on, targets_in
 from segtrace.errors import InputError
 from segtrace.names import CONFIG
-from segtrace.network.known import STAGES
+from segtrace.network.known.monai import MONAI
 from segtrace.progress import is_first, say
 from segtrace.report.files import save_text
 from segtrace.report.run_folder import Held, Lock, taken
@@ -149,7 +149,7 @@ def _going_on(config: DictConfig, folder: Path) -> TrainConfig:
 
 def _known(conf: Sequence[Path]) -> set[str]:
     """Classes of our own YAML files, and MONAI's networks of our table."""
-    return targets_in(conf) | {f"monai.networks.nets.{name}" for name in STAGES}
+    return targets_in(conf) | {f"monai.networks.nets.{known.name}" for known in MONAI}
 
 
 def _left(plain: Mapping[str, Any], folder: Path, resume: str) -> Left | None:

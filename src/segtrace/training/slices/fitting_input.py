@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.errors import InputError
+from segtrace.network.logits import known_logits
 from segtrace.network.undisturbed import unchanged_generators
 
 DIMENSIONS = ("spatial_dims", "dimensions")
@@ -74,7 +75,8 @@ class Fitting:
         """What a copy of the network makes of it: its own statistics stay as they are."""
         net = copy.deepcopy(self.net).train(training)
         with torch.no_grad():
-            return net(image.repeat(self._slices(training), 1, 1, 1))
+            slices = image.repeat(self._slices(training), 1, 1, 1)
+            return known_logits(net(slices), slices, net)
 
     def _fit(self, logits: Any, image: Tensor, training: bool) -> bool:
         wanted = (self._slices(training), self.channels, *image.shape[2:])

@@ -43,7 +43,7 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> None:
             raise
         except Exception as error:  # whatever the network raises: the slice is as it is
             raise InputError(f"net={builder}: {_mistake(str(error), size)}") from error
-        logits = logits_of(returned, x, None)
+        logits = logits_of(returned, x, None, net)
     if not logits.requires_grad:
         raise InputError(
             f"net={builder}: no gradient leads from its logits into it, since its forward detaches "

@@ -1,0 +1,1 @@
+"""The known networks: where their stages and edges are, and how their logits are picked."""
