@@ -185,14 +185,30 @@ def the_way_to_pick_the_logits():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
+            self.inner, self.once = nets.plain(), nn.Identity()
+
+        def forward(self, x):
+            return {"out": self.once(self.inner(x)), "aux": self.inner(x + 1)}
+
+    places = {"head": "once"}
+    said = mistake(trace, Net(), stages=places)
+    trace(Net(), stages=places, output=eval(between(said, "e.g. output=", ", or")))
+    return said
+
+
+@remedy
+def an_output_that_is_not_there():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
             self.inner = nets.plain()
 
         def forward(self, x):
             return {"out": self.inner(x)}
 
     places = {"enc1": "inner.1"}
-    said = mistake(trace, Net(), stages=places)
-    trace(Net(), stages=places, output=eval(between(said, "e.g. output=", ", or")))
+    said = mistake(trace, Net(), stages=places, output="ou")
+    trace(Net(), stages=places, output=between(said, "did you mean ", "?"))
     return said
 
 

@@ -17,23 +17,28 @@ COMPILED = re.compile(r"(?<![^.])_orig_mod\.")
 """What ``torch.compile`` puts into names, wherever it was applied."""
 
 
-def named(name: str) -> Any:
+def named(name: str, option: str = "net") -> Any:
     """What the user named, imported: ``module:name``.
+
+    Args:
+        name: as it was typed, never out of a file that is read.
+        option: under which it was given.
 
     Raises:
         InputError: nothing of that name can be imported, or it cannot be called.
     """
     module, colon, inner = name.partition(":")
     if not colon:
-        raise InputError(f"net={name}; give module:function, e.g. my_module:build")
+        raise InputError(f"{option}={name}; give module:function, e.g. my_module:build")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), inner)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"net={name}: {error}") from error
+        raise InputError(f"{option}={name}: {error}") from error
     if not callable(found):
-        raise InputError(f"net={name}: {inner} is not callable; name what builds the network")
+        wanted = "builds the network" if option == "net" else "picks the logits"
+        raise InputError(f"{option}={name}: {inner} is not callable; name what {wanted}")
     return found
 
 

@@ -226,6 +226,19 @@ def a_function_or_none(name: str, value: Any) -> None:
         raise wrong(name, value, "a function, or None")
 
 
+def an_output(name: str, value: Any) -> None:
+    """What picks the logits: a function, an index, a key or a field; or ``None``."""
+    if isinstance(value, str) and ":" in value:
+        module, _, function = value.partition(":")
+        raise InputError(
+            f"{name} is {value!r}; a function is named so to explain.py alone, here give it "
+            f"itself: from {module} import {function}, and {name}={function}"
+        )
+    is_name = (isinstance(value, str) and value) or _is_whole(value)
+    if value is not None and not is_name and not _is_function(value):
+        raise wrong(name, value, "an index, key or field of what the network returns, a function")
+
+
 def tensors(name: str, value: Any) -> None:
     """Name -> tensor."""
     if not isinstance(value, Mapping):
@@ -356,7 +369,7 @@ ARGUMENTS: Mapping[str, Guard] = {
     "score": a_name,
     "region": a_name,
     "cut": a_name,
-    "output": a_function_or_none,
+    "output": an_output,
     "progress": a_function_or_none,
     "gradient_cut": names,
     "batch": a_count,

@@ -1,14 +1,15 @@
 """Explain any network on any loader, from Python: what ``explain.py`` does, in one call."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from segtrace.data.labels import check_names
+from segtrace.network.logits import Output
 from segtrace.network.stages import StagesLike
 from segtrace.report.page.page import About, Page
 from segtrace.report.run_folder import taken
@@ -35,7 +36,7 @@ def explain(
     slices: int = 8,
     settings: Settings = DEFAULT,
     epoch: int | None = None,
-    output: Callable[[Any], Tensor] | None = None,
+    output: Output | None = None,
 ) -> Explained:
     """Maps and measures of a network on the most telling slices of a loader.
 
@@ -48,7 +49,8 @@ def explain(
         slices: how many to choose: for every organ the one where it is largest, then the richest.
         settings: rules, region, score, …
         epoch: finished passes, if known; stands on the pictures.
-        output: picks the logits from what the network returns.
+        output: picks the logits from what the network returns: an index, a key, a field or a
+            function.
 
     Raises:
         InputError: batches, stages or organs that do not fit; a folder that cannot be written, is

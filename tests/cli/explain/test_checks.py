@@ -61,6 +61,7 @@ def test_what_goes_together_passes(given):
         ({"checkpoint": "a", "stages": "enc1"}, r"stages=enc1: .*stages=\[enc1,dec4\]"),
         ({"checkpoint": "a", "trainer": {"devices": 300}}, "trainer.devices=300; give 256 or less"),
         ({"checkpoint": "a", "edges": "e"}, "edges=e: a checkpoint knows its edges"),
+        ({"checkpoint": "a", "output": "out"}, "output=out: train.py trains .*; leave it out"),
         ({"checkpoint": "a", "image": "i", "data": DATA}, "image=… and data=… are two answers"),
         ({"checkpoint": "a", "image": "i", "cases": "c", "data": DATA}, "two answers"),
         ({"checkpoint": "a", "cases": ["c"]}, r"say which volumes: image=…, or cases=\[…\] data="),

@@ -84,6 +84,11 @@ def _check_checkpoint(plain: Mapping[str, Any]) -> None:
         )
     if plain["edges"] is not None:
         raise InputError(f"edges={plain['edges']}: a checkpoint knows its edges; leave it out")
+    if plain["output"] is not None:
+        raise InputError(
+            f"output={plain['output']}: train.py trains networks that return their logits alone; "
+            "leave it out"
+        )
     if plain["image"] is not None and plain.get("data"):
         raise InputError("image=… and data=… are two answers to one question; leave one out")
 

@@ -34,6 +34,7 @@ class Options:
     weights: File
     stages: Names
     edges: File
+    output: Annotated[Text | int | None, "an index, a key, a field, or module:function"]
     untrained: File
     image: File
     log_dir: Annotated[Text | None, "the name of a folder, as text"]

@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 
 from segtrace.attribution.rules import Rule
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.errors import InputError
 from segtrace.names import file_name
 from segtrace.progress import say
 from segtrace.studies.inputs.checkpoints import in_order, of_several_runs, paths_of
@@ -19,12 +18,11 @@ from segtrace.studies.inputs.trained_network import (
     TrainedNetwork,
     apply_settings,
     from_checkpoint,
-    from_user,
     untrained_of,
 )
+from segtrace.studies.inputs.users_network import from_user
 from segtrace.training.callbacks.progress import EpochBar
 from segtrace.training.construction import construct
-from segtrace.training.slices.taking import check_own_network
 
 
 @dataclass(frozen=True)
@@ -145,12 +143,7 @@ class Networks:
         net = self.options["net"]
         if self._checkpoints:  # where net is the class that the user names for them
             return from_checkpoint(self._checkpoints[name], net, self.rules)
-        weights, stages, edges = (self.options[key] for key in ("weights", "stages", "edges"))
-        if net is None:
-            raise InputError("say which network: checkpoint=…, or net=module:builder weights=…")
-        trained = from_user(net, weights, stages, self.images.module, edges)
-        check_own_network(net, trained.net, trained.preprocessing.size)
-        return trained
+        return from_user(self.options, self.images.module)
 
     def _as_asked(self, trained: TrainedNetwork) -> TrainedNetwork:
         """With the settings that were given, and what must be said of the slices."""

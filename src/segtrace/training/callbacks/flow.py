@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
 from math import ceil
@@ -18,6 +18,7 @@ from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
 from segtrace.network.guards import channels
+from segtrace.network.logits import Output
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import say
 from segtrace.report.files import check_writable
@@ -76,7 +77,8 @@ class FlowCallback(EitherCallback):
             of the table. Without edges the stages alone are cut.
         training_slices: (n, C, H, W) preprocessed and not augmented, about 64 drawn at random: what
             stands in the place of a cut activation is their mean. ``train.py`` needs none.
-        output: picks the logits from what the network returns.
+        output: picks the logits from what the network returns: an index, a key, a field or a
+            function.
         folder: for files; ``None`` takes ``flow`` in the folder of the first logger, else in the
             trainer's. One that holds another run's results is refused. Of several callbacks in one
             trainer each needs its own, and the first alone writes to TensorBoard.
@@ -106,7 +108,7 @@ class FlowCallback(EitherCallback):
         cut_every: int | None = None,
         edges: Mapping[str, Any] | None = None,
         training_slices: Tensor | None = None,
-        output: Callable[[Any], Tensor] | None = None,
+        output: Output | None = None,
         folder: str | None = None,
     ) -> None:
         if every_n_epochs != "auto" and every_n_epochs < 1:

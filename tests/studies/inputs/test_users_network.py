@@ -1,0 +1,75 @@
+"""A network of the user's own for explain.py: what it returns, and what it is made of."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from helpers import nets
+from segtrace import InputError
+from segtrace.data.preprocessing import Preprocessing
+from segtrace.studies.inputs.users_network import from_user
+
+DATA = SimpleNamespace(
+    organs={"liver": 1, "spleen": 2},
+    preprocessing=Preprocessing((-125.0, 275.0), 32, {"liver": 1, "spleen": 2}).to_plain(),
+)
+OPTIONS = dict.fromkeys(("net", "weights", "stages", "edges", "output"))
+MODULE = """
+import torch
+from helpers import nets
+
+class Net(torch.nn.Module):
+    def __init__(self, **others):
+        super().__init__()
+        self.inner, self.others = nets.plain(), others
+
+    def forward(self, x):
+        logits = self.inner(x)
+        return {"aux": logits + 1, "out": logits}
+
+def build():
+    return Net().float()
+
+def pick(returned):
+    return returned["out"]
+
+nothing = 3
+"""
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    name = f"my_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    torch.save({f"inner.{k}": v for k, v in nets.plain().state_dict().items()}, "my.pth")
+    return OPTIONS | {"net": f"{name}:build", "weights": "my.pth"}
+
+
+@pytest.mark.parametrize("output", ["out", "MODULE:pick"])
+def test_the_network_returns_what_output_picks_under_the_names_it_had(options, output):
+    name = options["net"].split(":")[0]
+    trained = from_user(options | {"output": output.replace("MODULE", name)}, DATA)
+    x = nets.images(2, 32).float()
+    expected = nets.plain().float()
+    assert torch.equal(trained.net(x), expected(x))
+    assert [path for path, _ in trained.net.named_modules()][1] == "inner"
+
+
+def test_an_output_that_leads_nowhere_is_one_line_whose_remedy_works(options):
+    name = options["net"].split(":")[0]
+    with pytest.raises(InputError, match="returns a dict; say output=") as found:
+        from_user(options, DATA)
+    typed = str(found.value).split("e.g. output=")[1].split(", or")[0].strip("'")
+    from_user(options | {"output": typed}, DATA)
+    for output, message in {
+        "ou": "no output 'ou'; the dict it picks from has aux, out; did you mean out",
+        0: "no output 0; the dict it picks from has aux, out",
+        f"{name}:choose": f"output={name}:choose: .* has no attribute 'choose'",
+        f"{name}:nothing": "nothing is not callable; name what picks the logits",
+        "no_such:pick": "output=no_such:pick: No module named",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            from_user(options | {"output": output}, DATA)
