@@ -188,3 +188,25 @@ def test_channels_of_numpy_are_written_as_plain_numbers(tmp_path):
     found = segtrace.explain(net(), loader(), STAGES, {"box": np.int64(1)}, out=tmp_path / "o")
     assert load_maps(tmp_path / "o" / "maps.npz").scene.channels == {"box": 1}
     assert type(found.record.scene.channels["box"]) is int
+
+
+def test_a_proposal_is_explained_where_it_is_asked_for_and_said(capsys):
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down, self.deep = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1)
+            self.up, self.last = nn.ConvTranspose2d(4, 4, 2, 2), nn.Conv2d(8, 3, 1)
+
+        def forward(self, x):
+            fine = self.down(x)
+            return self.last(torch.cat([fine, self.up(self.deep(fine).relu())], 1))
+
+    torch.manual_seed(0)
+    own = UNet()
+    explained = segtrace.explain(own, loader(), "proposed", LABELS)
+    assert explained.record.flow.sites == ("enc1", "enc2", "dec1", "head")
+    said = capsys.readouterr().out
+    assert said.count("The places of UNet are a proposal: enc1 down (16x16), enc2 deep") == 1
+    with pytest.raises(InputError, match="say stages='proposed' to take") as found:
+        segtrace.explain(own, loader(), None, LABELS)
+    assert "inc" not in str(found.value)

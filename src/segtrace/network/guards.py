@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from segtrace.errors import Guard, InputError, guarded, wrong
 from segtrace.network.labels import whole_numbers
 
+PROPOSED = "proposed"
+"""In the place of stages or edges: take what is proposed for a network that is in no table."""
 MANY = 2**31
 """More than there is of anything that is counted here."""
 
@@ -113,15 +115,25 @@ def places(name: str, value: Any) -> None:
     if isinstance(value, Mapping):
         for one in value:
             a_name(f"a name in {name}", one)
+    elif isinstance(value, str) and value == PROPOSED:
+        raise InputError(
+            f"{name} is 'proposed', which needs an image; give segtrace.describe(net, image).sites"
+        )
     elif value is not None:
         names(name, value)
+
+
+def places_or_proposed(name: str, value: Any) -> None:
+    """The same, or the word that asks for a proposal."""
+    if not (isinstance(value, str) and value == PROPOSED):
+        places(name, value)
 
 
 def places_or_sites(name: str, value: Any) -> None:
     """The same, or stages and edges that are resolved."""
     several = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
     if not (several and all(map(_is_site, value))):
-        places(name, value)
+        places_or_proposed(name, value)
 
 
 def _is_site(value: Any) -> bool:

@@ -184,20 +184,20 @@ def _refuse_other_axes(
     if tuple(cells) == tuple(image):
         return
     said = f"the logits have shape {tuple(shape)}, whose image axes should be as {tuple(image)}"
-    if tuple(last) == tuple(image) or (_alike(last, image) and not _alike(cells, image)):
+    if tuple(last) == tuple(image) or (alike(last, image) and not alike(cells, image)):
         raise InputError(
             f"{said}; their channels stand last: say output=lambda out: out.movedim(-1, 1), or "
             "where there is no such option wrap the network in one whose forward returns that"
         )
     factors = [cell / side for cell, side in zip(cells, image, strict=True)]
-    if not (_alike(cells, image) or max(factors) <= ROUNDING * min(factors)):
+    if not (alike(cells, image) or max(factors) <= ROUNDING * min(factors)):
         raise InputError(
             f"{said}; let the network return them with the image's sides in this order, or say "
             "output=… to do it"
         )
 
 
-def _alike(cells: Sequence[int], image: Sequence[int]) -> bool:
+def alike(cells: Sequence[int], image: Sequence[int]) -> bool:
     """Whether sides are the image's at one resolution up to a cell, or without a border."""
     pairs = list(zip(cells, image, strict=True))
     low = max((cell - 1) / side for cell, side in pairs)

@@ -116,12 +116,21 @@ def class_of(net: nn.Module) -> str:
     raise not_in_table(net)
 
 
-NAMING = "stages={'enc1': 'path.of.a.module', …}"
+NAMING = (
+    "stages={'enc1': 'path.of.a.module', …}, or say stages='proposed' to take what "
+    "print(segtrace.describe(net, image)) proposes"
+)
 """How a user names stages."""
 
 
-def not_in_table(net: nn.Module, naming: str = NAMING) -> InputError:
-    """The error of a network whose places must be named by hand; says how, and what there is."""
+def not_in_table(net: nn.Module, naming: str = NAMING, found: str = "") -> InputError:
+    """The error of a network whose places must be named; says how, and what there is.
+
+    Args:
+        net: the network.
+        naming: how a user names them.
+        found: why none are proposed; empty where they have not been looked for.
+    """
     cls = type(net)
     tree = [
         f"{path} ({type(module).__name__})"
@@ -130,6 +139,8 @@ def not_in_table(net: nn.Module, naming: str = NAMING) -> InputError:
     ]
     more = f" and {len(tree) - 40} more" if len(tree) > 40 else ""
     own = f" (this one is {cls.__module__}'s)" if cls.__name__ in STAGES else ""
+    if found:
+        naming = f"{NAMING.split(', or')[0]}, for none can be proposed: {found}"
     return InputError(
         f"the places of {cls.__name__} are not in the table of MONAI's {', '.join(STAGES)}{own}; "
         f"name them: {naming}; its modules are " + ", ".join(tree[:40]) + more

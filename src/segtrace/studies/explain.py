@@ -4,16 +4,18 @@ from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from segtrace.data.labels import check_names
+from segtrace.network.guards import places_or_proposed
 from segtrace.network.logits import Output
 from segtrace.network.stages import StagesLike
 from segtrace.report.page.page import About, Page
 from segtrace.report.run_folder import taken
 from segtrace.tracking import guards
+from segtrace.tracking.edges import chosen_places
 from segtrace.tracking.explained import (
     DEFAULT,
     Explained,
@@ -25,11 +27,11 @@ from segtrace.training.slices.probing import probes_from
 from segtrace.training.slices.taking import check_channels
 
 
-@guards.held()
+@guards.held(stages=places_or_proposed)
 def explain(
     net: nn.Module,
     loader: Iterable[Any],
-    stages: StagesLike,
+    stages: StagesLike | Literal["proposed"],
     labels: Mapping[str, int],
     out: str | Path | None = None,
     *,
@@ -43,7 +45,8 @@ def explain(
     Args:
         net: any network (N, C, H, W) -> logits (N, channels, H, W); it is left as it was.
         loader: batches ``{"image": …, "label": …}`` or (image, label), read twice.
-        stages: name -> module path; ``None`` for a network of the table.
+        stages: name -> module path; ``None`` for a network of the table, ``"proposed"`` to take
+            what :func:`segtrace.describe` proposes.
         labels: organ -> channel of the logits.
         out: folder for maps, measures, pictures, page and manifest; ``None`` writes nothing.
         slices: how many to choose: for every organ the one where it is largest, then the richest.
@@ -60,6 +63,7 @@ def explain(
     with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"):
         fits = partial(check_channels, net, channels=labels, output=output)
         probes = probes_from(loader, labels, slices, check=fits)
+        stages, _ = chosen_places(net, probes.images[:1], stages, {}, output)
         explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
         if out is None:
             return explained

@@ -26,7 +26,7 @@ from segtrace.report.claims.recognition import unseen
 from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches
-from segtrace.tracking.edges import sites
+from segtrace.tracking.edges import settled_sites
 from segtrace.tracking.explained import Network, organs_on
 
 CUT = "channel_mean"
@@ -166,7 +166,7 @@ def cut_network(
     asked, held = organs_on(truth, channels, settings.organs)
     if not held:
         return None
-    places = sites(net, stages, edges)
+    places = settled_sites(net, stages, edges, probes.images)
     lost = necessity(
         net,
         places,

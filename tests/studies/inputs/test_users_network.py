@@ -1,11 +1,13 @@
 """A network of the user's own for explain.py: what it returns, and what it is made of."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from helpers import nets
+from helpers.own_nets import UNet, own
 from segtrace import InputError
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.studies.inputs.users_network import from_user
@@ -35,6 +37,10 @@ def pick(returned):
     return returned["out"]
 
 nothing = 3
+
+def unet():
+    from helpers.own_nets import UNet, own
+    return own(UNet).float()
 """
 
 
@@ -73,3 +79,17 @@ def test_an_output_that_leads_nowhere_is_one_line_whose_remedy_works(options):
     }.items():
         with pytest.raises(InputError, match=message):
             from_user(options | {"output": output}, DATA)
+
+
+def test_stages_and_edges_are_proposed_where_that_is_asked_for(options, capsys):
+    name = options["net"].split(":")[0]
+    torch.save(own(UNet).state_dict(), "unet.pth")
+    asked = options | {"net": f"{name}:unet", "weights": "unet.pth"}
+    trained = from_user(asked | {"stages": "proposed"}, DATA)
+    assert trained.stages["dec1"] == {"module": "up1", "layout": "nchw"}
+    assert trained.edges["skip_3"]["source"] == "enc1"
+    assert "The places of UNet are a proposal: enc1 inc (32x32)" in capsys.readouterr().out
+    Path("edges.yaml").write_text("mine: {stage: dec1, module: up1, argument: 1}")
+    named = from_user(asked | {"stages": "proposed", "edges": "edges.yaml"}, DATA)
+    assert list(named.edges) == ["mine"]
+    assert named.stages == trained.stages

@@ -98,7 +98,7 @@ def _check_own_network(plain: Mapping[str, Any]) -> None:
     if isinstance(plain["stages"], list):
         raise InputError(
             f"stages={plain['stages']}: a network of your own needs a YAML file with lines such as "
-            "enc1: encoder.layer1; say stages=stages.yaml"
+            "enc1: encoder.layer1; say stages=stages.yaml, or stages=proposed"
         )
     if not plain.get("data"):
         raise InputError("net=… needs data=… data.root=…, which says organs and slices")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from segtrace.checkpoint import loading as checkpoint
@@ -12,9 +13,11 @@ from segtrace.checkpoint.own_network import built, fitted, named
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError
+from segtrace.network.guards import PROPOSED
 from segtrace.network.logits import Output, picked
 from segtrace.report.files import sha256
 from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.tracking.edges import chosen_places
 from segtrace.training.slices.taking import check_own_network
 
 EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
@@ -28,8 +31,9 @@ def from_user(options: Mapping[str, Any], data: SliceDataModule) -> TrainedNetwo
         options: of ``explain.py``. ``net``: ``module:function`` (or class) that returns the
             network, importable from here; ``weights``: file with a state dict, bare or under a
             usual key, prefixes are stripped; ``stages``: YAML file, name: module.path, ``None``
-            for a network of the table; ``edges``: YAML file, name: {stage: …, module: …,
-            argument: …}, ``None`` for the table; ``output``: what picks the logits.
+            for a network of the table, ``"proposed"`` to take what is proposed; ``edges``: YAML
+            file, name: {stage: …, module: …, argument: …}, ``None`` for the table, or what is
+            proposed; ``output``: what picks the logits.
         data: says organs and preprocessing.
 
     Raises:
@@ -50,11 +54,16 @@ def from_user(options: Mapping[str, Any], data: SliceDataModule) -> TrainedNetwo
         _return_alone(net, options["output"])
     preprocessing = Preprocessing.from_plain(data.preprocessing)
     check_own_network(builder, net, preprocessing.size)
+    joins = None if edges is None else _mapping("edges", edges, EDGE)
+    if stages is not None and stages != PROPOSED:
+        stages = _mapping("stages", stages, "enc1: encoder.layer1")
+    image = torch.zeros(1, 1, preprocessing.size, preprocessing.size)
+    stages, joins = chosen_places(net, image, stages, joins)
     return TrainedNetwork(
         name=path.stem,
         net=net.eval(),
-        stages=None if stages is None else _mapping("stages", stages, "enc1: encoder.layer1"),
-        edges=None if edges is None else _mapping("edges", edges, EDGE),
+        stages=stages,
+        edges=joins,
         channels=data.organs,
         preprocessing=preprocessing,
         facts={"network": builder, "weights": path.name, "sha256": sha256(path)},

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from math import ceil
@@ -17,13 +18,14 @@ from segtrace.attribution.rules import RULES
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
-from segtrace.network.guards import channels
+from segtrace.network.guards import channels, places_or_proposed
 from segtrace.network.logits import Output
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import say
 from segtrace.report.files import check_writable
 from segtrace.tracking import guards
 from segtrace.tracking.cuts import Cuts
+from segtrace.tracking.edges import chosen_places
 from segtrace.tracking.explained import (
     DEFAULT,
     Explained,
@@ -62,7 +64,8 @@ class FlowCallback(EitherCallback):
     Args:
         net: name of the network in the Lightning module, e.g. ``"net"`` or ``"model.backbone"``;
             ``""`` for the module itself.
-        stages: name -> module path within the network; ``None`` for a network of the table.
+        stages: name -> module path within the network; ``None`` for a network of the table,
+            ``"proposed"`` to take what :func:`segtrace.describe` proposes, and its edges.
         organs: organ -> channel; ``None`` takes ``pl_module.organs``.
         probes: the slices; or how many to choose from the validation loader.
         settings: rules, region, score, …
@@ -95,11 +98,11 @@ class FlowCallback(EitherCallback):
     :class:`~segtrace.tracking.writer.Writer`.
     """
 
-    @guards.held(net=guards.text)
+    @guards.held(net=guards.text, stages=places_or_proposed)
     def __init__(
         self,
         net: str = "net",
-        stages: Mapping[str, Any] | None = None,
+        stages: Mapping[str, Any] | Literal["proposed"] | None = None,
         organs: Mapping[str, int] | None = None,
         probes: Probes | int = 8,
         settings: Settings = DEFAULT,
@@ -341,7 +344,11 @@ class FlowCallback(EitherCallback):
         probes = self._watch.probes
         if not isinstance(probes, Probes):
             self._watch.probes = probes = probes_of(trainer, organs, probes)
-        return Network(self._network(pl_module), self.stages, probes, organs, self.settings)
+        net = self._network(pl_module)
+        if self._watch.places is None:
+            asked = self.stages, self._asked.edges
+            self._watch.places = chosen_places(net, probes.images[:1], *asked, self.output)
+        return Network(net, self._watch.places[0], probes, organs, self.settings)
 
     def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, int] | None:
         if self.organs is not None:
@@ -363,6 +370,7 @@ class FlowCallback(EitherCallback):
         if not explains and not tracker.due(CUTS, number, final):
             return
         network = self._watched(trainer, pl_module)
+        asked = replace(self._asked, edges=(self._watch.places or (None, None))[1])
         epoch = Epoch(
             number,
             final,
@@ -370,7 +378,7 @@ class FlowCallback(EitherCallback):
             partial(explain_probes, *network, epoch=number, output=self.output)
             if explains
             else None,
-            cutting(trainer, pl_module, self._asked, network, number, self.output),
+            cutting(trainer, pl_module, asked, network, number, self.output),
             self._validated.dice(pl_module, network.net) if explains else {},
             self.output,
             self._losses.mean(),

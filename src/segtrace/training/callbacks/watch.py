@@ -39,6 +39,7 @@ class Watch:
         left: what the last finished pass left behind, while it may prove to be the last of all.
         resumed: what a checkpoint told of the slices; ``None`` where none was read.
         at_work: something is being explained, or was broken off.
+        places: stages and edges, once they are proposed or known to be named.
     """
 
     def __init__(self, asked: Asked) -> None:
@@ -48,6 +49,7 @@ class Watch:
         self.left = LastEpoch()
         self.resumed: Mapping[str, Any] | None = None
         self.at_work = False
+        self.places: tuple[Any, Any] | None = None
 
     @contextmanager
     def working(self) -> Iterator[None]:
