@@ -150,6 +150,7 @@ def test_a_builder_that_cannot_be_used_is_named(tiny_raw):
     data = SynapseData(
         str(tiny_raw), organs=["liver"], split={"train": ["0005"], "val": ["0027"]}, size=64
     )
+    options = dict.fromkeys(("stages", "edges", "output", "preprocessing"))
     for builder, message in {
         "no_such:build": "net=no_such:build: No module named",
         "build": "give module:function",
@@ -158,10 +159,7 @@ def test_a_builder_that_cannot_be_used_is_named(tiny_raw):
         "os:getcwd": "returns a str; a network is needed",
     }.items():
         with pytest.raises(InputError, match=message):
-            from_user(
-                dict.fromkeys(("stages", "edges", "output")) | {"net": builder, "weights": "w"},
-                data,
-            )
+            from_user(options | {"net": builder, "weights": "w"}, data)
 
 
 def test_a_checkpoint_of_another_network_is_refused(run, tmp_path):

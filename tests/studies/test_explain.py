@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
 from segtrace import InputError
+from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
 from segtrace.report.files import load_maps
 from segtrace.report.pictures.strip import count
@@ -210,3 +211,18 @@ def test_a_proposal_is_explained_where_it_is_asked_for_and_said(capsys):
     with pytest.raises(InputError, match="say stages='proposed' to take") as found:
         segtrace.explain(own, loader(), None, LABELS)
     assert "inc" not in str(found.value)
+
+
+def test_a_network_of_three_channels_is_given_what_it_was_trained_on():
+    three = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 1))
+    with pytest.raises(InputError, match="takes images of 3 channels"):
+        segtrace.explain(three, loader(), STAGES, LABELS)
+    asked = {"channels": "repeat", "mean": 0.5, "std": 2.0, "values": "unit"}
+    explained = segtrace.explain(three, loader(), STAGES, LABELS, preprocessing=asked)
+    assert not three._forward_pre_hooks
+    scene = explained.record.scene
+    assert scene.image.shape[1] == 1  # shown as the loader gives it
+    x = ((scene.image - 0.5) / 2).expand(-1, 3, -1, -1)
+    target = targets.organs(LABELS, "gt", scene.truth.long())
+    expected = segtrace.trace(three, STAGES, x, target)
+    torch.testing.assert_close(explained.record.flow.maps["enc"][:1], expected.maps["enc"])

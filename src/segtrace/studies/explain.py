@@ -23,6 +23,7 @@ from segtrace.tracking.explained import (
     explain_probes,
     of_failures,
 )
+from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.probing import probes_from
 from segtrace.training.slices.taking import check_channels
 
@@ -39,6 +40,7 @@ def explain(
     settings: Settings = DEFAULT,
     epoch: int | None = None,
     output: Output | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> Explained:
     """Maps and measures of a network on the most telling slices of a loader.
 
@@ -54,13 +56,18 @@ def explain(
         epoch: finished passes, if known; stands on the pictures.
         output: picks the logits from what the network returns: an index, a key, a field or a
             function.
+        preprocessing: what the network was trained on, made of the loader's slices; see
+            :class:`~segtrace.training.slices.entering.Entering`.
 
     Raises:
         InputError: batches, stages or organs that do not fit; a folder that cannot be written, is
             being written, or holds results already.
     """
     check_names(labels)
-    with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"):
+    entering = (
+        nullcontext() if preprocessing is None else Entering.of(preprocessing, net).before(net)
+    )
+    with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"), entering:
         fits = partial(check_channels, net, channels=labels, output=output)
         probes = probes_from(loader, labels, slices, check=fits)
         stages, _ = chosen_places(net, probes.images[:1], stages, {}, output)

@@ -16,7 +16,7 @@ DATA = SimpleNamespace(
     organs={"liver": 1, "spleen": 2},
     preprocessing=Preprocessing((-125.0, 275.0), 32, {"liver": 1, "spleen": 2}).to_plain(),
 )
-OPTIONS = dict.fromkeys(("net", "weights", "stages", "edges", "output"))
+OPTIONS = dict.fromkeys(("net", "weights", "stages", "edges", "output", "preprocessing"))
 MODULE = """
 import torch
 from helpers import nets
@@ -93,3 +93,19 @@ def test_stages_and_edges_are_proposed_where_that_is_asked_for(options, capsys):
     named = from_user(asked | {"stages": "proposed", "edges": "edges.yaml"}, DATA)
     assert list(named.edges) == ["mine"]
     assert named.stages == trained.stages
+
+
+def test_the_network_is_given_what_it_was_trained_on_and_without_that_its_window_is_said(
+    options, capsys
+):
+    asked = options | {"output": "out"}
+    trained = from_user(asked, DATA)
+    said = capsys.readouterr().out
+    assert said.count("The network sees slices from -125 to 275 HU as 0 to 1, since nothing") == 1
+    assert "preprocessing" not in trained.facts
+    given = {"mean": 100, "std": 50}
+    other = from_user(asked | {"preprocessing": given}, DATA)
+    assert "The network sees" not in capsys.readouterr().out
+    assert other.facts["preprocessing"] == {"window": [-125.0, 275.0], **given}
+    x = nets.images(2, 32).float()
+    torch.testing.assert_close(other.net(x), trained.net((x * 400 - 125 - 100) / 50))

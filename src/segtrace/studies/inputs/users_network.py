@@ -15,9 +15,11 @@ from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError
 from segtrace.network.guards import PROPOSED
 from segtrace.network.logits import Output, picked
+from segtrace.progress import say
 from segtrace.report.files import sha256
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.tracking.edges import chosen_places
+from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.taking import check_own_network
 
 EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
@@ -33,7 +35,8 @@ def from_user(options: Mapping[str, Any], data: SliceDataModule) -> TrainedNetwo
             usual key, prefixes are stripped; ``stages``: YAML file, name: module.path, ``None``
             for a network of the table, ``"proposed"`` to take what is proposed; ``edges``: YAML
             file, name: {stage: …, module: …, argument: …}, ``None`` for the table, or what is
-            proposed; ``output``: what picks the logits.
+            proposed; ``output``: what picks the logits; ``preprocessing``: what the network was
+            trained on, see :class:`~segtrace.training.slices.entering.Entering`.
         data: says organs and preprocessing.
 
     Raises:
@@ -53,6 +56,17 @@ def from_user(options: Mapping[str, Any], data: SliceDataModule) -> TrainedNetwo
     if options["output"] is not None:
         _return_alone(net, options["output"])
     preprocessing = Preprocessing.from_plain(data.preprocessing)
+    facts = {"network": builder, "weights": path.name, "sha256": sha256(path)}
+    if options["preprocessing"] is None:
+        low, high = preprocessing.window
+        say(
+            f"The network sees slices from {low:g} to {high:g} HU as 0 to 1, since nothing says "
+            "what it was trained on: 'preprocessing={window: [low, high], mean: …, std: …}'"
+        )
+    else:
+        own = {"window": list(preprocessing.window)} | dict(options["preprocessing"])
+        Entering.of(own, net).stand_before(net)
+        facts["preprocessing"] = own
     check_own_network(builder, net, preprocessing.size)
     joins = None if edges is None else _mapping("edges", edges, EDGE)
     if stages is not None and stages != PROPOSED:
@@ -66,7 +80,7 @@ def from_user(options: Mapping[str, Any], data: SliceDataModule) -> TrainedNetwo
         edges=joins,
         channels=data.organs,
         preprocessing=preprocessing,
-        facts={"network": builder, "weights": path.name, "sha256": sha256(path)},
+        facts=facts,
     )
 
 

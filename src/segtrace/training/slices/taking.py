@@ -75,8 +75,8 @@ def _mistake(said: str, size: int) -> str:
     line = said.strip().split("\n")[0]
     if wanted := _CHANNELS.search(said):
         return (
-            f"it takes {wanted[1]} channels, and a CT slice has 1; wrap it in one whose forward "
-            f"returns self.net(x.expand(-1, {wanted[1]}, -1, -1))"
+            f"it takes {wanted[1]} channels, and a CT slice has 1; if it was trained on repeated "
+            "ones, say 'preprocessing={channels: repeat}'"
         )
     return (
         f"it does not take a slice (1, 1, {size}, {size}) ({line}); give it with one input channel "
