@@ -12,6 +12,7 @@ from segtrace.data.labels import check_names
 from segtrace.network.guards import places_or_proposed
 from segtrace.network.logits import Output
 from segtrace.network.stages import StagesLike
+from segtrace.progress import say
 from segtrace.report.page.page import About, Page
 from segtrace.report.run_folder import taken
 from segtrace.tracking import guards
@@ -23,6 +24,7 @@ from segtrace.tracking.explained import (
     explain_probes,
     of_failures,
 )
+from segtrace.tracking.void import void_told
 from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.probing import probes_from
 from segtrace.training.slices.taking import check_channels
@@ -71,6 +73,9 @@ def explain(
         fits = partial(check_channels, net, channels=labels, output=output)
         probes = probes_from(loader, labels, slices, check=fits)
         stages, _ = chosen_places(net, probes.images[:1], stages, {}, output)
+        settings, void = void_told(net, stages, probes.images[:1], settings, output)
+        if void is not None:
+            say(void)
         explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
         if out is None:
             return explained

@@ -1,12 +1,13 @@
 """The networks that ``explain.py`` was asked to explain: checkpoints, or one of the user's own."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from segtrace.attribution.rules import Rule
 from segtrace.checkpoint import loading as checkpoint
@@ -21,6 +22,7 @@ from segtrace.studies.inputs.trained_network import (
     untrained_of,
 )
 from segtrace.studies.inputs.users_network import from_user
+from segtrace.tracking.void import void_told
 from segtrace.training.callbacks.progress import EpochBar
 from segtrace.training.construction import construct
 
@@ -142,8 +144,10 @@ class Networks:
     def _read(self, name: str) -> TrainedNetwork:
         net = self.options["net"]
         if self._checkpoints:  # where net is the class that the user names for them
-            return from_checkpoint(self._checkpoints[name], net, self.rules)
-        return from_user(self.options, self.images.module)
+            found = from_checkpoint(self._checkpoints[name], net, self.rules)
+        else:
+            found = from_user(self.options, self.images.module)
+        return _with_void_told(found)
 
     def _as_asked(self, trained: TrainedNetwork) -> TrainedNetwork:
         """With the settings that were given, and what must be said of the slices."""
@@ -154,3 +158,12 @@ class Networks:
         if self.images.unlabelled and given["region"] is None:
             given["region"] = "pred"  # a new image has no ground truth
         return self.images.fit(apply_settings(trained, **given))
+
+
+def _with_void_told(trained: TrainedNetwork) -> TrainedNetwork:
+    """The network, with a note of rules that it makes void, and another one leading."""
+    size = trained.preprocessing.size
+    image = torch.zeros(1, 1, size, size)
+    settings, void = void_told(trained.net, trained.stages, image, trained.settings)
+    notes = trained.notes if void is None else (*trained.notes, void)
+    return replace(trained, settings=settings, notes=notes)

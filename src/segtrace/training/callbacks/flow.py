@@ -35,6 +35,7 @@ from segtrace.tracking.explained import (
     explain_probes,
 )
 from segtrace.tracking.tracker import Epoch
+from segtrace.tracking.void import void_told
 from segtrace.tracking.writer import CHARTS, CUTS, OVERVIEW, Writer
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.baselines import cutting, warn_of_no_means
@@ -348,7 +349,16 @@ class FlowCallback(EitherCallback):
         if self._watch.places is None:
             asked = self.stages, self._asked.edges
             self._watch.places = chosen_places(net, probes.images[:1], *asked, self.output)
-        return Network(net, self._watch.places[0], probes, organs, self.settings)
+        stages = self._watch.places[0]
+        if self._watch.settings is None:
+            first, before = probes.images[:1], self._watch.tracker.history
+            found, void = void_told(net, stages, first, self.settings, self.output)
+            if void is not None:
+                say(void)
+            if before.epochs and before.rules[0] != found.rule_names[0]:
+                found = self.settings  # of a training that began in this order
+            self._watch.settings = found
+        return Network(net, stages, probes, organs, self._watch.settings)
 
     def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, int] | None:
         if self.organs is not None:
