@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
 import torch
 
 from segtrace.attribution.rules import Rule
@@ -23,8 +22,10 @@ from segtrace.studies.inputs.trained_network import (
 )
 from segtrace.studies.inputs.users_network import from_user
 from segtrace.tracking.void import void_told
-from segtrace.training.callbacks.progress import EpochBar
-from segtrace.training.construction import construct
+from segtrace.training.construction import build_trainer
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,15 @@ class Networks:
         before = untrained_of(trained, self.untrained)
         return before and self.images.fit(before)
 
-    def trainer(self, **options: Any) -> pl.Trainer:
+    def trainer(self, **options: Any) -> "pl.Trainer":
         """Lightning's trainer, for what goes through many slices."""
+        # Imported here: it takes seconds, and few studies go through so many slices.
+        from segtrace.training.callbacks.progress import EpochBar
+
         node = self.options["trainer"]
         shown = [EpochBar()] if node.get("enable_progress_bar", True) else []
         own = {**options, "callbacks": [*options.get("callbacks", ()), *shown]}
-        built: pl.Trainer = construct("trainer", node, **own)
-        return built
+        return build_trainer(node, **own)
 
     def __len__(self) -> int:
         return len(self._checkpoints) or 1
@@ -146,7 +149,7 @@ class Networks:
         if self._checkpoints:  # where net is the class that the user names for them
             found = from_checkpoint(self._checkpoints[name], net, self.rules)
         else:
-            found = from_user(self.options, self.images.module)
+            found = apply_settings(from_user(self.options, self.images.module), rules=self.rules)
         return _with_void_told(found)
 
     def _as_asked(self, trained: TrainedNetwork) -> TrainedNetwork:

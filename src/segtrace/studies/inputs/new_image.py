@@ -13,7 +13,7 @@ from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed
-from segtrace.progress import over
+from segtrace.progress import counted, over
 
 BATCH = 8
 
@@ -53,6 +53,6 @@ def predict(net: nn.Module, images: Tensor) -> Tensor:
     """(D, H, W) arg max of the logits of every slice (D, 1, H, W), in batches."""
     found = []
     with undisturbed(net, next(net.parameters()).device), torch.no_grad():
-        for batch in over(images.split(BATCH), f"Predicting {len(images)} slices"):
+        for batch in over(images.split(BATCH), f"Predicting {counted(len(images), 'slice')}"):
             found.append(predicted(logits_at(net, as_input(net, batch))).cpu())
     return torch.cat(found)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -11,7 +11,6 @@ from torch import nn
 from segtrace.attribution.rules import RULES, Rule, by_name
 from segtrace.causal.baselines import Baselines
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, printable
@@ -21,6 +20,9 @@ from segtrace.progress import say
 from segtrace.report.files import environment, sha256
 from segtrace.report.page.whole_cases import WholeCases
 from segtrace.tracking.explained import DEFAULT, Network, Settings
+
+if TYPE_CHECKING:
+    from segtrace.data.datamodule import SliceDataModule
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class TrainedNetwork:
         """This network on these slices."""
         return Network(self.net, self.stages, probes, self.channels, self.settings)
 
-    def slices(self, data: SliceDataModule | None, n: int | None, part: str) -> Probes:
+    def slices(self, data: "SliceDataModule | None", n: int | None, part: str) -> Probes:
         """The slices to explain: of the given data, or those the network was watched on."""
         if self.probes is None:
             if data is None:

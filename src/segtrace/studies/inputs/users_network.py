@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -10,7 +10,6 @@ from torch import nn
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.checkpoint.own_network import built, fitted, named
-from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError
 from segtrace.network.guards import PROPOSED
@@ -22,11 +21,14 @@ from segtrace.tracking.edges import chosen_places
 from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.taking import check_own_network
 
+if TYPE_CHECKING:
+    from segtrace.data.datamodule import SliceDataModule
+
 EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
 """How a line of a file of edges looks."""
 
 
-def from_user(options: Mapping[str, Any], data: SliceDataModule) -> TrainedNetwork:
+def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNetwork:
     """A network of the user's own.
 
     Args:
