@@ -37,6 +37,7 @@ ORGANS = {"a": 1, "b": 2}
 STAGES = nets.PLAIN_STAGES
 TARGET = targets.organs(ORGANS, "gt", TRUTH)
 REMEDIES = {}
+GIVEN = {"segtrace": segtrace}
 
 
 def remedy(function):
@@ -81,6 +82,9 @@ def stages_of_a_network_of_no_table():
     typed = eval(between(said, "stages=", ", …}") + "}")
     path = between(said, "its modules are ").split(" (")[0]
     trace(stages=dict.fromkeys(typed, path))
+    with pytest.warns(UserWarning, match="are a proposal"):
+        trace(stages=eval(between(said, "say stages=", " to take")))
+    print(eval(between(said, "print(", ") proposes"), GIVEN | {"net": nets.plain(), "image": X}))
     return said
 
 

@@ -30,6 +30,7 @@ from segtrace.network import edges, stages
 from segtrace.network.hooks import altering
 from segtrace.network.joints import settled
 from segtrace.network.proposal.proposal import propose
+from segtrace.network.sites import sites_of
 from segtrace.network.undisturbed import undisturbed
 
 X = nets.images(2, 32)
@@ -328,3 +329,14 @@ def test_by_hand_the_table_of_the_twin_says_the_same():
     for edge in found.edges:
         place = edge.to_plain()
         assert {key: place[key] for key in EDGES[edge.name]} == EDGES[edge.name]
+
+
+@pytest.mark.parametrize("call", [sites_of, stages.resolve])
+def test_where_there_is_no_image_the_description_has_the_sites(call):
+    net = own(UNet)
+    with pytest.raises(InputError, match=r"stages is 'proposed', which needs an image") as found:
+        call(net, "proposed")
+    typed = str(found.value).split("give ")[1]
+    places = eval(typed, {"segtrace": segtrace, "net": net, "image": X})
+    flow = segtrace.trace(net, places, X, TARGET)
+    assert flow.sites[-1] == "up_3"
