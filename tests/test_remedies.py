@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 import segtrace
 from helpers import nets, plain_conv_unet
 from helpers import routes as known
+from helpers.own_nets import UNet, own
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate
@@ -25,6 +26,8 @@ from segtrace.causal.faithfulness.ranking import rankings, sizes_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import carry, patch
+from segtrace.network import edges, joints
+from segtrace.network.hooks import altering
 from segtrace.network.sites import sites_of
 
 SOURCE = Path(segtrace.__file__).parent
@@ -34,6 +37,7 @@ ORGANS = {"a": 1, "b": 2}
 STAGES = nets.PLAIN_STAGES
 TARGET = targets.organs(ORGANS, "gt", TRUTH)
 REMEDIES = {}
+GIVEN = {"segtrace": segtrace}
 
 
 def remedy(function):
@@ -78,6 +82,9 @@ def stages_of_a_network_of_no_table():
     typed = eval(between(said, "stages=", ", …}") + "}")
     path = between(said, "its modules are ").split(" (")[0]
     trace(stages=dict.fromkeys(typed, path))
+    with pytest.warns(UserWarning, match="are a proposal"):
+        trace(stages=eval(between(said, "say stages=", " to take")))
+    print(eval(between(said, "print(", ") proposes"), GIVEN | {"net": nets.plain(), "image": X}))
     return said
 
 
@@ -185,14 +192,30 @@ def the_way_to_pick_the_logits():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
+            self.inner, self.once = nets.plain(), nn.Identity()
+
+        def forward(self, x):
+            return {"out": self.once(self.inner(x)), "aux": self.inner(x + 1)}
+
+    places = {"head": "once"}
+    said = mistake(trace, Net(), stages=places)
+    trace(Net(), stages=places, output=eval(between(said, "e.g. output=", ", or")))
+    return said
+
+
+@remedy
+def an_output_that_is_not_there():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
             self.inner = nets.plain()
 
         def forward(self, x):
             return {"out": self.inner(x)}
 
     places = {"enc1": "inner.1"}
-    said = mistake(trace, Net(), stages=places)
-    trace(Net(), stages=places, output=eval(between(said, "e.g. output=", ", or")))
+    said = mistake(trace, Net(), stages=places, output="ou")
+    trace(Net(), stages=places, output=between(said, "did you mean ", "?"))
     return said
 
 
@@ -501,8 +524,37 @@ def how_an_edge_is_written():
 
 @remedy
 def a_joined_edge_without_its_neighbour():
-    said = mistake(described, beside=None)
+    said = mistake(described, beside=None, source=None)
     described(beside=HALF["beside"], argument=0)
+    described(beside=None, argument=0)  # or the source
+    return said
+
+
+@remedy
+def a_joined_edge_that_nobody_has_looked_for():
+    net, x = plain_conv_unet.plain_conv_unet(), nets.images(1, 32)
+    (edge,) = edges.resolve(net, {"skip_3": {key: HALF[key] for key in HALF if key != "beside"}})
+    stages = sites_of(net, plain_conv_unet.STAGES, {})
+
+    def cut(place):
+        with torch.no_grad(), altering(net, {place: torch.zeros_like}):
+            net(x)
+
+    said = mistake(cut, edge)
+    typed = between(said, "yet: ")
+    assert typed == "segtrace.network.joints.settled(net, edges, x)"
+    cut(joints.settled(net, [edge], x, stages)[0])
+    return said
+
+
+@remedy
+def proposed_edges_without_stages():
+    said = mistake(trace, edges="proposed")
+    with pytest.warns(UserWarning, match="are a proposal"):
+        segtrace.trace(
+            own(UNet), "proposed", nets.images(1, 32), targets.organ(1, "all"), edges="proposed"
+        )
+    trace(edges={})  # or name them
     return said
 
 

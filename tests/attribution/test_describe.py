@@ -388,7 +388,7 @@ def test_a_class_is_known_by_its_module_and_not_by_its_name():
     assert edge.part == (0, 4)
     said = (
         r"places of UNet are not in the table \(.*\) \(this one is .*test_describe's\); "
-        r"name them: stages=.*inc \(Conv2d\)"
+        r"name them: stages=.*for none can be proposed: .*inc \(Conv2d\)"
     )
     with pytest.raises(InputError, match=said):
         segtrace.describe(net, X)

@@ -395,7 +395,7 @@ def test_half_precision_parameters_are_refused_by_name(dtype):
         ({"stages": {"enc1": "8"}}, "stage 'enc1'.*no module '8'"),
         ({"stages": {}}, "no stage is named"),
         ({"stages": None}, "places of Sequential are not in the table"),
-        ({"output": lambda logits: (logits,)}, "returns a tuple; say output="),
+        ({"output": lambda logits: (logits,)}, "output=… returns a tuple; say output="),
         ({"output": lambda logits: logits[:, 0]}, r"logits have shape \(1, 8, 8\)"),
     ],
 )

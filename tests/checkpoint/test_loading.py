@@ -19,9 +19,10 @@ from segtrace.checkpoint.loading import (
     read,
     recorded,
 )
+from segtrace.checkpoint.own_network import fitted
 from segtrace.data.probes import Probes
 from segtrace.studies.inputs.checkpoints import paths_of
-from segtrace.studies.inputs.trained_network import fitted, from_checkpoint
+from segtrace.studies.inputs.trained_network import from_checkpoint
 
 
 class Malicious:
@@ -281,8 +282,10 @@ def test_weights_that_do_not_fit_are_counted_and_named(tmp_path):
         fill(net, wrong, tmp_path / "w.pth")
     assert str(caught.value) == (
         f"{tmp_path / 'w.pth'} does not fit Linear: 1 missing (bias); 1 unexpected (scale); "
-        "1 of another shape (weight)"
+        "1 of another shape (weight); 0 of 2 fit: build the network as it was trained"
     )
+    with pytest.raises(InputError, match=r"1 missing \(bias\); 1 of 2 fit: build the network"):
+        fill(net, {"weight": torch.zeros(3, 2)}, tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "net.", "model.backbone.", "module._orig_mod."])

@@ -1,11 +1,16 @@
 """A network that the user names, and weights whose names differ by a wrapper."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
+from helpers.plain_conv_unet import PlainConvUNet
 from segtrace import InputError
+from segtrace.checkpoint.loading import fill
 from segtrace.checkpoint.own_network import built, fitted, named, network_class
+from segtrace.checkpoint.reading import read
 
 
 def inner():
@@ -25,10 +30,24 @@ class Logits(nn.Module):
         return self.model(x)
 
 
+class Training(nn.Module):
+    """A Lightning module: the network, a teacher that is like it, and a loss with weights."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.loss = net, nn.CrossEntropyLoss(torch.ones(2))
+
+    def forward(self, x):
+        return self.net(x)
+
+
 def wrapped(kind):
     net = inner()
     if kind == "compiled part":
         net[2] = torch.compile(net[2])
+        return net
+    if kind == "parallel part":
+        net[2] = nn.DataParallel(net[2])
         return net
     wrappers = {
         "bare": lambda net: net,
@@ -37,11 +56,16 @@ def wrapped(kind):
         "parallel": nn.DataParallel,
         "compiled": torch.compile,
         "compiled logits": lambda net: torch.compile(Logits(net)),
+        "average": AveragedModel,
+        "lightning": Training,
     }
     return wrappers[kind](net)
 
 
-KINDS = ["bare", "logits", "twice", "parallel", "compiled", "compiled logits", "compiled part"]
+KINDS = [
+    "bare", "logits", "twice", "parallel", "compiled", "compiled logits", "compiled part",
+    "parallel part", "average", "lightning",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("builder", KINDS)
@@ -50,8 +74,14 @@ def test_whatever_wraps_the_network_or_its_weights_they_fit(builder, file):
     torch.manual_seed(0)
     source, net = wrapped(file), wrapped(builder)
     found = fitted({"state_dict": source.state_dict(), "epoch": 3}, net)
-    net.load_state_dict(found)  # strict: all of them, and none left over
-    ours, theirs = net.state_dict().values(), source.state_dict().values()
+    extra = {"n_averaged", "loss.weight"}  # of the wrapper's own
+    missing, unexpected = net.load_state_dict(found, strict=False)
+    assert {*missing} <= extra
+    assert not unexpected
+    ours, theirs = (
+        [value for name, value in one.state_dict().items() if name not in extra]
+        for one in (net, source)
+    )
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
@@ -80,6 +110,41 @@ def test_a_weight_that_is_lacking_stays_lacking():
     saved = {f"module.{name}": value for name, value in inner().state_dict().items()}
     del saved["module.0.weight"]
     assert net.state_dict().keys() - fitted(saved, net).keys() == {"model.0.weight"}
+
+
+def test_nnu_nets_own_file_is_read_as_values_and_fills_its_network(tmp_path):
+    """As nnUNetTrainer writes it: numpy's numbers and a device beside the weights."""
+    torch.manual_seed(0)
+    source, net = PlainConvUNet(), PlainConvUNet()
+    ema = [np.float64(0.5), np.float64(0.6)]
+    saved = {
+        "network_weights": source.state_dict(),
+        "optimizer_state": torch.optim.SGD(source.parameters(), 0.01).state_dict(),
+        "grad_scaler_state": None,
+        "logging": {
+            "mean_fg_dice": ema, "ema_fg_dice": ema, "dice_per_class_or_region": [ema, ema],
+            "train_losses": [np.float32(1.0)], "lrs": [0.01], "epoch_start_timestamps": [1.7e9],
+        },
+        "_best_ema": ema[-1],
+        "current_epoch": 2,
+        "init_args": {"plans": {"a": [1, (2, 3)]}, "fold": 0, "device": torch.device("cpu")},
+        "trainer_name": "nnUNetTrainer",
+        "inference_allowed_mirroring_axes": (0, 1),
+    }  # fmt: skip
+    path = tmp_path / "checkpoint_final.pth"
+    torch.save(saved, path)
+    fill(net, fitted(read(path), net), path)
+    assert torch.equal(net.encoder.stages[0][0].weight, source.encoder.stages[0][0].weight)
+    assert net.decoder.encoder is net.encoder
+
+
+def test_counts_of_batches_that_an_old_file_lacks_are_not_missed(tmp_path):
+    net = inner()
+    old = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    fill(inner(), fitted({f"module.{name}": value for name, value in old.items()}, net), tmp_path)
+    del old["1.running_var"]
+    with pytest.raises(InputError, match=r"1 missing \(1.running_var\); 8 of 9 fit"):
+        fill(net, fitted(old, net), tmp_path / "w.pth")
 
 
 def test_the_weights_of_something_else_fit_nothing():

@@ -17,7 +17,8 @@ from segtrace.data.modules import SynapseData
 from segtrace.data.probes import Probes
 from segtrace.studies.from_checkpoints import FromCheckpoints
 from segtrace.studies.inputs.new_image import probes_of_image
-from segtrace.studies.inputs.trained_network import apply_settings, from_checkpoint, from_user
+from segtrace.studies.inputs.trained_network import apply_settings, from_checkpoint
+from segtrace.studies.inputs.users_network import from_user
 from segtrace.tracking.explained import explain_probes
 
 
@@ -149,6 +150,7 @@ def test_a_builder_that_cannot_be_used_is_named(tiny_raw):
     data = SynapseData(
         str(tiny_raw), organs=["liver"], split={"train": ["0005"], "val": ["0027"]}, size=64
     )
+    options = dict.fromkeys(("stages", "edges", "output", "preprocessing"))
     for builder, message in {
         "no_such:build": "net=no_such:build: No module named",
         "build": "give module:function",
@@ -157,7 +159,7 @@ def test_a_builder_that_cannot_be_used_is_named(tiny_raw):
         "os:getcwd": "returns a str; a network is needed",
     }.items():
         with pytest.raises(InputError, match=message):
-            from_user(builder, "w.pth", None, data)
+            from_user(options | {"net": builder, "weights": "w"}, data)
 
 
 def test_a_checkpoint_of_another_network_is_refused(run, tmp_path):

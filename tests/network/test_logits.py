@@ -15,6 +15,7 @@ from segtrace.attribution import targets
 from segtrace.causal.baselines import collect
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import patch
+from segtrace.network import logits
 from segtrace.network.sites import sites_of
 
 STAGES = {"enc1": "inner.1", "head": "inner.5"}
@@ -65,38 +66,95 @@ class Result:
 
 
 SMALL = torch.zeros(2, 3, 4, 4)
-PACKED = {
-    "dict": (lambda y: {"aux": SMALL, "out": y}, "out['out']"),
-    "ordered": (lambda y: OrderedDict(out=y, aux=y), "out['out']"),
-    "list": (lambda y: [SMALL, y], "out[1]"),
-    "tuple": (lambda y: (y, "something else"), "out[0]"),
-    "named": (lambda y: Pair(None, y), "out[1]"),
-    "dataclass": (lambda y: Result(torch.zeros(()), y), "out.logits"),
-    "nested": (lambda y: ({"out": y}, SMALL[0]), "out[0]['out']"),
-    "supervised": (lambda y: torch.stack([y, y], 1), "out[:, 0]"),
-    "coarse alone": (lambda y: {"logits": nn.functional.avg_pool2d(y, 4)}, "out['logits']"),
-}
+PACKED = {  # what is returned, what picks the logits, and where they are
+    "dict": (lambda y: {"out": y, "aux": y + 1}, "'out'", "out['out']"),
+    "ordered": (lambda y: OrderedDict(out=y, aux=y + 1), "'out'", "out['out']"),
+    "list": (lambda y: [y, y + 1], "0", "out[0]"),
+    "named": (lambda y: Pair(y + 1, y), "0", "out[0]"),
+    "dataclass": (lambda y: Result(y, y + 1), "'loss'", "out.loss"),
+    "nested": (lambda y: ({"out": y}, SMALL[0]), "lambda out: out[0]['out']", "out[0]['out']"),
+    "supervised": (lambda y: torch.stack([y, y], 1), "lambda out: out[:, 0]", "out[:, 0]"),
+    "coarse alone": (
+        lambda y: {"logits": nn.functional.avg_pool2d(y, 4)}, "'logits'", "out['logits']"
+    ),
+}  # fmt: skip
+CHANGED = ("named", "coarse alone")  # other numbers than the network's own logits
 
 
 @pytest.mark.parametrize("name", PACKED)
 def test_the_way_to_pick_the_logits_works_when_typed(name):
-    pack, path = PACKED[name]
+    pack, named, _ = PACKED[name]
     net, image, target = Returning(pack), nets.images(2, 16), targets.organ(1, "all")
     with pytest.raises(InputError, match="say output=… to pick the logits") as found:
         segtrace.trace(net, STAGES, image, target)
     advice = str(found.value)
     assert "\n" not in advice
     typed = advice.split("e.g. output=")[1].split(", or ")[0]
-    assert typed == f"lambda out: {path}"
+    assert typed == named
     flow = segtrace.trace(net, STAGES, image, target, output=eval(typed))
     # the other way out: a network around it whose forward returns as much
     wrapped = Wrapped(net, eval(f"lambda out: {advice.split('forward returns ')[1]}"))
     around = {name: f"net.{path}" for name, path in STAGES.items()}
     again = segtrace.trace(wrapped, around, image, target)
     assert torch.equal(again.maps["enc1"], flow.maps["enc1"])
-    if name != "coarse alone":
+    if name not in CHANGED:
         plain = segtrace.trace(Returning(), STAGES, image, target)
         assert torch.equal(flow.maps["enc1"], plain.maps["enc1"])
+
+
+ALONE = {  # one tensor has the image's size
+    "dict": (lambda y: {"aux": SMALL, "out": y}, "'out'"),
+    "list": (lambda y: [SMALL, y], "1"),
+    "tuple": (lambda y: (y, "something else"), "0"),
+    "named": (lambda y: Pair(None, y), "1"),
+    "dataclass": (lambda y: Result(torch.zeros(()), y), "'logits'"),
+    "twice": (lambda y: (y, y), "1"),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_the_one_tensor_of_the_images_size_is_taken_and_said_once(name):
+    pack, typed = ALONE[name]
+    net, image, target = Returning(pack), nets.images(2, 16), targets.organ(1, "all")
+    logits._say_once.cache_clear()
+    with pytest.warns(UserWarning, match=r"its one tensor of the image's size, output=") as said:
+        flow = segtrace.trace(net, STAGES, image, target)
+    segtrace.describe(net, image, STAGES)  # a warning would be an error
+    (line,) = [str(warning.message) for warning in said]
+    assert line.split("output=")[1].split(" of")[0] == typed
+    assert r"of shape (3, 16, 16)" in line
+    named = segtrace.trace(net, STAGES, image, target, output=eval(typed))
+    plain = segtrace.trace(Returning(), STAGES, image, target)
+    for other in (named, plain):
+        assert torch.equal(flow.maps["enc1"], other.maps["enc1"])
+
+
+def test_an_output_is_an_index_a_key_or_a_field():
+    pair, result = Pair("a", "b"), Result("a", "b")
+    for returned, output, found in (
+        ([1, 2, 3], 0, 1), ([1, 2, 3], -1, 3), ((1, 2), "1", 2), ([1, 2], "-2", 1),
+        ({"out": 1, 0: 2}, "out", 1), ({"out": 1, 0: 2}, 0, 2), ({"out": 1}, len, 1),
+        (pair, "logits", "b"), (pair, 0, "a"), (result, "logits", "b"),
+    ):  # fmt: skip
+        assert logits.picked(returned, output) == found
+    alone = torch.zeros(1)
+    assert logits.picked(alone, 0) is alone  # as a network that is not supervised deeply returns it
+
+
+@pytest.mark.parametrize(
+    ("returned", "output", "message"),
+    [
+        ([1, 2], 2, "no output 2; the list it picks from has 0, 1"),
+        ([1, 2], -3, "no output -3; the list"),
+        ({"logits": 1}, "logit", "no output 'logit'; the dict .* did you mean logits?"),
+        (Result(1, 2), "out", "no output 'out'; the Result it picks from has loss, logits"),
+        ("text", 0, "no output 0; the str it picks from has none"),
+        ({"out": 1}, "__class__", "no output '__class__'"),
+    ],
+)
+def test_an_output_that_is_not_there_is_refused_with_those_that_are(returned, output, message):
+    with pytest.raises(InputError, match=message):
+        logits.picked(returned, output)
 
 
 class Wrapped(nn.Module):
@@ -117,10 +175,11 @@ def test_where_nothing_fits_no_way_is_promised():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_function_says_how_to_pick_the_logits_and_takes_what_it_says(name):
-    image, net = nets.images(2, 16), Returning(lambda y: {"out": y})
+    image, net = nets.images(2, 16), Returning(lambda y: {"out": y, "aux": y + 1})
     with pytest.raises(InputError, match="returns a dict; say output=… to pick"):
         doors(image)[name](net)
     doors(image, output=lambda out: out["out"])[name](net)
+    doors(image, output="out")[name](net)
 
 
 @pytest.mark.parametrize("name", NAMES)

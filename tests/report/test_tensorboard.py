@@ -60,8 +60,9 @@ def test_tags_sort_by_what_they_tell():
     assert not LEARNING_RATE_TAG.startswith(BY_EPOCH)
 
 
-def test_the_papers_rule_leads():
-    assert leading(("grad_pam", "seg_grad_cam")) == "seg_grad_cam"
+def test_the_first_rule_leads():
+    assert leading(("grad_pam", "seg_grad_cam")) == "grad_pam"
+    assert leading(("seg_grad_cam", "grad_pam")) == "seg_grad_cam"
     assert leading(("grad_pam", "layer_cam")) == "grad_pam"
 
 

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
 from segtrace import InputError
+from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
 from segtrace.report.files import load_maps
 from segtrace.report.pictures.strip import count
@@ -144,7 +145,7 @@ def test_the_logits_of_a_network_that_returns_a_dictionary_are_picked_as_it_says
 
         def forward(self, x):
             logits = self.net(x)
-            return {"aux": logits.mean(), "out": logits}
+            return {"out": logits, "aux": logits + 1}
 
     stages = {name: f"net.{path}" for name, path in STAGES.items()}
     with pytest.raises(InputError, match="returns a dict; say output=") as found:
@@ -188,3 +189,40 @@ def test_channels_of_numpy_are_written_as_plain_numbers(tmp_path):
     found = segtrace.explain(net(), loader(), STAGES, {"box": np.int64(1)}, out=tmp_path / "o")
     assert load_maps(tmp_path / "o" / "maps.npz").scene.channels == {"box": 1}
     assert type(found.record.scene.channels["box"]) is int
+
+
+def test_a_proposal_is_explained_where_it_is_asked_for_and_said(capsys):
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down, self.deep = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1)
+            self.up, self.last = nn.ConvTranspose2d(4, 4, 2, 2), nn.Conv2d(8, 3, 1)
+
+        def forward(self, x):
+            fine = self.down(x)
+            return self.last(torch.cat([fine, self.up(self.deep(fine).relu())], 1))
+
+    torch.manual_seed(0)
+    own = UNet()
+    explained = segtrace.explain(own, loader(), "proposed", LABELS)
+    assert explained.record.flow.sites == ("enc1", "enc2", "dec1", "head")
+    said = capsys.readouterr().out
+    assert said.count("The places of UNet are a proposal: enc1 down (16x16), enc2 deep") == 1
+    with pytest.raises(InputError, match="say stages='proposed' to take") as found:
+        segtrace.explain(own, loader(), None, LABELS)
+    assert "inc" not in str(found.value)
+
+
+def test_a_network_of_three_channels_is_given_what_it_was_trained_on():
+    three = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 1))
+    with pytest.raises(InputError, match="takes images of 3 channels"):
+        segtrace.explain(three, loader(), STAGES, LABELS)
+    asked = {"channels": "repeat", "mean": 0.5, "std": 2.0, "values": "unit"}
+    explained = segtrace.explain(three, loader(), STAGES, LABELS, preprocessing=asked)
+    assert not three._forward_pre_hooks
+    scene = explained.record.scene
+    assert scene.image.shape[1] == 1  # shown as the loader gives it
+    x = ((scene.image - 0.5) / 2).expand(-1, 3, -1, -1)
+    target = targets.organs(LABELS, "gt", scene.truth.long())
+    expected = segtrace.trace(three, STAGES, x, target)
+    torch.testing.assert_close(explained.record.flow.maps["enc"][:1], expected.maps["enc"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +13,14 @@ from segtrace.attribution.forward import Output, forward
 from segtrace.errors import InputError
 from segtrace.network import edges as edges_of
 from segtrace.network import guards
+from segtrace.network import stages as stages_of
 from segtrace.network.edges import Edge, EdgesLike
 from segtrace.network.graph import gradients_of
+from segtrace.network.guards import PROPOSED
 from segtrace.network.hooks import altering
 from segtrace.network.joints import settled
 from segtrace.network.logits import logits_at
+from segtrace.network.proposal.proposal import Proposal, proposed
 from segtrace.network.sites import Site, Sites
 from segtrace.network.stages import Stage, StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
@@ -64,6 +68,7 @@ class Description:
     Attributes:
         stages: one report a stage.
         edges: what enters the decoder stages; empty where it is not known.
+        proposal: where the network is in no table, the guess that stages and edges are.
         memory: bytes that the stages' activations and gradients take for one slice in float32,
             the least that a trace needs beside the network's own forward and backward pass.
     """
@@ -71,6 +76,12 @@ class Description:
     stages: tuple[StageReport, ...]
     edges: tuple[Edge, ...]
     memory: int
+    proposal: Proposal | None = None
+
+    @property
+    def sites(self) -> Sites:
+        """Its stages and edges, as every function takes them."""
+        return Sites((*(report.stage for report in self.stages), *self.edges))
 
     @property
     def gradient_cut(self) -> tuple[str, ...]:
@@ -92,7 +103,8 @@ class Description:
         ]
         for edge in self.edges:
             place = "" if edge.argument is None else f", argument {edge.argument}"
-            joined = f" ({edge.joined} with {edge.beside})" if edge.joined else ""
+            other = edge.beside or "what comes from below"
+            joined = f" ({edge.joined} with {other})" if edge.joined else ""
             if edge.joined == "cat" and edge.part is not None:
                 joined += f", channels {edge.part[0]} … {edge.part[1] - 1}"
             lines.append(
@@ -101,6 +113,8 @@ class Description:
         lines.append(
             f"maps of one slice: {self.memory / 2**20:.0f} MiB beside the network's passes"
         )
+        if self.proposal is not None:
+            lines.append(str(self.proposal))
         return "\n".join(lines)
 
 
@@ -122,7 +136,7 @@ def _row(report: StageReport) -> tuple[str, ...]:
 def describe(
     net: nn.Module,
     image: Tensor,
-    stages: StagesLike | Sequence[Site] = None,
+    stages: StagesLike | Sequence[Site] | Literal["proposed"] = None,
     *,
     edges: EdgesLike = None,
     output: Output | None = None,
@@ -140,9 +154,10 @@ def describe(
     Args:
         net: as in :func:`segtrace.trace`. It runs in float64 and is left as it was.
         image: (N, C, *image); the first slice is used.
-        stages: as in :func:`segtrace.trace`.
+        stages: as in :func:`segtrace.trace`; where the network is not in the table and none are
+            given, a proposal: its table, and below it what to paste once it is right.
         edges: as in :func:`segtrace.network.edges.resolve`; where the network is not in the
-            table and none are given, none are described.
+            table and none are given, those of the proposal, or none.
         output: as in :func:`segtrace.trace`.
 
     Raises:
@@ -154,9 +169,15 @@ def describe(
     ()
     """
     net = unwrapped(net)
-    places = Sites.of(net, stages).stages
-    found = edges_of.known(net) if edges is None else edges_of.resolve(net, edges)
     plain = as_input(net, image[:1])
+    if stages is None and not stages_of.known(net):
+        stages = PROPOSED
+    stages, _, guess = proposed(net, plain, stages, edges, output)
+    places = Sites.of(net, stages).stages
+    if edges is not None:
+        found = edges_of.resolve(net, edges)
+    else:
+        found = edges_of.known(net) if guess is None else guess.edges
     with undisturbed(net, plain.device), in_float64(net, plain):
         x = plain.double().requires_grad_()
         found = settled(net, found, x, places)
@@ -180,7 +201,7 @@ def describe(
             pair = _derivatives(stage, here, gradient, score)
             reports.append(_report(net, stage, gradient, pair, x, bare))
     memory = 2 * 4 * sum(activation.numel() for activation in acts.values())
-    return Description(tuple(reports), found, memory)
+    return Description(tuple(reports), found, memory, guess)
 
 
 def _per_channel(first: Tensor, seed: int) -> Tensor:

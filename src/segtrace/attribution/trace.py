@@ -1,7 +1,9 @@
 """One forward pass, one backward pass an organ, every site and rule: a :class:`Flow`."""
 
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ from segtrace.network import guards
 from segtrace.network.edges import EdgesLike
 from segtrace.network.graph import gradients_of
 from segtrace.network.labels import largest, refuse_shares
+from segtrace.network.proposal.proposal import proposed
 from segtrace.network.sites import Site, Sites
 from segtrace.network.stages import StagesLike, known
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
@@ -31,16 +34,18 @@ SLICES_ON_CPU = 4
 """Slices per forward pass on a CPU, whose caches larger batches outgrow (see ``make bench``)."""
 
 
-@guards.held(batch=guards.a_count_or_none, stages=guards.places_or_sites)
+@guards.held(
+    batch=guards.a_count_or_none, stages=guards.places_or_sites, edges=guards.places_or_proposed
+)
 def trace(
     net: nn.Module,
-    stages: StagesLike | Sequence[Site],
+    stages: StagesLike | Sequence[Site] | Literal["proposed"],
     image: Tensor,
     target: TargetsLike,
     rules: Iterable[str | Rule | MapOf] = ("seg_grad_cam",),
     score: str = "logit",
     *,
-    edges: EdgesLike = None,
+    edges: EdgesLike | Literal["proposed"] = None,
     output: Output | None = None,
     gradient_cut: Collection[str] = (),
     batch: int | None = None,
@@ -56,6 +61,7 @@ def trace(
         stages: name -> module path (or ``{"module": …, "layout": …}``), a list of names of a
             known network, or ``None`` for all of its stages; or sites that are resolved, see
             :class:`~segtrace.network.sites.Sites`. ``{}`` where edges alone are meant.
+            ``"proposed"`` takes what :func:`segtrace.describe` proposes, and says it.
         image: (N, C, *image) preprocessed slices, or volumes. Half precision is raised to float32.
         target: organ -> target; or one target, which is then called ``target``. See
             :mod:`segtrace.attribution.targets`; a tensor is a target too.
@@ -63,8 +69,10 @@ def trace(
             (activation, gradient) -> map.
         score: φ, a key of :data:`~segtrace.attribution.forward.SCORES`.
         edges: name -> :class:`~segtrace.network.edges.Edge` or its plain values, or a list of
-            names of a known network: maps of these too, behind the stages. ``None`` for none.
-        output: picks the logits (N, channels, *image) from what the network returns.
+            names of a known network: maps of these too, behind the stages. ``None`` for none;
+            ``"proposed"`` beside proposed stages.
+        output: picks the logits (N, channels, *image) from what the network returns: an index, a
+            key, a field or a function. Of several outputs one of the image's size needs none.
         gradient_cut: stages known to have a wrong gradient (from ``describe``); of the network,
             in the table of known ones also those that are not traced.
         batch: slices per pass; by default 4 on a CPU and all at once elsewhere. Slices do not
@@ -82,13 +90,16 @@ def trace(
     torch.Size([1, 1, 1, 8, 8])
     """
     net = unwrapped(net)
+    x = as_input(net, image)
+    stages, edges, guess = proposed(net, x, stages, edges, output)
+    if guess is not None:
+        warnings.warn(guess.line, stacklevel=3)
     places = Sites.of(net, stages, edges)
     _check_cut(net, places, gradient_cut)
     chosen = resolve_rules(rules)
     if score not in SCORES:
         raise unknown("score", score, SCORES)
     targets = named(target)
-    x = as_input(net, image)
     with undisturbed(net, x.device):
         places = places.settled(net, x)
         runs = [

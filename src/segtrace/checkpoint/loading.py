@@ -197,7 +197,7 @@ def fill(net: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
 
     Raises:
         InputError: names missing, left over, of another shape, or without numbers; the first few
-            are listed.
+            are listed, and how many fit.
     """
     own = net.state_dict()
     shared = [name for name in own if name in weights]
@@ -213,7 +213,11 @@ def fill(net: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
         if names
     ]
     if found:
-        raise InputError(f"{path} does not fit {type(net).__name__}: {'; '.join(found)}")
+        wrong = {name for names in misfits.values() for name in names}
+        raise InputError(
+            f"{path} does not fit {type(net).__name__}: {'; '.join(found)}; "
+            f"{len(own.keys() - wrong)} of {len(own)} fit: build the network as it was trained"
+        )
     net.load_state_dict(dict(weights))
 
 

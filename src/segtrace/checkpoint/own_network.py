@@ -13,27 +13,39 @@ from segtrace.errors import InputError
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "network_weights")
 """Where training programs put the weights in their files."""
-COMPILED = re.compile(r"(?<![^.])_orig_mod\.")
-"""What ``torch.compile`` puts into names, wherever it was applied."""
+WRAPPED = re.compile(
+    r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.|(?<=\.)module\."
+)
+"""What ``torch.compile``, FSDP, checkpointing and DDP put into names, whatever part they wrap; of
+DDP not in front of all names, where it is exchanged like any other word."""
+AVERAGED = "n_averaged"
+"""A buffer of ``AveragedModel`` itself, whatever it averages."""
+COUNTED = "num_batches_tracked"
+"""A buffer that files of before torch 0.4.1 lack, and no evaluation reads."""
 
 
-def named(name: str) -> Any:
+def named(name: str, option: str = "net") -> Any:
     """What the user named, imported: ``module:name``.
+
+    Args:
+        name: as it was typed, never out of a file that is read.
+        option: under which it was given.
 
     Raises:
         InputError: nothing of that name can be imported, or it cannot be called.
     """
     module, colon, inner = name.partition(":")
     if not colon:
-        raise InputError(f"net={name}; give module:function, e.g. my_module:build")
+        raise InputError(f"{option}={name}; give module:function, e.g. my_module:build")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), inner)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"net={name}: {error}") from error
+        raise InputError(f"{option}={name}: {error}") from error
     if not callable(found):
-        raise InputError(f"net={name}: {inner} is not callable; name what builds the network")
+        wanted = "builds the network" if option == "net" else "picks the logits"
+        raise InputError(f"{option}={name}: {inner} is not callable; name what {wanted}")
     return found
 
 
@@ -69,14 +81,19 @@ def fitted(saved: Mapping[str, Any], net: nn.Module) -> dict[str, Tensor]:
 
     Wrappers (DDP, ``torch.compile``, a Lightning module, a module that picks the logits) put the
     same words before every name: of those in the file, or of those of the network. The words under
-    which most names fit are exchanged.
+    which most names fit are exchanged. Counts of batches that an old file lacks stay as they are.
     """
-    own = {COMPILED.sub("", name): name for name in net.state_dict()}
+    state = net.state_dict()
+    own = {WRAPPED.sub("", name): name for name in state}
     found = max(
         (_renamed(tensors, own) for tensors in _containers(saved)),
         key=lambda renamed: len(own.keys() & renamed.keys()),
     )
-    return {own.get(name, name): tensor for name, tensor in found.items()}
+    if not own.keys() & found.keys():
+        return found
+    counted = {name: value for name, value in state.items() if name.endswith(f".{COUNTED}")}
+    renamed = {own.get(name, name): tensor for name, tensor in found.items()}
+    return counted | {n: t for n, t in renamed.items() if n in state or n != AVERAGED}
 
 
 def _containers(saved: Mapping[str, Any], depth: int = 2) -> Iterator[dict[str, Tensor]]:
@@ -87,7 +104,7 @@ def _containers(saved: Mapping[str, Any], depth: int = 2) -> Iterator[dict[str, 
             if isinstance(saved[key], Mapping):
                 yield from _containers(saved[key], depth - 1)
     yield {
-        COMPILED.sub("", name): value
+        WRAPPED.sub("", name): value
         for name, value in saved.items()
         if isinstance(name, str) and isinstance(value, Tensor)
     }

@@ -21,7 +21,7 @@ Span = tuple[int, int]
 
 NAMING = (
     "edges={'skip_1': {'stage': 'dec1', 'module': 'path.of.a.module', 'argument': 1}, …}, "
-    "or edges={} for stages alone"
+    "or edges={} for stages alone, or take segtrace.describe(net, image).sites"
 )
 """How a user names edges."""
 
@@ -44,7 +44,8 @@ class Edge:
         argument: which positional argument (a number) or keyword (a name) of ``module`` it is.
         joined: where that argument holds another edge as well: ``cat`` (side by side, in whatever
             order) or ``add`` (their sum).
-        beside: the module whose output that other edge is; needed with ``joined``.
+        beside: the module whose output that other edge is; needed with ``joined``, but for what
+            is concatenated with the very output of its source.
         source: the stage that it comes from, or the path of a module; may be empty. What the edge
             carries is held against it once, see :func:`segtrace.network.joints.settled`.
         part: the channels of the argument that are this edge's, as found there; ``None`` before.
@@ -67,9 +68,11 @@ class Edge:
             object.__setattr__(self, "part", tuple(self.part))
         if self.joined not in (None, "cat", "add"):
             raise unknown("way of joining", self.joined, ("cat", "add"))
-        if self.joined and (self.beside is None or self.argument is None):
+        told = self.beside is not None or (self.joined == "cat" and bool(self.source))
+        if self.joined and (self.argument is None or not told):
+            other = ", or the source" if self.joined == "cat" else ""
             raise InputError(
-                f"edge {self.name!r} is joined by {self.joined}; give argument, beside"
+                f"edge {self.name!r} is joined by {self.joined}; give argument, beside{other}"
             )
 
     def channels_first(self, tensor: Tensor) -> Tensor:
@@ -84,10 +87,11 @@ class Edge:
     def not_joined(self, argument: Tensor) -> InputError:
         """The error of a concatenation that holds neither the edge nor what is beside it."""
         channels = argument.shape[self.axis]
+        named = [f"{self.beside}"] * bool(self.beside)
+        named += [f"the source {self.source!r}"] * bool(self.source)
         return InputError(
             f"edge {self.name!r}: neither half of the {channels} channels that enter "
-            f"{self.module} as argument {self.argument!r} is what {self.beside} puts out"
-            + (f", or the source {self.source!r}" if self.source else "")
+            f"{self.module} as argument {self.argument!r} is what {', or '.join(named)} puts out"
             + "; name as beside the module whose output is joined there as it is"
         )
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from segtrace.errors import Guard, InputError, guarded, wrong
 from segtrace.network.labels import whole_numbers
 
+PROPOSED = "proposed"
+"""In the place of stages or edges: take what is proposed for a network that is in no table."""
 MANY = 2**31
 """More than there is of anything that is counted here."""
 
@@ -113,15 +115,25 @@ def places(name: str, value: Any) -> None:
     if isinstance(value, Mapping):
         for one in value:
             a_name(f"a name in {name}", one)
+    elif isinstance(value, str) and value == PROPOSED:
+        raise InputError(
+            f"{name} is 'proposed', which needs an image; give segtrace.describe(net, image).sites"
+        )
     elif value is not None:
         names(name, value)
+
+
+def places_or_proposed(name: str, value: Any) -> None:
+    """The same, or the word that asks for a proposal."""
+    if not (isinstance(value, str) and value == PROPOSED):
+        places(name, value)
 
 
 def places_or_sites(name: str, value: Any) -> None:
     """The same, or stages and edges that are resolved."""
     several = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
     if not (several and all(map(_is_site, value))):
-        places(name, value)
+        places_or_proposed(name, value)
 
 
 def _is_site(value: Any) -> bool:
@@ -224,6 +236,19 @@ def a_function_or_none(name: str, value: Any) -> None:
     """Something to call, or ``None``."""
     if value is not None and not _is_function(value):
         raise wrong(name, value, "a function, or None")
+
+
+def an_output(name: str, value: Any) -> None:
+    """What picks the logits: a function, an index, a key or a field; or ``None``."""
+    if isinstance(value, str) and ":" in value:
+        module, _, function = value.partition(":")
+        raise InputError(
+            f"{name} is {value!r}; a function is named so to explain.py alone, here give it "
+            f"itself: from {module} import {function}, and {name}={function}"
+        )
+    is_name = (isinstance(value, str) and value) or _is_whole(value)
+    if value is not None and not is_name and not _is_function(value):
+        raise wrong(name, value, "an index, key or field of what the network returns, a function")
 
 
 def tensors(name: str, value: Any) -> None:
@@ -356,7 +381,7 @@ ARGUMENTS: Mapping[str, Guard] = {
     "score": a_name,
     "region": a_name,
     "cut": a_name,
-    "output": a_function_or_none,
+    "output": an_output,
     "progress": a_function_or_none,
     "gradient_cut": names,
     "batch": a_count,

@@ -199,7 +199,12 @@ def _hooks(
         return
     edge, other = place, _Latest()
     if edge.joined == "add" or (edge.joined == "cat" and edge.part is None):
-        yield net.get_submodule(str(edge.beside)).register_forward_hook(other)
+        if edge.beside is None:
+            raise InputError(
+                f"edge {edge.name!r} is what {edge.source!r} puts out of its argument, and was not "
+                "looked for yet: segtrace.network.joints.settled(net, edges, x)"
+            )
+        yield net.get_submodule(edge.beside).register_forward_hook(other)
 
     def on_input(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         arguments: Any = dict(kwargs) if isinstance(edge.argument, str) else list(args)

@@ -157,7 +157,7 @@ class _Look:
 
     def _check_origin(self, edge: Edge, source: str) -> None:
         """What is not equal to the source's output may still be made from it, and nothing else."""
-        beside = self.modules[edge.beside or ""] if edge.joined else None
+        beside = self.modules.get(edge.beside or "") if edge.joined else None
         origins = set(self._origins(self.arguments[edge], self.modules[source], beside)) - {beside}
         if origins != {self.modules[source]}:
             names: dict[nn.Module | None, str] = {None: "the image"}

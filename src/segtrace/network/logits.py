@@ -1,18 +1,22 @@
 """Send an image through a network and pick the logits out of what it returns."""
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 from segtrace.network.graph import INFERENCE
 from segtrace.network.known.table import find
 
-Output = Callable[[Any], Tensor]
+Output = Callable[[Any], Tensor] | str | int
+"""What picks the logits out of what a network returns: a function, or an index, key or field."""
 
 ROUNDING = 1.5
 """Sides rounded down level by level leave two axes with scales that differ by no more than this."""
@@ -82,6 +86,8 @@ def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
 def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -> Tensor:
     """The logits (N, channels, *image) in what the network returned.
 
+    Where nothing says how to pick them, the one tensor of the image's size is taken, and said.
+
     Args:
         returned: by the network.
         x: the image.
@@ -92,7 +98,7 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
         InputError: no tensor, or one of another rank, number of slices or shape of the image axes
             than the image; says how to pick the logits where they are in it.
     """
-    found = known_logits(returned, x, net) if output is None else output(returned)
+    found = known_logits(returned, x, net) if output is None else picked(returned, output)
     if not isinstance(found, Tensor):
         what = "the network" if output is None else "output=…"
         raise InputError(f"{what} returns a {type(found).__name__}; {_advice(returned, x)}")
@@ -106,23 +112,90 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
 
 
 def known_logits(returned: Any, x: Tensor, net: nn.Module) -> Any:
-    """What the table says are the logits in what a network returned; of another network, all."""
+    """What the table says are the logits in what a network returned.
+
+    Of another network the one tensor of the image's size, which is said; else all of it.
+    """
     known = find(net)
     if known is None:
-        return returned
-    found = _picked(returned, known.output or "")
+        return _one_of_its_size(returned, x)
+    found = returned
+    if known.output:
+        with suppress(InputError):  # in evaluation some return their logits alone
+            found = picked(returned, known.output)
     if known.resized and isinstance(found, Tensor) and found.shape[2:] != x.shape[2:]:
         return interpolate(found, x.shape[2:], mode="bilinear", align_corners=False)
     return found
 
 
-def _picked(returned: Any, at: str) -> Any:
-    """An item, or a value by its key or field; of anything else all of it."""
-    if isinstance(returned, Mapping):
-        return returned.get(at, returned)
-    if isinstance(returned, list | tuple) and at.lstrip("-").isdigit():
-        return returned[int(at)]
-    return getattr(returned, at) if at.isidentifier() else returned
+def picked(returned: Any, output: Output) -> Any:
+    """What a function, an index, a key or a field picks out of what a network returned.
+
+    By a name nothing is picked out of a tensor: a network may return its logits alone, or several
+    outputs in a list, as its training asks for. Nothing is imported: a name is plain data.
+
+    Raises:
+        InputError: there is no such index, key or field.
+
+    >>> picked({"out": 1}, "out"), picked([1, 2], 0), picked([1, 2], "-1")
+    (1, 1, 2)
+    """
+    if callable(output):
+        return output(returned)
+    if isinstance(returned, Tensor):
+        return returned
+    parts = dict(_named(returned))
+    name = str(output)
+    if name.startswith("-") and isinstance(returned, list | tuple):
+        name = str(len(returned) + int(name)) if name[1:].isdigit() else name
+    if name not in parts:
+        raise unknown("output", output, parts, f"the {type(returned).__name__} it picks from")
+    return parts[name]
+
+
+def _named(value: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of a value by index, key or field, as text."""
+    if isinstance(value, list | tuple):
+        yield from zip(getattr(value, "_fields", ()), value, strict=False)
+        yield from ((str(i), inner) for i, inner in enumerate(value))
+    elif isinstance(value, Mapping):
+        yield from ((str(key), inner) for key, inner in value.items())
+    elif is_dataclass(value) or hasattr(value, "__dict__"):
+        yield from vars(value).items()
+
+
+def _one_of_its_size(returned: Any, x: Tensor) -> Any:
+    """The one tensor of the image's size in what was returned, said; else all that was."""
+    if isinstance(returned, Tensor):
+        return returned
+    fitting = [
+        (name, tensor)
+        for name, tensor in _named(returned)
+        if isinstance(tensor, Tensor) and _is_sized(tensor, x)
+    ]
+    if len({id(tensor) for _, tensor in fitting}) != 1:
+        return returned
+    name, tensor = fitting[-1]
+    _say_once(
+        f"the network returns a {type(returned).__name__}; its one tensor of the image's size, "
+        f"output={_typed(name)} of shape {tuple(tensor.shape[1:])}, is taken for the logits"
+    )
+    return tensor
+
+
+def _is_sized(tensor: Tensor, x: Tensor) -> bool:
+    return (tensor.shape[:1], tensor.shape[2:]) == (x.shape[:1], x.shape[2:])
+
+
+@cache
+def _say_once(line: str) -> None:
+    """Every pass of every epoch would say it again."""
+    warnings.warn(line, stacklevel=1)
+
+
+def _typed(name: str) -> str:
+    """An index, key or field as Python and a shell both take it."""
+    return name if name.isdigit() else repr(name)
 
 
 def _refuse_other_axes(
@@ -139,20 +212,20 @@ def _refuse_other_axes(
     if tuple(cells) == tuple(image):
         return
     said = f"the logits have shape {tuple(shape)}, whose image axes should be as {tuple(image)}"
-    if tuple(last) == tuple(image) or (_alike(last, image) and not _alike(cells, image)):
+    if tuple(last) == tuple(image) or (alike(last, image) and not alike(cells, image)):
         raise InputError(
             f"{said}; their channels stand last: say output=lambda out: out.movedim(-1, 1), or "
             "where there is no such option wrap the network in one whose forward returns that"
         )
     factors = [cell / side for cell, side in zip(cells, image, strict=True)]
-    if not (_alike(cells, image) or max(factors) <= ROUNDING * min(factors)):
+    if not (alike(cells, image) or max(factors) <= ROUNDING * min(factors)):
         raise InputError(
             f"{said}; let the network return them with the image's sides in this order, or say "
             "output=… to do it"
         )
 
 
-def _alike(cells: Sequence[int], image: Sequence[int]) -> bool:
+def alike(cells: Sequence[int], image: Sequence[int]) -> bool:
     """Whether sides are the image's at one resolution up to a cell, or without a border."""
     pairs = list(zip(cells, image, strict=True))
     low = max((cell - 1) / side for cell, side in pairs)
@@ -170,8 +243,10 @@ def _advice(returned: Any, x: Tensor) -> str:
     if not fitting:
         return "say output=… to pick the logits, but nothing in it has their shape"
     path = min(fitting, key=lambda one: one[0])[1]  # the first of the image's size, or the first
+    name = re.fullmatch(r"out(?:\[(\d+)\]|\['(\w+)'\]|\.(\w+))", path)
+    typed = f"lambda out: {path}" if name is None else _typed(next(filter(None, name.groups())))
     return (
-        f"say output=… to pick the logits, e.g. output=lambda out: {path}, or where there is no "
+        f"say output=… to pick the logits, e.g. output={typed}, or where there is no "
         f"such option wrap the network in one whose forward returns {path}"
     )
 

@@ -148,12 +148,21 @@ def known_of(net: nn.Module) -> Known:
     return known
 
 
-NAMING = "stages={'enc1': 'path.of.a.module', …}"
+NAMING = (
+    "stages={'enc1': 'path.of.a.module', …}, or say stages='proposed' to take what "
+    "print(segtrace.describe(net, image)) proposes"
+)
 """How a user names stages."""
 
 
-def not_in_table(net: nn.Module, naming: str = NAMING) -> InputError:
-    """The error of a network whose places must be named by hand; says how, and what there is."""
+def not_in_table(net: nn.Module, naming: str = NAMING, found: str = "") -> InputError:
+    """The error of a network whose places must be named; says how, and what there is.
+
+    Args:
+        net: the network.
+        naming: how a user names them.
+        found: why none are proposed; empty where they have not been looked for.
+    """
     cls = type(net)
     tree = [
         f"{path} ({type(module).__name__})"
@@ -167,6 +176,8 @@ def not_in_table(net: nn.Module, naming: str = NAMING) -> InputError:
     if find(net) is not None:
         kind = type(getattr(net, "encoder", net)).__name__
         what = f"the encoder of {cls.__name__} ({kind}) is not in the table"
+    if found:
+        naming = f"{NAMING.split(', or')[0]}, for none can be proposed: {found}"
     return InputError(
         f"{what}; name them: {naming}; its modules are " + ", ".join(tree[:40]) + more
     )

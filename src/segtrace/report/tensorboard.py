@@ -97,8 +97,8 @@ def dice_tag(split: str, organ: str) -> str:
 
 
 def leading(rules: Sequence[str]) -> str:
-    """The paper's rule where it is among them, else the first."""
-    return PAPERS if PAPERS in rules else rules[0]
+    """The first: the paper's, but where the network makes it void or the user says otherwise."""
+    return rules[0]
 
 
 def _ranked(rule: str) -> str:

@@ -1,18 +1,22 @@
 """Explain any network on any loader, from Python: what ``explain.py`` does, in one call."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from segtrace.data.labels import check_names
+from segtrace.network.guards import places_or_proposed
+from segtrace.network.logits import Output
 from segtrace.network.stages import StagesLike
+from segtrace.progress import say
 from segtrace.report.page.page import About, Page
 from segtrace.report.run_folder import taken
 from segtrace.tracking import guards
+from segtrace.tracking.edges import chosen_places
 from segtrace.tracking.explained import (
     DEFAULT,
     Explained,
@@ -20,44 +24,58 @@ from segtrace.tracking.explained import (
     explain_probes,
     of_failures,
 )
+from segtrace.tracking.void import void_told
+from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.probing import probes_from
 from segtrace.training.slices.taking import check_channels
 
 
-@guards.held()
+@guards.held(stages=places_or_proposed)
 def explain(
     net: nn.Module,
     loader: Iterable[Any],
-    stages: StagesLike,
+    stages: StagesLike | Literal["proposed"],
     labels: Mapping[str, int],
     out: str | Path | None = None,
     *,
     slices: int = 8,
     settings: Settings = DEFAULT,
     epoch: int | None = None,
-    output: Callable[[Any], Tensor] | None = None,
+    output: Output | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> Explained:
     """Maps and measures of a network on the most telling slices of a loader.
 
     Args:
         net: any network (N, C, H, W) -> logits (N, channels, H, W); it is left as it was.
         loader: batches ``{"image": …, "label": …}`` or (image, label), read twice.
-        stages: name -> module path; ``None`` for a network of the table.
+        stages: name -> module path; ``None`` for a network of the table, ``"proposed"`` to take
+            what :func:`segtrace.describe` proposes.
         labels: organ -> channel of the logits.
         out: folder for maps, measures, pictures, page and manifest; ``None`` writes nothing.
         slices: how many to choose: for every organ the one where it is largest, then the richest.
         settings: rules, region, score, …
         epoch: finished passes, if known; stands on the pictures.
-        output: picks the logits from what the network returns.
+        output: picks the logits from what the network returns: an index, a key, a field or a
+            function.
+        preprocessing: what the network was trained on, made of the loader's slices; see
+            :class:`~segtrace.training.slices.entering.Entering`.
 
     Raises:
         InputError: batches, stages or organs that do not fit; a folder that cannot be written, is
             being written, or holds results already.
     """
     check_names(labels)
-    with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"):
+    entering = (
+        nullcontext() if preprocessing is None else Entering.of(preprocessing, net).before(net)
+    )
+    with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"), entering:
         fits = partial(check_channels, net, channels=labels, output=output)
         probes = probes_from(loader, labels, slices, check=fits)
+        stages, _ = chosen_places(net, probes.images[:1], stages, {}, output)
+        settings, void = void_told(net, stages, probes.images[:1], settings, output)
+        if void is not None:
+            say(void)
         explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
         if out is None:
             return explained

@@ -1,6 +1,6 @@
 """Cut a network on its slices: what every stage and edge is worth to every organ."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from segtrace.errors import InputError
 from segtrace.labelled import names_along
 from segtrace.network.edges import Edge
 from segtrace.network.labels import predicted
-from segtrace.network.logits import logits_at
+from segtrace.network.logits import Output, logits_at
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.progress import OnProgress
@@ -26,7 +26,7 @@ from segtrace.report.claims.recognition import unseen
 from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches
-from segtrace.tracking.edges import sites
+from segtrace.tracking.edges import settled_sites
 from segtrace.tracking.explained import Network, organs_on
 
 CUT = "channel_mean"
@@ -140,7 +140,7 @@ def cut_network(
     *,
     cut: str = CUT,
     routes: bool = True,
-    output: Callable[[Any], Tensor] | None = None,
+    output: Output | None = None,
     progress: OnProgress | None = None,
 ) -> Cuts | None:
     """Cut every stage and edge of a network in turn, and integrate along its route.
@@ -166,7 +166,7 @@ def cut_network(
     asked, held = organs_on(truth, channels, settings.organs)
     if not held:
         return None
-    places = sites(net, stages, edges)
+    places = settled_sites(net, stages, edges, probes.images)
     lost = necessity(
         net,
         places,
@@ -205,7 +205,7 @@ def cut_network(
     )
 
 
-def _prediction(net: nn.Module, probes: Probes, output: Callable[[Any], Tensor] | None) -> Tensor:
+def _prediction(net: nn.Module, probes: Probes, output: Output | None) -> Tensor:
     """(N, H, W) channels of the whole network."""
     net = unwrapped(net)
     x = as_input(net, probes.images)

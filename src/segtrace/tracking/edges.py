@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segtrace.errors import InputError
 from segtrace.network.edges import Edge, EdgesLike, resolve
+from segtrace.network.guards import PROPOSED
 from segtrace.network.hooks import observe
 from segtrace.network.joints import settled
+from segtrace.network.logits import Output
+from segtrace.network.proposal.proposal import proposed
 from segtrace.network.sites import Site, sites_of
 from segtrace.network.stages import StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
@@ -48,6 +51,34 @@ def named_edges(
     return {place.name: place.to_plain() for place in places if isinstance(place, Edge)}
 
 
+def chosen_places(
+    net: nn.Module, image: Tensor, stages: Any, edges: Any, output: Output | None = None
+) -> tuple[Any, Any]:
+    """Stages and edges of a run: as they are, or those of a proposal, if one is asked for; said.
+
+    Args:
+        net: the network.
+        image: (N, C, *image), as it takes it.
+        stages: as :func:`segtrace.trace` takes them, or ``"proposed"``: with its edges, where none
+            are named.
+        edges: as :func:`segtrace.network.edges.resolve` takes them.
+        output: picks the logits from what the network returns.
+
+    Raises:
+        InputError: a network for which nothing can be proposed.
+    """
+    asked = PROPOSED if stages == PROPOSED and edges is None else edges
+    net = unwrapped(net)
+    stages, edges, guess = proposed(net, as_input(net, image), stages, asked, output)
+    if guess is None:
+        return stages, edges
+    say(guess.line[0].upper() + guess.line[1:])
+    return (
+        {name: stage.to_plain() for name, stage in stages.items()},
+        edges if asked != PROPOSED else {name: edge.to_plain() for name, edge in edges.items()},
+    )
+
+
 def _send_through(
     net: nn.Module, sites: tuple[Site, ...], size: int, channels: int
 ) -> tuple[Site, ...]:
@@ -58,6 +89,23 @@ def _send_through(
         sites = settled(net, sites, x)
         observe(net, sites, x)
     return sites
+
+
+def settled_sites(
+    net: nn.Module, stages: StagesLike, edges: Mapping[str, Any] | None, image: Tensor
+) -> tuple[Site, ...]:
+    """All that can be cut, every edge known by what it carries: its source may be a stage's name.
+
+    Args:
+        net: the network.
+        stages: see :func:`sites`.
+        edges: see :func:`sites`.
+        image: (N, C, *image), as the network takes it.
+    """
+    net, places = unwrapped(net), sites(net, stages, edges)
+    x = as_input(net, image[:1])
+    with undisturbed(net, x.device):
+        return settled(net, places, x)
 
 
 def sites(net: nn.Module, stages: StagesLike, edges: Mapping[str, Any] | None) -> tuple[Site, ...]:

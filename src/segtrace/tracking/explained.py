@@ -1,7 +1,7 @@
 """Explain slices: the one step that the callback and ``explain.py`` share."""
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -26,6 +26,7 @@ from segtrace.measures.places import body_of
 from segtrace.names import file_name
 from segtrace.network import guards
 from segtrace.network.labels import whole_numbers
+from segtrace.network.logits import Output
 from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import unwrapped
 from segtrace.report.combined import SCALED
@@ -169,7 +170,7 @@ def explain_probes(
     channels: Mapping[str, int],
     settings: Settings = DEFAULT,
     epoch: int | None = None,
-    output: Callable[[Any], Tensor] | None = None,
+    output: Output | None = None,
 ) -> Explained:
     """Trace the slices and measure the maps.
 
@@ -203,7 +204,7 @@ def check_explainable(
     probes: Probes,
     channels: Mapping[str, int],
     settings: Settings,
-    output: Callable[[Any], Tensor] | None = None,
+    output: Output | None = None,
 ) -> None:
     """See on one slice that a network can be explained, before it is trained for long.
 
@@ -252,7 +253,7 @@ def traced(
     channels: Mapping[str, int],
     settings: Settings,
     epoch: int | None = None,
-    output: Callable[[Any], Tensor] | None = None,
+    output: Output | None = None,
 ) -> Record:
     """Trace the slices; see :func:`explain_probes`."""
     if probes.labels is not None:
@@ -286,7 +287,7 @@ def _flow(
     probes: Probes,
     organs: TargetsLike,
     settings: Settings,
-    output: Callable[[Any], Tensor] | None,
+    output: Output | None,
 ) -> Flow:
     kept = stages if settings.stages is None else _kept(net, stages, settings.stages)
     return trace(
@@ -307,7 +308,7 @@ def _halves(
     channels: Mapping[str, int],
     settings: Settings,
     masks: Tensor,
-    output: Callable[[Any], Tensor] | None,
+    output: Output | None,
 ) -> tuple[Flow, Flow]:
     """The flows of two parts of every organ: does a stage tell them apart?"""
     chosen = chosen_organs(channels, settings.organs)

@@ -1,7 +1,7 @@
 """Whose evidence lies on whose pixels, at one epoch: numbers, pictures, events in words."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from segtrace.labelled import names_along, rows, tensor
 from segtrace.measures.leakage import Grids, Leakage, leakage
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.measures.significance import LEAST_CASES
+from segtrace.network.logits import Output
 from segtrace.network.stages import StagesLike
 from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
@@ -61,7 +62,7 @@ class LeakMeter:
         probes: Probes,
         channels: Mapping[str, int],
         settings: Settings,
-        output: Callable[[Any], Tensor] | None = None,
+        output: Output | None = None,
     ) -> Leakage | None:
         """The leakage on centred logits, where the settings explain plain ones; else ``None``.
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from segtrace.labelled import tensor
+from segtrace.network.logits import Output
 from segtrace.progress import say
 from segtrace.report.record import Record
 from segtrace.tracking.changes import change_rows
@@ -43,7 +44,7 @@ class Epoch:
     explain: Callable[[], Explained] | None = None
     cut: Callable[[], Cuts | None] | None = None
     dice: Mapping[str, float] = field(default_factory=dict)
-    output: Callable[[Any], Tensor] | None = None
+    output: Output | None = None
     loss: float | None = None
 
 

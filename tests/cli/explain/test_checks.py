@@ -67,6 +67,10 @@ def test_what_goes_together_passes(given):
         ({"checkpoint": "a", "stages": "enc1"}, r"stages=enc1: .*stages=\[enc1,dec4\]"),
         ({"checkpoint": "a", "trainer": {"devices": 300}}, "trainer.devices=300; give 256 or less"),
         ({"checkpoint": "a", "edges": "e"}, "edges=e: a checkpoint knows its edges"),
+        ({"checkpoint": "a", "preprocessing": {"mean": 1}}, "knows what its network .*; leave it"),
+        ({**NET, "preprocessing": {"mean": 1}}, "preprocessing has one of mean and std; give both"),
+        ({**NET, "preprocessing": {"windo": 1}}, "did you mean preprocessing.window"),
+        ({"checkpoint": "a", "output": "out"}, "output=out: train.py trains .*; leave it out"),
         ({"checkpoint": "a", "image": "i", "data": DATA}, "image=… and data=… are two answers"),
         ({"checkpoint": "a", "image": "i", "cases": "c", "data": DATA}, "two answers"),
         ({"checkpoint": "a", "cases": ["c"]}, r"say which volumes: image=…, or cases=\[…\] data="),
@@ -122,6 +126,14 @@ def test_a_file_that_is_not_there_is_named_with_its_option(option, tmp_path):
     for given, words in others.items():
         with pytest.raises(InputError, match=f"^{option}={given}: {words}"):
             check_files(DEFAULTS | {option: given})
+
+
+def test_a_window_is_named_once():
+    given = {"data": DATA | {"window": [0, 1]}, "preprocessing": {"window": [0, 2]}}
+    plain = DEFAULTS | NET | given
+    with pytest.raises(InputError, match=r"data.window=\[0,1\] and .*; leave data.window out"):
+        check_asked_of_data(["data.window"], plain)
+    check_asked_of_data(["data.size"], plain)
 
 
 def test_slices_are_not_asked_for_as_the_network_does_not_take_them(run):

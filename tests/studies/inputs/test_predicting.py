@@ -32,7 +32,7 @@ def test_a_network_that_returns_more_than_logits_is_named():
             self.conv = network(3)
 
         def forward(self, x):
-            return {"out": self.conv(x)}
+            return {"out": self.conv(x), "aux": self.conv(x + 1)}
 
     with pytest.raises(InputError, match=r"returns a dict; .*forward returns out\['out'\]"):
         predict(Net(), IMAGES)

@@ -373,3 +373,27 @@ def test_a_record_with_more_than_this_version_knows_is_one_line():
     state["history"]["colour"] = "red"
     with pytest.raises(InputError, match="holds 'colour', which this version does not know"):
         watch().load_state_dict(state)
+
+
+class Normalised(Backbone):
+    """Instance normalisation before the last convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.Sequential(nn.Upsample(scale_factor=2), nn.InstanceNorm2d(8))
+        self.down.append(nn.InstanceNorm2d(4))
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
+def test_what_normalisation_makes_void_is_said_once_and_the_other_rule_leads(tmp_path, capsys):
+    stages = {"enc1": "down.2", "enc2": "deep", "head": "last"}
+    callback = watch(stages=stages)
+    fit(tmp_path, [callback], module=TheirModule(Normalised))
+    assert capsys.readouterr().out.count("At 2 of 3 stages Seg-Grad-CAM is void") == 1
+    assert callback.explained.record.flow.rules == ("grad_pam", "seg_grad_cam")
+    timeline = tmp_path / "tb" / "flow" / "timeline" / "gain"
+    assert {path.name for path in timeline.iterdir()} == {"grad_pam", "seg_grad_cam"}
+    tags = EventAccumulator(str(tmp_path / "tb")).Reload().Tags()["images"]
+    assert [tag for tag in tags if tag.startswith("3_")] == [
+        "3_timeline/gain/2_grad_pam/box", "3_timeline/gain/2_grad_pam/corner",
+    ]  # fmt: skip

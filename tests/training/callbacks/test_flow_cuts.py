@@ -150,3 +150,17 @@ def test_without_edges_stages_alone_are_cut_and_there_is_no_route(tmp_path):
 def test_cutting_less_often_than_every_epoch_is_a_whole_number_of_epochs():
     with pytest.raises(InputError, match="cut_every=0; give 1 or more, or null for never"):
         FlowCallback(cut_every=0)
+
+
+def test_what_is_proposed_is_watched_and_cut_and_said_once(tmp_path, capsys):
+    callback = cutting(stages="proposed", edges=None)
+    fit(tmp_path, [callback], epochs=2)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "proposal" in line]
+    assert "The places of Backbone are a proposal: enc1 down (16x16), enc2 deep (8x8), " in line
+    sites = list(callback.cuts.necessity.data["site"].values)
+    assert sites == ["enc1", "enc2", "dec1", "head", "skip_2", "up_2"]
+    named = cutting(stages=STAGES | {"dec1": "up"}, edges=EDGES)
+    fit(tmp_path / "named", [named], epochs=2)
+    ours, theirs = (one.cuts.necessity.data["dice"] for one in (callback, named))
+    for proposed, name in {"enc1": "enc1", "dec1": "dec1", "skip_2": "skip_1"}.items():
+        np.testing.assert_array_equal(ours.sel(site=proposed), theirs.sel(site=name))

@@ -16,6 +16,7 @@ from segtrace.studies.inputs.images import given_of, listed
 from segtrace.studies.study import Study
 from segtrace.training.construction import in_yaml
 from segtrace.training.precision import refuse_half
+from segtrace.training.slices.entering import Entering
 
 PARTS = ("val", "train", "test")
 FILES = ("image", "untrained", "weights", "edges")
@@ -83,6 +84,15 @@ def _check_checkpoint(plain: Mapping[str, Any]) -> None:
         )
     if plain["edges"] is not None:
         raise InputError(f"edges={plain['edges']}: a checkpoint knows its edges; leave it out")
+    if plain["output"] is not None:
+        raise InputError(
+            f"output={plain['output']}: train.py trains networks that return their logits alone; "
+            "leave it out"
+        )
+    if plain["preprocessing"] is not None:
+        raise InputError(
+            "preprocessing=…: a checkpoint knows what its network was trained on; leave it out"
+        )
     if plain["image"] is not None and plain.get("data"):
         raise InputError("image=… and data=… are two answers to one question; leave one out")
 
@@ -92,8 +102,10 @@ def _check_own_network(plain: Mapping[str, Any]) -> None:
     if isinstance(plain["stages"], list):
         raise InputError(
             f"stages={plain['stages']}: a network of your own needs a YAML file with lines such as "
-            "enc1: encoder.layer1; say stages=stages.yaml"
+            "enc1: encoder.layer1; say stages=stages.yaml, or stages=proposed"
         )
+    if plain["preprocessing"] is not None:
+        Entering.of({**plain["preprocessing"], "channels": None})
     if not plain.get("data"):
         raise InputError("net=… needs data=… data.root=…, which says organs and slices")
     if plain["weights"] is None:
@@ -150,6 +162,11 @@ def check_asked_of_data(typed: Collection[str], plain: Mapping[str, Any]) -> Non
         InputError: another size or window, or other organs, than the network was trained on.
     """
     asked = [key for key in FITTED if f"data.{key}" in typed]
+    if "window" in asked and "window" in (plain["preprocessing"] or {}):
+        raise InputError(
+            f"data.window={in_yaml(plain['data']['window'])} and preprocessing.window are two "
+            "answers to one question; leave data.window out"
+        )
     if plain["checkpoint"] is None or not plain.get("data") or not asked:
         return
     path = paths_of(plain["checkpoint"])[0]

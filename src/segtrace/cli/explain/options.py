@@ -34,6 +34,8 @@ class Options:
     weights: File
     stages: Names
     edges: File
+    output: Annotated[Text | int | None, "an index, a key, a field, or module:function"]
+    preprocessing: Annotated[Group | None, "{window: [low, high], mean: …, std: …}"]
     untrained: File
     image: File
     log_dir: Annotated[Text | None, "the name of a folder, as text"]

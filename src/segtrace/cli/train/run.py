@@ -26,7 +26,7 @@ from segtrace.report.files import check_writable, environment, version_of
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.tracking.cut_tables import report
-from segtrace.tracking.edges import named_edges
+from segtrace.tracking.edges import chosen_places, named_edges
 from segtrace.tracking.explained import check_chosen
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.flow import FlowCallback
@@ -74,9 +74,10 @@ def module(plan: TrainConfig, data: SliceDataModule, probes: Probes) -> Segmenta
     net = checkpoint.build(recipe)
     image = probes.images[:1]  # as the data give it, whatever the network was made for
     Fitting(net, image, 1 + len(data.organs), recipe, data.smallest_batch).check()
-    stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, model.get("stages"))}
+    places, joins = chosen_places(net, image, model.get("stages"), model.get("edges"))
+    stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, places)}
     check_chosen(chosen, data.organs, stages)
-    edges = named_edges(net, stages, model.get("edges"), image.shape[-1], image.shape[1])
+    edges = named_edges(net, stages, joins, image.shape[-1], image.shape[1])
     check_optimisation(model, net.parameters())
     description = {
         "version": version_of("segtrace") or "unknown",

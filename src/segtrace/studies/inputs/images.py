@@ -52,7 +52,9 @@ class Images:
             return None
         if self.checkpoints:
             return FittedData.of(node, Preprocessing.from_plain(self._described["preprocessing"]))
-        module: SliceDataModule = construct("data", node)
+        own = given_of(self.options["preprocessing"] or {})
+        window = {"window": own["window"]} if "window" in own else {}
+        module: SliceDataModule = construct("data", node, **window)
         return module
 
     @property

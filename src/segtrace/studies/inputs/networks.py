@@ -1,14 +1,15 @@
 """The networks that ``explain.py`` was asked to explain: checkpoints, or one of the user's own."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from segtrace.attribution.rules import Rule
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.errors import InputError
 from segtrace.names import file_name
 from segtrace.progress import say
 from segtrace.studies.inputs.checkpoints import in_order, of_several_runs, paths_of
@@ -17,11 +18,11 @@ from segtrace.studies.inputs.trained_network import (
     TrainedNetwork,
     apply_settings,
     from_checkpoint,
-    from_user,
     untrained_of,
 )
+from segtrace.studies.inputs.users_network import from_user
+from segtrace.tracking.void import void_told
 from segtrace.training.construction import build_trainer
-from segtrace.training.slices.taking import check_own_network
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -146,13 +147,10 @@ class Networks:
     def _read(self, name: str) -> TrainedNetwork:
         net = self.options["net"]
         if self._checkpoints:  # where net is the class that the user names for them
-            return from_checkpoint(self._checkpoints[name], net, self.rules)
-        weights, stages, edges = (self.options[key] for key in ("weights", "stages", "edges"))
-        if net is None:
-            raise InputError("say which network: checkpoint=…, or net=module:builder weights=…")
-        trained = from_user(net, weights, stages, self.images.module, edges)
-        check_own_network(net, trained.net, trained.preprocessing.size)
-        return trained
+            found = from_checkpoint(self._checkpoints[name], net, self.rules)
+        else:
+            found = apply_settings(from_user(self.options, self.images.module), rules=self.rules)
+        return _with_void_told(found)
 
     def _as_asked(self, trained: TrainedNetwork) -> TrainedNetwork:
         """With the settings that were given, and what must be said of the slices."""
@@ -163,3 +161,12 @@ class Networks:
         if self.images.unlabelled and given["region"] is None:
             given["region"] = "pred"  # a new image has no ground truth
         return self.images.fit(apply_settings(trained, **given))
+
+
+def _with_void_told(trained: TrainedNetwork) -> TrainedNetwork:
+    """The network, with a note of rules that it makes void, and another one leading."""
+    size = trained.preprocessing.size
+    image = torch.zeros(1, 1, size, size)
+    settings, void = void_told(trained.net, trained.stages, image, trained.settings)
+    notes = trained.notes if void is None else (*trained.notes, void)
+    return replace(trained, settings=settings, notes=notes)

@@ -11,8 +11,6 @@ from torch import nn
 from segtrace.attribution.rules import RULES, Rule, by_name
 from segtrace.causal.baselines import Baselines
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.checkpoint.mapping_file import read_mapping
-from segtrace.checkpoint.own_network import built, fitted
 from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, printable
@@ -25,9 +23,6 @@ from segtrace.tracking.explained import DEFAULT, Network, Settings
 
 if TYPE_CHECKING:
     from segtrace.data.datamodule import SliceDataModule
-
-EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
-"""How a line of a file of edges looks."""
 
 
 @dataclass(frozen=True)
@@ -191,51 +186,6 @@ def _repeats(then: Mapping[str, Any]) -> tuple[str, list[str]]:
         f"within 1e-3 of each map's maximum: other {words} than in training",
         [f"the last bits of maps may differ from those of the training: other {words}"],
     )
-
-
-def from_user(
-    builder: str,
-    weights: str | None,
-    stages: str | None,
-    data: "SliceDataModule",
-    edges: str | None = None,
-) -> TrainedNetwork:
-    """A network of the user's own.
-
-    Args:
-        builder: ``module:function`` (or class) that returns the network, importable from here.
-        weights: file with a state dict, bare or under a usual key; prefixes are stripped.
-        stages: YAML file, name: module.path; ``None`` for a network of the table.
-        data: says organs and preprocessing.
-        edges: YAML file, name: {stage: …, module: …, argument: …}; ``None`` for the table.
-
-    Raises:
-        InputError: a builder that cannot be imported or builds no network; weights that do not
-            fit; a file that is no mapping.
-    """
-    net = built(builder)
-    facts: dict[str, Any] = {"network": builder}
-    if weights is None:
-        raise InputError(f"net={builder} needs weights=…, the file with its state dict")
-    path = Path(weights)
-    checkpoint.fill(net, fitted(checkpoint.read(path), net), path)
-    facts |= {"weights": path.name, "sha256": sha256(path)}
-    return TrainedNetwork(
-        name=path.stem,
-        net=net.eval(),
-        stages=None if stages is None else _mapping("stages", stages, "enc1: encoder.layer1"),
-        edges=None if edges is None else _mapping("edges", edges, EDGE),
-        channels=data.organs,
-        preprocessing=Preprocessing.from_plain(data.preprocessing),
-        facts=facts,
-    )
-
-
-def _mapping(option: str, file: str, example: str) -> dict[str, Any]:
-    found = read_mapping(Path(file), f"{option}={file}")
-    if not found:
-        raise InputError(f"{option}={file}: give one line for each of the {option}, e.g. {example}")
-    return found
 
 
 def apply_settings(trained: TrainedNetwork, **given: Any) -> TrainedNetwork:

@@ -2,15 +2,14 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import pytorch_lightning as pl
-from torch import Tensor
 
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.errors import InputError
+from segtrace.network.logits import Output
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import step
 from segtrace.tracking.cuts import Cuts, cut_network, in_words
@@ -99,7 +98,7 @@ def cutting(
     asked: Asked,
     network: Network,
     epoch: int,
-    output: Callable[[Any], Tensor] | None,
+    output: Output | None,
 ) -> Callable[[], Cuts | None] | None:
     """What cuts every stage and edge of the weights in place; ``None`` without means."""
     kept = _kept(pl_module)
@@ -123,9 +122,7 @@ def cutting(
     return cut
 
 
-def _collected(
-    network: Network, asked: Asked, output: Callable[[Any], Tensor] | None
-) -> Baselines | None:
+def _collected(network: Network, asked: Asked, output: Output | None) -> Baselines | None:
     """Those of the slices that the callback was given."""
     if asked.training_slices is None:
         return None

@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from math import ceil
@@ -17,12 +18,14 @@ from segtrace.attribution.rules import RULES
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, unknown
-from segtrace.network.guards import channels
+from segtrace.network.guards import channels, places_or_proposed
+from segtrace.network.logits import Output
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import say
 from segtrace.report.files import check_writable
 from segtrace.tracking import guards
 from segtrace.tracking.cuts import Cuts
+from segtrace.tracking.edges import chosen_places
 from segtrace.tracking.explained import (
     DEFAULT,
     Explained,
@@ -32,6 +35,7 @@ from segtrace.tracking.explained import (
     explain_probes,
 )
 from segtrace.tracking.tracker import Epoch
+from segtrace.tracking.void import void_told
 from segtrace.tracking.writer import CHARTS, CUTS, OVERVIEW, Writer
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.baselines import cutting, warn_of_no_means
@@ -61,7 +65,8 @@ class FlowCallback(EitherCallback):
     Args:
         net: name of the network in the Lightning module, e.g. ``"net"`` or ``"model.backbone"``;
             ``""`` for the module itself.
-        stages: name -> module path within the network; ``None`` for a network of the table.
+        stages: name -> module path within the network; ``None`` for a network of the table,
+            ``"proposed"`` to take what :func:`segtrace.describe` proposes, and its edges.
         organs: organ -> channel; ``None`` takes ``pl_module.organs``.
         probes: the slices; or how many to choose from the validation loader.
         settings: rules, region, score, …
@@ -76,7 +81,8 @@ class FlowCallback(EitherCallback):
             of the table. Without edges the stages alone are cut.
         training_slices: (n, C, H, W) preprocessed and not augmented, about 64 drawn at random: what
             stands in the place of a cut activation is their mean. ``train.py`` needs none.
-        output: picks the logits from what the network returns.
+        output: picks the logits from what the network returns: an index, a key, a field or a
+            function.
         folder: for files; ``None`` takes ``flow`` in the folder of the first logger, else in the
             trainer's. One that holds another run's results is refused. Of several callbacks in one
             trainer each needs its own, and the first alone writes to TensorBoard.
@@ -93,11 +99,11 @@ class FlowCallback(EitherCallback):
     :class:`~segtrace.tracking.writer.Writer`.
     """
 
-    @guards.held(net=guards.text)
+    @guards.held(net=guards.text, stages=places_or_proposed)
     def __init__(
         self,
         net: str = "net",
-        stages: Mapping[str, Any] | None = None,
+        stages: Mapping[str, Any] | Literal["proposed"] | None = None,
         organs: Mapping[str, int] | None = None,
         probes: Probes | int = 8,
         settings: Settings = DEFAULT,
@@ -106,7 +112,7 @@ class FlowCallback(EitherCallback):
         cut_every: int | None = None,
         edges: Mapping[str, Any] | None = None,
         training_slices: Tensor | None = None,
-        output: Callable[[Any], Tensor] | None = None,
+        output: Output | None = None,
         folder: str | None = None,
     ) -> None:
         if every_n_epochs != "auto" and every_n_epochs < 1:
@@ -339,7 +345,20 @@ class FlowCallback(EitherCallback):
         probes = self._watch.probes
         if not isinstance(probes, Probes):
             self._watch.probes = probes = probes_of(trainer, organs, probes)
-        return Network(self._network(pl_module), self.stages, probes, organs, self.settings)
+        net = self._network(pl_module)
+        if self._watch.places is None:
+            asked = self.stages, self._asked.edges
+            self._watch.places = chosen_places(net, probes.images[:1], *asked, self.output)
+        stages = self._watch.places[0]
+        if self._watch.settings is None:
+            first, before = probes.images[:1], self._watch.tracker.history
+            found, void = void_told(net, stages, first, self.settings, self.output)
+            if void is not None:
+                say(void)
+            if before.epochs and before.rules[0] != found.rule_names[0]:
+                found = self.settings  # of a training that began in this order
+            self._watch.settings = found
+        return Network(net, stages, probes, organs, self._watch.settings)
 
     def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, int] | None:
         if self.organs is not None:
@@ -361,6 +380,7 @@ class FlowCallback(EitherCallback):
         if not explains and not tracker.due(CUTS, number, final):
             return
         network = self._watched(trainer, pl_module)
+        asked = replace(self._asked, edges=(self._watch.places or (None, None))[1])
         epoch = Epoch(
             number,
             final,
@@ -368,7 +388,7 @@ class FlowCallback(EitherCallback):
             partial(explain_probes, *network, epoch=number, output=self.output)
             if explains
             else None,
-            cutting(trainer, pl_module, self._asked, network, number, self.output),
+            cutting(trainer, pl_module, asked, network, number, self.output),
             self._validated.dice(pl_module, network.net) if explains else {},
             self.output,
             self._losses.mean(),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.tracking.explained import Settings
 from segtrace.tracking.tracker import Tracker
 from segtrace.training.callbacks.last_epoch import LastEpoch
 
@@ -39,6 +40,8 @@ class Watch:
         left: what the last finished pass left behind, while it may prove to be the last of all.
         resumed: what a checkpoint told of the slices; ``None`` where none was read.
         at_work: something is being explained, or was broken off.
+        places: stages and edges, once they are proposed or known to be named.
+        settings: what is explained, once it is known which rule leads.
     """
 
     def __init__(self, asked: Asked) -> None:
@@ -48,6 +51,8 @@ class Watch:
         self.left = LastEpoch()
         self.resumed: Mapping[str, Any] | None = None
         self.at_work = False
+        self.places: tuple[Any, Any] | None = None
+        self.settings: Settings | None = None
 
     @contextmanager
     def working(self) -> Iterator[None]:

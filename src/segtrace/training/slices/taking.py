@@ -1,15 +1,14 @@
 """A network of the user's own before it is explained: does it take a slice, and give its logits?"""
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import logits_of
 from segtrace.errors import InputError
-from segtrace.network.logits import logits_at
+from segtrace.network.logits import Output, logits_at
 from segtrace.network.undisturbed import as_input, undisturbed
 
 _CHANNELS = re.compile(r"to have (\d+) channels, but got 1 channels")
@@ -55,7 +54,7 @@ def check_channels(
     net: nn.Module,
     image: Tensor,
     channels: Mapping[str, int],
-    output: Callable[[Any], Tensor] | None = None,
+    output: Output | None = None,
 ) -> None:
     """Send an image (1, C, H, W) through, and refuse organs that the logits do not have.
 
@@ -76,8 +75,8 @@ def _mistake(said: str, size: int) -> str:
     line = said.strip().split("\n")[0]
     if wanted := _CHANNELS.search(said):
         return (
-            f"it takes {wanted[1]} channels, and a CT slice has 1; wrap it in one whose forward "
-            f"returns self.net(x.expand(-1, {wanted[1]}, -1, -1))"
+            f"it takes {wanted[1]} channels, and a CT slice has 1; if it was trained on repeated "
+            "ones, say 'preprocessing={channels: repeat}'"
         )
     return (
         f"it does not take a slice (1, 1, {size}, {size}) ({line}); give it with one input channel "

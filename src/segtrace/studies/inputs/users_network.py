@@ -1,0 +1,109 @@
+"""A network of the user's own: built, filled, and described by what stands beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from segtrace.checkpoint import loading as checkpoint
+from segtrace.checkpoint.mapping_file import read_mapping
+from segtrace.checkpoint.own_network import built, fitted, named
+from segtrace.data.preprocessing import Preprocessing
+from segtrace.errors import InputError
+from segtrace.network.guards import PROPOSED
+from segtrace.network.logits import Output, picked
+from segtrace.progress import say
+from segtrace.report.files import sha256
+from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.tracking.edges import chosen_places
+from segtrace.training.slices.entering import Entering
+from segtrace.training.slices.taking import check_own_network
+
+if TYPE_CHECKING:
+    from segtrace.data.datamodule import SliceDataModule
+
+EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
+"""How a line of a file of edges looks."""
+
+
+def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNetwork:
+    """A network of the user's own.
+
+    Args:
+        options: of ``explain.py``. ``net``: ``module:function`` (or class) that returns the
+            network, importable from here; ``weights``: file with a state dict, bare or under a
+            usual key, prefixes are stripped; ``stages``: YAML file, name: module.path, ``None``
+            for a network of the table, ``"proposed"`` to take what is proposed; ``edges``: YAML
+            file, name: {stage: …, module: …, argument: …}, ``None`` for the table, or what is
+            proposed; ``output``: what picks the logits; ``preprocessing``: what the network was
+            trained on, see :class:`~segtrace.training.slices.entering.Entering`.
+        data: says organs and preprocessing.
+
+    Raises:
+        InputError: a builder that cannot be imported or builds no network; weights that do not
+            fit; a file that is no mapping; a network that does not take the slices.
+    """
+    builder, weights, stages, edges = (
+        options[key] for key in ("net", "weights", "stages", "edges")
+    )
+    if builder is None:
+        raise InputError("say which network: checkpoint=…, or net=module:builder weights=…")
+    net = built(builder)
+    if weights is None:
+        raise InputError(f"net={builder} needs weights=…, the file with its state dict")
+    path = Path(weights)
+    checkpoint.fill(net, fitted(checkpoint.read(path), net), path)
+    if options["output"] is not None:
+        _return_alone(net, options["output"])
+    preprocessing = Preprocessing.from_plain(data.preprocessing)
+    facts = {"network": builder, "weights": path.name, "sha256": sha256(path)}
+    if options["preprocessing"] is None:
+        low, high = preprocessing.window
+        say(
+            f"The network sees slices from {low:g} to {high:g} HU as 0 to 1, since nothing says "
+            "what it was trained on: 'preprocessing={window: [low, high], mean: …, std: …}'"
+        )
+    else:
+        own = {"window": list(preprocessing.window)} | dict(options["preprocessing"])
+        Entering.of(own, net).stand_before(net)
+        facts["preprocessing"] = own
+    check_own_network(builder, net, preprocessing.size)
+    joins = None if edges is None else _mapping("edges", edges, EDGE)
+    if stages is not None and stages != PROPOSED:
+        stages = _mapping("stages", stages, "enc1: encoder.layer1")
+    image = torch.zeros(1, 1, preprocessing.size, preprocessing.size)
+    stages, joins = chosen_places(net, image, stages, joins)
+    return TrainedNetwork(
+        name=path.stem,
+        net=net.eval(),
+        stages=stages,
+        edges=joins,
+        channels=data.organs,
+        preprocessing=preprocessing,
+        facts=facts,
+    )
+
+
+def _return_alone(net: nn.Module, output: str | int) -> None:
+    """Let a network return its logits alone; modules and weights keep their names.
+
+    Args:
+        net: the network, which is changed: a hook stands behind its forward.
+        output: an index, a key or a field of what it returns; or ``module:function``, as the user
+            typed it, imported here.
+
+    Raises:
+        InputError: nothing of that name can be imported, or it is no function.
+    """
+    is_function = isinstance(output, str) and ":" in output
+    pick: Output = named(str(output), "output") if is_function else output
+    net.register_forward_hook(lambda _module, _inputs, returned: picked(returned, pick))
+
+
+def _mapping(option: str, file: str, example: str) -> dict[str, Any]:
+    found = read_mapping(Path(file), f"{option}={file}")
+    if not found:
+        raise InputError(f"{option}={file}: give one line for each of the {option}, e.g. {example}")
+    return found

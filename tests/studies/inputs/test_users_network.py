@@ -1,0 +1,111 @@
+"""A network of the user's own for explain.py: what it returns, and what it is made of."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from helpers import nets
+from helpers.own_nets import UNet, own
+from segtrace import InputError
+from segtrace.data.preprocessing import Preprocessing
+from segtrace.studies.inputs.users_network import from_user
+
+DATA = SimpleNamespace(
+    organs={"liver": 1, "spleen": 2},
+    preprocessing=Preprocessing((-125.0, 275.0), 32, {"liver": 1, "spleen": 2}).to_plain(),
+)
+OPTIONS = dict.fromkeys(("net", "weights", "stages", "edges", "output", "preprocessing"))
+MODULE = """
+import torch
+from helpers import nets
+
+class Net(torch.nn.Module):
+    def __init__(self, **others):
+        super().__init__()
+        self.inner, self.others = nets.plain(), others
+
+    def forward(self, x):
+        logits = self.inner(x)
+        return {"aux": logits + 1, "out": logits}
+
+def build():
+    return Net().float()
+
+def pick(returned):
+    return returned["out"]
+
+nothing = 3
+
+def unet():
+    from helpers.own_nets import UNet, own
+    return own(UNet).float()
+"""
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    name = f"my_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    torch.save({f"inner.{k}": v for k, v in nets.plain().state_dict().items()}, "my.pth")
+    return OPTIONS | {"net": f"{name}:build", "weights": "my.pth"}
+
+
+@pytest.mark.parametrize("output", ["out", "MODULE:pick"])
+def test_the_network_returns_what_output_picks_under_the_names_it_had(options, output):
+    name = options["net"].split(":")[0]
+    trained = from_user(options | {"output": output.replace("MODULE", name)}, DATA)
+    x = nets.images(2, 32).float()
+    expected = nets.plain().float()
+    assert torch.equal(trained.net(x), expected(x))
+    assert [path for path, _ in trained.net.named_modules()][1] == "inner"
+
+
+def test_an_output_that_leads_nowhere_is_one_line_whose_remedy_works(options):
+    name = options["net"].split(":")[0]
+    with pytest.raises(InputError, match="returns a dict; say output=") as found:
+        from_user(options, DATA)
+    typed = str(found.value).split("e.g. output=")[1].split(", or")[0].strip("'")
+    from_user(options | {"output": typed}, DATA)
+    for output, message in {
+        "ou": "no output 'ou'; the dict it picks from has aux, out; did you mean out",
+        0: "no output 0; the dict it picks from has aux, out",
+        f"{name}:choose": f"output={name}:choose: .* has no attribute 'choose'",
+        f"{name}:nothing": "nothing is not callable; name what picks the logits",
+        "no_such:pick": "output=no_such:pick: No module named",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            from_user(options | {"output": output}, DATA)
+
+
+def test_stages_and_edges_are_proposed_where_that_is_asked_for(options, capsys):
+    name = options["net"].split(":")[0]
+    torch.save(own(UNet).state_dict(), "unet.pth")
+    asked = options | {"net": f"{name}:unet", "weights": "unet.pth"}
+    trained = from_user(asked | {"stages": "proposed"}, DATA)
+    assert trained.stages["dec1"] == {"module": "up1", "layout": "nchw"}
+    assert trained.edges["skip_3"]["source"] == "enc1"
+    assert "The places of UNet are a proposal: enc1 inc (32x32)" in capsys.readouterr().out
+    Path("edges.yaml").write_text("mine: {stage: dec1, module: up1, argument: 1}")
+    named = from_user(asked | {"stages": "proposed", "edges": "edges.yaml"}, DATA)
+    assert list(named.edges) == ["mine"]
+    assert named.stages == trained.stages
+
+
+def test_the_network_is_given_what_it_was_trained_on_and_without_that_its_window_is_said(
+    options, capsys
+):
+    asked = options | {"output": "out"}
+    trained = from_user(asked, DATA)
+    said = capsys.readouterr().out
+    assert said.count("The network sees slices from -125 to 275 HU as 0 to 1, since nothing") == 1
+    assert "preprocessing" not in trained.facts
+    given = {"mean": 100, "std": 50}
+    other = from_user(asked | {"preprocessing": given}, DATA)
+    assert "The network sees" not in capsys.readouterr().out
+    assert other.facts["preprocessing"] == {"window": [-125.0, 275.0], **given}
+    x = nets.images(2, 32).float()
+    torch.testing.assert_close(other.net(x), trained.net((x * 400 - 125 - 100) / 50))
