@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from segtrace.activation import OrganLike
 from segtrace.data.labels import check_names
 from segtrace.network.stages import StagesLike
 from segtrace.report.page.page import About, Page
@@ -19,6 +20,7 @@ from segtrace.tracking.explained import (
     Settings,
     explain_probes,
     of_failures,
+    under,
 )
 from segtrace.training.slices.probing import probes_from
 from segtrace.training.slices.taking import check_channels
@@ -29,13 +31,14 @@ def explain(
     net: nn.Module,
     loader: Iterable[Any],
     stages: StagesLike,
-    labels: Mapping[str, int],
+    labels: Mapping[str, OrganLike],
     out: str | Path | None = None,
     *,
     slices: int = 8,
     settings: Settings = DEFAULT,
     epoch: int | None = None,
     output: Callable[[Any], Tensor] | None = None,
+    activation: str | None = None,
 ) -> Explained:
     """Maps and measures of a network on the most telling slices of a loader.
 
@@ -43,21 +46,28 @@ def explain(
         net: any network (N, C, H, W) -> logits (N, channels, H, W); it is left as it was.
         loader: batches ``{"image": …, "label": …}`` or (image, label), read twice.
         stages: name -> module path; ``None`` for a network of the table.
-        labels: organ -> channel of the logits.
+        labels: organ -> channel of the logits, or ``{"channel": 0, "label": 1}``. A number is
+            channel and label under a softmax; under a sigmoid it is the label, and the channels
+            count from 0 in the order of the organs.
         out: folder for maps, measures, pictures, page and manifest; ``None`` writes nothing.
         slices: how many to choose: for every organ the one where it is largest, then the richest.
         settings: rules, region, score, …
         epoch: finished passes, if known; stands on the pictures.
         output: picks the logits from what the network returns.
+        activation: how logits become a prediction, ``softmax`` or ``sigmoid``, under which labels
+            may be masks (N, channels, H, W); ``None`` for what the settings say, or else of one
+            channel a sigmoid, of several a softmax.
 
     Raises:
         InputError: batches, stages or organs that do not fit; a folder that cannot be written, is
             being written, or holds results already.
     """
     check_names(labels)
+    settings = under(activation, settings)
     with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"):
-        fits = partial(check_channels, net, channels=labels, output=output)
-        probes = probes_from(loader, labels, slices, check=fits)
+        known = settings.activation
+        fits = partial(check_channels, net, channels=labels, output=output, activation=known)
+        probes = probes_from(loader, labels, slices, check=fits, activation=known)
         explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
         if out is None:
             return explained

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from segtrace.activation import OrganLike
 from segtrace.attribution.rules import RULES, Rule, by_name
 from segtrace.causal.baselines import Baselines
 from segtrace.checkpoint import loading as checkpoint
@@ -53,7 +54,7 @@ class TrainedNetwork:
     name: str
     net: nn.Module
     stages: StagesLike
-    channels: Mapping[str, int]
+    channels: Mapping[str, OrganLike]
     preprocessing: Preprocessing
     settings: Settings = DEFAULT
     epoch: int | None = None

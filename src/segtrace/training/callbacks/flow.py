@@ -13,6 +13,7 @@ from weakref import ref
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
+from segtrace.activation import OrganLike
 from segtrace.attribution.rules import RULES
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
@@ -30,6 +31,8 @@ from segtrace.tracking.explained import (
     Settings,
     check_explainable,
     explain_probes,
+    settled,
+    under,
 )
 from segtrace.tracking.tracker import Epoch
 from segtrace.tracking.writer import CHARTS, CUTS, OVERVIEW, Writer
@@ -62,7 +65,8 @@ class FlowCallback(EitherCallback):
         net: name of the network in the Lightning module, e.g. ``"net"`` or ``"model.backbone"``;
             ``""`` for the module itself.
         stages: name -> module path within the network; ``None`` for a network of the table.
-        organs: organ -> channel; ``None`` takes ``pl_module.organs``.
+        organs: organ -> channel, or ``{"channel": 0, "label": 1}``, see
+            :func:`segtrace.explain`; ``None`` takes ``pl_module.organs``.
         probes: the slices; or how many to choose from the validation loader.
         settings: rules, region, score, …
         every_n_epochs: how often; ``"auto"`` stays under 5 % of the training time, and says so.
@@ -80,6 +84,7 @@ class FlowCallback(EitherCallback):
         folder: for files; ``None`` takes ``flow`` in the folder of the first logger, else in the
             trainer's. One that holds another run's results is refused. Of several callbacks in one
             trainer each needs its own, and the first alone writes to TensorBoard.
+        activation: ``softmax`` or ``sigmoid``, see :func:`segtrace.explain`.
 
     Logged, with the epoch as step (see :mod:`segtrace.report.tensorboard`):
         ``1_overview``: loss, Dice, gain and a strip of maps. ``2_flow/{rule}/{organ}``: the maps.
@@ -98,7 +103,7 @@ class FlowCallback(EitherCallback):
         self,
         net: str = "net",
         stages: Mapping[str, Any] | None = None,
-        organs: Mapping[str, int] | None = None,
+        organs: Mapping[str, OrganLike] | None = None,
         probes: Probes | int = 8,
         settings: Settings = DEFAULT,
         every_n_epochs: int | Literal["auto"] = 1,
@@ -108,6 +113,7 @@ class FlowCallback(EitherCallback):
         training_slices: Tensor | None = None,
         output: Callable[[Any], Tensor] | None = None,
         folder: str | None = None,
+        activation: str | None = None,
     ) -> None:
         if every_n_epochs != "auto" and every_n_epochs < 1:
             raise InputError(f"every_n_epochs={every_n_epochs}; give 1 or more, or auto")
@@ -122,7 +128,7 @@ class FlowCallback(EitherCallback):
         self.net = net
         self.stages = stages
         self.organs = organs
-        self.settings = settings
+        self.settings = under(activation, settings)
         self.every_n_epochs = every_n_epochs
         self.output = output
         self.folder = folder
@@ -338,10 +344,12 @@ class FlowCallback(EitherCallback):
             raise InputError("FlowCallback needs organs={name: channel, …}")
         probes = self._watch.probes
         if not isinstance(probes, Probes):
-            self._watch.probes = probes = probes_of(trainer, organs, probes)
-        return Network(self._network(pl_module), self.stages, probes, organs, self.settings)
+            known = self.settings.activation
+            self._watch.probes = probes = probes_of(trainer, organs, probes, known)
+        network = Network(self._network(pl_module), self.stages, probes, organs, self.settings)
+        return settled(network, self.output)
 
-    def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, int] | None:
+    def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, OrganLike] | None:
         if self.organs is not None:
             return self.organs
         found = getattr(pl_module, "organs", None)
