@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from segtrace.activation import (
@@ -110,8 +109,7 @@ def settled_organs(
         InputError: see :func:`segtrace.activation.activation_of` and
             :func:`segtrace.activation.organs_of`.
     """
-    with torch.no_grad():
-        logits = logits_at(net, x[:1], output)
+    logits = logits_at(net, x[:1], output).detach()
     known = activation_of(logits.shape[1], activation)
     organs = organs_of(channels, known, logits.shape[1])
     return logits.expand(len(x), *logits.shape[1:]), known, organs

@@ -258,7 +258,7 @@ def settled(network: Network, output: Callable[[Any], Tensor] | None = None) -> 
     known, organs = settings.activation, channels
     if known != SOFTMAX and not all(isinstance(organ, Organ) for organ in channels.values()):
         bare = unwrapped(net)
-        x = as_input(bare, probes.images[:1])
+        x = as_input(bare, probes.images[:1]).requires_grad_()  # as checkpointed parts need it
         with undisturbed(bare, x.device):
             _, known, apart = settled_organs(bare, x, channels, known, output)
         organs = channels if known == SOFTMAX else apart
