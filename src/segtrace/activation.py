@@ -17,9 +17,10 @@ from segtrace.errors import InputError, unknown
 
 SOFTMAX, SIGMOID = "softmax", "sigmoid"
 ACTIVATIONS = (SOFTMAX, SIGMOID)
+SAY_SIGMOID = "say activation='sigmoid' (for train.py and explain.py model.activation=sigmoid)"
 ONE_CHANNEL = (
-    "the network has one output channel, which behind a softmax is the largest everywhere; say "
-    "activation='sigmoid': the organ is where its logit is above 0"
+    "the network has one output channel, which behind a softmax is the largest everywhere; "
+    f"{SAY_SIGMOID}: the organ is where its logit is above 0"
 )
 
 
@@ -136,6 +137,11 @@ def true_mask(truth: Tensor, organ: OrganLike) -> Tensor:
     if truth.dtype == torch.bool:
         return truth[:, organ.channel if isinstance(organ, Organ) else organ]
     return truth == (organ.label if isinstance(organ, Organ) else organ)
+
+
+def true_masks(truth: Tensor, organs: Mapping[str, OrganLike]) -> Tensor:
+    """(N, O, *image) bool: the same of several organs."""
+    return torch.stack([true_mask(truth, organ) for organ in organs.values()], 1)
 
 
 def border(mask: Tensor) -> Tensor:

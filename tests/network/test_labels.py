@@ -187,7 +187,7 @@ def test_masks_are_refused_behind_a_softmax_with_a_way_out_that_works(name, over
     organs = {"rest": 1, "a": 2, "b": 3} if overlapping and name != "deletion" else organs
     with pytest.raises(InputError, match="masks, which may overlap, are") as found:
         JUDGE[name](one, organs, truth)
-    assert str(found.value).endswith(f"say {SIGMOID}")
+    assert f": say {SIGMOID}" in str(found.value)
     JUDGE[name](one, organs, truth, **eval(f"dict({SIGMOID})"))
 
 
@@ -265,7 +265,7 @@ def test_the_largest_of_several_sigmoids_is_no_prediction(region):
     with pytest.raises(InputError, match="behind a sigmoid: where channels may overlap") as found:
         segtrace.trace(shares("sigmoid"), IN_SHARES, X, target)
     said = str(found.value)
-    assert f"say {SIGMOID} and let the network return logits" in said
+    assert f"say {SIGMOID}" in said
     output = eval(said.split("output=")[1].split(";")[0])
     flow = segtrace.trace(shares("sigmoid"), IN_SHARES, X, target, output=output)
     assert torch.equal(flow.prediction, predicted(net(3)(X)))

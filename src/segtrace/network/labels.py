@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from segtrace.activation import SIGMOID, SOFTMAX
+from segtrace.activation import SAY_SIGMOID, SIGMOID, SOFTMAX
 from segtrace.errors import InputError
 
 NEAR = 0.01
@@ -21,7 +21,7 @@ ENDS = 0.05
 _LOGITS = "output=lambda out: out.logit(1e-6)"
 OVERLAP = (
     "the logits are probabilities that do not sum to 1, as behind a sigmoid: where channels may "
-    f"overlap say activation='sigmoid' and let the network return logits, {_LOGITS}; where they "
+    f"overlap {SAY_SIGMOID} and let the network return logits, {_LOGITS}; where they "
     "shut each other out, background among them, the latter alone (where there is no such option, "
     "wrap the network in one that returns that)"
 )
@@ -152,7 +152,7 @@ def _way_to_labels(truth: Tensor, logits: Tensor, activation: str) -> str:
             return ", a label map of channel numbers: truth.int().argmax(1)"
         return (
             ", a label map of channel numbers; masks, which may overlap, are the truth of channels "
-            "that decide each for itself: say activation='sigmoid'"
+            f"that decide each for itself: {SAY_SIGMOID}"
         )
     if truth.ndim == logits.ndim - 1 and truth.shape[0] == logits.shape[0]:
         size = tuple(truth.shape[1:])

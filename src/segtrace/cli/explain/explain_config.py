@@ -69,7 +69,7 @@ def checked(config: DictConfig) -> ExplainConfig:
             be written, or holds results already.
     """
     plain = plainly(config)
-    check(plain, tuple(KINDS), optional=("data", "study"))
+    check(plain, tuple(KINDS), optional=("data", "study"), bare=("model",))
     check_options(plain)
     study = study_of(plain)
     explainers = explainers_of(plain)

@@ -34,6 +34,7 @@ class Options:
     weights: File
     stages: Names
     edges: File
+    model: Annotated[Group, "its options one by one, model.activation=sigmoid"]
     untrained: File
     image: File
     log_dir: Annotated[Text | None, "the name of a folder, as text"]

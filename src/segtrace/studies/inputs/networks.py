@@ -1,13 +1,14 @@
 """The networks that ``explain.py`` was asked to explain: checkpoints, or one of the user's own."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
+from segtrace.activation import activation_of
 from segtrace.attribution.rules import Rule
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.errors import InputError
@@ -18,6 +19,7 @@ from segtrace.studies.inputs.images import Images, LooksAt, listed
 from segtrace.studies.inputs.trained_network import (
     TrainedNetwork,
     apply_settings,
+    channels_of,
     from_checkpoint,
     from_user,
     untrained_of,
@@ -149,8 +151,11 @@ class Networks:
         if net is None:
             raise InputError("say which network: checkpoint=…, or net=module:builder weights=…")
         trained = from_user(net, weights, stages, self.images.module, edges)
-        check_own_network(net, trained.net, trained.preprocessing.size)
-        return trained
+        there = check_own_network(net, trained.net, trained.preprocessing.size)
+        known = activation_of(there, self.options["model"]["activation"])
+        settings = replace(trained.settings, activation=known)
+        channels = channels_of(trained.channels, settings, there)
+        return replace(trained, channels=channels, settings=settings)
 
     def _as_asked(self, trained: TrainedNetwork) -> TrainedNetwork:
         """With the settings that were given, and what must be said of the slices."""

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from segtrace.activation import SIGMOID, SOFTMAX, OrganLike, organ_of, organs_of, true_mask
+from segtrace.activation import (
+    SAY_SIGMOID,
+    SIGMOID,
+    SOFTMAX,
+    OrganLike,
+    organ_of,
+    organs_of,
+    true_mask,
+)
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError, wrong
 from segtrace.network.labels import whole_numbers
@@ -203,8 +211,8 @@ def _image_and_label(batch: Any, activation: str | None) -> tuple[Tensor, Tensor
     ):
         raise InputError(
             f"the validation loader gives masks {tuple(label.shape)}, which may overlap, in the "
-            "place of label maps (B, H, W): say activation='sigmoid' where every channel of the "
-            f"network decides for itself, else {_INSTEAD}"
+            f"place of label maps (B, H, W): {SAY_SIGMOID} where every channel of the network "
+            f"decides for itself, else {_INSTEAD}"
         )
     if image.ndim != 4 or (len(label), *label.shape[1 + masks :]) != (len(image), *image.shape[2:]):
         raise InputError(

@@ -20,13 +20,16 @@ VOLUMES = (
 )
 
 
-def check_own_network(builder: str, net: nn.Module, size: int) -> None:
+def check_own_network(builder: str, net: nn.Module, size: int) -> int:
     """Send one empty slice through, with gradients on; no mark is left.
 
     Args:
         builder: what the user gave as ``net=``.
         net: what it built.
         size: rows and columns of a slice of the data.
+
+    Returns:
+        How many channels its logits have.
 
     Raises:
         InputError: the network takes no slices of one channel, returns no logits of their size, or
@@ -49,6 +52,7 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> None:
             f"net={builder}: no gradient leads from its logits into it, since its forward detaches "
             "them (detach, .data, no_grad, numpy); return them with their graph"
         )
+    return logits.shape[1]
 
 
 def check_channels(
