@@ -20,7 +20,7 @@ from segtrace.studies.inputs.cautions import IN_SHORT
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.volumes.nifti import save_labels, save_maps
 from segtrace.studies.volumes.stacks import Stacks
-from segtrace.studies.volumes.viewers import ITKSNAP, PREDICTION, save_for_viewers
+from segtrace.studies.volumes.viewers import ITKSNAP, PREDICTION, PREDICTIONS, save_for_viewers
 
 
 def write_volume(
@@ -78,6 +78,7 @@ def write_volume(
         _map_file(stacks, 0, largest, stage),
         stacks.stages if one_file_an_organ else (),
         [*mark_words(volume.phantom, training=False), *cautions],
+        apart=(folder / PREDICTIONS).is_dir(),
     )
 
 
@@ -101,7 +102,7 @@ def _write_predictions(
         mask = geometry.to_source(stack[:, organ.channel].astype(np.uint8), "nearest")
         over = np.where(mask > 0, np.uint8(organ.label), over if over.size else mask)
         if len(organs) > 1:
-            file = folder / "predictions" / f"{file_name(name, list(organs))}.nii.gz"
+            file = folder / PREDICTIONS / f"{file_name(name, list(organs))}.nii.gz"
             save_labels(file, mask * np.uint8(organ.label), volume, f"{words} of {name}", ITKSNAP)
     save_labels(folder / PREDICTION, over, volume, words, ITKSNAP)
     return {name: organ.label for name, organ in organs.items()}
