@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
-from segtrace.activation import SOFTMAX, Organ, OrganLike, organ_of, true_mask
+from segtrace.activation import SIGMOID, SOFTMAX, Organ, OrganLike, organ_of, true_mask
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.flow import Flow, Status
@@ -256,11 +256,12 @@ def settled(network: Network, output: Callable[[Any], Tensor] | None = None) -> 
         labels = whole_numbers("probes.labels", probes.labels)
         probes = replace(probes, labels=truth_of(labels, probes.images.ndim - 2))
     known, organs = settings.activation, channels
-    if known != SOFTMAX and not all(isinstance(organ, Organ) for organ in channels.values()):
-        bare = unwrapped(net)
-        x = as_input(bare, probes.images[:1]).requires_grad_()  # as checkpointed parts need it
-        with undisturbed(bare, x.device):
-            _, known, apart = settled_organs(bare, x, channels, known, output)
+    bare = any(not isinstance(organ, Organ) for organ in channels.values())
+    if known is None or (known == SIGMOID and bare):
+        inner = unwrapped(net)
+        x = as_input(inner, probes.images[:1]).requires_grad_()  # as checkpointed parts need it
+        with undisturbed(inner, x.device):
+            _, known, apart = settled_organs(inner, x, channels, known, output)
         organs = channels if known == SOFTMAX else apart
     return Network(net, stages, probes, organs, replace(settings, activation=known))
 
