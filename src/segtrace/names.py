@@ -26,6 +26,8 @@ DIGITS = 10
 
 CONFIG = "config.yaml"
 """The options of a run, in its folder."""
+LIGHTNING = ("pytorch_lightning", "lightning.pytorch")
+"""The names under which Lightning is published, and its loggers write."""
 
 
 def file_name(name: str, among: Iterable[str] = ()) -> str:

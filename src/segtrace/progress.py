@@ -79,6 +79,11 @@ def clear() -> None:
     _shown = 0
 
 
+def counted(count: int, what: str) -> str:
+    """``1 case``, ``3 cases``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def count(words: str, progress: Progress) -> None:
     """Let the line in the terminal say how far the work has come; a file is told nothing."""
     global _shown

@@ -51,11 +51,13 @@ def test_what_is_whole_is_the_last_full_checkpoint_and_the_command_goes_on_from_
     assert f"{folder} is whole up to epoch 4;" in whole(folder)
 
 
-def test_of_explain_it_is_said_that_it_is_not_complete(folder):
+def test_of_explain_it_is_said_whether_it_is_complete(folder):
     (folder / "config.yaml").write_text("rules: null\n")
     assert whole(folder) == "nothing was written"
     (folder / "maps.npz").write_bytes(b"")
     assert "is not complete: name another folder, or delete it" in whole(folder)
+    (folder / "index.html").write_bytes(b"")
+    assert whole(folder) == f"{folder} is complete: open {folder / 'index.html'}"
 
 
 def test_the_command_is_typed_as_the_shell_and_hydra_read_it():

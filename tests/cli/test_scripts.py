@@ -24,8 +24,8 @@ from helpers.scripts import SMALL_NET, run_script, tiny_data
 from helpers.tags import expected_tags
 from segtrace.checkpoint.description import understood
 from segtrace.data.probes import Probes
+from segtrace.report.figures.drawing import as_picture
 from segtrace.report.figures.paper import paper_figure
-from segtrace.report.figures.route import as_picture
 from segtrace.report.files import load_maps
 from segtrace.report.page.whole_cases import NAMES
 from segtrace.report.pictures.mosaic import flow_picture

@@ -39,3 +39,10 @@ def test_help_and_what_is_misspelt_are_answered_before_anything_heavy_is_loaded(
     assert done.stdout.endswith("loaded []\n"), done.stdout
     assert code is None or f"code {code}" in done.stdout
     assert len(done.stderr.splitlines()) <= 1
+
+
+def test_explaining_a_checkpoint_loads_no_lightning():
+    parts = "segtrace.cli.work, segtrace.cli.explain.explain_config, segtrace.report.page.page"
+    code = f"import sys, {parts}; print([n for n in sys.modules if 'lightning' in n])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr

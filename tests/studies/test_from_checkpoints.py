@@ -15,8 +15,8 @@ from helpers.saving import pixels
 from helpers.scripts import run_script
 from segtrace import InputError
 from segtrace.report.claims.leaks import Leak
+from segtrace.report.figures.drawing import as_picture
 from segtrace.report.figures.paper import epoch_grid
-from segtrace.report.figures.route import as_picture
 from segtrace.report.files import load_maps
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import OVERVIEW_TAG

@@ -29,7 +29,7 @@ dice_lost_untrained,score_lost,slices,cases
 3,dec1,stage,True,channel_mean,organ,1.0,1.0,nan,nan,1.0,0.9375,3,2
 """
 ROUTE = """\
-epoch,source,edge,stage,organ,share,sum_error,change,share_untrained,dice_lost
+epoch,source,edge,stage,organ,share,sum_error,change,dice_lost
 3,,skip_1,dec1,organ,1.0,0.0,11.25,0.0,1.0
 3,,up_1,dec1,organ,0.0,0.0,11.25,1.0,0.0
 """
@@ -128,10 +128,8 @@ def test_rows_stand_beside_those_of_the_untrained_network():
     rows = {row["site"]: row for row in necessity_rows(now, before)}
     assert rows["skip_1"]["dice_lost_untrained"] == pytest.approx(0)
     assert rows["enc1"]["cut_vertex"] is True
-    shares = {row["edge"]: row for row in route_rows(now, before)}
+    shares = {row["edge"]: row for row in route_rows(now)}
     assert shares["skip_1"]["share"] == pytest.approx(1)
-    assert shares["skip_1"]["share_untrained"] == pytest.approx(0)
-    assert shares["up_1"]["share_untrained"] == pytest.approx(1)
     assert shares["skip_1"]["dice_lost"] == pytest.approx(1)
 
 
@@ -151,7 +149,7 @@ def test_necessity_csv_and_route_csv_are_written_as_ever(tmp_path):
     now, before = cut(), cut(0, weights=(0.0, 1.0))
     save_table(tmp_path / "a.csv", necessity_rows(now, before)[1:3])
     assert (tmp_path / "a.csv").read_text() == NECESSITY
-    save_table(tmp_path / "a.csv", route_rows(now, before))
+    save_table(tmp_path / "a.csv", route_rows(now))
     assert (tmp_path / "a.csv").read_text() == ROUTE
 
 
@@ -177,7 +175,7 @@ def test_cuts_come_back_from_a_checkpoint_as_they_were():
     found = cut()
     again = Cuts.from_plain(reloaded(found.to_plain()))
     assert repr(necessity_rows(again, found)) == repr(necessity_rows(found, found))
-    assert route_rows(again, found) == route_rows(found, found)
+    assert route_rows(again) == route_rows(found)
     assert again.sentences() == found.sentences()
 
 

@@ -112,6 +112,8 @@ def whole(folder: Path) -> str:
     if kind_of(folder) != "train":
         if result_in(folder) is None:
             return "nothing was written"
+        if (page := folder / "index.html").exists():  # which is written last
+            return f"{folder} is complete: open {page}"
         return f"{folder} is not complete: name another folder, or delete it"
     command = f"python {Path(sys.argv[0]).name} {typed('resume', str(folder))}"
     for name in (LAST, PREVIOUS):

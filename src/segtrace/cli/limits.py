@@ -1,11 +1,11 @@
 """Bounds of values that constructors take and that fail later, or are quietly misread."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from segtrace.data.limits import LARGEST_SEED
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 
 AT_LEAST = {
     "trainer.accumulate_grad_batches": 1,
@@ -22,6 +22,7 @@ ELSEWHERE = {
 """Options of the trainer that ``train.py`` fills in from another place."""
 DEVICES = 256
 """Of one computer, more than any has; each is a process."""
+PROBE_KEYS = {"n": int, "from": str, "embed": bool}
 
 
 def check_limits(config: Mapping[str, Any]) -> None:
@@ -117,3 +118,33 @@ def _check_leaf(where: str, value: Any) -> None:
         raise InputError(f"{where}={value}; give {AT_LEAST[where]} or more")
     if where in ABOVE_ZERO and value <= 0:
         raise InputError(f"{where}={value}; give more than 0")
+
+
+def check_probes(
+    given: Mapping[str, Any],
+    parts: Sequence[str] = ("val", "train"),
+    kinds: Mapping[str, type] = PROBE_KEYS,
+) -> None:
+    """Hold the options of the probes against what they may be.
+
+    Args:
+        given: name -> value.
+        parts: of the split, which they may be from.
+        kinds: name -> type of its value; ``n`` may be None.
+
+    Raises:
+        InputError: an unknown option, one that is missing, or a value of the wrong kind.
+    """
+    give = {int: "a whole number", str: " or ".join(parts), bool: "true or false"}
+    for key, value in given.items():
+        if key not in kinds:
+            raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in kinds])
+        if type(value) is not kinds[key] and (key, value) != ("n", None):
+            raise InputError(f"probes.{key}={value!r}; give {give[kinds[key]]}")
+    for key in kinds:
+        if key not in given:
+            raise InputError(f"probes.{key} is needed; leave ~probes.{key} out")
+    if given["n"] is not None and given["n"] < 1:
+        raise InputError(f"probes.n={given['n']}; watch at least one slice")
+    if given["from"] not in parts:
+        raise unknown("probes.from", given["from"], parts)

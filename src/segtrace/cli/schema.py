@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 
 from hydra.errors import HydraException
 from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
@@ -44,6 +45,25 @@ CALLED = ("data", "model", "explain", "trainer", "study")
 """Keys under which a class and its options lie."""
 PARTS = (*CALLED, *SEVERAL, "probes")
 """Keys under which options lie, and not a value."""
+
+
+def plainly(config: DictConfig, *, whole: bool = True) -> dict[str, Any]:
+    """The configuration as plain dicts and lists, interpolations resolved.
+
+    Args:
+        config: as Hydra composed it.
+        whole: refuse it where a value is missing that must be given.
+
+    Raises:
+        InputError: a value that must be given and is not.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing and whole:
+        raise InputError(f"{missing[0]} must be given: say {missing[0]}=…")
+    plain = OmegaConf.to_container(config, resolve=True)
+    if not isinstance(plain, dict):
+        raise InputError(f"the configuration is a {type(plain).__name__}; a mapping is needed")
+    return {str(key): value for key, value in plain.items()}
 
 
 def check(

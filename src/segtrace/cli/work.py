@@ -1,6 +1,5 @@
 """Around the work of a script: signals, full disks and slow defaults, once its options stand."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,14 +9,11 @@ from segtrace.cli import start_up
 from segtrace.cli.endings import listening, told
 from segtrace.report.checksums import hasten_tensorboard
 from segtrace.training.construction import running
-from segtrace.training.either_lightning import LIGHTNING
 
 
 @contextmanager
 def at_work() -> Iterator[None]:
     """Inside the block a script is stopped, or refused by Lightning, with one line."""
-    for name in LIGHTNING:  # which say at every start what a user can do nothing with
-        logging.getLogger(name).setLevel(logging.WARNING)
     # A trained network on real CT is several times slower while tiny numbers are kept exact.
     torch.set_flush_denormal(True)
     hasten_tensorboard()

@@ -21,7 +21,7 @@ from segtrace.data.sampling import Draw, EpochSampler, Slices
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, unknown
 from segtrace.names import check_shown
-from segtrace.progress import over
+from segtrace.progress import counted, over
 
 
 class SliceDataModule(LightningDataModule):
@@ -264,7 +264,7 @@ class SliceDataModule(LightningDataModule):
         """The slices as their files have them, which the cache does not hold."""
         found: dict[tuple[str, int], torch.Tensor] = {}
         names = list(dict.fromkeys(name for name, _ in keys))
-        for case in over(names, f"Reading the watched slices of {len(names)} cases"):
+        for case in over(names, f"Reading the watched slices of {counted(len(names), 'case')}"):
             indices = [index for name, index in keys if name == case]
             slices = self._preprocessing.originals(self.source.load(case), indices)
             found |= {

@@ -26,7 +26,7 @@ from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
-from segtrace.progress import over
+from segtrace.progress import counted, over
 
 
 def prepare(
@@ -48,7 +48,7 @@ def prepare(
     prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
     todo = [case for case in cases if prepared[case] is None]
     _tell_damaged([case for case in todo if folders[case].exists()], cache)
-    for name in over(todo, f"Preparing the slices of {len(todo)} cases"):
+    for name in over(todo, f"Preparing the slices of {counted(len(todo), 'case')}"):
         _write(source.load(name), source.numbering, preprocessing, folders[name])
         prepared[name] = read_case(name, folders[name], digests)
     found = [_checked(case, prepared[case], folders[case]) for case in cases]

@@ -9,6 +9,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -238,6 +239,7 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@cache
 def version_of(package: str) -> str | None:
     """Of an installed package; ``None`` where it runs without being installed."""
     try:

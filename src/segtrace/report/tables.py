@@ -5,6 +5,7 @@ import io
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from segtrace.errors import InputError
@@ -21,8 +22,12 @@ def guarded(value: object) -> object:
     >>> guarded("=1+1"), guarded(-0.5), guarded("-0.5"), guarded("liver")
     ("'=1+1", -0.5, '-0.5', 'liver')
     """
-    formula = isinstance(value, str) and FORMULA.match(value) and not _is_number(value)
-    return f"'{value}" if formula else value
+    return _guarded_text(value) if isinstance(value, str) else value
+
+
+@lru_cache(4096)  # names of organs and stages stand in every row
+def _guarded_text(text: str) -> str:
+    return f"'{text}" if FORMULA.match(text) and not _is_number(text) else text
 
 
 def _given(field: str) -> str:
@@ -42,10 +47,10 @@ def _is_number(text: str) -> bool:
 
 def _lines(rows: Sequence[Row], header: Sequence[str], *, titled: bool) -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, header, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n")
     if titled:
-        writer.writeheader()
-    writer.writerows({name: guarded(value) for name, value in row.items()} for row in rows)
+        writer.writerow(header)
+    writer.writerows([guarded(row.get(name, "")) for name in header] for row in rows)
     return text.getvalue().encode(errors="backslashreplace")
 
 

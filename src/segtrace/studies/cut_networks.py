@@ -4,20 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from matplotlib.figure import Figure
 
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
-from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.names import file_name
-from segtrace.progress import over, say, step
+from segtrace.progress import counted, over, say, step
 from segtrace.report.captions import epoch_words
 from segtrace.report.claims.claim import told
-from segtrace.report.figures.paper import save_figure
+from segtrace.report.figures.drawing import save_figure
 from segtrace.report.page.routes import RouteEntry, route_entry
 from segtrace.report.page.sections import Section, Shown, embedded
 from segtrace.report.tables import save_table
@@ -28,9 +27,12 @@ from segtrace.tracking.cut_tables import cut_tables, report
 from segtrace.tracking.cuts import CUT, Cuts, cut_network, in_words
 from segtrace.tracking.edges import sites
 
+if TYPE_CHECKING:
+    from segtrace.data.datamodule import SliceDataModule
+
 EVERY = 10
 """Epochs between two cuts of a training that was not cut while it ran."""
-Sampled = SliceDataModule | FittedData | None
+Sampled: TypeAlias = "SliceDataModule | FittedData | None"
 """Where training slices are drawn from."""
 WITHOUT_MEANS = ("zero", "resample")
 """Cuts that need no baselines."""
@@ -66,7 +68,7 @@ class Ablated:
         """
         for name, rows in cut_tables(self.cuts, self.untrained).items():
             save_table(folder / name, rows)
-        words = f"{epoch_words(self.cuts.epoch)}: drawing {len(self.figures)} figures"
+        words = f"{epoch_words(self.cuts.epoch)}: drawing {counted(len(self.figures), 'figure')}"
         for name, (figure, caption) in over(self.figures.items(), words, len(self.figures)):
             save_figure(folder / "figures", name, figure, caption)
         report(self.cuts)
@@ -105,7 +107,8 @@ def cutter(
     """What cuts a network of a training; ``None`` where the callback skipped it too."""
     if trained.baselines is None and cut is None:
         return None
-    return partial(cut_trained, trained, probes, cut or CUT, data)
+    routes = trained.epoch != 0
+    return partial(cut_trained, trained, probes, cut or CUT, data, routes=routes)
 
 
 def ablate(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from segtrace.names import file_name
 from segtrace.report.figures.animation import Animation
-from segtrace.report.figures.paper import epoch_grid, save_figure
+from segtrace.report.figures.drawing import save_figure
+from segtrace.report.figures.paper import epoch_grid
 from segtrace.report.files import save_bytes
 from segtrace.report.page.fitting import by_importance
 from segtrace.report.record import Record

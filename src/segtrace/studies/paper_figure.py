@@ -6,7 +6,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from segtrace.report.captions import epoch_words
-from segtrace.report.figures.paper import paper_figure, save_figure
+from segtrace.report.figures.drawing import save_figure
+from segtrace.report.figures.paper import paper_figure
 from segtrace.report.page.sections import Section, Shown, embedded
 from segtrace.studies.cut_networks import Ablated
 from segtrace.studies.slices import Maps, Slices

@@ -14,11 +14,11 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, rows
 from segtrace.network.edges import Edge
-from segtrace.progress import step
+from segtrace.progress import Steps, step
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.paths import path_claim
-from segtrace.report.figures.paper import save_figure
+from segtrace.report.figures.drawing import save_figure
 from segtrace.report.figures.paths import path_figure
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Shown, Table, embedded
@@ -59,8 +59,9 @@ class Paths:
 
     def run(self, networks: Networks, images: Images) -> Iterator["PathsFound"]:
         """The choices of every network, and their tally."""
-        found, facts = [], []
-        for trained, _ in networks:
+        found, facts, steps = [], [], Steps(len(networks))
+        for number, (trained, _) in enumerate(networks, 1):
+            steps.next(f"Network {number} of {len(networks)}, {trained.name}: cuts and maps")
             found.append(choices_of(trained, images.slices, self.cut, networks.seed))
             facts.append(trained.facts)
         yield PathsFound(same(found), facts, images.slices.marks, self.cut)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from segtrace.causal.replacement import CUTS
 from segtrace.errors import InputError, unknown
-from segtrace.progress import Steps
+from segtrace.progress import Steps, counted
 from segtrace.report.page.page import About, Page
 from segtrace.report.page.sections import Section
 from segtrace.report.scene import REGIONS
@@ -122,11 +122,12 @@ class Slices:
         steps = Steps(len(networks) + (training is None) + wrong * len(FAILURES))
         for trained, within in networks:
             network = trained.on(images.slices)
+            slices = counted(len(network.probes), "slice")
             if untrained := networks.untrained_beside(trained):
-                steps.next(f"{untrained.name}, untrained: maps of {len(network.probes)} slices")
+                steps.next(f"{untrained.name}, untrained: maps of {slices}")
                 before = explain_probes(*untrained.on(network.probes), epoch=untrained.epoch)
                 yield Maps(untrained, before, within / "untrained")
-            steps.next(f"{trained.name}: maps of {len(network.probes)} slices")
+            steps.next(f"{trained.name}: maps of {slices}")
             found = explain_probes(*network, epoch=trained.epoch)
             last = Maps(trained, found, within, self.shared_scale)
             yield last

@@ -19,8 +19,7 @@ SLICES = (
     "score", "score_cut",
 )  # fmt: skip
 ROUTE = (
-    "epoch", "source", "edge", "stage", "organ", "share", "sum_error", "change", "share_untrained",
-    "dice_lost",
+    "epoch", "source", "edge", "stage", "organ", "share", "sum_error", "change", "dice_lost",
 )  # fmt: skip
 """Columns of the tables."""
 
@@ -31,7 +30,7 @@ def cut_tables(cuts: Cuts, untrained: Cuts | None) -> dict[str, list[dict[str, A
         "necessity.csv": necessity_rows(cuts, untrained),
         "necessity_slices.csv": slice_rows(cuts),
     }
-    return tables if cuts.route is None else tables | {"route.csv": route_rows(cuts, untrained)}
+    return tables if cuts.route is None else tables | {"route.csv": route_rows(cuts)}
 
 
 def necessity_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
@@ -74,17 +73,13 @@ def slice_rows(cuts: Cuts) -> list[dict[str, Any]]:
     return rows(shown.assign_coords(epoch=((), cuts.epoch)), ("site", "organ", "slice"), SLICES)
 
 
-def route_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
+def route_rows(cuts: Cuts) -> list[dict[str, Any]]:
     """One row an edge and organ; none without a route."""
     if cuts.route is None:
         return []
     found = cuts.route.summary
-    before = None if untrained is None or untrained.route is None else untrained.route.summary
     lost = cuts.necessity.lost["mean"].rename(site="edge").drop_vars("place")
-    shown = found.assign(
-        share_untrained=_beside(None if before is None else before["share"], found["share"]),
-        dice_lost=lost.reindex_like(found),
-    )
+    shown = found.assign(dice_lost=lost.reindex_like(found))
     return rows(shown.assign_coords(epoch=((), cuts.epoch)), ("edge", "organ"), ROUTE)
 
 

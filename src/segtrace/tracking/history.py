@@ -17,6 +17,7 @@ from segtrace.measures.leakage import Leakage
 from segtrace.measures.localisation import AXES, over_slices, readable, terms
 from segtrace.measures.measure import followed, table
 from segtrace.measures.over_cases import over_cases
+from segtrace.progress import counted
 from segtrace.report.captions import title_of, titled
 from segtrace.report.claims.emergence import when
 from segtrace.report.pictures.cells import Picture
@@ -345,6 +346,6 @@ def _facts(explained: Explained) -> str:
     slices = len(record.scene.cases)
     cases = len(set(record.scene.cases))
     return (
-        f"over {slices} slices of {cases} {'case' if cases == 1 else 'cases'}; region: {region}; "
+        f"over {counted(slices, 'slice')} of {counted(cases, 'case')}; region: {region}; "
         f"score: {record.flow.score}; epoch 0 is untrained; one run{phantom}"
     )

@@ -16,8 +16,9 @@ from segtrace.measures.leakage import Grids, Leakage, leakage
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.measures.significance import LEAST_CASES
 from segtrace.network.stages import StagesLike
+from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
-from segtrace.report.claims.claim import FOUND, USUAL_PLACE, counted, passed
+from segtrace.report.claims.claim import FOUND, USUAL_PLACE, passed
 from segtrace.report.claims.leaks import (
     MOST,
     Leak,

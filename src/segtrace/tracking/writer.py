@@ -13,7 +13,7 @@ from segtrace.measures.measure import table
 from segtrace.names import file_name
 from segtrace.progress import say
 from segtrace.report.claims.claim import told
-from segtrace.report.figures.route import as_picture
+from segtrace.report.figures.drawing import as_picture
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.overview import overview_picture

@@ -1,18 +1,22 @@
 """Objects that a configuration names: what another package's constructor refuses is one line."""
 
 import inspect
+import logging
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import dropwhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.utils import get_object, instantiate
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from segtrace.errors import InputError
+from segtrace.names import LIGHTNING as LOGGERS
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 OURS = Path(__file__).parents[1]
 SPECIAL = ("_target_", "_partial_", "_convert_")
@@ -22,10 +26,8 @@ TRIED = ("pytorch_lightning", "torch", "monai")
 LENGTH, SHORT = 300, 80
 """Letters of another package's reason, and of a value, that are printed."""
 LIGHTNING = ("pytorch_lightning", "lightning_fabric")
-REFUSALS = (
-    MisconfigurationException, ValueError, TypeError, ArithmeticError, AttributeError, ImportError,
-)  # fmt: skip
-"""What Lightning raises for options that do not go together, once it looks at them."""
+REFUSALS = (ValueError, TypeError, ArithmeticError, AttributeError, ImportError)
+"""What Lightning raises, beside an exception of its own, for options that do not go together."""
 
 Node = Mapping[str, Any]
 
@@ -72,6 +74,21 @@ def built(where: str, node: Node, build: Callable[[Node], Any]) -> Any:
         raise InputError(_refusal(where, node, build, reason(cause))) from error
 
 
+def build_trainer(node: Node, **objects: Any) -> "pl.Trainer":
+    """Lightning's trainer by these options, which says nothing that a user can do nothing with.
+
+    Raises:
+        InputError: see :func:`built`; another class.
+    """
+    import pytorch_lightning as pl  # which takes seconds, and sets its loggers' levels
+
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    made: pl.Trainer = construct("trainer", node, **objects)
+    expect("trainer", node, made, pl.Trainer)
+    return made
+
+
 @contextmanager
 def running() -> Iterator[None]:
     """Around a call of the trainer: what Lightning refuses only then is one line as well.
@@ -83,13 +100,20 @@ def running() -> Iterator[None]:
     """
     try:
         yield
-    except REFUSALS as error:
+    except Exception as error:
+        if not isinstance(error, REFUSALS) and not _is_misconfiguration(error):
+            raise
         files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
         inner = dropwhile(lambda file: not set(LIGHTNING) & set(file.parts), files)
         within = [OURS in file.parents for file in inner]
         if isinstance(error, InputError) or not within or any(within):
             raise
         raise InputError(f"Lightning refuses this: {reason(error)}") from error
+
+
+def _is_misconfiguration(error: BaseException) -> bool:
+    """By its name: to ask for the class would import Lightning where it has not been needed."""
+    return any(cls.__name__ == "MisconfigurationException" for cls in type(error).__mro__)
 
 
 def expect(where: str, node: Node, made: Any, kind: type) -> None:

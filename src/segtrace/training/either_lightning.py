@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
+from segtrace.names import LIGHTNING
 from segtrace.report.tensorboard import Board
-
-LIGHTNING = ("pytorch_lightning", "lightning.pytorch")
-"""Both names, of the packages and of their loggers; the one imported last writes."""
 
 
 def _lightning() -> Any:

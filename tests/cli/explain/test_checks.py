@@ -5,7 +5,13 @@ import yaml
 
 from helpers.scripts import ROOT
 from segtrace import InputError
-from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
+from segtrace.checkpoint import loading as checkpoint
+from segtrace.cli.explain.checks import (
+    check_asked_of_data,
+    check_files,
+    check_organs,
+    check_together,
+)
 from segtrace.studies.faithfulness.study import Faithfulness
 from segtrace.studies.seeds.study import Seeds
 from segtrace.studies.slices import Slices
@@ -131,3 +137,13 @@ def test_slices_are_not_asked_for_as_the_network_does_not_take_them(run):
     ):
         with pytest.raises(InputError, match=words):
             asked(**given)
+
+
+def test_an_organ_that_the_checkpoint_lacks_is_named_before_any_data_is_there(run):
+    path = str(run.checkpoint(0))
+    known = list(checkpoint.describe(path)["organs"])
+    check_organs({"checkpoint": path, "organs": known})
+    check_organs({"checkpoint": path, "organs": None})
+    check_organs({"checkpoint": None, "organs": ["livr"]})
+    with pytest.raises(InputError, match=r"no organ 'livr'; this network has .*liver"):
+        check_organs({"checkpoint": path, "organs": [known[0], "livr"]})

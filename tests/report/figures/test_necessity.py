@@ -4,9 +4,9 @@ import torch
 from matplotlib.colors import to_rgba
 
 from helpers.saving import pixels
+from segtrace.report.figures.drawing import as_picture, save_figure
 from segtrace.report.figures.necessity import in_order, necessity_figure
-from segtrace.report.figures.paper import save_figure
-from segtrace.report.figures.route import GREY, SCALE, as_picture
+from segtrace.report.figures.route import GREY, SCALE
 from segtrace.report.route_words import Branch
 
 LOST = torch.tensor([[0.9, 0.8], [0.0, 0.8], [-0.02, float("nan")]])

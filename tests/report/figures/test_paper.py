@@ -1,15 +1,14 @@
 from dataclasses import replace
 
-import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
 
 from segtrace.attribution.aggregate import aggregate
 from segtrace.errors import InputError
 from segtrace.report.combined import NOTHING
+from segtrace.report.figures.drawing import save_figure
 from segtrace.report.figures.panels import cell_pixels
-from segtrace.report.figures.paper import choose_slices, epoch_grid, paper_figure, save_figure
+from segtrace.report.figures.paper import choose_slices, epoch_grid, paper_figure
 from segtrace.report.pictures.strip import Place, strip, view
 from segtrace.report.scene import REASONS
 
@@ -161,42 +160,6 @@ def test_the_grid_refuses_what_does_not_belong_together(record):
         epoch_grid([record, other], "liver")
     with pytest.raises(InputError, match="no epochs to draw"):
         epoch_grid([], "liver")
-
-
-def test_the_figure_is_saved_for_print_with_its_caption(record, tmp_path):
-    figure, caption = paper_figure(record)
-    before = dict(matplotlib.rcParams)
-    png, pdf, text, sources = save_figure(tmp_path, "paper_figure", figure, caption)
-    assert dict(matplotlib.rcParams) == before
-    with Image.open(png) as image:
-        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-        assert image.width == pytest.approx(7.16 * 300, abs=1)
-    assert pdf.read_bytes().startswith(b"%PDF")
-    assert text.read_text() == f"paper_figure: {caption}\n"
-    assert "{vinogradova2020," in sources.read_text()
-    assert {p.name for p in tmp_path.iterdir()} == {
-        "references.bib",
-        "paper_figure.png",
-        "paper_figure.pdf",
-        "caption.txt",
-    }
-
-
-def test_the_captions_of_other_figures_in_the_folder_stay(record, tmp_path):
-    figure, _ = paper_figure(record, ["liver"])
-    save_figure(tmp_path, "one", figure, "first")
-    save_figure(tmp_path, "two", figure, "second")
-    save_figure(tmp_path, "one", figure, "third")
-    assert (tmp_path / "caption.txt").read_text() == "two: second\n\none: third\n"
-
-
-def test_the_sources_of_all_figures_in_the_folder_are_in_one_file(record, tmp_path):
-    for rule in ("seg_grad_cam", "grad_pam"):
-        save_figure(tmp_path, rule, *paper_figure(record, ["liver"], rule))
-    sources = (tmp_path / "references.bib").read_text()
-    for key in ("hasany_dos_and_donts", "vinogradova2020", "wan2020", "draelos2020"):
-        assert sources.count(f"{{{key},") == 1
-    assert "mullan2022" not in sources
 
 
 def test_no_pyplot_window_is_left_behind(record):

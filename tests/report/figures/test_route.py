@@ -6,14 +6,13 @@ from matplotlib.colors import to_rgb, to_rgba
 
 from helpers.saving import pixels
 from segtrace import InputError
-from segtrace.report.figures.paper import save_figure
+from segtrace.report.figures.drawing import as_picture, save_figure
 from segtrace.report.figures.route import (
     GREY,
     SCALE,
     THICKEST,
     THINNEST,
     Diagram,
-    as_picture,
     averaged,
     colour,
     places,

@@ -10,8 +10,7 @@ from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import REGIONS
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.named_rules import rules_of
-from segtrace.cli.limits import check_devices
-from segtrace.cli.train.train_config import check_probes
+from segtrace.cli.limits import check_devices, check_probes
 from segtrace.errors import InputError, unknown
 from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import given_of, listed
@@ -128,6 +127,20 @@ def check_files(plain: Mapping[str, Any]) -> None:
             continue
         if option != "image" or not path.is_dir():  # of a folder of DICOM files more is told
             raise InputError(f"{option}={path}: {_instead_of_a_file(path)}")
+
+
+def check_organs(plain: Mapping[str, Any]) -> None:
+    """Refuse an organ that the checkpoint's network does not know, before any data is prepared.
+
+    Raises:
+        InputError: a name that it lacks.
+    """
+    if plain["checkpoint"] is None or plain["organs"] is None:
+        return
+    known = checkpoint.describe(paths_of(plain["checkpoint"])[0])["organs"]
+    for organ in listed(plain["organs"]) or []:
+        if organ not in known:
+            raise unknown("organ", organ, known, "this network")
 
 
 def _instead_of_a_file(path: Path) -> str:

@@ -1,6 +1,6 @@
 """A checked configuration: what ``explain.py`` was asked to do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,11 +9,15 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from segtrace.cli.explain.checks import check_asked_of_data, check_files, check_together
+from segtrace.cli.explain.checks import (
+    check_asked_of_data,
+    check_files,
+    check_organs,
+    check_together,
+)
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.explain.options import KINDS, check_options
-from segtrace.cli.schema import check
-from segtrace.cli.train.train_config import plainly
+from segtrace.cli.schema import check, plainly
 from segtrace.errors import InputError
 from segtrace.explainers.explainer import Explainer
 from segtrace.names import CONFIG, file_name
@@ -69,18 +73,31 @@ def checked(config: DictConfig) -> ExplainConfig:
             be written, or holds results already.
     """
     plain = plainly(config)
-    check(plain, tuple(KINDS), optional=("data", "study"), bare=("model",))
+    typed = [one.partition("=")[0].lstrip("+") for one in HydraConfig.get().overrides.task]
+    _check(plain, typed)
     check_options(plain)
     study = study_of(plain)
     explainers = explainers_of(plain)
     check_together(plain, study, explainers)
     check_files(plain)
-    typed = HydraConfig.get().overrides.task
-    check_asked_of_data([one.partition("=")[0].lstrip("+") for one in typed], plain)
+    check_organs(plain)
+    check_asked_of_data(typed, plain)
     folder = Path(HydraConfig.get().runtime.output_dir)
     lock = taken(folder, "explain")
     save_text(folder / CONFIG, OmegaConf.to_yaml(config, resolve=True))
     return ExplainConfig(plain, study, explainers, folder, lock)
+
+
+def _check(plain: Mapping[str, Any], typed: Collection[str]) -> None:
+    """Hold the options against the constructors that take them.
+
+    Lightning takes seconds to import, and a trainer as it stands in conf/ needs no check.
+    """
+    if any(key.lstrip("~").startswith("trainer") for key in typed):
+        check(plain, tuple(KINDS), optional=("data", "study"), bare=("model",))
+    else:
+        own = {**plain, "trainer": None}
+        check(own, tuple(KINDS), optional=("data", "study", "trainer"), bare=("model",))
 
 
 def study_of(plain: Mapping[str, Any]) -> Study:

@@ -17,7 +17,7 @@ from segtrace.tracking.explained import Settings, under
 from segtrace.training.callbacks.baselines import KeepBaselines
 from segtrace.training.callbacks.flow import FlowCallback
 from segtrace.training.callbacks.soundness import Soundness
-from segtrace.training.construction import construct, expect
+from segtrace.training.construction import build_trainer, construct, expect
 from segtrace.training.module import SegmentationModule
 
 Config = Mapping[str, Any]
@@ -74,16 +74,12 @@ def trainer_of(config: Config, folder: Path, flow: Mapping[str, Any]) -> pl.Trai
         if isinstance(callback, LearningRateMonitor | DeviceStatsMonitor) and not loggers:
             raise InputError(f"{where} writes to a logger, and there is none; say {where}=null too")
     own = Continuity(settled(config, folder))
-    built = construct(
-        "trainer",
+    return build_trainer(
         config["trainer"],
         callbacks=_in_order([own, *callbacks.values()], config["trainer"]),
         logger=list(loggers.values()),
         default_root_dir=str(folder),
     )
-    expect("trainer", config["trainer"], built, pl.Trainer)
-    trainer: pl.Trainer = built
-    return trainer
 
 
 def _made(config: Config, group: str, kind: type, flow: Mapping[str, Any]) -> dict[str, Any]:

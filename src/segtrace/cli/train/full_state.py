@@ -3,9 +3,9 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Annotated, Any, NotRequired
 
-import pytorch_lightning as pl
 from pydantic import Field, InstanceOf, TypeAdapter, ValidationError
 from torch import Tensor
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
@@ -173,7 +173,7 @@ def _fits(kind: "TypeAdapter[Any]", value: Any, where: str) -> None:
 
 
 def _check_version(version: str) -> None:
-    ours = pl.__version__
+    ours = metadata.version("pytorch-lightning")
     if not re.fullmatch(r"\d+\.\d+[\w.+-]*", version) or _major(version) != _major(ours):
         raise ValueError(f"{VERSION}: {version[:40]!r}, and {ours} is here")
 

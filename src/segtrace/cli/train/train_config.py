@@ -8,14 +8,14 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from segtrace.cli.limits import check_limits
+from segtrace.cli.limits import check_limits, check_probes
 from segtrace.cli.resumed import run_of
-from segtrace.cli.schema import check
+from segtrace.cli.schema import check, plainly
 from segtrace.cli.train.broken_off import Left, begin_anew, left_in, remove_drafts
 from segtrace.cli.train.full_state import Expected
 from segtrace.cli.train.rehearsal import rehearse
 from segtrace.cli.train.run_config import gone_on, targets_in
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError
 from segtrace.names import CONFIG
 from segtrace.network.known import STAGES
 from segtrace.progress import is_first, say
@@ -30,8 +30,6 @@ KEYS = (
 )  # fmt: skip
 PLACES = ("data.root", "data.cache_dir", "data.lists")
 """Folders on somebody's disk, which a result does not depend on."""
-
-PROBE_KEYS = {"n": int, "from": str, "embed": bool}
 
 
 @dataclass(frozen=True)
@@ -203,52 +201,3 @@ def check_all(plain: Mapping[str, Any]) -> None:
     check_limits(plain)
     check_probes(plain["probes"])
     refuse_half_in(plain)
-
-
-def plainly(config: DictConfig, *, whole: bool = True) -> dict[str, Any]:
-    """The configuration as plain dicts and lists, interpolations resolved.
-
-    Args:
-        config: as Hydra composed it.
-        whole: refuse it where a value is missing that must be given.
-
-    Raises:
-        InputError: a value that must be given and is not.
-    """
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing and whole:
-        raise InputError(f"{missing[0]} must be given: say {missing[0]}=…")
-    plain = OmegaConf.to_container(config, resolve=True)
-    if not isinstance(plain, dict):
-        raise InputError(f"the configuration is a {type(plain).__name__}; a mapping is needed")
-    return {str(key): value for key, value in plain.items()}
-
-
-def check_probes(
-    given: Mapping[str, Any],
-    parts: Sequence[str] = ("val", "train"),
-    kinds: Mapping[str, type] = PROBE_KEYS,
-) -> None:
-    """Hold the options of the probes against what they may be.
-
-    Args:
-        given: name -> value.
-        parts: of the split, which they may be from.
-        kinds: name -> type of its value; ``n`` may be None.
-
-    Raises:
-        InputError: an unknown option, one that is missing, or a value of the wrong kind.
-    """
-    give = {int: "a whole number", str: " or ".join(parts), bool: "true or false"}
-    for key, value in given.items():
-        if key not in kinds:
-            raise unknown("option", f"probes.{key}", [f"probes.{name}" for name in kinds])
-        if type(value) is not kinds[key] and (key, value) != ("n", None):
-            raise InputError(f"probes.{key}={value!r}; give {give[kinds[key]]}")
-    for key in kinds:
-        if key not in given:
-            raise InputError(f"probes.{key} is needed; leave ~probes.{key} out")
-    if given["n"] is not None and given["n"] < 1:
-        raise InputError(f"probes.n={given['n']}; watch at least one slice")
-    if given["from"] not in parts:
-        raise unknown("probes.from", given["from"], parts)

@@ -37,7 +37,7 @@ from segtrace.data.phantom.exact import (
 from segtrace.data.phantom.fields import WARP, Field, Space
 from segtrace.data.phantom.painting import paint
 from segtrace.errors import InputError
-from segtrace.progress import over
+from segtrace.progress import counted, over
 
 CASES = tuple(sorted((*TRAIN18, *TEST12)))
 """The published numbers."""
@@ -140,7 +140,7 @@ def _write_cases(
     for part in ("img", "label"):
         (folder / part).mkdir(parents=True)
     one = functools.partial(_write_case, folder, seed, shape)
-    words = f"Generating {len(names)} cases of the phantom"
+    words = f"Generating {counted(len(names), 'case')} of the phantom"
     with ExitStack() as stack:
         run = map if workers == 1 else stack.enter_context(_pool(workers)).map
         for _ in over(run(one, names), words, len(names)):

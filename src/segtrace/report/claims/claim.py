@@ -65,11 +65,6 @@ def number(value: float, digits: int = 2) -> str:
     return f"{round(float(value), digits) + 0.0:.{digits}f}"
 
 
-def counted(count: int, what: str) -> str:
-    """``1 case``, ``3 cases``."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
 def listed(names: list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     *others, last = names

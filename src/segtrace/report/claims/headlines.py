@@ -20,13 +20,13 @@ from segtrace.labelled import DataArray, Dataset, names_along, tensor
 from segtrace.measures.over_cases import LEAST_CASES as LEAST_OF_INTERVAL
 from segtrace.measures.over_cases import in_words, over_cases
 from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
+from segtrace.progress import counted
 from segtrace.report.captions import plain
 from segtrace.report.claims.claim import (
     FOUND,
     USUAL_PLACE,
     Claim,
     corrected,
-    counted,
     listed,
     number,
 )

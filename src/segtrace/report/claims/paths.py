@@ -10,8 +10,9 @@ from segtrace.causal.faithfulness.paths import CONTROLS
 from segtrace.causal.faithfulness.tally import Tally
 from segtrace.measures.over_cases import in_words
 from segtrace.measures.significance import LEAST_CASES
+from segtrace.progress import counted
 from segtrace.report.captions import title_of
-from segtrace.report.claims.claim import Claim, corrected, counted, listed
+from segtrace.report.claims.claim import Claim, corrected, listed
 
 NUMBERS = ("hits", "pairs", "rate", "low", "high", "p")
 

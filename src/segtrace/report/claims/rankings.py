@@ -11,8 +11,9 @@ from segtrace.causal.faithfulness.ranking import Ranking
 from segtrace.causal.faithfulness.verdict import NOTHING, SUPPORTED, TOO_FEW
 from segtrace.measures.over_cases import in_words
 from segtrace.measures.significance import ALPHA
+from segtrace.progress import counted
 from segtrace.report.captions import title_of
-from segtrace.report.claims.claim import Claim, corrected, counted, listed
+from segtrace.report.claims.claim import Claim, corrected, listed
 
 NUMBERS = ("rho", "low", "high", "p", "p_beyond")
 

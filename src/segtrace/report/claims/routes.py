@@ -17,8 +17,9 @@ from segtrace.labelled import names_along, tensor
 from segtrace.measures.over_cases import LEAST_CASES as LEAST_OF_INTERVAL
 from segtrace.measures.over_cases import OverCases, by_case, in_words, over_cases
 from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
+from segtrace.progress import counted
 from segtrace.report.captions import plain
-from segtrace.report.claims.claim import USUAL_PLACE, Claim, corrected, counted, listed, number
+from segtrace.report.claims.claim import USUAL_PLACE, Claim, corrected, listed, number
 
 NEEDED = 0.05
 """Dice. A site whose cut costs more than this is needed; one that costs less, by its whole

@@ -18,8 +18,9 @@ from segtrace.causal.faithfulness.verdict import (
     Verdict,
 )
 from segtrace.measures.significance import LEAST_CASES
+from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
-from segtrace.report.claims.claim import Claim, corrected, counted, listed, number
+from segtrace.report.claims.claim import Claim, corrected, listed, number
 
 UNSHOWN = {NOT_SUPPORTED: "not shown", NOTHING: NOTHING, TOO_FEW: TOO_FEW, MISSING: MISSING}
 """Verdicts that are none in favour, and what they are called."""

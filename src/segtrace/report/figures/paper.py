@@ -1,14 +1,12 @@
 """Figures for a manuscript, each with the caption that makes it honest."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from segtrace.errors import InputError, unknown
 from segtrace.report.captions import epoch_words, marks, paragraph, plain, titled
 from segtrace.report.figures.panels import Legend, Strip, cell_pixels, lay_out, print_style
-from segtrace.report.files import atomic, save_text
 from segtrace.report.pictures.strip import (
     Place,
     across,
@@ -21,7 +19,6 @@ from segtrace.report.pictures.strip import (
 )
 from segtrace.report.pictures.view import View
 from segtrace.report.record import Record
-from segtrace.report.references import bibliography
 
 OWN_SCALE = "from 0 to each map's own maximum"
 
@@ -181,33 +178,3 @@ def _drawn(record: Record, strips: Sequence[Strip], window: View, most: str, num
     legend = Legend(scene.truth is not None, scene.sides_known, most, f"Below a map: {number}")
     with print_style():
         return lay_out(strips, window, legend, mark)
-
-
-def save_figure(folder: Path | str, name: str, figure: Figure, caption: str) -> list[Path]:
-    """Write ``name.png`` (300 dpi) and ``name.pdf``, and its paragraph in ``caption.txt``.
-
-    The paragraph of another figure in the same file stays, an older one of this name does not.
-    ``references.bib`` holds the papers that the paragraphs cite.
-
-    Raises:
-        InputError: if they cannot be written.
-    """
-    folder = Path(folder)
-    paths = [
-        folder / f"{name}.png",
-        folder / f"{name}.pdf",
-        folder / "caption.txt",
-        folder / "references.bib",
-    ]
-    with print_style():
-        with atomic(paths[0]) as file:
-            figure.savefig(file, format="png", pil_kwargs={"compress_level": 3})
-        figure.set_layout_engine("none")  # laid out once, which takes a third of the time
-        with atomic(paths[1]) as file:
-            figure.savefig(file, format="pdf", metadata={"CreationDate": None})
-    kept = paths[2].read_text(encoding="utf-8").split("\n\n") if paths[2].exists() else []
-    kept = [text.strip() for text in kept if text.strip() and not text.startswith(f"{name}: ")]
-    text = "\n\n".join([*kept, f"{name}: {caption}"]) + "\n"
-    save_text(paths[2], text)
-    save_text(paths[3], bibliography(text))
-    return paths

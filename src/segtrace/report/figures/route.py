@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
@@ -24,7 +23,6 @@ from matplotlib.patches import FancyArrowPatch
 from segtrace.errors import InputError
 from segtrace.report.captions import plain
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
-from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.strip import two
 from segtrace.report.route_words import Branch
 from segtrace.report.scene import RESEARCH_USE
@@ -271,12 +269,3 @@ def _caption(words: str, networks: Sequence[Diagram], marks: Sequence[str]) -> s
         f"Shown: {shown}; one run. {''.join(f'Note: {mark.lower()}. ' for mark in marks)}"
         f"{RESEARCH_USE.capitalize()}."
     )
-
-
-def as_picture(figure: Figure, dpi: int = 150) -> Picture:
-    """The figure as (H, W, 3), for TensorBoard."""
-    with print_style():
-        figure.set_dpi(dpi)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

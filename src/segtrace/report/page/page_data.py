@@ -14,8 +14,9 @@ from segtrace.activation import predicted_mask, true_mask
 from segtrace.attribution.flow import Status
 from segtrace.measures.emergence import echo
 from segtrace.measures.measure import on_page
+from segtrace.progress import counted
 from segtrace.report.captions import SCORES, equation, plain, rule_title
-from segtrace.report.claims.claim import counted, passed
+from segtrace.report.claims.claim import passed
 from segtrace.report.claims.headlines import MARGIN, Headlines
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.page.ct import ct

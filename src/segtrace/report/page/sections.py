@@ -10,10 +10,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
-from segtrace.report.figures.route import as_picture
+from segtrace.report.figures.drawing import on_screen
 from segtrace.report.pictures.cells import Picture
 
-DPI, COLOURS = 150, 96
+COLOURS = 96
 """A diagram of 1074 pixels across then takes about 35 KiB."""
 
 
@@ -70,7 +70,7 @@ class Section:
 
 def embedded(picture: Figure | Picture) -> str:
     """A figure or an array (H, W, 3), uint8, in few colours, as the address of an image."""
-    pixels = as_picture(picture, DPI) if isinstance(picture, Figure) else picture
+    pixels = on_screen(picture) if isinstance(picture, Figure) else picture
     file = io.BytesIO()
     few = Image.fromarray(pixels).quantize(COLOURS, dither=Image.Dither.NONE)
     few.save(file, "PNG", optimize=True)

@@ -12,11 +12,12 @@ from segtrace.causal.patching import carried_rows
 from segtrace.labelled import mean, rows
 from segtrace.measures import over_cases
 from segtrace.measures.over_cases import intervals
+from segtrace.progress import counted
 from segtrace.report.captions import epoch_words, plain
-from segtrace.report.claims.claim import Claim, counted, told
+from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.rankings import ranking_claim
 from segtrace.report.claims.verdicts import Verdicts
-from segtrace.report.figures.paper import save_figure
+from segtrace.report.figures.drawing import save_figure
 from segtrace.report.figures.verdicts import ranking_figure, verdict_figure
 from segtrace.report.page.sections import Section, Shown, Table, embedded
 from segtrace.report.tables import save_table

@@ -3,18 +3,20 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.progress import say
 from segtrace.tracking.explained import Settings
 from segtrace.training.construction import construct
+
+if TYPE_CHECKING:
+    from segtrace.data.datamodule import SliceDataModule
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class FittedData:
         names: organ of the network -> what the data set calls it; without those that it lacks.
     """
 
-    module: SliceDataModule
+    module: "SliceDataModule"
     channels: Mapping[str, int]
     names: Mapping[str, str]
 
@@ -129,7 +131,7 @@ class FittedData:
 
 def _module(
     node: Mapping[str, Any], wanted: Preprocessing, organs: str | list[str]
-) -> SliceDataModule:
+) -> "SliceDataModule":
     # Handed over as they are: a value of a checkpoint is never a part of the configuration.
     module: SliceDataModule = construct(
         "data", node, size=wanted.size, window=wanted.window, organs=organs

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.data.cases import case_name, largest_held_out
-from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.files.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import SEVERAL, Probes
@@ -19,6 +18,9 @@ from segtrace.studies.inputs.fitted_data import FittedData
 from segtrace.studies.inputs.new_image import probes_of_image
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.training.construction import construct
+
+if TYPE_CHECKING:
+    from segtrace.data.datamodule import SliceDataModule
 
 LooksAt = Literal["slices", "spread", "volumes", "tables"]
 """The most telling slices; the richest of every case; whole volumes; no images at all."""
@@ -43,7 +45,7 @@ class Images:
     last: Callable[[], TrainedNetwork]
 
     @cached_property
-    def data(self) -> SliceDataModule | FittedData | None:
+    def data(self) -> "SliceDataModule | FittedData | None":
         """The data set that was named, if any; for a checkpoint, as its network needs it."""
         node = self.options.get("data")
         if not node:
@@ -54,7 +56,7 @@ class Images:
         return module
 
     @property
-    def module(self) -> SliceDataModule:
+    def module(self) -> "SliceDataModule":
         """The data set itself.
 
         Raises:

@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import pytorch_lightning as pl
+from typing import TYPE_CHECKING, Any
 
 from segtrace.activation import activation_of
 from segtrace.attribution.rules import Rule
@@ -24,9 +22,11 @@ from segtrace.studies.inputs.trained_network import (
     from_user,
     untrained_of,
 )
-from segtrace.training.callbacks.progress import EpochBar
-from segtrace.training.construction import construct
+from segtrace.training.construction import build_trainer
 from segtrace.training.slices.taking import check_own_network
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,15 @@ class Networks:
         before = untrained_of(trained, self.untrained)
         return before and self.images.fit(before)
 
-    def trainer(self, **options: Any) -> pl.Trainer:
+    def trainer(self, **options: Any) -> "pl.Trainer":
         """Lightning's trainer, for what goes through many slices."""
+        # Imported here: it takes seconds, and few studies go through so many slices.
+        from segtrace.training.callbacks.progress import EpochBar
+
         node = self.options["trainer"]
         shown = [EpochBar()] if node.get("enable_progress_bar", True) else []
         own = {**options, "callbacks": [*options.get("callbacks", ()), *shown]}
-        built: pl.Trainer = construct("trainer", node, **own)
-        return built
+        return build_trainer(node, **own)
 
     def __len__(self) -> int:
         return len(self._checkpoints) or 1

@@ -12,7 +12,7 @@ from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed
-from segtrace.progress import over
+from segtrace.progress import counted, over
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 
 BATCH = 8
@@ -61,6 +61,6 @@ def predict(net: nn.Module, images: Tensor, activation: str | None = None) -> Te
     """
     found = []
     with undisturbed(net, next(net.parameters()).device), torch.no_grad():
-        for batch in over(images.split(BATCH), f"Predicting {len(images)} slices"):
+        for batch in over(images.split(BATCH), f"Predicting {counted(len(images), 'slice')}"):
             found.append(predicted(logits_at(net, as_input(net, batch)), activation).cpu())
     return torch.cat(found)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -14,7 +14,6 @@ from segtrace.causal.baselines import Baselines
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.checkpoint.own_network import built, fitted
-from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, printable
@@ -24,6 +23,9 @@ from segtrace.progress import say
 from segtrace.report.files import environment, sha256
 from segtrace.report.page.whole_cases import WholeCases
 from segtrace.tracking.explained import DEFAULT, Network, Settings
+
+if TYPE_CHECKING:
+    from segtrace.data.datamodule import SliceDataModule
 
 EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
 """How a line of a file of edges looks."""
@@ -71,7 +73,7 @@ class TrainedNetwork:
         """This network on these slices."""
         return Network(self.net, self.stages, probes, self.channels, self.settings)
 
-    def slices(self, data: SliceDataModule | None, n: int | None, part: str) -> Probes:
+    def slices(self, data: "SliceDataModule | None", n: int | None, part: str) -> Probes:
         """The slices to explain: of the given data, or those the network was watched on."""
         if self.probes is None:
             if data is None:
@@ -209,7 +211,7 @@ def from_user(
     builder: str,
     weights: str | None,
     stages: str | None,
-    data: SliceDataModule,
+    data: "SliceDataModule",
     edges: str | None = None,
 ) -> TrainedNetwork:
     """A network of the user's own.

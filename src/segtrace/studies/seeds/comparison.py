@@ -14,11 +14,11 @@ from segtrace.errors import InputError
 from segtrace.measures.emergence import echo, rise
 from segtrace.measures.over_cases import Band, over_runs
 from segtrace.names import file_name
-from segtrace.progress import over
+from segtrace.progress import counted, over
 from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import told
 from segtrace.report.claims.emergence import Emergences, Place, when
-from segtrace.report.figures.paper import save_figure
+from segtrace.report.figures.drawing import save_figure
 from segtrace.report.figures.seeds import band_figure
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Shown, embedded
@@ -117,7 +117,7 @@ class Comparison:
         drawn = Drawn(first.epochs, [run.seed for run in self.runs], first.marks)
         rules = tuple(dict.fromkeys(place[0] for _, place in self.bands))
         pairs = [(rule, organ) for rule in rules for organ in self.dice]
-        for rule, organ in over(pairs, f"{label}: drawing {len(pairs)} figures"):
+        for rule, organ in over(pairs, f"{label}: drawing {counted(len(pairs), 'figure')}"):
             panels = {place[2]: band for (name, place), band in self.bands.items()
                       if (name, *place[:2]) == (HEADLINE, rule, organ)}  # fmt: skip
             title = f"gain of {title_of(rule)}, {plain(organ)}"

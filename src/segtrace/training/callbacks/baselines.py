@@ -110,7 +110,15 @@ def cutting(
         means = kept or _collected(network, asked, output)
         shown = trainer.progress_bar_callback is not None
         with step(*in_words(f"Epoch {epoch}"), shown=shown) as progress:
-            return cut_network(network, asked.edges, means, epoch, output=output, progress=progress)
+            return cut_network(
+                network,
+                asked.edges,
+                means,
+                epoch,
+                routes=epoch > 0,
+                output=output,
+                progress=progress,
+            )
 
     return cut
 
