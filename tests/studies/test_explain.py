@@ -114,7 +114,7 @@ class Shuffling:
         ({"image": torch.ones(2, 1, 8, 8)}, "the validation loader gives dict: let"),
         (
             (torch.ones(2, 1, 8, 8), torch.ones(2, 3, 8, 8)),
-            r"masks \(2, 3, 8, 8\), .*: say activation='sigmoid' where .*, else let",
+            r"masks \(2, 3, 8, 8\), .*: say activation='sigmoid' .* where .*, else let",
         ),
         ((torch.ones(2, 1, 8, 8, 8), torch.ones(2, 8, 8, 8)), r"images \(2, 1, 8, 8, 8\)"),
     ],
