@@ -11,7 +11,9 @@ import segtrace
 
 SOURCE = Path(segtrace.__file__).parent
 
-LEAVES = {f"segtrace.{name}" for name in ("dice", "errors", "labelled", "names", "progress")}
+LEAVES = {
+    f"segtrace.{name}" for name in ("activation", "dice", "errors", "labelled", "names", "progress")
+}
 CORE = ("network", "attribution", "measures", "causal")
 # package -> packages of ours that it may import besides itself: only what stands above it.
 ALLOWED = {

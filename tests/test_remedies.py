@@ -275,28 +275,77 @@ def an_image_of_a_side_that_does_not_fit():
     return said
 
 
+def activation(said):
+    """``activation=…``, as a message says it."""
+    return eval(f"dict({between(said, 'say ', ' (for train.py')})")
+
+
 @remedy
 def one_channel():
-    said = mistake(trace, nets.plain(1), target=targets.organs({"a": 1}, "gt", TRUTH))
-    output = eval(between(said, "output=", ", with"))
-    trace(nets.plain(1), target=targets.organs({"a": 1}, "gt", TRUTH), output=output)
-    trace(nets.plain(1), target=(TRUTH == 1)[:, None].double())  # or a tensor as target
+    options = {"target": targets.organs({"a": 1}, "gt", TRUTH)}
+    said = mistake(trace, nets.plain(1), activation="softmax", **options)
+    trace(nets.plain(1), **activation(said), **options)
+    return said
+
+
+@remedy
+def a_label_of_the_background():
+    said = mistake(trace, nets.plain(1), target=targets.organs({"a": 0}, "gt", TRUTH))
+    typed = eval(between(said, "say ", " for its channel"))
+    trace(nets.plain(1), target=targets.organs(typed, "gt", TRUTH))
+    return said
+
+
+@remedy
+def fewer_organs_than_channels():
+    options = {"activation": "sigmoid"}
+    said = mistake(trace, target=targets.organs({"a": 1}, "gt", TRUTH), **options)
+    typed = eval(between(said, "the channel of each, "))
+    trace(target=targets.organs(typed, "gt", TRUTH), **options)
+    return said
+
+
+@remedy
+def two_activations():
+    target = targets.organ(1, activation="sigmoid")
+    said = mistake(trace, target=target, activation="softmax")
+    trace(target=target)  # said once
+    return said
+
+
+@remedy
+def a_centred_sigmoid():
+    target = targets.organ(1, activation="sigmoid")
+    said = mistake(trace, target=target, score="centered")
+    trace(target=target, score=eval(between(said, "score=")))
+    return said
+
+
+@remedy
+def masks_of_classes():
+    masks = nn.functional.one_hot(TRUTH, 3).movedim(-1, 1) * torch.tensor([0, 1, 1])[:, None, None]
+    target = targets.organ(1, "gt", masks)
+    said = mistake(trace, target=target)
+    trace(target=target, **activation(said))
     return said
 
 
 @remedy
 def several_sigmoids():
-    net, mask = Runs(lambda inner, x: inner(x).sigmoid()), nn.functional.one_hot(TRUTH, 3)
-    mask, places = mask.movedim(-1, 1), {"enc1": "inner.1"}
+    net, places = Runs(lambda inner, x: inner(x).sigmoid()), {"enc1": "inner.1"}
     said = mistake(trace, net, stages=places, target=targets.organ(1))
-    for k in (1, 2):
-        output = eval(between(said, "output=", ", channel 1"), {"k": k, "torch": torch})
-        target = targets.organ(
-            1, "tp", eval(between(said, "truth=", ", or"), {"mask": mask, "k": k})
-        )
-        trace(net, stages=places, target=target, output=output)
-    output = eval(said.split("output=")[2].split(" (where")[0])
+    output = eval(between(said, "output=", ";"))
+    trace(net, stages=places, target=targets.organ(1), output=output, **activation(said))
     trace(net, stages=places, target=targets.organ(1), output=output)
+    return said
+
+
+@remedy
+def what_a_sigmoid_put_out():
+    net, places = Runs(lambda inner, x: inner(x).sigmoid()), {"enc1": "inner.1"}
+    options = {"stages": places, "target": targets.organ(1), "activation": "sigmoid"}
+    said = mistake(trace, net, **options)
+    trace(net, output=eval(between(said, "output=", " (where")), **options)
     return said
 
 
@@ -846,9 +895,10 @@ def _pattern(node, module):
 
 
 def messages():
-    """(where, pattern) of every message of an InputError in network/, attribution/ and causal/."""
-    for package in ("network", "attribution", "causal"):
-        for path in sorted((SOURCE / package).rglob("*.py")):
+    """(where, pattern) of every message of an InputError in the core."""
+    for package in ("activation.py", "network", "attribution", "causal"):
+        place = SOURCE / package
+        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
             if path.name == "guards.py":  # the kinds of arguments have a test of their own
                 continue
             module = import_module(

@@ -35,7 +35,7 @@ def test_every_number_is_found_by_its_names():
     np.testing.assert_array_equal(signed, flow.maps["dec2"][1, 1, 1].detach())
     assert found["map_dec2"].values.ctypes.data == flow.maps["dec2"].data_ptr()
     assert found["prediction"].dims == ("slice", "row", "column")
-    assert found.attrs == {"score": "logit"}
+    assert found.attrs == {"score": "logit", "activation": "softmax"}
     assert "change" not in found
 
 

@@ -104,7 +104,7 @@ def test_explain_names_what_the_checkpoint_lacks(run, given, message):
 def test_an_image_that_is_not_there_is_named(run):
     trained = from_checkpoint(run.checkpoint(1))
     with pytest.raises(InputError, match=r"nothing.nii.gz"):
-        probes_of_image(Path("nothing.nii.gz"), trained.net, trained.preprocessing, 8)
+        probes_of_image(Path("nothing.nii.gz"), trained, 8)
 
 
 def test_an_image_in_which_the_network_finds_no_organ_is_refused(run, tiny_raw):
@@ -115,7 +115,7 @@ def test_an_image_in_which_the_network_finds_no_organ_is_refused(run, tiny_raw):
     with pytest.raises(
         InputError, match=r"img0001.nii.gz: the network finds none .*liver"
     ) as found:
-        probes_of_image(image, trained.net, trained.preprocessing, 8)
+        probes_of_image(image, trained, 8)
     assert "\n" not in str(found.value)
 
 

@@ -242,5 +242,5 @@ def test_a_truth_between_whole_numbers_is_refused():
 
 
 def test_channels_of_any_library_are_kept_as_plain_numbers():
-    assert type(targets.organ(np.int64(1), "all").channel) is int
+    assert type(targets.organ(np.int64(1), "all").organ) is int
     assert type(ARGUMENTS["channels"]("organs", {"a": np.int64(1)})["a"]) is int

@@ -1,5 +1,6 @@
-"""Networks whose channels are no classes that exclude each other are refused, with a way out."""
+"""What is no truth and no logits is refused, with a way out that works when it is typed."""
 
+import numpy as np
 import pytest
 import torch
 from monai.networks.nets import BasicUNet, UNet
@@ -8,25 +9,27 @@ from torch import nn
 import segtrace
 from helpers import nets
 from segtrace import InputError
+from segtrace.activation import Organ, predicted
 from segtrace.attribution import targets
 from segtrace.causal.baselines import collect
 from segtrace.causal.faithfulness.deletion import deletion
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import patch
-from segtrace.network.labels import predicted, refuse_overlap, refuse_shares, whole_numbers
+from segtrace.network.labels import refuse_overlap, refuse_shares, whole_numbers
 from segtrace.network.sites import sites_of
 
 X = nets.images(2, 16)
 MASK = torch.zeros(2, 16, 16, dtype=torch.long)
 MASK[:, 2:6, 3:7] = 1  # 16 px of 256
 STAGES = nets.PLAIN_STAGES
-WAY_OUT = "output=lambda out: torch.cat([torch.zeros_like(out), out], 1)"
+SIGMOID = "activation='sigmoid'"
 
 
-def net(channels=1):
+def net(channels=1, steep=1):
     one = nets.plain(channels)
     with torch.no_grad():  # every channel is the largest somewhere, and so is a background of 0
+        one[5].weight *= steep
         one[5].bias -= one(X).transpose(0, 1).flatten(1).median(1).values
     return one
 
@@ -63,68 +66,80 @@ JUDGE = {
 }
 
 
+def softmaxed(out):
+    """The same decision as classes that exclude each other: a background of 0 beside it."""
+    return torch.cat([torch.zeros_like(out), out], 1)
+
+
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
 @pytest.mark.parametrize("name", JUDGE)
-@pytest.mark.parametrize("channel", [0, 1])
-def test_one_channel_is_refused_with_a_way_out_that_works(name, channel):
-    one, organs, truth = net(), {"tumour": channel}, MASK if channel else MASK * 0
-    with pytest.raises(InputError, match=r"one output channel.* not supported yet") as found:
-        JUDGE[name](one, organs, truth)
+def test_one_channel_is_judged_as_its_twin_with_a_background_of_zeros(name, activation):
+    one, organs = net(), {"tumour": 1}
+    found = JUDGE[name](one, organs, MASK, activation=activation)
+    expected = JUDGE[name](one, organs, MASK, output=softmaxed)
+    if name in ("trace", "integrate"):
+        assert found.region_px.tolist() == [[16, 16]]
+        torch.testing.assert_close(found.scores, expected.scores)
+        for stage, maps in found.maps.items():
+            torch.testing.assert_close(maps, expected.maps[stage])
+        assert torch.equal(found.prediction[:, 0].long(), expected.prediction)
+    else:
+        one, other = (getattr(result, "data", result) for result in (found, expected))
+        assert sorted(one) == sorted(other)
+        for key in one:
+            np.testing.assert_allclose(one[key], other[key], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", JUDGE)
+def test_a_softmax_of_one_channel_is_refused_with_a_way_out_that_works(name):
+    with pytest.raises(InputError, match=r"one output channel.* largest everywhere") as found:
+        JUDGE[name](net(), {"tumour": 1}, MASK, activation="softmax")
     said = str(found.value)
     assert "\n" not in said
-    typed = said.split("output=")[1].split(", with")[0]
-    assert f"output={typed}" == WAY_OUT
-    JUDGE[name](one, {"tumour": 1}, MASK, output=eval(typed))
+    assert f"say {SIGMOID}" in said
+    JUDGE[name](net(), {"tumour": 1}, MASK, **eval(f"dict({SIGMOID})"))
 
 
-def test_the_way_out_is_the_network_of_one_channel():
+@pytest.mark.parametrize("name", JUDGE)
+@pytest.mark.parametrize(
+    ("channels", "named", "why"),
+    [
+        (1, {"tumour": 0}, "label 0, which is the background"),
+        (3, {"tumour": 1}, "1 of 1 organs are named by their label and the network has 3 channels"),
+    ],
+)
+def test_a_channel_that_is_not_known_is_refused_with_a_way_out_that_works(
+    name, channels, named, why
+):
+    with pytest.raises(InputError, match=why) as found:
+        JUDGE[name](net(channels), named, MASK, activation="sigmoid")
+    typed = str(found.value).split("{", 1)[1].split("}}")[0]
+    JUDGE[name](net(channels), eval(f"{{{typed}}}}}"), MASK, activation="sigmoid")
+
+
+@pytest.mark.parametrize("name", JUDGE)
+def test_an_activation_that_is_none_is_named(name):
+    with pytest.raises(InputError, match=r"no activation 'sigmoids'; .* did you mean sigmoid\?"):
+        JUDGE[name](net(), {"tumour": 1}, MASK, activation="sigmoids")
+
+
+@pytest.mark.parametrize("region", targets.REGIONS)
+def test_every_region_of_one_channel_is_that_of_its_twin(region):
     one = net()
-    output = eval(WAY_OUT.removeprefix("output="))
-    weights = MASK[:, None].double()
-    flow = trace(one, {"tumour": 1}, output=output)
-    expected = segtrace.trace(one, STAGES, X, weights)
-    assert flow.region_px.tolist() == [[16, 16]]
-    for stage in STAGES:
-        torch.testing.assert_close(flow.maps[stage], expected.maps[stage])
-    assert torch.equal(flow.scores, expected.scores)
-    logits = one(X)[:, 0]
-    assert torch.equal(flow.prediction, (logits > 0).long())
-    found = trace(one, {"tumour": 1}, score="prob", output=output)
-    torch.testing.assert_close(found.scores[0], (logits.sigmoid() * MASK).sum((1, 2)).detach())
-    sites = sites_of(one, STAGES, {})
-    lost = necessity(one, sites, X, MASK, {"tumour": 1}, cut="zero", output=output)
-    both = ((logits > 0) * MASK).sum((1, 2))
-    dice = 2 * both / ((logits > 0).sum((1, 2)) + 16)
-    assert lost.data["whole_dice"].values[0] == pytest.approx(dice.numpy(), abs=1e-6)
-
-
-class Wrapped(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.net = net()
-
-    def forward(self, x):
-        out = self.net(x)
-        return torch.cat([torch.zeros_like(out), out], 1)
-
-
-def test_the_other_way_out_is_a_network_around_it():
-    stages = {name: f"net.{path}" for name, path in STAGES.items()}
-    target = targets.organs({"tumour": 1}, "gt", MASK)
-    flow = segtrace.trace(Wrapped(), stages, X, target)
-    expected = segtrace.trace(net(), STAGES, X, MASK[:, None].double())
-    torch.testing.assert_close(flow.maps["enc1"], expected.maps["enc1"])
-
-
-@pytest.mark.parametrize("region", ["gt", "pred", "tp", "fp", "fn", "all"])
-def test_no_region_of_an_organ_of_one_channel_is_made_up(region):
     for target in (
-        targets.organs({"tumour": 0}, region, MASK),
         targets.organs({"tumour": 1}, region, MASK),
-        targets.organ(1, region, MASK),
-        targets.margin(0, 1, region, MASK),
+        targets.organ(0, region, MASK),
+        targets.organ({"channel": 0, "label": 1}, region, MASK),
     ):
-        with pytest.raises(InputError, match="one output channel"):
-            segtrace.trace(net(), STAGES, X, target)
+        flow = segtrace.trace(one, STAGES, X, target, score="prob")
+        if region == "all_pred":  # where nothing is found the twin explains its background
+            weights = (one(X) > 0).double()
+            expected = segtrace.trace(one, STAGES, X, weights, score="prob")
+        else:
+            twin = targets.organ(1, region, MASK)
+            expected = segtrace.trace(one, STAGES, X, twin, score="prob", output=softmaxed)
+        assert torch.equal(flow.region_px, expected.region_px)
+        torch.testing.assert_close(flow.maps["enc1"], expected.maps["enc1"])
 
 
 def test_what_asks_for_no_labels_is_explained_on_one_channel_as_ever():
@@ -164,22 +179,23 @@ def masks(channels, overlapping):
 
 
 @pytest.mark.parametrize("name", JUDGE)
-def test_masks_that_overlap_are_refused_with_a_way_out_that_works(name):
+@pytest.mark.parametrize("overlapping", [True, False])
+def test_masks_are_refused_behind_a_softmax_with_a_way_out_that_works(name, overlapping):
     one, truth = net(3), masks(3, overlapping=True)
-    with pytest.raises(InputError, match="overlap are not supported yet: explain them") as found:
-        JUDGE[name](one, {"a": 1, "b": 2}, truth)
-    said = str(found.value)
-    typed = said.split("output=")[1].split(", channel 1")[0]
-    for k in (1, 2):
-        alone = eval(said.split("truth=")[1], {"mask": truth, "k": k})
-        JUDGE[name](one, {"one": 1}, alone, output=eval(typed, {"torch": torch, "k": k}))
-    flow = trace(
-        one, {"a": 1}, truth=truth[:, 2].long(), output=eval(typed, {"torch": torch, "k": 2})
-    )
-    dense = torch.zeros(2, 3, 16, 16).double()
-    dense[:, 2] = truth[:, 2]
-    expected = segtrace.trace(one, STAGES, X, dense)
-    torch.testing.assert_close(flow.maps["enc1"], expected.maps["enc1"])
+    truth[:, 0] &= overlapping  # without a background
+    organs = {"a": Organ(1, 2), "b": Organ(2, 3)}
+    organs = {"rest": 1, "a": 2, "b": 3} if overlapping and name != "deletion" else organs
+    with pytest.raises(InputError, match="masks, which may overlap, are") as found:
+        JUDGE[name](one, organs, truth)
+    assert f": say {SIGMOID}" in str(found.value)
+    JUDGE[name](one, organs, truth, **eval(f"dict({SIGMOID})"))
+
+
+@pytest.mark.parametrize("name", JUDGE)
+def test_masks_of_other_channels_than_the_logits_are_refused(name):
+    said = r"ask for \(2, 16, 16\), or masks \(2, 3, 16, 16\), one for each channel in their order$"
+    with pytest.raises(InputError, match=said):
+        JUDGE[name](net(3), {"a": Organ(1, 1)}, masks(4, True), activation="sigmoid")
 
 
 @pytest.mark.parametrize(
@@ -197,11 +213,6 @@ def test_a_truth_in_another_form_is_refused_with_what_makes_it_a_label_map(name,
     JUDGE[name](net(3), {"a": 1}, eval(advice))
 
 
-def test_masks_without_a_background_are_refused_and_no_way_is_made_up():
-    with pytest.raises(InputError, match=r"ask for \(2, 16, 16\), a label map of channel numbers$"):
-        trace(net(3), {"a": 1}, truth=masks(3, False)[:, 1:])
-
-
 def test_logits_of_another_size_than_the_truth_are_refused_with_a_way_to_resize_them():
     one = nn.Sequential(net(3), nn.AvgPool2d(4))
     places = {"enc1": "0.1"}
@@ -215,9 +226,10 @@ def test_logits_of_another_size_than_the_truth_are_refused_with_a_way_to_resize_
         trace(net(3), {"a": 1}, truth=MASK[:1])
 
 
-def test_a_judge_counts_no_pixel_of_a_single_channel():
+def test_a_judge_of_classes_counts_no_pixel_of_a_single_channel():
     with pytest.raises(InputError, match="one output channel"):
         Judge({"tumour": 0}, MASK).of(net()(X))
+    Judge({"tumour": 1}, MASK, activation="sigmoid").of(net()(X))
 
 
 LABELS = torch.tensor([[[0, 1, 2, 3]]])
@@ -250,16 +262,34 @@ def shares(kind, channels=3):
 @pytest.mark.parametrize("region", ["pred", "tp", "fp", "fn"])
 def test_the_largest_of_several_sigmoids_is_no_prediction(region):
     target = targets.organ(1, region, MASK)
-    with pytest.raises(InputError, match="behind a sigmoid: channels that may overlap") as found:
+    with pytest.raises(InputError, match="behind a sigmoid: where channels may overlap") as found:
         segtrace.trace(shares("sigmoid"), IN_SHARES, X, target)
-    one, raw = (part.split("output=")[1] for part in str(found.value).split(", or where the"))
-    output = eval(raw.split(" (where")[0])
+    said = str(found.value)
+    assert f"say {SIGMOID}" in said
+    output = eval(said.split("output=")[1].split(";")[0])
     flow = segtrace.trace(shares("sigmoid"), IN_SHARES, X, target, output=output)
     assert torch.equal(flow.prediction, predicted(net(3)(X)))
-    k = 2
-    output = eval(one.split(", channel 1")[0], {"k": k, "torch": torch})
-    flow = segtrace.trace(shares("sigmoid"), IN_SHARES, X, target, output=output)
-    assert torch.equal(flow.prediction, (net(3)(X)[:, k] > 0).long())
+    options = eval(f"dict({SIGMOID})")
+    flow = segtrace.trace(shares("sigmoid"), IN_SHARES, X, target, output=output, **options)
+    assert torch.equal(flow.prediction, net(3)(X) > 0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", JUDGE)
+def test_what_a_sigmoid_put_out_is_no_logit(name, channels):
+    whole = nn.Sequential(*net(channels, steep=9), nn.Sigmoid())
+    organs = {"tumour": Organ(0, 1)}
+    with pytest.raises(InputError, match="behind a sigmoid, of which none is below 0") as found:
+        JUDGE[name](whole, organs, MASK, activation="sigmoid")
+    output = eval(str(found.value).split("output=")[1].split(" (where")[0])
+    JUDGE[name](whole, organs, MASK, output=output, activation="sigmoid")
+
+
+def test_one_sigmoid_is_known_by_its_graph_before_it_is_trained():
+    faint = nn.Sequential(net(), nn.Sigmoid())
+    for target in (targets.organ(0, "gt", MASK), MASK[:, None].double()):
+        with pytest.raises(InputError, match="of which none is below 0"):
+            segtrace.trace(faint, IN_SHARES, X, target)
 
 
 def test_dice_of_several_sigmoids_is_refused_where_the_network_is_whole():
@@ -296,18 +326,20 @@ def test_probabilities_of_a_softmax_and_logits_by_chance_in_their_range_are_take
     segtrace.trace(shares("sigmoid"), IN_SHARES, X, targets.organ(1, "gt", MASK))
     some = torch.full((1, 3, 8, 8), 0.5)
     for logits in (some, some[..., :3, :3].clone().uniform_(), 0.3 * torch.rand(1, 3, 8, 8)):
-        refuse_overlap(logits)
-        refuse_shares("prob", logits)
+        for activation in ("softmax", "sigmoid"):
+            refuse_overlap(logits, activation)
+            refuse_shares("prob", logits, activation)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_untrained_networks_are_not_taken_for_sigmoids(seed):
     for build in (
-        lambda: UNet(2, 1, 2 + seed % 3, (4, 6, 8), (2, 2)),
-        lambda: BasicUNet(2, 1, 2 + seed % 3, features=(4, 4, 6, 8, 8, 4)),
+        lambda: UNet(2, 1, 1 + seed % 3, (4, 6, 8), (2, 2)),
+        lambda: BasicUNet(2, 1, 1 + seed % 3, features=(4, 4, 6, 8, 8, 4)),
     ):
         torch.manual_seed(seed)
         with torch.no_grad():
             logits = build().eval()(X.float().repeat(1, 1, 2, 2))
-        refuse_overlap(logits)
-        refuse_shares("prob", logits)
+        for activation in ("softmax", "sigmoid"):
+            refuse_overlap(logits, activation)
+            refuse_shares("prob", logits, activation)

@@ -86,6 +86,7 @@ def test_a_class_that_the_file_names_is_built_where_the_user_names_it_too(reader
     [
         ("organs", {"liver": 1}, r"has the organs \{'liver': 1\}; those of planted evidence are"),
         ("source", {"name": "PlantedSource", "settings": {}}, "settings lacks 'generator'"),
+        ("explain", {"activation": "sigmoid"}, "model.activation=sigmoid; a disc is of one class"),
     ],
 )
 def test_a_description_that_is_none_of_planted_evidence_is_refused(reader, part, value, message):

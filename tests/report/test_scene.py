@@ -1,7 +1,9 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
+from segtrace.activation import Organ
 from segtrace.attribution.flow import Status
 from segtrace.report.scene import REASONS, Scene
 
@@ -11,9 +13,26 @@ def test_every_status_but_ok_has_a_reason_in_words():
 
 
 def test_a_mask_is_none_without_labels_or_channel(scene):
-    assert scene.mask(None, "liver", 0) is None
-    assert scene.mask(scene.truth, "pancreas", 0) is None
-    assert int(scene.mask(scene.truth, "liver", 0).sum()) == 14 * 11
+    assert replace(scene, truth=None).there("liver") is None
+    assert scene.there("pancreas") is None
+    assert scene.found("pancreas", scene.truth) is None
+    assert int(scene.there("liver")[0].sum()) == 14 * 11
+    assert torch.equal(scene.found("liver", scene.truth), scene.there("liver"))
+
+
+def test_organs_that_overlap_are_read_by_their_channels_and_a_label_map_by_their_numbers():
+    masks = torch.zeros(1, 2, 4, 4, dtype=torch.bool)
+    masks[0, 0, :3], masks[0, 1, 2:] = True, True
+    organs = {"core": Organ(1, 7), "whole": Organ(0, 3)}
+    place = Scene(torch.zeros(1, 1, 4, 4), ("a",), (0,), organs, truth=masks)
+    assert place.apart
+    assert torch.equal(place.there("core"), masks[:, 1])
+    assert torch.equal(place.found("whole", masks), masks[:, 0])
+    assert place.dice("core", masks.flip(1)) == pytest.approx(2 * 4 / (8 + 12))
+    assert place.missed("core", masks & False)
+    labelled = replace(place, truth=torch.full((1, 4, 4), 7))
+    assert labelled.there("core").all()
+    assert not labelled.there("whole").any()
 
 
 def test_a_slice_is_named_by_case_and_index(scene):

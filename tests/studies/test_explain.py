@@ -1,5 +1,9 @@
 """Explain from Python, without the scripts."""
 
+import json
+import zlib
+from base64 import b64decode
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
 from segtrace import InputError
+from segtrace.activation import Organ
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
 from segtrace.report.files import load_maps
@@ -110,7 +115,7 @@ class Shuffling:
         ({"image": torch.ones(2, 1, 8, 8)}, "the validation loader gives dict: let"),
         (
             (torch.ones(2, 1, 8, 8), torch.ones(2, 3, 8, 8)),
-            r"labels \(2, 3, 8, 8\); .*not overlap:",
+            r"masks \(2, 3, 8, 8\), .*: say activation='sigmoid' .* where .*, else let",
         ),
         ((torch.ones(2, 1, 8, 8, 8), torch.ones(2, 8, 8, 8)), r"images \(2, 1, 8, 8, 8\)"),
     ],
@@ -122,19 +127,73 @@ def test_batches_of_another_kind_are_named_with_what_is_read(batch, message):
     segtrace.explain(net(), loader(), STAGES, LABELS)
 
 
-@pytest.mark.parametrize("region", ["gt", "pred", "all"])
-def test_a_network_of_one_channel_is_refused_with_a_way_out_that_works(region):
-    one = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 1, 1))
-    settings = Settings(rules=["grad_pam"], region=region)
-    for labels in ({"box": 0}, {"box": 1}):
-        with pytest.raises(InputError, match="one output channel") as found:
-            segtrace.explain(one, loader(), STAGES, labels, settings=settings)
-    typed = str(found.value).split("output=")[1].split(", with")[0]
-    explained = segtrace.explain(
-        one, loader(), STAGES, {"box": 1}, settings=settings, output=eval(typed)
+def of(channels):
+    torch.manual_seed(channels)
+    one = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, channels, 1))
+    image = torch.cat([batch[0] for batch in loader()])
+    with torch.no_grad():  # every channel is above 0 in half of the pixels
+        one[2].bias -= one(image).transpose(0, 1).flatten(1).median(1).values
+    return one
+
+
+@pytest.mark.parametrize("region", ["gt", "pred", "all", "border", "all_pred"])
+def test_a_network_of_one_channel_is_explained_behind_its_sigmoid(region, tmp_path):
+    one, settings = of(1), Settings(rules=["grad_pam"], region=region)
+    found = segtrace.explain(one, loader(), STAGES, {"box": 1}, tmp_path / "o", settings=settings)
+    record = found.record
+    logits = one(record.scene.image)
+    assert torch.equal(record.flow.prediction, logits > 0)
+    assert record.scene.channels == {"box": Organ(0, 1)}
+    there = record.scene.truth == 1
+    assert record.scene.dice("box", record.flow.prediction) == pytest.approx(
+        float(2 * ((logits[:, 0] > 0) & there).sum() / ((logits > 0).sum() + there.sum()))
     )
-    record = explained.record
-    assert torch.equal(record.flow.prediction, (one(record.scene.image)[:, 0] > 0).long())
+    again = load_maps(tmp_path / "o" / "maps.npz")
+    assert torch.equal(again.flow.prediction, record.flow.prediction)
+    assert (again.flow.activation, again.scene.channels) == ("sigmoid", record.scene.channels)
+    page = (tmp_path / "o" / "index.html").read_text()
+    data = json.loads(page.split('id="data"', 1)[1].split(">", 1)[1].split("</script>")[0])
+    assert (data["apart"], data["channels"], data["names"]) == (True, [0], {"0": "box"})
+    shown = np.frombuffer(zlib.decompress(b64decode(data["frames"][-1]["prediction"])), np.uint8)
+    assert shown.sum() == int((logits > 0).sum())
+
+
+def test_organs_that_overlap_are_explained_by_their_masks(tmp_path):
+    three = of(3)
+    images = torch.cat([batch[0] for batch in loader()])
+    masks = torch.stack([images[:, 0] > cut for cut in (0.2, 0.5, 0.8)], 1)
+    batches = [(image[None], mask[None]) for image, mask in zip(images, masks, strict=True)]
+    organs = {"whole": 1, "core": 2, "spot": 3}
+    with pytest.raises(InputError, match="say activation='sigmoid'"):
+        segtrace.explain(three, batches, STAGES, organs)
+    found = segtrace.explain(
+        three, batches, STAGES, organs, tmp_path / "o", activation="sigmoid",
+        settings=Settings(rules=["grad_pam"], measures="all"),
+    )  # fmt: skip
+    record = found.record
+    assert record.scene.truth.shape == (len(record.scene.cases), 3, *images.shape[2:])
+    assert torch.equal(record.flow.prediction, three(record.scene.image) > 0)
+    expected = segtrace.trace(
+        three, STAGES, record.scene.image,
+        {name: record.scene.truth * (torch.arange(3) == k)[:, None, None] * 1.0
+         for k, name in enumerate(organs)}, ["grad_pam"], activation="sigmoid",
+    )  # fmt: skip
+    assert torch.equal(record.flow.maps["enc"], expected.maps["enc"])
+    page = (tmp_path / "o" / "index.html").read_text()
+    data = json.loads(page.split('id="data"', 1)[1].split(">", 1)[1].split("</script>")[0])
+    top, left, height, width = data["crop"]
+    bits = np.frombuffer(zlib.decompress(b64decode(data["truth"])), np.uint8)
+    for k in range(3):
+        mask = record.scene.truth[:, k, top : top + height, left : left + width].numpy()
+        assert np.array_equal(bits.reshape(mask.shape) >> k & 1, mask)
+
+
+def test_an_activation_is_said_once():
+    with pytest.raises(InputError, match="activation=sigmoid, and softmax in settings; say one"):
+        segtrace.explain(
+            net(), loader(), STAGES, LABELS, activation="sigmoid",
+            settings=Settings(rules=["grad_pam"], activation="softmax"),
+        )  # fmt: skip
 
 
 def test_the_logits_of_a_network_that_returns_a_dictionary_are_picked_as_it_says():

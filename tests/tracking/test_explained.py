@@ -8,9 +8,19 @@ from torch import nn
 
 from helpers import invented
 from segtrace import InputError
+from segtrace.activation import Organ
 from segtrace.data.probes import Probes
+from segtrace.labelled import tensor
 from segtrace.report.tables import save_table
-from segtrace.tracking.explained import Settings, explain_probes, of_failures, scene
+from segtrace.tracking.explained import (
+    Network,
+    Settings,
+    explain_probes,
+    of_failures,
+    scene,
+    settled,
+)
+from segtrace.tracking.leaks import LeakMeter, Leaks
 
 STAGES = {"enc1": "deep", "head": "last"}
 CHANNELS = {"organ": 1}
@@ -105,3 +115,32 @@ def test_a_notebook_finds_every_number_by_its_names():
     assert one["case"].values.tolist() == ["a", "a", "b", "b"]
     assert (found["epoch"].item(), found["region"].item()) == (3, "gt")
     assert one.groupby("case").mean().values.tolist() == pytest.approx([0.5, 0.5])
+
+
+class LeftHalfAlone(LeftHalf):
+    """The same with the organ's channel alone, below 0 elsewhere."""
+
+    def forward(self, x):
+        return super().forward(x)[:, 1:] - 5
+
+
+@pytest.mark.parametrize("organs", [{"organ": 1}, {"organ": Organ(0, 1)}])
+def test_of_one_channel_the_activation_is_known_before_anything_is_asked_of_it(organs):
+    given = Network(LeftHalfAlone().eval(), STAGES, probes(), organs, Settings(rules=["grad_pam"]))
+    known = settled(given)
+    assert known.settings.activation == "sigmoid"
+    assert known.channels == {"organ": Organ(0, 1)}
+    assert settled(known) == known
+    found = explain_probes(*given)
+    assert found.record.flow.prediction.float().mean((0, 1, 2)).tolist() == [1] * 8 + [0] * 8
+    assert LeakMeter().of_centred(*known) is None  # its one logit shares nothing
+    leaks = Leaks(found.record, LeakMeter().of(found.record), None, None)
+    assert "centred" not in leaks.text("grad_pam")
+
+
+def test_both_halves_of_an_organ_are_those_of_its_own_number():
+    given = Network(LeftHalfAlone().eval(), STAGES, probes(), {"organ": Organ(0, 1)},
+                    Settings(rules=["grad_pam"], measures="all"))  # fmt: skip
+    two = explained(measures="all").measures["locality"]
+    one = explain_probes(*given).measures["locality"]
+    torch.testing.assert_close(tensor(one), tensor(two), rtol=0, atol=0, equal_nan=True)

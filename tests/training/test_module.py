@@ -1,6 +1,7 @@
 """A Dice stands beside the weights it was measured on, in every file and log, or nothing does."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -12,8 +13,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from segtrace import FlowCallback, InputError
+from segtrace.activation import Organ
 from segtrace.report.tables import read_table
-from segtrace.tracking.explained import Settings
+from segtrace.tracking.explained import Settings, explain_probes
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.metrics import CaseDice
@@ -312,3 +314,47 @@ def test_a_seed_that_no_generator_takes_is_refused():
     for seed in (-1, 2**32):
         with pytest.raises(InputError, match=f"model.seed={seed}; give 0 or more, and 4294967295"):
             SegmentationModule(nn.Identity(), {"liver": 1}, seed=seed)
+
+
+def of_channels(organs, activation):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, len(organs), 1)]
+    make = partial(torch.optim.AdamW, lr=0.05)
+    return SegmentationModule(
+        nn.Sequential(*layers), organs, make, channels_last=False, activation=activation
+    )
+
+
+@pytest.mark.parametrize("organs", [{"corner": 2}, {"corner": 2, "box": 1}])
+def test_behind_a_sigmoid_dice_and_maps_are_those_of_logits_above_zero(organs, tmp_path):
+    stages, settings = {"enc1": "1", "head": "2"}, Settings(["grad_pam"], region="pred")
+    flow = FlowCallback(
+        stages=stages, folder=str(tmp_path / "flow"), settings=settings, cut_every=1, edges={},
+        training_slices=torch.stack([item["image"] for item in Drawn()]), activation="sigmoid",
+    )  # fmt: skip
+    _, made = train(tmp_path, flow, made=of_channels(organs, "sigmoid"))
+    for channel, (name, label) in enumerate(organs.items()):
+        counts = {"a": [0, 0], "b": [0, 0]}
+        for item in Drawn():
+            with torch.no_grad():
+                found = made.net(item["image"][None])[0, channel] > 0
+            there = item["label"][0] == label
+            counts[item["case"]][0] += 2 * int((found & there).sum())
+            counts[item["case"]][1] += int(found.sum() + there.sum())
+        dice = sum(both / all_ for both, all_ in counts.values()) / 2
+        assert 0 < dice < 1
+        assert made.organ_dice[name] == pytest.approx(dice)
+    record = flow.explained.record
+    assert torch.equal(record.flow.prediction, made.net(record.scene.image) > 0)
+    apart = {name: Organ(channel, organs[name]) for channel, name in enumerate(organs)}
+    assert record.scene.channels == apart
+    for named in (organs, apart):
+        known = replace(settings, activation="sigmoid")
+        again = explain_probes(made.net, stages, flow.probes, named, known, 3)
+        assert torch.equal(again.record.flow.maps["enc1"], record.flow.maps["enc1"])
+    assert flow.cuts.necessity.data["dice"].shape == (2, len(organs), len(flow.probes))
+
+
+def test_an_unknown_activation_is_named():
+    with pytest.raises(InputError, match=r"no model.activation 'relu'; allowed are softmax, sigm"):
+        of_channels({"box": 1}, "relu")

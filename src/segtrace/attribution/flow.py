@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segtrace.activation import SIGMOID, SOFTMAX
 from segtrace.attribution.rules import Rule
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset
@@ -55,11 +56,13 @@ class Flow:
         status: (S, R, O, N) int8 values of :class:`Status`.
         scores: (O, N) the explained score Σ weights · φ(logits).
         region_px: (O, N) pixels of the logits whose weights are not all zero.
-        prediction: (N, H, W) arg max of the logits over channels.
+        prediction: (N, H, W) arg max of the logits over channels; under a sigmoid (N, C, H, W)
+            bool, where each is above 0.
         rules: names along R.
         methods: name -> rule, with its equation and papers; empty where none is known.
         organs: names along O.
         score: φ, one of ``logit``, ``centered``, ``logprob``, ``prob``.
+        activation: ``softmax`` or ``sigmoid``.
         change: (S, O, N) score minus score at the baseline; of ``integrate`` alone.
         completeness_error: (S, O, N) |Σ map - change| / |change|; of ``integrate`` alone.
     """
@@ -77,6 +80,7 @@ class Flow:
     methods: Mapping[str, Rule] = field(default_factory=dict)
     change: Tensor | None = None
     completeness_error: Tensor | None = None
+    activation: str = SOFTMAX
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -104,8 +108,9 @@ class Flow:
         In the same memory where that is main memory.
 
         Axes: ``site``, ``rule``, ``organ``, ``slice``; ``row`` and ``column`` (in 3-D ``plane``
-        before them) of the prediction; those of the map of ``dec1``, in ``map_dec1``, are
-        ``dec1_row`` and ``dec1_column``. ``status`` names its values in its attributes.
+        before them, under a sigmoid ``channel``) of the prediction; those of the map of ``dec1``,
+        in ``map_dec1``, are ``dec1_row`` and ``dec1_column``. ``status`` names its values in its
+        attributes.
 
         Raises:
             InputError: xarray is not installed.
@@ -116,9 +121,10 @@ class Flow:
             raise InputError("named axes need xarray: pip install xarray") from error
 
         at = ("site", "organ", "slice")
+        seen = ("slice", *("channel",) * (self.activation == SIGMOID))
         axes = {"kappa": at, "gradient_l1": at, "status": ("site", "rule", *at[1:]),
                 "scores": at[1:], "region_px": at[1:], "change": at, "completeness_error": at,
-                "prediction": ("slice", *_cells(self.prediction, 1))}  # fmt: skip
+                "prediction": (*seen, *_cells(self.prediction, len(seen)))}  # fmt: skip
         numbers = {name: (own, values.cpu()) for name, own in axes.items()
                    if (values := getattr(self, name)) is not None}  # fmt: skip
         signed = {
@@ -127,7 +133,9 @@ class Flow:
             if maps
         }
         names = {"site": list(self.sites), "rule": list(self.rules), "organ": list(self.organs)}
-        found = xr.Dataset(numbers | signed, names, {"score": self.score})
+        found = xr.Dataset(
+            numbers | signed, names, {"score": self.score, "activation": self.activation}
+        )
         meanings = " ".join(status.label for status in Status)
         found["status"].attrs = {"flag_values": [*map(int, Status)], "flag_meanings": meanings}
         return found

@@ -4,23 +4,43 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from segtrace.attribution.targets import ChannelTarget, Target
+from segtrace.activation import (
+    LOG_PROBABILITY,
+    PROBABILITY,
+    SIGMOID,
+    Organ,
+    OrganLike,
+    activation_of,
+    organs_of,
+)
+from segtrace.attribution.targets import ChannelTarget, Predicted, Target
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, shown
 from segtrace.network.edges import in_words
 from segtrace.network.graph import check
 from segtrace.network.hooks import record
-from segtrace.network.logits import Output, logits_of, sent
+from segtrace.network.logits import Output, logits_at, logits_of, sent
 from segtrace.network.sites import Site
 
-SCORES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "logit": lambda logits: logits,
-    "centered": lambda logits: logits - logits.mean(1, keepdim=True),
-    "logprob": lambda logits: logits.log_softmax(1),
-    "prob": lambda logits: logits.softmax(1),
+
+def _centred(logits: Tensor, activation: str) -> Tensor:
+    if activation == SIGMOID:
+        raise InputError(
+            "score 'centered' takes off what all channels share, which changes nothing behind a "
+            "softmax and does behind a sigmoid: say score='logit'"
+        )
+    return logits - logits.mean(1, keepdim=True)
+
+
+SCORES: Mapping[str, Callable[[Tensor, str], Tensor]] = {
+    "logit": lambda logits, _activation: logits,
+    "centered": _centred,
+    "logprob": lambda logits, activation: LOG_PROBABILITY[activation](logits),
+    "prob": lambda logits, activation: PROBABILITY[activation](logits),
 }
-"""φ of the score Σ weights · φ(logits). ``centered`` and ``prob`` do not change when the same map
-is added to every logit, as the prediction does not; ``logit``, the paper's, does."""
+"""φ of the score Σ weights · φ(logits), of logits and their activation. ``centered`` and ``prob``
+of a softmax do not change when the same map is added to every logit, as the prediction does not;
+``logit``, the paper's, does."""
 
 TargetsLike = Mapping[str, Target | Tensor] | Target | Tensor
 
@@ -63,14 +83,48 @@ def named(target: TargetsLike) -> dict[str, Target | Tensor]:
     return targets
 
 
-def weights_of(name: str, target: Target | Tensor, logits: Tensor) -> Weights:
+def agreed(activation: str | None, targets: Mapping[str, Target | Tensor], there: int) -> str:
+    """The activation that was asked for, or that the targets name, or of so many channels.
+
+    Raises:
+        InputError: two different ones; see :func:`segtrace.activation.activation_of`.
+    """
+    named = {own for one in targets.values() if (own := getattr(one, "activation", None))}
+    said = sorted(named | ({activation} if activation else set()))
+    if len(said) > 1:
+        raise InputError(f"activation is {' and '.join(said)}; the logits have one: say it once")
+    return activation_of(there, said[0] if said else None)
+
+
+def settled_organs(
+    net: nn.Module,
+    x: Tensor,
+    channels: Mapping[str, OrganLike],
+    activation: str | None,
+    output: Output | None = None,
+) -> tuple[Tensor, str, dict[str, Organ]]:
+    """Logits of one of some slices x (N, C, *image), repeated; their activation, and the organs.
+
+    Raises:
+        InputError: see :func:`segtrace.activation.activation_of` and
+            :func:`segtrace.activation.organs_of`.
+    """
+    logits = logits_at(net, x[:1], output).detach()
+    known = activation_of(logits.shape[1], activation)
+    organs = organs_of(channels, known, logits.shape[1])
+    return logits.expand(len(x), *logits.shape[1:]), known, organs
+
+
+def weights_of(
+    name: str, target: Target | Tensor, logits: Tensor, activation: str | None = None
+) -> Weights:
     """The target's weights over these logits, shape checked.
 
     Raises:
         InputError: weights of another shape than the logits.
     """
-    if isinstance(target, ChannelTarget):
-        return target.weights(logits.detach())
+    if isinstance(target, ChannelTarget | Predicted):
+        return target.weights(logits.detach(), activation)
     weights: object = target if isinstance(target, Tensor) else target(logits.detach())
     if not isinstance(weights, Tensor):
         raise InputError(

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from segtrace.activation import predicted
 from segtrace.attribution.flow import Flow, Status, mixes_slices, worst
-from segtrace.attribution.forward import SCORES, Output, TargetsLike, named, weights_of
+from segtrace.attribution.forward import SCORES, Output, TargetsLike, agreed, named, weights_of
 from segtrace.attribution.trace import one_by_one, together
 from segtrace.errors import InputError, unknown
 from segtrace.network import edges as edges_of
@@ -26,7 +27,7 @@ from segtrace.network.graph import (
 )
 from segtrace.network.hooks import Alteration, altering, observe
 from segtrace.network.joints import settled
-from segtrace.network.labels import largest, refuse_shares
+from segtrace.network.labels import refuse_shares
 from segtrace.network.logits import logits_at
 from segtrace.network.sites import Site, Sites
 from segtrace.network.stages import StagesLike
@@ -50,6 +51,7 @@ def integrate(
     edges: EdgesLike = None,
     score: str = "logit",
     output: Output | None = None,
+    activation: str | None = None,
 ) -> Flow:
     """Layer integrated gradients: how the change of the score spreads over a stage.
 
@@ -75,6 +77,7 @@ def integrate(
         edges: as in :func:`segtrace.network.edges.resolve`; read with ``joint``.
         score: as in :func:`segtrace.trace`.
         output: as there.
+        activation: as there.
 
     Returns:
         A flow with the one rule ``integrated``, whose stages are the stages, or with ``joint`` the
@@ -92,7 +95,7 @@ def integrate(
     shares = [(step + 0.5) / steps for step in range(steps)]
     net = unwrapped(net)
     groups = _junctions(net, stages, edges) if joint else [[site] for site in Sites.of(net, stages)]
-    return _integrated(net, groups, image, target, baseline, shares, score, output)
+    return _integrated(net, groups, image, target, baseline, shares, score, output, activation)
 
 
 @guards.held(stages=guards.places_or_sites)
@@ -106,6 +109,7 @@ def attribution_patching(
     edges: EdgesLike = None,
     score: str = "logit",
     output: Output | None = None,
+    activation: str | None = None,
 ) -> Flow:
     """What cutting a site would cost, read off one gradient: Σ_k G_k ⊙ (A - Ā)_k.
 
@@ -122,6 +126,7 @@ def attribution_patching(
         edges: as in :func:`segtrace.trace`.
         score: as there.
         output: as there.
+        activation: as there.
 
     Returns:
         A flow with the one rule ``attribution_patching``, with ``change``, the score's true one,
@@ -138,9 +143,8 @@ def attribution_patching(
     """
     net = unwrapped(net)
     groups = [[site] for site in Sites.of(net, stages, edges)]
-    return _integrated(
-        net, groups, image, target, baseline, [1.0], score, output, rule="attribution_patching"
-    )
+    rule = "attribution_patching"
+    return _integrated(net, groups, image, target, baseline, [1.0], score, output, activation, rule)
 
 
 def _integrated(
@@ -152,6 +156,7 @@ def _integrated(
     shares: Sequence[float],
     score: str,
     output: Output | None,
+    activation: str | None,
     rule: str = INTEGRATED,
 ) -> Flow:
     """The mean gradient at some shares of the way from the baseline, times the way."""
@@ -167,15 +172,16 @@ def _integrated(
         values, logits = {place: seen.activations[place.name] for place in places}, seen.logits
         if not logits.isfinite().all():
             raise InputError("the logits are not finite: there is no score to divide")
+        known = agreed(activation, targets, logits.shape[1])
         weights = torch.stack(
-            [weights_of(name, t, logits).dense(logits) for name, t in targets.items()]
+            [weights_of(name, t, logits, known).dense(logits) for name, t in targets.items()]
         )
-        refuse_shares(score, logits)
-        path = _Path(lambda: SCORES[score](logits_at(net, x, output)), net, weights, shares)
+        refuse_shares(score, logits, known)
+        path = _Path(lambda: SCORES[score](logits_at(net, x, output), known), net, weights, shares)
         start = {place: _start(place, values[place], baseline) for place in places}
-        scores = path.scored(SCORES[score](logits))
+        scores = path.scored(SCORES[score](logits, known))
         found = [path.along(group, values, start, scores) for group in groups]
-    return _flow(found, values, weights, logits, scores, tuple(targets), score, rule)
+    return _flow(found, values, weights, logits, scores, tuple(targets), score, known, rule)
 
 
 def _junctions(
@@ -317,6 +323,7 @@ def _flow(
     scores: Tensor,
     organs: tuple[str, ...],
     score: str,
+    activation: str,
     rule: str,
 ) -> Flow:
     maps, gradient_l1, changes, sums = {}, [], [], []
@@ -348,10 +355,11 @@ def _flow(
         status=worst(holds, flat.shape, flat.device),
         scores=scores,
         region_px=region_px,
-        prediction=largest(logits),
+        prediction=predicted(logits, activation),
         rules=(rule,),
         organs=organs,
         score=score,
         change=change,
         completeness_error=error,
+        activation=activation,
     )

@@ -66,7 +66,7 @@ class Rule:
     papers: tuple[str, ...] = ()
     averages: bool = False
 
-    @guards.held(guards.of_one_stage)
+    @guards.held(guards.of_one_stage, activation=guards.a_tensor)
     def __call__(self, activation: Tensor, gradient: Tensor, stride: Stride = ()) -> Tensor:
         """The signed map (N, *cells); a stride that is not given is 1.
 
@@ -256,7 +256,7 @@ class OwnRule(Rule):
 
     map: MapOf = field(kw_only=True)
 
-    @guards.held(guards.of_one_stage)
+    @guards.held(guards.of_one_stage, activation=guards.a_tensor)
     def __call__(self, activation: Tensor, gradient: Tensor, stride: Stride = ()) -> Tensor:
         """The signed map (N, *cells).
 

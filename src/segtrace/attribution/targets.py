@@ -4,15 +4,19 @@ A target is a function logits ``(N, C, *image)`` -> weights of the same shape; t
 is Σ weights · φ(logits) per slice. A function rather than a tensor, because the predicted region
 is known only once the network has run. A tensor is accepted wherever a target is.
 
-* :func:`organ`: one organ's logits over a region, ``gt``, ``pred``, ``tp``, ``fp``, ``fn``, ``all``
+* :func:`organ`: one organ's logits over a region, one of :data:`REGIONS`
 * :func:`pixel`, :func:`box`: one place; in a box, the organ's predicted pixels
 * :func:`component`: one connected component of a region, by size
 * :func:`margin`: one organ against another, why liver and not spleen
 * :func:`organs`: one target an organ, the organ axis of a flow
 
+Logits say by their **activation** what is predicted, see :mod:`segtrace.activation`: under a
+sigmoid a channel is predicted where its logit is above 0, and a truth may be masks.
+
 Which region? ``gt`` stays the same over the epochs, so curves over a training mean the map alone;
 ``pred`` explains what the network decided, is empty in an untrained one, and is all there is for a
-new image; ``fp`` and ``fn`` ask for the reasons of a mistake. ``all`` is plain Grad-CAM.
+new image; ``fp`` and ``fn`` ask for the reasons of a mistake. ``all`` is plain Grad-CAM. ``border``
+asks for the reasons of an outline, and ``all_pred`` for those of the whole prediction.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,28 +26,53 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from segtrace.activation import (
+    Organ,
+    OrganLike,
+    activation_of,
+    border,
+    organ_of,
+    organs_of,
+    predicted,
+    predicted_mask,
+    true_mask,
+)
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
 from segtrace.network import guards
-from segtrace.network.labels import check_truth, predicted, refuse_one_channel, refuse_overlap
+from segtrace.network.labels import check_truth, refuse_overlap, truth_of
 
 Target = Callable[[Tensor], Tensor]
-Region = Callable[[Tensor], Tensor]
-"""(N, C, *image) logits -> (N, *image) bool."""
+Region = Callable[[Tensor, Organ, str], Tensor]
+"""(N, C, *image) logits, an organ, the activation -> (N, *image) bool."""
 
-REGIONS = ("gt", "pred", "tp", "fp", "fn", "all")
+OF_TRUTH = ("gt", "tp", "fp", "fn")
+ALL_PREDICTED = "all_pred"
+REGIONS = (*OF_TRUTH[:1], "pred", *OF_TRUTH[1:], "border", "all", ALL_PREDICTED)
 
 
 @guards.held()
-def organ(channel: int, region: str = "pred", truth: Tensor | None = None) -> Target:
+def organ(
+    channel: OrganLike,
+    region: str = "pred",
+    truth: Tensor | None = None,
+    activation: str | None = None,
+) -> Target:
     """The logits of one organ, summed over a region: Eq. 3 of Hasany et al. 2023.
 
     Args:
-        channel: the organ's channel in the logits.
+        channel: the organ's channel in the logits; or channel and label,
+            ``{"channel": 0, "label": 1}``. Without a label it is the channel's number in a label
+            map under a softmax, one more under a sigmoid.
         region: ``gt``, where the truth says the organ is; ``pred``, where the network does;
-            ``tp``, where both; ``fp``, the network alone; ``fn``, the truth alone; ``all``, the
-            whole image (plain Grad-CAM).
-        truth: (N, *image) label map in channel numbers; needed but for ``pred`` and ``all``.
+            ``tp``, where both; ``fp``, the network alone; ``fn``, the truth alone; ``border``, the
+            pixels of ``pred`` that touch one outside it, by side or corner; ``all``, the whole
+            image (plain Grad-CAM); ``all_pred``, whatever is predicted (SegNBDT's): at every pixel
+            the largest logit, of whichever class, or under a sigmoid every logit above 0.
+        truth: (N, *image) label map in channel numbers; under a sigmoid in label numbers, or masks
+            (N, C, *image). Needed for ``gt``, ``tp``, ``fp`` and ``fn``.
+        activation: ``softmax`` or ``sigmoid``; ``None`` for that of the trace, or found from the
+            logits, of one channel a sigmoid, else a softmax.
 
     Raises:
         InputError: an unknown region, or one that needs the truth without it.
@@ -52,7 +81,9 @@ def organ(channel: int, region: str = "pred", truth: Tensor | None = None) -> Ta
     >>> organ(1, "fn", truth=torch.tensor([[0, 1, 1]]))(logits)[:, 1]
     tensor([[0., 0., 1.]])
     """
-    return ChannelTarget(channel, _region(channel, region, truth))
+    if region == ALL_PREDICTED:
+        return Predicted(activation)
+    return ChannelTarget(channel, _region(region, truth), activation=activation)
 
 
 @guards.held(place=guards.each(guards.a_whole, "row and column"))
@@ -64,7 +95,7 @@ def pixel(channel: int, *place: int) -> Target:
         place: row and column (in 3-D: plane, row, column); negative ones count from the end.
     """
 
-    def mask(logits: Tensor) -> Tensor:
+    def mask(logits: Tensor, _organ: Organ, _activation: str) -> Tensor:
         _check_place(place, logits.shape[2:])
         there = torch.zeros_like(logits[:, 0], dtype=torch.bool)
         index: tuple[Any, ...] = (slice(None), *place)
@@ -76,36 +107,39 @@ def pixel(channel: int, *place: int) -> Target:
 
 @guards.held(ranges=guards.each(guards.ends, "(start, stop) of each axis"))
 def box(
-    channel: int,
+    channel: OrganLike,
     *ranges: tuple[int, int],
     region: str = "pred",
     truth: Tensor | None = None,
+    activation: str | None = None,
 ) -> Target:
     """One organ's logits over the part of a region that lies in a box.
 
     Args:
-        channel: the organ's channel.
+        channel: as in :func:`organ`.
         ranges: (start, stop) of rows and of columns (in 3-D: planes, rows, columns).
-        region: as in :func:`organ`; ``all`` for the whole box.
-        truth: as in :func:`organ`.
+        region: as there, but for ``all_pred``; ``all`` for the whole box.
+        truth: as there.
+        activation: as there.
     """
-    whole = _region(channel, region, truth)
+    whole = _region(region, truth)
 
-    def mask(logits: Tensor) -> Tensor:
+    def mask(logits: Tensor, own: Organ, activation: str) -> Tensor:
         _check_box(ranges, logits.shape[2:])
         inside = torch.zeros_like(logits[:, 0], dtype=torch.bool)
         inside[:, *(slice(*ends) for ends in ranges)] = True
-        return whole(logits) & inside
+        return whole(logits, own, activation) & inside
 
-    return ChannelTarget(channel, mask)
+    return ChannelTarget(channel, mask, activation=activation)
 
 
 @guards.held()
 def component(
-    channel: int,
+    channel: OrganLike,
     which: int | Literal["largest", "smallest"] = "largest",
     region: str = "pred",
     truth: Tensor | None = None,
+    activation: str | None = None,
 ) -> Target:
     """One organ's logits over one connected component of a region (SegGradCAM's regions).
 
@@ -114,50 +148,86 @@ def component(
     components has an empty region. Needs scipy.
 
     Args:
-        channel: the organ's channel.
+        channel: as in :func:`organ`.
         which: a number, ``largest`` or ``smallest``.
-        region: as in :func:`organ`.
-        truth: as in :func:`organ`.
+        region: as there, but for ``all_pred``.
+        truth: as there.
+        activation: as there.
     """
     if isinstance(which, str) and which not in ("largest", "smallest"):
         raise unknown("component", which, ("largest", "smallest", "a number from 0"))
-    whole = _region(channel, region, truth)
+    whole = _region(region, truth)
 
-    def mask(logits: Tensor) -> Tensor:
-        return torch.stack([_component(inside, which) for inside in whole(logits)])
+    def mask(logits: Tensor, own: Organ, activation: str) -> Tensor:
+        return torch.stack([_component(one, which) for one in whole(logits, own, activation)])
 
-    return ChannelTarget(channel, mask)
+    return ChannelTarget(channel, mask, activation=activation)
 
 
 @guards.held()
-def margin(channel: int, against: int, region: str = "pred", truth: Tensor | None = None) -> Target:
+def margin(
+    channel: OrganLike,
+    against: OrganLike,
+    region: str = "pred",
+    truth: Tensor | None = None,
+    activation: str | None = None,
+) -> Target:
     """One organ's logits minus another's, over a region of the first: why this and not that.
 
     What both logits share (their common mode, which the softmax ignores) cancels.
 
     Args:
-        channel: the organ's channel.
-        against: the other organ's channel.
-        region: as in :func:`organ`.
-        truth: as in :func:`organ`.
+        channel: as in :func:`organ`.
+        against: the other organ's.
+        region: as there, but for ``all_pred``.
+        truth: as there.
+        activation: as there.
     """
-    return ChannelTarget(channel, _region(channel, region, truth), against)
+    return ChannelTarget(channel, _region(region, truth), against, activation)
 
 
 @guards.held()
 def organs(
-    channels: Mapping[str, int], region: str = "pred", truth: Tensor | None = None
+    channels: Mapping[str, OrganLike],
+    region: str = "pred",
+    truth: Tensor | None = None,
+    activation: str | None = None,
 ) -> dict[str, Target]:
     """One target an organ, named: the organ axis of a flow. See :func:`organ`.
 
-    Raises:
-        InputError: (once the network has run) a network of one channel, in which no organ is
-            number 1 and no background number 0.
+    Args:
+        channels: organ -> channel, or ``{"channel": 0, "label": 1}``. A number is channel and label
+            under a softmax; under a sigmoid it is the label, and the channels count from 0 in the
+            order of the organs.
+        region: as there.
+        truth: as there.
+        activation: as there.
     """
-    return {
-        name: ChannelTarget(channel, _of_several(_region(channel, region, truth)))
-        for name, channel in channels.items()
-    }
+    if region == ALL_PREDICTED:
+        return dict.fromkeys(channels, Predicted(activation))
+    whole = _region(region, truth)
+    return {name: ChannelTarget(name, whole, None, activation, channels) for name in channels}
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Every channel where it is predicted.
+
+    Attributes:
+        activation: how; ``None`` where the logits or the trace say it.
+    """
+
+    activation: str | None = None
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """The weights (N, C, *image)."""
+        return self.weights(logits).dense(logits)
+
+    def weights(self, logits: Tensor, activation: str | None = None) -> Weights:
+        """The same, channel by channel."""
+        activation = activation_of(logits.shape[1], activation or self.activation)
+        labels = _found(logits, activation)
+        return Weights({c: predicted_mask(labels, c).to(logits) for c in range(logits.shape[1])})
 
 
 @dataclass(frozen=True)
@@ -165,68 +235,75 @@ class ChannelTarget:
     """A mask at one organ's channel, and its negative at another's.
 
     Attributes:
-        channel: the organ's.
+        organ: its channel, or with its label; or its name among ``channels``.
         mask: where.
-        against: the other organ's channel, if any.
+        against: the other organ, if any.
+        activation: what is predicted; ``None`` where the logits or the trace say it.
+        channels: all organs that are named, of which one is meant.
     """
 
-    channel: int
+    organ: OrganLike | str
     mask: Region
-    against: int | None = None
+    against: OrganLike | None = None
+    activation: str | None = None
+    channels: Mapping[str, OrganLike] | None = None
 
     def __call__(self, logits: Tensor) -> Tensor:
         """The weights (N, C, *image)."""
         return self.weights(logits).dense(logits)
 
-    def weights(self, logits: Tensor) -> Weights:
-        """The same, channel by channel."""
-        for channel in (self.channel, self.against):
-            if channel:
-                refuse_one_channel(logits)
+    def weights(self, logits: Tensor, activation: str | None = None) -> Weights:
+        """The same, channel by channel; under the activation of a trace, if that is known."""
+        activation = activation_of(logits.shape[1], activation or self.activation)
+        own = self._organ(activation, logits.shape[1])
+        other = None if self.against is None else organ_of(self.against, activation).channel
+        for channel in (own.channel, other):
             if channel is not None and not 0 <= channel < logits.shape[1]:
                 raise InputError(f"no channel {channel}; the logits have 0 … {logits.shape[1] - 1}")
-        mask = self.mask(logits).to(logits)
-        planes = {self.channel: mask}
-        if self.against is not None:
-            planes[self.against] = -mask if self.against != self.channel else 0 * mask
+        mask = self.mask(logits, own, activation).to(logits)
+        planes = {own.channel: mask}
+        if other is not None:
+            planes[other] = -mask if other != own.channel else 0 * mask
         return Weights(planes)
 
+    def _organ(self, activation: str, there: int) -> Organ:
+        if self.channels is not None:
+            return organs_of(self.channels, activation, there)[str(self.organ)]
+        if isinstance(self.organ, str):
+            raise TypeError(f"the organ {self.organ!r} is named, and no channels are")
+        return organ_of(self.organ, activation)
 
-def _region(channel: int, region: str, truth: Tensor | None) -> Region:
-    if region not in REGIONS:
-        raise unknown("region", region, REGIONS)
+
+def _region(region: str, truth: Tensor | None) -> Region:
+    known = tuple(name for name in REGIONS if name != ALL_PREDICTED)
+    if region not in known:
+        raise unknown("region", region, known)
     if region == "all":
-        return lambda logits: torch.ones_like(logits[:, 0], dtype=torch.bool)
+        return lambda logits, _organ, _activation: torch.ones_like(logits[:, 0], dtype=torch.bool)
     if region == "pred":
-        return lambda logits: _found(logits) == channel
+        return lambda logits, own, activation: predicted_mask(_found(logits, activation), own)
+    if region == "border":
+        return lambda logits, own, activation: border(
+            predicted_mask(_found(logits, activation), own)
+        )
     if truth is None:
         raise InputError(f"region {region!r} needs the truth: a label map (N, *image)")
     labels = truth
 
-    def mask(logits: Tensor) -> Tensor:
-        refuse_one_channel(logits)
-        check_truth(labels, logits)
-        true = labels.to(logits.device) == channel
+    def mask(logits: Tensor, own: Organ, activation: str) -> Tensor:
+        check_truth(labels, logits, activation)
+        there = true_mask(truth_of(labels.to(logits.device), logits.ndim - 2), own)
         if region == "gt":
-            return true
-        found = _found(logits) == channel
-        return {"tp": true & found, "fp": found & ~true, "fn": true & ~found}[region]
+            return there
+        found = predicted_mask(_found(logits, activation), own)
+        return {"tp": there & found, "fp": found & ~there, "fn": there & ~found}[region]
 
     return mask
 
 
-def _found(logits: Tensor) -> Tensor:
-    refuse_one_channel(logits)
-    refuse_overlap(logits)
-    return predicted(logits)
-
-
-def _of_several(region: Region) -> Region:
-    def mask(logits: Tensor) -> Tensor:
-        refuse_one_channel(logits)
-        return region(logits)
-
-    return mask
+def _found(logits: Tensor, activation: str) -> Tensor:
+    refuse_overlap(logits, activation)
+    return predicted(logits, activation)
 
 
 def _check_place(place: Sequence[int], image: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from segtrace.activation import predicted
 from segtrace.attribution.flow import (
     KAPPA_DEGENERATE,
     Flow,
@@ -16,15 +17,24 @@ from segtrace.attribution.flow import (
     unnormalised,
     worst,
 )
-from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
+from segtrace.attribution.forward import (
+    SCORES,
+    Output,
+    TargetsLike,
+    agreed,
+    forward,
+    named,
+    weights_of,
+)
 from segtrace.attribution.rules import MapOf, Rule, global_average, weighted_sum
 from segtrace.attribution.rules import resolve as resolve_rules
+from segtrace.attribution.targets import Target
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
 from segtrace.network import guards
 from segtrace.network.edges import EdgesLike
 from segtrace.network.graph import gradients_of
-from segtrace.network.labels import largest, refuse_shares
+from segtrace.network.labels import refuse_shares
 from segtrace.network.proposal.proposal import proposed
 from segtrace.network.sites import Site, Sites
 from segtrace.network.stages import StagesLike, known
@@ -49,6 +59,7 @@ def trace(
     output: Output | None = None,
     gradient_cut: Collection[str] = (),
     batch: int | None = None,
+    activation: str | None = None,
 ) -> Flow:
     """Evidence maps of every site for every organ: Eq. 1-3 of Hasany et al. 2023 and relatives.
 
@@ -79,6 +90,9 @@ def trace(
             influence each other in evaluation mode, so this decides speed and memory, and results
             up to rounding. For a network in which they do (attention over the slices of a batch),
             give N.
+        activation: ``softmax`` or ``sigmoid``, how logits become a prediction, see
+            :mod:`segtrace.activation`; ``None`` for what the target says, or else of one channel a
+            sigmoid, of several a softmax.
 
     Raises:
         InputError: see the parameters; the message names the value and what was allowed.
@@ -103,11 +117,13 @@ def trace(
     with undisturbed(net, x.device):
         places = places.settled(net, x)
         runs = [
-            _Run.of(*forward(net, places, part.requires_grad_(), output), score)
+            _Run.of(
+                *forward(net, places, part.requires_grad_(), output), score, targets, activation
+            )
             for part in x.split(_batch(x, batch))
         ]
-        logits = torch.cat([run.logits for run in runs])
-        weights = [weights_of(name, t, logits) for name, t in targets.items()]
+        logits, activation = torch.cat([run.logits for run in runs]), runs[0].activation
+        weights = [weights_of(name, t, logits, activation) for name, t in targets.items()]
         parts, first = [], 0
         while runs:  # a run's graph is freed once it is explained
             run = runs.pop(0)
@@ -121,11 +137,12 @@ def trace(
         status=evidence.status(places, chosen, gradient_cut),
         scores=evidence.scores,
         region_px=evidence.region_px,
-        prediction=largest(logits),
+        prediction=predicted(logits, activation),
         rules=tuple(rule.name for rule in chosen),
         methods={rule.name: rule for rule in chosen},
         organs=tuple(targets),
         score=score,
+        activation=activation,
     )
 
 
@@ -150,11 +167,20 @@ class _Run:
     acts: Mapping[str, Tensor]  # site -> as the network made it
     scored: Tensor  # (n, C, *image) φ(logits), with its graph
     logits: Tensor  # (n, C, *image), without
+    activation: str
 
     @classmethod
-    def of(cls, acts: Mapping[str, Tensor], logits: Tensor, score: str) -> "_Run":
-        refuse_shares(score, logits)
-        return cls(acts, SCORES[score](logits), logits.detach())
+    def of(
+        cls,
+        acts: Mapping[str, Tensor],
+        logits: Tensor,
+        score: str,
+        targets: Mapping[str, Target | Tensor],
+        asked: str | None,
+    ) -> "_Run":
+        activation = agreed(asked, targets, logits.shape[1])
+        refuse_shares(score, logits, activation)
+        return cls(acts, SCORES[score](logits, activation), logits.detach(), activation)
 
     def gradients(self, weights: Tensor) -> dict[str, Tensor | None]:
         """∂(Σ weights · φ)/∂A at every site; ``None`` where the score does not depend on it."""

@@ -31,14 +31,14 @@ def a_pair(name: str, value: Any) -> tuple[Any, Any]:
 
 
 def aligned(given: Mapping[str, Any]) -> None:
-    """One label map of its size, and one case, a slice.
+    """One label map or set of masks of its size, and one case, a slice.
 
     Raises:
         InputError: other numbers or sizes of them.
     """
     images, truth, cases = given["images"], given["truth"], given.get("cases")
-    image = (len(images), *images.shape[2:])
-    if truth.ndim == len(image) and truth.shape != image:  # another form the judge names
+    image, behind = (len(images), *images.shape[2:]), images.ndim - 2
+    if (len(truth), *truth.shape[-behind:]) != image:
         raise InputError(f"the truth has shape {tuple(truth.shape)}; the images ask for {image}")
     if cases is not None and len(cases) != len(images):
         raise InputError(f"{len(cases)} cases for {len(images)} slices; give one a slice")

@@ -12,6 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from segtrace.activation import OrganLike
 from segtrace.attribution.forward import Output
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
@@ -114,7 +115,7 @@ def necessity(
     sites: Sequence[Site],
     images: Tensor,
     truth: Tensor,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     baselines: Baselines | None = None,
     *,
     cases: Sequence[str] | None = None,
@@ -124,6 +125,7 @@ def necessity(
     score: str = "logit",
     batch: int = SLICES,
     output: Output | None = None,
+    activation: str | None = None,
     progress: OnProgress | None = None,
 ) -> Necessity:
     """Cut every site in turn; one forward pass a site, of what lies behind the site.
@@ -134,8 +136,9 @@ def necessity(
         net: the network; wrappers of ``torch.compile`` and DDP are looked through.
         sites: see :func:`segtrace.network.sites.sites_of`.
         images: (N, C, *image) preprocessed slices.
-        truth: (N, *image) label map in channel numbers.
-        channels: organ -> channel.
+        truth: (N, *image) label map, or masks (N, C, *image); see
+            :func:`segtrace.attribution.targets.organs`.
+        channels: organ -> channel; as there.
         baselines: stored means over training slices, for ``channel_mean`` and ``mean_map``.
         cases: name of each slice's case; by default every slice is one of its own.
         cut: what stands in the place of an activation, see
@@ -146,20 +149,21 @@ def necessity(
         score: φ, a key of :data:`segtrace.attribution.forward.SCORES`.
         batch: slices per pass; halves when memory runs out.
         output: picks the logits from what the network returns.
+        activation: ``softmax`` or ``sigmoid``; ``None`` where the number of channels says it.
         progress: called with an estimate before the start and after every pass.
 
     Raises:
         InputError: an unknown cut; baselines that are missing or of another network; an organ
             that is in none of the slices; a single slice to resample; an edge that carries
-            something else than it says; a network of one channel.
+            something else than it says.
     """
     net = unwrapped(net)
-    judge = Judge(channels, truth, score).checked(images)
     names = tuple(cases) if cases is not None else tuple(str(n) for n in range(len(images)))
     _check(sites, images, names)
     draws = draws if cut == "resample" else 1
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
+        judge = Judge.at(net, x, channels, truth, score, activation, output).checked()
         sites = settled(net, sites, x)
         timetable = Timetable.of(net, x[:1])
         vertices = cut_vertices(net, sites, x[:1], output)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segtrace.activation import OrganLike
 from segtrace.attribution.forward import Output
 from segtrace.causal import guards
 from segtrace.causal.batches import SLICES, Batches
@@ -51,21 +52,23 @@ def patch(
     sites: Sequence[Site],
     giving: tuple[Tensor, Tensor],
     taking: tuple[Tensor, Tensor],
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     *,
     absent: bool = False,
     output: Output | None = None,
+    activation: str | None = None,
 ) -> Dataset:
     """Run slices b with the activations of slices a at some sites, all at once.
 
     Args:
         net: the network.
         sites: what is carried over from a to b.
-        giving: images (N, C, *image) and truth (N, *image) of slices a.
+        giving: images (N, C, *image) and truth of slices a, a label map (N, *image) or masks.
         taking: the same of slices b, one for each.
         channels: organ -> channel.
         absent: whether organs that no slice a holds are let pass, as NaN.
         output: picks the logits from what the network returns.
+        activation: of the logits; ``None`` where the number of channels says it.
 
     Returns:
         How much of a's organs came along to b, axes organ and slice (pairs of slices). ``own``:
@@ -82,11 +85,14 @@ def patch(
             f"slices {tuple(giving[0].shape)} cannot be patched into {tuple(taking[0].shape)}; "
             "give as many of the same size"
         )
-    of_a = Judge(channels, giving[1])
-    if not absent:
-        of_a.checked(giving[0])
     a, b = as_input(net, giving[0]), as_input(net, taking[0])
     with undisturbed(net, a.device), torch.no_grad():
+        of_a, of_b = (
+            Judge.at(net, a, channels, truth, "logit", activation, output)
+            for truth in (giving[1], taking[1])
+        )
+        if not absent:
+            of_a.checked()
         sites = settled(net, sites, a)
         seen = observe(net, sites, a, output)
         clean = logits_at(net, b, output)
@@ -97,7 +103,7 @@ def patch(
         of_a.whole(seen.logits).dice,
         of_a.whole(clean).dice,
         of_a.of(patched).dice,
-        Judge(channels, taking[1]).of(patched).dice,
+        of_b.of(patched).dice,
     )
     numbers = {"own": own, "before": before, "after": after, "kept": kept}
     numbers["came_along"] = came_along(own, before, after)
@@ -110,12 +116,13 @@ def carry(
     sites: Sequence[Site],
     images: Tensor,
     truth: Tensor,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     *,
     cases: Sequence[str],
     seed: int = 0,
     batch: int = SLICES,
     output: Output | None = None,
+    activation: str | None = None,
 ) -> Dataset:
     """Give every slice's activation, one site at a time, to a slice of another case.
 
@@ -123,12 +130,13 @@ def carry(
         net: the network.
         sites: stages or edges; each is carried over alone.
         images: (N, C, *image).
-        truth: (N, *image) label map.
+        truth: (N, *image) label map, or masks (N, C, *image).
         channels: organ -> channel.
         cases: name of each slice's case.
         seed: of the draw of who takes.
         batch: slices per pass; halves when memory runs out.
         output: picks the logits from what the network returns.
+        activation: of the logits; ``None`` where the number of channels says it.
 
     Returns:
         As of :func:`patch`, for each site alone: axes site, organ and slice (that gives); beside it
@@ -140,13 +148,19 @@ def carry(
     """
     import xarray as xr
 
-    Judge(channels, truth).checked(images)
+    net = unwrapped(net)
+    x = as_input(net, images)
+    with undisturbed(net, x.device):
+        judge = Judge.at(net, x, channels, truth, "logit", activation, output).checked()
+    organs, truth, known = judge.organs, judge.truth, judge.activation
     onto = donors(cases, 1, seed)[0]
 
     def carried(site: Site) -> Dataset:
         def of(part: slice) -> Dataset:
             giving, taking = (images[part], truth[part]), (images[onto[part]], truth[onto[part]])
-            return patch(net, [site], giving, taking, channels, output=output, absent=True)
+            return patch(
+                net, [site], giving, taking, organs, output=output, activation=known, absent=True
+            )
 
         return xr.concat([found for _, found in Batches(batch).over(len(images), of)], "slice")
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from segtrace.activation import OrganLike
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
@@ -78,7 +79,7 @@ def route(
     net: nn.Module,
     images: Tensor,
     truth: Tensor,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     baselines: Baselines,
     *,
     edges: EdgesLike = None,
@@ -87,6 +88,7 @@ def route(
     steps: int = STEPS,
     batch: int = SLICES_ON_CPU,
     output: Output | None = None,
+    activation: str | None = None,
     progress: OnProgress | None = None,
 ) -> Route:
     """Integrate over all edges of each decoder stage at once, from their stored means.
@@ -97,8 +99,8 @@ def route(
     Args:
         net: the network.
         images: (N, C, *image) preprocessed slices.
-        truth: (N, *image) label map in channel numbers.
-        channels: organ -> channel.
+        truth: (N, *image) label map, or masks (N, C, *image).
+        channels: organ -> channel, see :func:`segtrace.attribution.targets.organs`.
         baselines: stored means over training slices, of the edges.
         edges: see :func:`segtrace.network.edges.resolve`.
         region: of the explained score, see :func:`segtrace.attribution.targets.organ`.
@@ -106,14 +108,17 @@ def route(
         steps: of the midpoint rule.
         batch: slices per pass; decides memory alone.
         output: picks the logits from what the network returns.
+        activation: of the logits; ``None`` where the number of channels says it.
         progress: called with an estimate before the start and after every stage and batch.
 
     Raises:
         InputError: edges that cannot be found, baselines that are missing or of another network,
             an organ that is in none of the slices.
     """
-    Judge(channels, truth, score).checked(images)
     net = unwrapped(net)
+    x = as_input(net, images)
+    with undisturbed(net, x.device):
+        judge = Judge.at(net, x, channels, truth, score, activation, output).checked()
     by_stage: dict[str, list[Edge]] = {}
     for edge in _settled(net, resolve(net, edges), images):
         by_stage.setdefault(edge.stage, []).append(edge)
@@ -124,7 +129,7 @@ def route(
     clock: Clock | None = None
     # One stage and a few slices at a time: a map of every edge, organ and slice is much to hold.
     for part in (slice(first, first + batch) for first in range(0, len(images), batch)):
-        target = targets.organs(channels, region, truth[part].long())
+        target = targets.organs(judge.organs, region, judge.truth[part], judge.activation)
         began = time.perf_counter()
         cached = _recorded(net, images[part], list(by_stage.values()), output)
         if clock is None:

@@ -162,6 +162,7 @@ class Explaining(TypedDict, total=False):
     organs: Annotated[list[Name], Field(min_length=1, max_length=ORGANS)] | None
     measures: Literal["leading", "all"]
     aggregate: Literal["minmax", "max"] | None
+    activation: Literal["softmax", "sigmoid"] | None
 
 
 class Case(TypedDict):

@@ -67,7 +67,10 @@ def plainly(config: DictConfig, *, whole: bool = True) -> dict[str, Any]:
 
 
 def check(
-    config: Mapping[str, Any], known: Collection[str], optional: Collection[str] = ()
+    config: Mapping[str, Any],
+    known: Collection[str],
+    optional: Collection[str] = (),
+    bare: Collection[str] = (),
 ) -> None:
     """Hold every part of a configuration against the signature of what it would call.
 
@@ -75,6 +78,7 @@ def check(
         config: the configuration, resolved, as plain dicts.
         known: the keys that may stand on its top level.
         optional: those of them that may be missing.
+        bare: those that hold options of no class.
 
     Raises:
         InputError: a key that no constructor takes, or that is not there; a value of the wrong
@@ -84,7 +88,7 @@ def check(
         if key not in known:
             raise unknown("option", key, known)
     for key in known:
-        _check_part(config, key, key in optional)
+        _check_part(config, key, key in optional, key in CALLED and key not in bare)
     for group in SEVERAL:
         for name, node in (config.get(group) or {}).items():
             _check_entry(f"{group}.{name}", node)
@@ -94,7 +98,7 @@ def check(
         _check_node(where, node)
 
 
-def _check_part(config: Mapping[str, Any], key: str, optional: bool) -> None:
+def _check_part(config: Mapping[str, Any], key: str, optional: bool, called: bool) -> None:
     """It is there, and where options should lie under it, they do."""
     value: Any = config.get(key)
     if value is None and optional:
@@ -103,7 +107,7 @@ def _check_part(config: Mapping[str, Any], key: str, optional: bool) -> None:
         raise InputError(f"{key} is needed; leave {key}=null, or ~{key}, out")
     if key in PARTS and not isinstance(value, Mapping):
         raise InputError(f"{key}={value!r}; give its options one by one, {key}.…=…; see --help")
-    if key in CALLED and "_target_" not in value:
+    if called and "_target_" not in value:
         raise InputError(f"{key} names no class; leave ~{key}, or ~{key}._target_, out")
 
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.forward import SCORES, weights_of
+from segtrace.activation import predicted
+from segtrace.attribution.forward import SCORES, agreed, weights_of
 from segtrace.attribution.targets import Target
 from segtrace.attribution.weights import Weights
 from segtrace.causal.batches import SLICES, Clock, seconds_per_slice
@@ -16,7 +17,7 @@ from segtrace.errors import InputError
 from segtrace.explainers.explainer import Budget
 from segtrace.explainers.stage_maps import StageMaps, flow_of, measured
 from segtrace.network.hooks import edit, observe
-from segtrace.network.labels import largest, refuse_shares
+from segtrace.network.labels import refuse_shares
 from segtrace.network.logits import logits_at
 from segtrace.network.sites import Site, Sites, chosen
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
@@ -73,12 +74,14 @@ class AblationCam:
         with undisturbed(net, x.device), torch.no_grad(), budget.shown(self.title) as tell:
             sites = _stages(net, network)
             logits = torch.cat([logits_at(net, part) for part in x.split(SLICES)])
-            refuse_shares(score, logits)
-            weights = {organ: weights_of(organ, one, logits) for organ, one in targets.items()}
+            known = agreed(network.settings.activation, targets, logits.shape[1])
+            refuse_shares(score, logits, known)
+            weights = {organ: weights_of(organ, one, logits, known)
+                       for organ, one in targets.items()}  # fmt: skip
             cuts = {site: self._cuts(net, site, x) for site in sites}
             passes = len(x) * sum(map(len, cuts.values()))
             clock = Clock(passes, seconds_per_slice(net, x[:SLICES]), tell)
-            task = _Task(net, x, logits, [*weights.values()], score, clock)
+            task = _Task(net, x, logits, [*weights.values()], score, known, clock)
             maps = {}
             for site in sites:
                 found = task.maps(site, cuts[site], lambda: budget.is_over(start))
@@ -94,9 +97,13 @@ class AblationCam:
             self.name,
             score,
             maps,
-            {organ: one.score(SCORES[score](logits)).cpu() for organ, one in weights.items()},
+            {
+                organ: one.score(SCORES[score](logits, known)).cpu()
+                for organ, one in weights.items()
+            },
             torch.stack([one.pixels(logits) for one in weights.values()]).cpu(),
-            largest(logits).cpu(),
+            predicted(logits, known).cpu(),
+            known,
         )
         left_out = tuple(name for name in sites.names if name not in maps)
         return StageMaps(self, measured(flow, network, epoch), left_out, perf_counter() - start)
@@ -123,6 +130,7 @@ class _Task:
     logits: Tensor
     weights: list[Weights]
     score: str
+    activation: str
     clock: Clock
 
     def maps(
@@ -148,7 +156,7 @@ class _Task:
 
     def _scores(self, mine: slice, logits: Tensor) -> Tensor:
         """(O, n) of some slices, whose regions are those of the network as it is."""
-        scored = SCORES[self.score](logits)
+        scored = SCORES[self.score](logits, self.activation)
         return torch.stack([one[mine].score(scored) for one in self.weights])
 
 

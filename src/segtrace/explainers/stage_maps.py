@@ -101,6 +101,7 @@ def flow_of(
     scores: Mapping[str, Tensor],
     region_px: Tensor,
     prediction: Tensor,
+    activation: str,
 ) -> Flow:
     """Maps that rest on no gradient, as a flow.
 
@@ -110,7 +111,8 @@ def flow_of(
         maps: stage -> (O, N, *cells), signed.
         scores: organ -> (N,) the explained score.
         region_px: (O, N) pixels of the region.
-        prediction: (N, H, W).
+        prediction: (N, H, W), or masks (N, C, H, W).
+        activation: of the logits.
     """
     absent = region_px == 0  # where a share of the score is none of anything
     maps = {name: one.masked_fill(_like(absent, one), 0) for name, one in maps.items()}
@@ -129,6 +131,7 @@ def flow_of(
         rules=(name,),
         organs=tuple(scores),
         score=score,
+        activation=activation,
     )
 
 

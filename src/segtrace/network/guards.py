@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from segtrace.errors import Guard, InputError, guarded, wrong
+from segtrace.activation import ACTIVATIONS, Organ, OrganLike
+from segtrace.errors import Guard, InputError, guarded, unknown, wrong
 from segtrace.network.labels import whole_numbers
 
 PROPOSED = "proposed"
@@ -56,7 +57,7 @@ def a_finite_image(name: str, value: Any) -> None:
 
 
 def labels(name: str, value: Any) -> Tensor:
-    """A label map (N, *image), as the channel numbers that it holds."""
+    """A label map (N, *image), or masks (N, C, *image), as the whole numbers that it holds."""
     a_tensor(name, value)
     if value.ndim < 2 or not value.numel():
         raise wrong(name, value, "a label map (N, H, W) in channel numbers")
@@ -70,15 +71,33 @@ def a_channel(name: str, value: Any) -> int:
     return int(value)
 
 
-def channels(name: str, value: Any) -> dict[str, int]:
-    """Organ -> channel, whatever library the numbers come from."""
+def an_organ(name: str, value: Any) -> OrganLike:
+    """The number of a channel, or channel and label apart."""
+    if isinstance(value, Organ):
+        return value
+    if isinstance(value, Mapping):
+        numbers = {key: a_channel(f"{name}[{key!r}]", number) for key, number in value.items()}
+        if set(numbers) == {"channel", "label"}:
+            return Organ(**numbers)
+        raise wrong(name, value, "{'channel': 0, 'label': 1}, or the number of a channel")
+    return a_channel(name, value)
+
+
+def an_activation(name: str, value: Any) -> None:
+    """How logits become a prediction."""
+    if value not in ACTIVATIONS:
+        raise unknown("activation", value, ACTIVATIONS)
+
+
+def channels(name: str, value: Any) -> dict[str, OrganLike]:
+    """Organ -> channel, whatever library the numbers come from; or channel and label apart."""
     if not isinstance(value, Mapping):
         raise wrong(name, value, "a mapping organ -> channel, e.g. {'liver': 1}")
     if not value:
         raise InputError(f"{name} is empty: no organ is named; give e.g. {{'liver': 1}}")
     for organ in value:
         a_name(f"an organ in {name}", organ)
-    return {organ: a_channel(f"{name}[{organ!r}]", value[organ]) for organ in value}
+    return {organ: an_organ(f"{name}[{organ!r}]", value[organ]) for organ in value}
 
 
 def a_name(name: str, value: Any) -> None:
@@ -376,8 +395,8 @@ ARGUMENTS: Mapping[str, Guard] = {
     "target": targets,
     "rules": rules,
     "channels": channels,
-    "channel": a_channel,
-    "against": a_channel,
+    "channel": an_organ,
+    "against": an_organ,
     "score": a_name,
     "region": a_name,
     "cut": a_name,
@@ -397,7 +416,7 @@ ARGUMENTS: Mapping[str, Guard] = {
     "fractions": each(a_number, "parts of a stage's cells, e.g. (0.1,)"),
     "baseline": tensors,
     "which": a_component,
-    "activation": a_tensor,
+    "activation": optional(an_activation),
     "gradient": a_tensor,
 }
 """Name of an argument -> its guard, for attribution and causal."""

@@ -1,100 +1,91 @@
-"""Labels: what a network of several channels predicts, and a truth in the same numbers."""
+"""Labels: a truth in the form that logits ask for, and logits that are none."""
 
 import torch
 from torch import Tensor
 
+from segtrace.activation import SAY_SIGMOID, SIGMOID, SOFTMAX
 from segtrace.errors import InputError
 
 NEAR = 0.01
 """How far from a whole number a value of a label map may lie to be that number."""
 
-_COMPARED = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_COMPARED = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 """Types whose numbers can be compared and counted as they are."""
-
-ONE_CHANNEL = (
-    "the network has one output channel, so there is no background that an organ could be larger "
-    "than; networks of one channel are not supported yet: give it one of zeros, output=lambda out: "
-    "torch.cat([torch.zeros_like(out), out], 1), with the organ at channel 1 (where there is no "
-    "such option, wrap the network in one that returns that), or a tensor as target"
-)
-
 
 PIXELS = 64
 """Fewer logits may all lie between 0 and 1 by chance."""
 SUM = 1e-3
 """Probabilities in half precision sum to 1 but for this."""
-_ONE_LOGIT = "torch.cat([torch.zeros_like(out[:, :1]), out[:, k : k + 1].logit(1e-6)], 1)"
+ENDS = 0.05
+"""Probabilities of a trained network come as near to 0 and to 1 as this."""
+_LOGITS = "output=lambda out: out.logit(1e-6)"
 OVERLAP = (
-    "the logits are probabilities that do not sum to 1, as behind a sigmoid: channels that may "
-    "overlap have no largest one that is the prediction; overlap is not supported yet: explain "
-    f"organs one at a time, with output=lambda out: {_ONE_LOGIT}, channel 1 and truth=mask[:, k]"
-    ".long(), or where the channels shut each other out, background among them, let the network "
-    "return logits: output=lambda out: out.logit(1e-6) (where there is no such option, wrap the "
-    "network in one that returns that)"
+    "the logits are probabilities that do not sum to 1, as behind a sigmoid: where channels may "
+    f"overlap {SAY_SIGMOID} and let the network return logits, {_LOGITS}; where they "
+    "shut each other out, background among them, the latter alone (where there is no such option, "
+    "wrap the network in one that returns that)"
+)
+BEHIND_SIGMOID = (
+    "the logits are probabilities, as behind a sigmoid, of which none is below 0, where a logit "
+    f"says that the organ is not there; let the network return logits: {_LOGITS} (where there is "
+    "no such option, wrap the network in one that returns that)"
 )
 
 
-def refuse_overlap(logits: Tensor) -> None:
-    """Refuse what a sigmoid put out (N, C, *image), of which the largest is no prediction.
+def refuse_overlap(logits: Tensor, activation: str = SOFTMAX) -> None:
+    """Refuse what a sigmoid put out (N, C, *image) in the place of logits.
 
     To be asked of the network as it is: a network that is cut may say anything.
 
     Raises:
-        InputError: numbers that all lie in [0, 1], of which several together exceed 1.
+        InputError: under a softmax, numbers that all lie in [0, 1], of which several together
+            exceed 1; under a sigmoid, what it put out.
     """
-    if _are_shares(logits) and float(logits.detach().sum(1).max()) > 1 + SUM:
+    if activation == SIGMOID:
+        if _is_sigmoid(logits):
+            raise InputError(BEHIND_SIGMOID)
+    elif _are_shares(logits) and float(logits.detach().sum(1).max()) > 1 + SUM:
         raise InputError(OVERLAP)
 
 
-def refuse_shares(score: str, logits: Tensor) -> None:
-    """Refuse to take the softmax of probabilities (N, C, *image).
+def refuse_shares(score: str, logits: Tensor, activation: str = SOFTMAX) -> None:
+    """Refuse to take the probabilities of probabilities (N, C, *image).
 
     Raises:
-        InputError: a score that does, of what a softmax or a sigmoid put out.
+        InputError: a score that does, of what a softmax or a sigmoid put out; under a sigmoid,
+            whose prediction is wrong then, any.
     """
-    if score not in ("prob", "logprob") or not _are_shares(logits):
-        return
-    refuse_overlap(logits)
-    if bool(((logits.detach().sum(1) - 1).abs() <= SUM).all()):
-        raise InputError(
-            f"the logits are probabilities that sum to 1, as behind a softmax, and score {score!r} "
-            "would take the softmax once more: say score='logit', or let the network return "
-            "logits: output=lambda out: out.clamp(min=1e-12).log()"
-        )
+    if activation == SIGMOID:
+        refuse_overlap(logits, activation)
+    elif score in ("prob", "logprob") and _are_shares(logits):
+        refuse_overlap(logits)
+        if bool(((logits.detach().sum(1) - 1).abs() <= SUM).all()):
+            raise InputError(
+                "the logits are probabilities that sum to 1, as behind a softmax, and score "
+                f"{score!r} would take the softmax once more: say score='logit', or let the "
+                "network return logits: output=lambda out: out.clamp(min=1e-12).log()"
+            )
 
 
 def _are_shares(logits: Tensor) -> bool:
     """Whether all of many numbers of several channels lie in [0, 1], and they are not constant."""
-    values = logits.detach()
-    if values.shape[1] < 2 or values[:, 0].numel() < PIXELS:
-        return False
-    low, high = (float(end) for end in values.aminmax())
-    return low >= 0 and high <= 1 and low < high
+    return logits.shape[1] > 1 and _range(logits) is not None
 
 
-def predicted(logits: Tensor) -> Tensor:
-    """(N, *image) the channel with the largest of the logits (N, C, *image).
-
-    Raises:
-        InputError: logits of one channel, which is the largest everywhere.
-    """
-    refuse_one_channel(logits)
-    return largest(logits)
+def _is_sigmoid(logits: Tensor) -> bool:
+    """Whether a sigmoid made them; without their graph, whether they reach from 0 to 1."""
+    if logits.grad_fn is not None and logits.grad_fn.name().startswith("Sigmoid"):
+        return True
+    ends = _range(logits)
+    return ends is not None and ends[0] < ENDS and ends[1] > 1 - ENDS
 
 
-def refuse_one_channel(logits: Tensor) -> None:
-    """Refuse logits (N, C, *image) of one channel, whose numbers are no labels.
-
-    Raises:
-        InputError: says how the network gets a background.
-    """
-    if logits.shape[1] < 2:
-        raise InputError(ONE_CHANNEL)
-
-
-def largest(logits: Tensor) -> Tensor:
-    """The same, which says nothing where there is one channel alone."""
-    return logits.max(1).indices  # argmax(1) says the same and takes five times as long
+def _range(logits: Tensor) -> tuple[float, float] | None:
+    """Smallest and largest of many numbers that all lie in [0, 1] and are not constant."""
+    if logits[:, 0].numel() < PIXELS:
+        return None
+    low, high = (float(end) for end in logits.detach().aminmax())
+    return (low, high) if 0 <= low < high <= 1 else None
 
 
 def whole_numbers(name: str, labels: Tensor) -> Tensor:
@@ -119,35 +110,50 @@ def whole_numbers(name: str, labels: Tensor) -> Tensor:
     return whole.long()
 
 
-def check_truth(truth: Tensor, logits: Tensor) -> None:
-    """Refuse a truth that is no label map (N, *image) of the logits (N, C, *image).
+def truth_of(truth: Tensor, axes: int) -> Tensor:
+    """A truth in one of the two forms: masks as bool, a label map as whole numbers.
+
+    Args:
+        truth: (N, *image) numbers, or (N, C, *image) masks.
+        axes: of the image.
+    """
+    if truth.ndim == axes + 2:
+        return truth > 0
+    return truth.long() if truth.dtype == torch.bool else truth
+
+
+def check_truth(truth: Tensor, logits: Tensor, activation: str = SOFTMAX) -> None:
+    """Refuse a truth that is none of the logits (N, C, *image).
+
+    Under a softmax a label map (N, *image) is one, under a sigmoid masks (N, C, *image) too.
 
     Raises:
         InputError: says how it becomes one, where it can.
     """
     image = (logits.shape[0], *logits.shape[2:])
-    if truth.shape != image:
+    masks = activation == SIGMOID and truth.shape == logits.shape
+    if truth.shape != image and not masks:
+        asked = f"{image}, or masks {tuple(logits.shape)}" if activation == SIGMOID else f"{image}"
         raise InputError(
-            f"the truth has shape {tuple(truth.shape)}; the logits ask for {image}"
-            + _way_to_labels(truth, logits)
+            f"the truth has shape {tuple(truth.shape)}; the logits ask for {asked}"
+            + _way_to_labels(truth, logits, activation)
         )
 
 
-def _way_to_labels(truth: Tensor, logits: Tensor) -> str:
+def _way_to_labels(truth: Tensor, logits: Tensor, activation: str) -> str:
     """What to do about a truth of another shape, if anything is known to help."""
     if truth.ndim == logits.ndim and truth.shape[0] == logits.shape[0]:
+        if activation == SIGMOID:
+            return ", one for each channel in their order"
         if truth.shape[1] == 1:
             return ", a label map of channel numbers: truth[:, 0]"
         counts = (truth > 0).sum(1)
-        if counts.max() > 1:
-            return (
-                ", a label map of channel numbers; organs that overlap are not supported yet: "
-                "explain them one at a time, with output=lambda out: torch.cat([torch.zeros_like("
-                "out[:, :1]), out[:, k : k + 1]], 1), channel 1 and truth=mask[:, k].long()"
-            )
-        if counts.min() == 1:
+        if counts.min() == 1 == counts.max():
             return ", a label map of channel numbers: truth.int().argmax(1)"
-        return ", a label map of channel numbers"
+        return (
+            ", a label map of channel numbers; masks, which may overlap, are the truth of channels "
+            f"that decide each for itself: {SAY_SIGMOID}"
+        )
     if truth.ndim == logits.ndim - 1 and truth.shape[0] == logits.shape[0]:
         return _way_to_size(tuple(truth.shape[1:]), tuple(logits.shape[2:]))
     return ""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from segtrace.activation import SIGMOID
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.causal.outcome import Judge
 from segtrace.checkpoint import loading as checkpoint
@@ -136,6 +137,11 @@ class PlantedNetwork:
             raise InputError(
                 f"{path} has the organs {description['organs']}; those of planted evidence are "
                 f"{CLASSES}: train one with experiment=planted"
+            )
+        if description.get("explain", {}).get("activation") == SIGMOID:
+            raise InputError(
+                f"{path} was trained with model.activation=sigmoid; a disc is of one class or the "
+                "other: train one with experiment=planted alone"
             )
         loaded = checkpoint.load(Path(path), net)
         return cls(

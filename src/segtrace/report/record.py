@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from segtrace.activation import SOFTMAX, Organ, OrganLike, organ_of
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.rules import by_name
 from segtrace.errors import InputError
@@ -18,7 +19,8 @@ from segtrace.report.combined import Combined
 from segtrace.report.scene import Scene
 
 WORDS = ("rules", "organs", "stages")
-TENSORS = tuple(f.name for f in fields(Flow) if f.name not in {*WORDS, "maps", "methods", "score"})
+FACTS = ("score", "activation")
+TENSORS = tuple(f.name for f in fields(Flow) if f.name not in {*WORDS, *FACTS, "maps", "methods"})
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,19 @@ class Record:
 
     def masks(self, organs: Sequence[str]) -> Tensor:
         """(O, N, H, W) bool: where the truth, or else the prediction, has the organs."""
-        truth = self.scene.truth
-        labels = self.flow.prediction if truth is None else truth
-        return torch.stack([labels == self.scene.channels.get(organ, -1) for organ in organs])
+        if self.scene.truth is None:
+            return self.found(organs)
+        return self._stacked([self.scene.there(organ) for organ in organs])
+
+    def found(self, organs: Sequence[str]) -> Tensor:
+        """(O, N, H, W) bool: where the prediction has the organs."""
+        return self._stacked([self.scene.found(organ, self.flow.prediction) for organ in organs])
+
+    def _stacked(self, masks: Sequence[Tensor | None]) -> Tensor:
+        """Those of organs without a channel are empty."""
+        shape = (len(self.scene.cases), *self.flow.prediction.shape[-2:])
+        nowhere = torch.zeros(shape, dtype=torch.bool)
+        return torch.stack([nowhere if mask is None else mask for mask in masks])
 
     def missed(self, organ: str) -> bool:
         """Whether the network finds the organ on none of the slices."""
@@ -84,13 +96,13 @@ def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
         },
         "status_names": np.array([status.label for status in Status]),
         **{name: np.array(getattr(flow, name), dtype=str) for name in WORDS},
-        "score": np.array(flow.score),
+        **{name: np.array(getattr(flow, name), dtype=str) for name in FACTS},
         "region": np.array(record.region),
         "epoch": np.array(-1 if record.epoch is None else record.epoch),
         "cases": np.array(scene.cases, dtype=str),
         "slices": np.array(scene.slices, dtype=np.int64),
         "labels": np.array(list(scene.channels), dtype=str),
-        "channels": np.array(list(scene.channels.values()), dtype=np.int64),
+        **_numbers(scene),
         "training": np.array(scene.training),
         "phantom": np.array(scene.phantom),
         "sides_known": np.array(scene.sides_known),
@@ -126,12 +138,13 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
         methods=by_name(rules),
         organs=tuple(str(name) for name in arrays["organs"]),
         score=str(arrays["score"]),
+        activation=str(arrays.get("activation", SOFTMAX)),
     )
     scene = Scene(
-        image=torch.zeros_like(flow.prediction[:, None], dtype=torch.float32),
+        image=torch.zeros(len(flow.prediction), 1, *flow.prediction.shape[-2:]),
         cases=tuple(str(name) for name in arrays["cases"]),
         slices=tuple(int(index) for index in arrays["slices"]),
-        channels=dict(zip(map(str, arrays["labels"]), map(int, arrays["channels"]), strict=True)),
+        channels=_channels(arrays),
         training=bool(arrays["training"]),
         phantom=bool(arrays["phantom"]),
         sides_known=bool(arrays.get("sides_known", False)),
@@ -145,3 +158,22 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
         scene = replace(scene, truth=torch.from_numpy(arrays["truth"]))
     epoch = int(arrays["epoch"])
     return Record(flow, scene, str(arrays["region"]), None if epoch < 0 else epoch)
+
+
+def _numbers(scene: Scene) -> dict[str, NDArray]:
+    """The organs' channels, and where they are others their numbers in a label map."""
+    organs = scene.channels.values()
+    if not scene.apart:
+        return {"channels": np.array([*organs], dtype=np.int64)}
+    both = [organ_of(organ, SOFTMAX) for organ in organs]
+    return {
+        "channels": np.array([organ.channel for organ in both], dtype=np.int64),
+        "label_numbers": np.array([organ.label for organ in both], dtype=np.int64),
+    }
+
+
+def _channels(arrays: Mapping[str, NDArray]) -> dict[str, OrganLike]:
+    names, channels = map(str, arrays["labels"]), map(int, arrays["channels"])
+    if "label_numbers" not in arrays:
+        return dict(zip(names, channels, strict=True))
+    return dict(zip(names, map(Organ, channels, map(int, arrays["label_numbers"])), strict=True))

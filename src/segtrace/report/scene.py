@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from segtrace.activation import Organ, OrganLike, predicted_mask, true_mask
 from segtrace.dice import dice
 
 RESEARCH_USE = "research use only, not for diagnosis"
@@ -25,7 +26,9 @@ REGIONS = {
     "tp": "true positives",
     "fp": "false positives",
     "fn": "false negatives",
+    "border": "border of the prediction",
     "all": "whole image",
+    "all_pred": "the whole prediction, of all organs",
 }
 OFF_VIEW = "brightest off the body"
 """Beside the number of a map whose largest value lies outside the window that is shown."""
@@ -49,8 +52,8 @@ class Scene:
         image: (N, 1, H, W) window mapped to [0, 1]. Of several channels the first is shown.
         cases: the case of each slice.
         slices: its index in the volume.
-        channels: organ -> its number in ``truth`` and in the flow's prediction.
-        truth: (N, H, W) labels, or None for an image without.
+        channels: organ -> its number in ``truth`` and in the flow's prediction, or the two apart.
+        truth: (N, H, W) labels or (N, C, H, W) bool masks, or None for an image without.
         training: the slices belong to the training split.
         phantom: the image was generated.
         spacing: (N, 2) mm of a pixel along rows and columns, NaN where unknown; or None.
@@ -64,7 +67,7 @@ class Scene:
     image: Tensor
     cases: tuple[str, ...]
     slices: tuple[int, ...]
-    channels: Mapping[str, int]
+    channels: Mapping[str, OrganLike]
     truth: Tensor | None = None
     training: bool = False
     phantom: bool = False
@@ -77,29 +80,39 @@ class Scene:
         """Case and slice of the nth slice, in words."""
         return f"{self.cases[n]}, slice {self.slices[n]}"
 
-    def mask(self, labels: Tensor | None, organ: str, n: int) -> Tensor | None:
-        """(H, W) where ``labels`` of slice n hold the organ; None without labels or channel."""
-        if labels is None or organ not in self.channels:
+    @property
+    def apart(self) -> bool:
+        """Whether organs are no numbers of one label map: they may overlap, or have two numbers."""
+        return any(isinstance(organ, Organ) for organ in self.channels.values())
+
+    def there(self, organ: str) -> Tensor | None:
+        """(N, H, W) bool where the truth has the organ; None without a truth or a channel."""
+        if self.truth is None or organ not in self.channels:
             return None
-        return labels[n] == self.channels[organ]
+        return true_mask(self.truth, self.channels[organ])
+
+    def found(self, organ: str, prediction: Tensor) -> Tensor | None:
+        """(N, H, W) bool where a flow's prediction has the organ; None without a channel."""
+        if organ not in self.channels:
+            return None
+        return predicted_mask(prediction, self.channels[organ])
 
     def dice(self, organ: str, prediction: Tensor) -> float:
-        """Of the organ over all slices, prediction (N, H, W); NaN without a truth."""
-        if self.truth is None or organ not in self.channels:
+        """Of the organ over all slices, of a flow's prediction; NaN without a truth."""
+        found, there = self.found(organ, prediction), self.there(organ)
+        if found is None or there is None:
             return float("nan")
-        found, there = (labels == self.channels[organ] for labels in (prediction, self.truth))
         return float(dice((found & there).sum(), found.sum(), there.sum()))
 
     def missed(self, organ: str, prediction: Tensor) -> bool:
         """Whether the network finds the organ on none of the slices.
 
-        No pixel of the prediction (N, H, W) lies on the organ (Dice 0) though it is there; without
-        a truth, no pixel is predicted. Its maps explain a decision that is not made.
+        No pixel of a flow's prediction lies on the organ (Dice 0) though it is there; without a
+        truth, no pixel is predicted. Its maps explain a decision that is not made.
         """
-        if organ not in self.channels:
+        found, there = self.found(organ, prediction), self.there(organ)
+        if found is None:
             return False
-        found = prediction == self.channels[organ]
-        if self.truth is None:
+        if there is None:
             return not bool(found.any())
-        there = self.truth == self.channels[organ]
         return bool(there.any()) and not bool((found & there).any())

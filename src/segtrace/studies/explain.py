@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from segtrace.activation import OrganLike
 from segtrace.data.labels import check_names
 from segtrace.network.guards import places_or_proposed
 from segtrace.network.logits import Output
@@ -23,6 +24,7 @@ from segtrace.tracking.explained import (
     Settings,
     explain_probes,
     of_failures,
+    under,
 )
 from segtrace.tracking.void import void_told
 from segtrace.training.slices.entering import Entering
@@ -35,7 +37,7 @@ def explain(
     net: nn.Module,
     loader: Iterable[Any],
     stages: StagesLike | Literal["proposed"],
-    labels: Mapping[str, int],
+    labels: Mapping[str, OrganLike],
     out: str | Path | None = None,
     *,
     slices: int = 8,
@@ -43,6 +45,7 @@ def explain(
     epoch: int | None = None,
     output: Output | None = None,
     preprocessing: Mapping[str, Any] | None = None,
+    activation: str | None = None,
 ) -> Explained:
     """Maps and measures of a network on the most telling slices of a loader.
 
@@ -51,7 +54,9 @@ def explain(
         loader: batches ``{"image": …, "label": …}`` or (image, label), read twice.
         stages: name -> module path; ``None`` for a network of the table, ``"proposed"`` to take
             what :func:`segtrace.describe` proposes.
-        labels: organ -> channel of the logits.
+        labels: organ -> channel of the logits, or ``{"channel": 0, "label": 1}``. A number is
+            channel and label under a softmax; under a sigmoid it is the label, and the channels
+            count from 0 in the order of the organs.
         out: folder for maps, measures, pictures, page and manifest; ``None`` writes nothing.
         slices: how many to choose: for every organ the one where it is largest, then the richest.
         settings: rules, region, score, …
@@ -60,18 +65,23 @@ def explain(
             function.
         preprocessing: what the network was trained on, made of the loader's slices; see
             :class:`~segtrace.training.slices.entering.Entering`.
+        activation: how logits become a prediction, ``softmax`` or ``sigmoid``, under which labels
+            may be masks (N, channels, H, W); ``None`` for what the settings say, or else of one
+            channel a sigmoid, of several a softmax.
 
     Raises:
         InputError: batches, stages or organs that do not fit; a folder that cannot be written, is
             being written, or holds results already.
     """
     check_names(labels)
+    settings = under(activation, settings)
     entering = (
         nullcontext() if preprocessing is None else Entering.of(preprocessing, net).before(net)
     )
     with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"), entering:
-        fits = partial(check_channels, net, channels=labels, output=output)
-        probes = probes_from(loader, labels, slices, check=fits)
+        known = settings.activation
+        fits = partial(check_channels, net, channels=labels, output=output, activation=known)
+        probes = probes_from(loader, labels, slices, check=fits, activation=known)
         stages, _ = chosen_places(net, probes.images[:1], stages, {}, output)
         settings, void = void_told(net, stages, probes.images[:1], settings, output)
         if void is not None:

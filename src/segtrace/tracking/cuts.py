@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segtrace.activation import predicted
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES
 from segtrace.causal.necessity import Necessity, necessity
@@ -16,7 +17,6 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.labelled import names_along
 from segtrace.network.edges import Edge
-from segtrace.network.labels import predicted
 from segtrace.network.logits import Output, logits_at
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
@@ -27,7 +27,7 @@ from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram
 from segtrace.report.route_words import branches
 from segtrace.tracking.edges import settled_sites
-from segtrace.tracking.explained import Network, organs_on
+from segtrace.tracking.explained import Network, organs_on, settled
 
 CUT = "channel_mean"
 """What stands in the place of an activation unless something else is said."""
@@ -161,6 +161,7 @@ def cut_network(
     Raises:
         InputError: slices without labels; baselines that are missing or of another network.
     """
+    network = settled(network, output)
     net, stages, probes, channels, settings = network
     truth = _truth(probes)
     asked, held = organs_on(truth, channels, settings.organs)
@@ -178,6 +179,7 @@ def cut_network(
         cut=cut,
         score=settings.score,
         output=output,
+        activation=settings.activation,
         progress=progress,
     )
     own = {place.name: place for place in places if isinstance(place, Edge)}
@@ -192,6 +194,7 @@ def cut_network(
             edges=own,
             score=settings.score,
             output=output,
+            activation=settings.activation,
             progress=progress,
         )
     return Cuts(
@@ -201,23 +204,27 @@ def cut_network(
         encoders=_encoders([place.name for place in places if isinstance(place, Stage)], own),
         left_out=tuple(organ for organ in asked if organ not in held),
         marks=probes.marks,
-        unseen=unseen(_prediction(net, probes, output), truth, held, probes.cases),
+        unseen=unseen(
+            _prediction(net, probes, settings.activation, output), truth, held, probes.cases
+        ),
     )
 
 
-def _prediction(net: nn.Module, probes: Probes, output: Output | None) -> Tensor:
-    """(N, H, W) channels of the whole network."""
+def _prediction(
+    net: nn.Module, probes: Probes, activation: str | None, output: Output | None
+) -> Tensor:
+    """What the whole network predicts."""
     net = unwrapped(net)
     x = as_input(net, probes.images)
     with undisturbed(net, x.device), torch.no_grad():
         logits = (logits_at(net, part, output) for part in x.split(SLICES))
-        return torch.cat([predicted(part).cpu() for part in logits])
+        return torch.cat([predicted(part, activation).cpu() for part in logits])
 
 
 def _truth(probes: Probes) -> Tensor:
     if probes.labels is None:
         raise InputError("cutting is judged against labels, which these slices lack")
-    return probes.labels.long()
+    return probes.labels
 
 
 def _encoders(stages: list[str], edges: Mapping[str, Edge]) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
+from segtrace.activation import SIGMOID, SOFTMAX, Organ, OrganLike, organ_of, true_mask
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.flow import Flow, Status
-from segtrace.attribution.forward import SCORES, TargetsLike
+from segtrace.attribution.forward import SCORES, TargetsLike, settled_organs
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.trace import trace
 from segtrace.data.labels import check_names
@@ -25,10 +26,10 @@ from segtrace.measures.locality import parts
 from segtrace.measures.places import body_of
 from segtrace.names import file_name
 from segtrace.network import guards
-from segtrace.network.labels import whole_numbers
+from segtrace.network.labels import truth_of, whole_numbers
 from segtrace.network.logits import Output
 from segtrace.network.stages import Stage, StagesLike, resolve
-from segtrace.network.undisturbed import unwrapped
+from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.report.combined import SCALED
 from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.pictures.cells import Picture
@@ -46,6 +47,7 @@ from segtrace.report.tables import save_table
     organs=guards.optional(guards.names),
     measures=guards.a_name,
     aggregate=guards.optional(guards.a_name),
+    activation=guards.optional(guards.an_activation),
 )
 @dataclass(frozen=True)
 class Settings:
@@ -56,6 +58,8 @@ class Settings:
         region: ``gt`` stays the same over the epochs, so use it to follow a training; ``pred``
             explains what the network decided; ``all`` is plain Grad-CAM.
         score: φ of the explained score: ``logit``, ``centered``, ``logprob`` or ``prob``.
+        activation: how logits become a prediction, ``softmax`` or ``sigmoid``; ``None`` where the
+            network's number of channels says it.
         stages: names out of the network's stages; ``None`` for all.
         organs: names out of the network's organs; ``None`` for all.
         measures: ``leading``, or ``all`` of them.
@@ -73,6 +77,7 @@ class Settings:
     organs: list[str] | None = None
     measures: Literal["leading", "all"] = "leading"
     aggregate: Literal["minmax", "max"] | None = None
+    activation: str | None = None
 
     def __post_init__(self) -> None:
         resolve_rules(self.rules)
@@ -102,7 +107,7 @@ class Network(NamedTuple):
     net: nn.Module
     stages: StagesLike
     probes: Probes
-    channels: Mapping[str, int]
+    channels: Mapping[str, OrganLike]
     settings: Settings
 
 
@@ -167,7 +172,7 @@ def explain_probes(
     net: nn.Module,
     stages: StagesLike,
     probes: Probes,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     settings: Settings = DEFAULT,
     epoch: int | None = None,
     output: Output | None = None,
@@ -188,6 +193,9 @@ def explain_probes(
             aggregate over a decoder that is not among the stages.
     """
     _warn_of_lost_weights(net, epoch)
+    net, stages, probes, channels, settings = settled(
+        Network(net, stages, probes, channels, settings), output
+    )
     record = traced(net, stages, probes, channels, settings, epoch, output)
     masks = record.masks(record.flow.organs)
     halves = None
@@ -202,7 +210,7 @@ def check_explainable(
     net: nn.Module,
     stages: StagesLike,
     probes: Probes,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     settings: Settings,
     output: Output | None = None,
 ) -> None:
@@ -221,7 +229,42 @@ def check_explainable(
         spacing=probes.spacing[:1],
         originals=None,
     )
-    traced(net, stages, first, channels, settings, None, output)
+    traced(*settled(Network(net, stages, first, channels, settings), output), None, output)
+
+
+def under(activation: str | None, settings: Settings) -> Settings:
+    """The settings under an activation that is named beside them, if one is.
+
+    Raises:
+        InputError: they name another.
+    """
+    if activation is not None and settings.activation not in (None, activation):
+        raise InputError(f"activation={activation}, and {settings.activation} in settings; say one")
+    return settings if activation is None else replace(settings, activation=activation)
+
+
+def settled(network: Network, output: Output | None = None) -> Network:
+    """A network whose activation is known, and with it what its organs and its truth are.
+
+    Where the settings do not say it, one slice is sent through.
+
+    Raises:
+        InputError: organs that do not fit the activation; see
+            :func:`segtrace.activation.organs_of`.
+    """
+    net, stages, probes, channels, settings = network
+    if probes.labels is not None:
+        labels = whole_numbers("probes.labels", probes.labels)
+        probes = replace(probes, labels=truth_of(labels, probes.images.ndim - 2))
+    known, organs = settings.activation, channels
+    bare = any(not isinstance(organ, Organ) for organ in channels.values())
+    if known is None or (known == SIGMOID and bare):
+        inner = unwrapped(net)
+        x = as_input(inner, probes.images[:1]).requires_grad_()  # as checkpointed parts need it
+        with undisturbed(inner, x.device):
+            _, known, apart = settled_organs(inner, x, channels, known, output)
+        organs = channels if known == SOFTMAX else apart
+    return Network(net, stages, probes, organs, replace(settings, activation=known))
 
 
 def of_failures(probes: Probes, settings: Settings) -> list[Settings]:
@@ -250,14 +293,12 @@ def traced(
     net: nn.Module,
     stages: StagesLike,
     probes: Probes,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     settings: Settings,
     epoch: int | None = None,
     output: Output | None = None,
 ) -> Record:
-    """Trace the slices; see :func:`explain_probes`."""
-    if probes.labels is not None:
-        probes = replace(probes, labels=whole_numbers("probes.labels", probes.labels))
+    """Trace the slices of a network that is settled; see :func:`explain_probes`."""
     organs = targets_of(probes, channels, settings)
     flow = _flow(net, stages, probes, organs, settings, output)
     combined = None if settings.aggregate is None else aggregate(flow, how=settings.aggregate)
@@ -265,7 +306,7 @@ def traced(
 
 
 def targets_of(
-    probes: Probes, channels: Mapping[str, int], settings: Settings
+    probes: Probes, channels: Mapping[str, OrganLike], settings: Settings
 ) -> dict[str, targets.Target]:
     """Organ -> what is explained of it.
 
@@ -273,12 +314,12 @@ def targets_of(
         InputError: an organ that the network does not have; a region that needs labels.
     """
     chosen = chosen_organs(channels, settings.organs)
-    truth = None if probes.labels is None else probes.labels.long()
-    if truth is None and settings.region in ("gt", "tp", "fp", "fn"):
+    truth = probes.labels
+    if truth is None and settings.region in targets.OF_TRUTH:
         raise InputError(
             f"region {settings.region} needs labels, which these slices lack; say region=pred"
         )
-    return targets.organs(chosen, settings.region, truth)
+    return targets.organs(chosen, settings.region, truth, settings.activation)
 
 
 def _flow(
@@ -291,7 +332,14 @@ def _flow(
 ) -> Flow:
     kept = stages if settings.stages is None else _kept(net, stages, settings.stages)
     return trace(
-        net, kept, probes.images, organs, settings.rules, settings.score, output=output
+        net,
+        kept,
+        probes.images,
+        organs,
+        settings.rules,
+        settings.score,
+        output=output,
+        activation=settings.activation,
     ).cpu()
 
 
@@ -305,17 +353,18 @@ def _halves(
     net: nn.Module,
     stages: StagesLike,
     probes: Probes,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     settings: Settings,
     masks: Tensor,
     output: Output | None,
 ) -> tuple[Flow, Flow]:
     """The flows of two parts of every organ: does a stage tell them apart?"""
-    chosen = chosen_organs(channels, settings.organs)
+    chosen = {name: organ_of(organ, settings.activation or SOFTMAX)
+              for name, organ in chosen_organs(channels, settings.organs).items()}  # fmt: skip
     one, other = (
         {
-            organ: targets.organ(channel, "gt", half[o] * channel)
-            for o, (organ, channel) in enumerate(chosen.items())
+            name: targets.organ(organ, "gt", half[o] * organ.label, settings.activation)
+            for o, (name, organ) in enumerate(chosen.items())
         }
         for half in parts(masks)
     )
@@ -325,7 +374,7 @@ def _halves(
     )
 
 
-def scene(probes: Probes, channels: Mapping[str, int]) -> Scene:
+def scene(probes: Probes, channels: Mapping[str, OrganLike]) -> Scene:
     """What a picture needs to know of the slices."""
     return Scene(
         image=probes.images,
@@ -342,7 +391,9 @@ def scene(probes: Probes, channels: Mapping[str, int]) -> Scene:
     )
 
 
-def chosen_organs(channels: Mapping[str, int], organs: list[str] | None) -> dict[str, int]:
+def chosen_organs(
+    channels: Mapping[str, OrganLike], organs: list[str] | None
+) -> dict[str, OrganLike]:
     """Organ -> channel of the organs named, or of all.
 
     Raises:
@@ -358,18 +409,20 @@ def chosen_organs(channels: Mapping[str, int], organs: list[str] | None) -> dict
 
 
 def organs_on(
-    truth: Tensor, channels: Mapping[str, int], organs: list[str] | None
-) -> tuple[dict[str, int], dict[str, int]]:
+    truth: Tensor, channels: Mapping[str, OrganLike], organs: list[str] | None
+) -> tuple[dict[str, OrganLike], dict[str, OrganLike]]:
     """Organ -> channel of those asked for, and of them those that the truth holds anywhere.
 
     Raises:
         InputError: see :func:`chosen_organs`.
     """
     asked = chosen_organs(channels, organs)
-    return asked, {name: channel for name, channel in asked.items() if (truth == channel).any()}
+    return asked, {name: organ for name, organ in asked.items() if true_mask(truth, organ).any()}
 
 
-def check_chosen(settings: Settings, organs: Mapping[str, int], stages: Collection[str]) -> None:
+def check_chosen(
+    settings: Settings, organs: Mapping[str, OrganLike], stages: Collection[str]
+) -> None:
     """Refuse organs and stages that a network does not have, before any work.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segtrace.activation import SIGMOID, OrganLike
 from segtrace.data.probes import Probes
 from segtrace.labelled import names_along, rows, tensor
 from segtrace.measures.leakage import Grids, Leakage, leakage
@@ -60,15 +61,16 @@ class LeakMeter:
         net: nn.Module,
         stages: StagesLike,
         probes: Probes,
-        channels: Mapping[str, int],
+        channels: Mapping[str, OrganLike],
         settings: Settings,
         output: Output | None = None,
     ) -> Leakage | None:
         """The leakage on centred logits, where the settings explain plain ones; else ``None``.
 
-        What disappears there is shared by all logits and says nothing about one organ.
+        What disappears there is shared by all logits and says nothing about one organ. Behind a
+        sigmoid every logit decides for itself, and what is shared counts.
         """
-        if settings.score != "logit":
+        if settings.score != "logit" or settings.activation == SIGMOID:
             return None
         centred = replace(settings, score="centered")
         return self.of(traced(net, stages, probes, channels, centred, None, output))
@@ -145,6 +147,8 @@ class Leaks:
         if self.record.epoch == 0:
             return [self._yardstick]
         against = {"centred logits": self.centred, "the untrained network": self.untrained}
+        if self.record.flow.activation == SIGMOID:  # whose logits share nothing
+            del against["centred logits"]
         missing = [name for name, leak in against.items() if leak is None]
         if missing:
             return [f"* no event: {' and '.join(missing)} not known to hold them against"]

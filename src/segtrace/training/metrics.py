@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from segtrace.activation import OrganLike, predicted_mask, true_mask
 from segtrace.dice import dice
 from segtrace.errors import unknown
 
@@ -69,7 +70,7 @@ class CaseDice(Metric):
 
     Args:
         cases: names of all the cases that will come.
-        organs: organ -> channel, without the background.
+        organs: organ -> channel, without the background, see :mod:`segtrace.activation`.
 
     The state is three counts per slice and organ, so that it is exact whatever the batches are.
     Over processes the slices are put together, and one that several processes saw, because their
@@ -79,7 +80,7 @@ class CaseDice(Metric):
     full_state_update = False
     slices: list[Tensor] | Tensor
 
-    def __init__(self, cases: Sequence[str], organs: Mapping[str, int]) -> None:
+    def __init__(self, cases: Sequence[str], organs: Mapping[str, OrganLike]) -> None:
         super().__init__()
         self.cases, self.organs = tuple(cases), dict(organs)
         self.add_state("slices", [], dist_reduce_fx="cat")
@@ -94,7 +95,7 @@ class CaseDice(Metric):
         """Count a batch.
 
         Args:
-            prediction: label maps (N, H, W).
+            prediction: label maps (N, H, W), or masks (N, C, H, W) as bool.
             truth: the same.
             cases: the case of every slice.
             slices: its index in the case, by which one that comes twice is known; without it each
@@ -108,7 +109,8 @@ class CaseDice(Metric):
                 raise unknown("case", case, self.cases, "this evaluation")
         known = [-1] * len(cases) if slices is None else torch.as_tensor(slices).tolist()
         rows = [[self.cases.index(case), i] for case, i in zip(cases, known, strict=True)]
-        counts = [_voxels(prediction == c, truth == c) for c in self.organs.values()]
+        counts = [_voxels(predicted_mask(prediction, organ), true_mask(truth, organ))
+                  for organ in self.organs.values()]  # fmt: skip
         self._list().append(torch.cat([torch.tensor(rows, device=self.device), *counts], 1))
 
     def compute(self) -> Tensor:

@@ -6,24 +6,32 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from monai.losses import DiceCELoss
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from segtrace.attribution.targets import predicted
+from segtrace.activation import (
+    ACTIVATIONS,
+    SIGMOID,
+    SOFTMAX,
+    Organ,
+    organs_of,
+    predicted,
+    true_masks,
+)
 from segtrace.checkpoint.description import FORMAT
 from segtrace.checkpoint.loading import DESCRIPTION, in_channels_last
 from segtrace.data.labels import check_names
 from segtrace.data.limits import LARGEST_SEED, check_range
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 from segtrace.network.logits import known_logits
 from segtrace.report.tensorboard import LEARNING_RATE_TAG, dice_tag
 from segtrace.training.averaging import kept_weights
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.losses import Losses
 from segtrace.training.metrics import CaseDice, Counted
+from segtrace.training.objective import loss_of
 from segtrace.training.randomness import seed_of
 from segtrace.training.weights import fingerprint
 
@@ -32,20 +40,23 @@ class SegmentationModule(pl.LightningModule):
     """Train a 2-D segmentation network with Dice and cross-entropy.
 
     Args:
-        net: (N, 1, H, W) slices -> (N, 1 + organs, H, W) logits.
-        organs: organ -> channel; channel 0 is the background.
+        net: (N, 1, H, W) slices -> (N, 1 + organs, H, W) logits; under a sigmoid (N, organs, H, W).
+        organs: organ -> its number in labels, and channel; channel 0 is the background. Under a
+            sigmoid, which has none, channels count from 0 in this order.
         optimizer: parameters -> optimiser.
         scheduler: (optimiser, number of steps) -> schedule stepped after every step, or ``None``.
         dice_weight: weight of the Dice term; cross-entropy has the rest. 0.5 is TransUNet's.
         channels_last: memory format of the network; faster on CPU, and part of the description,
             since the last bits of a map depend on it.
         seed: the origin of all randomness of a training step (dropout).
+        activation: how logits become a prediction: ``softmax``, classes that exclude each other;
+            ``sigmoid``, every channel for itself, trained with binary cross-entropy.
         description: plain values that the checkpoint carries: how to rebuild the network, the
             stages and edges, labels, preprocessing, probes and settings of the explanation.
 
     Raises:
         InputError: a weight of the Dice term outside 0 to 1; a seed that is
-            none; an organ of a reserved name.
+            none; an organ of a reserved name; an unknown activation.
 
     Logged with the epoch (finished passes) as step: ``train/loss``, mean over its batches;
     ``val/dice/{organ}`` and ``val/dice/mean``, per case, absent organs left out, mean over cases,
@@ -61,6 +72,7 @@ class SegmentationModule(pl.LightningModule):
         dice_weight: float = 0.5,
         channels_last: bool = True,
         seed: int = 0,
+        activation: str = SOFTMAX,
         description: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -68,6 +80,9 @@ class SegmentationModule(pl.LightningModule):
             raise InputError(f"model.dice_weight={dice_weight}; give 0 to 1")
         check_range("model.seed", seed, 0, LARGEST_SEED)
         check_names(organs)
+        if activation not in ACTIVATIONS:
+            raise unknown("model.activation", activation, ACTIVATIONS)
+        self.activation = activation
         self.net = in_channels_last(net) if channels_last else net
         self.organs = dict(organs)
         self.optimizer = optimizer
@@ -82,14 +97,7 @@ class SegmentationModule(pl.LightningModule):
         self._validated: tuple[str, Counted] | None = None
         self.baselines: dict[str, Any] | None = None
         """Mean activations of the weights as they are, as plain values; see ``KeepBaselines``."""
-        self.loss = DiceCELoss(
-            to_onehot_y=True,
-            softmax=True,
-            squared_pred=True,
-            batch=True,
-            lambda_dice=dice_weight,
-            lambda_ce=1 - dice_weight,
-        )
+        self.loss = loss_of(activation, dice_weight)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of a batch of slices."""
@@ -125,7 +133,10 @@ class SegmentationModule(pl.LightningModule):
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        loss: Tensor = self.loss(self(batch["image"]).float(), batch["label"])
+        truth = batch["label"]
+        if self.activation == SIGMOID:
+            truth = true_masks(truth[:, 0], self._organs).float()
+        loss: Tensor = self.loss(self(batch["image"]).float(), truth)
         # Each batch counts once, as in what is logged: for who monitors it, or says it.
         self.log(
             "train/loss", loss, on_step=False, on_epoch=True, logger=False, batch_size=1,
@@ -215,11 +226,15 @@ class SegmentationModule(pl.LightningModule):
 
     def _counter(self, split: str) -> CaseDice:
         cases = getattr(self.trainer, "datamodule").split[split]  # noqa: B009 (untyped in Lightning)
-        return CaseDice(cases, self.organs).to(self.device)
+        return CaseDice(cases, self._organs).to(self.device)
+
+    @property
+    def _organs(self) -> dict[str, Organ]:
+        return organs_of(self.organs, self.activation)
 
     def _count(self, batch: Mapping[str, Any]) -> None:
         if self.dice is not None:
-            prediction = predicted(self(batch["image"]))
+            prediction = predicted(self(batch["image"]), self.activation)
             self.dice.update(prediction, batch["label"][:, 0], batch["case"], batch["slice"])
 
     def _show(self, split: str, means: Mapping[str, float]) -> None:

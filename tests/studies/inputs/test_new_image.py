@@ -7,6 +7,7 @@ from torch import nn
 from segtrace.data.files.nifti import read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.studies.inputs.new_image import probes_of_image
+from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.volumes.tracing import VolumeSlices
 
 SETTINGS = Preprocessing((-125.0, 275.0), 32, {"body": 1})
@@ -31,15 +32,19 @@ def shifted(tiny_raw, tmp_path):
     return tmp_path / "shifted.nii.gz"
 
 
+def network(net):
+    return TrainedNetwork("one", net, None, {"body": 1}, SETTINGS)
+
+
 def known(probes):
     return probes.sides_known, probes.hounsfield_known
 
 
 def test_slices_of_an_image_say_what_its_file_says(net, tiny_raw, shifted):
-    probes = probes_of_image(tiny_raw / "img" / "img0005.nii.gz", net, SETTINGS, 2)
+    probes = probes_of_image(tiny_raw / "img" / "img0005.nii.gz", network(net), 2)
     assert known(probes) == (True, True)
     assert probes.findings == ()
-    probes = probes_of_image(shifted, net, SETTINGS, 2)
+    probes = probes_of_image(shifted, network(net), 2)
     assert known(probes) == (False, False)
     about_sides, about_values = probes.findings
     assert about_sides.startswith("case shifted: its sform and its qform lie 180° apart")

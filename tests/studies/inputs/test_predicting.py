@@ -20,9 +20,10 @@ def test_every_slice_has_the_channel_with_the_largest_logit():
     assert torch.equal(predict(net, IMAGES), net(IMAGES).argmax(1))
 
 
-def test_a_network_of_one_channel_predicts_nothing():
-    with pytest.raises(InputError, match="one output channel"):
-        predict(network(1), IMAGES)
+@pytest.mark.parametrize(("channels", "asked"), [(1, None), (3, "sigmoid")])
+def test_every_slice_has_the_channels_above_zero(channels, asked):
+    net = network(channels)
+    assert torch.equal(predict(net, IMAGES, asked), net(IMAGES) > 0)
 
 
 def test_a_network_that_returns_more_than_logits_is_named():

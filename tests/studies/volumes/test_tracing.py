@@ -1,5 +1,6 @@
 """Whole volumes come back in the source image's own grid, whatever its orientation."""
 
+import json
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from torch import nn
 from helpers.raw_layout import AFFINES, to_stored
 from helpers.scripts import run_script
 from segtrace import InputError
+from segtrace.activation import Organ
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume, read_image
 from segtrace.data.preprocessing import Preprocessing
@@ -153,8 +155,43 @@ def test_slices_of_a_volume_know_their_sides_where_the_file_does(tmp_path):
         assert VolumeSlices(one, images, None, geometry).probes([1]).sides_known is known
     write_marker(tmp_path / "scan.nii.gz", "PIR")
     network = trained()
-    probes = probes_of_image(tmp_path / "scan.nii.gz", network.net, network.preprocessing, 1)
+    probes = probes_of_image(tmp_path / "scan.nii.gz", network, 1)
     assert probes.sides_known
+
+
+class Thresholds(Threshold):
+    """Two organs behind a sigmoid, the second of which lies in the first."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.no_grad():
+            self.logits.weight.copy_(torch.tensor([10.0, 10.0]).view(2, 1, 1, 1))
+            self.logits.bias.copy_(torch.tensor([-2.0, -6.0]))
+
+
+def test_organs_that_overlap_have_each_a_prediction_of_its_own(tmp_path):
+    marker = write_marker(tmp_path / "scan.nii.gz", "PIR")
+    organs = {"body": Organ(0, 7), "marker": Organ(1, 4)}
+    network = replace(
+        trained(activation="sigmoid"), net=Thresholds().eval(), channels=organs,
+        preprocessing=Preprocessing((-125.0, 275.0), 48, {"body": 7, "marker": 4}),
+    )  # fmt: skip
+    explain_volume(network, read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)
+    read = {
+        path.relative_to(tmp_path / "out").as_posix(): nibabel.load(path).get_fdata()
+        for path in (tmp_path / "out").rglob("predict*/*.nii.gz")
+    }
+    assert set(read) == {"predictions/body.nii.gz", "predictions/marker.nii.gz"}
+    body, own = read["predictions/body.nii.gz"] == 7, read["predictions/marker.nii.gz"] == 4
+    assert 2 * (own & marker).sum() / (own.sum() + marker.sum()) > 0.85
+    assert own.sum() == (own & body).sum() > 0
+    together = nibabel.load(tmp_path / "out" / "prediction.nii.gz").get_fdata()
+    np.testing.assert_array_equal(together, np.where(own, 4, np.where(body, 7, 0)))
+    assert "predictions/" in (tmp_path / "out" / "README.txt").read_text()
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["labels"] == {"body": 7, "marker": 4}
+    probes = probes_of_image(tmp_path / "scan.nii.gz", network, 2)
+    assert probes.labels is None
 
 
 def test_every_slice_stands_in_the_table_with_its_status(tmp_path):

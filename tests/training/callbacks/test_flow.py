@@ -135,7 +135,7 @@ class Detaches(Backbone):
 
 REFUSED = {
     "re-entrant checkpointing": (Checkpointed, "re-entrant .*; say use_reentrant=False"),
-    "one channel": (OneChannel, "one output channel"),
+    "other channels": (OneChannel, "named by their label and the network has 1 channels"),
     "a detached output": (Detaches, "no gradient leads from the logits"),
 }
 

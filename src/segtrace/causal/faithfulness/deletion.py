@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from segtrace.activation import OrganLike
 from segtrace.attribution.flow import A_FLOW, Flow
 from segtrace.attribution.forward import Output
 from segtrace.causal import guards
@@ -56,7 +57,7 @@ def deletion(
     sites: Sequence[Site],
     images: Tensor,
     truth: Tensor,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     baselines: Baselines | None = None,
     *,
     cases: Sequence[str] | None = None,
@@ -69,6 +70,7 @@ def deletion(
     body: Tensor | None = None,
     batch: int = SLICES,
     output: Output | None = None,
+    activation: str | None = None,
     progress: OnProgress | None = None,
 ) -> Dataset:
     """Remove the marked cells of every map of a flow.
@@ -82,7 +84,7 @@ def deletion(
         flow: maps at these sites for these slices and organs.
         sites: the sites, in the flow's order or part of them.
         images: (N, C, *image) the slices of the flow.
-        truth: (N, *image) label map in channel numbers.
+        truth: (N, *image) label map, or masks (N, C, *image).
         channels: organ -> channel, of the flow's organs.
         baselines: for the cut, see :func:`segtrace.causal.replacement.replacing`.
         cases: name of each slice's case; by default every slice is one of its own.
@@ -95,6 +97,7 @@ def deletion(
         body: (N, *image) bool, where tissue is: controls stay there; ``None`` for everywhere.
         batch: slices per pass; halves when memory runs out.
         output: picks the logits from what the network returns.
+        activation: of the logits; ``None`` where the number of channels says it.
         progress: called with an estimate before the start and after every pass.
 
     Returns:
@@ -111,9 +114,9 @@ def deletion(
     net = unwrapped(net)
     names = tuple(cases) if cases is not None else tuple(str(n) for n in range(len(images)))
     _check(flow, sites, images, channels, names, where, fractions)
-    judge = Judge(channels, truth).checked(images)
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
+        judge = Judge.at(net, x, channels, truth, "logit", activation, output).checked()
         sites = settled(net, sites, x)
         timetable = Timetable.of(net, x[:1])
         replacement = replacing(net, sites, x, names, cut, baselines, draws, seed, output)
@@ -159,7 +162,7 @@ def _check(
     flow: Flow,
     sites: Sequence[Site],
     images: Tensor,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     cases: Sequence[str],
     where: Sequence[str],
     fractions: Sequence[float],

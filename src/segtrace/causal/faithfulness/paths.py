@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from segtrace.activation import OrganLike
 from segtrace.attribution import targets
 from segtrace.attribution.integrate import attribution_patching
 from segtrace.attribution.rules import MapOf, Rule
@@ -43,11 +44,12 @@ def sizes(
     edges: Mapping[str, Edge],
     images: Tensor,
     truth: Tensor,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     baselines: Baselines,
     rules: Iterable[str | Rule | MapOf] = ("seg_grad_cam", "grad_pam"),
     *,
     output: Output | None = None,
+    activation: str | None = None,
 ) -> dict[str, Tensor]:
     """How large every map is on every edge, Σ over cells of |map|: the predictors, and controls.
 
@@ -60,11 +62,12 @@ def sizes(
         net: the network.
         edges: name -> edge.
         images: (N, C, *image).
-        truth: (N, *image) label map in channel numbers.
-        channels: organ -> channel.
+        truth: (N, *image) label map, or masks (N, C, *image).
+        channels: organ -> channel, see :func:`segtrace.attribution.targets.organs`.
         baselines: stored means over training slices, of the edges.
         rules: as in :func:`segtrace.trace`.
         output: picks the logits from what the network returns.
+        activation: of the logits; ``None`` where the number of channels says it.
 
     Returns:
         Name -> (E, O, N) float64; NaN where the organ is absent from the slice.
@@ -72,7 +75,7 @@ def sizes(
     Raises:
         InputError: edges that cannot be found; baselines of another network.
     """
-    target = targets.organs(channels, "gt", truth)
+    target = targets.organs(channels, "gt", truth, activation)
     flow = trace(net, {}, images, target, rules, edges=edges, output=output)
     patched = attribution_patching(
         net, {}, images, target, baselines.channels, edges=edges, output=output

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from segtrace.activation import ACTIVATIONS
 from segtrace.attribution.forward import SCORES
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import REGIONS
@@ -66,6 +67,11 @@ def _check_names(plain: Mapping[str, Any]) -> None:
             raise unknown(option, plain[option], allowed)
     if plain["rules"] is not None:
         resolve_rules(rules_of(listed(plain["rules"]) or []))
+    for key, value in plain["model"].items():
+        if key != "activation":
+            raise unknown("option", f"model.{key}", ["model.activation"])
+        if value is not None and value not in ACTIVATIONS:
+            raise unknown("model.activation", value, ACTIVATIONS)
     probes = {"n": None, "from": "val"} | given_of(plain["probes"])
     check_probes(probes, PARTS, {"n": int, "from": str})
 
@@ -92,6 +98,10 @@ def _check_checkpoint(plain: Mapping[str, Any]) -> None:
     if plain["preprocessing"] is not None:
         raise InputError(
             "preprocessing=…: a checkpoint knows what its network was trained on; leave it out"
+        )
+    if (activation := plain["model"]["activation"]) is not None:
+        raise InputError(
+            f"model.activation={activation}: a checkpoint knows its activation; leave it out"
         )
     if plain["image"] is not None and plain.get("data"):
         raise InputError("image=… and data=… are two answers to one question; leave one out")

@@ -94,10 +94,10 @@ def _check(plain: Mapping[str, Any], typed: Collection[str]) -> None:
     Lightning takes seconds to import, and a trainer as it stands in conf/ needs no check.
     """
     if any(key.lstrip("~").startswith("trainer") for key in typed):
-        check(plain, tuple(KINDS), optional=("data", "study"))
+        check(plain, tuple(KINDS), optional=("data", "study"), bare=("model",))
     else:
         own = {**plain, "trainer": None}
-        check(own, tuple(KINDS), optional=("data", "study", "trainer"))
+        check(own, tuple(KINDS), optional=("data", "study", "trainer"), bare=("model",))
 
 
 def study_of(plain: Mapping[str, Any]) -> Study:

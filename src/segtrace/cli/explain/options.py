@@ -36,6 +36,7 @@ class Options:
     edges: File
     output: Annotated[Text | int | None, "an index, a key, a field, or module:function"]
     preprocessing: Annotated[Group | None, "{window: [low, high], mean: …, std: …}"]
+    model: Annotated[Group, "its options one by one, model.activation=sigmoid"]
     untrained: File
     image: File
     log_dir: Annotated[Text | None, "the name of a folder, as text"]

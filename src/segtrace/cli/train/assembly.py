@@ -9,10 +9,11 @@ from pytorch_lightning.callbacks import DeviceStatsMonitor, LearningRateMonitor,
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
+from segtrace.activation import SOFTMAX
 from segtrace.cli.train.continuity import Continuity
 from segtrace.cli.train.run_config import settled
 from segtrace.errors import InputError
-from segtrace.tracking.explained import Settings
+from segtrace.tracking.explained import Settings, under
 from segtrace.training.callbacks.baselines import KeepBaselines
 from segtrace.training.callbacks.flow import FlowCallback
 from segtrace.training.callbacks.soundness import Soundness
@@ -33,7 +34,7 @@ def settings_of(config: Config) -> Settings:
         InputError: unknown rules, region, score, …
     """
     chosen: Settings = construct("explain", config["explain"])
-    return chosen
+    return under(config["model"].get("activation", SOFTMAX), chosen)
 
 
 def module_of(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from segtrace.activation import SOFTMAX
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
 from segtrace.cli.train.continuity import check_same
@@ -69,11 +70,12 @@ def module(plan: TrainConfig, data: SliceDataModule, probes: Probes) -> Segmenta
     """
     model, chosen = plan.config["model"], settings_of(plan.config)
     recipe = dict(model["net"])
+    channels = len(data.organs) + (chosen.activation == SOFTMAX)  # which has a background
     if "out_channels" in recipe and recipe["out_channels"] is None:
-        recipe["out_channels"] = 1 + len(data.organs)
+        recipe["out_channels"] = channels
     net = checkpoint.build(recipe)
     image = probes.images[:1]  # as the data give it, whatever the network was made for
-    Fitting(net, image, 1 + len(data.organs), recipe, data.smallest_batch).check()
+    Fitting(net, image, channels, recipe, data.smallest_batch).check()
     places, joins = chosen_places(net, image, model.get("stages"), model.get("edges"))
     stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, places)}
     check_chosen(chosen, data.organs, stages)

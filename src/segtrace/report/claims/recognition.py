@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from segtrace.activation import OrganLike, predicted_mask, true_mask
 from segtrace.dice import dice
 from segtrace.measures.over_cases import by_case
 from segtrace.measures.significance import ALPHA, family_p
@@ -35,7 +36,7 @@ def beyond_others(mask: Tensor, truth: Tensor, cases: Sequence[str]) -> Tensor:
 
 
 def unseen(
-    prediction: Tensor, truth: Tensor, channels: Mapping[str, int], cases: Sequence[str]
+    prediction: Tensor, truth: Tensor, channels: Mapping[str, OrganLike], cases: Sequence[str]
 ) -> tuple[str, ...]:
     """The organs whose prediction does not fit its own case better than others, as far as is known.
 
@@ -43,14 +44,14 @@ def unseen(
     not tested, and not named.
 
     Args:
-        prediction: (N, *image) channels.
-        truth: (N, *image) channels.
+        prediction: in one of the forms of :mod:`segtrace.activation`.
+        truth: the same.
         channels: organ -> channel.
         cases: of each slice.
     """
     if not channels:
         return ()
-    beyond = [beyond_others(prediction == channel, truth == channel, cases)
-              for channel in channels.values()]  # fmt: skip
+    beyond = [beyond_others(predicted_mask(prediction, organ), true_mask(truth, organ), cases)
+              for organ in channels.values()]  # fmt: skip
     p = family_p(torch.stack(beyond)).tolist()
     return tuple(organ for organ, own in zip(channels, p, strict=True) if own > ALPHA)

@@ -10,6 +10,7 @@ import torch
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
+from segtrace.activation import predicted_mask, true_mask
 from segtrace.attribution.flow import Status
 from segtrace.measures.emergence import echo
 from segtrace.measures.measure import on_page
@@ -19,6 +20,7 @@ from segtrace.report.claims.claim import passed
 from segtrace.report.claims.headlines import MARGIN, Headlines
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.page.ct import ct
+from segtrace.report.page.labels import numbering, shown
 from segtrace.report.page.opening import named_stages
 from segtrace.report.page.page_epoch import Box, PageEpoch, cut, packed, text
 from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, VERDICTS, outlined
@@ -148,7 +150,7 @@ def frame(page_data: PageData, page_epoch: PageEpoch, factor: int) -> dict[str, 
         "dice": packed(page_epoch.dice),
         "case_dice": packed(page_epoch.case_dice),
         "whole": {name: packed(values) for name, values in page_epoch.whole.items()},
-        "prediction": packed(page_epoch.prediction),
+        "prediction": packed(shown(page_data.first.scene, page_epoch.prediction, predicted_mask)),
         "missed": page_epoch.missed,
         "network": page_data.of_network(page_epoch, found),
         "sentences": page_data.sentences(page_epoch, found),
@@ -198,8 +200,7 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "stages": flow.stages,
         "cases": case_names(page_data.first),
         "slices": scene.slices,
-        "channels": [scene.channels.get(organ, -1) for organ in flow.organs],
-        "names": {str(channel): organ for organ, channel in scene.channels.items()},
+        **numbering(page_data.first),
         "all_epochs": [page_epoch.epoch for page_epoch in page_data.epochs],
         "means": means,
         "measures": _charts(page_data),
@@ -254,7 +255,7 @@ def _pictures(page_data: PageData, window: tuple[float, float]) -> dict[str, Any
     # The network's input alone, of which nobody has said what 0 and 1 are, is shown as it is.
     window = window if scene.hounsfield_known or scene.originals is not None else (0.0, 1.0)
     colours = colormaps[COLOURS](np.linspace(0, 1, 256))[:, :3]
-    truth = None if scene.truth is None else array(scene.truth)
+    truth = None if scene.truth is None else cut(array(scene.truth), page_data.crop)
     return {
         "size": scene.image.shape[-2:],
         "crop": page_data.crop,
@@ -263,7 +264,7 @@ def _pictures(page_data: PageData, window: tuple[float, float]) -> dict[str, Any
         "spacing": _spacing(page_data.first),
         "window": window,
         "ct": ct(scene, page_data.crop, window),
-        "truth": None if truth is None else packed(cut(truth, page_data.crop).astype(np.uint8)),
+        "truth": None if truth is None else packed(shown(scene, truth, true_mask)),
         "colours": packed((colours * 255 + 0.5).astype(np.uint8)),
         "truth_colour": TRUTH,
         "prediction_colour": PREDICTION,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from segtrace.activation import border
 from segtrace.attribution.flow import Status
 from segtrace.dice import dice
 from segtrace.labelled import DataArray, Dataset
@@ -63,7 +64,7 @@ class PageEpoch:
         dice: (O, N) of each slice; NaN where the truth lacks the organ.
         case_dice: (O, N) over the shown slices of the slice's case.
         whole: name -> (O, N) of the slice's whole case, for :data:`~.whole_cases.NAMES`.
-        prediction: (N, h, w) channels, cropped.
+        prediction: (N, h, w) channels, or (N, C, h, w) masks, cropped.
         maps: stage -> zlib of the maps with status OK, in the order of (R, O, N), 0..255 of each
             map's maximum.
         boxes: stage -> the crop in cells of its grid.
@@ -81,7 +82,7 @@ class PageEpoch:
     dice: Numbers
     case_dice: Numbers
     whole: Mapping[str, Numbers]
-    prediction: NDArray[np.uint8]
+    prediction: NDArray[np.uint8] | NDArray[np.bool_]
     maps: Mapping[str, bytes]
     boxes: Mapping[str, Box]
     others: Mapping[str, "PageEpoch"] = field(default_factory=dict)
@@ -111,7 +112,7 @@ class PageEpoch:
                 name: (whole or WholeCases()).table(name, flow.organs, record.scene.cases)
                 for name in NAMES
             },
-            prediction=cut(array(flow.prediction), crop).astype(np.uint8),
+            prediction=_as_small(cut(array(flow.prediction), crop)),
             maps={
                 name: _levels(array(maps), status[s] == Status.OK, boxes[name])
                 for s, (name, maps) in enumerate(flow.maps.items())
@@ -191,20 +192,31 @@ def _levels(maps: NDArray, readable: NDArray[np.bool_], box: Box) -> bytes:
     return zlib.compress((cut(share, box) * TOP_LEVEL + 0.5).astype(np.uint8).tobytes(), 9)
 
 
-def _masks(record: Record, labels: Tensor) -> NDArray[np.bool_]:
-    """(O, N, H, W) where the labels hold each organ of the flow."""
-    channels = [record.scene.channels.get(organ, -1) for organ in record.flow.organs]
-    return np.stack([array(labels) == channel for channel in channels])
+def _as_small(labels: NDArray) -> NDArray[np.uint8] | NDArray[np.bool_]:
+    """Labels in as few bytes as hold them."""
+    return labels if labels.dtype == np.bool_ else labels.astype(np.uint8)
+
+
+def _found(record: Record) -> NDArray[np.bool_]:
+    """(O, N, H, W) where each organ of the flow is predicted."""
+    return array(record.found(record.flow.organs))
+
+
+def _there(record: Record) -> NDArray[np.bool_]:
+    """(O, N, H, W) where each organ of the flow is; of slices with a truth."""
+    return array(record.masks(record.flow.organs))
 
 
 def _explained(record: Record) -> NDArray[np.bool_] | None:
     """(O, N, H, W) the explained region; None where it is not made of the two masks."""
-    found = _masks(record, record.flow.prediction)
+    found = _found(record)
     if record.region == "pred":
         return found
+    if record.region == "border":
+        return np.stack([array(border(mask)) for mask in record.found(record.flow.organs)])
     if record.scene.truth is None:
         return None
-    truth = _masks(record, record.scene.truth)
+    truth = _there(record)
     regions = {"gt": truth, "tp": found & truth, "fp": found & ~truth, "fn": truth & ~found}
     return regions.get(record.region)
 
@@ -222,8 +234,7 @@ def _overlaps(record: Record) -> Tensor:
     """(3, O, N) pixels of both, of the prediction, of the truth; zeros without a truth."""
     if record.scene.truth is None:
         return torch.zeros(3, *record.flow.region_px.shape, dtype=torch.float64)
-    truth = _masks(record, record.scene.truth)
-    found = _masks(record, record.flow.prediction)
+    truth, found = _there(record), _found(record)
     areas = np.stack([mask.sum((-1, -2)) for mask in (truth & found, found, truth)])
     return torch.from_numpy(areas).double()
 

@@ -44,10 +44,9 @@ def choose_rows(flow: Flow, scene: Scene, organ: str, rows: int = ROWS) -> list[
     else the explained region does. An organ that no slice holds gets one row, which says so.
     """
     area = flow.region_px[flow.organs.index(organ)].tolist()
-    if scene.truth is not None and organ in scene.channels:
+    if (there := scene.there(organ)) is not None:
         # numpy counts the bytes of one slice many times as fast as along axes, or as torch does.
-        there = array(scene.truth) == scene.channels[organ]
-        area = [int(np.count_nonzero(mask)) for mask in there]
+        area = [int(np.count_nonzero(mask)) for mask in array(there)]
     order = sorted(range(len(area)), key=lambda n: (-area[n], n))
     return [n for n in order if area[n] > 0][:rows] or order[:1]
 

@@ -62,10 +62,10 @@ class Place:
         """Contours of the organ: ground truth, where there is one, and prediction."""
         scene, flow = self.record.scene, self.record.flow
         masks = (
-            (scene.mask(scene.truth, self.organ, self.n), TRUTH, False),
-            (scene.mask(flow.prediction, self.organ, self.n), PREDICTION, True),
+            (scene.there(self.organ), TRUTH, False),
+            (scene.found(self.organ, flow.prediction), PREDICTION, True),
         )
-        return [(mask, colour, dash) for mask, colour, dash in masks if mask is not None]
+        return [(mask[self.n], colour, dash) for mask, colour, dash in masks if mask is not None]
 
 
 def count(record: Record) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from segtrace.activation import OrganLike
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.trace import trace
@@ -44,7 +45,7 @@ class FaithfulnessCuts:
 
     network: Network
     truth: Tensor
-    channels: Mapping[str, int]
+    channels: Mapping[str, OrganLike]
     baselines: Baselines
     seed: int
 

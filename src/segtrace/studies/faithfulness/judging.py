@@ -1,6 +1,6 @@
 """Put the maps to the test: does what they mark, and how they rank, bear out when it is cut?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -148,6 +148,6 @@ def judge_trained(
     )
 
 
-def _left_out(asked: list[str], held: Mapping[str, int], found: list[str]) -> dict[str, str]:
+def _left_out(asked: list[str], held: Collection[str], found: list[str]) -> dict[str, str]:
     absent = dict.fromkeys((o for o in asked if o not in held), "on none of the slices")
     return absent | dict.fromkeys((o for o in held if o not in found), "not found at all (Dice 0)")

@@ -101,7 +101,7 @@ class Images:
             return self.data.spread(n or 1, part or largest_held_out(self.module.split))
         if self.options["image"] is not None:
             path, last = Path(self.options["image"]), self.last()
-            return probes_of_image(path, last.net, last.preprocessing, n or SEVERAL)
+            return probes_of_image(path, last, n or SEVERAL)
         if self.data is not None and self.are_new:
             return self.data.probes(n, part or "val")
         if self.data is not None:

@@ -5,32 +5,34 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.targets import predicted
+from segtrace.activation import predicted, predicted_mask
 from segtrace.data.files.findings import told
 from segtrace.data.files.nifti import read_image
-from segtrace.data.prepare import Preprocessing, organ_areas
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed
 from segtrace.progress import counted, over
+from segtrace.studies.inputs.trained_network import TrainedNetwork
 
 BATCH = 8
 
 
-def probes_of_image(path: Path, net: nn.Module, preprocessing: Preprocessing, n: int) -> Probes:
+def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
     """``n`` slices of an unlabelled volume, by the rule of :func:`choose` on the prediction.
 
     Raises:
         InputError: a file that cannot be read, or in which the network finds no organ.
     """
-    volume = read_image(path)
+    volume, preprocessing = read_image(path), trained.preprocessing
     stack, geometry = preprocessing.images(volume)
     images = torch.from_numpy(stack)[:, None]  # (D, 1, H, W)
-    areas = organ_areas(predict(net, images).numpy(), len(preprocessing.organs))
+    labels = predict(trained.net, images, trained.settings.activation)
+    masks = [predicted_mask(labels, organ) for organ in trained.channels.values()]
+    areas = torch.stack([mask.flatten(1).sum(1) for mask in masks], 1).numpy()
     if not areas.any():
         raise InputError(
-            f"{path}: the network finds none of its organs ({', '.join(preprocessing.organs)}) in "
+            f"{path}: the network finds none of its organs ({', '.join(trained.channels)}) in "
             "any slice, so there is nothing to explain"
         )
     rows = choose(areas, [(volume.name, index) for index in range(len(images))], n)
@@ -49,10 +51,16 @@ def probes_of_image(path: Path, net: nn.Module, preprocessing: Preprocessing, n:
     )
 
 
-def predict(net: nn.Module, images: Tensor) -> Tensor:
-    """(D, H, W) arg max of the logits of every slice (D, 1, H, W), in batches."""
+def predict(net: nn.Module, images: Tensor, activation: str | None = None) -> Tensor:
+    """What the network predicts on every slice (D, 1, H, W), in batches.
+
+    Args:
+        net: the network.
+        images: the slices.
+        activation: of its logits; ``None`` where their number says it.
+    """
     found = []
     with undisturbed(net, next(net.parameters()).device), torch.no_grad():
         for batch in over(images.split(BATCH), f"Predicting {counted(len(images), 'slice')}"):
-            found.append(predicted(logits_at(net, as_input(net, batch))).cpu())
+            found.append(predicted(logits_at(net, as_input(net, batch)), activation).cpu())
     return torch.cat(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from segtrace.activation import SIGMOID, SOFTMAX, OrganLike, organs_of
 from segtrace.attribution.rules import RULES, Rule, by_name
 from segtrace.causal.baselines import Baselines
 from segtrace.checkpoint import loading as checkpoint
@@ -50,7 +51,7 @@ class TrainedNetwork:
     name: str
     net: nn.Module
     stages: StagesLike
-    channels: Mapping[str, int]
+    channels: Mapping[str, OrganLike]
     preprocessing: Preprocessing
     settings: Settings = DEFAULT
     epoch: int | None = None
@@ -109,15 +110,16 @@ def from_checkpoint(
     """
     loaded = checkpoint.load(path, net)
     description = loaded.description
+    settings = _settings(description["explain"], path, rules)
     repeats, differs = _repeats(description.get("environment", {}))
     notes = (*loaded.notes, *differs)
     return TrainedNetwork(
         name=printable(path.stem, 80),
         net=loaded.net,
         stages=description["stages"],
-        channels=description["organs"],
+        channels=channels_of(description["organs"], settings),
         preprocessing=Preprocessing.from_plain(description["preprocessing"]),
-        settings=_settings(description["explain"], path, rules),
+        settings=settings,
         epoch=loaded.epoch,
         probes=description["probes"],
         dice=description.get("dice", {}),
@@ -135,6 +137,17 @@ def from_checkpoint(
         named=net,
         notes=notes,
     )
+
+
+def channels_of(
+    organs: Mapping[str, OrganLike], settings: Settings, there: int | None = None
+) -> Mapping[str, OrganLike]:
+    """Organ -> channel; where every channel decides for itself, channel and label apart.
+
+    Raises:
+        InputError: see :func:`segtrace.activation.organs_of`.
+    """
+    return organs_of(organs, SIGMOID, there) if settings.activation == SIGMOID else organs
 
 
 def untrained_of(trained: TrainedNetwork, path: Path | None) -> TrainedNetwork | None:
@@ -168,7 +181,8 @@ def _settings(plain: Mapping[str, Any], path: Path, rules: Sequence[str | Rule] 
             f"'rules=[{{_target_: my_package.my_rule}}]', or one of {', '.join(RULES)}"
         )
     try:
-        return Settings(**{**plain, "rules": list(others)})
+        known = plain.get("activation") or SOFTMAX  # older files have classes alone
+        return Settings(**{**plain, "rules": list(others), "activation": known})
     except InputError as error:
         raise InputError(f"{path} cannot be explained as it was: {error}") from error
 

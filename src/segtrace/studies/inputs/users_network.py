@@ -1,12 +1,14 @@
 """A network of the user's own: built, filled, and described by what stands beside it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from segtrace.activation import activation_of
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.checkpoint.own_network import built, fitted, named
@@ -16,8 +18,9 @@ from segtrace.network.guards import PROPOSED
 from segtrace.network.logits import Output, picked
 from segtrace.progress import say
 from segtrace.report.files import sha256
-from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.studies.inputs.trained_network import TrainedNetwork, channels_of
 from segtrace.tracking.edges import chosen_places
+from segtrace.tracking.explained import DEFAULT
 from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.taking import check_own_network
 
@@ -69,7 +72,9 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
         own = {"window": list(preprocessing.window)} | dict(options["preprocessing"])
         Entering.of(own, net).stand_before(net)
         facts["preprocessing"] = own
-    check_own_network(builder, net, preprocessing.size)
+    there = check_own_network(builder, net, preprocessing.size)
+    known = activation_of(there, options["model"]["activation"])
+    settings = replace(DEFAULT, activation=known)
     joins = None if edges is None else _mapping("edges", edges, EDGE)
     if stages is not None and stages != PROPOSED:
         stages = _mapping("stages", stages, "enc1: encoder.layer1")
@@ -80,7 +85,8 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
         net=net.eval(),
         stages=stages,
         edges=joins,
-        channels=data.organs,
+        channels=channels_of(data.organs, settings, there),
+        settings=settings,
         preprocessing=preprocessing,
         facts=facts,
     )

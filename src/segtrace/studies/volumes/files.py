@@ -1,11 +1,13 @@
 """The files of a whole volume: NIfTI that tells what it is, tables, and how to open it all."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segtrace.activation import SOFTMAX, OrganLike, organ_of
 from segtrace.attribution.flow import Status
 from segtrace.data.files.geometry import Geometry
 from segtrace.data.files.nifti import Volume
@@ -18,7 +20,7 @@ from segtrace.studies.inputs.cautions import IN_SHORT
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.volumes.nifti import save_labels, save_maps
 from segtrace.studies.volumes.stacks import Stacks
-from segtrace.studies.volumes.viewers import ITKSNAP, PREDICTION, save_for_viewers
+from segtrace.studies.volumes.viewers import ITKSNAP, PREDICTION, PREDICTIONS, save_for_viewers
 
 
 def write_volume(
@@ -31,7 +33,9 @@ def write_volume(
 ) -> None:
     """Write everything in the source image's own grid.
 
-    ``prediction.nii.gz``: channels of the network, named and coloured by the tables beside it.
+    ``prediction.nii.gz``: channels of the network, named and coloured by the tables beside it; of
+    organs that may overlap their label numbers, a later one over an earlier, and whole, each in a
+    file of its own, ``predictions/{organ}.nii.gz``.
     ``maps/{rule}/{organ}/{organ}_{stage}_{rule}.nii.gz``: the positive part of the map as a share
     of its largest value, 0 in slices where it may not be read. A viewer shows the file's name
     alone, so that tells all; folders keep names apart that are one when put together. With
@@ -54,8 +58,7 @@ def write_volume(
         )
     cautions = trained.facts.get("cautions", ())
     mark = "".join(f", {IN_SHORT[caution]}" for caution in cautions if caution in IN_SHORT)
-    prediction = geometry.to_source(stacks["prediction"].astype(np.uint8), "nearest")
-    save_labels(folder / PREDICTION, prediction, volume, f"{mark}: prediction", ITKSNAP)
+    numbers = _write_predictions(folder, stacks, trained.channels, geometry, volume, mark)
     rows = [
         row
         for o in found
@@ -64,18 +67,45 @@ def write_volume(
     ]
     save_table(folder / "maps.csv", rows)
     save_table(folder / "slices.csv", _rows(stacks, volume.name))
-    facts = {"labels": dict(trained.channels), "explain": trained.settings.to_plain()}
+    facts = {"labels": numbers, "explain": trained.settings.to_plain()}
     save_manifest(folder / "manifest.json", {**trained.facts, **facts})
     largest = max(found, key=lambda o: float(stacks["region_px"][:, o].sum()))
     # The last stage redraws the prediction; the one before it shows what there is to see.
     stage = None if one_file_an_organ else max(0, len(stacks.stages) - 2)
     save_for_viewers(
         folder,
-        trained.channels,
+        numbers,
         _map_file(stacks, 0, largest, stage),
         stacks.stages if one_file_an_organ else (),
         [*mark_words(volume.phantom, training=False), *cautions],
+        apart=(folder / PREDICTIONS).is_dir(),
     )
+
+
+def _write_predictions(
+    folder: Path,
+    stacks: Stacks,
+    channels: Mapping[str, OrganLike],
+    geometry: Geometry,
+    volume: Volume,
+    mark: str,
+) -> dict[str, int]:
+    """Write what the network takes for the organs; organ -> its number in that file."""
+    stack, words = stacks["prediction"], f"{mark}: prediction"
+    organs = {name: organ_of(organ, SOFTMAX) for name, organ in channels.items()}
+    if stack.ndim == 3:
+        prediction = geometry.to_source(stack.astype(np.uint8), "nearest")
+        save_labels(folder / PREDICTION, prediction, volume, words, ITKSNAP)
+        return {name: organ.channel for name, organ in organs.items()}
+    over = np.zeros(0, np.uint8)
+    for name, organ in organs.items():
+        mask = geometry.to_source(stack[:, organ.channel].astype(np.uint8), "nearest")
+        over = np.where(mask > 0, np.uint8(organ.label), over if over.size else mask)
+        if len(organs) > 1:
+            file = folder / PREDICTIONS / f"{file_name(name, list(organs))}.nii.gz"
+            save_labels(file, mask * np.uint8(organ.label), volume, f"{words} of {name}", ITKSNAP)
+    save_labels(folder / PREDICTION, over, volume, words, ITKSNAP)
+    return {name: organ.label for name, organ in organs.items()}
 
 
 def _map_file(stacks: Stacks, r: int, o: int, s: int | None) -> Path:

@@ -39,7 +39,8 @@ class Stacks:
         yield "status", flow.status.movedim(-1, 0).numpy()  # (n, S, R, O)
         yield "region_px", flow.region_px.float().movedim(-1, 0).numpy()  # (n, O)
         yield "score", flow.scores.float().movedim(-1, 0).numpy()
-        yield "prediction", flow.prediction.to(dtype=flow.status.dtype).numpy()  # (n, H, W)
+        # (n, H, W), or (n, C, H, W)
+        yield "prediction", flow.prediction.to(dtype=flow.status.dtype).numpy()
         for name in self.measures:
             yield f"measure_{name}", measured[name].transpose("slice", ...).values
 

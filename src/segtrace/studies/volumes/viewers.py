@@ -13,6 +13,7 @@ from segtrace.report.scene import RESEARCH_USE
 from segtrace.studies.inputs.cautions import as_caution
 
 PREDICTION = "prediction.nii.gz"
+PREDICTIONS = "predictions"
 ITKSNAP = "labels_itksnap.txt"
 SLICER = "labels_slicer.ctbl"
 
@@ -38,7 +39,7 @@ _README = """\
 Where the evidence for each organ lies in one image, and what the network takes for the organ.
 {cautions}
 {prediction}   what the network takes for each organ: {labels}
-maps/               {kind}
+{apart}maps/               {kind}
 maps.csv            the file of each map, and the number that its value 1 stands for
 slices.csv          measures of each slice, organ, rule and stage, and whether its map may be read
 labels_itksnap.txt, labels_slicer.ctbl   names and colours of the labels
@@ -64,12 +65,19 @@ FSLeyes, in a terminal in this folder:
 """
 
 
+_APART = f"""\
+{PREDICTIONS}/        the same for each organ alone, where they overlap
+"""
+
+
 def save_for_viewers(
     folder: Path,
     channels: Mapping[str, int],
     example: Path,
     stages: Sequence[str],
     cautions: Sequence[str],
+    *,
+    apart: bool = False,
 ) -> None:
     """Write the tables of labels, and ``README.txt``.
 
@@ -79,10 +87,11 @@ def save_for_viewers(
         example: a map, seen from there.
         stages: of each volume of a 4-D map; none where a file holds one stage.
         cautions: sentences.
+        apart: each organ has a prediction of its own too, since they may overlap.
     """
     save_text(folder / ITKSNAP, itksnap_labels(channels))
     save_text(folder / SLICER, slicer_colours(channels))
-    save_text(folder / "README.txt", _how_to_open(channels, example, stages, cautions))
+    save_text(folder / "README.txt", _how_to_open(channels, example, stages, cautions, apart))
 
 
 def itksnap_labels(channels: Mapping[str, int]) -> str:
@@ -117,7 +126,11 @@ def _labels(channels: Mapping[str, int]) -> list[tuple[int, tuple[int, int, int]
 
 
 def _how_to_open(
-    channels: Mapping[str, int], example: Path, stages: Sequence[str], cautions: Sequence[str]
+    channels: Mapping[str, int],
+    example: Path,
+    stages: Sequence[str],
+    cautions: Sequence[str],
+    apart: bool,
 ) -> str:
     typed, quoted = shlex.quote(example.as_posix()), json.dumps(example.as_posix())
     said = "".join(f"{as_caution(caution)}\n" for caution in cautions)
@@ -134,6 +147,7 @@ def _how_to_open(
     return _README.format(
         cautions=said,
         prediction=PREDICTION,
+        apart=_APART * apart,
         labels=labels,
         kind=shown if stages else "a file for each rule, organ and stage",
         example=example.as_posix(),

@@ -14,6 +14,7 @@ from weakref import ref
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
+from segtrace.activation import OrganLike
 from segtrace.attribution.rules import RULES
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
@@ -33,6 +34,8 @@ from segtrace.tracking.explained import (
     Settings,
     check_explainable,
     explain_probes,
+    settled,
+    under,
 )
 from segtrace.tracking.tracker import Epoch
 from segtrace.tracking.void import void_told
@@ -67,7 +70,8 @@ class FlowCallback(EitherCallback):
             ``""`` for the module itself.
         stages: name -> module path within the network; ``None`` for a network of the table,
             ``"proposed"`` to take what :func:`segtrace.describe` proposes, and its edges.
-        organs: organ -> channel; ``None`` takes ``pl_module.organs``.
+        organs: organ -> channel, or ``{"channel": 0, "label": 1}``, see
+            :func:`segtrace.explain`; ``None`` takes ``pl_module.organs``.
         probes: the slices; or how many to choose from the validation loader.
         settings: rules, region, score, …
         every_n_epochs: how often; ``"auto"`` stays under 5 % of the training time, and says so.
@@ -86,6 +90,7 @@ class FlowCallback(EitherCallback):
         folder: for files; ``None`` takes ``flow`` in the folder of the first logger, else in the
             trainer's. One that holds another run's results is refused. Of several callbacks in one
             trainer each needs its own, and the first alone writes to TensorBoard.
+        activation: ``softmax`` or ``sigmoid``, see :func:`segtrace.explain`.
 
     Logged, with the epoch as step (see :mod:`segtrace.report.tensorboard`):
         ``1_overview``: loss, Dice, gain and a strip of maps. ``2_flow/{rule}/{organ}``: the maps.
@@ -104,7 +109,7 @@ class FlowCallback(EitherCallback):
         self,
         net: str = "net",
         stages: Mapping[str, Any] | Literal["proposed"] | None = None,
-        organs: Mapping[str, int] | None = None,
+        organs: Mapping[str, OrganLike] | None = None,
         probes: Probes | int = 8,
         settings: Settings = DEFAULT,
         every_n_epochs: int | Literal["auto"] = 1,
@@ -114,6 +119,7 @@ class FlowCallback(EitherCallback):
         training_slices: Tensor | None = None,
         output: Output | None = None,
         folder: str | None = None,
+        activation: str | None = None,
     ) -> None:
         if every_n_epochs != "auto" and every_n_epochs < 1:
             raise InputError(f"every_n_epochs={every_n_epochs}; give 1 or more, or auto")
@@ -128,7 +134,7 @@ class FlowCallback(EitherCallback):
         self.net = net
         self.stages = stages
         self.organs = organs
-        self.settings = settings
+        self.settings = under(activation, settings)
         self.every_n_epochs = every_n_epochs
         self.output = output
         self.folder = folder
@@ -344,7 +350,8 @@ class FlowCallback(EitherCallback):
             raise InputError("FlowCallback needs organs={name: channel, …}")
         probes = self._watch.probes
         if not isinstance(probes, Probes):
-            self._watch.probes = probes = probes_of(trainer, organs, probes)
+            known = self.settings.activation
+            self._watch.probes = probes = probes_of(trainer, organs, probes, known)
         net = self._network(pl_module)
         if self._watch.places is None:
             asked = self.stages, self._asked.edges
@@ -358,9 +365,10 @@ class FlowCallback(EitherCallback):
             if before.epochs and before.rules[0] != found.rule_names[0]:
                 found = self.settings  # of a training that began in this order
             self._watch.settings = found
-        return Network(net, stages, probes, organs, self._watch.settings)
+        network = Network(net, stages, probes, organs, self._watch.settings)
+        return settled(network, self.output)
 
-    def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, int] | None:
+    def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, OrganLike] | None:
         if self.organs is not None:
             return self.organs
         found = getattr(pl_module, "organs", None)

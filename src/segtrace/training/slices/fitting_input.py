@@ -64,7 +64,8 @@ class Fitting:
                 wanted = (self._slices(training), self.channels, *self.image.shape[2:])
                 raise InputError(
                     f"the network turns a slice of {size} into {_named(logits)}{during}; {wanted} "
-                    f"is needed (background and organs): {self._remedy(training=training)}"
+                    "is needed (background and organs; behind a sigmoid organs alone): "
+                    f"{self._remedy(training=training)}"
                 )
 
     def _slices(self, training: bool) -> int:

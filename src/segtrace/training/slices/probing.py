@@ -11,6 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
+from segtrace.activation import (
+    SAY_SIGMOID,
+    SIGMOID,
+    SOFTMAX,
+    OrganLike,
+    organ_of,
+    organs_of,
+    true_mask,
+)
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError, wrong
 from segtrace.network.labels import whole_numbers
@@ -28,7 +37,9 @@ Slice = tuple[tuple[str, int], Tensor, Tensor]
 _INSTEAD = "let the loader give that (FlowCallback also takes the slices themselves: probes=…)"
 
 
-def probes_of(trainer: pl.Trainer, organs: Mapping[str, int], n: int) -> Probes:
+def probes_of(
+    trainer: pl.Trainer, organs: Mapping[str, OrganLike], n: int, activation: str | None = None
+) -> Probes:
     """``n`` slices of what the training validates on, by the rule of :func:`choose`.
 
     As many batches are read as the trainer reads, and nothing that it draws from is moved.
@@ -38,17 +49,21 @@ def probes_of(trainer: pl.Trainer, organs: Mapping[str, int], n: int) -> Probes:
     """
     with unchanged_generators():  # a hook that makes the loaders may draw
         batches = validation_batches(trainer)
-    return probes_from(batches.loader, organs, n, most=batches.most, instead=f", or give {PROBES}")
+    instead = f", or give {PROBES}"
+    return probes_from(
+        batches.loader, organs, n, most=batches.most, instead=instead, activation=activation
+    )
 
 
 def probes_from(
     loader: Iterable[Any],
-    organs: Mapping[str, int],
+    organs: Mapping[str, OrganLike],
     n: int = 8,
     *,
     most: float = inf,
     instead: str = "",
     check: Callable[[Tensor], None] | None = None,
+    activation: str | None = None,
 ) -> Probes:
     """``n`` slices of a loader, by the rule of :func:`choose`.
 
@@ -56,7 +71,8 @@ def probes_from(
         loader: batches that are mappings with ``image`` and ``label`` (and, if known, ``case``
             and ``slice``), or tuples (image, label, …). Images are (B, C, H, W), labels
             (B, H, W) or (B, 1, H, W) in channel numbers, in which a number beyond 0 … 255 (-1 for
-            what is ignored) is no organ. Read twice, in the same order. The
+            what is ignored) is no organ; under a sigmoid also masks (B, channels, H, W). Read
+            twice, in the same order. The
             patient's sides are named only where the loader or its ``dataset`` has an attribute
             ``sides_known`` that is True: rows run from anterior to posterior, columns from the
             patient's right to the left, slices from the feet up.
@@ -65,6 +81,7 @@ def probes_from(
         most: batches that are read of it.
         instead: what else can be done about slices that are not the same when read again.
         check: may refuse the organs, given the first image (1, C, H, W), where no slice shows any.
+        activation: of the network's logits, as far as it is asked for.
 
     Raises:
         InputError: what can be read only once; other batches, or other slices when read again.
@@ -76,13 +93,13 @@ def probes_from(
         )
     batches = Batches(loader, most)
     with unchanged_by_reading(loader):
-        first = [_seen(item, organs) for item in _slices(batches, organs)]
+        first = [_seen(item, organs) for item in _slices(batches, organs, activation)]
         keys, areas = [seen.key for seen in first], [seen.areas for seen in first]
         if first and not np.any(areas) and check is not None:
-            check(next(_slices(batches, organs))[1][None])
+            check(next(_slices(batches, organs, activation))[1][None])
         chosen = choose(np.array(areas).reshape(len(first), len(organs)), keys, n)
         kept, again = {}, []
-        for row, item in enumerate(_slices(batches, organs)):
+        for row, item in enumerate(_slices(batches, organs, activation)):
             again.append(_seen(item, organs))
             if row in chosen:
                 kept[row] = item
@@ -107,18 +124,21 @@ def _sides_known(loader: Iterable[Any]) -> bool:
     return any(getattr(place, "sides_known", False) is True for place in places)
 
 
-def _slices(loader: Iterable[Any], organs: Mapping[str, int]) -> Iterator[Slice]:
+def _slices(
+    loader: Iterable[Any], organs: Mapping[str, OrganLike], activation: str | None
+) -> Iterator[Slice]:
     """Every slice, in order."""
     count = 0
     for batch in loader:
-        image, label = _image_and_label(batch)
+        image, label = _image_and_label(batch, activation)
         named = isinstance(batch, Mapping) and "case" in batch and "slice" in batch
         keys = (
             _keys(batch, len(image)) if named else [("val", count + i) for i in range(len(image))]
         )
         count += len(image)
         for i, key in enumerate(keys):
-            yield key, image[i].detach().cpu(), _channels(label[i].detach().cpu(), organs)
+            own = label[i].detach().cpu()
+            yield key, image[i].detach().cpu(), own > 0 if own.ndim == 3 else _labels(own, organs)
 
 
 def _keys(batch: Mapping[str, Any], size: int) -> list[tuple[str, int]]:
@@ -152,23 +172,24 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _channels(label: Tensor, organs: Mapping[str, int]) -> Tensor:
+def _labels(label: Tensor, organs: Mapping[str, OrganLike]) -> Tensor:
     """The label map as bytes; a number that is none becomes one that is no organ's.
 
     Raises:
         InputError: an organ beyond a byte, values that are no whole numbers.
     """
-    for organ, channel in organs.items():
-        if not 0 <= channel <= LARGEST:
+    numbers = {name: organ_of(organ, SOFTMAX).label for name, organ in organs.items()}
+    for organ, number in numbers.items():
+        if not 0 <= number <= LARGEST:
             raise InputError(
-                f"organ {organ!r} has channel {channel}; slices hold channels 0 to {LARGEST}"
+                f"organ {organ!r} has channel {number}; slices hold channels 0 to {LARGEST}"
             )
     whole = whole_numbers("the validation loader's label", label).long()
-    other = next(n for n in range(LARGEST, -1, -1) if n not in organs.values())
+    other = next(n for n in range(LARGEST, -1, -1) if n not in numbers.values())
     return whole.where((whole >= 0) & (whole <= LARGEST), other).to(torch.uint8)
 
 
-def _image_and_label(batch: Any) -> tuple[Tensor, Tensor]:
+def _image_and_label(batch: Any, activation: str | None) -> tuple[Tensor, Tensor]:
     if isinstance(batch, Mapping):
         image, label = batch.get("image"), batch.get("label")
     elif isinstance(batch, list | tuple) and len(batch) > 1:
@@ -182,18 +203,30 @@ def _image_and_label(batch: Any) -> tuple[Tensor, Tensor]:
         )
     if label.ndim == image.ndim and label.shape[1] == 1:
         label = label[:, 0]
-    if image.ndim != 4 or label.shape != (len(image), *image.shape[2:]):
+    masks = label.ndim == image.ndim
+    if (
+        masks
+        and activation != SIGMOID
+        and (len(label), *label.shape[2:]) == (len(image), *image.shape[2:])
+    ):
+        raise InputError(
+            f"the validation loader gives masks {tuple(label.shape)}, which may overlap, in the "
+            f"place of label maps (B, H, W): {SAY_SIGMOID} where every channel of the network "
+            f"decides for itself, else {_INSTEAD}"
+        )
+    if image.ndim != 4 or (len(label), *label.shape[1 + masks :]) != (len(image), *image.shape[2:]):
         raise InputError(
             f"the validation loader gives images {tuple(image.shape)} and labels "
             f"{tuple(label.shape)}; slices (B, C, H, W) and label maps (B, H, W) of channel "
-            f"numbers are needed, in which organs do not overlap: {_INSTEAD}"
+            f"numbers are needed: {_INSTEAD}"
         )
     return image, label
 
 
-def _seen(item: Slice, organs: Mapping[str, int]) -> Seen:
+def _seen(item: Slice, organs: Mapping[str, OrganLike]) -> Seen:
     key, image, label = item
-    areas = tuple(int((label == channel).sum()) for channel in organs.values())
+    named = organs_of(organs, SIGMOID if label.dtype == torch.bool else SOFTMAX)
+    areas = tuple(int(true_mask(label[None], organ).sum()) for organ in named.values())
     return Seen(key, areas, _checksum(label), _checksum(image))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from segtrace.attribution.forward import logits_of
+from segtrace.activation import OrganLike
+from segtrace.attribution.forward import logits_of, settled_organs
 from segtrace.errors import InputError
-from segtrace.network.logits import Output, logits_at
+from segtrace.network.logits import Output
 from segtrace.network.undisturbed import as_input, undisturbed
 
 _CHANNELS = re.compile(r"to have (\d+) channels, but got 1 channels")
@@ -19,13 +20,16 @@ VOLUMES = (
 )
 
 
-def check_own_network(builder: str, net: nn.Module, size: int) -> None:
+def check_own_network(builder: str, net: nn.Module, size: int) -> int:
     """Send one empty slice through, with gradients on; no mark is left.
 
     Args:
         builder: what the user gave as ``net=``.
         net: what it built.
         size: rows and columns of a slice of the data.
+
+    Returns:
+        How many channels its logits have.
 
     Raises:
         InputError: the network takes no slices of one channel, returns no logits of their size, or
@@ -48,13 +52,15 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> None:
             f"net={builder}: no gradient leads from its logits into it, since its forward detaches "
             "them (detach, .data, no_grad, numpy); return them with their graph"
         )
+    return logits.shape[1]
 
 
 def check_channels(
     net: nn.Module,
     image: Tensor,
-    channels: Mapping[str, int],
+    channels: Mapping[str, OrganLike],
     output: Output | None = None,
+    activation: str | None = None,
 ) -> None:
     """Send an image (1, C, H, W) through, and refuse organs that the logits do not have.
 
@@ -62,12 +68,13 @@ def check_channels(
         InputError: which organ, and the channels that there are.
     """
     x = as_input(net, image)
-    with undisturbed(net, x.device), torch.no_grad():
-        there = logits_at(net, x, output).shape[1]
-    for organ, channel in channels.items():
-        if not 0 <= channel < there:
+    with undisturbed(net, x.device):
+        logits, _, organs = settled_organs(net, x, channels, activation, output)
+    for name, organ in organs.items():
+        if not 0 <= organ.channel < (there := logits.shape[1]):
             raise InputError(
-                f"organ {organ!r} has channel {channel}; the network has channels 0 to {there - 1}"
+                f"organ {name!r} has channel {organ.channel}; the network has channels 0 to "
+                f"{there - 1}"
             )
 
 

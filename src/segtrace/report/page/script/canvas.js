@@ -101,7 +101,7 @@ function note(canvas, words) {
 // Closed lines around the pixels of a channel: through the middles of the pixels' outer sides.
 function outlines(labels, channel) {
   const inside = (x, y) => x >= 0 && y >= 0 && x < WIDTH && y < HEIGHT &&
-    labels[y * WIDTH + x] === channel;
+    holds(labels[y * WIDTH + x], channel);
   const ends = new Map();
   const side = (x0, y0, x1, y1) => {
     const key = y0 * (WIDTH + 1) + x0;

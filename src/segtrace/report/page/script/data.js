@@ -18,14 +18,21 @@ async function unpackIn(packed, key, type) {
   if (typeof packed[key] === "string") packed[key] = await unpacked(packed[key], type);
 }
 
+// One number a pixel; where organs are apart, which may overlap, a bit for each of them.
+const Labels = DATA.apart && Object.keys(DATA.names).length > 8 ? Uint32Array : Uint8Array;
+const holds = (value, channel) => DATA.apart
+  ? channel >= 0 && (value >>> channel & 1) === 1 : value === channel;
+const namesOf = (value) => Object.keys(DATA.names).filter((number) => holds(value, Number(number)))
+  .map((number) => plain(DATA.names[number])).join(" + ") || "none";
+
 async function unpackAll() {
-  const jobs = [["truth", Uint8Array], ["colours", Uint8Array],
+  const jobs = [["truth", Labels], ["colours", Uint8Array],
     ["echo", Uint8Array], ["organ_dice", Float32Array]]
     .map(([key, type]) => unpackIn(DATA, key, type));
   for (const name of Object.keys(DATA.means)) jobs.push(unpackIn(DATA.means, name, Float32Array));
   for (const slice of DATA.ct.slices) jobs.push(unpackIn(slice, "levels", Uint8Array));
   for (const frame of FRAMES) {
-    jobs.push(unpackIn(frame, "prediction", Uint8Array));
+    jobs.push(unpackIn(frame, "prediction", Labels));
     for (const key of ["dice", "case_dice"]) jobs.push(unpackIn(frame, key, Float32Array));
     const numbers = [frame.whole];
     for (const shown of [frame, ...frame.others]) {
@@ -96,7 +103,8 @@ function coarser(cells, factor) {
 
 const labelsOf = (labels, n) => labels && labels.subarray(n * HEIGHT * WIDTH,
   (n + 1) * HEIGHT * WIDTH);
-const countOf = (labels, channel) => labels ? labels.reduce((k, v) => k + (v === channel), 0) : NaN;
+const countOf = (labels, channel) => labels ?
+  labels.reduce((k, v) => k + holds(v, channel), 0) : NaN;
 
 // With so many digits, and no minus before 0.
 const brief = (x, digits = 2) => Number.isFinite(x) ? (Number(x.toFixed(digits)) + 0).toFixed(digits)

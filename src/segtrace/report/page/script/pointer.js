@@ -116,7 +116,7 @@ function under({ x, y }) {
     ? `${brief((x + LEFT) * mm[1], 1)} mm from the ${side} edge, ` +
       `${brief((y + TOP) * mm[0], 1)} mm from the ${front} edge`
     : `column ${column + LEFT}, row ${row + TOP} (pixel size not known)`);
-  const name = (labels) => plain(DATA.names[labels[i]] || "none");
+  const name = (labels) => namesOf(labels[i]);
   const truth = labelsOf(DATA.truth, state.slice);
   if (truth) words.push(`truth: ${name(truth)}`);
   words.push(`prediction: ${name(labelsOf(frame().prediction, state.slice))}`);

@@ -1,0 +1,35 @@
+"""The loss of classes is MONAI's, and that of every channel for itself by hand."""
+
+import pytest
+import torch
+from monai.losses import DiceCELoss
+
+from segtrace.training.objective import loss_of
+
+LOGITS = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0)).double()
+MASKS = (torch.rand(2, 3, 5, 4, generator=torch.Generator().manual_seed(1)) > 0.5).double()
+
+
+def test_behind_a_softmax_it_is_monais():
+    labels = torch.randint(0, 3, (2, 1, 5, 4), generator=torch.Generator().manual_seed(2))
+    theirs = DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True, batch=True,
+                        lambda_dice=0.3, lambda_ce=0.7)  # fmt: skip
+    assert loss_of("softmax", 0.3)(LOGITS, labels) == theirs(LOGITS, labels)
+
+
+def test_one_channel_behind_a_sigmoid_is_monais_too():
+    theirs = DiceCELoss(sigmoid=True, squared_pred=True, batch=True,
+                        lambda_dice=0.3, lambda_ce=0.7)  # fmt: skip
+    one = LOGITS[:, :1], MASKS[:, :1]
+    assert loss_of("sigmoid", 0.3)(*one) == theirs(*one)
+
+
+def test_of_several_behind_a_sigmoid_each_is_lost_by_itself():
+    found = loss_of("sigmoid", 0.3)(LOGITS, MASKS)
+    each = [loss_of("sigmoid", 0.3)(LOGITS[:, k : k + 1], MASKS[:, k : k + 1]) for k in range(3)]
+    torch.testing.assert_close(found, torch.stack(each).mean())
+    p = 1 / (1 + (-LOGITS).exp())
+    entropy = -(MASKS * p.log() + (1 - MASKS) * (1 - p).log()).mean()
+    over = (0, 2, 3)
+    dice = 1 - (2 * (p * MASKS).sum(over) + 1e-5) / ((p**2 + MASKS).sum(over) + 1e-5)
+    assert float(found) == pytest.approx(float(0.3 * dice.mean() + 0.7 * entropy), rel=1e-6)
