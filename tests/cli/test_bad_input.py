@@ -150,7 +150,7 @@ def test_a_builder_that_cannot_be_used_is_named(tiny_raw):
     data = SynapseData(
         str(tiny_raw), organs=["liver"], split={"train": ["0005"], "val": ["0027"]}, size=64
     )
-    options = dict.fromkeys(("stages", "edges", "output", "preprocessing"))
+    options = dict.fromkeys(("stages", "edges", "output", "preprocessing", "model"))
     for builder, message in {
         "no_such:build": "net=no_such:build: No module named",
         "build": "give module:function",

@@ -88,8 +88,10 @@ def test_a_network_of_ones_own_is_explained_behind_its_sigmoid(
     ("given", "message"),
     [
         ("model.activation=relu", "no model.activation 'relu'; allowed are softmax, sigmoid"),
-        ("+model.size=3", "no option 'model.size'; allowed are model.activation"),
+        ("+model.size=3", "no option 'model.size'; allowed are model.activation, model.channels"),
+        ("model.channels={liver:a}", "give each organ the number of its channel"),
         ("checkpoint=x.ckpt model.activation=sigmoid", "a checkpoint knows its activation"),
+        ("checkpoint=x.ckpt model.channels={liver:2}", "a checkpoint knows its channels"),
     ],
 )
 def test_what_explain_cannot_be_told_of_an_activation_is_named(given, message, tmp_path):

@@ -6,9 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import segtrace
 from helpers import nets
 from helpers.own_nets import UNet, own
 from segtrace import InputError
+from segtrace.activation import Organ
+from segtrace.attribution import targets
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.studies.inputs.users_network import from_user
 
@@ -17,8 +20,10 @@ DATA = SimpleNamespace(
     preprocessing=Preprocessing((-125.0, 275.0), 32, {"liver": 1, "spleen": 2}).to_plain(),
 )
 OPTIONS = dict.fromkeys(("net", "weights", "stages", "edges", "output", "preprocessing"))
+OPTIONS |= {"model": {"activation": None, "channels": None}}
 MODULE = """
 import torch
+import segtrace
 from helpers import nets
 
 class Net(torch.nn.Module):
@@ -109,3 +114,30 @@ def test_the_network_is_given_what_it_was_trained_on_and_without_that_its_window
     assert other.facts["preprocessing"] == {"window": [-125.0, 275.0], **given}
     x = nets.images(2, 32).float()
     torch.testing.assert_close(other.net(x), trained.net((x * 400 - 125 - 100) / 50))
+
+
+def test_channels_may_lie_in_another_order_than_the_datas_organs(options):
+    def of(**model):
+        return from_user(options | {"output": "out", "model": OPTIONS["model"] | model}, DATA)
+
+    assert of().channels == {"liver": 1, "spleen": 2}
+    swapped = of(channels={"spleen": 1, "liver": 2})
+    assert swapped.channels == {"spleen": Organ(1, 2), "liver": Organ(2, 1)}
+    alone = of(activation="sigmoid", channels={"spleen": 0})
+    assert alone.channels == {"spleen": Organ(0, 2)}
+    assert alone.settings.activation == "sigmoid"
+    x = nets.images(2, 32).float()
+    truth = torch.zeros(2, 32, 32, dtype=torch.long)
+    truth[:, 4:9, 4:9], truth[:, 12:20, 12:20] = 1, 2
+    both = targets.organs(swapped.channels, "gt", truth)
+    maps = segtrace.trace(nets.plain().float(), nets.PLAIN_STAGES, x, both).maps
+    liver = targets.organs({"liver": 2}, "gt", torch.where(truth == 1, 2, 0))
+    expected = segtrace.trace(nets.plain().float(), nets.PLAIN_STAGES, x, liver).maps
+    for stage, found in maps.items():
+        torch.testing.assert_close(found[:, 1], expected[stage][:, 0])
+    for channels, message in (
+        ({"livr": 1}, "no organ 'livr'; the data has liver, spleen; did you mean liver"),
+        ({"liver": 9}, "model.channels: liver has channel 9; the network has channels 0 to"),
+    ):
+        with pytest.raises(InputError, match=message):
+            of(channels=channels)

@@ -67,13 +67,29 @@ def _check_names(plain: Mapping[str, Any]) -> None:
             raise unknown(option, plain[option], allowed)
     if plain["rules"] is not None:
         resolve_rules(rules_of(listed(plain["rules"]) or []))
-    for key, value in plain["model"].items():
-        if key != "activation":
-            raise unknown("option", f"model.{key}", ["model.activation"])
-        if value is not None and value not in ACTIVATIONS:
-            raise unknown("model.activation", value, ACTIVATIONS)
+    for key in plain["model"]:
+        if key not in ("activation", "channels"):
+            raise unknown("option", f"model.{key}", ["model.activation", "model.channels"])
+    if (activation := plain["model"]["activation"]) not in (None, *ACTIVATIONS):
+        raise unknown("model.activation", activation, ACTIVATIONS)
+    _check_channels(plain["model"]["channels"])
     probes = {"n": None, "from": "val"} | given_of(plain["probes"])
     check_probes(probes, PARTS, {"n": int, "from": str})
+
+
+def _check_channels(given: Any) -> None:
+    if given is None:
+        return
+    numbers = (
+        isinstance(given, Mapping)
+        and given
+        and all(type(number) is int and number >= 0 for number in given.values())
+    )
+    if not numbers:
+        raise InputError(
+            f"model.channels={in_yaml(given)}; give each organ the number of its channel, "
+            "'model.channels={liver: 6}'"
+        )
 
 
 def _check_checkpoint(plain: Mapping[str, Any]) -> None:
@@ -99,10 +115,11 @@ def _check_checkpoint(plain: Mapping[str, Any]) -> None:
         raise InputError(
             "preprocessing=…: a checkpoint knows what its network was trained on; leave it out"
         )
-    if (activation := plain["model"]["activation"]) is not None:
-        raise InputError(
-            f"model.activation={activation}: a checkpoint knows its activation; leave it out"
-        )
+    for key, value in plain["model"].items():
+        if value is not None:
+            raise InputError(
+                f"model.{key}={in_yaml(value)}: a checkpoint knows its {key}; leave it out"
+            )
     if plain["image"] is not None and plain.get("data"):
         raise InputError("image=… and data=… are two answers to one question; leave one out")
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from segtrace.activation import activation_of
+from segtrace.activation import Organ, OrganLike, activation_of
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.checkpoint.own_network import built, fitted, named
 from segtrace.data.preprocessing import Preprocessing
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 from segtrace.network.guards import PROPOSED
 from segtrace.network.logits import Output, picked
 from segtrace.progress import say
 from segtrace.report.files import sha256
 from segtrace.studies.inputs.trained_network import TrainedNetwork, channels_of
 from segtrace.tracking.edges import chosen_places
-from segtrace.tracking.explained import DEFAULT
+from segtrace.tracking.explained import DEFAULT, Settings
 from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.taking import check_own_network
 
@@ -40,7 +40,8 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
             usual key, prefixes are stripped; ``stages``: YAML file, name: module.path, ``None``
             for a network of the table, ``"proposed"`` to take what is proposed; ``edges``: YAML
             file, name: {stage: …, module: …, argument: …}, ``None`` for the table, or what is
-            proposed; ``output``: what picks the logits; ``preprocessing``: what the network was
+            proposed; ``output``: what picks the logits; ``model``: activation and channels of the
+            logits; ``preprocessing``: what the network was
             trained on, see :class:`~segtrace.training.slices.entering.Entering`.
         data: says organs and preprocessing.
 
@@ -85,11 +86,38 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
         net=net.eval(),
         stages=stages,
         edges=joins,
-        channels=channels_of(data.organs, settings, there),
+        channels=_organs(options["model"]["channels"], data.organs, settings, there),
         settings=settings,
         preprocessing=preprocessing,
         facts=facts,
     )
+
+
+def _organs(
+    given: Mapping[str, int] | None, organs: Mapping[str, int], settings: Settings, there: int
+) -> Mapping[str, OrganLike]:
+    """Organ -> its channel, and its number in the labels of the data.
+
+    Args:
+        given: organ -> channel of the logits; those that are not named are not explained.
+        organs: organ -> number in the labels.
+        settings: with the activation.
+        there: channels of the logits.
+
+    Raises:
+        InputError: an organ that the data lack; a channel that the logits lack.
+    """
+    if given is None:
+        return channels_of(organs, settings, there)
+    for name, channel in given.items():
+        if name not in organs:
+            raise unknown("organ", name, organs, "the data")
+        if not 0 <= channel < there:
+            raise InputError(
+                f"model.channels: {name} has channel {channel}; the network has channels 0 to "
+                f"{there - 1}"
+            )
+    return {name: Organ(channel, organs[name]) for name, channel in given.items()}
 
 
 def _return_alone(net: nn.Module, output: str | int) -> None:
