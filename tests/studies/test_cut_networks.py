@@ -1,5 +1,6 @@
 """Cuts from checkpoints: what the callback wrote, once more; and one network on its own."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from segtrace.studies.cut_networks import Ablated, cut_trained
 from segtrace.studies.inputs.trained_network import from_checkpoint
 
 TABLES = ("necessity.csv", "necessity_slices.csv", "route.csv")
+TOLD = re.compile("Seen on 1 case, no claim: the |No cut of a stage or edge costs the liver Dice")
 ORGANS = ("spleen", "left_kidney", "liver", "stomach")
 
 
@@ -44,7 +46,7 @@ def test_a_training_is_cut_again_as_the_callback_did_to_the_last_digit(run, told
 
 def test_the_summary_of_the_training_says_what_organs_lose_most_by(run):
     assert "Dice lost when a stage or an edge is cut (channel_mean)" in run.ran.out
-    assert "Seen on 1 case, no claim: the " in run.ran.out
+    assert TOLD.search(run.ran.out)
     assert "This is what the network relies on" in run.ran.out
 
 
@@ -70,9 +72,9 @@ def test_one_network_leaves_tables_figures_and_a_summary(run, alone):
     figures = {path.name for path in (out / "figures").iterdir() if path.suffix == ".pdf"}
     assert figures == {"necessity.pdf", *(f"route_{organ}.pdf" for organ in ORGANS)}
     caption = (out / "figures" / "caption.txt").read_text()
-    assert "route_liver: Seen on " in caption
+    assert re.search(f"route_liver: ({TOLD.pattern})", caption)
     assert f"mean over {len(ORGANS)} organs, Dice" in caption
-    assert "Seen on 1 case, no claim: the " in ran.out
+    assert TOLD.search(ran.out)
 
 
 def test_without_the_untrained_network_it_says_so(run, tmp_path):

@@ -98,7 +98,10 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
         InputError: no tensor, or one of another rank, number of slices or shape of the image axes
             than the image; says how to pick the logits where they are in it.
     """
-    found = known_logits(returned, x, net) if output is None else picked(returned, output)
+    if output is None:
+        found = _one_of_its_size(known_logits(returned, x, net), x)
+    else:
+        found = picked(returned, output)
     if not isinstance(found, Tensor):
         what = "the network" if output is None else "output=…"
         raise InputError(f"{what} returns a {type(found).__name__}; {_advice(returned, x)}")
@@ -112,13 +115,10 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
 
 
 def known_logits(returned: Any, x: Tensor, net: nn.Module) -> Any:
-    """What the table says are the logits in what a network returned.
-
-    Of another network the one tensor of the image's size, which is said; else all of it.
-    """
+    """What the table says are the logits in what a network returned; of another network, all."""
     known = find(net)
     if known is None:
-        return _one_of_its_size(returned, x)
+        return returned
     found = returned
     if known.output:
         with suppress(InputError):  # in evaluation some return their logits alone
