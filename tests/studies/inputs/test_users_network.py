@@ -13,6 +13,7 @@ from segtrace import InputError
 from segtrace.activation import Organ
 from segtrace.attribution import targets
 from segtrace.data.preprocessing import Preprocessing
+from segtrace.network.undisturbed import unwrapped
 from segtrace.studies.inputs.users_network import from_user
 
 DATA = SimpleNamespace(
@@ -37,6 +38,12 @@ class Net(torch.nn.Module):
 
 def build():
     return Net().float()
+
+def parallel():
+    return torch.nn.DataParallel(build())
+
+def compiled():
+    return torch.compile(build())
 
 def pick(returned):
     return returned["out"]
@@ -67,6 +74,16 @@ def test_the_network_returns_what_output_picks_under_the_names_it_had(options, o
     expected = nets.plain().float()
     assert torch.equal(trained.net(x), expected(x))
     assert [path for path, _ in trained.net.named_modules()][1] == "inner"
+
+
+@pytest.mark.parametrize("wrapper", ["parallel", "compiled"])
+def test_inside_a_wrapper_output_is_picked_and_preprocessing_is_made(options, wrapper):
+    asked = {"output": "out", "preprocessing": {"mean": 100, "std": 80}}
+    name = options["net"].split(":")[0]
+    trained = from_user(options | asked | {"net": f"{name}:{wrapper}"}, DATA)
+    x = nets.images(2, 32).float()
+    expected = nets.plain().float()((x * 400 - 125 - 100) / 80)
+    torch.testing.assert_close(unwrapped(trained.net)(x), expected)
 
 
 def test_an_output_that_leads_nowhere_is_one_line_whose_remedy_works(options):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from segtrace import InputError
+from segtrace.network.undisturbed import unwrapped
 from segtrace.training.slices.entering import Entering
 
 X = torch.linspace(0, 1, 12, dtype=torch.float64).reshape(2, 1, 2, 3)
@@ -91,3 +92,21 @@ def test_remedies_that_are_typed_work():
     Entering.of({"channels": 3}, nn.Identity())
     Entering.of({"channels": "repeat"}, net)
     Entering.of({"values": "HU"})
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel])
+def test_it_stands_before_the_network_inside_a_wrapper(wrap):
+    inner = nn.Sequential(nn.Conv2d(3, 1, 1)).double()
+    whole = wrap(inner)
+    given = WINDOW | {"mean": 100.0, "std": 80, "channels": "repeat"}
+    expected = inner(((HU - 100) / 80).expand(-1, 3, -1, -1))
+    with Entering.of(given, whole).before(whole):
+        torch.testing.assert_close(unwrapped(whole)(X), expected)
+
+
+def test_images_of_several_channels_are_one_line_whose_remedy_works():
+    given, x = {"mean": 0.5, "std": 0.5, "values": "unit"}, X.repeat(1, 3, 1, 1)
+    with pytest.raises(InputError, match=r"have 3 channels; say preprocessing.channels=3"):
+        entering(given, x)
+    torch.testing.assert_close(entering(given | {"channels": 3}, x), 2 * x - 1)
+    assert entering({"channels": 1}, x) is x

@@ -16,6 +16,7 @@ from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown
 from segtrace.network.guards import PROPOSED
 from segtrace.network.logits import Output, picked
+from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import say
 from segtrace.report.files import sha256
 from segtrace.studies.inputs.trained_network import TrainedNetwork, channels_of
@@ -124,7 +125,7 @@ def _return_alone(net: nn.Module, output: str | int) -> None:
     """Let a network return its logits alone; modules and weights keep their names.
 
     Args:
-        net: the network, which is changed: a hook stands behind its forward.
+        net: the network, which is changed: a hook stands behind its forward, inside a wrapper.
         output: an index, a key or a field of what it returns; or ``module:function``, as the user
             typed it, imported here.
 
@@ -133,7 +134,8 @@ def _return_alone(net: nn.Module, output: str | int) -> None:
     """
     is_function = isinstance(output, str) and ":" in output
     pick: Output = named(str(output), "output") if is_function else output
-    net.register_forward_hook(lambda _module, _inputs, returned: picked(returned, pick))
+    inner = unwrapped(net)
+    inner.register_forward_hook(lambda _module, _inputs, returned: picked(returned, pick))
 
 
 def _mapping(option: str, file: str, example: str) -> dict[str, Any]:

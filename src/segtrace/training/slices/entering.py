@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from segtrace.errors import InputError, unknown, wrong
+from segtrace.network.undisturbed import unwrapped
 
 WHERE = "preprocessing"
 VALUES = ("HU", "unit")
@@ -83,8 +84,17 @@ class Entering:
         return found
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, 1, *image) -> (N, channels, *image)."""
+        """(N, 1, *image), or as many channels as it gives -> (N, channels, *image).
+
+        Raises:
+            InputError: images of another number of channels than their numbers are for.
+        """
         low, high = self.window or (0.0, 1.0)
+        if x.shape[1] not in (1, self.channels) and (self.mean is not None or self.channels > 1):
+            raise InputError(
+                f"{WHERE}.channels={self.channels}, and the images have {x.shape[1]} channels; say "
+                f"{WHERE}.channels={x.shape[1]}"
+            )
         if self.percentile is not None:
             x = self._clipped(x)
         if self.mean is not None and self.std is not None:
@@ -103,8 +113,12 @@ class Entering:
         return x if self.mean is not None else (x - low) / (high - low).clamp(min=tiny)
 
     def stand_before(self, net: nn.Module) -> RemovableHandle:
-        """Let the network take slices as we show them; modules and weights keep their names."""
-        return net.register_forward_pre_hook(lambda _module, args: (self(args[0]), *args[1:]))
+        """Let the network take slices as we show them; modules and weights keep their names.
+
+        Of a wrapped one it is the network inside that is called, and before which this stands.
+        """
+        inner = unwrapped(net)
+        return inner.register_forward_pre_hook(lambda _module, args: (self(args[0]), *args[1:]))
 
     @contextmanager
     def before(self, net: nn.Module) -> Iterator[None]:
@@ -141,8 +155,8 @@ def _numbers(name: str, given: Any) -> tuple[float, ...] | None:
 
 def _channels(given: Any, net: nn.Module | None) -> int:
     if given == REPEAT:
-        convs = (m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)) if net else ()
-        first = next(iter(convs), None)
+        modules = () if net is None else net.modules()  # a compiled one has no truth value
+        first = next((m for m in modules if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
         if first is None:
             raise InputError(
                 f"{WHERE}.channels=repeat: the network has no convolution that says how many; give "
