@@ -101,7 +101,8 @@ def test_what_goes_together_passes(given):
         ({"checkpoint": "a", "cut": "one"}, "no cut 'one'"),
         ({"net": "my:build", "data": DATA}, "net=my:build needs weights="),
         ({"net": "my:build", "weights": "w"}, "net=… needs data="),
-        ({**NET, "stages": ["enc1"]}, r"stages=\['enc1'\]: a network of your own needs a YAML"),
+        ({**NET, "edges": "proposed"}, "edges=proposed lie between proposed stages; say stages="),
+        ({**NET, "stages": "a.yaml", "edges": "proposed"}, "edges=proposed lie between proposed"),
         ({**NET, "log_dir": "logs"}, "log_dir=logs: TensorBoard's step is the epoch"),
         ({**NET, "verdict": True}, "verdict=true needs checkpoint"),
         ({"checkpoint": "a", "verdict": True, "image": "i"}, "verdict and image do not go"),
@@ -126,6 +127,12 @@ def test_a_file_that_is_not_there_is_named_with_its_option(option, tmp_path):
     for given, words in others.items():
         with pytest.raises(InputError, match=f"^{option}={given}: {words}"):
             check_files(DEFAULTS | {option: given})
+
+
+def test_proposed_edges_are_no_file():
+    given = {**NET, "stages": "proposed", "edges": "proposed"}
+    check(**given)
+    check_files(DEFAULTS | given | {"weights": None})
 
 
 def test_a_window_is_named_once():

@@ -1,7 +1,9 @@
 """A network of the user's own for explain.py: what it returns, and what it is made of."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from segtrace import InputError
 from segtrace.activation import Organ
 from segtrace.attribution import targets
 from segtrace.data.preprocessing import Preprocessing
+from segtrace.network.stages import resolve
 from segtrace.network.undisturbed import unwrapped
 from segtrace.studies.inputs.users_network import from_user
 
@@ -49,6 +52,9 @@ def pick(returned):
     return returned["out"]
 
 nothing = 3
+
+def known():
+    return nets.basic_unet(3).float()
 
 def unet():
     from helpers.own_nets import UNet, own
@@ -111,10 +117,25 @@ def test_stages_and_edges_are_proposed_where_that_is_asked_for(options, capsys):
     assert trained.stages["dec1"] == {"module": "up1", "layout": "nchw"}
     assert trained.edges["skip_3"]["source"] == "enc1"
     assert "The places of UNet are a proposal: enc1 inc (32x32)" in capsys.readouterr().out
+    assert from_user(asked | {"stages": "proposed", "edges": "proposed"}, DATA) == replace(
+        trained, net=ANY
+    )
     Path("edges.yaml").write_text("mine: {stage: dec1, module: up1, argument: 1}")
     named = from_user(asked | {"stages": "proposed", "edges": "edges.yaml"}, DATA)
     assert list(named.edges) == ["mine"]
     assert named.stages == trained.stages
+
+
+def test_names_of_stages_are_kept_of_a_network_that_the_table_knows(options):
+    name = options["net"].split(":")[0]
+    torch.save(nets.basic_unet(3).state_dict(), "known.pth")
+    asked = options | {"net": f"{name}:known", "weights": "known.pth"}
+    trained = from_user(asked | {"stages": ["enc1", "dec1"]}, DATA)
+    assert [stage.name for stage in resolve(trained.net, trained.stages)] == ["enc1", "dec1"]
+    with pytest.raises(InputError, match=r"no stage 'enc99'.* this network"):
+        from_user(asked | {"stages": ["enc99"]}, DATA)
+    with pytest.raises(InputError, match=r"stages=\['enc1'\]: a network of your own needs a YAML"):
+        from_user(options | {"stages": ["enc1"]}, DATA)
 
 
 def test_the_network_is_given_what_it_was_trained_on_and_without_that_its_window_is_said(

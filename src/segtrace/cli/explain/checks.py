@@ -12,6 +12,7 @@ from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.limits import check_devices, check_probes
 from segtrace.errors import InputError, unknown
+from segtrace.network.guards import PROPOSED
 from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import given_of, listed
 from segtrace.studies.study import Study
@@ -126,10 +127,9 @@ def _check_checkpoint(plain: Mapping[str, Any]) -> None:
 
 def _check_own_network(plain: Mapping[str, Any]) -> None:
     """A network of the user's own brings files and data."""
-    if isinstance(plain["stages"], list):
+    if plain["edges"] == PROPOSED != plain["stages"]:
         raise InputError(
-            f"stages={plain['stages']}: a network of your own needs a YAML file with lines such as "
-            "enc1: encoder.layer1; say stages=stages.yaml, or stages=proposed"
+            "edges=proposed lie between proposed stages; say stages=proposed, or edges=edges.yaml"
         )
     if plain["preprocessing"] is not None:
         Entering.of({**plain["preprocessing"], "channels": None})
@@ -152,7 +152,7 @@ def check_files(plain: Mapping[str, Any]) -> None:
     """
     for option in FILES:
         path = None if plain[option] is None else Path(plain[option])
-        if path is None or path.is_file():
+        if path is None or path.is_file() or (option, plain[option]) == ("edges", PROPOSED):
             continue
         if option != "image" or not path.is_dir():  # of a folder of DICOM files more is told
             raise InputError(f"{option}={path}: {_instead_of_a_file(path)}")

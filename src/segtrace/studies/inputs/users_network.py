@@ -16,6 +16,7 @@ from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown
 from segtrace.network.guards import PROPOSED
 from segtrace.network.logits import Output, picked
+from segtrace.network.stages import known, resolve
 from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import say
 from segtrace.report.files import sha256
@@ -39,11 +40,11 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
         options: of ``explain.py``. ``net``: ``module:function`` (or class) that returns the
             network, importable from here; ``weights``: file with a state dict, bare or under a
             usual key, prefixes are stripped; ``stages``: YAML file, name: module.path, ``None``
-            for a network of the table, ``"proposed"`` to take what is proposed; ``edges``: YAML
-            file, name: {stage: …, module: …, argument: …}, ``None`` for the table, or what is
-            proposed; ``output``: what picks the logits; ``model``: activation and channels of the
-            logits; ``preprocessing``: what the network was
-            trained on, see :class:`~segtrace.training.slices.entering.Entering`.
+            for a network of the table, names to keep of those, ``"proposed"`` to take what is
+            proposed; ``edges``: YAML file, name: {stage: …, module: …, argument: …}, ``None`` for
+            the table, or what is proposed, as ``"proposed"``; ``output``: what picks the
+            logits; ``model``: activation and channels of the logits; ``preprocessing``: what the
+            network was trained on, see :class:`~segtrace.training.slices.entering.Entering`.
         data: says organs and preprocessing.
 
     Raises:
@@ -56,6 +57,8 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
     if builder is None:
         raise InputError("say which network: checkpoint=…, or net=module:builder weights=…")
     net = built(builder)
+    if isinstance(stages, list):
+        _check_in_table(net, stages)
     if weights is None:
         raise InputError(f"net={builder} needs weights=…, the file with its state dict")
     path = Path(weights)
@@ -75,10 +78,10 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
         Entering.of(own, net).stand_before(net)
         facts["preprocessing"] = own
     there = check_own_network(builder, net, preprocessing.size)
-    known = activation_of(there, options["model"]["activation"])
-    settings = replace(DEFAULT, activation=known)
-    joins = None if edges is None else _mapping("edges", edges, EDGE)
-    if stages is not None and stages != PROPOSED:
+    activation = activation_of(there, options["model"]["activation"])
+    settings = replace(DEFAULT, activation=activation)
+    joins = edges if edges in (None, PROPOSED) else _mapping("edges", edges, EDGE)
+    if isinstance(stages, str) and stages != PROPOSED:
         stages = _mapping("stages", stages, "enc1: encoder.layer1")
     image = torch.zeros(1, 1, preprocessing.size, preprocessing.size)
     stages, joins = chosen_places(net, image, stages, joins)
@@ -136,6 +139,17 @@ def _return_alone(net: nn.Module, output: str | int) -> None:
     pick: Output = named(str(output), "output") if is_function else output
     inner = unwrapped(net)
     inner.register_forward_hook(lambda _module, _inputs, returned: picked(returned, pick))
+
+
+def _check_in_table(net: nn.Module, names: list[str]) -> None:
+    """Names to keep are those that the table has for this network."""
+    inner = unwrapped(net)
+    if not known(inner):
+        raise InputError(
+            f"stages={names}: a network of your own needs a YAML file with lines such as "
+            "enc1: encoder.layer1; say stages=stages.yaml, or stages=proposed"
+        )
+    resolve(inner, names)
 
 
 def _mapping(option: str, file: str, example: str) -> dict[str, Any]:
