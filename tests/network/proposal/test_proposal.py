@@ -1,6 +1,7 @@
 """Stages and edges of networks as users write them: found, said, cut as by hooks made by hand."""
 
 import ast
+import shlex
 
 import pytest
 import torch
@@ -290,6 +291,38 @@ def test_the_description_can_be_pasted_wherever_stages_and_edges_are_named():
     truth = nets.labels(2, 32, 3)
     found = necessity(net, described.sites, X, truth, {"a": 1, "b": 2}, cut="zero")
     assert list(found.data["site"])[-1] == "up_2"
+
+
+ODD = [
+    "0",
+    "1_000",
+    "0x10",
+    "1e3",
+    "on",
+    "Yes",
+    "null",
+    "NaN",
+    "it's",
+    'a"b',
+    "a: b",
+    "#",
+    "é",
+    "~",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_names_that_yaml_takes_for_something_else_are_pasted_as_they_are(name):
+    net = nn.Sequential()
+    net.add_module(name, nn.Conv2d(1, 4, 3, padding=1))
+    net.add_module("low", nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(4, 4, 1), nn.Upsample(None, 2)))
+    net.add_module("head", nn.Conv2d(4, 3, 1))
+    text = str(propose(net.double(), X))
+    stages = ast.literal_eval(text.split("stages = ")[1].split("\n")[0])
+    assert name in stages.values()
+    assert yaml.safe_load(text.split("stages.yaml:\n")[1].split("For train.py: ")[0]) == stages
+    shell = shlex.split(text.split("For train.py: ")[1].split("\n")[0])
+    assert OverridesParser.create().parse_overrides(shell)[0].value() == stages
 
 
 def test_layouts_are_pasted_as_they_are_read():

@@ -1,5 +1,8 @@
 """What is proposed for a network that is in no table: stages and edges, to be seen and pasted."""
 
+import json
+import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +21,10 @@ from segtrace.network.undisturbed import undisturbed
 
 FEWEST = 2
 """Resolutions that a network must have for stages to be told apart."""
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+"""Text that YAML and Hydra read as text without quotes, but for a few words."""
+WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "inf", "nan"}
+"""Those that either reads as something else, in whatever case."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,8 @@ class Proposal:
         lines += [f"Not found: {note}." for note in self.notes]
         lines += ["For explain.py, stages.yaml:", *_yaml(stages)]
         lines += ["and edges.yaml:", *_yaml(edges)] if edges else []
-        train = f"'model.stages={_flow(stages)}' 'model.edges={_flow(edges)}'"
+        options = (f"model.stages={_flow(stages)}", f"model.edges={_flow(edges)}")
+        train = " ".join(map(shlex.quote, options))
         lines += [f"For train.py: {train}"]
         lines += ["In Python:", f"stages = {stages!r}", f"edges = {edges!r}"]
         return "\n".join(lines)
@@ -83,7 +91,8 @@ def _flow(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in value.items()) + "}"
     text = str(value)
-    return text if text.replace(".", "").replace("_", "").isalnum() else f'"{text}"'
+    bare = not isinstance(value, str) or (PLAIN.fullmatch(text) and text.lower() not in WORDS)
+    return text if bare else json.dumps(text, ensure_ascii=False)
 
 
 def propose(net: nn.Module, x: Tensor, output: Output | None = None) -> Proposal:
