@@ -105,6 +105,54 @@ def test_the_dict_in_which_most_weights_fit_is_taken():
         assert torch.equal(fitted(saved, net)["0.weight"], right["0.weight"])
 
 
+def under(words, value):
+    state = inner().state_dict()
+    return {f"{words}{name}": torch.full_like(one, value) for name, one in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("saved", "one", "other"),
+    [
+        ({"ema": under("", 1), "net": under("", 2)}, "saved['ema']", "saved['net']"),
+        (
+            {"ema": {"state_dict": under("", 1)}, "net": {"state_dict": under("", 2)}},
+            "saved['ema']['state_dict']",
+            "saved['net']['state_dict']",
+        ),
+        (
+            under("teacher.", 1) | under("student.", 2),
+            "saved, names with student.*",
+            "saved, names with teacher.*",
+        ),
+        ({"state_dict": under("net.", 1) | under("ema.", 2)}, "with ema.*", "with net.*"),
+    ],
+)
+def test_two_sets_that_fit_alike_are_named_and_the_remedy_works(saved, one, other):
+    with pytest.raises(InputError, match="two sets of weights fit the network") as caught:
+        fitted(saved, inner())
+    said = str(caught.value)
+    assert one in said
+    assert other in said
+    typed = said.partition("torch.save(")[2].removesuffix(", 'my.pth')")
+    assert len({value.flatten()[0].item() for value in fitted(eval(typed), inner()).values()}) == 1
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {"ema": under("", 1), "state_dict": under("", 2)},
+        {"ema": under("", 1), "model": under("", 2)},
+        {"a": {"ema": under("", 1), "network_weights": under("", 2)}},
+        {"state_dict": under("ema.", 1) | under("model.", 2)},
+        {"net": under("", 2), "copy": under("", 2)},
+        {"net": under("", 2), "small": {"0.weight": torch.ones(2, 1, 3, 3)}},
+    ],
+)
+def test_a_usual_key_is_preferred_and_copies_are_one_set(saved):
+    found = fitted(saved, inner())
+    assert all((value == 2).all() for value in found.values())
+
+
 def test_a_weight_that_is_lacking_stays_lacking():
     net = Logits(inner())
     saved = {f"module.{name}": value for name, value in inner().state_dict().items()}

@@ -3,11 +3,13 @@
 import importlib
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import Size, Tensor, nn
 
 from segtrace.errors import InputError
 
@@ -76,54 +78,135 @@ def built(builder: str) -> nn.Module:
     return net
 
 
+@dataclass(frozen=True)
+class _Weights:
+    """Tensors of a file under the network's names.
+
+    Attributes:
+        keys: that lead to the dict in which they lie.
+        words: before their names there.
+        tensors: name, without wrappers -> value.
+    """
+
+    keys: tuple[Any, ...]
+    words: str
+    tensors: dict[str, Tensor]
+
+    def are_whole(self, shapes: Mapping[str, Size]) -> bool:
+        """Whether they are all that a network has, of its shapes."""
+        return all(
+            name in self.tensors and self.tensors[name].shape == shape
+            for name, shape in shapes.items()
+        )
+
+    def are_usual(self, other: "_Weights") -> bool:
+        """Whether they lie under a usual key, where the way to others parts from theirs."""
+        if self.keys == other.keys:
+            return self.words.removesuffix(".") in ("", *CONTAINERS)
+        pairs = zip(self.keys, (*other.keys, *[None] * len(self.keys)), strict=False)
+        return next((one for one, two in pairs if one != two), None) in CONTAINERS
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """Where they are, in words, and as it is typed, of a file read as ``saved``."""
+        place = "saved" + "".join(f"[{key!r}]" for key in self.keys)
+        if not self.words:
+            return place, place
+        typed = f"{{k: v for k, v in {place}.items() if k.startswith({self.words!r})}}"
+        return f"{place}, names with {self.words}*", typed
+
+
 def fitted(saved: Mapping[str, Any], net: nn.Module) -> dict[str, Tensor]:
     """The network's own part of a saved state dict, under the network's own names.
 
     Wrappers (DDP, ``torch.compile``, a Lightning module, a module that picks the logits) put the
     same words before every name: of those in the file, or of those of the network. The words under
     which most names fit are exchanged. Counts of batches that an old file lacks stay as they are.
+
+    Raises:
+        InputError: two sets of weights that are not the same fit, and neither has a usual key.
     """
     state = net.state_dict()
     own = {WRAPPED.sub("", name): name for name in state}
-    found = max(
-        (_renamed(tensors, own) for tensors in _containers(saved)),
-        key=lambda renamed: len(own.keys() & renamed.keys()),
-    )
+    sets = [one for keys, tensors in _containers(saved) for one in _renamed(keys, tensors, own)]
+    best = max(sets, key=lambda one: len(own.keys() & one.tensors.keys()))
+    found = best.tensors
     if not own.keys() & found.keys():
         return found
+    _check_alone(best, sets, {n: state[own[n]].shape for n in own if not n.endswith(COUNTED)})
     counted = {name: value for name, value in state.items() if name.endswith(f".{COUNTED}")}
     renamed = {own.get(name, name): tensor for name, tensor in found.items()}
     return counted | {n: t for n, t in renamed.items() if n in state or n != AVERAGED}
 
 
-def _containers(saved: Mapping[str, Any], depth: int = 2) -> Iterator[dict[str, Tensor]]:
-    """The tensors of every dict in the file, those under a usual key first."""
+def _check_alone(best: _Weights, sets: Sequence[_Weights], shapes: Mapping[str, Size]) -> None:
+    """Refuse to choose between weights that fit alike."""
+    for other in sets if best.are_whole(shapes) else ():
+        if (
+            other.are_whole(shapes)
+            and not all(_same(best.tensors[n], other.tensors[n]) for n in shapes)
+            and not best.are_usual(other)
+        ):
+            (one, _), (two, typed) = best.told, other.told
+            raise InputError(
+                f"two sets of weights fit the network, {one} and {two}; save the one you mean "
+                f"alone: saved = torch.load(…); torch.save({typed}, 'my.pth')"
+            )
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    plain = all(x.layout == torch.strided and not x.is_meta for x in (one, other))
+    return plain and one.dtype == other.dtype and torch.equal(one, other)
+
+
+def _containers(
+    saved: Mapping[str, Any], keys: tuple[Any, ...] = (), depth: int = 2
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Tensor]]]:
+    """The tensors of every dict in the file, after the keys to it, usual ones first."""
     usual = [key for key in CONTAINERS if isinstance(saved.get(key), Mapping)]
     if depth:
         for key in [*usual, *(key for key in saved if key not in usual)]:
             if isinstance(saved[key], Mapping):
-                yield from _containers(saved[key], depth - 1)
-    yield {
-        WRAPPED.sub("", name): value
-        for name, value in saved.items()
-        if isinstance(name, str) and isinstance(value, Tensor)
-    }
-
-
-def _renamed(tensors: Mapping[str, Tensor], own: Mapping[str, str]) -> dict[str, Tensor]:
-    """The tensors under the words that most of the network's names begin with."""
-    theirs, ours = max(
-        _beginnings(tensors, own),
-        key=lambda pair: (
-            sum(_exchanged(name, *reversed(pair)) in tensors for name in own),
-            -len(pair[0]) - len(pair[1]),
-        ),
+                yield from _containers(saved[key], (*keys, key), depth - 1)
+    yield (
+        keys,
+        {
+            WRAPPED.sub("", name): value
+            for name, value in saved.items()
+            if isinstance(name, str) and isinstance(value, Tensor)
+        },
     )
-    return {
-        _exchanged(name, theirs, ours) or name: tensor
-        for name, tensor in tensors.items()
-        if name.startswith(theirs)
-    }
+
+
+def _renamed(
+    keys: tuple[Any, ...], tensors: Mapping[str, Tensor], own: Mapping[str, str]
+) -> list[_Weights]:
+    """The tensors under the words that most of the network's names begin with.
+
+    Of several such words in the file the shortest come first, usual ones before them.
+    """
+
+    def rank(pair: tuple[str, str]) -> tuple[int, bool, int, str]:
+        theirs, ours = pair
+        fits = sum(_exchanged(name, ours, theirs) in tensors for name in own)
+        is_usual = theirs.removesuffix(".") in ("", *CONTAINERS) and not ours
+        return -fits, not is_usual, len(theirs) + len(ours), theirs
+
+    ranks = {pair: rank(pair) for pair in _beginnings(tensors, own)}
+    _, ours = best = min(ranks, key=lambda pair: ranks[pair])
+    alike = (pair for pair in ranks if pair[1] == ours and ranks[pair][0] == ranks[best][0])
+    return [
+        _Weights(
+            keys,
+            theirs,
+            {
+                _exchanged(name, theirs, ours) or name: tensor
+                for name, tensor in tensors.items()
+                if name.startswith(theirs)
+            },
+        )
+        for theirs, _ in sorted(alike, key=lambda pair: ranks[pair])
+    ]
 
 
 def _exchanged(name: str, old: str, new: str) -> str | None:
