@@ -83,8 +83,8 @@ def organs_of(
             f"{len(labels)} of {len(channels)} organs are named by their label"
             + (f" and the network has {there} channels" if there is not None else "")
             + "; behind a sigmoid channels count from 0 in the order of the organs, which takes as "
-            f"many: say the channel of each, {{{next(iter(labels))!r}: {{{spelled}}}}} (explain.py: "
-            f"'model.channels={{{next(iter(labels))}: 0}}', or as many in data.organs)"
+            f"many: say the channel of each, {{{next(iter(labels))!r}: {{{spelled}}}}} (for "
+            f"explain.py 'model.channels={{{next(iter(labels))}: 0}}', or as many in data.organs)"
         )
     return {name: Organ(place, label) for place, (name, label) in enumerate(labels.items())}
 
