@@ -300,7 +300,7 @@ def a_label_of_the_background():
 def fewer_organs_than_channels():
     options = {"activation": "sigmoid"}
     said = mistake(trace, target=targets.organs({"a": 1}, "gt", TRUTH), **options)
-    typed = eval(between(said, "the channel of each, "))
+    typed = eval(between(said, "the channel of each, ").split(" (for explain.py")[0])
     trace(target=targets.organs(typed, "gt", TRUTH), **options)
     return said
 

@@ -83,7 +83,8 @@ def organs_of(
             f"{len(labels)} of {len(channels)} organs are named by their label"
             + (f" and the network has {there} channels" if there is not None else "")
             + "; behind a sigmoid channels count from 0 in the order of the organs, which takes as "
-            f"many: say the channel of each, {{{next(iter(labels))!r}: {{{spelled}}}}}"
+            f"many: say the channel of each, {{{next(iter(labels))!r}: {{{spelled}}}}} (for "
+            f"explain.py 'model.channels={{{next(iter(labels))}: 0}}', or as many in data.organs)"
         )
     return {name: Organ(place, label) for place, (name, label) in enumerate(labels.items())}
 
@@ -101,6 +102,19 @@ def activation_of(there: int, asked: str | None = None) -> str:
     if asked == SOFTMAX and there == 1:
         raise InputError(ONE_CHANNEL)
     return asked
+
+
+def check_channel(channel: int, there: int) -> None:
+    """Refuse a channel that logits of so many do not have.
+
+    Raises:
+        InputError: with what is likely meant.
+    """
+    if not 0 <= channel < there:
+        likely = f"; where channels count from 0 and may overlap, {SAY_SIGMOID}"
+        raise InputError(
+            f"no channel {channel}; the logits have 0 … {there - 1}{likely * (channel == there)}"
+        )
 
 
 def predicted(logits: Tensor, activation: str | None = None) -> Tensor:
@@ -133,9 +147,19 @@ def predicted_mask(prediction: Tensor, organ: OrganLike) -> Tensor:
 
 
 def true_mask(truth: Tensor, organ: OrganLike) -> Tensor:
-    """(N, *image) bool: where a truth, as :func:`truth_of` gives it, has an organ."""
+    """(N, *image) bool: where a truth, as :func:`truth_of` gives it, has an organ.
+
+    Raises:
+        InputError: masks that lack its channel.
+    """
     if truth.dtype == torch.bool:
-        return truth[:, organ.channel if isinstance(organ, Organ) else organ]
+        channel = organ.channel if isinstance(organ, Organ) else organ
+        if not 0 <= channel < truth.shape[1]:
+            raise InputError(
+                f"an organ has channel {channel}; the truth has masks of channels 0 to "
+                f"{truth.shape[1] - 1}"
+            )
+        return truth[:, channel]
     return truth == (organ.label if isinstance(organ, Organ) else organ)
 
 

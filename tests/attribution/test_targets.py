@@ -111,7 +111,8 @@ def test_organs_are_named_targets():
     [
         (lambda: targets.organ(1, "prediction"), "no region 'prediction'; allowed are gt, pred"),
         (lambda: targets.organ(1, "tp"), "region 'tp' needs the truth"),
-        (lambda: targets.organ(7)(LOGITS), "no channel 7; the logits have 0 … 3"),
+        (lambda: targets.organ(7)(LOGITS), "no channel 7; the logits have 0 … 3$"),
+        (lambda: targets.organ(4)(LOGITS), "no channel 4; .* say activation='sigmoid'"),
         (lambda: targets.organ(-1)(LOGITS), "no channel -1"),
         (lambda: targets.margin(1, 9)(LOGITS), "no channel 9"),
         (lambda: targets.organ(1, "gt", TRUTH[:, :2])(LOGITS), r"\(1, 2, 4\).*\(1, 3, 4\)"),

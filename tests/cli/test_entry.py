@@ -103,6 +103,20 @@ def test_a_remedy_that_is_typed_gets_as_far_as_the_file(tmp_path, monkeypatch):
     assert ran.err.strip() == "explain.py: checkpoint=/x/epoch=9-step=400.ckpt: no such file"
 
 
+def test_a_remedy_for_python_is_told_as_explain_takes_it(monkeypatch, capsys):
+    @answering
+    def main(config):
+        raise InputError("no logits; say output=lambda out: out[0]")
+
+    monkeypatch.setattr("segtrace.cli.entry._return_to_where_it_was_typed", lambda: None)
+    for script, more in (("explain.py", "output=my_module:pick"), ("train.py", "")):
+        monkeypatch.setattr("sys.argv", [f"/a/{script}"])
+        with pytest.raises(SystemExit):
+            main(None)
+        said = capsys.readouterr().err.strip()
+        assert said.endswith(more or "out[0]"), said
+
+
 def test_a_line_break_in_a_message_stays_on_its_line(monkeypatch, capsys):
     @answering
     def main(config):

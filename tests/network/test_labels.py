@@ -343,3 +343,12 @@ def test_untrained_networks_are_not_taken_for_sigmoids(seed):
         for activation in ("softmax", "sigmoid"):
             refuse_overlap(logits, activation)
             refuse_shares("prob", logits, activation)
+
+
+def test_a_sigmoid_is_known_behind_operations_of_one_argument():
+    logits = torch.linspace(-0.2, 0.2, 128).reshape(1, 1, 8, 16).requires_grad_()
+    for behind in (torch.sigmoid, lambda x: x.sigmoid()[:, :], lambda x: x.sigmoid().clamp(0, 1)):
+        with pytest.raises(InputError, match="as behind a sigmoid"):
+            refuse_overlap(behind(logits), "sigmoid")
+    refuse_overlap(logits * logits.sigmoid(), "sigmoid")  # a gate is no activation of logits
+    refuse_overlap(logits * 1.0, "sigmoid")

@@ -6,8 +6,10 @@ from base64 import b64decode
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
@@ -186,6 +188,72 @@ def test_organs_that_overlap_are_explained_by_their_masks(tmp_path):
     for k in range(3):
         mask = record.scene.truth[:, k, top : top + height, left : left + width].numpy()
         assert np.array_equal(bits.reshape(mask.shape) >> k & 1, mask)
+
+
+def overlapping(images):
+    masks = torch.stack([images[:, 0] > cut for cut in (0.2, 0.5, 0.8)], 1)
+    return [(image[None], mask[None]) for image, mask in zip(images, masks, strict=True)]
+
+
+def test_the_number_of_a_label_changes_no_measure():
+    batches = overlapping(torch.cat([batch[0] for batch in loader()]))
+    asked = Settings(rules=["grad_pam"], measures="all")
+    one, other = (
+        segtrace.explain(of(3), batches, STAGES, {"core": {"channel": 1, "label": label}},
+                         activation="sigmoid", settings=asked).measures
+        for label in (0, 1)
+    )  # fmt: skip
+    assert float(one["locality"].max()) > 0.01
+    assert one.equals(other)
+
+
+@pytest.mark.parametrize("region", ["gt", "pred", "all"])
+def test_masks_of_other_channels_than_the_logits_are_refused_whatever_the_region(region):
+    batches = overlapping(torch.cat([batch[0] for batch in loader()]))
+    four = [(image, torch.cat([mask[:, :1], mask], 1)) for image, mask in batches]
+    two = [(image, mask[:, :2]) for image, mask in batches]
+    asked = Settings(rules=["grad_pam"], region=region)
+    organs = {"whole": {"channel": 0, "label": 1}, "spot": {"channel": 2, "label": 3}}
+    for others in (four, two):
+        with pytest.raises(InputError, match="masks"):
+            segtrace.explain(of(3), others, STAGES, organs, activation="sigmoid", settings=asked)
+    with pytest.raises(InputError, match="channel 7"):
+        segtrace.explain(of(3), batches, STAGES, {"whole": {"channel": 7, "label": 1}},
+                         activation="sigmoid", settings=asked)  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:FlowCallback found no", "ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*LeafSpec", "ignore:.*dataloader.*")
+def test_a_callback_watches_organs_that_overlap_and_says_that_no_leakage_is_told(tmp_path, capsys):
+    pairs = overlapping(torch.cat([batch[0] for batch in loader()]))
+    batches = DataLoader(TensorDataset(*(torch.cat(part) for part in zip(*pairs, strict=True))))
+
+    class Module(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = of(3)
+
+        def training_step(self, batch, _):
+            return functional.binary_cross_entropy_with_logits(self.net(batch[0]), batch[1].float())
+
+        def validation_step(self, batch, _):
+            return None
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.01)
+
+    organs = {"whole": 1, "core": 2, "spot": 3}
+    watch = segtrace.FlowCallback(stages=STAGES, organs=organs, activation="sigmoid", probes=2,
+                                  folder=str(tmp_path / "flow"))  # fmt: skip
+    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary",
+                           "enable_checkpointing"), False)  # fmt: skip
+    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", callbacks=[watch], num_sanity_val_steps=0,
+                         log_every_n_steps=1, default_root_dir=tmp_path, **quiet)  # fmt: skip
+    trainer.fit(Module(), batches, batches)
+    assert (tmp_path / "flow" / "epoch_001" / "overview.png").is_file()
+    assert (tmp_path / "flow" / "timeline.csv").is_file()
+    assert not (tmp_path / "flow" / "leakage.csv").exists()
+    assert capsys.readouterr().out.count("Organs overlap, so that no pixel belongs to one") == 1
 
 
 def test_an_activation_is_said_once():

@@ -31,6 +31,7 @@ from segtrace.activation import (
     OrganLike,
     activation_of,
     border,
+    check_channel,
     organ_of,
     organs_of,
     predicted,
@@ -258,8 +259,8 @@ class ChannelTarget:
         own = self._organ(activation, logits.shape[1])
         other = None if self.against is None else organ_of(self.against, activation).channel
         for channel in (own.channel, other):
-            if channel is not None and not 0 <= channel < logits.shape[1]:
-                raise InputError(f"no channel {channel}; the logits have 0 … {logits.shape[1] - 1}")
+            if channel is not None:
+                check_channel(channel, logits.shape[1])
         mask = self.mask(logits, own, activation).to(logits)
         planes = {own.channel: mask}
         if other is not None:

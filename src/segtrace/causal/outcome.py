@@ -12,6 +12,7 @@ from segtrace.activation import (
     Organ,
     OrganLike,
     activation_of,
+    check_channel,
     organs_of,
     predicted,
     predicted_mask,
@@ -116,8 +117,8 @@ class Judge:
         """
         activation_of(logits.shape[1], self.activation)
         check_truth(truth, logits, self.activation)
-        if (most := max(organ.channel for organ in self.organs.values())) >= logits.shape[1]:
-            raise InputError(f"no channel {most}; the logits have 0 … {logits.shape[1] - 1}")
+        for organ in self.organs.values():
+            check_channel(organ.channel, logits.shape[1])
 
     def whole(self, logits: Tensor, part: slice = slice(None)) -> Outcome:
         """The outcome of the network as it is.

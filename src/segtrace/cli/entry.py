@@ -43,7 +43,7 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
             with at_work():
                 main(config)
         except InputError as error:
-            _stop(str(error))
+            _stop(_typable(str(error)))
         except OmegaConfBaseException as error:
             _stop(_told(error))
         except HydraException as error:
@@ -52,6 +52,13 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
             _stop(str(mistake))
 
     return answered
+
+
+def _typable(said: str) -> str:
+    """What a command line cannot take of a remedy for Python, as it can."""
+    if "output=lambda" not in said or Path(sys.argv[0]).name != "explain.py":
+        return said
+    return f"{said}; here: a function of that in a file my_module.py, and output=my_module:pick"
 
 
 def start(

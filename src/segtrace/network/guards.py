@@ -74,7 +74,7 @@ def a_channel(name: str, value: Any) -> int:
 def an_organ(name: str, value: Any) -> OrganLike:
     """The number of a channel, or channel and label apart."""
     if isinstance(value, Organ):
-        return value
+        value = {"channel": value.channel, "label": value.label}
     if isinstance(value, Mapping):
         numbers = {key: a_channel(f"{name}[{key!r}]", number) for key, number in value.items()}
         if set(numbers) == {"channel", "label"}:
@@ -144,6 +144,8 @@ def places(name: str, value: Any) -> None:
 
 def places_or_proposed(name: str, value: Any) -> None:
     """The same, or the word that asks for a proposal."""
+    if isinstance(value, str) and value != PROPOSED and value[:4] == PROPOSED[:4]:
+        raise unknown(name, value, [PROPOSED, "a mapping", "a list of names"])
     if not (isinstance(value, str) and value == PROPOSED):
         places(name, value)
 

@@ -16,6 +16,13 @@ PIXELS = 64
 """Fewer logits may all lie between 0 and 1 by chance."""
 SUM = 1e-3
 """Probabilities in half precision sum to 1 but for this."""
+BEHIND = 6
+"""Operations that may follow a sigmoid."""
+KEEPING = (
+    "Alias", "Clamp", "Clone", "Expand", "Permute", "Select", "Slice", "Squeeze", "ToCopy",
+    "Transpose", "UnsafeView", "Unsqueeze", "View",
+)  # fmt: skip
+"""How autograd names those that leave probabilities what they are."""
 ENDS = 0.05
 """Probabilities of a trained network come as near to 0 and to 1 as this."""
 _LOGITS = "output=lambda out: out.logit(1e-6)"
@@ -74,8 +81,13 @@ def _are_shares(logits: Tensor) -> bool:
 
 def _is_sigmoid(logits: Tensor) -> bool:
     """Whether a sigmoid made them; without their graph, whether they reach from 0 to 1."""
-    if logits.grad_fn is not None and logits.grad_fn.name().startswith("Sigmoid"):
-        return True
+    made = logits.grad_fn
+    for _ in range(BEHIND):
+        if made is None:
+            break
+        if made.name().startswith("Sigmoid"):
+            return True
+        made = made.next_functions[0][0] if made.name().startswith(KEEPING) else None
     ends = _range(logits)
     return ends is not None and ends[0] < ENDS and ends[1] > 1 - ENDS
 

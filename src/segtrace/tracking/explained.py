@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from segtrace.activation import SIGMOID, SOFTMAX, Organ, OrganLike, organ_of, true_mask
@@ -301,8 +302,21 @@ def traced(
     """Trace the slices of a network that is settled; see :func:`explain_probes`."""
     organs = targets_of(probes, channels, settings)
     flow = _flow(net, stages, probes, organs, settings, output)
+    _check_masks(probes.labels, flow)
     combined = None if settings.aggregate is None else aggregate(flow, how=settings.aggregate)
     return Record(flow, scene(probes, channels), settings.region, epoch, combined)
+
+
+def _check_masks(truth: Tensor | None, flow: Flow) -> None:
+    """Masks are measured on as well where the region does not ask for them."""
+    if truth is None or truth.dtype != torch.bool:
+        return
+    if flow.activation != SIGMOID or truth.shape[:2] != flow.prediction.shape[:2]:
+        there = flow.prediction.shape[1] if flow.activation == SIGMOID else "no"
+        raise InputError(
+            f"the truth is {truth.shape[1]} masks; the logits ask for {there} masks, one for each "
+            f"channel of a sigmoid in their order"
+        )
 
 
 def targets_of(
@@ -363,7 +377,7 @@ def _halves(
               for name, organ in chosen_organs(channels, settings.organs).items()}  # fmt: skip
     one, other = (
         {
-            name: targets.organ(organ, "gt", half[o] * organ.label, settings.activation)
+            name: targets.organ(Organ(organ.channel, 1), "gt", half[o].long(), settings.activation)
             for o, (name, organ) in enumerate(chosen.items())
         }
         for half in parts(masks)

@@ -41,6 +41,11 @@ DENSEST = 4.0
 """Upper end of the colours: four times what a uniform map puts there."""
 
 
+def overlap(record: Record) -> bool:
+    """Whether organs of the truth share pixels, which leakage cannot charge to one of them."""
+    return bool((record.masks(tuple(record.scene.channels)).sum(0) > 1).any())
+
+
 class LeakMeter:
     """The leakage of one epoch after another; where the organs lie is worked out once."""
 

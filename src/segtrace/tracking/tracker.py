@@ -15,7 +15,7 @@ from segtrace.tracking.changes import change_rows
 from segtrace.tracking.cuts import Cuts
 from segtrace.tracking.explained import Explained, Network
 from segtrace.tracking.history import History
-from segtrace.tracking.leaks import LeakMeter, Leaks
+from segtrace.tracking.leaks import LeakMeter, Leaks, overlap
 from segtrace.tracking.writer import CHARTS, CUTS, NUMBERS, OVERVIEW, Writer
 
 EVERY = {"grad_pam": 5, CHARTS: 10}
@@ -141,15 +141,17 @@ class Tracker:
     ) -> Leaks | None:
         new = epoch.number != self.epoch
         explained = explain() if new or self.explained is None else self.explained
-        leaks = self._leaks(epoch, explained)
+        due = self.due(CHARTS, epoch.number, epoch.final)
+        leaks = self._leaks(epoch, explained) if due else None
         if new:
             self.history.add(explained, epoch.dice)
             self._losses |= {} if epoch.loss is None else {epoch.number: epoch.loss}
         self._draw(writer, epoch, explained)
         if new:
             self._write_numbers(writer, explained)
-        if leaks is not None:
-            writer.leaks(leaks)
+        if due:
+            if leaks is not None:
+                writer.leaks(leaks)
             writer.timelines(self.history)
             self._done[CHARTS] = epoch.number
         if epoch.final:
@@ -158,8 +160,10 @@ class Tracker:
         return leaks
 
     def _leaks(self, epoch: Epoch, explained: Explained) -> Leaks | None:
-        """Whose evidence lies on whose pixels, where charts are due; it takes a trace more."""
-        if not self.due(CHARTS, epoch.number, epoch.final):
+        """Whose evidence lies on whose pixels, unless organs overlap; it takes a trace more."""
+        if overlap(explained.record):
+            if self._done.get(CHARTS) is None:
+                say("Organs overlap, so that no pixel belongs to one alone: no leakage is told.")
             return None
         found = self._meter.of(explained.record)
         if epoch.number == 0:
