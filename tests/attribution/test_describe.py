@@ -2,6 +2,7 @@
 
 import threading
 from functools import lru_cache
+from itertools import pairwise
 
 import pytest
 import torch
@@ -448,3 +449,86 @@ def test_a_subclass_of_a_known_network_is_known():
     net = dyn_unet(2)
     net.__class__ = Mine
     assert len(segtrace.describe(net.eval(), torch.rand(1, 1, 32, 32)).edges) == 6
+
+
+class Twice(nn.Sequential):
+    """Convolution, BatchNorm and ReLU in place, two times, as U-Nets are written."""
+
+    def __init__(self, taken, given):
+        super().__init__()
+        for channels in (taken, given):
+            self.append(nn.Conv2d(channels, given, 3, padding=1, bias=False))
+            self.extend((nn.BatchNorm2d(given), nn.ReLU(inplace=True)))
+
+
+class Untrained(nn.Module):
+    """Its lowest stages hardly change the logits: what a step does to them is lost in rounding.
+
+    ``detached`` is the share of the derivative that a shortcut around ``cut`` hides from autograd.
+    """
+
+    def __init__(self, bilinear, cut=None, detached=0.02):
+        super().__init__()
+        widths = [8, 16, 32, 64, 64 if bilinear else 128]
+        self.cut, self.detached = cut, detached
+        self.enc1 = Twice(1, widths[0])
+        for number, (above, below) in enumerate(pairwise(widths), 1):
+            if bilinear:
+                up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+                taken, given = 2 * above, above // 2 if number > 1 else above
+            else:
+                up = nn.ConvTranspose2d(below, above, 2, 2)
+                taken, given = 2 * above, above
+            self.add_module(f"enc{number + 1}", nn.Sequential(nn.MaxPool2d(2), Twice(above, below)))
+            self.add_module(f"up{5 - number}", up)
+            self.add_module(f"dec{5 - number}", Twice(taken, given))
+        self.head = nn.Conv2d(8, 9, 1)
+
+    def forward(self, x):
+        skips = [self.enc1(x)]
+        for number in range(2, 6):
+            skips.append(self.get_submodule(f"enc{number}")(skips[-1]))
+        x = self.shortcut("enc5", skips.pop())
+        for number in range(1, 5):
+            below = self.get_submodule(f"up{number}")(x)
+            x = self.get_submodule(f"dec{number}")(torch.cat((skips.pop(), below), 1))
+            x = self.shortcut(f"dec{number}", x)
+        return self.head(x)
+
+    def shortcut(self, name, x):
+        if name != self.cut:
+            return x
+        return (1 - self.detached) * x + self.detached * x.detach()
+
+
+LEVELS = [*(f"enc{number}" for number in range(1, 6)), *(f"dec{number}" for number in range(1, 5))]
+
+
+def cut_untrained(seed, bilinear, cut=None, **options):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = Untrained(bilinear, cut, **options).eval()
+        image = torch.rand(1, 1, 64, 64)
+    return segtrace.describe(net, image, {name: name for name in (*LEVELS, "head")}).gradient_cut
+
+
+@pytest.mark.parametrize("bilinear", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_tiny_activations_are_neither_called_cut_nor_hide_a_cut(seed, bilinear):
+    assert cut_untrained(seed, bilinear) == ()
+    # Beside these shortcuts no path leads on from the stages before them.
+    assert cut_untrained(seed, bilinear, "dec4") == tuple(LEVELS)
+    assert "enc5" in cut_untrained(seed, bilinear, "enc5")
+    assert {"enc5", "dec1"} <= set(cut_untrained(seed, bilinear, "dec1"))
+
+
+def test_a_path_that_is_cut_whole_is_found_where_small_steps_are_lost_in_rounding():
+    net = nn.Sequential(nn.Conv2d(1, 4, 1), Faint(), nn.Conv2d(4, 3, 1))
+    assert segtrace.describe(seeded(lambda: net), X, {"enc1": "0"}).gradient_cut == ("enc1",)
+
+
+class Faint(nn.Module):
+    """Hides all of itself from autograd, and is a very small part of what goes on."""
+
+    def forward(self, x):
+        return 1 + 1e-11 * x.detach() + 0 * x

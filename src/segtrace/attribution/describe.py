@@ -25,9 +25,13 @@ from segtrace.network.sites import Site, Sites
 from segtrace.network.stages import Stage, StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
-STEPS = (1e-6, 1e-7, 1e-8)
+STEPS = (1e-6, 1e-7, 1e-5, 1e-4, 1e-8, 1e-3)
 """How far a stage is moved, as a share of its own values. A kink (ReLU, max-pool) within a step
-spoils the quotient, so a stage that fails is tried again, along another direction, by less."""
+spoils the quotient, and so does rounding where the stage hardly changes the score (the lowest ones
+of an untrained network): a stage that fails is tried again, along another direction, by less or
+by more."""
+ROUNDING = 100.0
+"""A change of the score of fewer roundings than this says nothing."""
 TOLERANCE = 1e-3
 """Autograd and the quotient agree to about 1e-7 in float64; a cut path leaves some per cent."""
 
@@ -189,17 +193,19 @@ def describe(
         # One weight a channel, as organs have: the average of the gradient then means something.
         weights = torch.zeros_like(logits) + _per_channel(logits[0], seed=0)
         gradients = gradients_of(logits, list(acts.values()), weights)
+        rounding = torch.finfo(logits.dtype).eps * float((weights * logits).detach().norm())
         reports = []
         for stage, found_there in zip(places, gradients, strict=True):
             here = acts[stage.name].detach()
             gradient = torch.zeros_like(here) if found_there is None else found_there
 
-            def score(moved: Tensor, stage: Stage = stage) -> float:
+            # Subtracted logit by logit: the sums would round at their own, larger size.
+            def change(moved: Tensor, stage: Stage = stage) -> float:
                 with torch.no_grad(), altering(net, {stage: lambda _: moved}):
-                    return float((weights * logits_at(net, x, output)).sum())
+                    return float((weights * (logits_at(net, x, output) - logits)).sum())
 
-            pair = _derivatives(stage, here, gradient, score)
-            reports.append(_report(net, stage, gradient, pair, x, bare))
+            found_here = _derivatives(stage, here, gradient, change, rounding)
+            reports.append(_report(net, stage, gradient, found_here, x, bare))
     memory = 2 * 4 * sum(activation.numel() for activation in acts.values())
     return Description(tuple(reports), found, memory, guess)
 
@@ -212,16 +218,35 @@ def _per_channel(first: Tensor, seed: int) -> Tensor:
 
 
 def _derivatives(
-    stage: Stage, activation: Tensor, gradient: Tensor, score: Callable[[Tensor], float]
-) -> tuple[float, float]:
-    """Autograd's derivative and the difference quotient along one direction."""
+    stage: Stage,
+    activation: Tensor,
+    gradient: Tensor,
+    change: Callable[[Tensor], float],
+    rounding: float,
+) -> tuple[float, float, bool]:
+    """Autograd's derivative, the difference quotient along one direction, whether it is cut.
+
+    A quotient counts where forward and backward ones agree, which neither rounding nor a kink
+    lets them. One that counts and is autograd's ends the search, as do two that count and are not:
+    along some directions a cut path hardly shows, so no more of them are tried than it takes.
+    """
+    missed = 0
     for attempt, size in enumerate(STEPS):
         step = _direction(stage, activation, seed=attempt)
-        quotient = (score(activation + size * step) - score(activation - size * step)) / (2 * size)
-        pair = float((gradient * step).sum()), quotient
-        if _agree(*pair):
-            break
-    return pair
+        derivative = float((gradient * step).sum())
+        ahead, behind = (change(activation + by * step) / by for by in (size, -size))
+        quotient = (ahead + behind) / 2
+        if size * max(abs(ahead), abs(behind)) <= ROUNDING * rounding:
+            # Lost in rounding, or nothing leads from here to the score: then no step changes it.
+            if derivative == quotient == 0 == change(activation + max(STEPS) * step):
+                return derivative, quotient, False
+        elif _agree(ahead, behind):
+            if _agree(derivative, quotient):
+                return derivative, quotient, False
+            missed += 1
+            if missed == 2:
+                break
+    return derivative, quotient, True
 
 
 def _agree(derivative: float, quotient: float) -> bool:
@@ -246,7 +271,7 @@ def _report(
     net: nn.Module,
     stage: Stage,
     gradient: Tensor,
-    derivatives: tuple[float, float],
+    derivatives: tuple[float, float, bool],
     x: Tensor,
     bare: frozenset[str],
 ) -> StageReport:
@@ -262,7 +287,7 @@ def _report(
         stride=tuple(size / cell for size, cell in zip(x.shape[2:], cells, strict=True)),
         gradient=derivatives[0],
         quotient=derivatives[1],
-        gradient_cut=not _agree(*derivatives),
+        gradient_cut=derivatives[2],
         kappa=kappa,
         averages=stage.name in bare and kappa >= KAPPA_DEGENERATE,
     )
