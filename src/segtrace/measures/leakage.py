@@ -133,6 +133,11 @@ def leakage(
     return Leakage.of(**charges, **held, **along)
 
 
+def overlapping(masks: Tensor) -> bool:
+    """Whether organs (J, N, H, W) share pixels, which cannot be charged to one of them."""
+    return bool((masks.sum(0) > 1).any())
+
+
 def _check(flow: Flow, masks: Tensor, columns: tuple[str, ...]) -> None:
     if masks.ndim != 4 or masks.shape[:2] != (len(columns), flow.scores.shape[1]):
         raise InputError(
@@ -142,5 +147,5 @@ def _check(flow: Flow, masks: Tensor, columns: tuple[str, ...]) -> None:
     for organ in flow.organs:
         if organ not in columns:
             raise unknown("column", organ, columns, "the leakage matrix")
-    if (masks.sum(0) > 1).any():
+    if overlapping(masks):
         raise InputError("the masks overlap; a pixel can be charged to one organ only")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from segtrace.activation import SIGMOID, OrganLike
 from segtrace.data.probes import Probes
 from segtrace.labelled import names_along, rows, tensor
-from segtrace.measures.leakage import Grids, Leakage, leakage
+from segtrace.measures.leakage import Grids, Leakage, leakage, overlapping
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.measures.significance import LEAST_CASES
 from segtrace.network.logits import Output
@@ -41,17 +41,16 @@ DENSEST = 4.0
 """Upper end of the colours: four times what a uniform map puts there."""
 
 
-def overlap(record: Record) -> bool:
-    """Whether organs of the truth share pixels, which leakage cannot charge to one of them."""
-    return bool((record.masks(tuple(record.scene.channels)).sum(0) > 1).any())
-
-
 class LeakMeter:
     """The leakage of one epoch after another; where the organs lie is worked out once."""
 
     def __init__(self) -> None:
         self._masks: Tensor | None = None
         self._known: Grids = {}
+
+    def is_told(self, record: Record) -> bool:
+        """Whether every pixel of the truth belongs to one organ at most."""
+        return not overlapping(record.masks(tuple(record.scene.channels)))
 
     def of(self, record: Record) -> Leakage:
         """The leakage of a record's flow; the columns are all organs of the network."""

@@ -15,7 +15,7 @@ from segtrace.tracking.changes import change_rows
 from segtrace.tracking.cuts import Cuts
 from segtrace.tracking.explained import Explained, Network
 from segtrace.tracking.history import History
-from segtrace.tracking.leaks import LeakMeter, Leaks, overlap
+from segtrace.tracking.leaks import LeakMeter, Leaks
 from segtrace.tracking.writer import CHARTS, CUTS, NUMBERS, OVERVIEW, Writer
 
 EVERY = {"grad_pam": 5, CHARTS: 10}
@@ -161,7 +161,7 @@ class Tracker:
 
     def _leaks(self, epoch: Epoch, explained: Explained) -> Leaks | None:
         """Whose evidence lies on whose pixels, unless organs overlap; it takes a trace more."""
-        if overlap(explained.record):
+        if not self._meter.is_told(explained.record):
             if self._done.get(CHARTS) is None:
                 say("Organs overlap, so that no pixel belongs to one alone: no leakage is told.")
             return None
