@@ -4,7 +4,8 @@ import errno
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import wraps
 from numbers import Integral
@@ -63,6 +64,35 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+class UsersCodeError(InputError):
+    """Code of the user's own raised: what was called, and the exception's type and words.
+
+    The scripts keep the traceback of its cause in a file.
+    """
+
+    def __init__(self, called: str, error: BaseException) -> None:
+        words = printable(error, 300).strip().rstrip(".!")
+        super().__init__(f"{called} raised {type(error).__name__}{words and f': {words}'}")
+
+
+@contextmanager
+def users_code(called: str) -> Iterator[None]:
+    """Around a call of the user's code, and that alone.
+
+    Args:
+        called: what runs, as the user named it.
+
+    Raises:
+        UsersCodeError: whatever it raises; a script that is imported may end itself.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UsersCodeError(called, error) from error
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

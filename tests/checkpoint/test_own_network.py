@@ -11,6 +11,7 @@ from segtrace import InputError
 from segtrace.checkpoint.loading import fill
 from segtrace.checkpoint.own_network import built, fitted, named, network_class
 from segtrace.checkpoint.reading import read
+from segtrace.errors import UsersCodeError
 
 
 def inner():
@@ -226,3 +227,52 @@ def test_the_arguments_of_a_file_are_handed_to_classes_of_networks_alone():
 def test_a_builder_that_returns_something_else_is_named():
     with pytest.raises(InputError, match="returns a str; a network is needed"):
         built("os:getcwd")
+
+
+RAISING = """
+from torch import nn
+
+def build():
+    return {}["depth"]
+
+def ends():
+    raise SystemExit(2)
+
+def asks(width, *layers, depth=3, **options):
+    return nn.Conv2d(1, width, depth)
+
+def settles():
+    return asks(3)
+"""
+
+
+def test_what_the_users_own_code_raises_is_one_line_with_its_cause(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"raising_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(RAISING)
+    (tmp_path / f"{name}_syntax.py").write_text("def build(:")
+    (tmp_path / f"{name}_script.py").write_text("import no_such_package")
+    for net, said, cause in (
+        (f"{name}:build", "raised KeyError: 'depth'", KeyError),
+        (f"{name}:ends", "raised SystemExit: 2", SystemExit),
+        (f"{name}_syntax:build", f"importing {name}_syntax raised SyntaxError", SyntaxError),
+        (
+            f"{name}_script:build",
+            "ModuleNotFoundError: No module named 'no_such_package'",
+            ImportError,
+        ),
+    ):
+        with pytest.raises(UsersCodeError) as caught:
+            built(net)
+        assert str(caught.value).startswith(f"net={net}")
+        assert said in str(caught.value)
+        assert isinstance(caught.value.__cause__, cause)
+
+
+def test_a_builder_that_asks_for_arguments_is_told_as_one_without(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"asking_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(RAISING)
+    with pytest.raises(InputError, match=f"net={name}:asks needs width, .*say net={name}:my_net"):
+        built(f"{name}:asks")
+    assert isinstance(built(f"{name}:settles"), nn.Conv2d)

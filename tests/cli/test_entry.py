@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from helpers.scripts import ROOT, answer_of
 from segtrace import InputError
 from segtrace.cli.entry import answering, start
+from segtrace.errors import users_code
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,27 @@ def test_a_remedy_for_python_is_told_as_explain_takes_it(monkeypatch, capsys):
             main(None)
         said = capsys.readouterr().err.strip()
         assert said.endswith(more or "out[0]"), said
+
+
+def test_the_traceback_of_the_users_own_code_is_kept_in_the_runs_folder(
+    tmp_path, monkeypatch, capsys
+):
+    @answering
+    def main(config):
+        with users_code("net=my:build"):
+            raise KeyError("depth\udcff")
+
+    place = SimpleNamespace(runtime=SimpleNamespace(output_dir=str(tmp_path)))
+    monkeypatch.setattr("segtrace.cli.entry._return_to_where_it_was_typed", lambda: None)
+    monkeypatch.setattr("segtrace.cli.entry.HydraConfig", SimpleNamespace(get=lambda: place))
+    with pytest.raises(SystemExit) as end:
+        main(None)
+    kept = tmp_path / "traceback.txt"
+    assert end.value.code == 1
+    assert capsys.readouterr().err.strip().endswith(f"; its traceback: {kept}")
+    lines = kept.read_text().splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-1].startswith("KeyError: ")
 
 
 def test_a_line_break_in_a_message_stays_on_its_line(monkeypatch, capsys):

@@ -1,17 +1,19 @@
 """A network of the user's own: named on the command line, and filled from any file of weights."""
 
 import importlib
+import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Size, Tensor, nn
 
-from segtrace.errors import InputError
+from segtrace.errors import InputError, UsersCodeError, unknown, users_code
 
 CONTAINERS = ("state_dict", "model_state_dict", "model", "network_weights")
 """Where training programs put the weights in their files."""
@@ -34,21 +36,39 @@ def named(name: str, option: str = "net") -> Any:
         option: under which it was given.
 
     Raises:
-        InputError: nothing of that name can be imported, or it cannot be called.
+        InputError: nothing of that name can be imported, or it cannot be called; its module fails.
     """
     module, colon, inner = name.partition(":")
     if not colon:
         raise InputError(f"{option}={name}; give module:function, e.g. my_module:build")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(importlib.import_module(module), inner)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{option}={name}: {error}") from error
+    home = _imported(module, f"{option}={name}")
+    found = getattr(home, inner, None)
+    if found is None:
+        own = [
+            key for key, value in vars(home).items() if getattr(value, "__module__", 0) == module
+        ]
+        raise unknown("function", inner, own, f"{option}={name}: {module}")
     if not callable(found):
         wanted = "builds the network" if option == "net" else "picks the logits"
         raise InputError(f"{option}={name}: {inner} is not callable; name what {wanted}")
     return found
+
+
+def _imported(module: str, given: str) -> ModuleType:
+    """A module; where it stands, but cannot be imported, that is told."""
+    try:
+        with users_code(f"{given}: importing {module}"):
+            return importlib.import_module(module)
+    except UsersCodeError as error:
+        cause = error.__cause__
+        absent = isinstance(cause, ModuleNotFoundError) and f"{module}.".startswith(
+            f"{cause.name}."
+        )
+        if absent or isinstance(cause, ValueError):  # of a name that is none
+            raise InputError(f"{given}: {cause}") from cause
+        raise
 
 
 def network_class(net: str | type[nn.Module]) -> type[nn.Module]:
@@ -70,12 +90,34 @@ def built(builder: str) -> nn.Module:
     """The network that a builder returns.
 
     Raises:
-        InputError: see :func:`named`; a builder that returns something else.
+        InputError: see :func:`named`; a builder that asks for arguments, raises, or returns
+            something else.
     """
-    net = named(builder)()
+    build = named(builder)
+    _check_no_arguments(builder, build)
+    with users_code(f"net={builder}"):
+        net = build()
     if not isinstance(net, nn.Module):
         raise InputError(f"net={builder} returns a {type(net).__name__}; a network is needed")
     return net
+
+
+def _check_no_arguments(builder: str, build: Callable[..., Any]) -> None:
+    """Refuse what asks for arguments, which nobody gives."""
+    try:
+        parameters = inspect.signature(build).parameters.values()
+    except (TypeError, ValueError):  # written in another language
+        return
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in kinds]
+    if needed:
+        module, _, inner = builder.partition(":")
+        given = ", ".join(f"{name}=…" for name in needed)
+        raise InputError(
+            f"net={builder} needs {', '.join(needed)}, and is called with nothing; write into "
+            f"{module.rpartition('.')[2]}.py def my_net(): return {inner}({given}), and say "
+            f"net={module}:my_net"
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 
@@ -26,7 +27,10 @@ from segtrace.cli.command_line import opened, readable
 from segtrace.cli.lasting import lasting_output
 from segtrace.cli.resumed import in_its_folder
 from segtrace.cli.start_up import say
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError, UsersCodeError, unknown
+
+TRACEBACK = "traceback.txt"
+"""What the user's own code raised, in the folder of the run that it ended."""
 
 __all__ = ["answering", "opened", "start"]
 
@@ -42,6 +46,8 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
 
             with at_work():
                 main(config)
+        except UsersCodeError as error:
+            _stop(f"{error}{_traceback_kept(error)}")
         except InputError as error:
             _stop(_typable(str(error)))
         except OmegaConfBaseException as error:
@@ -52,6 +58,16 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
             _stop(str(mistake))
 
     return answered
+
+
+def _traceback_kept(error: UsersCodeError) -> str:
+    """Where the traceback of what the user's own code raised now lies, in words."""
+    lines = traceback.format_exception(error.__cause__)
+    file = Path(HydraConfig.get().runtime.output_dir) / TRACEBACK
+    with suppress(OSError):
+        file.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
+        return f"; its traceback: {file}"
+    return ""
 
 
 def _typable(said: str) -> str:

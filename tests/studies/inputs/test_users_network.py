@@ -51,6 +51,9 @@ def compiled():
 def pick(returned):
     return returned["out"]
 
+def wrong(returned):
+    return returned["outt"]
+
 nothing = 3
 
 def known():
@@ -101,7 +104,8 @@ def test_an_output_that_leads_nowhere_is_one_line_whose_remedy_works(options):
     for output, message in {
         "ou": "no output 'ou'; the dict it picks from has aux, out; did you mean out",
         0: "no output 0; the dict it picks from has aux, out",
-        f"{name}:choose": f"output={name}:choose: .* has no attribute 'choose'",
+        f"{name}:choose": f"no function 'choose'; output={name}:choose: {name} has Net, .*pick",
+        f"{name}:wrong": f"output={name}:wrong raised KeyError: 'outt'",
         f"{name}:nothing": "nothing is not callable; name what picks the logits",
         "no_such:pick": "output=no_such:pick: No module named",
     }.items():

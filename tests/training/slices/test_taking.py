@@ -56,6 +56,10 @@ class Changed(nn.Module):
         (Changed(lambda logits: (logits, logits + 1)), "returns a tuple"),
         (Changed(lambda logits: logits.sum((2, 3))), "the logits have shape (1, 3)"),
         (nn.Sequential(nn.Flatten(), nn.Linear(7, 2)), "it does not take a slice (1, 1, 8, 8)"),
+        (
+            Changed(lambda logits: logits.nosuch),
+            "net=my:build: its forward raised AttributeError: ",
+        ),
     ],
 )
 def test_it_is_named_before_any_data_are_prepared(net, words):

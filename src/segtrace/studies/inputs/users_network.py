@@ -1,6 +1,7 @@
 """A network of the user's own: built, filled, and described by what stands beside it."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.checkpoint.own_network import built, fitted, named
 from segtrace.data.preprocessing import Preprocessing
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError, unknown, users_code
 from segtrace.network.guards import PROPOSED
 from segtrace.network.logits import Output, picked
 from segtrace.network.stages import known, resolve
@@ -137,8 +138,12 @@ def _return_alone(net: nn.Module, output: str | int) -> None:
     """
     is_function = isinstance(output, str) and ":" in output
     pick: Output = named(str(output), "output") if is_function else output
-    inner = unwrapped(net)
-    inner.register_forward_hook(lambda _module, _inputs, returned: picked(returned, pick))
+
+    def alone(_module: nn.Module, _inputs: Any, returned: Any) -> Any:
+        with users_code(f"output={output}") if is_function else nullcontext():
+            return picked(returned, pick)
+
+    unwrapped(net).register_forward_hook(alone)
 
 
 def _check_in_table(net: nn.Module, names: list[str]) -> None:

@@ -8,12 +8,15 @@ from torch import Tensor, nn
 
 from segtrace.activation import OrganLike
 from segtrace.attribution.forward import logits_of, settled_organs
-from segtrace.errors import InputError
+from segtrace.errors import InputError, UsersCodeError
 from segtrace.network.logits import Output
 from segtrace.network.undisturbed import as_input, undisturbed
+from segtrace.training.construction import reason
 
 _CHANNELS = re.compile(r"to have (\d+) channels, but got 1 channels")
 
+OF_SHAPES = (RuntimeError, ValueError, AssertionError)
+"""What is raised of a slice of another shape than a network takes."""
 VOLUMES = (
     "it takes volumes (N, C, D, H, W), and slices (N, C, H, W) are explained here; give a 2-D "
     "network, or call segtrace.trace(net, …) from Python, which takes volumes"
@@ -32,8 +35,8 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> int:
         How many channels its logits have.
 
     Raises:
-        InputError: the network takes no slices of one channel, returns no logits of their size, or
-            such that no gradient leads back.
+        InputError: the network takes no slices of one channel, fails in its forward, returns
+            no logits of their size, or such that no gradient leads back.
     """
     kinds = {kind for kind in (nn.Conv2d, nn.Conv3d) for m in net.modules() if isinstance(m, kind)}
     if kinds == {nn.Conv3d}:  # which would take the slice for a volume without a batch
@@ -44,8 +47,10 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> int:
             returned = net(x)
         except InputError:
             raise
-        except Exception as error:  # whatever the network raises: the slice is as it is
-            raise InputError(f"net={builder}: {_mistake(str(error), size)}") from error
+        except OF_SHAPES as error:
+            raise InputError(f"net={builder}: {_mistake(reason(error), size)}") from error
+        except Exception as error:
+            raise UsersCodeError(f"net={builder}: its forward", error) from error
         logits = logits_of(returned, x, None, net)
     if not logits.requires_grad:
         raise InputError(
@@ -79,13 +84,12 @@ def check_channels(
 
 
 def _mistake(said: str, size: int) -> str:
-    line = said.strip().split("\n")[0]
     if wanted := _CHANNELS.search(said):
         return (
             f"it takes {wanted[1]} channels, and a CT slice has 1; if it was trained on repeated "
             "ones, say 'preprocessing={channels: repeat}'"
         )
     return (
-        f"it does not take a slice (1, 1, {size}, {size}) ({line}); give it with one input channel "
+        f"it does not take a slice (1, 1, {size}, {size}) ({said}); give it with one input channel "
         f"and data.size a multiple of 32, e.g. data.size={max(32, round(size / 32) * 32)}"
     )
