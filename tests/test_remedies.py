@@ -172,6 +172,15 @@ def a_scripted_stage():
 
 
 @remedy
+def a_scripted_network():
+    net = own(UNet)
+    said = mistake(segtrace.describe, torch.jit.script(net), X)
+    assert "as it was before torch.jit.script" in said
+    segtrace.describe(net, X)
+    return said
+
+
+@remedy
 def the_layout_of_a_stage():
     said = mistake(trace, stages={"a": {"module": "1", "layout": "chw"}})
     names = between(said, "allowed are ", ", e.g.").replace(" and ", ", ").split(", ")

@@ -5,7 +5,7 @@ network joins ``cat((skip, up))``, another ``cat((up, skip))``. So a random imag
 the network once, and an edge is what it carries: the part of the argument that its source put out.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -51,8 +51,8 @@ def settled(
     known = {stage.name: stage.module for stage in stages_of.known(net)}
     known |= {s.name: s.module for s in (*stages, *sites) if isinstance(s, Stage)}
     sources = {edge: known.get(edge.source, edge.source) for edge in unsettled}
-    besides = [edge.beside for edge in unsettled if edge.beside is not None]
-    look = _Look.at(net, unsettled, known, {*sources.values(), *besides}, x)
+    others = [(edge, path) for edge in unsettled for path in (sources[edge], edge.beside) if path]
+    look = _Look.at(net, unsettled, known, others, x)
     parts = {edge: look.part(edge, sources[edge]) for edge in unsettled}
     return tuple(replace(s, part=parts[s]) if s in parts else s for s in sites)
 
@@ -85,13 +85,17 @@ class _Look:
         net: nn.Module,
         edges: Sequence[Edge],
         known: Mapping[str, str],
-        others: set[str],
+        others: Iterable[tuple[Edge, str]],
         x: Tensor,
     ) -> "_Look":
         noise = torch.rand(x[:1].shape, generator=torch.Generator().manual_seed(0))
         there = dict(net.named_modules(remove_duplicate=False))
-        paths = sorted({*known.values(), *others} - {""})
-        modules = {path: there[path] for path in paths if path in there}
+        for edge, path in others:
+            if path in there:
+                stages_of.refuse_scripted(there, path, f"edge {edge.name!r}")
+        paths = sorted({*known.values(), *(path for _, path in others)} - {""})
+        heard = [p for p in paths if p in there and stages_of.scripted(there, p) is None]
+        modules = {path: there[path] for path in heard}
         named = {modules[path]: name for name, path in known.items() if path in modules}
         look, passed = cls(noise.to(x).requires_grad_(), modules, named), dict[nn.Module, Tensor]()
         with torch.enable_grad(), _learning(net), ExitStack() as stack:

@@ -155,6 +155,10 @@ NAMING = (
 """How a user names stages."""
 
 
+AS_IT_WAS = "give the nn.Module as it was before torch.jit.script or torch.jit.trace"
+"""What to do about a scripted module."""
+
+
 def not_in_table(net: nn.Module, naming: str = NAMING, found: str = "") -> InputError:
     """The error of a network whose places must be named; says how, and what there is.
 
@@ -163,6 +167,10 @@ def not_in_table(net: nn.Module, naming: str = NAMING, found: str = "") -> Input
         naming: how a user names them.
         found: why none are proposed; empty where they have not been looked for.
     """
+    if isinstance(net, torch.jit.ScriptModule):
+        return InputError(
+            f"no hook reaches into a network that torch.jit has scripted; {AS_IT_WAS}"
+        )
     cls = type(net)
     tree = [
         f"{path} ({type(module).__name__})"
@@ -248,21 +256,37 @@ def check_module(net: nn.Module, path: str, what: str) -> None:
             f"{what}: no module {path!r}; this network has {', '.join(tops)} and what is in them"
             + (f"; did you mean {', '.join(nearest)}?" if nearest else "")
         )
-    _refuse_scripted(modules, path, what)
+    refuse_scripted(modules, path, what)
 
 
-def _refuse_scripted(modules: Mapping[str, nn.Module], path: str, what: str) -> None:
-    """Refuse a module that is scripted, or lies in one that is: no hook is called there."""
+def refuse_scripted(modules: Mapping[str, nn.Module], path: str, what: str) -> None:
+    """Refuse a module at which nobody can listen; see :func:`scripted`.
+
+    Raises:
+        InputError: it is such a one.
+    """
+    above = scripted(modules, path)
+    if above is not None:
+        raise InputError(
+            f"{what}: {f'module {above!r}' if above else 'the network'} is scripted by "
+            f"torch.jit ({path!r} cannot be looked at); {AS_IT_WAS}"
+        )
+
+
+def scripted(modules: Mapping[str, nn.Module], path: str) -> str | None:
+    """Which module, itself or one around it, torch.jit has scripted, so that no hook is called.
+
+    Args:
+        modules: path -> module, all of a network.
+        path: of one of them.
+    """
     parts = path.split(".")
     for above in (".".join(parts[:count]) for count in range(len(parts) + 1)):
         module = modules[above]
-        traced = above == path and isinstance(module, torch.jit.TopLevelTracedModule)
+        traced = path and above == path and isinstance(module, torch.jit.TopLevelTracedModule)
         if isinstance(module, torch.jit.ScriptModule) and not traced:
-            raise InputError(
-                f"{what}: {f'module {above!r}' if above else 'the network'} is scripted by "
-                f"torch.jit ({path!r} cannot be looked at); give the network with the module "
-                "itself there, as it was before torch.jit.script or torch.jit.trace"
-            )
+            return above
+    return None
 
 
 def runs_twice(place: str, module: str) -> InputError:

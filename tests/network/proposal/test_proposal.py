@@ -373,3 +373,50 @@ def test_where_there_is_no_image_the_description_has_the_sites(call):
     places = eval(typed, {"segtrace": segtrace, "net": net, "image": X})
     flow = segtrace.trace(net, places, X, TARGET)
     assert flow.sites[-1] == "up_3"
+
+
+@pytest.mark.parametrize("jit", [torch.jit.script, lambda net: torch.jit.trace(net, X[:1])])
+def test_of_a_scripted_network_nothing_is_proposed_and_the_one_before_is_asked_for(jit):
+    net = own(UNet)
+    given = jit(net)
+    for ask in (
+        lambda net: segtrace.trace(net, "proposed", X, TARGET, edges="proposed"),
+        lambda net: segtrace.describe(net, X),
+        lambda net: stages.resolve(net),
+        lambda net: edges.resolve(net),
+    ):
+        with pytest.raises(InputError, match=r"torch.jit has scripted; give the nn.Module as it"):
+            ask(given)
+
+
+def test_a_scripted_part_is_said_and_an_edge_that_carries_it_refused():
+    net = own(UNet)
+    net.down1 = torch.jit.script(net.down1)
+    with undisturbed(net, X.device):
+        found = propose(net, X)
+    assert "down1" not in {stage.module for stage in found.stages}
+    assert "down1, which torch.jit has scripted: no hook reaches into it" in found.notes
+    edge = {"stage": "dec2", "module": "up2", "argument": 1, "source": "down1"}
+    with pytest.raises(InputError, match=r"edge 'mine': module 'down1' is scripted by"):
+        segtrace.trace(net, {}, X, TARGET, edges={"mine": edge})
+
+
+class ImageSkip(nn.Module):
+    """The image itself is a skip, beside what is resized without a module."""
+
+    def __init__(self):
+        super().__init__()
+        self.enc, self.low = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1)
+        self.dec, self.head = nn.Conv2d(5, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        up = nn.functional.interpolate(self.low(self.enc(x)), scale_factor=2)
+        return self.head(self.dec(torch.cat([x, up], 1)))
+
+
+def test_an_image_that_is_a_skip_beside_what_no_module_resized_is_no_edge():
+    net = ImageSkip().double()
+    with undisturbed(net, X.device):
+        found = propose(net, X)
+    assert [edge.name for edge in found.edges] == []
+    assert len(found.notes) == 1

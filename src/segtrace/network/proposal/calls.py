@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from segtrace.errors import InputError
 from segtrace.network.graph import DETACHED
 from segtrace.network.logits import Output, alike, logits_of, sent
+from segtrace.network.stages import not_in_table
 
 Cells = tuple[int, ...]
 
@@ -109,8 +110,11 @@ class Pass:
         """Send a random slice of this shape through, and listen to every module.
 
         Raises:
-            InputError: see :func:`segtrace.network.logits.logits_of`; logits without a gradient.
+            InputError: a scripted network; see :func:`segtrace.network.logits.logits_of`; logits
+                without a gradient.
         """
+        if isinstance(net, torch.jit.ScriptModule):
+            raise not_in_table(net)
         noise = torch.rand(x[:1].shape, generator=torch.Generator().manual_seed(0))
         leaf = noise.to(x).requires_grad_()
         listening = _Listening(tuple(x.shape[2:]))

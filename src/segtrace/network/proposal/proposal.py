@@ -16,7 +16,7 @@ from segtrace.network.logits import Output
 from segtrace.network.proposal.calls import Pass
 from segtrace.network.proposal.levels import Levels
 from segtrace.network.proposal.routes import routes
-from segtrace.network.stages import Stage, not_in_table
+from segtrace.network.stages import Stage, not_in_table, scripted
 from segtrace.network.undisturbed import undisturbed
 
 FEWEST = 2
@@ -124,6 +124,7 @@ def propose(net: nn.Module, x: Tensor, output: Output | None = None) -> Proposal
         edges, notes = routes(net, seen, levels, stages)
     if not levels.decoder:
         notes.append("no decoder: resolution does not rise again in a module before the head")
+    notes += _unheard(net)
     if not levels.is_exact:
         notes.append(
             f"no module puts out the logits themselves; head is {levels.head.path}, from which "
@@ -131,6 +132,13 @@ def propose(net: nn.Module, x: Tensor, output: Output | None = None) -> Proposal
         )
     cells = {name: call.output.cells or () for name, call in named.items() if call.output}
     return Proposal(type(net).__name__, stages, edges, cells, tuple(notes))
+
+
+def _unheard(net: nn.Module) -> list[str]:
+    """A sentence for each part of the network in which nothing can be looked at."""
+    modules = dict(net.named_modules(remove_duplicate=False))
+    deaf = dict.fromkeys(above for path in modules if path and (above := scripted(modules, path)))
+    return [f"{path}, which torch.jit has scripted: no hook reaches into it" for path in deaf]
 
 
 def proposed(

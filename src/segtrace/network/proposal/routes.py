@@ -86,7 +86,7 @@ class _Finder:
             name = _numbered(f"skip_{self.number}", i)
             if lateral is not None:
                 found.append(self._output(name, lateral, source))
-            elif up_module is not None or joined == "cat":
+            elif up_module is not None or (joined == "cat" and source):
                 found.append(Edge(name, self.stage, call.path, at, joined, up_module, source))
         name = f"up_{self.number}"
         if up_module is not None:
