@@ -369,8 +369,8 @@ def a_softmax_of_a_softmax():
 
 @remedy
 def a_truth_of_one_more_axis():
-    said = mistake(trace, target=targets.organs(ORGANS, "gt", TRUTH[:, None]))
-    typed = eval(between(said, "channel numbers: "), {"truth": TRUTH[:, None]})
+    said = mistake(trace, target=targets.organs(ORGANS, "gt", TRUTH[:, None] > 0))
+    typed = eval(between(said, "channel numbers: "), {"truth": TRUTH[:, None] > 0})
     trace(target=targets.organs(ORGANS, "gt", typed))
     return said
 

@@ -3,7 +3,8 @@
 Under a **softmax** classes exclude each other: a pixel is of the channel with the largest logit.
 Under a **sigmoid** every channel decides for itself: a pixel is of it where its logit is above 0,
 and organs may overlap. A prediction, or a truth, has one of two forms, told apart by their type:
-whole numbers (N, *image), a label map; or bool (N, C, *image), a mask a channel.
+whole numbers (N, *image), a label map; or bool (N, C, *image), a mask a channel. Numbers with an
+axis of one channel, (N, 1, *image), are a label map.
 """
 
 from collections.abc import Callable, Mapping

@@ -202,7 +202,7 @@ def test_masks_of_other_channels_than_the_logits_are_refused(name):
     ("truth", "advice"),
     [
         (masks(3, False), "truth.int().argmax(1)"),
-        (MASK[:, None], "truth[:, 0]"),
+        (MASK[:, None].bool(), "truth[:, 0]"),
     ],
 )
 @pytest.mark.parametrize("name", JUDGE)
@@ -211,6 +211,50 @@ def test_a_truth_in_another_form_is_refused_with_what_makes_it_a_label_map(name,
         JUDGE[name](net(3), {"a": 1}, truth)
     assert str(found.value).endswith(f": {advice}")
     JUDGE[name](net(3), {"a": 1}, eval(advice))
+
+
+def boxed(number):
+    """(2, 16, 16) with one box of this number."""
+    return number * (masks(3, False)[:, 1].long())
+
+
+def numbers(found):
+    """All numbers that a function returns, in order."""
+    if isinstance(found, torch.Tensor):
+        return found.double().flatten().nan_to_num(-1).tolist()
+    if hasattr(found, "to_dataframe"):
+        return found.to_dataframe().select_dtypes("number").fillna(-1).to_numpy().ravel().tolist()
+    parts = (
+        found.values()
+        if isinstance(found, dict)
+        else [getattr(found, name) for name in getattr(found, "__dataclass_fields__", ())]
+    )
+    return [number for part in parts for number in numbers(part)]
+
+
+@pytest.mark.parametrize("name", JUDGE)
+@pytest.mark.parametrize(("channels", "activation"), [(3, None), (3, "sigmoid"), (1, None)])
+def test_numbers_with_an_axis_of_one_channel_are_a_label_map(name, channels, activation):
+    """Of one channel too: whose organ has label 2 is not where another one's is."""
+    truth = boxed(2) + masks(3, False)[:, 2]
+    organs = {"tumour": 2} if activation is None and channels > 1 else {"tumour": Organ(0, 2)}
+    one = net(channels)
+    with_axis = numbers(JUDGE[name](one, organs, truth[:, None], activation=activation))
+    assert with_axis == numbers(JUDGE[name](one, organs, truth, activation=activation))
+    assert len(with_axis) > 1
+
+
+@pytest.mark.parametrize("name", JUDGE)
+def test_numbers_that_may_be_a_mask_are_asked_what_they_are(name):
+    truth = boxed(255)[:, None]
+    with pytest.raises(
+        InputError, match="holds 0 and 255 alone, and the organ has label 1"
+    ) as found:
+        JUDGE[name](net(), {"tumour": 1}, truth)
+    mask = str(found.value).split("a mask, ")[1].split(", or")[0]
+    of_mask = numbers(JUDGE[name](net(), {"tumour": 1}, eval(mask)))
+    assert of_mask == numbers(JUDGE[name](net(), {"tumour": Organ(0, 255)}, truth))
+    assert of_mask == numbers(JUDGE[name](net(), {"tumour": Organ(0, 2)}, eval(mask)))
 
 
 def test_logits_of_another_size_than_the_truth_are_refused_with_a_way_to_resize_them():

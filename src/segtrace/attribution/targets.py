@@ -70,8 +70,8 @@ def organ(
             pixels of ``pred`` that touch one outside it, by side or corner; ``all``, the whole
             image (plain Grad-CAM); ``all_pred``, whatever is predicted (SegNBDT's): at every pixel
             the largest logit, of whichever class, or under a sigmoid every logit above 0.
-        truth: (N, *image) label map in channel numbers; under a sigmoid in label numbers, or masks
-            (N, C, *image). Needed for ``gt``, ``tp``, ``fp`` and ``fn``.
+        truth: (N, *image) or (N, 1, *image) label map in channel numbers; under a sigmoid in label
+            numbers, or masks (N, C, *image). Needed for ``gt``, ``tp``, ``fp`` and ``fn``.
         activation: ``softmax`` or ``sigmoid``; ``None`` for that of the trace, or found from the
             logits, of one channel a sigmoid, else a softmax.
 
@@ -292,7 +292,7 @@ def _region(region: str, truth: Tensor | None) -> Region:
     labels = truth
 
     def mask(logits: Tensor, own: Organ, activation: str) -> Tensor:
-        check_truth(labels, logits, activation)
+        check_truth(labels, logits, activation, [own])
         there = true_mask(truth_of(labels.to(logits.device), logits.ndim - 2), own)
         if region == "gt":
             return there

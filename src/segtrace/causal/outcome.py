@@ -82,7 +82,7 @@ class Judge:
             InputError: a truth or organs that do not fit the logits.
         """
         logits, known, organs = settled_organs(net, x, channels, activation, output)
-        check_truth(truth, logits, known)
+        check_truth(truth, logits, known, organs.values())
         return cls(organs, truth_of(truth, x.ndim - 2), score, known)
 
     @cached_property

@@ -1,9 +1,11 @@
 """Labels: a truth in the form that logits ask for, and logits that are none."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
-from segtrace.activation import SAY_SIGMOID, SIGMOID, SOFTMAX
+from segtrace.activation import SAY_SIGMOID, SIGMOID, SOFTMAX, Organ
 from segtrace.errors import InputError
 
 NEAR = 0.01
@@ -101,7 +103,7 @@ def _range(logits: Tensor) -> tuple[float, float] | None:
 
 
 def whole_numbers(name: str, labels: Tensor) -> Tensor:
-    """The channel numbers that a label map of any type holds.
+    """The channel numbers that a label map of any type holds; of masks of type bool themselves.
 
     Resizing and files that scale their values give 3 back as 3.00005; within :data:`NEAR` of a
     whole number a value is that number, as in the files of :mod:`segtrace.data`.
@@ -110,7 +112,7 @@ def whole_numbers(name: str, labels: Tensor) -> Tensor:
         InputError: a value between whole numbers, NaN or infinity.
     """
     if not labels.is_floating_point():
-        return labels if labels.dtype in _COMPARED else labels.long()
+        return labels if labels.dtype in (*_COMPARED, torch.bool) else labels.long()
     whole = labels.round()
     off = ~((labels - whole).abs() <= NEAR)  # NaN is near to nothing
     if off.any():
@@ -126,29 +128,58 @@ def truth_of(truth: Tensor, axes: int) -> Tensor:
     """A truth in one of the two forms: masks as bool, a label map as whole numbers.
 
     Args:
-        truth: (N, *image) numbers, or (N, C, *image) masks.
+        truth: (N, *image) or (N, 1, *image) numbers, or (N, C, *image) masks; with an axis of one
+            channel only those of type bool.
         axes: of the image.
     """
-    if truth.ndim == axes + 2:
+    if truth.ndim == axes + 2 and (truth.shape[1] != 1 or truth.dtype == torch.bool):
         return truth > 0
-    return truth.long() if truth.dtype == torch.bool else truth
+    labels = truth[:, 0] if truth.ndim == axes + 2 else truth
+    return labels.long() if labels.dtype == torch.bool else labels
 
 
-def check_truth(truth: Tensor, logits: Tensor, activation: str = SOFTMAX) -> None:
+def check_truth(
+    truth: Tensor,
+    logits: Tensor,
+    activation: str = SOFTMAX,
+    organs: Iterable[Organ] = (),
+) -> None:
     """Refuse a truth that is none of the logits (N, C, *image).
 
-    Under a softmax a label map (N, *image) is one, under a sigmoid masks (N, C, *image) too.
+    A label map (N, *image), or (N, 1, *image), is one, under a sigmoid masks (N, C, *image) too.
+
+    Args:
+        truth: as it was given, or as :func:`truth_of` returns it.
+        logits: of the network.
+        activation: of the logits.
+        organs: that are looked for in a label map.
 
     Raises:
         InputError: says how it becomes one, where it can.
     """
     image = (logits.shape[0], *logits.shape[2:])
     masks = activation == SIGMOID and truth.shape == logits.shape
-    if truth.shape != image and not masks:
+    labels = truth.shape == image or (
+        truth.shape == (image[0], 1, *image[1:]) and truth.dtype != torch.bool
+    )
+    if labels and masks:
+        _refuse_one_mask(truth, organs)
+    if not labels and not masks:
         asked = f"{image}, or masks {tuple(logits.shape)}" if activation == SIGMOID else f"{image}"
         raise InputError(
             f"the truth has shape {tuple(truth.shape)}; the logits ask for {asked}"
             + _way_to_labels(truth, logits, activation)
+        )
+
+
+def _refuse_one_mask(truth: Tensor, organs: Iterable[Organ]) -> None:
+    """Refuse numbers that may be a mask, 0 and 255 say, and are read as a label map."""
+    numbers = truth[truth != 0].unique().tolist()
+    others = [organ.label for organ in organs if organ.label not in numbers]
+    if len(numbers) == 1 and others:
+        raise InputError(
+            f"the truth {tuple(truth.shape)} holds 0 and {numbers[0]} alone, and the organ has "
+            f"label {others[0]}: is it a mask, truth > 0, or a label map, truth[:, 0]?"
         )
 
 
