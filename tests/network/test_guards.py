@@ -93,6 +93,8 @@ def trace(**given):
         ({"net": lambda x: x}, "give a network, a torch.nn.Module"),
         ({"stages": 3}, "stages is 3; give a list of names"),
         ({"stages": "enc1"}, "stages is 'enc1'; give a list, ['enc1']"),
+        ({"stages": "prposed"}, "no stages 'prposed'; allowed are proposed, a mapping, a list of"),
+        ({"stages": "prostate"}, "stages is 'prostate'; give a list, ['prostate']"),
         ({"stages": {}}, "no stage is named"),
         ({"stages": []}, "are not in the table"),
         ({"stages": [3]}, "a name in stages is 3; give a name, as text"),

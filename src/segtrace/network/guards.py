@@ -5,6 +5,7 @@ the place of a module are answered here, by the name of the argument, before any
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +17,8 @@ from segtrace.network.labels import whole_numbers
 
 PROPOSED = "proposed"
 """In the place of stages or edges: take what is proposed for a network that is in no table."""
+NEARLY = 0.7
+"""How alike a word is that is taken for a misspelt one; an organ's may be less so."""
 MANY = 2**31
 """More than there is of anything that is counted here."""
 
@@ -144,10 +147,22 @@ def places(name: str, value: Any) -> None:
 
 def places_or_proposed(name: str, value: Any) -> None:
     """The same, or the word that asks for a proposal."""
-    if isinstance(value, str) and value != PROPOSED and value[:4] == PROPOSED[:4]:
-        raise unknown(name, value, [PROPOSED, "a mapping", "a list of names"])
+    refuse_misspelt(name, value, ["a mapping", "a list of names"])
     if not (isinstance(value, str) and value == PROPOSED):
         places(name, value)
+
+
+def refuse_misspelt(name: str, value: Any, others: Sequence[str]) -> None:
+    """Refuse a word that is nearly the one which asks for a proposal.
+
+    Args:
+        name: of the argument.
+        value: given for it.
+        others: what may stand there beside that word.
+    """
+    near = isinstance(value, str) and get_close_matches(value.lower(), [PROPOSED], cutoff=NEARLY)
+    if near and value != PROPOSED:
+        raise unknown(name, value, [PROPOSED, *others])
 
 
 def places_or_sites(name: str, value: Any) -> None:

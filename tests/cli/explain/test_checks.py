@@ -103,6 +103,8 @@ def test_what_goes_together_passes(given):
         ({"net": "my:build", "weights": "w"}, "net=… needs data="),
         ({**NET, "edges": "proposed"}, "edges=proposed lie between proposed stages; say stages="),
         ({**NET, "stages": "a.yaml", "edges": "proposed"}, "edges=proposed lie between proposed"),
+        ({**NET, "stages": "prosposed"}, "no stages 'prosposed'; .*did you mean proposed"),
+        ({**NET, "edges": "Proposed"}, "no edges 'Proposed'; .*did you mean proposed"),
         ({**NET, "log_dir": "logs"}, "log_dir=logs: TensorBoard's step is the epoch"),
         ({**NET, "verdict": True}, "verdict=true needs checkpoint"),
         ({"checkpoint": "a", "verdict": True, "image": "i"}, "verdict and image do not go"),

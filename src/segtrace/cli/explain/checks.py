@@ -12,7 +12,7 @@ from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.limits import check_devices, check_probes
 from segtrace.errors import InputError, unknown
-from segtrace.network.guards import PROPOSED
+from segtrace.network.guards import PROPOSED, refuse_misspelt
 from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import given_of, listed
 from segtrace.studies.study import Study
@@ -127,6 +127,9 @@ def _check_checkpoint(plain: Mapping[str, Any]) -> None:
 
 def _check_own_network(plain: Mapping[str, Any]) -> None:
     """A network of the user's own brings files and data."""
+    for option in ("stages", "edges"):
+        if not Path(str(plain[option])).is_file():
+            refuse_misspelt(option, plain[option], ["a YAML file"])
     if plain["edges"] == PROPOSED != plain["stages"]:
         raise InputError(
             "edges=proposed lie between proposed stages; say stages=proposed, or edges=edges.yaml"
