@@ -4,7 +4,7 @@ import errno
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import wraps
@@ -117,7 +117,13 @@ def is_full(error: BaseException | None) -> bool:
     return error.errno in FULL or bool(re.fullmatch(r"\d+ requested and \d+ written", str(error)))
 
 
-def unknown(kind: str, name: object, allowed: Iterable[object], where: str = "") -> InputError:
+def unknown(
+    kind: str,
+    name: object,
+    allowed: Iterable[object],
+    where: str = "",
+    nearest: Sequence[str] = (),
+) -> InputError:
     """The error for a name that does not exist, with the nearest names that do.
 
     Args:
@@ -125,12 +131,13 @@ def unknown(kind: str, name: object, allowed: Iterable[object], where: str = "")
         name: the name that was given.
         allowed: every name that would have been right.
         where: what holds the allowed names, e.g. ``"this network"``; may be empty.
+        nearest: what was likely meant, where that is known; else what is spelled alike.
 
     >>> print(unknown("stage", "enc6", ["enc1", "enc5", "head"], "this network"))
     no stage 'enc6'; this network has enc1, enc5, head; did you mean enc5, enc1?
     """
     names = [str(a) for a in allowed]
-    nearest = get_close_matches(str(name), names, n=2)
+    nearest = nearest or get_close_matches(str(name), names, n=2)
     hint = f"; did you mean {', '.join(nearest)}?" if nearest else ""
     return InputError(
         f"no {kind} {name!r}; {where or 'allowed'} {'has' if where else 'are'} "

@@ -3,7 +3,8 @@
 import re
 import shlex
 from argparse import Namespace
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,12 +15,17 @@ from hydra.errors import HydraException
 
 from segtrace.errors import InputError, unknown
 
+MEANT = 3
+"""Options that are named where one of several may be meant."""
 CLOSING = {"[": "]", "{": "}", "(": ")"}
 _PARSER = OverridesParser.create()
 
 
 def readable(
-    arguments: Sequence[str], groups: Mapping[str, Sequence[str]], keys: Collection[str] = ()
+    arguments: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    keys: Collection[str] = (),
+    deeper: Callable[[], Sequence[str]] = tuple,
 ) -> list[str]:
     """The arguments of a script, each as Hydra takes it.
 
@@ -27,6 +33,7 @@ def readable(
         arguments: as the shell hands them over.
         groups: name of a group of options, ``data`` and so on -> names of the options.
         keys: of the script's YAML file; without any they are not looked at.
+        deeper: gives the options that lie below those, in full, to name the one that was meant.
 
     Raises:
         InputError: an option that begins with no such key; flags that are not known; what
@@ -48,7 +55,7 @@ def readable(
     elsewhere = theirs or any(o.startswith("hydra.searchpath=") for o in overrides)
     ours = None if elsewhere else groups  # a user's own folder may hold groups of other names
     if ours is not None and keys:
-        _check_keys(typed, keys)
+        _check_keys(typed, keys, deeper)
     return [opened(_without_null(argument, groups), ours) for argument in arguments]
 
 
@@ -61,12 +68,23 @@ def parse(override: str) -> Override:
     return _PARSER.parse_override(override)
 
 
-def _check_keys(typed: Iterable[str], allowed: Collection[str]) -> None:
+def _check_keys(
+    typed: Iterable[str], allowed: Collection[str], deeper: Callable[[], Sequence[str]]
+) -> None:
     """The first part of every option is there: the constructors, which know the rest, come late."""
     for key in typed:
         first = re.split(r"[./@]", key)[0]
         if first not in allowed and first != "hydra":
-            raise unknown("option", first, allowed)
+            raise unknown("option", first, allowed, nearest=_in_full(first, allowed, deeper()))
+
+
+def _in_full(name: str, allowed: Collection[str], deeper: Sequence[str]) -> list[str]:
+    """The options that end as this one is called; of no such end and no option, the nearest."""
+    ends = {full: full.rpartition(".")[2] for full in deeper}
+    alike = [name] if name in ends.values() else []
+    if not alike and not get_close_matches(name, allowed):
+        alike = get_close_matches(name, set(ends.values()), n=1)
+    return [full for full, end in ends.items() if end in alike][:MEANT]
 
 
 def opened(argument: str, groups: Collection[str] | None = None) -> str:

@@ -11,10 +11,11 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
@@ -95,7 +96,7 @@ def start(
     _quiet()
     try:
         groups, keys = _groups(main), [*_keys(main), *short]
-        readable(sys.argv[1:], groups, keys)
+        readable(sys.argv[1:], groups, keys, lambda: _deeper(main))
         sys.argv[1:] = in_its_folder(readable(written_out(sys.argv[1:]), groups, keys))
         main()
     except Exception as error:
@@ -112,13 +113,43 @@ def _groups(main: Callable[[], None]) -> dict[str, list[str]]:
 
 def _keys(main: Callable[[], None]) -> list[str]:
     """The keys of the script's own YAML file, and the groups that it chooses from."""
+    own = _own(main)
+    keys = (*own, *_chosen(own))
+    return [key for key in keys if key not in ("defaults", "hydra") and " " not in key]
+
+
+def _own(main: Callable[[], None]) -> dict[str, Any]:
+    """What the script's own YAML file holds; nothing where there is none."""
     script = Path(inspect.getfile(inspect.unwrap(main)))
     file = script.with_name("conf") / script.with_suffix(".yaml").name
-    if not file.is_file():
-        return []
-    own = yaml.safe_load(file.read_text(encoding="utf-8"))
-    groups = [group for entry in own["defaults"] if isinstance(entry, dict) for group in entry]
-    return [key for key in (*own, *groups) if key not in ("defaults", "hydra") and " " not in key]
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _chosen(own: Mapping[str, Any]) -> list[str]:
+    """The groups that it chooses from."""
+    entries = own.get("defaults", ())
+    return [group for entry in entries if isinstance(entry, dict) for group in entry]
+
+
+def _deeper(main: Callable[[], None]) -> list[str]:
+    """The options below a key of the script's YAML file, or a group of it, in full, each once."""
+    own, conf = _own(main), Path(inspect.getfile(inspect.unwrap(main))).with_name("conf")
+    found = dict.fromkeys(_options(own, ""))
+    for file in (file for group in _chosen(own) for file in sorted((conf / group).glob("*.yaml"))):
+        text = file.read_text(encoding="utf-8")
+        package = re.match(r"# @package (\S+)", text)
+        place = package[1].removeprefix("_global_") if package else file.parent.name
+        found |= dict.fromkeys(_options(yaml.safe_load(text), place))
+    return [key for key in found if "." in key and key.split(".")[0] not in ("hydra", "defaults")]
+
+
+def _options(node: Any, place: str) -> Iterator[str]:
+    """Every option below a place of a YAML file, in full."""
+    for key, inner in node.items() if isinstance(node, dict) else ():
+        if isinstance(key, str) and re.fullmatch(r"[a-z]\w*", key):
+            full = f"{place}.{key}" if place else key
+            yield full
+            yield from _options(inner, full)
 
 
 def _return_to_where_it_was_typed() -> None:
