@@ -111,6 +111,8 @@ def test_slices_without_any_organ_are_refused():
     for areas in (np.zeros((3, 2), dtype=int), np.zeros((0, 2), dtype=int)):
         with pytest.raises(InputError, match=r"no slice shows any of the organs"):
             choose(areas, keys(len(areas)))
+    with pytest.raises(InputError, match=r"organs, liver \(6\), in 0001; choose other cases"):
+        choose(np.zeros((1, 1), dtype=int), keys(1), held=", liver (6), in 0001")
     with pytest.raises(InputError, match=r"probes.n=0"):
         choose(np.ones((1, 1), dtype=int), keys(1), n=0)
 

@@ -200,7 +200,7 @@ class SliceDataModule(LightningDataModule):
         keys = [key for case in self.cases(from_) for key in _keys(case)]
         areas = np.concatenate([case.areas for case in self.cases(from_)])
         n = usual(len(self.split[from_])) if n is None else n
-        chosen = [keys[row] for row in choose(areas, keys, n)]
+        chosen = [keys[row] for row in choose(areas, keys, n, held=self._asked(self.split[from_]))]
         return replace(self._read(chosen, from_), originals=self._originals(chosen))
 
     def spread(self, per_case: int, part: str) -> Probes:
@@ -219,9 +219,16 @@ class SliceDataModule(LightningDataModule):
         keys = [
             (case.name, row)
             for case in self.cases(part)
-            for row in choose(case.areas, _keys(case), per_case, every_case=True)
+            for row in choose(
+                case.areas, _keys(case), per_case, every_case=True, held=self._asked([case.name])
+            )
         ]
         return self._read(keys, part)
+
+    def _asked(self, cases: Sequence[str]) -> str:
+        """What is looked for, and where."""
+        numbers = (f"{name} ({self.source.numbering[name]})" for name in self.organs)
+        return f", {', '.join(numbers)}, in {', '.join(cases)}"
 
     def _check_part(self, part: str) -> None:
         if part not in self.split:

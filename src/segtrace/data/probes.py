@@ -150,6 +150,7 @@ def choose(
     keys: Sequence[tuple[str, int]],
     n: int = SEVERAL,
     every_case: bool | None = None,
+    held: str = "",
 ) -> list[int]:
     """The slices to watch.
 
@@ -166,6 +167,7 @@ def choose(
         keys: (case, index) of each candidate.
         n: how many to choose; fewer come back if the rest hold no two organs.
         every_case: whether cases come before organs; None: from five cases with an organ on.
+        held: what was asked for and what is there instead, in words, for where nothing is found.
 
     Returns:
         Rows of ``areas``, ordered by case and index.
@@ -181,7 +183,7 @@ def choose(
     order = sorted(range(len(keys)), key=lambda row: keys[row])
     present = np.flatnonzero(areas.any(axis=0))
     if not present.size:
-        raise InputError("no slice shows any of the organs; choose other cases or organs")
+        raise InputError(f"no slice shows any of the organs{held}; choose other cases or organs")
     if every_case is None:
         every_case = len({keys[row][0] for row in order if areas[row].any()}) >= MANY
     chosen = _over_cases(areas, order, keys, n) if every_case else []

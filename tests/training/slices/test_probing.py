@@ -6,6 +6,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset
 
 from segtrace import InputError
+from segtrace.activation import Organ
+from segtrace.network.guards import channels
 from segtrace.training.slices.probing import probes_from
 from training.slices.test_validation_batches import Endless, slice_of
 
@@ -75,6 +77,22 @@ def test_a_loader_without_an_end_is_read_as_far_as_is_said():
 def test_a_loader_that_gives_nothing_is_one_line():
     with pytest.raises(InputError, match="no slice shows any of the organs"):
         probes_from(DataLoader(Transformed(noise), batch_size=4), ORGANS, 3, most=0)
+
+
+def test_where_no_organ_is_shown_the_labels_that_there_are_are_named():
+    """A mask of 0 and 255, as image files hold them."""
+    label = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    label[:, :, :4] = 255
+    bare = DataLoader(TensorDataset(torch.rand(2, 1, 8, 8), label))
+    with pytest.raises(InputError, match="no slice shows any of the organs") as caught:
+        probes_from(bare, {"tumour": 1, "cyst": Organ(1, 2)}, 3)
+    said = str(caught.value)
+    assert ": labels tumour (1), cyst (2) were looked for, and the slices hold 0, 255" in said
+    apart = eval(said.split("its channel: ")[1].split(")")[0].replace("…", "0"))
+    assert probes_from(bare, channels("organs", apart), 3).labels.unique().tolist() == [0, 255]
+    masks = DataLoader(TensorDataset(torch.rand(2, 1, 8, 8), torch.zeros(2, 2, 8, 8)))
+    with pytest.raises(InputError, match="organs: their masks are empty; choose other"):
+        probes_from(masks, {"tumour": 1, "cyst": 2}, 3, activation="sigmoid")
 
 
 def test_what_can_be_read_only_once_is_refused_before_it_is_used_up():

@@ -30,6 +30,8 @@ from segtrace.training.slices.validation_batches import PROBES, Batches, validat
 
 LARGEST = 255
 """What a byte holds."""
+SHOWN = 20
+"""Labels that a message lists."""
 RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 Slice = tuple[tuple[str, int], Tensor, Tensor]
 """((case, index), image (C, H, W), label (H, W) uint8)."""
@@ -95,9 +97,11 @@ def probes_from(
     with unchanged_by_reading(loader):
         first = [_seen(item, organs) for item in _slices(batches, organs, activation)]
         keys, areas = [seen.key for seen in first], [seen.areas for seen in first]
-        if first and not np.any(areas) and check is not None:
+        none = first and not np.any(areas)
+        if none and check is not None:
             check(next(_slices(batches, organs, activation))[1][None])
-        chosen = choose(np.array(areas).reshape(len(first), len(organs)), keys, n)
+        held = _held(batches, organs, activation) if none else ""
+        chosen = choose(np.array(areas).reshape(len(first), len(organs)), keys, n, held=held)
         kept, again = {}, []
         for row, item in enumerate(_slices(batches, organs, activation)):
             again.append(_seen(item, organs))
@@ -187,6 +191,25 @@ def _labels(label: Tensor, organs: Mapping[str, OrganLike]) -> Tensor:
     whole = whole_numbers("the validation loader's label", label).long()
     other = next(n for n in range(LARGEST, -1, -1) if n not in numbers.values())
     return whole.where((whole >= 0) & (whole <= LARGEST), other).to(torch.uint8)
+
+
+def _held(loader: Iterable[Any], organs: Mapping[str, OrganLike], activation: str | None) -> str:
+    """The labels that were looked for, and those that there are."""
+    there: set[float] = set()
+    for batch in loader:
+        image, label = _image_and_label(batch, activation)
+        if label.ndim == image.ndim:
+            return ": their masks are empty"
+        there |= {*label.unique().tolist()}
+    asked = {name: organ_of(organ, SOFTMAX).label for name, organ in organs.items()}
+    listed = ", ".join(f"{name} ({number})" for name, number in asked.items())
+    held = ", ".join(f"{number:g}" for number in sorted(there)[:SHOWN])
+    more = ", …" if len(there) > SHOWN else ""
+    said = f": labels {listed} were looked for, and the slices hold {held}{more}"
+    if others := sorted(there - {0, *asked.values()}):
+        apart = f"{{{next(iter(asked))!r}: {{'channel': …, 'label': {others[0]:g}}}}}"
+        said += f" (a label apart from its channel: {apart})"
+    return said
 
 
 def _image_and_label(batch: Any, activation: str | None) -> tuple[Tensor, Tensor]:
