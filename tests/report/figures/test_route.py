@@ -84,6 +84,17 @@ def drawn(ax):
     return [text.get_text() for text in ax.texts]
 
 
+def test_where_a_share_is_not_defined_no_sum_of_shares_is_told():
+    nowhere = [replace(branch, share=float("nan"), error=float("nan")) for branch in FOUND]
+    for branches, said in (
+        (nowhere, "means over training slices. Colour"),
+        ([nowhere[0], *FOUND[1:]], "add to 1 within 2.0%"),
+    ):
+        _, caption = route_figure("liver", ENCODERS, [network("e", branches=branches)], [])
+        assert said in caption
+        assert "nan" not in caption
+
+
 def test_every_number_is_printed_and_the_mean_over_organs_stands_beside(tmp_path):
     ends = {"skip_1": (0.25, 0.75)}
     own = replace(network("epoch 9"), ends=ends, vertices={"up_2", "head"})

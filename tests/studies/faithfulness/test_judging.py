@@ -170,3 +170,11 @@ def test_the_script_writes_verdicts_and_two_cases_are_too_few(run, tiny_raw, tmp
 def test_the_script_answers_a_verdict_without_a_checkpoint(tmp_path):
     ran = run_script("explain.py", "net=a:b", "verdict=true", cwd=tmp_path)
     one_line(ran, "verdict=true needs checkpoint=")
+
+
+def test_of_a_network_that_finds_next_to_nothing_it_is_said_that_nothing_can_be_carried(judged):
+    carried = judged.carried.assign(came_along=judged.carried["came_along"] * float("nan"))
+    said = "\n".join(in_words(replace(judged, carried=carried)))
+    assert "brings along of another case cannot be told: the network finds too little" in said
+    assert "nan%" not in said
+    assert "brings along, of what that case shows:" in "\n".join(in_words(judged))

@@ -255,12 +255,13 @@ def width(branch: Branch) -> float:
 
 
 def _caption(words: str, networks: Sequence[Diagram], marks: Sequence[str]) -> str:
-    worst = max(branch.error for network in networks for branch in network.branches)
+    errors = [b.error for network in networks for b in network.branches if not np.isnan(b.error)]
+    sums = f"; the shares of a stage add to 1 within {max(errors):.1%}" if errors else ""
     shown = "; ".join(f"{plain(n.title)}, Dice {n.dice:.2f}" for n in networks)
     return (
         f"{words} Beside each edge: its share of the score's change · Dice lost when it is cut. "
         "Width: share, from integrated gradients over all edges of a decoder stage at once, from "
-        f"their means over training slices; the shares of a stage add to 1 within {worst:.1%}. "
+        f"their means over training slices{sums}. "
         "Colour of edges and stages: Dice lost, mean over the cases that hold the organ; in "
         f"brackets its 95 % t interval over cases; grey: not measured; {VERTEX}, without a colour: "
         "every path runs through it, and its cut takes all by construction. A cut shows what this "

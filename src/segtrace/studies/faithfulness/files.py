@@ -96,11 +96,18 @@ def claims(result: FaithfulnessResult) -> list[Claim]:
 def _closing(result: FaithfulnessResult) -> Iterator[str]:
     yield from told(claims(result))
     yield f"Numbers are means over cases. {over_cases.COVERAGE}"
-    if result.carried is not None:
-        yield "An edge's activation from another case brings along, of what that case shows:"
-        means = mean(intervals(result.carried["came_along"])[["mean"]], "organ")
-        edges = rows(means, ("site",), ("site", "mean"))
-        yield "  " + ", ".join(f"{edge['site']} {edge['mean']:.0%}" for edge in edges)
+    if result.carried is None:
+        return
+    means = mean(intervals(result.carried["came_along"])[["mean"]], "organ")
+    if bool(means["mean"].isnull().all()):  # who gives and who takes is the same at every edge
+        yield (
+            "What an edge's activation brings along of another case cannot be told: the network "
+            "finds too little there of what the other case shows"
+        )
+        return
+    yield "An edge's activation from another case brings along, of what that case shows:"
+    edges = rows(means, ("site",), ("site", "mean"))
+    yield "  " + ", ".join(f"{edge['site']} {edge['mean']:.0%}" for edge in edges)
 
 
 def in_words(result: FaithfulnessResult) -> Iterator[str]:
