@@ -7,6 +7,7 @@ import pytest
 import torch
 from monai.networks.nets import BasicUNet, UNet
 from torch import nn
+from torch.nn import functional
 
 import segtrace
 from helpers import nets
@@ -127,6 +128,19 @@ def test_the_one_tensor_of_the_images_size_is_taken_and_said_once(name):
     plain = segtrace.trace(Returning(), STAGES, image, target)
     for other in (named, plain):
         assert torch.equal(flow.maps["enc1"], other.maps["enc1"])
+
+
+@pytest.mark.parametrize("output", ["aux", lambda out: out["aux"]])
+def test_an_output_that_is_coarser_than_another_is_said_with_the_other(output):
+    net = Returning(lambda y: {"out": y, "aux": functional.avg_pool2d(y, 2)})
+    image, target = nets.images(2, 16), targets.organ(1, "pred")
+    logits._say_once.cache_clear()
+    with pytest.warns(UserWarning, match=r"picks logits of shape \(3, 8, 8\), coarser") as said:
+        segtrace.trace(net, STAGES, image, target, output=output)
+    typed = str(said[0].message).split("size is output=")[1].split(", (3, 16, 16)")[0]
+    segtrace.trace(net, STAGES, image, target, output=eval(typed))  # a warning would be an error
+    alone = Returning(lambda y: {"aux": functional.avg_pool2d(y, 2)})
+    segtrace.trace(alone, STAGES, image, target, output=output)
 
 
 def test_an_output_is_an_index_a_key_or_a_field():

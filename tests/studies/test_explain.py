@@ -353,3 +353,13 @@ def test_a_network_of_three_channels_is_given_what_it_was_trained_on():
     target = targets.organs(LABELS, "gt", scene.truth.long())
     expected = segtrace.trace(three, STAGES, x, target)
     torch.testing.assert_close(explained.record.flow.maps["enc"][:1], expected.maps["enc"])
+
+
+@pytest.mark.parametrize("region", ["gt", "pred", "all"])
+def test_logits_of_another_size_than_the_labels_are_refused_whatever_the_region(region):
+    coarse = nn.Sequential(*net(), nn.AvgPool2d(2))
+    settings = Settings(rules=["grad_pam"], region=region)
+    with pytest.raises(InputError, match=r"the logits ask for \(2, 8, 8\): output=") as found:
+        segtrace.explain(coarse, loader(), STAGES, LABELS, slices=2, settings=settings)
+    output = eval(str(found.value).split("output=")[1].removesuffix(" resizes them"))
+    segtrace.explain(coarse, loader(), STAGES, LABELS, slices=2, settings=settings, output=output)

@@ -102,6 +102,7 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
         found = _one_of_its_size(known_logits(returned, x, net), x)
     else:
         found = picked(returned, output)
+        tell_other_size(returned, found, x, output)
     if not isinstance(found, Tensor):
         what = "the network" if output is None else "output=…"
         raise InputError(f"{what} returns a {type(found).__name__}; {_advice(returned, x)}")
@@ -168,11 +169,7 @@ def _one_of_its_size(returned: Any, x: Tensor) -> Any:
     """The one tensor of the image's size in what was returned, said; else all that was."""
     if isinstance(returned, Tensor):
         return returned
-    fitting = [
-        (name, tensor)
-        for name, tensor in _named(returned)
-        if isinstance(tensor, Tensor) and _is_sized(tensor, x)
-    ]
+    fitting = _of_its_size(returned, x)
     if len({id(tensor) for _, tensor in fitting}) != 1:
         return returned
     name, tensor = fitting[-1]
@@ -181,6 +178,32 @@ def _one_of_its_size(returned: Any, x: Tensor) -> Any:
         f"output={_typed(name)} of shape {tuple(tensor.shape[1:])}, is taken for the logits"
     )
     return tensor
+
+
+def tell_other_size(returned: Any, found: Any, x: Tensor, output: Output) -> None:
+    """Say that what was picked is coarser than the image, where something else is not.
+
+    So is the head of a deep supervision, or another auxiliary one: it may be meant.
+    """
+    if returned is found or not isinstance(found, Tensor) or found.shape[2:] == x.shape[2:]:
+        return
+    if fitting := _of_its_size(returned, x):
+        name, tensor = fitting[0]
+        given = getattr(output, "__name__", None) or _typed(str(output))
+        _say_once(
+            f"output={given} picks logits of shape {tuple(found.shape[1:])}, coarser than the "
+            "image: maps and regions are of that output alone; of the image's size is "
+            f"output={_typed(name)}, {tuple(tensor.shape[1:])}"
+        )
+
+
+def _of_its_size(returned: Any, x: Tensor) -> list[tuple[str, Tensor]]:
+    """The tensors of the image's size in what was returned, by index, key or field."""
+    return [
+        (name, tensor)
+        for name, tensor in _named(returned)
+        if isinstance(tensor, Tensor) and _is_sized(tensor, x)
+    ]
 
 
 def _is_sized(tensor: Tensor, x: Tensor) -> bool:

@@ -15,6 +15,7 @@ from segtrace import InputError
 from segtrace.activation import Organ
 from segtrace.attribution import targets
 from segtrace.data.preprocessing import Preprocessing
+from segtrace.network import logits
 from segtrace.network.stages import resolve
 from segtrace.network.undisturbed import unwrapped
 from segtrace.studies.inputs.users_network import from_user
@@ -39,8 +40,16 @@ class Net(torch.nn.Module):
         logits = self.inner(x)
         return {"aux": logits + 1, "out": logits}
 
+class Deep(Net):
+    def forward(self, x):
+        out = super().forward(x)
+        return out | {"aux": out["aux"][..., ::2, ::2]}
+
 def build():
     return Net().float()
+
+def deep():
+    return Deep().float()
 
 def parallel():
     return torch.nn.DataParallel(build())
@@ -93,6 +102,13 @@ def test_inside_a_wrapper_output_is_picked_and_preprocessing_is_made(options, wr
     x = nets.images(2, 32).float()
     expected = nets.plain().float()((x * 400 - 125 - 100) / 80)
     torch.testing.assert_close(unwrapped(trained.net)(x), expected)
+
+
+def test_an_output_that_is_coarser_than_another_is_said(options):
+    logits._say_once.cache_clear()
+    said = r"output='aux' picks logits of shape \(\d, 16, 16\).* image's size is output='out'"
+    with pytest.warns(UserWarning, match=said):
+        from_user(options | {"net": options["net"].replace("build", "deep"), "output": "aux"}, DATA)
 
 
 def test_an_output_that_leads_nowhere_is_one_line_whose_remedy_works(options):

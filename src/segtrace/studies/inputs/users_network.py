@@ -16,7 +16,7 @@ from segtrace.checkpoint.own_network import built, fitted, named
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown, users_code
 from segtrace.network.guards import PROPOSED
-from segtrace.network.logits import Output, picked
+from segtrace.network.logits import Output, picked, tell_other_size
 from segtrace.network.stages import known, resolve
 from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import say
@@ -139,9 +139,11 @@ def _return_alone(net: nn.Module, output: str | int) -> None:
     is_function = isinstance(output, str) and ":" in output
     pick: Output = named(str(output), "output") if is_function else output
 
-    def alone(_module: nn.Module, _inputs: Any, returned: Any) -> Any:
+    def alone(_module: nn.Module, inputs: Any, returned: Any) -> Any:
         with users_code(f"output={output}") if is_function else nullcontext():
-            return picked(returned, pick)
+            found = picked(returned, pick)
+        tell_other_size(returned, found, inputs[0], output)
+        return found
 
     unwrapped(net).register_forward_hook(alone)
 
