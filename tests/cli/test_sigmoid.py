@@ -90,6 +90,8 @@ def test_a_network_of_ones_own_is_explained_behind_its_sigmoid(
         ("model.activation=relu", "no model.activation 'relu'; allowed are softmax, sigmoid"),
         ("+model.size=3", "no option 'model.size'; allowed are model.activation, model.channels"),
         ("model.channels={liver:a}", "give each organ the number of its channel"),
+        ("model.channels={liver:{channel:0}}", "{liver: {channel: 6, label: 6}}"),
+        ("organs={a:{channel:0,label:1}}", "'model.channels={a: {channel: 0, label: 1}}'"),
         ("checkpoint=x.ckpt model.activation=sigmoid", "a checkpoint knows its activation"),
         ("checkpoint=x.ckpt model.channels={liver:2}", "a checkpoint knows its channels"),
     ],

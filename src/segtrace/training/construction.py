@@ -212,12 +212,14 @@ def _remedy(where: str, target: str, key: str) -> str:
 def in_yaml(value: Any) -> str:
     """A plain value as it is typed on the command line.
 
-    >>> in_yaml(None), in_yaml(True), in_yaml("auto"), in_yaml((0.9, 0.999))
-    ('null', 'true', 'auto', '[0.9,0.999]')
+    >>> in_yaml(None), in_yaml("auto"), in_yaml((0.9, 0.999)), in_yaml({"liver": True})
+    ('null', 'auto', '[0.9,0.999]', '{liver: true}')
     """
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple):
         return f"[{','.join(map(in_yaml, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {in_yaml(inner)}" for key, inner in value.items()) + "}"
     text = str(value)
     return text if len(text) <= SHORT else f"{text[:SHORT]} …"

@@ -22,6 +22,7 @@ from segtrace.studies.inputs.users_network import from_user
 
 DATA = SimpleNamespace(
     organs={"liver": 1, "spleen": 2},
+    source=SimpleNamespace(numbering={"spleen": 1, "liver": 6}),
     preprocessing=Preprocessing((-125.0, 275.0), 32, {"liver": 1, "spleen": 2}).to_plain(),
 )
 OPTIONS = dict.fromkeys(("net", "weights", "stages", "edges", "output", "preprocessing"))
@@ -181,6 +182,8 @@ def test_channels_may_lie_in_another_order_than_the_datas_organs(options):
     assert of().channels == {"liver": 1, "spleen": 2}
     swapped = of(channels={"spleen": 1, "liver": 2})
     assert swapped.channels == {"spleen": Organ(1, 2), "liver": Organ(2, 1)}
+    apart = {"spleen": {"channel": 1, "label": 1}, "liver": {"channel": 2, "label": 6}}
+    assert of(channels=apart).channels == swapped.channels
     alone = of(activation="sigmoid", channels={"spleen": 0})
     assert alone.channels == {"spleen": Organ(0, 2)}
     assert alone.settings.activation == "sigmoid"
@@ -196,6 +199,7 @@ def test_channels_may_lie_in_another_order_than_the_datas_organs(options):
     for channels, message in (
         ({"livr": 1}, "no organ 'livr'; the data has liver, spleen; did you mean liver"),
         ({"liver": 9}, "model.channels: liver has channel 9; the network has channels 0 to"),
+        ({"liver": {"channel": 0, "label": 1}}, "liver has label 1; in the data it has 6: say"),
     ):
         with pytest.raises(InputError, match=message):
             of(channels=channels)

@@ -81,16 +81,19 @@ def _check_names(plain: Mapping[str, Any]) -> None:
 def _check_channels(given: Any) -> None:
     if given is None:
         return
-    numbers = (
-        isinstance(given, Mapping)
-        and given
-        and all(type(number) is int and number >= 0 for number in given.values())
-    )
-    if not numbers:
+    if not (isinstance(given, Mapping) and given and all(map(_is_organ, given.values()))):
         raise InputError(
             f"model.channels={in_yaml(given)}; give each organ the number of its channel, "
-            "'model.channels={liver: 6}'"
+            "'model.channels={liver: 6}', or that and its number in the label files, "
+            "{liver: {channel: 6, label: 6}}"
         )
+
+
+def _is_organ(value: Any) -> bool:
+    """A channel, or channel and label."""
+    apart = isinstance(value, Mapping) and set(value) == {"channel", "label"}
+    numbers = value.values() if apart else [value]
+    return all(type(number) is int and number >= 0 for number in numbers)
 
 
 def _check_checkpoint(plain: Mapping[str, Any]) -> None:

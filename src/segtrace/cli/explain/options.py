@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from segtrace.cli.command_line import quoted
 from segtrace.data.limits import LARGEST_SEED
 from segtrace.errors import InputError
+from segtrace.training.construction import in_yaml
 
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[list[Text], Field(min_length=1)]
@@ -78,7 +79,9 @@ def check_options(plain: Mapping[str, Any]) -> None:
 
 
 def _as_text(option: str, value: Any) -> str:
-    """How a name that looks like a number is typed."""
+    """How a name that looks like a number is typed, and channels in the place of names."""
+    if option == "organs" and isinstance(value, dict):
+        return f"; the channels of a network of your own: 'model.channels={in_yaml(value)}'"
     if not KINDS[option].__metadata__[-1].endswith("as text") or isinstance(value, dict):
         return ""
     items = value if isinstance(value, list) else [value]

@@ -91,7 +91,7 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
         net=net.eval(),
         stages=stages,
         edges=joins,
-        channels=_organs(options["model"]["channels"], data.organs, settings, there),
+        channels=_organs(options["model"]["channels"], data, settings, there),
         settings=settings,
         preprocessing=preprocessing,
         facts=facts,
@@ -99,30 +99,41 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
 
 
 def _organs(
-    given: Mapping[str, int] | None, organs: Mapping[str, int], settings: Settings, there: int
+    given: Mapping[str, Any] | None, data: "SliceDataModule", settings: Settings, there: int
 ) -> Mapping[str, OrganLike]:
     """Organ -> its channel, and its number in the labels of the data.
 
     Args:
-        given: organ -> channel of the logits; those that are not named are not explained.
-        organs: organ -> number in the labels.
+        given: organ -> channel of the logits, or channel and label, its number in the files of the
+            data; those that are not named are not explained.
+        data: knows the organs.
         settings: with the activation.
         there: channels of the logits.
 
     Raises:
-        InputError: an organ that the data lack; a channel that the logits lack.
+        InputError: an organ that the data lack, or number otherwise; a channel that the logits
+            lack.
     """
     if given is None:
-        return channels_of(organs, settings, there)
-    for name, channel in given.items():
-        if name not in organs:
-            raise unknown("organ", name, organs, "the data")
-        if not 0 <= channel < there:
+        return channels_of(data.organs, settings, there)
+    found = {}
+    for name, value in given.items():
+        if name not in data.organs:
+            raise unknown("organ", name, data.organs, "the data")
+        number = data.source.numbering[name]
+        apart = value if isinstance(value, Mapping) else {"channel": value, "label": number}
+        if apart["label"] != number:
             raise InputError(
-                f"model.channels: {name} has channel {channel}; the network has channels 0 to "
-                f"{there - 1}"
+                f"model.channels: {name} has label {apart['label']}; in the data it has {number}: "
+                "say that, or leave the label out"
             )
-    return {name: Organ(channel, organs[name]) for name, channel in given.items()}
+        if not 0 <= apart["channel"] < there:
+            raise InputError(
+                f"model.channels: {name} has channel {apart['channel']}; the network has channels "
+                f"0 to {there - 1}"
+            )
+        found[name] = Organ(apart["channel"], data.organs[name])
+    return found
 
 
 def _return_alone(net: nn.Module, output: str | int) -> None:
