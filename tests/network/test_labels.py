@@ -396,3 +396,32 @@ def test_a_sigmoid_is_known_behind_operations_of_one_argument():
             refuse_overlap(behind(logits), "sigmoid")
     refuse_overlap(logits * logits.sigmoid(), "sigmoid")  # a gate is no activation of logits
     refuse_overlap(logits * 1.0, "sigmoid")
+
+
+KEPT = {
+    "permuted": lambda p: p.permute(0, 2, 3, 1).movedim(-1, 1),
+    "reshaped": lambda p: p.permute(0, 2, 3, 1).reshape(1, 128, -1).movedim(-1, 1).reshape(p.shape),
+    "resized": lambda p: nn.functional.interpolate(p, scale_factor=2, mode="bilinear"),
+    "left out": lambda p: torch.where(torch.arange(16) < 8, p, torch.zeros(())),
+    "masked": lambda p: p * (torch.arange(16) < 8),
+    "filled": lambda p: p.masked_fill(torch.arange(16) < 8, 0),
+    "padded": lambda p: nn.functional.pad(p, (1, 1, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_probabilities_are_known_behind_what_resizes_orders_or_leaves_out(name):
+    logits = torch.linspace(-0.2, 0.2, 128).reshape(1, 1, 8, 16).requires_grad_()
+    with pytest.raises(InputError, match="as behind a sigmoid"):
+        refuse_overlap(KEPT[name](logits.sigmoid()), "sigmoid")
+    refuse_overlap(KEPT[name](4 * logits.sigmoid() - 2), "sigmoid")
+    refuse_overlap(KEPT[name](logits), "sigmoid")
+    several = torch.cat([logits, -logits], 1)
+    with pytest.raises(InputError, match=r"sum to 1, as behind a softmax.*'prob' would take"):
+        refuse_shares("prob", KEPT[name](several.softmax(1)))
+
+
+def test_what_is_no_probability_any_more_is_no_sigmoid():
+    logits = torch.linspace(-0.2, 0.2, 128).reshape(1, 1, 8, 16).requires_grad_()
+    for changed in (logits.sigmoid() * 3, logits.sigmoid() * logits, logits.sigmoid() * -1):
+        refuse_overlap(changed, "sigmoid")

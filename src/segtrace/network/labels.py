@@ -1,6 +1,7 @@
 """Labels: a truth in the form that logits ask for, and logits that are none."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,10 +22,12 @@ SUM = 1e-3
 BEHIND = 6
 """Operations that may follow a sigmoid."""
 KEEPING = (
-    "Alias", "Clamp", "Clone", "Expand", "Permute", "Select", "Slice", "Squeeze", "ToCopy",
-    "Transpose", "UnsafeView", "Unsqueeze", "View",
+    "Alias", "Clamp", "Clone", "Expand", "Flip", "Permute", "Reshape", "Select", "Slice",
+    "Squeeze", "ToCopy", "Transpose", "UnsafeView", "Unsqueeze", "View",
 )  # fmt: skip
 """How autograd names those that leave probabilities what they are."""
+CHANGING = ("AvgPool", "ConstantPad", "MaskedFill", "Mul", "Upsample", "Where")
+"""Those that do so if all is in [0, 1] behind them: resized, or put to 0 outside a mask."""
 ENDS = 0.05
 """Probabilities of a trained network come as near to 0 and to 1 as this."""
 _LOGITS = "output=lambda out: out.logit(1e-6)"
@@ -68,7 +71,8 @@ def refuse_shares(score: str, logits: Tensor, activation: str = SOFTMAX) -> None
         refuse_overlap(logits, activation)
     elif score in ("prob", "logprob") and _are_shares(logits):
         refuse_overlap(logits)
-        if bool(((logits.detach().sum(1) - 1).abs() <= SUM).all()):
+        sums = logits.detach().sum(1)
+        if bool((((sums - 1).abs() <= SUM) | (sums == 0)).all()):  # 0: left out by a mask
             raise InputError(
                 "the logits are probabilities that sum to 1, as behind a softmax, and score "
                 f"{score!r} would take the softmax once more: say score='logit', or let the "
@@ -89,9 +93,20 @@ def _is_sigmoid(logits: Tensor) -> bool:
             break
         if made.name().startswith("Sigmoid"):
             return True
-        made = made.next_functions[0][0] if made.name().startswith(KEEPING) else None
+        made = _made_of(made, logits)
     ends = _range(logits)
     return ends is not None and ends[0] < ENDS and ends[1] > 1 - ENDS
+
+
+def _made_of(made: Any, logits: Tensor) -> Any:
+    """The one node whose probabilities an operation hands on; ``None`` where it does not."""
+    parents = [node for node, _ in made.next_functions if node is not None]
+    if len(parents) != 1 or not made.name().startswith((*KEEPING, *CHANGING)):
+        return None
+    if made.name().startswith(CHANGING):
+        low, high = logits.detach().aminmax()
+        return parents[0] if low >= 0 and high <= 1 else None
+    return parents[0]
 
 
 def _range(logits: Tensor) -> tuple[float, float] | None:
