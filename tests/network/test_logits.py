@@ -143,6 +143,40 @@ def test_an_output_that_is_coarser_than_another_is_said_with_the_other(output):
     segtrace.trace(alone, STAGES, image, target, output=output)
 
 
+def test_classes_that_look_like_channels_for_themselves_are_said_once_with_both_ways_out():
+    """Nearly nowhere anything: all logits are far below 0 there."""
+    image, target = nets.images(2, 16), targets.organ(1, "pred")
+    net = Returning(lambda y: 0.1 * y - 5 + 9 * (torch.arange(16) < 3))
+    logits._say_once.cache_clear()
+    said = r"3 channels are taken for classes .*softmax.*say activation='sigmoid'.*='softmax'$"
+    with pytest.warns(UserWarning, match=said) as found:
+        segtrace.trace(net, STAGES, image, target)
+    segtrace.trace(net, STAGES, image, target)  # a warning would be an error
+    assert len(found) == 1
+    logits._say_once.cache_clear()
+    for way in ("sigmoid", "softmax"):
+        segtrace.trace(net, STAGES, image, target, activation=way)
+        named = targets.organ(1, "pred", activation=way)
+        segtrace.trace(net, STAGES, image, named)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y,
+        lambda y: 9 * y.log_softmax(1),
+        lambda y: torch.cat([y[:, :1] + 5, y[:, 1:] - 5], 1),
+        lambda y: y[:, :1] - 5,
+        lambda y: y - 5 + 9 * (torch.arange(16) < 9),
+    ],
+    ids=["untrained", "log-probabilities", "a background", "one channel", "half the image"],
+)
+def test_classes_with_a_background_are_taken_without_a_word(change):
+    logits._say_once.cache_clear()
+    image = nets.images(2, 16)
+    segtrace.trace(Returning(change), STAGES, image, targets.organ(0, "pred"))
+
+
 def test_an_output_is_an_index_a_key_or_a_field():
     pair, result = Pair("a", "b"), Result("a", "b")
     for returned, output, found in (

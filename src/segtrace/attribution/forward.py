@@ -10,7 +10,6 @@ from segtrace.activation import (
     SIGMOID,
     Organ,
     OrganLike,
-    activation_of,
     organs_of,
 )
 from segtrace.attribution.targets import ChannelTarget, Predicted, Target
@@ -19,7 +18,7 @@ from segtrace.errors import InputError, shown
 from segtrace.network.edges import in_words
 from segtrace.network.graph import check
 from segtrace.network.hooks import record
-from segtrace.network.logits import Output, logits_at, logits_of, sent
+from segtrace.network.logits import Output, found_activation, logits_at, logits_of, sent
 from segtrace.network.sites import Site
 
 
@@ -83,17 +82,17 @@ def named(target: TargetsLike) -> dict[str, Target | Tensor]:
     return targets
 
 
-def agreed(activation: str | None, targets: Mapping[str, Target | Tensor], there: int) -> str:
-    """The activation that was asked for, or that the targets name, or of so many channels.
+def agreed(activation: str | None, targets: Mapping[str, Target | Tensor], logits: Tensor) -> str:
+    """The activation that was asked for, or that the targets name, or of these logits.
 
     Raises:
-        InputError: two different ones; see :func:`segtrace.activation.activation_of`.
+        InputError: two different ones; see :func:`segtrace.network.logits.found_activation`.
     """
     named = {own for one in targets.values() if (own := getattr(one, "activation", None))}
     said = sorted(named | ({activation} if activation else set()))
     if len(said) > 1:
         raise InputError(f"activation is {' and '.join(said)}; the logits have one: say it once")
-    return activation_of(there, said[0] if said else None)
+    return found_activation(logits, said[0] if said else None)
 
 
 def settled_organs(
@@ -106,11 +105,11 @@ def settled_organs(
     """Logits of one of some slices x (N, C, *image), repeated; their activation, and the organs.
 
     Raises:
-        InputError: see :func:`segtrace.activation.activation_of` and
+        InputError: see :func:`segtrace.network.logits.found_activation` and
             :func:`segtrace.activation.organs_of`.
     """
     logits = logits_at(net, x[:1], output).detach()
-    known = activation_of(logits.shape[1], activation)
+    known = found_activation(logits, activation)
     organs = organs_of(channels, known, logits.shape[1])
     return logits.expand(len(x), *logits.shape[1:]), known, organs
 

@@ -172,7 +172,7 @@ def _integrated(
         values, logits = {place: seen.activations[place.name] for place in places}, seen.logits
         if not logits.isfinite().all():
             raise InputError("the logits are not finite: there is no score to divide")
-        known = agreed(activation, targets, logits.shape[1])
+        known = agreed(activation, targets, logits)
         weights = torch.stack(
             [weights_of(name, t, logits, known).dense(logits) for name, t in targets.items()]
         )

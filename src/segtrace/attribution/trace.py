@@ -178,7 +178,7 @@ class _Run:
         targets: Mapping[str, Target | Tensor],
         asked: str | None,
     ) -> "_Run":
-        activation = agreed(asked, targets, logits.shape[1])
+        activation = agreed(asked, targets, logits)
         refuse_shares(score, logits, activation)
         return cls(acts, SCORES[score](logits, activation), logits.detach(), activation)
 

@@ -74,7 +74,7 @@ class AblationCam:
         with undisturbed(net, x.device), torch.no_grad(), budget.shown(self.title) as tell:
             sites = _stages(net, network)
             logits = torch.cat([logits_at(net, part) for part in x.split(SLICES)])
-            known = agreed(network.settings.activation, targets, logits.shape[1])
+            known = agreed(network.settings.activation, targets, logits)
             refuse_shares(score, logits, known)
             weights = {organ: weights_of(organ, one, logits, known)
                        for organ, one in targets.items()}  # fmt: skip

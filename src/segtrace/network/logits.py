@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from segtrace.activation import SAY_SIGMOID, SOFTMAX, activation_of
 from segtrace.errors import InputError, unknown
 from segtrace.network.graph import INFERENCE
 from segtrace.network.known.table import find
@@ -18,6 +19,8 @@ from segtrace.network.known.table import find
 Output = Callable[[Any], Tensor] | str | int
 """What picks the logits out of what a network returns: a function, or an index, key or field."""
 
+NOWHERE = -2
+"""Of a channel that decides for itself: it is as good as sure that nothing is there."""
 ROUNDING = 1.5
 """Sides rounded down level by level leave two axes with scales that differ by no more than this."""
 _AXES_OF = ((nn.Conv1d, 1), (nn.Conv2d, 2), (nn.Conv3d, 3))
@@ -195,6 +198,27 @@ def tell_other_size(returned: Any, found: Any, x: Tensor, output: Output) -> Non
             "image: maps and regions are of that output alone; of the image's size is "
             f"output={_typed(name)}, {tuple(tensor.shape[1:])}"
         )
+
+
+def found_activation(logits: Tensor, asked: str | None) -> str:
+    """The activation of logits (N, C, *image); said where they speak against what is taken.
+
+    Of several channels a softmax is taken. Trained behind one, the largest logit is above 0 nearly
+    everywhere; where each channel decides for itself, all are far below 0 wherever nothing is.
+
+    Raises:
+        InputError: see :func:`segtrace.activation.activation_of`.
+    """
+    found = activation_of(logits.shape[1], asked)
+    if asked is None and found == SOFTMAX:
+        nowhere = logits.detach().amax(1) < NOWHERE
+        if float(nowhere.float().mean()) > 0.5:
+            _say_once(
+                f"the {logits.shape[1]} channels are taken for classes that shut each other out "
+                f"(softmax), and at most pixels all logits are below {NOWHERE}, as where every "
+                f"channel decides for itself: if so, {SAY_SIGMOID}; else activation='softmax'"
+            )
+    return found
 
 
 def _of_its_size(returned: Any, x: Tensor) -> list[tuple[str, Tensor]]:

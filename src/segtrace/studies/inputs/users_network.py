@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from segtrace.activation import Organ, OrganLike, activation_of
+from segtrace.activation import Organ, OrganLike
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.checkpoint.own_network import built, fitted, named
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown, users_code
 from segtrace.network.guards import PROPOSED
-from segtrace.network.logits import Output, picked, tell_other_size
+from segtrace.network.logits import Output, found_activation, picked, tell_other_size
 from segtrace.network.stages import known, resolve
 from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import say
@@ -78,8 +78,8 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
         own = {"window": list(preprocessing.window)} | dict(options["preprocessing"])
         Entering.of(own, net).stand_before(net)
         facts["preprocessing"] = own
-    there = check_own_network(builder, net, preprocessing.size)
-    activation = activation_of(there, options["model"]["activation"])
+    logits = check_own_network(builder, net, preprocessing.size)
+    activation = found_activation(logits, options["model"]["activation"])
     settings = replace(DEFAULT, activation=activation)
     joins = edges if edges in (None, PROPOSED) else _mapping("edges", edges, EDGE)
     if isinstance(stages, str) and stages != PROPOSED:
@@ -91,7 +91,7 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
         net=net.eval(),
         stages=stages,
         edges=joins,
-        channels=_organs(options["model"]["channels"], data, settings, there),
+        channels=_organs(options["model"]["channels"], data, settings, logits.shape[1]),
         settings=settings,
         preprocessing=preprocessing,
         facts=facts,

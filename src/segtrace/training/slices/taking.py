@@ -23,7 +23,7 @@ VOLUMES = (
 )
 
 
-def check_own_network(builder: str, net: nn.Module, size: int) -> int:
+def check_own_network(builder: str, net: nn.Module, size: int) -> Tensor:
     """Send one empty slice through, with gradients on; no mark is left.
 
     Args:
@@ -32,7 +32,7 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> int:
         size: rows and columns of a slice of the data.
 
     Returns:
-        How many channels its logits have.
+        Its logits (1, C, size, size), without their graph.
 
     Raises:
         InputError: the network takes no slices of one channel, fails in its forward, returns
@@ -57,7 +57,7 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> int:
             f"net={builder}: no gradient leads from its logits into it, since its forward detaches "
             "them (detach, .data, no_grad, numpy); return them with their graph"
         )
-    return logits.shape[1]
+    return logits.detach()
 
 
 def check_channels(
