@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import pytest
 
 from helpers.scripts import ROOT, answer_of
 from segtrace import InputError
-from segtrace.cli.entry import answering, start
+from segtrace.cli.entry import _quiet, answering, start
 from segtrace.errors import users_code
 
 
@@ -146,6 +147,17 @@ def test_the_traceback_of_the_users_own_code_is_kept_in_the_runs_folder(
     lines = kept.read_text().splitlines()
     assert lines[0].startswith("Traceback")
     assert lines[-1].startswith("KeyError: ")
+
+
+def test_a_warning_of_ours_is_a_line_and_that_of_others_keeps_its_place(monkeypatch):
+    monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
+    monkeypatch.setattr("sys.argv", ["/a/explain.py"])
+    _quiet()
+    ours = str(ROOT / "src" / "segtrace" / "network" / "logits.py")
+    assert warnings.formatwarning("coarse", UserWarning, ours, 3) == "explain.py: coarse\n"
+    assert "/b/net.py:3: UserWarning: old" in warnings.formatwarning(
+        "old", UserWarning, "/b/net.py", 3
+    )
 
 
 def test_a_line_break_in_a_message_stays_on_its_line(monkeypatch, capsys):

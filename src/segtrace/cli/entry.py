@@ -30,6 +30,8 @@ from segtrace.cli.resumed import in_its_folder
 from segtrace.cli.start_up import say
 from segtrace.errors import InputError, UsersCodeError, unknown
 
+OURS = Path(__file__).parents[1]
+_WHOLE = warnings.formatwarning
 TRACEBACK = "traceback.txt"
 """What the user's own code raised, in the folder of the run that it ended."""
 
@@ -165,7 +167,11 @@ def _return_to_where_it_was_typed() -> None:
 
 
 def _quiet() -> None:
-    """Keep advice of the packages that a user of these scripts can do nothing with."""
+    """Keep advice of the packages that a user of these scripts can do nothing with.
+
+    Of ours a line is told, without the place in our source that it comes from.
+    """
+    warnings.formatwarning = _in_a_line
     logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # what cannot be imported is told
     for advice in (
         ".*LeafSpec.*",
@@ -174,6 +180,18 @@ def _quiet() -> None:
         ".*Using `DistributedSampler`.*",  # a slice that it repeats is counted once
     ):
         warnings.filterwarnings("ignore", advice)
+
+
+def _in_a_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    if OURS in Path(filename).parents:
+        return f"{Path(sys.argv[0]).name}: {message}\n"
+    return _WHOLE(message, category, filename, lineno, line)
 
 
 def _mistake(error: BaseException) -> InputError | None:
