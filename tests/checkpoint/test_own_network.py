@@ -205,7 +205,10 @@ def test_the_weights_of_something_else_fit_nothing():
     ("name", "message"),
     [
         ("no_such:build", "net=no_such:build: No module named"),
-        ("build", "give module:function"),
+        ("build", "give module:function, e.g. my_module:build, typed where"),
+        ("nets.Net", "net=nets.Net; give module:function, e.g. nets:Net, typed where"),
+        ("nets.py:Net", "give module:function, e.g. nets:Net, typed where"),
+        ("/a/b/nets.py:Net", "give module:function, e.g. nets:Net, typed where"),
         ("torch:no_such", "no_such"),
         ("math:e", "not callable"),
         (":build", "Empty module name"),

@@ -10,11 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from helpers.scripts import ROOT, answer_of
 from segtrace import InputError
 from segtrace.cli.entry import _quiet, answering, start
 from segtrace.errors import users_code
+from segtrace.network.stages import not_in_table
 
 
 @pytest.mark.parametrize(
@@ -126,6 +128,15 @@ def test_a_remedy_for_python_is_told_as_explain_takes_it(monkeypatch, capsys):
             main(None)
         said = capsys.readouterr().err.strip()
         assert said.endswith(more or "out[0]"), said
+
+    @answering
+    def unnamed(config):
+        raise not_in_table(nn.Identity())
+
+    monkeypatch.setattr("sys.argv", ["/a/explain.py"])
+    with pytest.raises(SystemExit):
+        unnamed(None)
+    assert "name them: stages=stages.yaml, a file with lines" in capsys.readouterr().err
 
 
 def test_the_traceback_of_the_users_own_code_is_kept_in_the_runs_folder(

@@ -39,8 +39,13 @@ def named(name: str, option: str = "net") -> Any:
         InputError: nothing of that name can be imported, or it cannot be called; its module fails.
     """
     module, colon, inner = name.partition(":")
-    if not colon:
-        raise InputError(f"{option}={name}; give module:function, e.g. my_module:build")
+    if not colon or module.endswith(".py") or "/" in module:
+        stem = Path(module).name.removesuffix(".py")
+        module, _, last = stem.rpartition(".") if not colon else (stem, "", inner)
+        like = f"{module}:{last}" if module and last else "my_module:build"
+        raise InputError(
+            f"{option}={name}; give module:function, e.g. {like}, typed where the module lies"
+        )
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     home = _imported(module, f"{option}={name}")

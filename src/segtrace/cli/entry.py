@@ -32,6 +32,11 @@ from segtrace.errors import InputError, UsersCodeError, unknown
 
 OURS = Path(__file__).parents[1]
 _WHOLE = warnings.formatwarning
+STAGES = (
+    "stages=stages.yaml, a file with lines such as enc1: path.of.a.module, or say stages=proposed "
+    "to take what is proposed, and told"
+)
+"""How a user of explain.py names stages."""
 TRACEBACK = "traceback.txt"
 """What the user's own code raised, in the folder of the run that it ended."""
 
@@ -75,7 +80,12 @@ def _traceback_kept(error: UsersCodeError) -> str:
 
 def _typable(said: str) -> str:
     """What a command line cannot take of a remedy for Python, as it can."""
-    if "output=lambda" not in said or Path(sys.argv[0]).name != "explain.py":
+    if Path(sys.argv[0]).name != "explain.py":
+        return said
+    from segtrace.network.stages import NAMING  # torch: what raised has imported it
+
+    said = said.replace(NAMING, STAGES)
+    if "output=lambda" not in said:
         return said
     return f"{said}; here: a function of that in a file my_module.py, and output=my_module:pick"
 

@@ -203,3 +203,15 @@ def test_channels_may_lie_in_another_order_than_the_datas_organs(options):
     ):
         with pytest.raises(InputError, match=message):
             of(channels=channels)
+
+
+def test_more_organs_than_a_network_has_channels_are_told_before_any_data_is_read(options):
+    many = SimpleNamespace(**vars(DATA) | {"organs": {"liver": 1, "spleen": 2, "aorta": 3}})
+    with pytest.raises(InputError, match="has 3 organs, and the network 3 channels") as caught:
+        from_user(options | {"output": "out"}, many)
+    said = str(caught.value)
+    assert "'data.organs=[liver]'" in said
+    assert "'model.channels={liver: 1}'" in said
+    from_user(
+        options | {"output": "out", "model": {**OPTIONS["model"], "channels": {"liver": 1}}}, many
+    )

@@ -111,3 +111,13 @@ def test_explain_answers_in_one_line_and_what_it_says_works(tiny_raw, tmp_path, 
     ran = explain("their_nets", "three", "stages.yaml", remedy)
     assert ran.code == 0, ran.err
     assert (tmp_path / "three" / "maps.npz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("size", "fitting"),
+    [(40, "data.size a multiple of 32, e.g. data.size=32"), (64, "data.size the one it was train")],
+)
+def test_a_size_that_it_was_not_built_for_is_told_with_another(size, fitting):
+    of_a_size = nn.Sequential(nn.Flatten(), nn.Linear(7, 2))
+    with pytest.raises(InputError, match=f"it does not take a slice .* and {fitting}"):
+        check_own_network("my:build", of_a_size, size)

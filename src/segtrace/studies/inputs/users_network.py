@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from segtrace.activation import Organ, OrganLike
+from segtrace.activation import SOFTMAX, Organ, OrganLike
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.checkpoint.own_network import built, fitted, named
@@ -114,6 +114,14 @@ def _organs(
         InputError: an organ that the data lack, or number otherwise; a channel that the logits
             lack.
     """
+    if given is None and settings.activation == SOFTMAX and len(data.organs) >= there:
+        raise InputError(
+            f"the data has {len(data.organs)} organs, and the network {there} channels, the "
+            "background's among them: name those that it knows in the order of its channels, "
+            f"'data.organs=[{next(iter(data.organs))}]', or their channels, "
+            f"'model.channels={{{next(iter(data.organs))}: 1}}'; where channels may overlap say "
+            "model.activation=sigmoid as well"
+        )
     if given is None:
         return channels_of(data.organs, settings, there)
     found = {}

@@ -89,7 +89,11 @@ def _mistake(said: str, size: int) -> str:
             f"it takes {wanted[1]} channels, and a CT slice has 1; if it was trained on repeated "
             "ones, say 'preprocessing={channels: repeat}'"
         )
+    near = max(32, round(size / 32) * 32)
+    fitting = (
+        f"a multiple of 32, e.g. data.size={near}" if near != size else "the one it was trained on"
+    )
     return (
         f"it does not take a slice (1, 1, {size}, {size}) ({said}); give it with one input channel "
-        f"and data.size a multiple of 32, e.g. data.size={max(32, round(size / 32) * 32)}"
+        f"and data.size {fitting}"
     )
