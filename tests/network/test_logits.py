@@ -168,8 +168,9 @@ def test_classes_that_look_like_channels_for_themselves_are_said_once_with_both_
         lambda y: torch.cat([y[:, :1] + 5, y[:, 1:] - 5], 1),
         lambda y: y[:, :1] - 5,
         lambda y: y - 5 + 9 * (torch.arange(16) < 9),
+        lambda y: 0.1 * y - 5,
     ],
-    ids=["untrained", "log-probabilities", "a background", "one channel", "half the image"],
+    ids=["untrained", "log-probabilities", "a background", "one channel", "half the image", "low"],
 )
 def test_classes_with_a_background_are_taken_without_a_word(change):
     logits._say_once.cache_clear()

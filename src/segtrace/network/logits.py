@@ -204,15 +204,16 @@ def found_activation(logits: Tensor, asked: str | None) -> str:
     """The activation of logits (N, C, *image); said where they speak against what is taken.
 
     Of several channels a softmax is taken. Trained behind one, the largest logit is above 0 nearly
-    everywhere; where each channel decides for itself, all are far below 0 wherever nothing is.
+    everywhere; where each channel decides for itself, all are far below 0 wherever nothing is, and
+    one is far above 0 where something is.
 
     Raises:
         InputError: see :func:`segtrace.activation.activation_of`.
     """
     found = activation_of(logits.shape[1], asked)
     if asked is None and found == SOFTMAX:
-        nowhere = logits.detach().amax(1) < NOWHERE
-        if float(nowhere.float().mean()) > 0.5:
+        largest = logits.detach().amax(1)
+        if float((largest < NOWHERE).float().mean()) > 0.5 and float(largest.max()) > -NOWHERE:
             _say_once(
                 f"the {logits.shape[1]} channels are taken for classes that shut each other out "
                 f"(softmax), and at most pixels all logits are below {NOWHERE}, as where every "

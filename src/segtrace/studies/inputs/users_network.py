@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from segtrace.activation import SOFTMAX, Organ, OrganLike
+from segtrace.activation import SIGMOID, Organ, OrganLike, activation_of
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.checkpoint.own_network import built, fitted, named
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown, users_code
 from segtrace.network.guards import PROPOSED
-from segtrace.network.logits import Output, found_activation, picked, tell_other_size
+from segtrace.network.logits import Output, picked, tell_other_size
 from segtrace.network.stages import known, resolve
 from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import say
@@ -79,8 +79,10 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
         Entering.of(own, net).stand_before(net)
         facts["preprocessing"] = own
     logits = check_own_network(builder, net, preprocessing.size)
-    activation = found_activation(logits, options["model"]["activation"])
-    settings = replace(DEFAULT, activation=activation)
+    asked = options["model"]["activation"]
+    known = activation_of(logits.shape[1], asked)
+    # A softmax that nobody has asked for is held against the logits of the slices themselves.
+    settings = replace(DEFAULT, activation=known if asked or known == SIGMOID else None)
     joins = edges if edges in (None, PROPOSED) else _mapping("edges", edges, EDGE)
     if isinstance(stages, str) and stages != PROPOSED:
         stages = _mapping("stages", stages, "enc1: encoder.layer1")
@@ -114,7 +116,7 @@ def _organs(
         InputError: an organ that the data lack, or number otherwise; a channel that the logits
             lack.
     """
-    if given is None and settings.activation == SOFTMAX and len(data.organs) >= there:
+    if given is None and settings.activation != SIGMOID and len(data.organs) >= there:
         raise InputError(
             f"the data has {len(data.organs)} organs, and the network {there} channels, the "
             "background's among them: name those that it knows in the order of its channels, "
