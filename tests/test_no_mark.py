@@ -135,6 +135,7 @@ def explained(task):
 def drawn_by_chance(task):
     given = task.net, task.images, task.organs, task.truth
     segtrace.explainers.rise(*given, masks=9, cells=1)
+    segtrace.explainers.kernel_shap(*given, cells=2)
 
 
 def ablated(task):
@@ -154,7 +155,7 @@ FUNCTIONS = {
     "integrate jointly": joint,
     "explain": explained,
     "explainers.ablation_cam": ablated,
-    "explainers.rise": drawn_by_chance,
+    "explainers.rise and kernel_shap": drawn_by_chance,
     "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),
     "necessity": necessities,
     "route": passed,

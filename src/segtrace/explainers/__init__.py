@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segtrace.explainers.doors import ablation_cam, rise
+    from segtrace.explainers.doors import ablation_cam, kernel_shap, rise
 
-__all__ = ["ablation_cam", "rise"]
+__all__ = ["ablation_cam", "kernel_shap", "rise"]
 
 
 def __getattr__(name: str) -> Any:

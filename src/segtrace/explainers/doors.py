@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from segtrace.activation import OrganLike
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
+from segtrace.explainers.dardouillet2022 import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Budget
 from segtrace.explainers.image_maps import ImageMaps
@@ -82,6 +83,28 @@ def rise(
     """
     network, asked = _network(net, {}, image, organs, truth, region, score, activation)
     explainer = Rise(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def kernel_shap(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> ImageMaps:
+    """KernelSHAP: :class:`~segtrace.explainers.dardouillet2022.KernelShap`, whose options it takes.
+
+    Arguments, what comes back and what is refused: as of :func:`rise`.
+    """
+    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    explainer = KernelShap(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from segtrace.attribution.flow import Status
 from segtrace.report.captions import SCORES, epoch_words, marks, titled
 from segtrace.report.pictures.cells import PREDICTION, TRUTH, Picture, heat_cell
-from segtrace.report.pictures.mosaic import choose_rows, colours, sentences
+from segtrace.report.pictures.mosaic import choose_rows, sentences
 from segtrace.report.pictures.sheet import band, head, key, sheet_width
 from segtrace.report.pictures.strip import Cell, Place, strip, view
 from segtrace.report.pictures.view import View, array
@@ -20,6 +20,8 @@ ACROSS = 3
 WIDE = 190
 """Pixels of a cell: three fill the narrowest sheet."""
 
+BAR = ("Colour: raises the score,", "not, or lowers it", "each map's own maximum")
+"""Words for the key's colour bar."""
 ERROR_WORDS = (
     "the map's standard error on the map's scale; below it, how much of the map's variance over "
     "the pixels is chance"
@@ -72,13 +74,15 @@ def error_picture(record: Record, organ: str, said: Said, error: Tensor, noise: 
     above = head(
         "  ·  ".join([titled(organ), said.title, *when]),
         "  ·  ".join(warned).upper(),
-        "  ·  ".join(["What of the image speaks for the organ", *facts, said.drawn]),
+        "  ·  ".join(
+            ["What of the image raises the organ's score where it is shown", *facts, said.drawn]
+        ),
         width,
     )
     *reading, research_use = sentences(record, organ, shared=False)
     below = key(
         [*reading, f"Error: {ERROR_WORDS}", said.reading, research_use],
-        colours(None),
+        BAR,
         ((TRUTH_LINE, TRUTH), (PREDICTION_LINE, PREDICTION)),
         width,
     )

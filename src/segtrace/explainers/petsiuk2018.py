@@ -23,8 +23,8 @@ from segtrace.tracking.explained import Network
 AT_ONCE = 64
 """Masks that are held at the same time when maps are put together."""
 READING = (
-    "Masks are smooth: evidence is seen spread over about a cell around where it lies, and nothing "
-    "finer than a cell is"
+    "Masks are smooth: evidence is seen spread over about a cell around where it lies, nothing "
+    "finer than a cell is, and no gain reaches 1"
 )
 
 
@@ -110,7 +110,7 @@ class Rise:
             seen = scores.shown(which, images, lambda: budget.is_over(start))
             done = seen.shape[1] // len(x)
             s = seen[:, : done * len(x)].reshape(len(seen), done, len(x)).transpose(1, 2)
-            maps, error = self._maps(masks, s)
+            maps, error = expectation(masks, s)
             flow = scores.flow(self.name, {INPUT: maps.to(x.dtype)})
         explained, noise = measured(flow, network, epoch), noise_of(maps, error)
         what = f"masks of {self.cells} × {self.cells} cells"
@@ -118,18 +118,9 @@ class Rise:
         return ImageMaps(
             self, explained, error.float(), noise, drawn, READING,
             rows_of(explained, mean_score=s.mean(-1), masks=torch.full(noise.shape, done),
-                    noise=noise),
+                    chance=noise),
             {}, {},
         )  # fmt: skip
-
-    def _maps(self, masks: "Masks", s: Tensor) -> tuple[Tensor, Tensor]:
-        try:
-            return expectation(masks, s)
-        except ZeroDivisionError as error:
-            raise InputError(
-                f"{self.title}: after {counted(s.shape[-1], 'mask')} there are pixels that none "
-                "showed; give more masks, more max_seconds, or a larger keep"
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -176,7 +167,7 @@ def expectation(masks: Masks, s: Tensor) -> tuple[Tensor, Tensor]:
     ψ_i = m_i (d_i - map) / m̄ - d_i with d_i = S_i - S̄.
 
     Raises:
-        ZeroDivisionError: a pixel that no mask shows.
+        InputError: a pixel that no mask shows.
     """
     n, shape = s.shape[-1], s.shape[:-1]
     d = (s - s.mean(-1, keepdim=True)).flatten(0, -2)  # (O · N, n)
@@ -187,7 +178,10 @@ def expectation(masks: Masks, s: Tensor) -> tuple[Tensor, Tensor]:
         m1, m2 = m1 + m.sum(0), m2 + mm.sum(0)
         dm1, dm2, ddm1, ddm2 = dm1 + own @ m, dm2 + own @ mm, ddm1 + dd @ m, ddm2 + dd @ mm
     if n < 2 or not bool((m1 > 0).all()):
-        raise ZeroDivisionError
+        raise InputError(
+            f"RISE: after {counted(n, 'mask')} there are pixels that none showed; give more masks, "
+            "more max_seconds, or a larger keep"
+        )
     found, mean = dm1 / m1, m1 / n
     squares = (
         (ddm2 - 2 * found * dm2 + found.square() * m2) / mean.square()
