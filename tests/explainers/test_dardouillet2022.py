@@ -184,7 +184,7 @@ def test_a_network_that_answers_nan_has_maps_that_say_so():
 
 
 def test_time_that_runs_out_keeps_the_pairs_that_are_done_and_says_so(monkeypatch, tmp_path):
-    clock(monkeypatch, "dardouillet2022")
+    clock(monkeypatch)
     found = explained(KernelShap(cells=3, samples=400), max_seconds=20)
     assert 18 <= found.drawn.done < 400
     said = f"partial: {found.drawn.done} of 400 coalitions of 9 superpixels"
@@ -202,7 +202,7 @@ def test_time_that_runs_out_keeps_the_pairs_that_are_done_and_says_so(monkeypatc
 
 @pytest.mark.parametrize(("slices", "message"), [(3, "do not tell"), (9, "the time is over")])
 def test_time_that_is_over_before_any_map_is_one_line(monkeypatch, slices, message):
-    clock(monkeypatch, "dardouillet2022")
+    clock(monkeypatch)
     of = network(x=nets.images(slices, 16), truth=nets.labels(slices, 16, 3))
     with pytest.raises(InputError, match=f"KernelSHAP: .*{message}.*give more .*max_seconds"):
         explained(KernelShap(cells=4), of, max_seconds=0.5 if slices == 3 else -1)
@@ -236,12 +236,13 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     ran = answer_of(
         "explain.py", f"checkpoint={run.checkpoint(2)}", "explainer=[kernel_shap]",
         "explainers.kernel_shap.cells=3", "explainers.kernel_shap.samples=40",
-        "explainers.kernel_shap.superpixels=organs", "organs=[liver]", "failures=false",
-        "rules=grad_pam", "hydra.run.dir=out",
+        "explainers.kernel_shap.superpixels=organs", "explainers.kernel_shap.baseline=mean",
+        "organs=[liver]", "failures=false", "rules=grad_pam", "hydra.run.dir=out",
     )  # fmt: skip
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
-    assert "KernelSHAP, about" in ran.out
+    assert "KernelSHAP: " in ran.out
+    assert "forward passes of one slice, about" in ran.out
     folder = tmp_path / "out" / "explainers" / "kernel_shap"
     flow = load_maps(folder / "maps.npz").flow
     assert np.isfinite(flow.maps["input"].numpy()).all()

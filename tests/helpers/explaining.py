@@ -45,9 +45,8 @@ class Additive(torch.nn.Module):
         return torch.cat([torch.zeros_like(x[:, :1]), x[:, :1] * self.weight], 1)
 
 
-def clock(monkeypatch, *modules):
-    """Every look at the clock is a second later."""
+def clock(monkeypatch):
+    """Every question whether the time is over comes a second later."""
     seconds = iter(range(10**6))
     monkeypatch.setattr("segtrace.explainers.explainer.perf_counter", lambda: next(seconds))
-    for module in modules:
-        monkeypatch.setattr(f"segtrace.explainers.{module}.perf_counter", lambda: 0)
+    monkeypatch.setattr("segtrace.explainers.scores.perf_counter", lambda: 0)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import perf_counter
 from typing import ClassVar
 
 import torch
@@ -25,8 +24,9 @@ from segtrace.tracking.explained import Explained, Network, scene
 BESIDE = 512
 """Coalitions beyond two a superpixel, where no number is asked for."""
 READING = (
-    "The map is a superpixel's share over its pixels, at each the same: nothing finer is known, no "
-    "gain reaches 1, and the map sums to the score less that of the hidden slice"
+    "The map is a superpixel's share over its pixels, at each the same: nothing finer is known, a "
+    "gain of 1 needs superpixels that end where the organ does, and the map sums to the score less "
+    "that of the hidden slice"
 )
 
 
@@ -98,7 +98,6 @@ class KernelShap:
         Raises:
             InputError: too few coalitions, asked for or in time, to tell the superpixels apart.
         """
-        start = perf_counter()
         with scoring(network, targets, budget, self.title) as scores:
             hidden = hiding(self.baseline, scores.x)
             games = self._games(network, scores, hidden)
@@ -109,13 +108,13 @@ class KernelShap:
                 shown = torch.stack([jobs.mask(games, j) for j in range(part.start, part.stop)])
                 return torch.where(shown.to(scores.x.device)[:, None], scores.x[n], hidden[n])
 
-            seen = scores.shown(jobs.which, images, lambda: budget.is_over(start))
+            seen = scores.shown(jobs.which, images)
             done = jobs.done(games, seen.shape[1])
             found = _shares(games, done, jobs, seen, scores)
             maps, error = _maps(games, found)
             flow = scores.flow(self.name, {INPUT: maps.to(scores.x.dtype)})
         explained, noise = measured(flow, network, epoch), noise_of(maps, error)
-        passes, seconds = seen.shape[1], perf_counter() - start
+        passes, seconds = seen.shape[1], scores.seconds
         asked = max((2 * len(game.drawn.sides) for game in games), default=0)
         counts = sorted({game.players for game in games})
         parts = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from time import perf_counter
 from typing import ClassVar
 
 import torch
@@ -64,17 +63,16 @@ class AblationCam:
         Raises:
             InputError: not even one stage is done in time.
         """
-        start = perf_counter()
         with scoring(network, targets, budget, self.title) as scores:
             sites = _stages(scores.net, network)
             cuts = {site: self._cuts(scores, site) for site in sites}
-            clock = scores.clock(len(scores.x) * sum(map(len, cuts.values())))
             maps = {}
-            for site in sites:
-                found = _maps(scores, clock, site, cuts[site], lambda: budget.is_over(start))
-                if found is None:
-                    break
-                maps[site.name] = found
+            with scores.clock(len(scores.x) * sum(map(len, cuts.values()))) as clock:
+                for site in sites:
+                    found = _maps(scores, clock, site, cuts[site])
+                    if found is None:
+                        break
+                    maps[site.name] = found
             if not maps:
                 raise InputError(
                     f"{self.title}: {budget.max_seconds:g} s are over before a stage is done; give "
@@ -82,7 +80,7 @@ class AblationCam:
                 )
             flow = scores.flow(self.name, maps)
         left_out = tuple(name for name in sites.names if name not in maps)
-        return StageMaps(self, measured(flow, network, epoch), left_out, perf_counter() - start)
+        return StageMaps(self, measured(flow, network, epoch), left_out, scores.seconds)
 
     def _cuts(self, scores: Scores, site: Site) -> tuple[Tensor, ...]:
         """The channels of each cut."""
@@ -97,9 +95,7 @@ def _stages(net: nn.Module, network: Network) -> Sites:
     return stages if names is None else chosen(stages, names)
 
 
-def _maps(
-    scores: Scores, clock: Clock, site: Site, cuts: tuple[Tensor, ...], is_over: Callable[[], bool]
-) -> Tensor | None:
+def _maps(scores: Scores, clock: Clock, site: Site, cuts: tuple[Tensor, ...]) -> Tensor | None:
     """(O, N, *cells) of a stage; ``None`` where the time is over before."""
     parts, net = [], scores.net
     for mine in _parts(len(scores.x)):
@@ -108,7 +104,7 @@ def _maps(
         whole = scores.of(scores.logits[mine], mine)
         weighed = torch.zeros(())
         for channels in cuts:
-            if is_over():
+            if scores.is_over():
                 return None
             with edit(net, {site: _without(channels)}):
                 cut = scores.of(logits_at(net, x), mine)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import perf_counter
 from typing import ClassVar
 
 import torch
@@ -93,7 +92,6 @@ class Rise:
         Raises:
             InputError: too few masks in time for every pixel to be shown once.
         """
-        start = perf_counter()
         with scoring(network, targets, budget, self.title) as scores:
             x, hidden = scores.x, hiding(self.baseline, scores.x)
             height, width = x.shape[-2:]
@@ -107,14 +105,14 @@ class Rise:
                 mask = masks[i].to(x)[:, None]
                 return x[n] * mask + hidden[n] * (1 - mask)
 
-            seen = scores.shown(which, images, lambda: budget.is_over(start))
+            seen = scores.shown(which, images)
             done = seen.shape[1] // len(x)
             s = seen[:, : done * len(x)].reshape(len(seen), done, len(x)).transpose(1, 2)
             maps, error = expectation(masks, s)
             flow = scores.flow(self.name, {INPUT: maps.to(x.dtype)})
         explained, noise = measured(flow, network, epoch), noise_of(maps, error)
         what = f"masks of {self.cells} × {self.cells} cells"
-        drawn = Drawn(done, self.masks, what, seen.shape[1], perf_counter() - start)
+        drawn = Drawn(done, self.masks, what, seen.shape[1], scores.seconds)
         return ImageMaps(
             self, explained, error.float(), noise, drawn, READING,
             rows_of(explained, mean_score=s.mean(-1), masks=torch.full(noise.shape, done),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,6 @@ from segtrace.explainers.stage_maps import flow_of
 from segtrace.network.labels import refuse_shares
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.progress import OnProgress
 from segtrace.tracking.explained import Network
 
 
@@ -34,7 +34,9 @@ class Scores:
         weights: organ -> those of its region.
         score: φ of the score.
         activation: of the logits.
-        tell: hears how far the work has come.
+        title: of the method, in progress.
+        budget: how long it may work, and who hears how far it has come.
+        start: when it began.
     """
 
     net: nn.Module
@@ -43,7 +45,9 @@ class Scores:
     weights: Mapping[str, Weights]
     score: str
     activation: str
-    tell: OnProgress | None
+    title: str
+    budget: Budget
+    start: float
 
     def of(self, logits: Tensor, which: slice | Tensor) -> Tensor:
         """(O, n) scores of logits (n, C, *image) in the regions of so many slices."""
@@ -55,30 +59,45 @@ class Scores:
         """(O, N) of the slices as they are."""
         return self.of(self.logits, slice(None))
 
-    def clock(self, passes: int) -> Clock:
-        """What tells how far so many passes of one slice have come; it says first what is left."""
-        return Clock(passes, seconds_per_slice(self.net, self.x[:SLICES]), self.tell)
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return perf_counter() - self.start
 
-    def shown(
-        self, which: Tensor, images: Callable[[slice], Tensor], is_over: Callable[[], bool]
-    ) -> Tensor:
+    def is_over(self) -> bool:
+        """Whether the time is."""
+        return self.budget.is_over(self.start)
+
+    @contextmanager
+    def clock(self, passes: int) -> Iterator[Clock]:
+        """What tells how far so many passes of one slice have come; it says first what they cost.
+
+        Inside the block alone.
+        """
+        words = f"{self.title}: {passes} forward passes of one slice"
+        with self.budget.shown(words) as tell:
+            yield Clock(passes, seconds_per_slice(self.net, self.x[:SLICES]), tell)
+
+    def shown(self, which: Tensor, images: Callable[[slice], Tensor]) -> Tensor:
         """(O, done) scores of images that the network is shown, one after the other.
+
+        It leaves off after the batch in which the time is over.
 
         Args:
             which: the slice of each, in whose region it is scored.
             images: (n, C, *image), those of a part.
-            is_over: whether to leave off, asked after every batch.
         """
-        found, clock = [], self.clock(len(which))
+        found = []
 
         def run(part: slice) -> Tensor:
             return self.of(logits_at(self.net, images(part)), which[part])
 
-        for part, scores in Batches(SLICES).over(len(which), run):
-            found.append(scores)
-            clock.step(part.stop - part.start)
-            if is_over():
-                break
+        with self.clock(len(which)) as clock:
+            for part, scores in Batches(SLICES).over(len(which), run):
+                found.append(scores)
+                clock.step(part.stop - part.start)
+                if self.is_over():
+                    break
         return torch.cat(found, 1).double().cpu()
 
     def flow(self, name: str, maps: Mapping[str, Tensor]) -> Flow:
@@ -91,29 +110,29 @@ class Scores:
 
 @contextmanager
 def scoring(
-    network: Network, targets: Mapping[str, Target], budget: Budget, words: str
+    network: Network, targets: Mapping[str, Target], budget: Budget, title: str
 ) -> Iterator[Scores]:
     """Inside the block the network runs as it is, without gradients; nothing stays changed.
 
     Args:
         network: the network, its slices, and the settings: score and activation.
         targets: organ -> what is explained of it.
-        budget: who hears how far the work has come.
-        words: what is done.
+        budget: time and progress.
+        title: of the method.
 
     Raises:
         InputError: volumes; a score that does not fit the logits.
     """
     if network.probes.images.ndim != 4:
         raise InputError(
-            f"{words} explains slices (N, C, H, W), and the image is "
+            f"{title} explains slices (N, C, H, W), and the image is "
             f"{tuple(network.probes.images.shape)}; give a 2-D network and its slices"
         )
-    net, score = unwrapped(network.net), network.settings.score
+    start, net, score = perf_counter(), unwrapped(network.net), network.settings.score
     x = as_input(net, network.probes.images)
-    with undisturbed(net, x.device), torch.no_grad(), budget.shown(words) as tell:
+    with undisturbed(net, x.device), torch.no_grad():
         logits = torch.cat([logits_at(net, part) for part in x.split(SLICES)])
         known = agreed(network.settings.activation, targets, logits.shape[1])
         refuse_shares(score, logits, known)
         weights = {organ: weights_of(organ, one, logits, known) for organ, one in targets.items()}
-        yield Scores(net, x, logits, weights, score, known, tell)
+        yield Scores(net, x, logits, weights, score, known, title, budget, start)
