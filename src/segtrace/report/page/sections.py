@@ -16,9 +16,6 @@ from segtrace.report.pictures.cells import Picture
 COLOURS = 96
 """A diagram of 1074 pixels across then takes about 35 KiB."""
 
-OF_MAPS = 256
-"""Of heat maps with contours over them, which fewer would turn grey."""
-
 
 @dataclass(frozen=True)
 class Shown:
@@ -72,14 +69,12 @@ class Section:
 
 
 def embedded(picture: Figure | Picture) -> str:
-    """A figure, in few colours, or an array (H, W, 3), uint8, as the address of an image."""
-    if isinstance(picture, Figure):
-        pixels, colours = on_screen(picture), COLOURS
-    else:
-        pixels, colours = picture, OF_MAPS
+    """A figure or an array (H, W, 3), uint8, in few colours, as the address of an image."""
+    pixels = on_screen(picture) if isinstance(picture, Figure) else picture
     file = io.BytesIO()
-    few = Image.fromarray(pixels).quantize(colours, dither=Image.Dither.NONE)
-    few.save(file, "PNG", optimize=True)
+    image = Image.fromarray(pixels)
+    few = image.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(file, "PNG")
     return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
 
 
