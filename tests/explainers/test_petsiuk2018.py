@@ -1,6 +1,7 @@
 """RISE against a slow loop, a closed form for additive scores, and its own error."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -226,6 +227,23 @@ def _marks(monkeypatch, found):
     monkeypatch.setattr("segtrace.explainers.error_picture.head", head)
     found.picture("a")
     return seen[0]
+
+
+def test_a_map_that_is_mostly_chance_is_not_drawn_and_the_page_says_so(monkeypatch):
+    found, drawn = explained(Rise(masks=20, cells=3)), []
+
+    def band(label, cells, *rest):
+        drawn.append(cells[1])
+        return sheet.band(label, cells, *rest)
+
+    monkeypatch.setattr("segtrace.explainers.error_picture.band", band)
+    for noise, is_drawn in ((0.49, True), (0.5, False), (np.nan, True)):
+        said = replace(found, noise=torch.full_like(found.noise, noise))
+        drawn.clear()
+        said.picture("a")
+        assert [cell.picture is not None for cell in drawn] == [is_drawn] * 2
+        told = "Half of the map or more is chance: draw more, on 3 slices (a), 3 slices (b)"
+        assert (told in " ".join(said.section().sentences)) is not is_drawn
 
 
 def test_time_that_is_over_before_any_map_is_one_line(monkeypatch):

@@ -20,6 +20,9 @@ ACROSS = 3
 WIDE = 190
 """Pixels of a cell: three fill the narrowest sheet."""
 
+CHANCE = 0.5
+"""A map of which so much is chance, or more, is not drawn."""
+MOSTLY_CHANCE = "half of the map or more is chance: draw more"
 BAR = ("Colour: raises the score,", "not, or lowers it", "each map's own maximum")
 """Words for the key's colour bar."""
 ERROR_WORDS = (
@@ -63,7 +66,10 @@ def error_picture(record: Record, organ: str, said: Said, error: Tensor, noise: 
     bands = []
     for n in rows:
         place = Place(record, rule, organ, n)
-        cells = [*strip(place, window), _error(place, error[n], float(noise[n]), window)]
+        image, found = strip(place, window)
+        if noise[n] >= CHANCE:
+            found = Cell(found.name, None, MOSTLY_CHANCE, found.grid)
+        cells = [image, found, _error(place, error[n], float(noise[n]), window)]
         label = f"{scene.name(n)}, {int(pixels[n])} px explained"
         bands.append(band(label, cells, window, ACROSS))
     width = sheet_width(window, ACROSS)

@@ -9,10 +9,17 @@ import numpy as np
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow
-from segtrace.explainers.error_picture import ERROR_WORDS, Said, error_picture
+from segtrace.explainers.error_picture import (
+    CHANCE,
+    ERROR_WORDS,
+    MOSTLY_CHANCE,
+    Said,
+    error_picture,
+)
 from segtrace.explainers.explainer import Explainer
 from segtrace.measures.localisation import over_slices
 from segtrace.names import file_name
+from segtrace.progress import counted
 from segtrace.report.captions import SCORES, final_words, marks, plain, titled
 from segtrace.report.files import save_arrays, save_manifest, save_maps, save_png, save_text
 from segtrace.report.page.sections import Section, Shown, Table, embedded
@@ -156,6 +163,13 @@ class ImageMaps:
             f"{self.by.equation}. {sources([PAPER, *self.by.papers])}",
             f"{self._cost()} {self.reading}.",
         ]
+        many = [(int((one >= CHANCE).sum()), plain(organ))
+                for one, organ in zip(self.noise, self._flow.organs, strict=True)]  # fmt: skip
+        if any(count for count, _ in many):
+            slices = ", ".join(
+                f"{counted(count, 'slice')} ({organ})" for count, organ in many if count
+            )
+            said.append(f"{titled(MOSTLY_CHANCE)}, on {slices}; their maps are not drawn.")
         figures = tuple(
             Shown(
                 embedded(self.picture(organ)),
