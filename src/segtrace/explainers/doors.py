@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from segtrace.activation import OrganLike
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
-from segtrace.explainers.dardouillet2022 import KernelShap
+from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Budget
 from segtrace.explainers.image_maps import ImageMaps
@@ -99,7 +99,7 @@ def kernel_shap(
     progress: OnProgress | None = None,
     **options: Any,
 ) -> ImageMaps:
-    """KernelSHAP: :class:`~segtrace.explainers.dardouillet2022.KernelShap`, whose options it takes.
+    """KernelSHAP, with the options of :class:`.dardouillet2022.kernel_shap.KernelShap`.
 
     Arguments, what comes back and what is refused: as of :func:`rise`.
     """

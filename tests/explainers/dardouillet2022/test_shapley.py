@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.explainers.shapley import coalitions, kernel, shares
+from segtrace.explainers.dardouillet2022.shapley import coalitions, kernel, shares
 
 
 def solved(game, n, samples, seed=0):

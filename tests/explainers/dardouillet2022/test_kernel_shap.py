@@ -15,7 +15,7 @@ from helpers.scripts import answer_of
 from segtrace import InputError
 from segtrace.attribution.flow import Status
 from segtrace.causal import batches
-from segtrace.explainers.dardouillet2022 import KernelShap
+from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.report.files import load_maps
 from segtrace.report.tables import read_table
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.explainers.superpixels import check_kind, superpixels
+from segtrace.explainers.dardouillet2022.superpixels import check_kind, superpixels
 
 NONE = torch.zeros(0, 2, 8, 8, dtype=torch.bool)
 X = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))

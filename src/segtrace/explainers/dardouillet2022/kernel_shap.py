@@ -11,13 +11,13 @@ from segtrace.activation import predicted
 from segtrace.attribution.targets import Target
 from segtrace.errors import InputError
 from segtrace.explainers.baseline import check_baseline, hiding
+from segtrace.explainers.dardouillet2022.games import Game, Jobs
+from segtrace.explainers.dardouillet2022.shapley import Shares, coalitions, shares
+from segtrace.explainers.dardouillet2022.superpixels import check_kind, playing, superpixels
 from segtrace.explainers.explainer import Budget, checked_seconds
-from segtrace.explainers.games import Game, Jobs
 from segtrace.explainers.image_maps import INPUT, Drawn, ImageMaps, Rows, noise_of, rows_of
 from segtrace.explainers.scores import Scores, scoring
-from segtrace.explainers.shapley import Shares, coalitions, shares
 from segtrace.explainers.stage_maps import measured
-from segtrace.explainers.superpixels import check_kind, playing, superpixels
 from segtrace.network import guards
 from segtrace.tracking.explained import Explained, Network, scene
 
@@ -47,7 +47,7 @@ class KernelShap:
     which the network as it is decides. One forward pass a coalition, for all organs.
 
     Attributes:
-        superpixels: see :func:`~segtrace.explainers.superpixels.superpixels`: ``grid``, ``slic``
+        superpixels: see :mod:`~segtrace.explainers.dardouillet2022.superpixels`: ``grid``, ``slic``
             or ``organs`` (of the truth, else of the prediction).
         cells: along each side.
         compactness: of ``slic``.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from segtrace.explainers.shapley import Coalitions
+from segtrace.explainers.dardouillet2022.shapley import Coalitions
 
 
 class Game(NamedTuple):
