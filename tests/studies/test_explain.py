@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from captum.attr import LayerGradCam
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
@@ -353,3 +354,30 @@ def test_a_network_of_three_channels_is_given_what_it_was_trained_on():
     target = targets.organs(LABELS, "gt", scene.truth.long())
     expected = segtrace.trace(three, STAGES, x, target)
     torch.testing.assert_close(explained.record.flow.maps["enc"][:1], expected.maps["enc"])
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_a_classifier_is_explained_on_a_loader_of_classes(activation, tmp_path):
+    torch.manual_seed(5)
+    one = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Tanh(), nn.Conv2d(6, 6, 3), nn.AdaptiveAvgPool2d(1),
+                        nn.Flatten(), nn.Linear(6, 3))  # fmt: skip
+    x, classes = torch.rand(6, 1, 16, 16), torch.tensor([0, 1, 2, 1, 0, 2])
+    if activation == "sigmoid":
+        labels, organs = functional.one_hot(classes, 3), {"ring": 1, "box": 2, "cross": 3}
+    else:
+        labels, organs = classes, {"box": 1, "cross": 2}
+    settings = Settings(rules=["seg_grad_cam"], measures="all", activation=activation)
+    found = segtrace.explain(
+        one, [(x, labels)], {"last": "2"}, organs, tmp_path / "o", settings=settings
+    )
+    assert (tmp_path / "o" / "index.html").is_file()
+    flow, seen = found.record.flow, found.record.scene
+    for o, name in enumerate(("box", "cross"), len(organs) - 2):
+        n, channel = int((classes == o + 3 - len(organs)).nonzero()[0, 0]), o + 3 - len(organs)
+        captum = LayerGradCam(one, one[2]).attribute(x[n : n + 1], target=channel)[0, 0]
+        torch.testing.assert_close(flow.maps["last"][0, o, seen.slices.index(n)], captum.detach())
+        assert int(flow.region_px[o].sum()) == sum(bool(classes[k] == channel) for k in seen.slices)
+        assert name in flow.organs
+    assert np.isnan(found.measures["gain"]).all()  # a whole image has no elsewhere
+    with pytest.raises(InputError, match="is a classifier"):
+        segtrace.explain(one, loader(), {"last": "2"}, organs, settings=settings)

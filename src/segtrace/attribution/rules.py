@@ -102,8 +102,8 @@ def global_average(gradient: Tensor, stride: Stride = ()) -> Tensor:
     """Seg-Grad-CAM's weights, α_k = GAP(∂S/∂A^k), (N, K, 1, …, 1): Eq. 3 of Hasany et al. 2023.
 
     With S = Σ_(i,j)∈M y_ij (see :mod:`segtrace.attribution.targets`). Plain Grad-CAM (Selvaraju et
-    al. 2017, Eq. 2) is the same on the region ``all``. The ReLU of Eq. 1 is left to the reader of
-    the map, who may want the evidence against the organ as well.
+    al. 2017, Eq. 2) is the same on the region ``all``, and on the logits of a classifier. The ReLU
+    of Eq. 1 is left to the reader of the map, who may want the evidence against the organ as well.
 
     Do use it to follow evidence from stage to stage. Do not read it as a saliency map: the average
     forgets where the gradient was, so a place can light up that cannot influence the region, and

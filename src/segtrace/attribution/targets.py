@@ -71,7 +71,8 @@ def organ(
             image (plain Grad-CAM); ``all_pred``, whatever is predicted (SegNBDT's): at every pixel
             the largest logit, of whichever class, or under a sigmoid every logit above 0.
         truth: (N, *image) label map in channel numbers; under a sigmoid in label numbers, or masks
-            (N, C, *image). Needed for ``gt``, ``tp``, ``fp`` and ``fn``.
+            (N, C, *image). Needed for ``gt``, ``tp``, ``fp`` and ``fn``. Of a classifier
+            ``classes[:, None, None]``.
         activation: ``softmax`` or ``sigmoid``; ``None`` for that of the trace, or found from the
             logits, of one channel a sigmoid, else a softmax.
 

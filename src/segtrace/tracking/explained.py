@@ -27,7 +27,7 @@ from segtrace.measures.locality import parts
 from segtrace.measures.places import body_of
 from segtrace.names import file_name
 from segtrace.network import guards
-from segtrace.network.labels import truth_of, whole_numbers
+from segtrace.network.labels import check_truth, truth_of, whole_numbers
 from segtrace.network.logits import Output
 from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
@@ -308,8 +308,13 @@ def traced(
 
 
 def _check_masks(truth: Tensor | None, flow: Flow) -> None:
-    """Masks are measured on as well where the region does not ask for them."""
-    if truth is None or truth.dtype != torch.bool:
+    """A truth is measured on as well where the region does not ask for it."""
+    if truth is None:
+        return
+    scored = flow.prediction if flow.activation == SIGMOID else flow.prediction[:, None]
+    if set(scored.shape[2:]) == {1}:  # of a classifier
+        check_truth(truth, scored, flow.activation)
+    if truth.dtype != torch.bool:
         return
     if flow.activation != SIGMOID or truth.shape[:2] != flow.prediction.shape[:2]:
         there = flow.prediction.shape[1] if flow.activation == SIGMOID else "no"
