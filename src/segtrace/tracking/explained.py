@@ -57,7 +57,8 @@ class Settings:
     Attributes:
         rules: names of rules, or rules themselves; in YAML ``{_target_: …, window: 4}``.
         region: ``gt`` stays the same over the epochs, so use it to follow a training; ``pred``
-            explains what the network decided; ``all`` is plain Grad-CAM.
+            explains what the network decided; ``all`` is plain Grad-CAM; others:
+            :func:`segtrace.attribution.targets.organ`.
         score: φ of the explained score: ``logit``, ``centered``, ``logprob`` or ``prob``.
         activation: how logits become a prediction, ``softmax`` or ``sigmoid``; ``None`` where the
             network's number of channels says it.
@@ -82,8 +83,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         resolve_rules(self.rules)
-        if self.region not in targets.REGIONS:
-            raise unknown("region", self.region, targets.REGIONS)
+        targets.check_region(self.region)
         if self.score not in SCORES:
             raise unknown("score", self.score, SCORES)
         if self.aggregate is not None and self.aggregate not in SCALED:
