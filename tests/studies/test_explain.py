@@ -9,6 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from captum.attr import LayerGradCam
+from pydantic import TypeAdapter
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
@@ -18,6 +19,8 @@ from segtrace import InputError
 from segtrace.activation import Organ
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
+from segtrace.checkpoint.description_keys import Explaining
+from segtrace.report.captions import paragraph
 from segtrace.report.files import load_maps
 from segtrace.report.pictures.strip import count
 from segtrace.tracking.explained import Settings
@@ -293,6 +296,23 @@ def test_an_aggregate_is_worked_out_only_where_it_is_asked_for():
     assert plain.record.aggregate is None
     assert explained.record.aggregate.stages == ("dec1",)
     assert count(explained.record) == count(plain.record) + 1
+
+
+@pytest.mark.parametrize("how", ["minmax", "max"])
+def test_an_aggregate_may_take_the_encoder_too(how):
+    """The mean over encoder and decoder of the maps, each scaled by itself; never the head."""
+    stages = {"enc1": "0", "dec1": "1", "head": "2"}
+    settings = Settings(rules=["grad_pam"], aggregate=f"{how}_all")
+    record = segtrace.explain(net(), loader(), stages, LABELS, slices=2, settings=settings).record
+    assert record.aggregate.stages == ("enc1", "dec1")
+    signed = [record.flow.maps[name][0, 0, 0].clamp(min=0) for name in ("enc1", "dec1")]
+    least = [one.min() if how == "minmax" else 0.0 for one in signed]
+    scaled = [(one - low) / (one.max() - low) for one, low in zip(signed, least, strict=True)]
+    torch.testing.assert_close(record.aggregate.map[0, 0, 0], (scaled[0] + scaled[1]) / 2)
+    figure = paragraph([record], ["box"], "grad_pam", "", [], "", "")
+    assert "mean of the maps of enc1 and dec1" in figure
+    assert {"minmax": "mullan2022", "max": "mullan2023"}[how] in figure
+    TypeAdapter(Explaining).validate_python(settings.to_plain())  # a checkpoint may hold it
 
 
 def test_an_aggregate_that_cannot_be_is_refused():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from segtrace.activation import SIGMOID, SOFTMAX, Organ, OrganLike, organ_of, true_mask
 from segtrace.attribution import targets
-from segtrace.attribution.aggregate import aggregate
+from segtrace.attribution.aggregate import Aggregate, aggregate
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, TargetsLike, settled_organs
 from segtrace.attribution.rules import resolve as resolve_rules
@@ -31,7 +31,7 @@ from segtrace.network.labels import check_truth, truth_of, whole_numbers
 from segtrace.network.logits import Output
 from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.report.combined import SCALED
+from segtrace.report.combined import AGGREGATES
 from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.mosaic import ROWS, flow_picture
@@ -66,7 +66,8 @@ class Settings:
         organs: names out of the network's organs; ``None`` for all.
         measures: ``leading``, or ``all`` of them.
         aggregate: ``minmax`` or ``max`` adds a column to the pictures: the maps of all decoder
-            stages in one, see :func:`~segtrace.attribution.aggregate.aggregate`.
+            stages in one, see :func:`~segtrace.attribution.aggregate.aggregate`; ``minmax_all`` or
+            ``max_all`` that of all encoder and decoder stages.
 
     Raises:
         InputError: no such rule, region, score or way to aggregate; no rule at all.
@@ -78,7 +79,7 @@ class Settings:
     stages: list[str] | None = None
     organs: list[str] | None = None
     measures: Literal["leading", "all"] = "leading"
-    aggregate: Literal["minmax", "max"] | None = None
+    aggregate: Literal["minmax", "max", "minmax_all", "max_all"] | None = None
     activation: str | None = None
 
     def __post_init__(self) -> None:
@@ -86,8 +87,8 @@ class Settings:
         targets.check_region(self.region)
         if self.score not in SCORES:
             raise unknown("score", self.score, SCORES)
-        if self.aggregate is not None and self.aggregate not in SCALED:
-            raise unknown("way to aggregate", self.aggregate, SCALED)
+        if self.aggregate is not None and self.aggregate not in AGGREGATES:
+            raise unknown("way to aggregate", self.aggregate, AGGREGATES)
 
     @property
     def rule_names(self) -> tuple[str, ...]:
@@ -303,8 +304,14 @@ def traced(
     organs = targets_of(probes, channels, settings)
     flow = _flow(net, stages, probes, organs, settings, output)
     _check_masks(probes.labels, flow)
-    combined = None if settings.aggregate is None else aggregate(flow, how=settings.aggregate)
+    combined = None if settings.aggregate is None else _combined(flow, settings.aggregate)
     return Record(flow, scene(probes, channels), settings.region, epoch, combined)
+
+
+def _combined(flow: Flow, column: str) -> Aggregate:
+    how, _, both = column.partition("_")
+    stages = [name for name in flow.stages if name.startswith(("enc", "dec"))]
+    return aggregate(flow, stages if both and stages else None, how)
 
 
 def _check_masks(truth: Tensor | None, flow: Flow) -> None:
