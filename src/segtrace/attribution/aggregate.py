@@ -1,6 +1,6 @@
 """One map out of the maps of several stages."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,7 +81,7 @@ def aggregate(
         -1, *[1] * (there.ndim - 1)
     )
     scaled = torch.stack(
-        [_scaled(_resized(flow.maps[n].relu(), size), how == "minmax") for n in names]
+        [_scaled(on_grid(flow.maps[n].relu(), size), how == "minmax") for n in names]
     )
     # A map that is not finite must not reach the sum through 0 · NaN.
     total = torch.where(there, votes * scaled, 0).sum(0)
@@ -100,11 +100,11 @@ def _shares(
     return weights
 
 
-def _resized(maps: Tensor, size: torch.Size) -> Tensor:
-    """(R, O, N, *cells) -> (R, O, N, *size)."""
+def on_grid(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps (R, O, N, *cells) resized to (R, O, N, *size): bilinear, half-pixel centres."""
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
     flat = maps.flatten(0, 2)[:, None]
-    resized = nn.functional.interpolate(flat, size=size, mode=mode, align_corners=False)
+    resized = nn.functional.interpolate(flat, size=tuple(size), mode=mode, align_corners=False)
     return resized[:, 0].unflatten(0, maps.shape[:3])
 
 
