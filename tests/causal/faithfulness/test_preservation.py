@@ -67,8 +67,9 @@ def test_every_map_s_numbers_are_those_of_a_slow_loop(activation, fill):
         signed = flow.maps[flow.sites[s]][r, o, n]
         channel = o + (activation == "softmax")
         assert ours == pytest.approx(slow(signed, n, channel, activation, fill), rel=1e-9)
-        even = [float(found[name][s, r, o, 2, n]) for name in NUMBERS]
-        assert even[1] == pytest.approx(ours[1])  # an even map keeps as much of the image
+        kept = found["image_preserved"][s, r, o, :, n].values
+        assert kept[2] == pytest.approx(kept[0])  # an even map keeps as much of the image
+        assert kept[1] == pytest.approx(kept[0], rel=0.15)  # and shuffled cells about as much
         seen += 1
     assert seen >= 20
 

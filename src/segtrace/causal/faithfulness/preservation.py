@@ -2,8 +2,8 @@
 
 The image is multiplied by the map, scaled to [0, 1], and shown to the network again. A map that
 keeps everything preserves everything, so no number here says anything alone: beside each stand
-those of the same map with its cells shuffled, which keeps as much of the image in other places, and
-of an even map, which keeps as much everywhere.
+those of the same map with its cells shuffled, which keeps about as much of the image in other
+places, and of an even map, which keeps as much everywhere.
 """
 
 import zlib
@@ -131,17 +131,19 @@ class _Masked:
 
     def _masks(self, signed: Tensor, n: int, draws: int, seed: int) -> Iterator[Tensor]:
         """The map, it shuffled, and an even one, each (*image) in [0, 1]."""
-        own = self._scaled(signed)
-        yield own
+        image = self._image(signed)
+        top = image.max()
+        yield (own := image / top)
         for draw in range(draws):
             by = torch.Generator().manual_seed(seed + 1000 * n + draw)
             order = torch.randperm(signed.numel(), generator=by).to(signed.device)
-            yield self._scaled(signed.flatten()[order].reshape(signed.shape))
+            moved = self._image(signed.flatten()[order].reshape(signed.shape))
+            yield (moved / top).clamp(max=1)  # by the map's own maximum, to keep about as much
         yield own.mean().expand_as(own)
 
-    def _scaled(self, signed: Tensor) -> Tensor:
-        image = on_grid(signed.relu()[None, None, None], self.x.shape[2:])[0, 0, 0]
-        return image / image.max()
+    def _image(self, signed: Tensor) -> Tensor:
+        """(*image) the rectified map, resized."""
+        return on_grid(signed.relu()[None, None, None], self.x.shape[2:])[0, 0, 0]
 
     def _preserved(self, shown: Tensor, organ: Organ, n: int) -> tuple[Tensor, Tensor]:
         """Prediction Preserved and Excess of each image (k, C, *image), float64."""
