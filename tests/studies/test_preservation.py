@@ -75,13 +75,14 @@ def test_explain_py_measures_every_map(run, tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     ran = answer_of(
         "explain.py", f"checkpoint={run.checkpoint(2)}", "study=preservation", "study.draws=1",
-        "stages=[dec4,head]", "organs=[liver]", "rules=grad_pam", "hydra.run.dir=out",
+        "stages=[enc2,dec3,dec4,head]", "organs=[liver]", "rules=grad_pam", "hydra.run.dir=out",
     )  # fmt: skip
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
     assert "masking the image by every map, about" in ran.out
     table = read_table(tmp_path / "out" / "preservation.csv")
-    assert {row["site"] for row in table} <= {"dec4", "head"}
+    merged = {"decoder", "encoder and decoder"}
+    assert merged <= {row["site"] for row in table} <= merged | {"enc2", "dec3", "dec4", "head"}
     assert {row["way"] for row in table} == set(WAYS)
     assert all(0 <= float(row["prediction_preserved"]) <= 1 for row in table)
     assert (

@@ -1,7 +1,7 @@
 """One map out of the maps of several stages."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +86,28 @@ def aggregate(
     # A map that is not finite must not reach the sum through 0 · NaN.
     total = torch.where(there, votes * scaled, 0).sum(0)
     return Aggregate(total / votes.sum(0), usable.sum(0), names, how)
+
+
+def with_merged(flow: Flow, merged: Mapping[str, Aggregate]) -> Flow:
+    """A flow with maps over several stages as sites more, behind its own.
+
+    Args:
+        flow: the maps.
+        merged: name -> what :func:`aggregate` made of them. Where it could use no stage, the status
+            is the least that its stages have.
+    """
+    status = [flow.status]
+    for one in merged.values():
+        own = flow.status[[flow.stages.index(name) for name in one.stages]]
+        status.append(own.amin(0).where(one.used == 0, Status.OK).to(own)[None])
+    unknown = flow.kappa[:1].expand(len(merged), *flow.kappa.shape[1:]) * torch.nan
+    return replace(
+        flow,
+        maps={**flow.maps, **{name: one.map for name, one in merged.items()}},
+        status=torch.cat(status),
+        kappa=torch.cat([flow.kappa, unknown]),
+        gradient_l1=torch.cat([flow.gradient_l1, unknown.to(flow.gradient_l1)]),
+    )
 
 
 def _shares(

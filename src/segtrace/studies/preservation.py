@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from segtrace.attribution.aggregate import aggregate, with_merged
+from segtrace.attribution.flow import Flow
 from segtrace.causal.faithfulness.preservation import NUMBERS, WAYS, preservation
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, rows, tensor
@@ -27,6 +29,9 @@ ALONG = ("site", "rule", "organ", "slice", "way")
 @dataclass(frozen=True)
 class Preservation:
     """Prediction Preserved, Image Preserved, Excess and relative entropy (Mullan and Sonka 2023).
+
+    Of the maps of every stage; and, as theirs, of those of the decoder, and of encoder and decoder,
+    in one (each divided by its maximum).
 
     Attributes:
         draws: shuffled maps beside each; a sound map takes 2 + ``draws`` passes.
@@ -64,7 +69,7 @@ class Preservation:
             with step(f"{trained.name}: masking the image by every map") as progress:
                 found = preservation(
                     network.net,
-                    record.flow,
+                    _merged(record.flow),
                     network.probes.images,
                     channels,
                     cases=record.scene.cases,
@@ -74,6 +79,17 @@ class Preservation:
                     progress=progress,
                 )
             yield Preserved(found, within)
+
+
+def _merged(flow: Flow) -> Flow:
+    """The maps of the stages, and behind them those of the decoder and of both sides in one."""
+    sides = {"decoder": ("dec",), "encoder and decoder": ("enc", "dec")}
+    stages = {
+        name: [stage for stage in flow.stages if stage.startswith(begins)]
+        for name, begins in sides.items()
+    }
+    more = {name: aggregate(flow, own, "max") for name, own in stages.items() if len(own) > 1}
+    return with_merged(flow, more)
 
 
 @dataclass(frozen=True, eq=False)
