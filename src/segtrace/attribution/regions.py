@@ -28,7 +28,7 @@ Place = tuple[int, ...]
 """Row and column (in 3-D: plane, row, column); negative ones count from the end."""
 
 PARTS = ("largest", "smallest")
-AT_A_PLACE = re.compile(r"(pixel|component)((?::\d+)+)")
+AT_A_PLACE = re.compile(r"(pixel|component)((?::\d{1,9}){1,3})")
 SPELLED = ("pixel:ROW:COLUMN", "component:ROW:COLUMN")
 
 
