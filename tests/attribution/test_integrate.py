@@ -128,6 +128,24 @@ def test_the_sum_is_the_change_of_the_score_when_the_stage_is_put_to_its_baselin
     assert (flow.completeness_error[-1] < 1e-9).all()  # the head is the end of the path
 
 
+def test_the_gradients_are_read_at_squares_of_equal_steps_and_weigh_what_they_stand_for():
+    """Against a loop over the steps, and over a score whose integral is known."""
+    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), Cubed()).double()
+    net[0].weight.data.fill_(1.0)
+    x, baseline, steps = torch.full((1, 1, 1, 1), 2.0).double(), {"a": torch.tensor([1.0])}, 6
+    flow = segtrace.integrate(net, {"a": "0"}, x, torch.ones(1, 1, 1, 1), baseline, steps)
+    roots = [(step + 0.5) / steps for step in range(steps)]
+    expected = sum(2 * root / steps * 3 * (1 + root**2) ** 2 for root in roots)
+    assert flow.maps["a"].item() == pytest.approx(expected)
+    assert expected == pytest.approx(2**3 - 1, abs=0.1)
+    assert flow.change.item() == pytest.approx(2**3 - 1)
+
+
+class Cubed(nn.Module):
+    def forward(self, x):
+        return x**3
+
+
 def test_more_steps_leave_a_smaller_error():
     net = nets.stirred(lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Conv2d(4, 2, 3)))
     x, baseline = nets.images(1, 12), {"a": torch.full((4,), 3.0)}
@@ -200,7 +218,7 @@ def test_the_joint_form_divides_the_change_between_skip_and_up():
 def test_the_shares_of_every_decoder_stage_add_up_within_the_error_stated(build):
     net, x = build(), nets.images(1, 32)
     baseline = means(net, nets.images(3, 32, seed=8), edges.resolve(net))
-    flow = segtrace.integrate(net, ["dec1", "dec2"], x, EVERYWHERE, baseline, 64, joint=True)
+    flow = segtrace.integrate(net, ["dec1", "dec2"], x, EVERYWHERE, baseline, 256, joint=True)
     assert flow.stages == ("skip_1", "up_1", "skip_2", "up_2")
     for first in (0, 2):
         pair = flow.stages[first : first + 2]

@@ -30,13 +30,17 @@ def test_numbers_come_back_with_all_their_digits(tmp_path):
     assert float(read_table(tmp_path / "t.csv")[0]["x"]) == value
 
 
-def test_a_new_column_is_refused_and_the_table_stays(tmp_path):
+def test_a_new_column_is_empty_in_the_rows_before(tmp_path):
     path = tmp_path / "measures.csv"
     save_table(path, ROWS)
-    before = path.read_bytes()
-    with pytest.raises(InputError, match=r"no column 'lift'.*epoch, organ, gain"):
-        append_rows(path, [{"epoch": 2, "lift": 1}])
-    assert path.read_bytes() == before
+    append_rows(path, [{"epoch": 2, "lift": 1}])
+    assert path.read_text() == ("epoch,organ,gain,lift\n0,liver,0.1,\n1,liver,0.2,\n2,,,1\n")
+
+
+def test_a_table_with_a_header_of_its_own_takes_no_other_column(tmp_path):
+    with pytest.raises(InputError, match=r"no column 'gain'.*epoch, organ"):
+        save_table(tmp_path / "measures.csv", ROWS, ["epoch", "organ"])
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_interrupted_append_leaves_the_table_whole(tmp_path, monkeypatch):

@@ -24,9 +24,9 @@ ORGANS = {"organ": 1, "ghost": 2}
 
 NECESSITY = """\
 epoch,site,place,cut_vertex,cut,organ,dice,dice_lost,dice_lost_low,dice_lost_high,\
-dice_lost_untrained,score_lost,slices,cases
-3,enc2,stage,False,channel_mean,organ,1.0,0.0,nan,nan,1.0,0.0,3,2
-3,dec1,stage,True,channel_mean,organ,1.0,1.0,nan,nan,1.0,0.9375,3,2
+dice_lost_untrained,score_lost,slices,cases,p
+3,enc2,stage,False,channel_mean,organ,1.0,0.0,nan,nan,1.0,0.0,3,2,nan
+3,dec1,stage,True,channel_mean,organ,1.0,1.0,nan,nan,1.0,0.9375,3,2,nan
 """
 ROUTE = """\
 epoch,source,edge,stage,organ,share,sum_error,change,dice_lost
@@ -143,6 +143,20 @@ def test_the_rows_of_slices_hold_every_number():
     assert lost == found.necessity.dice_lost.values.flatten().tolist()
     assert {row["site"] for row in rows if row["cut_vertex"]} == {"enc1", "dec1", "head"}
     assert {row["cut"] for row in rows} == {"channel_mean"}
+
+
+def test_the_table_holds_the_p_of_what_is_claimed():
+    """Of six cases of which each loses all: 1 of their 64 signs is as large."""
+    images, truth = blob(6)
+    cases, spacing = tuple("abcdef"), torch.full((6, 2), torch.nan, dtype=torch.float64)
+    six = Probes(images, truth.to(torch.uint8), cases, tuple(range(6)), spacing, "train", True)
+    rows = {
+        row["site"]: row for row in necessity_rows(cut(shown=six), None) if row["organ"] == "organ"
+    }
+    assert rows["skip_1"]["p"] == 1 / 64
+    assert rows["enc2"]["p"] == 1.0
+    assert math.isnan(rows["up_1"]["p"])  # the same tensor as enc2's is one test
+    assert math.isnan(rows["dec1"]["p"])  # a cut vertex is none
 
 
 def test_necessity_csv_and_route_csv_are_written_as_ever(tmp_path):

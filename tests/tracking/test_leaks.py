@@ -114,11 +114,34 @@ def test_leakage_csv_is_written_as_ever(tmp_path):
     save_table(tmp_path / "leakage.csv", leaks(0.25, slices=4, centred=None).rows()[:3])
     assert (tmp_path / "leakage.csv").read_text() == (
         "epoch,rule,stage,organ,onto,density,share,density_coarse,density_mirrored,slices,"
-        "density_untrained,density_centred\n"
-        "3,grad_pam,dec1,left,left,6.375,0.3984375,16.0,4.375,4,1.0,nan\n"
-        "3,grad_pam,dec1,left,right,4.375,0.2734375,0.0,nan,4,1.0,nan\n"
-        "3,grad_pam,dec1,right,left,0.5,0.03125,0.0,nan,4,1.0,nan\n"
+        "density_untrained,density_centred,density_mean,density_low,density_high,cases,p\n"
+        "3,grad_pam,dec1,left,left,6.375,0.3984375,16.0,4.375,4,1.0,nan,nan,nan,nan,nan,nan\n"
+        "3,grad_pam,dec1,left,right,4.375,0.2734375,0.0,nan,4,1.0,nan,nan,nan,nan,nan,nan\n"
+        "3,grad_pam,dec1,right,left,0.5,0.03125,0.0,nan,4,1.0,nan,nan,nan,nan,nan,nan\n"
     )
+
+
+def test_the_table_holds_the_numbers_of_the_tests():
+    found = leaks()
+    (event,) = found.events("grad_pam")
+    at = (event.peak, event.organ, event.onto)
+    row = next(r for r in found.rows() if (r["stage"], r["organ"], r["onto"]) == at)
+    told = {"density_mean": "mean over cases", "cases": "cases", "p": "p"}
+    assert {column: row[column] for column in told} == {
+        column: event.numbers[name] for column, name in told.items()
+    }
+    assert row["density_low"] != row["density_low"]  # all cases are alike: no interval
+    assert row["p"] <= 0.05
+    own = next(r for r in found.rows() if r["organ"] == r["onto"])
+    assert own["p"] != own["p"]  # an organ on itself is no leak and was not tested
+
+
+def test_independent_logits_are_tested_without_what_is_common_to_them():
+    found = leaks(centred=None)
+    assert found.events("grad_pam") == []
+    behind = replace(found.record, flow=replace(found.record.flow, activation="sigmoid"))
+    (event,) = replace(found, record=behind).events("grad_pam")
+    assert (event.organ, event.onto) == ("left", "right")
 
 
 def test_the_matrix_is_drawn_for_every_stage():

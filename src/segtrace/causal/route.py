@@ -29,7 +29,7 @@ from segtrace.progress import OnProgress
 
 LEAST_CHANGE = 0.01
 """Of the summed score. Of a smaller change there are no shares."""
-STEPS = 8
+STEPS = 6
 """Steps of the joint integration; the error they leave is part of the result."""
 
 
@@ -105,7 +105,7 @@ def route(
         edges: see :func:`segtrace.network.edges.resolve`.
         region: of the explained score, see :func:`segtrace.attribution.targets.organ`.
         score: φ, a key of :data:`segtrace.attribution.forward.SCORES`.
-        steps: of the midpoint rule.
+        steps: of the rule, see :func:`segtrace.attribution.integrate.integrate`.
         batch: slices per pass; decides memory alone.
         output: picks the logits from what the network returns.
         activation: of the logits; ``None`` where the number of channels says it.

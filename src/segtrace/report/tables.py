@@ -58,8 +58,7 @@ def _check_columns(path: Path, rows: Sequence[Row], header: Sequence[str]) -> No
     unknown = sorted({name for row in rows for name in row} - set(header))
     if unknown:
         raise InputError(
-            f"{path}: no column {unknown[0]!r} in this table, which has {', '.join(header)}; "
-            "move the old table away or write to another folder"
+            f"{path}: no column {unknown[0]!r} in this table, which has {', '.join(header)}"
         )
 
 
@@ -93,15 +92,20 @@ def save_table(path: Path | str, rows: Sequence[Row], header: Sequence[str] | No
 def append_rows(path: Path | str, rows: Sequence[Row], header: Sequence[str] | None = None) -> None:
     """Add rows to a table, or begin it; the header that is there stays.
 
+    A column that the table lacks, which an older run may have left, is added to it, and is empty in
+    the rows before.
+
     Raises:
-        InputError: if a row has a column that the table lacks, or it cannot be written.
+        InputError: if it cannot be written.
     """
     path = Path(path)
     if not path.exists():
         return save_table(path, rows, header)
     with path.open(newline="", encoding="utf-8") as file:
         names = next(csv.reader(file))
-    _check_columns(path, rows, names)
+    more = dict.fromkeys(name for row in rows for name in row if name not in names)
+    if more:
+        return save_table(path, [*read_table(path), *rows], [*names, *more])
     with growing(path) as file:
         file.write(_lines(rows, names, titled=False))
     return None

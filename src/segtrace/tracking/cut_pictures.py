@@ -9,7 +9,7 @@ from torch import Tensor
 from segtrace.labelled import names_along, tensor
 from segtrace.report.captions import epoch_words
 from segtrace.report.figures.necessity import in_order, necessity_figure
-from segtrace.report.figures.route import averaged, route_figure
+from segtrace.report.figures.route import route_figure
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import timeline_picture
 from segtrace.tracking.cuts import Cuts
@@ -36,8 +36,7 @@ def table_figure(cuts: Cuts) -> tuple[Figure, str]:
 def route_of(cuts: Cuts, organ: str) -> tuple[Figure, str]:
     """The route diagram of an organ, the mean over organs beside it, and its paragraph."""
     own = cuts.diagram(organ, epoch_words(cuts.epoch))
-    all_organs = [cuts.diagram(other, "") for other in cuts.organs]
-    networks = [own, averaged(all_organs)] if len(all_organs) > 1 else [own]
+    networks = [own, cuts.mean_diagram] if len(cuts.organs) > 1 else [own]
     return route_figure(organ, cuts.encoders, networks, cuts.marks)
 
 

@@ -12,7 +12,7 @@ from segtrace.tracking.cuts import Cuts
 
 NECESSITY = (
     "epoch", "site", "place", "cut_vertex", "cut", "organ", "dice", "dice_lost", "dice_lost_low",
-    "dice_lost_high", "dice_lost_untrained", "score_lost", "slices", "cases",
+    "dice_lost_high", "dice_lost_untrained", "score_lost", "slices", "cases", "p",
 )  # fmt: skip
 SLICES = (
     "epoch", "site", "place", "cut_vertex", "cut", "organ", "case", "number", "dice", "dice_cut",
@@ -37,7 +37,8 @@ def necessity_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
     """One row a site and organ: means over the cases that hold the organ.
 
     ``dice_lost_low`` and ``dice_lost_high`` are the ends of the 95 % t interval over ``cases``
-    cases, see :mod:`segtrace.measures.over_cases`.
+    cases, see :mod:`segtrace.measures.over_cases`; ``p`` that of
+    :attr:`segtrace.report.claims.routes.Routes.p`.
     """
     found, lost = cuts.necessity, cuts.necessity.lost
     before = None if untrained is None else untrained.necessity.lost["mean"]
@@ -50,6 +51,7 @@ def necessity_rows(cuts: Cuts, untrained: Cuts | None) -> list[dict[str, Any]]:
         score_lost=intervals(found.score_lost)["mean"],
         slices=found.data["whole_dice"].notnull().sum("slice"),
         cases=lost["cases"],
+        p=cuts.routes.p,
         cut=found.data.attrs["cut"],
     )
     return rows(shown.assign_coords(epoch=((), cuts.epoch)), ("site", "organ"), NECESSITY)

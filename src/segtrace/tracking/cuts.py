@@ -24,7 +24,7 @@ from segtrace.progress import OnProgress
 from segtrace.report.claims.claim import Claim
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.claims.routes import Routes
-from segtrace.report.figures.route import Diagram
+from segtrace.report.figures.route import Diagram, averaged
 from segtrace.report.route_words import branches
 from segtrace.tracking.edges import settled_sites
 from segtrace.tracking.explained import Network, organs_on, settled
@@ -84,6 +84,15 @@ class Cuts:
             ends=dict(zip(names_along(lost, "site"), ends, strict=True)),
             vertices=self.vertices,
         )
+
+    @cached_property
+    def mean_diagram(self) -> Diagram:
+        """The mean over all organs.
+
+        Raises:
+            InputError: there is no route.
+        """
+        return averaged([self.diagram(organ, "") for organ in self.organs])
 
     @property
     def vertices(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from segtrace.activation import SIGMOID, OrganLike
 from segtrace.data.probes import Probes
-from segtrace.labelled import names_along, rows, tensor
+from segtrace.labelled import Dataset, names_along, rows, tensor
 from segtrace.measures.leakage import Grids, Leakage, leakage, overlapping
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.measures.significance import LEAST_CASES
@@ -23,7 +23,7 @@ from segtrace.report.claims.claim import FOUND, USUAL_PLACE, passed
 from segtrace.report.claims.leaks import (
     MOST,
     Leak,
-    find_events,
+    events_of,
     held_against,
     strongest,
     too_few_slices,
@@ -37,6 +37,9 @@ from segtrace.tracking.explained import Settings, traced
 
 COLUMNS = ("density", "share", "density_coarse", "density_mirrored", "slices")
 """Of leakage.csv, out of a leakage's summary."""
+TESTED = {"density_mean": "mean", "density_low": "low", "density_high": "high",
+          "cases": "cases", "p": "p"}  # fmt: skip
+"""Of leakage.csv, out of the tests."""
 DENSEST = 4.0
 """Upper end of the colours: four times what a uniform map puts there."""
 
@@ -97,14 +100,28 @@ class Leaks:
     untrained: Leakage | None
 
     @cached_property
-    def all_events(self) -> list[Leak]:
-        """Of all rules, the strongest first; see :func:`~segtrace.report.claims.leaks.find_events`.
+    def tests(self) -> Dataset | None:
+        """See :func:`~segtrace.report.claims.leaks.held_against`; ``None`` without its controls.
 
-        None of organs that the network does not find, or knows by their usual place alone: their
+        Not of organs that the network does not find, or knows by their usual place alone: their
         maps explain a decision that it hardly makes, or makes without a look at the image.
         """
+        if any(leak is None for leak in self._controls.values()):
+            return None
         cases = self.record.scene.cases
-        return find_events(self.found, self.centred, self.untrained, cases, self.not_found)
+        return held_against(self.found, self.centred, self.untrained, cases, self.not_found)
+
+    @property
+    def _controls(self) -> dict[str, Leakage | None]:
+        controls = {"centred logits": self.centred, "the untrained network": self.untrained}
+        if self.record.flow.activation == SIGMOID:  # whose logits share nothing
+            del controls["centred logits"]
+        return controls
+
+    @cached_property
+    def all_events(self) -> list[Leak]:
+        """Of all rules, the strongest first."""
+        return [] if self.tests is None else events_of(self.tests)
 
     def events(self, rule: str) -> list[Leak]:
         """Those of one rule that are told."""
@@ -150,10 +167,7 @@ class Leaks:
     def _told(self, rule: str) -> list[str]:
         if self.record.epoch == 0:
             return [self._yardstick]
-        against = {"centred logits": self.centred, "the untrained network": self.untrained}
-        if self.record.flow.activation == SIGMOID:  # whose logits share nothing
-            del against["centred logits"]
-        missing = [name for name, leak in against.items() if leak is None]
+        missing = [name for name, leak in self._controls.items() if leak is None]
         if missing:
             return [f"* no event: {' and '.join(missing)} not known to hold them against"]
         cases = len(set(self.record.scene.cases))
@@ -198,11 +212,18 @@ class Leaks:
         return leak_picture(density, names, caption, columns=onto, vmax=DENSEST)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a rule, stage, organ and organ leaked onto, beside what it is held against."""
+        """One row a rule, stage, organ and organ leaked onto, beside what it is held against.
+
+        ``density_mean`` to ``p`` are over cases, of entries that were tested: the mean and its 95 %
+        t interval, and ``p`` beyond every null, corrected for all entries of the epoch.
+        """
         controls = {"density_untrained": self.untrained, "density_centred": self.centred}
         beside = {name: math.nan if leak is None else leak.summary["density"]
                   for name, leak in controls.items()}  # fmt: skip
-        shown = self.found.summary.assign(beside).rename(site="stage")
-        shown = shown.assign_coords(epoch=((), self.record.epoch))
+        shown = self.found.summary.assign(beside)
+        for column, name in TESTED.items():
+            nothing = shown["density"] * math.nan
+            shown[column] = nothing if self.tests is None else self.tests[name]
+        shown = shown.rename(site="stage").assign_coords(epoch=((), self.record.epoch))
         along = ("rule", "stage", "organ", "onto")
-        return rows(shown, along, ("epoch", *along, *COLUMNS, *controls))
+        return rows(shown, along, ("epoch", *along, *COLUMNS, *controls, *TESTED))

@@ -84,11 +84,13 @@ def find_events(
     Raises:
         InputError: leakages of different stages, rules or organs.
     """
-    for other in (centered, untrained):
-        _check(found, other)
     if centered is None or untrained is None:
         return []
-    tests = held_against(found, centered, untrained, cases, without)
+    return events_of(held_against(found, centered, untrained, cases, without))
+
+
+def events_of(tests: Dataset) -> list[Leak]:
+    """The entries that hold, of neighbouring stages as one, the strongest first."""
     some = tests["holds"].any("site").to_dataset(name="some")
     events = [
         _event(tests, at, run)
@@ -111,7 +113,12 @@ def held_against(
     The summary of ``found``, and beside it ``untrained``, that network's density; ``mean``,
     ``low``, ``high`` and ``cases`` of the density over cases; ``null``, the largest of what it is
     held against; ``p``, corrected for all; ``holds``.
+
+    Raises:
+        InputError: leakages of different stages, rules or organs.
     """
+    _check(found, centered)
+    _check(found, untrained)
     here = found.summary
     own, null = _densities(found, cases, untrained)
     beyond = (own + FLOOR).log() - (null + FLOOR).log()

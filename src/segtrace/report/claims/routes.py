@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from segtrace.causal.necessity import Necessity
-from segtrace.labelled import names_along, tensor
+from segtrace.labelled import DataArray, names_along, tensor
 from segtrace.measures.over_cases import LEAST_CASES as LEAST_OF_INTERVAL
 from segtrace.measures.over_cases import OverCases, by_case, in_words, over_cases
 from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
@@ -105,6 +105,15 @@ class Routes:
     def _p(self) -> Tensor:
         """(2, S, O) of the loss and of what it is beyond the other organs', corrected together."""
         return family_p(torch.stack([self._lost, self._more]) - NEEDED)
+
+    @property
+    def p(self) -> DataArray:
+        """P that a cut costs more than :data:`NEEDED`, corrected for all; axes site and organ.
+
+        NaN at cut vertices, at twins of a site before, and of fewer cases than a claim needs.
+        """
+        shown = self.necessity.lost["mean"].transpose("site", "organ")
+        return shown.sel(site=list(self.names)).copy(data=self._p[0]).reindex(site=shown["site"])
 
     def _over(self, of: Tensor) -> OverCases:
         return over_cases(of, list(dict.fromkeys(self._cases)), within=(-1.0, 1.0))

@@ -129,8 +129,9 @@ def necessity_figure(
     caption = (
         f"Dice lost when a stage or an edge (skip_i, up_i: what enters dec_i) is cut, {title}: its "
         f"activation is replaced by {instead}. Mean over the cases that hold the organ, and its "
-        "95 % t interval over cases, where there is one. Names joined by = are the same tensor. "
-        f"{total * bool(through)}A cut shows what this network relies on, not what a network "
+        "95 % t interval over cases, where there is one; an organ's Dice is over the same slices. "
+        f"Names joined by = are the same tensor. {total * bool(through)}"
+        "A cut shows what this network relies on, not what a network "
         "trained without the site would need. One run. "
         f"{''.join(f'Note: {mark.lower()}. ' for mark in marks)}{RESEARCH_USE.capitalize()}."
     )

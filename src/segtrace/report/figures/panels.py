@@ -25,6 +25,7 @@ STYLE: dict[Any, Any] = {
     "axes.linewidth": 0.0,
     "lines.linewidth": 0.8,
     "pdf.fonttype": 42,
+    "ps.fonttype": 42,  # read for PDF, too: another one embeds a font again for every sign like †
     "text.parse_math": False,  # a name may hold dollars
     "savefig.dpi": 300,
 }

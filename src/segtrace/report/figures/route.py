@@ -266,6 +266,6 @@ def _caption(words: str, networks: Sequence[Diagram], marks: Sequence[str]) -> s
         "every path runs through it, and its cut takes all by construction. A cut shows what this "
         "network relies on, not what a network trained without the edge would need; a share of the "
         "score is no share of Dice. "
-        f"Shown: {shown}; one run. {''.join(f'Note: {mark.lower()}. ' for mark in marks)}"
-        f"{RESEARCH_USE.capitalize()}."
+        f"Shown: {shown}, each over the slices that were cut; one run. "
+        f"{''.join(f'Note: {mark.lower()}. ' for mark in marks)}{RESEARCH_USE.capitalize()}."
     )

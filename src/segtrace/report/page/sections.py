@@ -72,8 +72,9 @@ def embedded(picture: Figure | Picture) -> str:
     """A figure or an array (H, W, 3), uint8, in few colours, as the address of an image."""
     pixels = on_screen(picture) if isinstance(picture, Figure) else picture
     file = io.BytesIO()
-    few = Image.fromarray(pixels).quantize(COLOURS, dither=Image.Dither.NONE)
-    few.save(file, "PNG", optimize=True)
+    image = Image.fromarray(pixels)
+    few = image.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(file, "PNG")
     return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
 
 

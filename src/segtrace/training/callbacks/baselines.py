@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytorch_lightning as pl
 
@@ -9,7 +10,6 @@ from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.errors import InputError
-from segtrace.network.logits import Output
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import step
 from segtrace.tracking.cuts import Cuts, cut_network, in_words
@@ -95,10 +95,10 @@ def warn_of_no_means(trainer: pl.Trainer, asked: Asked) -> None:
 def cutting(
     trainer: pl.Trainer,
     pl_module: pl.LightningModule,
-    asked: Asked,
     network: Network,
+    edges: Any,
     epoch: int,
-    output: Output | None,
+    asked: Asked,
 ) -> Callable[[], Cuts | None] | None:
     """What cuts every stage and edge of the weights in place; ``None`` without means."""
     kept = _kept(pl_module)
@@ -106,28 +106,29 @@ def cutting(
         return None
 
     def cut() -> Cuts | None:
-        means = kept or _collected(network, asked, output)
+        means = kept or _collected(network, edges, asked)
         shown = trainer.progress_bar_callback is not None
         with step(*in_words(f"Epoch {epoch}"), shown=shown) as progress:
             return cut_network(
                 network,
-                asked.edges,
+                edges,
                 means,
                 epoch,
                 routes=epoch > 0,
-                output=output,
+                output=asked.output,
                 progress=progress,
             )
 
     return cut
 
 
-def _collected(network: Network, asked: Asked, output: Output | None) -> Baselines | None:
+def _collected(network: Network, edges: Any, asked: Asked) -> Baselines | None:
     """Those of the slices that the callback was given."""
     if asked.training_slices is None:
         return None
-    places = sites(network.net, network.stages, asked.edges)
-    return collect(network.net, places, [asked.training_slices], batch=SLICES, output=output)
+    places = sites(network.net, network.stages, edges)
+    images = [asked.training_slices]
+    return collect(network.net, places, images, batch=SLICES, output=asked.output)
 
 
 def _kept(pl_module: pl.LightningModule) -> Baselines | None:

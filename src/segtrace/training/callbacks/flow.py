@@ -3,7 +3,6 @@
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from math import ceil
@@ -26,7 +25,6 @@ from segtrace.progress import say
 from segtrace.report.files import check_writable
 from segtrace.tracking import guards
 from segtrace.tracking.cuts import Cuts
-from segtrace.tracking.edges import chosen_places
 from segtrace.tracking.explained import (
     DEFAULT,
     Explained,
@@ -34,14 +32,13 @@ from segtrace.tracking.explained import (
     Settings,
     check_explainable,
     explain_probes,
-    settled,
     under,
 )
 from segtrace.tracking.tracker import Epoch
-from segtrace.tracking.void import void_told
 from segtrace.tracking.writer import CHARTS, CUTS, OVERVIEW, Writer
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.baselines import cutting, warn_of_no_means
+from segtrace.training.callbacks.choosing import choose
 from segtrace.training.callbacks.interrupts import once_more_leaves
 from segtrace.training.callbacks.own_folder import claim
 from segtrace.training.callbacks.watch import Asked, Watch
@@ -49,7 +46,6 @@ from segtrace.training.either_lightning import EitherCallback, logged_into, tens
 from segtrace.training.epochs import finished_epochs, is_final
 from segtrace.training.losses import Losses
 from segtrace.training.precision import refuse_half
-from segtrace.training.slices.probing import probes_of
 from segtrace.training.validated import Validated
 
 SHARE = 0.05
@@ -132,13 +128,20 @@ class FlowCallback(EitherCallback):
         if cut_every is not None and cut_every < 1:
             raise InputError(f"cut_every={cut_every}; give 1 or more, or null for never")
         self.net = net
-        self.stages = stages
         self.organs = organs
-        self.settings = under(activation, settings)
         self.every_n_epochs = every_n_epochs
-        self.output = output
         self.folder = folder
-        self._asked = Asked(probes, every_n_epochs, draw_every, cut_every, edges, training_slices)
+        self._asked = Asked(
+            probes,
+            every_n_epochs,
+            draw_every,
+            cut_every,
+            stages,
+            edges,
+            training_slices,
+            under(activation, settings),
+            output,
+        )
         self._watch = Watch(self._asked)
         self._serves: tuple[Any, ...] = ()
         self._key, self._logs = f"{type(self).__qualname__}-{id(self)}", True
@@ -209,15 +212,16 @@ class FlowCallback(EitherCallback):
         if not self._watch.continues(epoch, restored=trainer.ckpt_path is not None):
             self._watch = Watch(self._asked)
         watch, writer = self._watch, self._writer(trainer)
-        claim(writer, watch.tracker.history, self.settings.rule_names)
-        writer.truncate(dict.fromkeys(self.settings.rule_names, -1) | watch.tracker.reached)
-        network = self._watched(trainer, pl_module)
+        rules = self._asked.settings.rule_names
+        claim(writer, watch.tracker.history, rules)
+        writer.truncate(dict.fromkeys(rules, -1) | watch.tracker.reached)
+        network = self._chosen(trainer, pl_module)
         watch.check_slices(network.probes)
         if watch.tracker.epoch is None and epoch == 0:
             with watch.working():
                 self._update(trainer, pl_module, 0, final=False)
         else:
-            check_explainable(*network, output=self.output)
+            check_explainable(*network, output=self._asked.output)
 
     def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A few batches are no validation."""
@@ -343,30 +347,12 @@ class FlowCallback(EitherCallback):
     def _works_for(self, trainer: pl.Trainer) -> bool:
         return bool(self._serves) and self._serves[0]() is trainer
 
-    def _watched(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
-        """The network and its probes, which are chosen the first time."""
+    def _chosen(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
+        """What this fit is about."""
         organs = self._organs(pl_module)
         if not organs:
             raise InputError("FlowCallback needs organs={name: channel, …}")
-        probes = self._watch.probes
-        if not isinstance(probes, Probes):
-            known = self.settings.activation
-            self._watch.probes = probes = probes_of(trainer, organs, probes, known)
-        net = self._network(pl_module)
-        if self._watch.places is None:
-            asked = self.stages, self._asked.edges
-            self._watch.places = chosen_places(net, probes.images[:1], *asked, self.output)
-        stages = self._watch.places[0]
-        if self._watch.settings is None:
-            first, before = probes.images[:1], self._watch.tracker.history
-            found, void = void_told(net, stages, first, self.settings, self.output)
-            if void is not None:
-                say(void)
-            if before.epochs and before.rules[0] != found.rule_names[0]:
-                found = self.settings  # of a training that began in this order
-            self._watch.settings = found
-        network = Network(net, stages, probes, organs, self._watch.settings)
-        return settled(network, self.output)
+        return choose(trainer, self._network(pl_module), organs, self._asked, self._watch)
 
     def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, OrganLike] | None:
         if self.organs is not None:
@@ -384,21 +370,20 @@ class FlowCallback(EitherCallback):
         explains: bool = True,
     ) -> None:
         """Trace, measure and cut the weights in place, as far as that is due, and write it."""
-        tracker = self._watch.tracker
-        if not explains and not tracker.due(CUTS, number, final):
+        watch, asked, tracker = self._watch, self._asked, self._watch.tracker
+        if watch.network is None or not (explains or tracker.due(CUTS, number, final)):
             return
-        network = self._watched(trainer, pl_module)
-        asked = replace(self._asked, edges=(self._watch.places or (None, None))[1])
+        network = watch.network._replace(net=self._network(pl_module))
         epoch = Epoch(
             number,
             final,
             network,
-            partial(explain_probes, *network, epoch=number, output=self.output)
+            partial(explain_probes, *network, epoch=number, output=asked.output)
             if explains
             else None,
-            cutting(trainer, pl_module, asked, network, number, self.output),
+            cutting(trainer, pl_module, network, watch.edges, number, asked),
             self._validated.dice(pl_module, network.net) if explains else {},
-            self.output,
+            asked.output,
             self._losses.mean(),
         )
         tracker.update(self._writer(trainer), epoch)
@@ -427,7 +412,7 @@ class FlowCallback(EitherCallback):
 
     def _writer(self, trainer: pl.Trainer) -> Writer:
         board = tensorboard_writer(trainer) if self._logs else None
-        return Writer(self._folder(trainer), board, self.settings.measures == "all")
+        return Writer(self._folder(trainer), board, self._asked.settings.measures == "all")
 
 
 def _come_last(trainer: pl.Trainer, callback: pl.Callback) -> None:

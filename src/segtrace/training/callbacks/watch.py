@@ -10,7 +10,8 @@ from torch import Tensor
 
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.tracking.explained import Settings
+from segtrace.network.logits import Output
+from segtrace.tracking.explained import Network, Settings
 from segtrace.tracking.tracker import Tracker
 from segtrace.training.callbacks.last_epoch import LastEpoch
 
@@ -23,8 +24,11 @@ class Asked:
     every_n_epochs: int | Literal["auto"]
     draw_every: Mapping[str, int] | None
     cut_every: int | None
-    edges: Mapping[str, Any] | None
+    stages: Mapping[str, Any] | Literal["proposed"] | None
+    edges: Mapping[str, Any] | Literal["proposed"] | None
     training_slices: Tensor | None
+    settings: Settings
+    output: Output | None
 
 
 class Watch:
@@ -41,7 +45,7 @@ class Watch:
         resumed: what a checkpoint told of the slices; ``None`` where none was read.
         at_work: something is being explained, or was broken off.
         places: stages and edges, once they are proposed or known to be named.
-        settings: what is explained, once it is known which rule leads.
+        network: what is explained, once it is chosen.
     """
 
     def __init__(self, asked: Asked) -> None:
@@ -52,7 +56,12 @@ class Watch:
         self.resumed: Mapping[str, Any] | None = None
         self.at_work = False
         self.places: tuple[Any, Any] | None = None
-        self.settings: Settings | None = None
+        self.network: Network | None = None
+
+    @property
+    def edges(self) -> Any:
+        """Those that are cut, as :func:`segtrace.network.edges.resolve` takes them."""
+        return None if self.places is None else self.places[1]
 
     @contextmanager
     def working(self) -> Iterator[None]:
