@@ -46,6 +46,38 @@ def is_border(logits, channel, activation, at):
     return not all(is_found(logits, channel, activation, one) for one in around)
 
 
+def parts_of(logits, channel, activation, n):
+    """The connected parts of a slice's prediction, each a set of pixels, in reading order."""
+    left = [(n, r, c) for r, c in product(range(7), range(6))
+            if is_found(logits, channel, activation, (n, r, c))]  # fmt: skip
+    parts = []
+    while left:
+        part, growing = set(), [left[0]]
+        while growing:
+            _, r, c = at = growing.pop()
+            if at in left and at not in part:
+                part.add(at)
+                growing += [(n, r + 1, c), (n, r - 1, c), (n, r, c + 1), (n, r, c - 1)]
+        parts.append(part)
+        left = [at for at in left if at not in part]
+    return parts
+
+
+def is_part(logits, channel, activation, at, region):
+    parts = parts_of(logits, channel, activation, at[0])
+    sizes = [len(part) for part in parts]
+    if region == "largest":
+        return at in parts[sizes.index(max(sizes))]
+    return at in parts[max(k for k, size in enumerate(sizes) if size == min(sizes))]
+
+
+def is_confident(logits, channel, activation, at):
+    n, row, column = at
+    values = logits[n, :, row, column].exp()
+    share = values[channel] / (values.sum() if activation == "softmax" else 1 + values[channel])
+    return is_found(logits, channel, activation, at) and bool(share >= 0.5)
+
+
 def slow(logits, organ, activation, region, truth):
     """(N, C, H, W) weights, pixel by pixel."""
     weights = torch.zeros_like(logits)
@@ -64,6 +96,9 @@ def slow(logits, organ, activation, region, truth):
             "fn": there and not found,
             "border": found and is_border(logits, organ.channel, activation, at),
             "all": True,
+            "confident": is_confident(logits, organ.channel, activation, at),
+            "largest": is_part(logits, organ.channel, activation, at, "largest"),
+            "smallest": is_part(logits, organ.channel, activation, at, "smallest"),
         }[region]
         weights[n, organ.channel, row, column] = inside
     return weights

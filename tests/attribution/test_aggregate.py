@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.attribution.aggregate import aggregate
+from segtrace.attribution.aggregate import aggregate, with_merged
 from segtrace.attribution.flow import Flow, Status
 
 
@@ -48,6 +48,20 @@ def test_where_no_stage_is_left_there_is_no_map():
     found = aggregate(flow_of(BY_HAND, {"dec1": Status.ABSENT, "dec2": Status.ABSENT}))
     assert found.used.item() == 0
     assert found.map.isnan().all()
+
+
+def test_merged_maps_are_sites_more():
+    maps = BY_HAND | {"enc1": [[1, 0], [0, 0]]}
+    flow = flow_of(maps, {"dec1": Status.DEAD, "enc1": Status.ABSENT})
+    one, none = aggregate(flow), aggregate(flow, ["dec1", "enc1"])
+    found = with_merged(flow, {"decoder": one, "nothing": none})
+    assert found.sites == ("dec1", "dec2", "enc1", "decoder", "nothing")
+    assert torch.equal(found.maps["decoder"], one.map)
+    assert found.status.flatten().tolist() == [
+        Status.DEAD, Status.OK, Status.ABSENT, Status.OK, Status.DEAD,
+    ]  # fmt: skip
+    assert found.kappa.isnan().flatten().tolist() == [False] * 3 + [True] * 2
+    assert len(found.gradient_l1) == 5
 
 
 def test_only_decoder_stages_by_default_at_the_size_of_the_largest():

@@ -8,12 +8,16 @@ its weights, so that they stay g²; Grad-CAM++ is no rule here, hence no test of
 
 import pytest
 import torch
+from captum.attr import LayerGradCam
 from monai.visualize import GradCAM as MonaiGradCAM
+from torch import nn
 from torchcam.methods import GradCAM, LayerCAM
 
 import segtrace
 from helpers import nets
+from segtrace import InputError
 from segtrace.attribution import targets
+from segtrace.attribution.flow import Status
 from segtrace.network import stages as stages_of
 
 STAGES = ("enc1", "enc3", "enc5", "dec2", "dec5")
@@ -75,3 +79,61 @@ def torchcam(net, method, stage, truth):
 def test_maps_of_a_region_are_torchcam_s(net, stage, rule, method):
     truth = nets.labels()
     near(rectified(net, stage, rule, "gt", truth), torchcam(net, method, stage, truth))
+
+
+# A classifier: Grad-CAM as Selvaraju et al. have it
+
+
+def classifier(axes, classes=3):
+    conv, pool = ((nn.Conv2d, nn.AdaptiveAvgPool2d), (nn.Conv3d, nn.AdaptiveAvgPool3d))[axes - 2]
+    torch.manual_seed(3)
+    net = nn.Sequential(conv(1, 6, 3, stride=2), nn.Tanh(), conv(6, 8, 3), nn.SiLU(), pool(2),
+                        nn.Flatten(), nn.Linear(8 * 2**axes, classes))  # fmt: skip
+    return net.double().eval(), torch.randn(4, 1, *[13] * axes).double()
+
+
+CLASSIFIED = {"first": "1", "last": "3"}
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_a_classifiers_maps_are_captum_s_and_monai_s(axes, activation):
+    net, x = classifier(axes)
+    names = {f"class {c}": targets.organ(c, "all") for c in range(3)}
+    flow = segtrace.trace(net, CLASSIFIED, x, names, activation=activation)
+    assert torch.equal(flow.scores, net(x).detach().T)
+    for stage, path in CLASSIFIED.items():
+        for c in range(3):
+            ours = flow.maps[stage][0, c]
+            captum = LayerGradCam(net, net.get_submodule(path)).attribute(x, target=c)
+            torch.testing.assert_close(ours, captum[:, 0].detach(), rtol=1e-12, atol=1e-15)
+            monai = MonaiGradCAM(classifier(axes)[0], target_layers=path)
+            theirs = monai.compute_map(x, class_idx=c)[:, 0].detach()
+            torch.testing.assert_close(ours.relu(), theirs, rtol=1e-12, atol=1e-15)
+
+
+def test_of_a_classifier_the_class_that_is_not_predicted_is_absent():
+    net, x = classifier(2)
+    found = net(x).argmax(1)
+    names = {str(c): targets.organ(c, "pred") for c in range(3)}
+    status = segtrace.trace(net, CLASSIFIED, x, names).status[:, 0]
+    for c, n in ((c, n) for c in range(3) for n in range(4)):
+        assert bool((status[:, c, n] == Status.ABSENT).all()) is (int(found[n]) != c)
+
+
+def test_of_one_logit_an_image_is_positive_above_0():
+    net, x = classifier(2, classes=1)
+    flow = segtrace.trace(net, CLASSIFIED, x, targets.organ(0, "pred"))
+    assert flow.activation == "sigmoid"
+    assert torch.equal(flow.prediction[:, 0, 0, 0], net(x)[:, 0] > 0)
+
+
+def test_a_truth_of_a_classifier_is_a_class_an_image():
+    net, x = classifier(2)
+    classes = torch.tensor([0, 1, 1, 2])
+    target = targets.organ(1, "gt", classes[:, None, None])
+    flow = segtrace.trace(net, CLASSIFIED, x, target)
+    assert flow.region_px.tolist() == [[0, 1, 1, 0]]
+    maps = targets.organ(1, "gt", torch.ones(4, 13, 13).long())
+    with pytest.raises(InputError, match=r"is a classifier.*classes.reshape\(-1, 1, 1\)"):
+        segtrace.trace(net, CLASSIFIED, x, maps)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -102,6 +103,62 @@ def test_every_rule_equals_its_loop_at_any_shape(shape, seed, window):
         torch.testing.assert_close(found, slow.seg_grad_cam(activation[n], gradient[n]))
         found = rules.grad_pam(activation, gradient)[n]
         torch.testing.assert_close(found, slow.grad_pam(activation[n], gradient[n]))
+
+
+# The authors' tiling, whose numbers authors.md has from their program
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("mean", [[2, 1.75, 1.75], [3.25, 2, 2], [3.25, 2, 2]]),
+        ("max", [[4, 5, 5], [7, 8, 8], [7, 8, 8]]),
+    ],
+)
+def test_the_authors_tiling_has_their_numbers(mode, expected):
+    gradient = torch.arange(9).reshape(1, 1, 3, 3).double()
+    rule = rules.seg_xres_cam(2, mode, tiling="authors")
+    assert run(rule, torch.ones(1, 1, 3, 3).double(), gradient)[0].tolist() == expected
+    ours = run(rules.seg_xres_cam(2, mode), torch.ones(1, 1, 3, 3).double(), gradient)[0]
+    assert ours.tolist() != expected
+
+
+def test_seven_cells_read_the_windows_of_the_authors():
+    gradient = torch.tensor([[[0.0, 0, 1, 1, 2, 2, 3]]])
+    rule = rules.seg_xres_cam(2, "max", tiling="authors")
+    assert run(rule, torch.ones(1, 1, 7), gradient)[0].tolist() == [0, 0, 1, 2, 2, 3, 3]
+
+
+def slow_stretched(activation, gradient, window, mode):
+    """Zeros to whole windows, their mean or max, and each cell's centre looked up among them."""
+    height, width = activation.shape[1:]
+    rows, columns = -(-height // window), -(-width // window)
+    padded = np.zeros((len(gradient), rows * window, columns * window))
+    padded[:, :height, :width] = gradient.numpy()
+    total = torch.zeros(height, width, dtype=activation.dtype)
+    for u, v in np.ndindex(height, width):
+        r, c = int((u + 0.5) * rows / height), int((v + 0.5) * columns / width)
+        block = padded[:, r * window : (r + 1) * window, c * window : (c + 1) * window]
+        pooled = block.mean((1, 2)) if mode == "mean" else block.max((1, 2))
+        total[u, v] = (torch.from_numpy(pooled) * activation[:, u, v]).sum()
+    return total
+
+
+@settings(max_examples=40, deadline=None)
+@given(shape=shapes, seed=st.integers(0, 99), window=st.integers(1, 8))
+@pytest.mark.parametrize("mode", ["mean", "max"])
+def test_the_authors_tiling_equals_its_loop_and_ours_where_the_window_divides(
+    mode, shape, seed, window
+):
+    activation, gradient = stage(seed, shape)
+    found = run(rules.seg_xres_cam(window, mode, tiling="authors"), activation, gradient)
+    for n in range(shape[0]):
+        torch.testing.assert_close(
+            found[n], slow_stretched(activation[n], gradient[n], window, mode)
+        )
+    if shape[2] % window == shape[3] % window == 0:
+        ours = run(rules.seg_xres_cam(window, mode), activation, gradient)
+        torch.testing.assert_close(found, ours, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 7), (2, 3, 6, 5), (1, 3, 4, 5, 3)])
@@ -242,7 +299,13 @@ def test_grad_pam_sums_to_the_score_where_the_rest_is_piecewise_linear_without_b
 
 @pytest.mark.parametrize(
     "rule",
-    [*rules.RULES.values(), rules.seg_xres_cam(4), rules.seg_xres_cam(3, "max", "pixels")],
+    [
+        *rules.RULES.values(),
+        rules.seg_xres_cam(4),
+        rules.seg_xres_cam(3, "max", "pixels"),
+        rules.seg_xres_cam(4, tiling="authors"),
+        rules.seg_xres_cam(3, "max", "pixels", "authors"),
+    ],
     ids=lambda rule: rule.name,
 )
 def test_a_name_in_a_file_leads_back_to_the_rule_and_all_that_is_said_of_it(rule):
@@ -276,6 +339,7 @@ def test_rules_are_given_by_name_object_function_or_mixture():
         (lambda: rules.seg_xres_cam(0), "window of seg_xres_cam is 0"),
         (lambda: rules.seg_xres_cam(2, "median"), "no mode of seg_xres_cam 'median'"),
         (lambda: rules.seg_xres_cam(2, unit="mm"), "no unit of seg_xres_cam 'mm'"),
+        (lambda: rules.seg_xres_cam(2, tiling="author"), "did you mean authors"),
     ],
 )
 def test_mistakes_are_named(given, message):

@@ -78,12 +78,40 @@ def test_components_that_touch_at_a_corner_are_two():
     assert cells(targets.component(1, "smallest")(logits_of(prediction))) == {(1, 2)}
 
 
+def test_a_component_is_named_by_a_pixel_of_it_and_a_place_by_text():
+    assert cells(targets.component(1, (1, 0))(LOGITS)) == {(0, 0), (0, 1), (1, 0)}
+    assert cells(targets.component(1, (2, -2))(LOGITS)) == {(2, 2)}
+    assert cells(targets.component(1, (1, 1))(LOGITS)) == set()  # the organ is not there
+    assert cells(targets.organ(1, "component:0:1")(LOGITS)) == {(0, 0), (0, 1), (1, 0)}
+    assert cells(targets.organ(1, "component:1:1")(LOGITS)) == set()
+    assert cells(targets.organ(1, "pixel:1:2")(LOGITS)) == {(1, 2)}
+    assert cells(targets.box(1, (0, 2), (0, 1), region="largest")(LOGITS)) == {(0, 0), (1, 0)}
+    assert cells(targets.organs({"liver": 2}, "pixel:2:3")["liver"](LOGITS), 2) == {(2, 3)}
+
+
+def test_confident_pixels_have_more_probability_than_all_other_classes_together():
+    logits = torch.tensor([[0.0, 0, 0], [1, 1, -1], [0.9, -2, -1]])[None, :, None]
+    assert cells(targets.organ(1)(logits)) == {(0, 0), (0, 1)}
+    # e / (1 + e + e^0.9) = 0.44; e / (1 + e + e^-2) = 0.71
+    assert cells(targets.organ(1, "confident")(logits)) == {(0, 1)}
+    assert cells(targets.organ(1, "confident", activation="sigmoid")(logits)) == {(0, 0), (0, 1)}
+
+
+def test_a_mask_of_ones_own_is_a_region():
+    bias = torch.tensor([[[0, 0, 1, 0], [0, 0.5, 0, 0], [0, 0, 0, 0]]])
+    weights = targets.masked(1, bias)(LOGITS)
+    assert torch.equal(weights[:, 1], bias.double())
+    assert not weights[:, [0, 2, 3]].any()
+
+
 def test_components_in_three_dimensions():
     prediction = torch.zeros(1, 3, 3, 3, dtype=torch.long)
     prediction[0, :2, 0, 0] = 1  # two cells, one above the other
     prediction[0, 2, 2, 2] = 1
     weights = targets.component(1)(logits_of(prediction))
     assert weights[0, 1].nonzero().tolist() == [[0, 0, 0], [1, 0, 0]]
+    placed = targets.organ(1, "component:1:0:0")(logits_of(prediction))
+    assert torch.equal(placed, weights)
 
 
 def test_a_margin_is_positive_at_one_organ_and_negative_at_the_other():
@@ -122,6 +150,11 @@ def test_organs_are_named_targets():
         (lambda: targets.box(1, (2, 2), (0, 2))(LOGITS), "start < stop"),
         (lambda: targets.box(1, (0, 2))(LOGITS), "has 1 axes"),
         (lambda: targets.component(1, "middle"), "no component 'middle'"),
+        (lambda: targets.component(1, (9, 0))(LOGITS), r"pixel \(9, 0\) lies outside"),
+        (lambda: targets.organ(1, "pixel:0")(LOGITS), "has 1 axes; the image has 2"),
+        (lambda: targets.organ(1, "pixel:0:a"), "no region 'pixel:0:a'.*pixel:ROW:COLUMN"),
+        (lambda: targets.organ(1, "confidant"), "did you mean confident"),
+        (lambda: targets.masked(1, TRUTH[0])(LOGITS), r"mask has shape \(3, 4\).*\(1, 3, 4\)"),
     ],
 )
 def test_mistakes_are_named(make, message):

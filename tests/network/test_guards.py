@@ -55,6 +55,7 @@ CALLS = {
     targets.organs: {"channels": {"liver": 1}},
     targets.margin: {"channel": 1, "against": 2},
     targets.component: {"channel": 1},
+    targets.masked: {"channel": 1, "mask": TRUTH},
     rules.seg_xres_cam: {},
     rules.resolve: {"rules": ["grad_pam"]},
 }  # fmt: skip
@@ -167,7 +168,7 @@ def test_a_trace_of_what_is_none_names_it(given, words):
         (lambda: targets.organs({}), "channels is empty: no organ is named"),
         (lambda: targets.organs(["liver"]), "give a mapping organ -> channel"),
         (lambda: targets.organs({"liver": "1"}), "channels['liver'] is '1'; give the number"),
-        (lambda: targets.component(1, -1), "which is -1; give 'largest', 'smallest' or a number"),
+        (lambda: targets.component(1, -1), "which is -1; give 'largest', 'smallest', a number"),
         (lambda: targets.component(1, True), "which is True"),
         (lambda: targets.pixel(1, 2.5, 3), "one of place is 2.5; give a whole number"),
         (lambda: targets.pixel(1, (2, 3)), "one of place is (2, 3); give a whole number"),

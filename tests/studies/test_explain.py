@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from captum.attr import LayerGradCam
+from pydantic import TypeAdapter
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
@@ -17,6 +19,8 @@ from segtrace import InputError
 from segtrace.activation import Organ
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
+from segtrace.checkpoint.description_keys import Explaining
+from segtrace.report.captions import paragraph
 from segtrace.report.files import load_maps
 from segtrace.report.pictures.strip import count
 from segtrace.tracking.explained import Settings
@@ -294,6 +298,23 @@ def test_an_aggregate_is_worked_out_only_where_it_is_asked_for():
     assert count(explained.record) == count(plain.record) + 1
 
 
+@pytest.mark.parametrize("how", ["minmax", "max"])
+def test_an_aggregate_may_take_the_encoder_too(how):
+    """The mean over encoder and decoder of the maps, each scaled by itself; never the head."""
+    stages = {"enc1": "0", "dec1": "1", "head": "2"}
+    settings = Settings(rules=["grad_pam"], aggregate=f"{how}_all")
+    record = segtrace.explain(net(), loader(), stages, LABELS, slices=2, settings=settings).record
+    assert record.aggregate.stages == ("enc1", "dec1")
+    signed = [record.flow.maps[name][0, 0, 0].clamp(min=0) for name in ("enc1", "dec1")]
+    least = [one.min() if how == "minmax" else 0.0 for one in signed]
+    scaled = [(one - low) / (one.max() - low) for one, low in zip(signed, least, strict=True)]
+    torch.testing.assert_close(record.aggregate.map[0, 0, 0], (scaled[0] + scaled[1]) / 2)
+    figure = paragraph([record], ["box"], "grad_pam", "", [], "", "")
+    assert "mean of the maps of enc1 and dec1" in figure
+    assert {"minmax": "mullan2022", "max": "mullan2023"}[how] in figure
+    TypeAdapter(Explaining).validate_python(settings.to_plain())  # a checkpoint may hold it
+
+
 def test_an_aggregate_that_cannot_be_is_refused():
     with pytest.raises(InputError, match=r"no way to aggregate 'mimax'.*did you mean minmax"):
         Settings(rules=["grad_pam"], aggregate="mimax")
@@ -353,3 +374,30 @@ def test_a_network_of_three_channels_is_given_what_it_was_trained_on():
     target = targets.organs(LABELS, "gt", scene.truth.long())
     expected = segtrace.trace(three, STAGES, x, target)
     torch.testing.assert_close(explained.record.flow.maps["enc"][:1], expected.maps["enc"])
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_a_classifier_is_explained_on_a_loader_of_classes(activation, tmp_path):
+    torch.manual_seed(5)
+    one = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Tanh(), nn.Conv2d(6, 6, 3), nn.AdaptiveAvgPool2d(1),
+                        nn.Flatten(), nn.Linear(6, 3))  # fmt: skip
+    x, classes = torch.rand(6, 1, 16, 16), torch.tensor([0, 1, 2, 1, 0, 2])
+    if activation == "sigmoid":
+        labels, organs = functional.one_hot(classes, 3), {"ring": 1, "box": 2, "cross": 3}
+    else:
+        labels, organs = classes, {"box": 1, "cross": 2}
+    settings = Settings(rules=["seg_grad_cam"], measures="all", activation=activation)
+    found = segtrace.explain(
+        one, [(x, labels)], {"last": "2"}, organs, tmp_path / "o", settings=settings
+    )
+    assert (tmp_path / "o" / "index.html").is_file()
+    flow, seen = found.record.flow, found.record.scene
+    for o, name in enumerate(("box", "cross"), len(organs) - 2):
+        n, channel = int((classes == o + 3 - len(organs)).nonzero()[0, 0]), o + 3 - len(organs)
+        captum = LayerGradCam(one, one[2]).attribute(x[n : n + 1], target=channel)[0, 0]
+        torch.testing.assert_close(flow.maps["last"][0, o, seen.slices.index(n)], captum.detach())
+        assert int(flow.region_px[o].sum()) == sum(bool(classes[k] == channel) for k in seen.slices)
+        assert name in flow.organs
+    assert np.isnan(found.measures["gain"]).all()  # a whole image has no elsewhere
+    with pytest.raises(InputError, match="is a classifier"):
+        segtrace.explain(one, loader(), {"last": "2"}, organs, settings=settings)

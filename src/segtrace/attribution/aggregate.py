@@ -1,7 +1,7 @@
 """One map out of the maps of several stages."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -81,11 +81,33 @@ def aggregate(
         -1, *[1] * (there.ndim - 1)
     )
     scaled = torch.stack(
-        [_scaled(_resized(flow.maps[n].relu(), size), how == "minmax") for n in names]
+        [_scaled(on_grid(flow.maps[n].relu(), size), how == "minmax") for n in names]
     )
     # A map that is not finite must not reach the sum through 0 · NaN.
     total = torch.where(there, votes * scaled, 0).sum(0)
     return Aggregate(total / votes.sum(0), usable.sum(0), names, how)
+
+
+def with_merged(flow: Flow, merged: Mapping[str, Aggregate]) -> Flow:
+    """A flow with maps over several stages as sites more, behind its own.
+
+    Args:
+        flow: the maps.
+        merged: name -> what :func:`aggregate` made of them. Where it could use no stage, the status
+            is the least that its stages have.
+    """
+    status = [flow.status]
+    for one in merged.values():
+        own = flow.status[[flow.stages.index(name) for name in one.stages]]
+        status.append(own.amin(0).where(one.used == 0, Status.OK).to(own)[None])
+    unknown = flow.kappa[:1].expand(len(merged), *flow.kappa.shape[1:]) * torch.nan
+    return replace(
+        flow,
+        maps={**flow.maps, **{name: one.map for name, one in merged.items()}},
+        status=torch.cat(status),
+        kappa=torch.cat([flow.kappa, unknown]),
+        gradient_l1=torch.cat([flow.gradient_l1, unknown.to(flow.gradient_l1)]),
+    )
 
 
 def _shares(
@@ -100,11 +122,11 @@ def _shares(
     return weights
 
 
-def _resized(maps: Tensor, size: torch.Size) -> Tensor:
-    """(R, O, N, *cells) -> (R, O, N, *size)."""
+def on_grid(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps (R, O, N, *cells) resized to (R, O, N, *size): bilinear, half-pixel centres."""
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
     flat = maps.flatten(0, 2)[:, None]
-    resized = nn.functional.interpolate(flat, size=size, mode=mode, align_corners=False)
+    resized = nn.functional.interpolate(flat, size=tuple(size), mode=mode, align_corners=False)
     return resized[:, 0].unflatten(0, maps.shape[:3])
 
 

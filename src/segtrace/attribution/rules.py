@@ -22,8 +22,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from segtrace.attribution.windows import TILINGS
 from segtrace.errors import InputError, shown, unknown
 from segtrace.network import guards
 
@@ -101,8 +102,8 @@ def global_average(gradient: Tensor, stride: Stride = ()) -> Tensor:
     """Seg-Grad-CAM's weights, α_k = GAP(∂S/∂A^k), (N, K, 1, …, 1): Eq. 3 of Hasany et al. 2023.
 
     With S = Σ_(i,j)∈M y_ij (see :mod:`segtrace.attribution.targets`). Plain Grad-CAM (Selvaraju et
-    al. 2017, Eq. 2) is the same on the region ``all``. The ReLU of Eq. 1 is left to the reader of
-    the map, who may want the evidence against the organ as well.
+    al. 2017, Eq. 2) is the same on the region ``all``, and on the logits of a classifier. The ReLU
+    of Eq. 1 is left to the reader of the map, who may want the evidence against the organ as well.
 
     Do use it to follow evidence from stage to stage. Do not read it as a saliency map: the average
     forgets where the gradient was, so a place can light up that cannot influence the region, and
@@ -177,20 +178,26 @@ layer_cam = Rule(
 )
 
 
-@guards.held(mode=guards.a_name, unit=guards.a_name)
+@guards.held(mode=guards.a_name, unit=guards.a_name, tiling=guards.a_name)
 def seg_xres_cam(
     window: int = 2,
     mode: Literal["mean", "max"] = "mean",
     unit: Literal["cells", "pixels"] = "cells",
+    tiling: Literal["blocks", "authors"] = "blocks",
 ) -> Rule:
     """Seg-XRes-CAM, Σ_k Pool_w(∂S/∂A^k) ⊙ A^k (Hasany et al. 2023b), as a rule.
 
     Between the two others: window 1 is ``grad_pam``, a mean window that covers the stage is
     ``seg_grad_cam``. The gradient is pooled in blocks of w cells and each block's value stands in
-    all of its cells. Blocks at the far edges may be smaller; their mean is over the cells that
-    are there, and each cell keeps the value of the block it lies in. (The authors' code pads
-    those blocks with zeros and stretches the pooled grid instead; where the window divides the
-    stage both are the same.)
+    all of its cells. Where the window does not divide the stage, the two ways of tiling differ:
+
+    * ``blocks``: blocks at the far edges may be smaller; their mean is over the cells that are
+      there, and each cell keeps the value of the block it lies in.
+    * ``authors``: as the program of Hasany et al. computes it, to compare with published maps.
+      The far edges are padded with zeros, and the pooled grid is stretched over the stage, so
+      that a cell can get the value of a block it does not lie in (at 7 x 7, the bottleneck of
+      224 pixels, with windows of 2 the maps' cosine to those of ``blocks`` is some 0.6); a
+      window larger than the stage is no ``seg_grad_cam``.
 
     Do use ``mean`` and ``pixels``, which look through windows of one size at every stage. Do not
     use ``max`` for numbers: it is not linear in the region, and one cell's gradient multiplies
@@ -202,9 +209,10 @@ def seg_xres_cam(
         mode: ``mean`` or ``max`` over a block.
         unit: whether ``window`` counts cells of the stage or pixels of the input, the latter
             rounded to at least one cell.
+        tiling: ``blocks`` or ``authors``, see above.
 
     Raises:
-        InputError: a window below 1, an unknown mode or unit.
+        InputError: a window below 1, an unknown mode, unit or tiling.
 
     >>> activation = torch.tensor([[[1.0, 2, 3, 4], [4, 3, 2, 1]]])
     >>> gradient = torch.tensor([[[1.0, 2, 1, 0], [0, 1, -1, 0]]])
@@ -213,36 +221,30 @@ def seg_xres_cam(
     """
     if not isinstance(window, int) or window < 1:
         raise InputError(f"the window of seg_xres_cam is {window!r}; give a whole number from 1")
-    if mode not in ("mean", "max"):
-        raise unknown("mode of seg_xres_cam", mode, ("mean", "max"))
-    if unit not in ("cells", "pixels"):
-        raise unknown("unit of seg_xres_cam", unit, ("cells", "pixels"))
+    for option, given, allowed in (
+        ("mode", mode, ("mean", "max")),
+        ("unit", unit, ("cells", "pixels")),
+        ("tiling", tiling, TILINGS),
+    ):
+        if given not in allowed:
+            raise unknown(f"{option} of seg_xres_cam", given, allowed)
 
     def pooled(gradient: Tensor, stride: Stride) -> Tensor:
         side = [window if unit == "cells" else max(1, round(window / s)) for s in stride]
-        return in_blocks(gradient, side, mode)
+        return TILINGS[tiling](gradient, side, mode)
 
-    suffix = ("" if mode == "mean" else "_max") + ("px" if unit == "pixels" else "")
+    authors = tiling == "authors"
+    suffix = "_max" * (mode == "max") + "px" * (unit == "pixels") + "_authors" * authors
     return Rule(
         f"seg_xres_cam_{window}{suffix}",
         pooled,
-        title=f"Seg-XRes-CAM, {mode} of {window} {unit}",
+        title=f"Seg-XRes-CAM, {mode} of {window} {unit}" + ", the authors' tiling" * authors,
         equation="Seg-XRes-CAM (Hasany et al., 2023): L = ReLU(Σ_k P(G_k) ⊙ A_k) with "
-        f"{_GRADIENT} pooled over windows by P, here the {mode} of {window} x {window} {unit}",
+        f"{_GRADIENT} pooled over windows by P, here the {mode} of {window} x {window} {unit}"
+        + ", padded and stretched as in the authors' program"
+        * authors,
         papers=("hasany2023",),
     )
-
-
-def in_blocks(gradient: Tensor, side: Iterable[int], mode: str) -> Tensor:
-    """(N, K, *cells) with every cell replaced by the mean or max of the block it lies in."""
-    cells = gradient.shape[2:]
-    kernel = tuple(min(s, size) for s, size in zip(side, cells, strict=True))
-    pool = getattr(nn.functional, f"{'avg' if mode == 'mean' else 'max'}_pool{len(cells)}d")
-    blocks: Tensor = pool(gradient, kernel, ceil_mode=True)
-    for axis, (size, k) in enumerate(zip(cells, kernel, strict=True), 2):
-        block = torch.arange(size, device=gradient.device) // k
-        blocks = blocks.index_select(axis, block)
-    return blocks
 
 
 @guards.fields(map=guards.a_function)
@@ -275,7 +277,7 @@ RULES: Mapping[str, Rule] = {
     for rule in (seg_grad_cam, grad_pam, replace(seg_xres_cam(), name="seg_xres_cam"), layer_cam)
 }
 """The rules asked for by name; ``seg_xres_cam`` is the one with mean windows of 2 cells."""
-_WINDOWED = re.compile(r"seg_xres_cam_(\d+)(_max)?(px)?")
+_WINDOWED = re.compile(r"seg_xres_cam_(\d+)(_max)?(px)?(_authors)?")
 
 
 def by_name(names: Iterable[str]) -> dict[str, Rule]:
@@ -290,9 +292,12 @@ def by_name(names: Iterable[str]) -> dict[str, Rule]:
 
 def _by_name(name: str) -> Rule | None:
     if windowed := _WINDOWED.fullmatch(name):
-        window, largest, pixels = windowed.groups()
+        window, largest, pixels, authors = windowed.groups()
         return seg_xres_cam(
-            int(window), "max" if largest else "mean", "pixels" if pixels else "cells"
+            int(window),
+            "max" if largest else "mean",
+            "pixels" if pixels else "cells",
+            "authors" if authors else "blocks",
         )
     return RULES.get(name)
 

@@ -6,7 +6,8 @@ is known only once the network has run. A tensor is accepted wherever a target i
 
 * :func:`organ`: one organ's logits over a region, one of :data:`REGIONS`
 * :func:`pixel`, :func:`box`: one place; in a box, the organ's predicted pixels
-* :func:`component`: one connected component of a region, by size
+* :func:`component`: one connected component of a region, by size or by a pixel of it
+* :func:`masked`: a mask of one's own
 * :func:`margin`: one organ against another, why liver and not spleen
 * :func:`organs`: one target an organ, the organ axis of a flow
 
@@ -21,7 +22,7 @@ asks for the reasons of an outline, and ``all_pred`` for those of the whole pred
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,26 +31,35 @@ from segtrace.activation import (
     Organ,
     OrganLike,
     activation_of,
-    border,
     check_channel,
     organ_of,
     organs_of,
-    predicted,
     predicted_mask,
     true_mask,
 )
+from segtrace.attribution import regions
+from segtrace.attribution.regions import Region
 from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
 from segtrace.network import guards
-from segtrace.network.labels import check_truth, refuse_overlap, truth_of
+from segtrace.network.labels import check_truth, truth_of
 
 Target = Callable[[Tensor], Tensor]
-Region = Callable[[Tensor, Organ, str], Tensor]
-"""(N, C, *image) logits, an organ, the activation -> (N, *image) bool."""
 
 OF_TRUTH = ("gt", "tp", "fp", "fn")
 ALL_PREDICTED = "all_pred"
-REGIONS = (*OF_TRUTH[:1], "pred", *OF_TRUTH[1:], "border", "all", ALL_PREDICTED)
+REGIONS = ("gt", "pred", "tp", "fp", "fn", "confident", "border", "largest", "smallest", "all",
+           ALL_PREDICTED)  # fmt: skip
+"""Those that are names alone; ``pixel:60:40`` and ``component:60:40`` say a place too."""
+
+
+def check_region(name: str) -> None:
+    """Refuse a name that no region has.
+
+    Raises:
+        InputError: with those that have one.
+    """
+    regions.check(name, REGIONS)
 
 
 @guards.held()
@@ -66,12 +76,17 @@ def organ(
             ``{"channel": 0, "label": 1}``. Without a label it is the channel's number in a label
             map under a softmax, one more under a sigmoid.
         region: ``gt``, where the truth says the organ is; ``pred``, where the network does;
-            ``tp``, where both; ``fp``, the network alone; ``fn``, the truth alone; ``border``, the
-            pixels of ``pred`` that touch one outside it, by side or corner; ``all``, the whole
-            image (plain Grad-CAM); ``all_pred``, whatever is predicted (SegNBDT's): at every pixel
-            the largest logit, of whichever class, or under a sigmoid every logit above 0.
+            ``tp``, where both; ``fp``, the network alone; ``fn``, the truth alone; ``confident``,
+            the pixels of ``pred`` with a probability of one half or more (what the program of
+            Vinogradova et al. 2020 takes); ``border``, those of ``pred`` that touch one outside it,
+            by side or corner; ``largest`` and ``smallest``, a connected component of ``pred``;
+            ``pixel:60:40``, row 60 and column 40 of every slice (in 3-D a plane before them);
+            ``component:60:40``, the component of ``pred`` that this pixel lies in; ``all``, the
+            whole image (plain Grad-CAM); ``all_pred``, whatever is predicted (SegNBDT's): at every
+            pixel the largest logit, of whichever class, or under a sigmoid every logit above 0.
         truth: (N, *image) label map in channel numbers; under a sigmoid in label numbers, or masks
-            (N, C, *image). Needed for ``gt``, ``tp``, ``fp`` and ``fn``.
+            (N, C, *image). Needed for ``gt``, ``tp``, ``fp`` and ``fn``. Of a classifier
+            ``classes[:, None, None]``.
         activation: ``softmax`` or ``sigmoid``; ``None`` for that of the trace, or found from the
             logits, of one channel a sigmoid, else a softmax.
 
@@ -95,15 +110,26 @@ def pixel(channel: int, *place: int) -> Target:
         channel: the organ's channel.
         place: row and column (in 3-D: plane, row, column); negative ones count from the end.
     """
+    return ChannelTarget(channel, regions.at(place))
 
-    def mask(logits: Tensor, _organ: Organ, _activation: str) -> Tensor:
-        _check_place(place, logits.shape[2:])
-        there = torch.zeros_like(logits[:, 0], dtype=torch.bool)
-        index: tuple[Any, ...] = (slice(None), *place)
-        there[index] = True
-        return there
 
-    return ChannelTarget(channel, mask)
+@guards.held(mask=guards.a_tensor)
+def masked(channel: OrganLike, mask: Tensor, activation: str | None = None) -> Target:
+    """One organ's logits over a mask of one's own: a lesion drawn by hand, a planted bias.
+
+    Args:
+        channel: as in :func:`organ`.
+        mask: (N, *image), where; a number weighs the pixel.
+        activation: as there.
+    """
+
+    def region(logits: Tensor, _organ: Organ, _activation: str) -> Tensor:
+        wanted = (logits.shape[0], *logits.shape[2:])
+        if mask.shape != wanted:
+            raise InputError(f"the mask has shape {tuple(mask.shape)}; the logits ask for {wanted}")
+        return mask.to(logits)
+
+    return ChannelTarget(channel, region, activation=activation)
 
 
 @guards.held(ranges=guards.each(guards.ends, "(start, stop) of each axis"))
@@ -137,7 +163,7 @@ def box(
 @guards.held()
 def component(
     channel: OrganLike,
-    which: int | Literal["largest", "smallest"] = "largest",
+    which: int | Literal["largest", "smallest"] | Sequence[int] = "largest",
     region: str = "pred",
     truth: Tensor | None = None,
     activation: str | None = None,
@@ -150,18 +176,16 @@ def component(
 
     Args:
         channel: as in :func:`organ`.
-        which: a number, ``largest`` or ``smallest``.
+        which: a number, ``largest``, ``smallest``; or row and column (in 3-D plane, row, column) of
+            a pixel, for the component it lies in, which is none where the region has it not.
         region: as there, but for ``all_pred``.
         truth: as there.
         activation: as there.
     """
-    if isinstance(which, str) and which not in ("largest", "smallest"):
-        raise unknown("component", which, ("largest", "smallest", "a number from 0"))
-    whole = _region(region, truth)
-
-    def mask(logits: Tensor, own: Organ, activation: str) -> Tensor:
-        return torch.stack([_component(one, which) for one in whole(logits, own, activation)])
-
+    if isinstance(which, str) and which not in regions.PARTS:
+        raise unknown("component", which, (*regions.PARTS, "a number from 0", "(row, column)"))
+    place = which if isinstance(which, int | str) else tuple(which)
+    mask = regions.component_of(_region(region, truth), place)
     return ChannelTarget(channel, mask, activation=activation)
 
 
@@ -227,7 +251,7 @@ class Predicted:
     def weights(self, logits: Tensor, activation: str | None = None) -> Weights:
         """The same, channel by channel."""
         activation = activation_of(logits.shape[1], activation or self.activation)
-        labels = _found(logits, activation)
+        labels = regions.found(logits, activation)
         return Weights({c: predicted_mask(labels, c).to(logits) for c in range(logits.shape[1])})
 
 
@@ -276,17 +300,10 @@ class ChannelTarget:
 
 
 def _region(region: str, truth: Tensor | None) -> Region:
-    known = tuple(name for name in REGIONS if name != ALL_PREDICTED)
-    if region not in known:
-        raise unknown("region", region, known)
-    if region == "all":
-        return lambda logits, _organ, _activation: torch.ones_like(logits[:, 0], dtype=torch.bool)
-    if region == "pred":
-        return lambda logits, own, activation: predicted_mask(_found(logits, activation), own)
-    if region == "border":
-        return lambda logits, own, activation: border(
-            predicted_mask(_found(logits, activation), own)
-        )
+    regions.check(region, [name for name in REGIONS if name != ALL_PREDICTED])
+    of_logits = regions.OF_LOGITS.get(region) or regions.at_a_place(region)
+    if of_logits is not None:
+        return of_logits
     if truth is None:
         raise InputError(f"region {region!r} needs the truth: a label map (N, *image)")
     labels = truth
@@ -296,22 +313,10 @@ def _region(region: str, truth: Tensor | None) -> Region:
         there = true_mask(truth_of(labels.to(logits.device), logits.ndim - 2), own)
         if region == "gt":
             return there
-        found = predicted_mask(_found(logits, activation), own)
+        found = regions.where_predicted(logits, own, activation)
         return {"tp": there & found, "fp": found & ~there, "fn": there & ~found}[region]
 
     return mask
-
-
-def _found(logits: Tensor, activation: str) -> Tensor:
-    refuse_overlap(logits, activation)
-    return predicted(logits, activation)
-
-
-def _check_place(place: Sequence[int], image: Sequence[int]) -> None:
-    if len(place) != len(image):
-        raise InputError(f"pixel {tuple(place)} has {len(place)} axes; the image has {len(image)}")
-    if any(not -size <= index < size for index, size in zip(place, image, strict=True)):
-        raise InputError(f"pixel {tuple(place)} lies outside the image of {tuple(image)}")
 
 
 def _check_box(ranges: Sequence[tuple[int, int]], image: Sequence[int]) -> None:
@@ -323,19 +328,3 @@ def _check_box(ranges: Sequence[tuple[int, int]], image: Sequence[int]) -> None:
                 f"box {tuple(ranges)} does not lie in the image of {tuple(image)}; "
                 "each (start, stop) needs 0 <= start < stop <= size"
             )
-
-
-def _component(inside: Tensor, which: int | str) -> Tensor:
-    """(*image) bool -> the chosen component of it."""
-    try:
-        from scipy import ndimage  # the one thing here that torch cannot do
-    except ModuleNotFoundError as error:
-        raise InputError("components need scipy: pip install scipy") from error
-    found, count = ndimage.label(inside.cpu().numpy())
-    labels = torch.from_numpy(found).to(inside.device)
-    sizes = labels.flatten().bincount()[1:]
-    ranked = sizes.argsort(descending=True, stable=True) + 1
-    number = {"largest": 0, "smallest": count - 1}.get(str(which), which)
-    if not 0 <= int(number) < count:
-        return torch.zeros_like(inside)
-    return labels == ranked[int(number)]

@@ -68,7 +68,9 @@ def trace(
     ``.grad``, buffers, train/eval flags, hooks, random state, autocast and grad mode.
 
     Args:
-        net: the network; wrappers of ``torch.compile`` and DDP are looked through.
+        net: the network; wrappers of ``torch.compile`` and DDP are looked through. Of a classifier
+            the logits (N, classes) are those of one pixel: ``targets.organ(c, "all")`` is its
+            class c, for which ``seg_grad_cam`` is Grad-CAM (Selvaraju et al. 2017).
         stages: name -> module path (or ``{"module": …, "layout": …}``), a list of names of a
             known network, or ``None`` for all of its stages; or sites that are resolved, see
             :class:`~segtrace.network.sites.Sites`. ``{}`` where edges alone are meant.

@@ -161,7 +161,7 @@ class Explaining(TypedDict, total=False):
     stages: Some | None
     organs: Annotated[list[Name], Field(min_length=1, max_length=ORGANS)] | None
     measures: Literal["leading", "all"]
-    aggregate: Literal["minmax", "max"] | None
+    aggregate: Literal["minmax", "max", "minmax_all", "max_all"] | None
     activation: Literal["softmax", "sigmoid"] | None
 
 

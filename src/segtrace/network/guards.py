@@ -339,9 +339,10 @@ def of_one_stage(given: Mapping[str, Any]) -> None:
 
 
 def a_component(name: str, value: Any) -> None:
-    """Which of several components: largest, smallest, or a number."""
-    if not isinstance(value, str) and (not _is_whole(value) or value < 0):
-        raise wrong(name, value, "'largest', 'smallest' or a number from 0")
+    """Which of several components: largest, smallest, a number, or that of a pixel."""
+    placed = isinstance(value, list | tuple) and value and all(map(_is_whole, value))
+    if not isinstance(value, str) and not placed and (not _is_whole(value) or value < 0):
+        raise wrong(name, value, "'largest', 'smallest', a number from 0 or (row, column)")
 
 
 def _is_function(value: Any) -> bool:

@@ -154,6 +154,11 @@ def check_truth(truth: Tensor, logits: Tensor, activation: str = SOFTMAX) -> Non
 
 def _way_to_labels(truth: Tensor, logits: Tensor, activation: str) -> str:
     """What to do about a truth of another shape, if anything is known to help."""
+    if set(logits.shape[2:]) == {1}:
+        return (
+            ": the network is a classifier, a number a class for the whole image; its truth is "
+            f"that image's class, classes.reshape({', '.join(map(str, (-1, *logits.shape[2:])))})"
+        )
     if truth.ndim == logits.ndim and truth.shape[0] == logits.shape[0]:
         if activation == SIGMOID:
             return ", one for each channel in their order"

@@ -86,7 +86,8 @@ def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
 def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -> Tensor:
     """The logits (N, channels, *image) in what the network returned.
 
-    Where nothing says how to pick them, the one tensor of the image's size is taken, and said.
+    Those of a classifier, (N, classes), are logits of an image of one pixel. Where nothing says how
+    to pick them, the one tensor of the image's size is taken, and said.
 
     Args:
         returned: by the network.
@@ -105,6 +106,8 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
     if not isinstance(found, Tensor):
         what = "the network" if output is None else "output=…"
         raise InputError(f"{what} returns a {type(found).__name__}; {_advice(returned, x)}")
+    if found.ndim == 2 and len(found) == len(x):
+        return found[(..., *[None] * (x.ndim - 2))]  # a classifier's, as those of one pixel
     if found.ndim != x.ndim or len(found) != len(x):
         raise InputError(
             f"the logits have shape {tuple(found.shape)}; an image of {tuple(x.shape)} asks for "

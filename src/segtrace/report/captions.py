@@ -114,8 +114,7 @@ def paragraph(
         f"Method: {equation(flow, rule)}.",
         f"y: {SCORES.get(flow.score, flow.score)}.",
         f"M: {REGIONS.get(record.region, record.region)}.",
-        f"Stages: {', '.join(flow.stages)}; maps are rectified and shown at their own resolution, "
-        "each cell as a cell.",
+        f"Stages: {', '.join(flow.stages)}; maps are {record.drawn}.",
         f"Colour: {scale}. Below a map, its {number}.",
         f"Contours: {truth}prediction dashed orange. {sides}.",
         f"Image: {'; '.join(dict.fromkeys(slices))} (slices counted {count}).",

@@ -9,9 +9,11 @@ NAME = "aggregate"
 NOTHING = "no stage's map can be used"
 SCALED = {
     "minmax": "each scaled from its minimum to its maximum (Mullan and Sonka 2022)",
-    "max": "each divided by its maximum",
+    "max": "each divided by its maximum (as Mullan and Sonka 2023, who sum them)",
 }
 """How the stages' maps are made comparable, in a reader's words."""
+AGGREGATES = (*SCALED, "minmax_all", "max_all")
+"""What the column may be: the decoder's stages, or all of encoder and decoder."""
 
 
 class Combined(Protocol):

@@ -34,6 +34,8 @@ class Record:
         epoch: finished passes of the network; None where unknown.
         aggregate: a map over several stages, for a last column of pictures; not among the arrays,
             since the maps say it.
+        smooth: pictures resize a map to the image's grid before they rectify it, as the program of
+            Vinogradova et al. 2020 does; not among the arrays either.
     """
 
     flow: Flow
@@ -41,6 +43,15 @@ class Record:
     region: str
     epoch: int | None
     aggregate: Combined | None = None
+    smooth: bool = False
+
+    @property
+    def drawn(self) -> str:
+        """How the pictures show a map, for a caption."""
+        if self.smooth:
+            return ("resized to the image's grid (bilinear) and rectified then, which blurs: a "
+                    "stage has the cells that are named beside it")  # fmt: skip
+        return "rectified and shown at their own resolution, each cell as a cell"
 
     @cached_property
     def gain(self) -> Tensor:

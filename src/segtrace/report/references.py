@@ -9,7 +9,7 @@ from segtrace.attribution.rules import Rule
 
 PAPER = "hasany_dos_and_donts"
 """The paper whose Figure 1 the figures continue."""
-OF_AGGREGATE = {"minmax": ("mullan2022",)}
+OF_AGGREGATE = {"minmax": ("mullan2022",), "max": ("mullan2023",)}
 
 
 def cited(rule: Rule | None, aggregate: str | None = None) -> list[str]:

@@ -26,7 +26,10 @@ REGIONS = {
     "tp": "true positives",
     "fp": "false positives",
     "fn": "false negatives",
+    "confident": "prediction, probability one half or more",
     "border": "border of the prediction",
+    "largest": "largest component of the prediction",
+    "smallest": "smallest component of the prediction",
     "all": "whole image",
     "all_pred": "the whole prediction, of all organs",
 }

@@ -50,8 +50,10 @@ def explain(
     """Maps and measures of a network on the most telling slices of a loader.
 
     Args:
-        net: any network (N, C, H, W) -> logits (N, channels, H, W); it is left as it was.
-        loader: batches ``{"image": …, "label": …}`` or (image, label), read twice.
+        net: any network (N, C, H, W) -> logits (N, channels, H, W), or a classifier, (N, classes);
+            it is left as it was.
+        loader: batches ``{"image": …, "label": …}`` or (image, label), read twice. Of a classifier
+            the label is a class (N,), and measures of place are NaN.
         stages: name -> module path; ``None`` for a network of the table, ``"proposed"`` to take
             what :func:`segtrace.describe` proposes.
         labels: organ -> channel of the logits, or ``{"channel": 0, "label": 1}``. A number is

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +18,13 @@ from segtrace.studies.inputs.images import Images, LooksAt, given_of
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.study import Result
-from segtrace.tracking.explained import FAILURES, Explained, explain_probes, of_failures
+from segtrace.tracking.explained import (
+    FAILURES,
+    Explained,
+    Network,
+    explain_probes,
+    of_failures,
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class Slices:
             one network alone and nothing asked of it but its maps.
         shared_scale: in pictures and figures one scale for all maps of an organ, which shows weak
             ones as weak.
+        smooth: pictures and figures resize maps before they rectify them, and draw no cells.
         cut: what stands in the place of an activation: ``channel_mean``, ``zero``, ``resample``,
             ``mean_map``; ``None`` for what the training did, and for nothing where one network is
             explained alone.
@@ -95,6 +102,7 @@ class Slices:
     of_one_run: ClassVar[bool] = True
     failures: bool | None = None
     shared_scale: bool = False
+    smooth: bool = False
     cut: str | None = None
 
     def check(self, options: Mapping[str, Any]) -> None:
@@ -125,10 +133,10 @@ class Slices:
             slices = counted(len(network.probes), "slice")
             if untrained := networks.untrained_beside(trained):
                 steps.next(f"{untrained.name}, untrained: maps of {slices}")
-                before = explain_probes(*untrained.on(network.probes), epoch=untrained.epoch)
+                before = self._explained(untrained.on(network.probes), untrained.epoch)
                 yield Maps(untrained, before, within / "untrained")
             steps.next(f"{trained.name}: maps of {slices}")
-            found = explain_probes(*network, epoch=trained.epoch)
+            found = self._explained(network, trained.epoch)
             last = Maps(trained, found, within, self.shared_scale)
             yield last
             if training is not None:
@@ -150,6 +158,10 @@ class Slices:
         """What is told below the maps of the last network and of the last cuts; nothing here."""
         return ()
 
+    def _explained(self, network: Network, epoch: int | None) -> Explained:
+        found = explain_probes(*network, epoch=epoch)
+        return replace(found, record=replace(found.record, smooth=self.smooth))
+
     def _training(self, networks: Networks) -> FromCheckpoints | None:
         """The training that the checkpoints are of; ``None`` for a network alone."""
         if not networks.are_a_training:
@@ -168,7 +180,7 @@ class Slices:
         for settings in of_failures(network.probes, network.settings):
             network = network._replace(settings=settings)
             steps.next(f"{last.trained.name}: maps of {REGIONS[settings.region]}")
-            explained = explain_probes(*network, epoch=last.trained.epoch)
+            explained = self._explained(network, last.trained.epoch)
             yield MapsOfErrors(last.trained, explained, last.within / settings.region)
 
     def _closing(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from segtrace.activation import SIGMOID, SOFTMAX, Organ, OrganLike, organ_of, true_mask
 from segtrace.attribution import targets
-from segtrace.attribution.aggregate import aggregate
+from segtrace.attribution.aggregate import Aggregate, aggregate
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, TargetsLike, settled_organs
 from segtrace.attribution.rules import resolve as resolve_rules
@@ -27,11 +27,11 @@ from segtrace.measures.locality import parts
 from segtrace.measures.places import body_of
 from segtrace.names import file_name
 from segtrace.network import guards
-from segtrace.network.labels import truth_of, whole_numbers
+from segtrace.network.labels import check_truth, truth_of, whole_numbers
 from segtrace.network.logits import Output
 from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.report.combined import SCALED
+from segtrace.report.combined import AGGREGATES
 from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.mosaic import ROWS, flow_picture
@@ -57,7 +57,8 @@ class Settings:
     Attributes:
         rules: names of rules, or rules themselves; in YAML ``{_target_: …, window: 4}``.
         region: ``gt`` stays the same over the epochs, so use it to follow a training; ``pred``
-            explains what the network decided; ``all`` is plain Grad-CAM.
+            explains what the network decided; ``all`` is plain Grad-CAM; others:
+            :func:`segtrace.attribution.targets.organ`.
         score: φ of the explained score: ``logit``, ``centered``, ``logprob`` or ``prob``.
         activation: how logits become a prediction, ``softmax`` or ``sigmoid``; ``None`` where the
             network's number of channels says it.
@@ -65,7 +66,8 @@ class Settings:
         organs: names out of the network's organs; ``None`` for all.
         measures: ``leading``, or ``all`` of them.
         aggregate: ``minmax`` or ``max`` adds a column to the pictures: the maps of all decoder
-            stages in one, see :func:`~segtrace.attribution.aggregate.aggregate`.
+            stages in one, see :func:`~segtrace.attribution.aggregate.aggregate`; ``minmax_all`` or
+            ``max_all`` that of all encoder and decoder stages.
 
     Raises:
         InputError: no such rule, region, score or way to aggregate; no rule at all.
@@ -77,17 +79,16 @@ class Settings:
     stages: list[str] | None = None
     organs: list[str] | None = None
     measures: Literal["leading", "all"] = "leading"
-    aggregate: Literal["minmax", "max"] | None = None
+    aggregate: Literal["minmax", "max", "minmax_all", "max_all"] | None = None
     activation: str | None = None
 
     def __post_init__(self) -> None:
         resolve_rules(self.rules)
-        if self.region not in targets.REGIONS:
-            raise unknown("region", self.region, targets.REGIONS)
+        targets.check_region(self.region)
         if self.score not in SCORES:
             raise unknown("score", self.score, SCORES)
-        if self.aggregate is not None and self.aggregate not in SCALED:
-            raise unknown("way to aggregate", self.aggregate, SCALED)
+        if self.aggregate is not None and self.aggregate not in AGGREGATES:
+            raise unknown("way to aggregate", self.aggregate, AGGREGATES)
 
     @property
     def rule_names(self) -> tuple[str, ...]:
@@ -303,13 +304,24 @@ def traced(
     organs = targets_of(probes, channels, settings)
     flow = _flow(net, stages, probes, organs, settings, output)
     _check_masks(probes.labels, flow)
-    combined = None if settings.aggregate is None else aggregate(flow, how=settings.aggregate)
+    combined = None if settings.aggregate is None else _combined(flow, settings.aggregate)
     return Record(flow, scene(probes, channels), settings.region, epoch, combined)
 
 
+def _combined(flow: Flow, column: str) -> Aggregate:
+    how, _, both = column.partition("_")
+    stages = [name for name in flow.stages if name.startswith(("enc", "dec"))]
+    return aggregate(flow, stages if both and stages else None, how)
+
+
 def _check_masks(truth: Tensor | None, flow: Flow) -> None:
-    """Masks are measured on as well where the region does not ask for them."""
-    if truth is None or truth.dtype != torch.bool:
+    """A truth is measured on as well where the region does not ask for it."""
+    if truth is None:
+        return
+    scored = flow.prediction if flow.activation == SIGMOID else flow.prediction[:, None]
+    if set(scored.shape[2:]) == {1}:  # of a classifier
+        check_truth(truth, scored, flow.activation)
+    if truth.dtype != torch.bool:
         return
     if flow.activation != SIGMOID or truth.shape[:2] != flow.prediction.shape[:2]:
         there = flow.prediction.shape[1] if flow.activation == SIGMOID else "no"

@@ -44,6 +44,15 @@ def test_a_rule_with_options_is_named_in_yaml_and_its_caption_says_them():
     assert equation(again, "seg_xres_cam_4") == equation(flow, "seg_xres_cam_4")
 
 
+def test_the_authors_tiling_is_named_in_yaml():
+    named = {"_target_": "segtrace.attribution.rules.seg_xres_cam", "window": 4,
+             "tiling": "authors"}  # fmt: skip
+    check_options({"rules": [named]})
+    (rule,) = rules_of([named])
+    assert rule.name == "seg_xres_cam_4_authors"
+    assert "padded and stretched as in the authors' program" in rule.equation
+
+
 def test_the_command_line_names_rules_of_the_users_own():
     asked = ["grad_pam", {"_target_": f"{OWN}.squared", "power": 3},
              {"_target_": f"{OWN}.summed", "_partial_": True}]  # fmt: skip

@@ -46,7 +46,7 @@ def test_files_and_words_are_text(option, value):
         ("seed", None, "seed=null"),
         ("measures", "some", "measures='some'; give leading or all"),
         ("measures", ["all"], "leading or all"),
-        ("aggregate", "mean", "minmax or max"),
+        ("aggregate", "mean", "minmax, max, minmax_all or max_all"),
         ("probes", 3, "n and from, one by one"),
         ("probes", None, "probes=null"),
         ("trainer", "gpu", "its options one by one"),

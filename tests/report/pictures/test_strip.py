@@ -3,12 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from segtrace.attribution.aggregate import aggregate
 from segtrace.labelled import tensor
 from segtrace.measures.localisation import measure
 from segtrace.report.combined import NOTHING
+from segtrace.report.figures.paper import paper_figure
 from segtrace.report.pictures.cells import PREDICTION, TRUTH, heat_cell
+from segtrace.report.pictures.mosaic import sentences
 from segtrace.report.pictures.strip import Place, decimal, shared_maximum, strip, two, view
 from segtrace.report.scene import OFF_VIEW, REASONS
 
@@ -28,6 +31,30 @@ def test_every_map_is_the_heat_cell_of_its_values(record):
     for stage, cell in zip(record.flow.stages, cells_of(record)[1:], strict=True):
         values, image = record.flow.maps[stage][1, 1, 0], record.scene.image[0, 0]
         np.testing.assert_array_equal(cell.picture, heat_cell(values, image, window))
+
+
+def test_a_smooth_map_is_resized_before_it_is_rectified(record):
+    """As in Vinogradova's program: bilinear, then ReLU, then by the maximum of that."""
+    window = view(record, [0], 64)
+    smooth = replace(record, smooth=True)
+    for stage, cell, plain in zip(
+        record.flow.stages, cells_of(smooth)[1:], cells_of(record)[1:], strict=True
+    ):
+        values, image = record.flow.maps[stage][1, 1, 0], record.scene.image[0, 0]
+        size = image.shape
+        whole = functional.interpolate(values[None, None], size, mode="bilinear")[0, 0]
+        np.testing.assert_array_equal(cell.picture, heat_cell(whole, image, window))
+        assert cell.grid == plain.grid
+        assert bool((cell.picture == plain.picture).all()) is (values.shape == size)
+    first = functional.interpolate(
+        record.flow.maps["enc2"][1, 1, 0].relu()[None, None], (32, 32), mode="bilinear"
+    )[0, 0]
+    other = heat_cell(first, record.scene.image[0, 0], window)
+    assert (other != cells_of(smooth)[2].picture).any()  # the other order is another picture
+    said = "resized to the image's grid (bilinear) and rectified then"
+    assert said in " ".join(sentences(smooth, "liver", shared=False))
+    assert said in paper_figure(smooth, ["liver"], "grad_pam")[1]
+    assert "each cell as a cell" in paper_figure(record, ["liver"], "grad_pam")[1]
 
 
 def test_the_number_below_a_map_is_the_gain_of_the_csv(record):

@@ -7,7 +7,7 @@ from typing import Any
 from segtrace.activation import ACTIVATIONS
 from segtrace.attribution.forward import SCORES
 from segtrace.attribution.rules import resolve as resolve_rules
-from segtrace.attribution.targets import REGIONS
+from segtrace.attribution.targets import check_region
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.limits import check_devices, check_probes
@@ -63,9 +63,10 @@ def check_together(
 
 
 def _check_names(plain: Mapping[str, Any]) -> None:
-    for option, allowed in (("region", REGIONS), ("score", SCORES)):
-        if plain[option] is not None and plain[option] not in allowed:
-            raise unknown(option, plain[option], allowed)
+    if plain["region"] is not None:
+        check_region(plain["region"])
+    if plain["score"] not in (None, *SCORES):
+        raise unknown("score", plain["score"], SCORES)
     if plain["rules"] is not None:
         resolve_rules(rules_of(listed(plain["rules"]) or []))
     for key in plain["model"]:

@@ -45,7 +45,10 @@ class Options:
     score: Annotated[Text | None, "a name, as text"]
     organs: Names
     measures: Annotated[Literal["leading", "all"] | None, "leading or all"]
-    aggregate: Annotated[Literal["minmax", "max"] | None, "minmax or max"]
+    aggregate: Annotated[
+        Literal["minmax", "max", "minmax_all", "max_all"] | None,
+        "minmax, max, minmax_all or max_all",
+    ]
     probes: Annotated[Group, "n and from, one by one, probes.n=8"]
     explainers: Annotated[Group, "their options one by one, explainers.NAME.max_seconds=60"]
     trainer: Annotated[Group, "its options one by one, trainer.accelerator=cpu"]

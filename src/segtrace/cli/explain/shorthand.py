@@ -18,7 +18,7 @@ STUDIES = {
 """Short option -> the study that it asks for."""
 SWITCHES = ("verdict", "volume")
 """Those that say no more than that."""
-SHORT = (*STUDIES, "failures", "shared_scale")
+SHORT = (*STUDIES, "failures", "shared_scale", "smooth")
 """All short options; the others than switches are options of the study."""
 ALIASES = {"cut": "ablation", "verdict": "faithfulness"}
 ALONE = {

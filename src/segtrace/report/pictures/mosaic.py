@@ -123,8 +123,11 @@ def sentences(record: Record, organ: str, *, shared: bool) -> list[str]:
         lines = f"{TRUTH_LINE}: ground truth, {lines}"
     sides = SIDES_WORDS if scene.sides_known else NO_SIDES_WORDS
     aggregate = [] if record.aggregate is None else [explained(record.aggregate)]
+    smooth = [f"maps {record.drawn}"] if record.smooth else []
     return [
         f"Number: {number_words(shared=shared)}",
-        "  ·  ".join([f"Contour: {lines}", sides, *aggregate, *of_final([record], [organ])]),
+        "  ·  ".join(
+            [f"Contour: {lines}", sides, *smooth, *aggregate, *of_final([record], [organ])]
+        ),
         RESEARCH_USE.capitalize(),
     ]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
 from segtrace.measures.measure import table
+from segtrace.measures.resize import resized
 from segtrace.report.combined import NAME, NOTHING, counted
 from segtrace.report.pictures.cells import PREDICTION, TRUTH, Picture, grey_cell, heat_cell
 from segtrace.report.pictures.lettering import Colour
@@ -125,11 +126,18 @@ def _of_stage(place: Place, stage: str, view: View, vmax: float | None, grey: np
     if status != Status.OK:
         return Cell(stage, None, REASONS[status.label], grid)
     gain = float(place.record.gain[s, r, o, n])
+    if place.record.smooth:
+        values = array(resized(flow.maps[stage][r, o, n][None], _image(place.record))[0])
     words = f"gain {'–' if np.isnan(gain) else two(gain)}"
     if vmax is not None:
         words = f"max {decimal(float(values.max()))}"
     picture = heat_cell(values, place.record.scene.image[n, 0], view, vmax, grey)
     return Cell(stage, picture, words + _beside(values, view), grid, place.lines[:1])
+
+
+def _image(record: Record) -> tuple[int, int]:
+    height, width = record.scene.image.shape[-2:]
+    return height, width
 
 
 def _beside(values: np.ndarray, view: View) -> str:

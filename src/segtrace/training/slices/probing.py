@@ -71,7 +71,8 @@ def probes_from(
         loader: batches that are mappings with ``image`` and ``label`` (and, if known, ``case``
             and ``slice``), or tuples (image, label, …). Images are (B, C, H, W), labels
             (B, H, W) or (B, 1, H, W) in channel numbers, in which a number beyond 0 … 255 (-1 for
-            what is ignored) is no organ; under a sigmoid also masks (B, channels, H, W). Read
+            what is ignored) is no organ; under a sigmoid also masks (B, channels, H, W). Of a
+            classifier the label is a class (B,), or (B, channels) under a sigmoid. Read
             twice, in the same order. The
             patient's sides are named only where the loader or its ``dataset`` has an attribute
             ``sides_known`` that is True: rows run from anterior to posterior, columns from the
@@ -201,6 +202,9 @@ def _image_and_label(batch: Any, activation: str | None) -> tuple[Tensor, Tensor
             "batches {'image': …, 'label': …} or (image, label) are read; the validation loader "
             f"gives {type(batch).__name__}: {_INSTEAD}"
         )
+    of_classes = label.ndim == 1 + (activation == SIGMOID and label.ndim > 1)  # (B,) or (B, C)
+    if of_classes and image.ndim == 4 and len(label) == len(image):
+        return image, label[..., None, None]
     if label.ndim == image.ndim and label.shape[1] == 1:
         label = label[:, 0]
     masks = label.ndim == image.ndim

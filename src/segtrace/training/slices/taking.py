@@ -47,6 +47,12 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> int:
         except Exception as error:  # whatever the network raises: the slice is as it is
             raise InputError(f"net={builder}: {_mistake(str(error), size)}") from error
         logits = logits_of(returned, x, None, net)
+    if set(logits.shape[2:]) == {1} and size > 1:
+        raise InputError(
+            f"net={builder}: the logits have shape {tuple(logits.shape[:2])}, a number a class for "
+            "the whole slice; the data have label maps, so that a classifier is explained in "
+            "Python alone: segtrace.trace(net, …)"
+        )
     if not logits.requires_grad:
         raise InputError(
             f"net={builder}: no gradient leads from its logits into it, since its forward detaches "

@@ -1,0 +1,174 @@
+"""How much of a prediction is left where a map masks the image, beside maps that know nothing?"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from segtrace.attribution.aggregate import aggregate, with_merged
+from segtrace.attribution.flow import Flow
+from segtrace.causal.faithfulness.preservation import NUMBERS, WAYS, preservation
+from segtrace.errors import InputError
+from segtrace.labelled import Dataset, rows, tensor
+from segtrace.measures.over_cases import by_case
+from segtrace.progress import Steps, counted, step
+from segtrace.report.captions import title_of
+from segtrace.report.page.page import Page
+from segtrace.report.page.sections import Section, Table
+from segtrace.report.references import PAPER, in_words
+from segtrace.report.tables import save_table
+from segtrace.studies.inputs.images import Images, LooksAt
+from segtrace.studies.inputs.networks import Networks
+from segtrace.studies.slices import Maps
+from segtrace.studies.study import Result, refuse_beside
+from segtrace.tracking.explained import explain_probes
+
+ALONG = ("site", "rule", "organ", "slice", "way")
+
+
+@dataclass(frozen=True)
+class Preservation:
+    """Prediction Preserved, Image Preserved, Excess and relative entropy (Mullan and Sonka 2023).
+
+    Of the maps of every stage; and, as theirs, of those of the decoder, and of encoder and decoder,
+    in one (each divided by its maximum).
+
+    Attributes:
+        draws: shuffled maps beside each; a sound map takes 2 + ``draws`` passes.
+        fill: what stands where the map is 0, as the network takes it: 0 is their choice, and air
+            behind a window of [0, 1].
+
+    Raises:
+        InputError: no draw.
+    """
+
+    looks_at: ClassVar[LooksAt] = "slices"
+    of_one_run: ClassVar[bool] = True
+    draws: int = 3
+    fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise InputError(f"draws={self.draws}; give 1 shuffled map a map or more")
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Refuse what it would leave aside."""
+        why = "maps are held against maps that know nothing, network by network"
+        refuse_beside(options, "study=preservation", ("log_dir", "untrained"), why)
+
+    def run(self, networks: Networks, images: Images) -> Iterator[Result]:
+        """The maps of every network, and what they preserve."""
+        steps = Steps(len(networks))
+        for trained, within in networks:
+            network = trained.on(images.slices)
+            steps.next(f"{trained.name}: maps of {counted(len(network.probes), 'slice')}")
+            explained = explain_probes(*network, epoch=trained.epoch)
+            yield Maps(trained, explained, within)
+            record = explained.record
+            channels = {organ: record.scene.channels[organ] for organ in record.flow.organs}
+            with step(f"{trained.name}: masking the image by every map") as progress:
+                found = preservation(
+                    network.net,
+                    _merged(record.flow),
+                    network.probes.images,
+                    channels,
+                    cases=record.scene.cases,
+                    fill=self.fill,
+                    draws=self.draws,
+                    seed=networks.seed,
+                    progress=progress,
+                )
+            yield Preserved(found, within)
+
+
+def _merged(flow: Flow) -> Flow:
+    """The maps of the stages, and behind them those of the decoder and of both sides in one."""
+    sides = {"decoder": ("dec",), "encoder and decoder": ("enc", "dec")}
+    stages = {
+        name: [stage for stage in flow.stages if stage.startswith(begins)]
+        for name, begins in sides.items()
+    }
+    more = {name: aggregate(flow, own, "max") for name, own in stages.items() if len(own) > 1}
+    return with_merged(flow, more)
+
+
+@dataclass(frozen=True, eq=False)
+class Preserved:
+    """What the maps of a network preserve.
+
+    Attributes:
+        data: as :func:`segtrace.causal.faithfulness.preservation.preservation` returns it.
+        within: where it goes, below the folder of all results.
+    """
+
+    data: Dataset
+    within: Path
+
+    def write(self, folder: Path) -> None:
+        """``preservation.csv``: a row a stage, rule, organ, slice and way."""
+        named = self.data.assign_coords(slice=range(self.data.sizes["slice"]))
+        table = rows(named, ALONG, ["case", *ALONG, *NUMBERS])
+        defined = [row for row in table if row[NUMBERS[0]] == row[NUMBERS[0]]]
+        save_table(folder / self.within / "preservation.csv", defined)
+        print("\n".join(self.sentences))
+
+    def show(self, page: Page) -> None:
+        """A table of the means, and what is no better than a map that knows nothing."""
+        caption = (
+            "Means over organs and slices. Preserved: of the prediction, where the map masks the "
+            "image; shuffled, even: the same of maps that keep about as much of it elsewhere, or "
+            "everywhere. Every map: preservation.csv."
+        )
+        table = Table.of(caption, self.means)
+        page.sections.append(
+            Section(
+                "What do the maps preserve of the prediction?", tuple(self.sentences), (), (table,)
+            )
+        )
+
+    @property
+    def means(self) -> list[dict[str, Any]]:
+        """A row a rule and stage of which there is a sound map."""
+        found = {name: tensor(self.data[name]) for name in NUMBERS}  # (S, R, O, W, N)
+        table = []
+        for r, rule in enumerate(self.data["rule"].values.tolist()):
+            for s, site in enumerate(self.data["site"].values.tolist()):
+                kept = [found[NUMBERS[0]][s, r, :, w] for w in range(len(WAYS))]
+                if (maps := int(kept[0].isfinite().sum())) == 0:
+                    continue
+                own = {name: float(found[name][s, r, :, 0].nanmean()) for name in NUMBERS[1:]}
+                means = (float(one.nanmean()) for one in kept)
+                preserved = dict(zip(("preserved", *WAYS[1:]), means, strict=True))
+                table.append({"rule": title_of(rule), "stage": site, **preserved,
+                              "kept of the image": own["image_preserved"],
+                              "excess": own["excess"], "entropy": own["relative_entropy"],
+                              "maps": maps})  # fmt: skip
+        return table
+
+    @property
+    def sentences(self) -> list[str]:
+        """How to read them, and which maps a map that knows nothing equals."""
+        said = (
+            "Mullan and Sonka 2023: the image is multiplied by the map, and the organ's "
+            "probability compared. A map that keeps everything preserves everything: read each "
+            "number beside those of the same map shuffled, and of an even one. "
+            f"{in_words([PAPER, 'mullan2023'])}"
+        )
+        equalled = ", ".join(self._equalled)
+        none = "Of no rule and stage is the mean that of a shuffled or even map, or less."
+        some = f"A shuffled or an even map preserves as much, in the mean over cases: {equalled}."
+        return [said, f"{some if equalled else none} (These slices alone; no claim.)"]
+
+    @property
+    def _equalled(self) -> Iterator[str]:
+        """Rule and stage whose maps are not beyond both controls, in the mean over cases."""
+        kept = tensor(self.data[NUMBERS[0]])
+        beyond = kept[..., 0, :] - kept[..., 1:, :].amax(-2)  # (S, R, O, N)
+        cases = self.data["case"].values.tolist()
+        each = by_case(beyond, cases).nanmean(-1)  # (S, R, O)
+        for r, rule in enumerate(self.data["rule"].values.tolist()):
+            mean = each[:, r].nanmean(-1)
+            at = [site for site, value in zip(self.data["site"].values.tolist(), mean, strict=True)
+                  if bool(value <= 0)]  # fmt: skip
+            if at:
+                yield f"{title_of(rule)} at {', '.join(at)}"
