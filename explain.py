@@ -7,7 +7,7 @@ python explain.py checkpoint=… image=any_ct.nii.gz volume=true         every s
 python explain.py net=my_module:build weights=my.pth stages=stages.yaml data=synapse data.root=…
 python explain.py checkpoint=… study=ablation                          which stages are needed?
 python explain.py checkpoint=… study=faithfulness data=phantom         do cuts bear out the maps?
-python explain.py checkpoint=… explainer=[ablation_cam]                methods of other papers
+python explain.py checkpoint=… explainer=[rise,kernel_shap]            methods of other papers
 python explain.py runs='multirun/…/*'                                  mean and band over seeds
 python explain.py --help
 """

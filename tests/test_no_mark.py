@@ -9,6 +9,7 @@ from monai.networks import nets as monai
 from torch.utils.data import DataLoader, TensorDataset
 
 import segtrace
+import segtrace.explainers
 from helpers import nets
 from helpers.known_networks import HEADS, NARROW, dyn_unet
 from helpers.untouched import assert_same, state, untouched
@@ -131,6 +132,16 @@ def explained(task):
     segtrace.explain(task.net, task.loader(), task.stages, labels, slices=1, settings=settings)
 
 
+def drawn_by_chance(task):
+    given = task.net, task.images, task.organs, task.truth
+    segtrace.explainers.rise(*given, masks=9, cells=1)
+    segtrace.explainers.kernel_shap(*given, cells=2)
+
+
+def ablated(task):
+    segtrace.explainers.ablation_cam(task.net, task.stages, task.images, task.organs, at_once=99)
+
+
 FUNCTIONS = {
     "trace": lambda task: task.flow(),
     "trace with edges": lambda task: task.flow(edges=task.edges),
@@ -143,6 +154,8 @@ FUNCTIONS = {
     ),
     "integrate jointly": joint,
     "explain": explained,
+    "explainers.ablation_cam": ablated,
+    "explainers.rise and kernel_shap": drawn_by_chance,
     "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),
     "necessity": necessities,
     "route": passed,

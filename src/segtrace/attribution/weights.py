@@ -27,7 +27,7 @@ class Weights:
         used = (dense != 0).transpose(0, 1).flatten(1).any(1)
         return cls({channel: dense[:, channel] for channel in used.nonzero()[:, 0].tolist()})
 
-    def __getitem__(self, slices: slice) -> "Weights":
+    def __getitem__(self, slices: slice | Tensor) -> "Weights":
         """Those of some slices."""
         return Weights({channel: plane[slices] for channel, plane in self.planes.items()})
 

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import ClassVar, Protocol
 
 from segtrace.attribution.targets import Target
+from segtrace.errors import InputError
 from segtrace.progress import OnProgress
 from segtrace.report.page.sections import Section
 from segtrace.tracking.explained import Network
@@ -29,6 +30,16 @@ class Budget:
     def is_over(self, start: float) -> bool:
         """Whether work that began then (:func:`time.perf_counter`) has to end."""
         return self.max_seconds is not None and perf_counter() - start > self.max_seconds
+
+
+def checked_seconds(max_seconds: float | None) -> None:
+    """Refuse no time at all.
+
+    Raises:
+        InputError: with what to say instead.
+    """
+    if max_seconds is not None and not max_seconds > 0:
+        raise InputError(f"max_seconds={max_seconds}; give more than 0, or null for no limit")
 
 
 class Result(Protocol):

@@ -200,7 +200,15 @@ def save_maps(path: Path | str, record: Record, *, embed: bool = True) -> None:
     Raises:
         InputError: if it cannot be written.
     """
-    arrays = pack(record, embed=embed)
+    save_arrays(path, pack(record, embed=embed))
+
+
+def save_arrays(path: Path | str, arrays: Mapping[str, NDArray]) -> None:
+    """Write arrays to one ``.npz`` that loads with ``allow_pickle=False``.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
     with atomic(path) as file, ZipFile(file, "w") as archive:
         for name, values in arrays.items():
             # An entry made from its name alone bears no date: equal maps make equal files.

@@ -1,47 +1,20 @@
 """Ablation-CAM against a slow loop, captum, and what is known of it by hand."""
 
-from contextlib import contextmanager
-
 import captum.attr
 import numpy as np
 import pytest
 import torch
 
 from helpers import nets
+from helpers.explaining import NET, ORGANS, TRUTH, X, clock, explained, network
 from helpers.scripts import answer_of
 from segtrace import InputError
 from segtrace.attribution.flow import Status
-from segtrace.data.probes import Probes
-from segtrace.explainers.ablation_cam import AblationCam
-from segtrace.explainers.explainer import Budget
+from segtrace.explainers.desai2020 import AblationCam
 from segtrace.report.files import load_maps
 from segtrace.report.tables import read_table
-from segtrace.tracking.explained import Network, Settings, targets_of
 
-X, TRUTH = nets.images(3, 16), nets.labels(3, 16, 3)
-ORGANS = {"a": 1, "b": 2}
 STAGES = ("enc1", "enc2")
-NET = nets.plain()
-
-
-@contextmanager
-def unseen(_words):
-    yield None
-
-
-def network(region="gt", **settings):
-    probes = Probes(
-        images=X, labels=TRUTH.to(torch.uint8), cases=("c",) * 3, slices=(0, 1, 2),
-        spacing=torch.ones(3, 2).double(), split="val", phantom=True,
-    )  # fmt: skip
-    chosen = Settings(rules=["grad_pam"], region=region, stages=list(STAGES), **settings)
-    return Network(NET, nets.PLAIN_STAGES, probes, ORGANS, chosen)
-
-
-def explained(explainer, of=None, max_seconds=None):
-    of = of or network()
-    targets = targets_of(of.probes, of.channels, of.settings)
-    return explainer.explain(of, targets, Budget(max_seconds, unseen), epoch=4)
 
 
 def passed(stage, cut=()):
@@ -119,9 +92,7 @@ def test_the_region_of_the_prediction_is_that_of_the_network_as_it_is():
 
 
 def test_what_is_not_reached_in_time_is_left_out_or_told(monkeypatch):
-    seconds = iter(range(1000))
-    monkeypatch.setattr("segtrace.explainers.explainer.perf_counter", lambda: next(seconds))
-    monkeypatch.setattr("segtrace.explainers.ablation_cam.perf_counter", lambda: 0)
+    clock(monkeypatch)
     found = explained(AblationCam(), max_seconds=5)  # four cuts for enc1, five for enc2
     assert found.explained.record.flow.stages == ("enc1",)
     assert found.left_out == ("enc2",)
@@ -146,7 +117,8 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     )  # fmt: skip
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
-    assert "Ablation-CAM, about" in ran.out
+    assert "Ablation-CAM: " in ran.out
+    assert "forward passes of one slice, about" in ran.out
     folder = tmp_path / "out" / "explainers" / "ablation_cam"
     flow = load_maps(folder / "maps.npz").flow
     rows = read_table(folder / "measures.csv")

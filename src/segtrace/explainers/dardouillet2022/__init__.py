@@ -1,0 +1,1 @@
+"""KernelSHAP on superpixels: Dardouillet et al. 2022."""

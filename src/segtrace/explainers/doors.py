@@ -1,0 +1,138 @@
+"""The explainers from Python, each one call: a network, images, organs."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segtrace.activation import OrganLike
+from segtrace.data.labels import check_names
+from segtrace.data.probes import Probes
+from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
+from segtrace.explainers.desai2020 import AblationCam
+from segtrace.explainers.explainer import Budget
+from segtrace.explainers.image_maps import ImageMaps
+from segtrace.explainers.petsiuk2018 import Rise
+from segtrace.explainers.stage_maps import StageMaps
+from segtrace.network.guards import channels
+from segtrace.network.stages import StagesLike
+from segtrace.progress import OnProgress
+from segtrace.tracking import guards
+from segtrace.tracking.explained import DEFAULT, Network, Settings, settled, targets_of
+
+
+@guards.held(organs=channels)
+def ablation_cam(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> StageMaps:
+    """Ablation-CAM: :class:`~segtrace.explainers.desai2020.AblationCam`, whose options it takes.
+
+    Args:
+        net: any network (N, C, H, W) -> logits (N, channels, H, W); it is left as it was.
+        stages: name -> module path; ``None`` for a network of the table.
+        image: (N, C, H, W) slices.
+        organs: organ -> channel of the logits, or ``{"channel": 0, "label": 1}``.
+        truth: (N, H, W) label map, or under a sigmoid masks (N, C, H, W).
+        region: as in :func:`segtrace.attribution.targets.organ`.
+        score: as in :func:`segtrace.trace`.
+        activation: as there.
+        progress: hears how far the work has come, first what it will take.
+        options: of the explainer.
+
+    Returns:
+        Its maps in ``.explained.record.flow``, what is measured on them in
+        ``.explained.measures``; ``.write(folder)`` writes all of it.
+
+    Raises:
+        InputError: arguments that do not fit the network; options without sense.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, score, activation)
+    explainer = AblationCam(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def rise(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> ImageMaps:
+    """RISE: :class:`~segtrace.explainers.petsiuk2018.Rise`, whose options it takes.
+
+    Arguments, what comes back and what is refused: as of :func:`ablation_cam`; the maps have one
+    stage, ``input``, and ``.error`` is their standard error.
+    """
+    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    explainer = Rise(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def kernel_shap(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> ImageMaps:
+    """KernelSHAP, with the options of :class:`.dardouillet2022.kernel_shap.KernelShap`.
+
+    Arguments, what comes back and what is refused: as of :func:`rise`.
+    """
+    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    explainer = KernelShap(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+def _network(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None,
+    region: str,
+    score: str,
+    activation: str | None,
+) -> tuple[Network, Mapping[str, Any]]:
+    """What explainers are handed: the network with its slices, and the targets of the organs."""
+    check_names(organs)
+    probes = Probes(
+        images=image,
+        labels=truth,
+        cases=("image",) * len(image),
+        slices=tuple(range(len(image))),
+        spacing=torch.full((len(image), 2), torch.nan, dtype=torch.float64),
+        split="user",
+        phantom=False,
+    )
+    asked = Settings(DEFAULT.rules, region, score, activation=activation)
+    network = settled(Network(net, stages, probes, organs, asked))
+    return network, targets_of(network.probes, network.channels, network.settings)
+
+
+def _budget(max_seconds: float | None, progress: OnProgress | None) -> Budget:
+    return Budget(max_seconds, lambda _words: nullcontext(progress))
