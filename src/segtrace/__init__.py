@@ -1,9 +1,10 @@
 """See which stages a segmentation network uses for each organ.
 
 Public and stable: :func:`trace`, :func:`integrate`, :func:`attribution_patching`,
-:func:`describe`, :func:`explain`, :func:`score_planted`, :class:`FlowCallback` and
-:class:`InputError`. Tracing needs torch alone; ``explain``, ``score_planted`` and ``FlowCallback``
-need the pipeline (``pip install segtrace[train]``) and are imported on first use.
+:func:`sites_of`, :func:`collect`, :func:`necessity`, :func:`route`, :func:`describe`,
+:func:`explain`, :func:`score_planted`, :class:`FlowCallback` and :class:`InputError`. Tracing needs
+torch alone, cutting also scipy and xarray; ``explain``, ``score_planted`` and ``FlowCallback``
+need the pipeline (``pip install segtrace[train]``). All are imported on first use.
 """
 
 from importlib import import_module
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from segtrace.attribution.describe import describe
     from segtrace.attribution.integrate import attribution_patching, integrate
     from segtrace.attribution.trace import trace
+    from segtrace.causal.baselines import collect
+    from segtrace.causal.necessity import necessity
+    from segtrace.causal.route import route
+    from segtrace.network.sites import sites_of
     from segtrace.planted.benchmark import score_planted
     from segtrace.studies.explain import explain
     from segtrace.training.callbacks.flow import FlowCallback
@@ -24,10 +29,14 @@ __version__ = "0.2.0"
 _HOMES = {
     "FlowCallback": "segtrace.training.callbacks.flow",
     "attribution_patching": "segtrace.attribution.integrate",
+    "collect": "segtrace.causal.baselines",
     "describe": "segtrace.attribution.describe",
     "explain": "segtrace.studies.explain",
     "integrate": "segtrace.attribution.integrate",
+    "necessity": "segtrace.causal.necessity",
+    "route": "segtrace.causal.route",
     "score_planted": "segtrace.planted.benchmark",
+    "sites_of": "segtrace.network.sites",
     "trace": "segtrace.attribution.trace",
 }
 
@@ -35,10 +44,14 @@ __all__ = [
     "FlowCallback",
     "InputError",
     "attribution_patching",
+    "collect",
     "describe",
     "explain",
     "integrate",
+    "necessity",
+    "route",
     "score_planted",
+    "sites_of",
     "trace",
 ]
 

@@ -532,3 +532,16 @@ class Faint(nn.Module):
 
     def forward(self, x):
         return 1 + 1e-11 * x.detach() + 0 * x
+
+
+def test_every_column_of_the_table_that_is_no_word_of_the_field_is_explained_below_it():
+    head, *_, key = str(segtrace.describe(Sequence(), X[:1], PLACES)).split("\n")[:4]
+    explained = [part.split(":")[0] for part in key.split("; ")]
+    assert explained == ["cells", "stride", "kappa", "gradient", "average"]
+    assert set(explained) < set(head.split())
+
+
+def test_a_network_in_no_table_whose_edges_nobody_named_says_how():
+    told = str(segtrace.describe(nets.plain(), X, nets.PLAIN_STAGES))
+    assert "\nno edges: Sequential is in no table; name them, edges={'skip_1': " in told
+    assert "no edges" not in str(segtrace.describe(nets.plain(), X, nets.PLAIN_STAGES, edges={}))

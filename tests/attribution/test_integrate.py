@@ -6,7 +6,7 @@ import segtrace
 from helpers import nets
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
-from segtrace.network import edges, hooks
+from segtrace.network import edges, hooks, stages
 
 EVERYWHERE = {"organ": targets.organ(1, "all")}
 
@@ -264,3 +264,32 @@ def test_mistakes_are_named(change, message):
     }
     with pytest.raises(segtrace.InputError, match=message):
         segtrace.integrate(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("score", ["logit", "prob", "logprob"])
+def test_behind_a_sigmoid_the_score_of_overlapping_organs_is_shared_out(score):
+    net, x = nets.plain(2), nets.images(2, 16)
+    organs = {"a": {"channel": 0, "label": 1}, "b": {"channel": 1, "label": 2}}
+    masks = torch.zeros(2, 2, 16, 16, dtype=torch.long)
+    masks[:, 0, 2:10], masks[:, 1, 6:14] = 1, 1  # both hold the rows 6 to 9
+    of = {"logit": lambda t: t, "prob": torch.sigmoid, "logprob": nn.functional.logsigmoid}[score]
+    place = {"enc2": "3"}
+    mean = means(net, x, stages.resolve(net, place))
+    target = targets.organs(organs, "gt", masks, "sigmoid")
+    flow = segtrace.integrate(net, place, x, target, mean, steps=256, score=score)
+    with torch.no_grad():
+        there = net[:4](x)
+        here = mean["enc2"].reshape(1, -1, 1, 1).expand_as(there)
+        parts = [(of(net[4:](one)) * masks).sum((2, 3)).T for one in (there, here)]
+    expected = parts[0] - parts[1]
+    torch.testing.assert_close(flow.change[0], expected)
+    torch.testing.assert_close(
+        flow.maps["enc2"][0].flatten(2).sum(2), expected, rtol=1e-3, atol=1e-6
+    )
+    first = segtrace.attribution_patching(net, place, x, target, mean, score=score)
+    moved = there.clone().requires_grad_()
+    share = (of(net[4:](moved)) * masks).sum((2, 3))
+    for k in range(2):
+        (gradient,) = torch.autograd.grad(share[:, k].sum(), moved, retain_graph=True)
+        slow = (gradient * (there - here)).sum(1)
+        torch.testing.assert_close(first.maps["enc2"][0, k], slow)

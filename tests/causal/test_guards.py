@@ -80,7 +80,7 @@ def test_what_is_right_passes():
         (
             necessity,
             {"sites": nets.ROUTED_STAGES},
-            "as segtrace.network.sites.sites_of(net",
+            "as segtrace.sites_of(net",
         ),
         (necessity, {"sites": ["dec1"]}, "one of sites is 'dec1'; give stages and edges"),
         (necessity, {"images": X.numpy()}, "give a tensor, torch.as_tensor(images)"),

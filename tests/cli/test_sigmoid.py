@@ -2,22 +2,22 @@
 
 import csv
 
+import nibabel
 import pytest
 import torch
 
 from helpers.scripts import SMALL_NET, answer_of, run_script, tiny_data
 from segtrace.activation import Organ
 from segtrace.checkpoint.loading import describe
+from segtrace.report.tables import read_table
 from segtrace.studies.inputs.trained_network import from_checkpoint
 from segtrace.tracking.explained import explain_probes
 
 ORGANS = {"one": ["liver"], "three": ["spleen", "left_kidney", "liver"]}
 
 
-@pytest.fixture(scope="module", params=ORGANS)
-def trained(request, tiny_raw, tmp_path_factory):
-    """A checkpoint after an epoch, and the organs; the folder of its run."""
-    folder, organs = tmp_path_factory.mktemp(request.param), ORGANS[request.param]
+def train(tiny_raw, folder, organs, *more):
+    """The folder of a run of one epoch."""
     ran = run_script(
         "train.py",
         *tiny_data(tiny_raw),
@@ -27,10 +27,18 @@ def trained(request, tiny_raw, tmp_path_factory):
         "trainer.max_epochs=1",
         "hydra.run.dir=the_run",
         "data.cache_dir=cache",
+        *more,
         cwd=folder,
     )
     assert ran.code == 0, ran.err[-3000:]
-    return folder / "the_run", organs
+    return folder / "the_run"
+
+
+@pytest.fixture(scope="module", params=ORGANS)
+def trained(request, tiny_raw, tmp_path_factory):
+    """A checkpoint after an epoch, and the organs; the folder of its run."""
+    organs = ORGANS[request.param]
+    return train(tiny_raw, tmp_path_factory.mktemp(request.param), organs), organs
 
 
 def rows(path, epoch):
@@ -82,6 +90,34 @@ def test_a_network_of_ones_own_is_explained_behind_its_sigmoid(
     for own, other in zip(found, theirs, strict=True):
         assert (own["organ"], own["stage"]) == (other["organ"], other["stage"])
         assert float(own["score"]) == pytest.approx(float(other["score"]), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.long
+def test_runs_are_compared_and_a_case_is_explained_slice_by_slice(trained, tiny_raw, tmp_path):
+    folder, organs = trained
+    again = train(tiny_raw, tmp_path, organs, "seed=1")
+    ran = run_script("explain.py", f"runs=[{folder},{again}]", "hydra.run.dir=s", cwd=tmp_path)
+    assert ran.code == 0, ran.err[-3000:]
+    seeds = read_table(tmp_path / "s" / "seeds.csv")
+    assert {row["organ"] for row in seeds} == set(organs)
+    assert {row["runs"] for row in seeds} == {"2 runs"}
+    data = [one for one in tiny_data(tiny_raw) if one.startswith(("data=", "data.root", "data.sp"))]
+    path = folder / "checkpoints" / "epoch_001.ckpt"
+    whole = ["study=volumes", "cases=['0027']", "rules=[grad_pam]", "stages=[dec4]", *data]
+    ran = run_script("explain.py", f"checkpoint={path}", *whole, "data.cache_dir=cache",
+                     "hydra.run.dir=v", cwd=tmp_path)  # fmt: skip
+    assert ran.code == 0, ran.err[-3000:]
+    case = tmp_path / "v" / "0027"
+    shape = nibabel.load(next(tiny_raw.rglob("img0027.nii.gz"))).shape
+    found = []
+    for organ in organs:
+        name = f"predictions/{organ}.nii.gz" if len(organs) > 1 else "prediction.nii.gz"
+        prediction, maps = nibabel.load(case / name), list(case.glob(f"maps/*/{organ}/*.nii.gz"))
+        assert prediction.shape == shape
+        assert len(maps) == prediction.get_fdata().any()  # of what is not found there are none
+        found += maps
+    assert found
+    assert {nibabel.load(one).shape for one in found} == {shape}
 
 
 @pytest.mark.parametrize(

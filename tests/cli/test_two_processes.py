@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import segtrace
 from helpers.scripts import SMALL_NET, run_script, tiny_data
-from segtrace.attribution.targets import predicted
+from segtrace.activation import predicted
 from segtrace.checkpoint.loading import load
 from segtrace.data.modules import SynapseData
 from segtrace.report.tables import read_table
@@ -32,14 +32,15 @@ def uneven(tiny_raw, tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="module")
-def ran(uneven, tmp_path_factory):
+@pytest.fixture(scope="module", params=["softmax", "sigmoid"])
+def ran(request, uneven, tmp_path_factory):
     """One epoch; the folder of the run is left to Hydra, which names it by the time."""
     cwd = tmp_path_factory.mktemp("two")
     ran = run_script(
         "train.py",
         *tiny_data(uneven),
         *SMALL_NET,
+        f"model.activation={request.param}",
         "trainer.devices=2",
         "trainer.strategy=ddp",
         "trainer.max_epochs=1",
@@ -80,11 +81,14 @@ def test_every_voxel_is_counted_once(ran, uneven):
                        cache_dir=str(cwd / "cache"))  # fmt: skip
     (batch,) = data.val_dataloader()
     with torch.no_grad():
-        found, true = predicted(loaded.net(batch["image"])), batch["label"][:, 0]
+        logits, true = loaded.net(batch["image"]), batch["label"][:, 0]
+    activation = loaded.description["explain"]["activation"]
+    found = predicted(logits, activation)
     rows = {row["organ"]: row for row in read_table(folder / "dice.csv")}
     assert list(rows) == ORGANS
     for channel, organ in enumerate(ORGANS, 1):
-        p, t = found == channel, true == channel
+        p = found[:, channel - 1] if activation == "sigmoid" else found == channel
+        t = true == channel
         counts = [int(mask.sum()) for mask in (p & t, p, t)]
         row = rows[organ]
         assert counts == [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import segtrace.explainers
 from helpers import nets
 from helpers.scripts import answer_of
 from segtrace import InputError
@@ -110,6 +111,21 @@ def test_where_an_organ_has_no_probability_at_all_there_is_no_contribution():
     assert found.isnan().all()
 
 
+def test_from_python_it_is_one_call():
+    found = segtrace.explainers.kernel_weighted(NET, nets.PLAIN_STAGES, X, {"a": 1, "b": 2})
+    same = explained(network("all")).explained.record.flow
+    for stage, maps in same.maps.items():
+        assert torch.equal(maps, found.explained.record.flow.maps[stage])
+
+
+def test_a_stage_that_passes_nothing_on_is_dead():
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.Conv2d(2, 2, 1)).eval()
+    for tensor in net[0].parameters():
+        torch.nn.init.zeros_(tensor)
+    found = segtrace.explainers.kernel_weighted(net, {"none": "0"}, X, {"a": 1})
+    assert (found.explained.record.flow.status == Status.DEAD).all()
+
+
 def test_slices_that_are_not_finite_have_no_map():
     x = X.clone()
     x[1, 0, 3, 3] = torch.nan
@@ -121,7 +137,7 @@ def test_slices_that_are_not_finite_have_no_map():
 def test_what_is_not_reached_in_time_is_left_out_or_told(monkeypatch):
     seconds = iter(range(1000))
     monkeypatch.setattr("segtrace.explainers.explainer.perf_counter", lambda: next(seconds))
-    monkeypatch.setattr("segtrace.explainers.mullan2023.perf_counter", lambda: 0)
+    monkeypatch.setattr("segtrace.explainers.scores.perf_counter", lambda: 0)
     found = explained(network(), max_seconds=5)  # four channels of enc1, five of enc2
     assert found.explained.record.flow.stages == ("enc1",)
     assert found.left_out == ("enc2", "head")
@@ -140,7 +156,7 @@ def test_explain_py_runs_it_and_cites_it(run, tmp_path, monkeypatch):
     )  # fmt: skip
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
-    assert "Kernel-weighted contribution, about" in ran.out
+    assert "Kernel-weighted contribution: 30 forward passes of one slice, about" in ran.out
     folder = tmp_path / "out" / "explainers" / "kernel_weighted"
     assert np.isfinite(load_maps(folder / "maps.npz").flow.maps["head"].numpy()).all()
     assert (folder / "figures" / "kernel_weighted" / "liver.png").is_file()

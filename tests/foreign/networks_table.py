@@ -17,6 +17,7 @@ from helpers.known_checks import Known, check_maps, logits_at
 from helpers.known_networks import MONAI, TWINS
 from helpers.nets import stirred
 from segtrace.attribution import targets
+from segtrace.models.networks import key_of
 from segtrace.network import edges
 from segtrace.network.known.table import find
 from segtrace.network.stages import Stage
@@ -24,46 +25,65 @@ from segtrace.network.stages import Stage
 INTRO = """\
 # Networks that are known
 
-A network of this table is explained without a word on where to look: `stages`, `edges` and `output`
-may be left out, in Python, in a training of your own and in `explain.py net=…`.
+Does yours work at once? Yes, if its class or a parent class stands in the first column below:
+`stages`, `edges` and `output` may be left out, in Python, in a training of your own and in
+`explain.py net=…`. Any other works as well: name its stages, or take a proposal (see the end).
 
 ```python
 flow = segtrace.trace(net, None, image, targets.organs({"liver": 1}, region="pred"))
 print(segtrace.describe(net, image))  # its stages and edges, and whether its gradient is right
 ```
 
-It is known by module and name of its class, or of a parent class; no package is imported for it.
-Another network of yours names its stages; what is given always wins over the table.
-A network of several outputs is read where its logits are, whatever stands beside them; logits of
-transformers' Segformer are resized to the image, as its own loss does.
+What `describe` prints of a stage: `K`, its channels; `cells`, the size of its maps, and `stride`,
+pixels a cell; `kappa`, 1 where the gradient has one sign and 0 where its average cancels;
+`gradient`, `right` or `cut`, where autograd is not the derivative and every map is wrong;
+`average`, whether rules that average the gradient (`seg_grad_cam`) can be read there.
 
-One line a network, by small ones with random weights in float64, 2-D: where the maps of all
-stages are furthest from plain hooks (Seg-Grad-CAM and Grad-PAM), and from captum and
-pytorch-grad-cam (Seg-Grad-CAM, at the stages that are neither void nor tokens, which they do not
-lay out), as a share of each map's maximum. Void are stages at which averaging rules draw noise,
-since a normalisation over the image cancels the average: read Grad-PAM there.
-Every stage's gradient equals finite differences, every cut a cut by hand
-(`tests/network/test_known.py` and, of the packages themselves, `make test-foreign`).
+A network is known by module and name of its class; no package is imported for it. What is given
+always wins over the table. A softmax or a sigmoid is no part of a network here: of one channel it
+is a sigmoid, of several say `activation="sigmoid"` where they may overlap. Logits of transformers'
+Segformer are resized to the image, as its own loss does.
 
-| network | a user writes | stages | edges | logits | hooks | captum | pytorch-grad-cam | void |
-|---|---|---|---|---|---|---|---|---|
+The columns: how many **stages** and **edges** (skips and up paths that can be cut) are known;
+where the **logits** are in what the network returns; in which **axes** it was tested, 3-D in Python
+(`describe`, `trace`, cuts); **tested as** itself, in `make test` or, of other packages, in
+`make test-foreign`, or as a small twin of the published code; whether **explain.py** reads a
+checkpoint of `train.py` without being told the class again. Then, of small ones with random weights
+in float64, 2-D, the largest difference of maps from plain **hooks** (Seg-Grad-CAM and Grad-PAM),
+**captum** and **pytorch-grad-cam** (Seg-Grad-CAM, at the stages that are neither void nor tokens,
+which they do not lay out), as a share of each map's maximum. **Void** are stages at which averaging
+rules draw noise, since a normalisation over the image cancels the average: read Grad-PAM there. Of
+all of them every stage's gradient equals finite differences, and every cut a cut by hand
+(`tests/network/test_known.py`).
+
+| network | stages | edges | logits | axes | tested as | explain.py | hooks | captum | \
+pytorch-grad-cam | void |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 OUTRO = """
 Made by `PYTHONPATH=src:tests .venv-foreign/bin/python tests/foreign/networks_table.py >
-docs/networks.md` (`make test-foreign` installs what it needs). TransUNet and Swin-Unet are
-published as repositories, under the names of their files; here they are small networks of the same
-modules and joints.
+docs/networks.md` (`make test-foreign` installs what it needs).
 
 What to know of some:
 * segmentation-models-pytorch: of the encoders ResNet, ResNeXt, SE-Net, SK-Net, DenseNet,
   MobileNetV2, timm's EfficientNet, MobileOne and Mix Transformer are known; of others name the
   stages.
-  UNet++: of the nested decoder, the blocks that follow one another up to the output; a skip is the
-  encoder's own feature, beside which other blocks enter. FPN: edges of the pyramid.
+  UNet++ (MONAI's too): of the nested decoder, the blocks that follow one another up to the
+  output; a skip is the encoder's own feature, beside which other blocks enter. FPN: edges of the
+  pyramid.
 * nnU-Net: InstanceNorm, so Seg-Grad-CAM is void at most stages; Grad-PAM is the rule to read.
 * TransUNet, Swin-Unet and Segformer have stages of tokens, which are laid on a square grid: give
   square images, or the layout by hand, `{module: …, layout: tokens(h, w)}`.
-* torchvision's networks and Segformer have no skips: stages alone can be cut.
+* torchvision's networks have no edges: their decoder takes in the encoder's last feature alone.
+  Into Segformer's one decoder stage come all four features: `up_1` from enc4, `skip_1` from enc3,
+  `skip_1_2` and `skip_1_3` from those above.
+* Deep supervision: `train.py` trains the output that holds the logits. In several processes the
+  weights of the others ask for `trainer.strategy=ddp_find_unused_parameters_true`.
+
+Of a network in no table `segtrace.describe(net, image)` proposes stages and, where they can be
+told, edges. None is proposed, and a line says so, where something else of the image enters a stage
+besides (nested decoders), where an upsampling that is no module is added to the encoder's very
+output, and where tokens are joined by a layer.
 """
 
 
@@ -119,16 +139,25 @@ def row(name: str, known: Known) -> str:
     void = [report for report in described.stages if not report.averages]
     cells = [
         name,
-        "1 line",
         str(len(stages)),
         str(len(edges.known(net))),
         f"`{find(net).output}`" if find(net).output else "tensor",
+        *tested(name, net),
         f"{check_maps(net, known):.0e}",
         largest(like, flow, captum(net, x)),
         largest(like, flow, grad_cam(net, x)),
         f"{len(void)} of {len(stages)}",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def tested(name: str, net: nn.Module) -> Iterator[str]:
+    """Axes, as what, and whether a checkpoint may ask for the class."""
+    known = {**MONAI, **FOREIGN}
+    name = name.removeprefix("MONAI ")
+    yield "2-D, 3-D" if f"{name} 3-D" in known else "2-D"
+    yield "itself" if name in known else "twin"
+    yield "at once" if key_of(type(net)) else "`net=…`"
 
 
 def shown() -> Iterator[tuple[str, Known]]:

@@ -166,6 +166,12 @@ def swin_halves(root, widths=(16, 8, 4)):
     return places
 
 
+def segformer_halves(layers):
+    """Of each feature of the encoder what its own layer of the decoder takes in."""
+    names = ("skip_1_3", "skip_1_2", "skip_1", "up_1")
+    return {name: (f"decode_head.{layers}.{i}", 0, ...) for i, name in enumerate(names)}
+
+
 _BLOCK = "decoder.blocks.{}".format
 _NESTED = "decoder.blocks.x_0_{}".format
 _PYRAMID = [f"decoder.p{i}" for i in (5, 4, 3, 2)]
@@ -214,9 +220,18 @@ TWINS = {
     ),
     "torchvision FCN": Known(libraries.FCN, encoders=4, decoders=1),
     "torchvision DeepLabV3": Known(libraries.DeepLabV3, encoders=4, decoders=2),
-    "Segformer of transformers 5": Known(libraries.Segformer, encoders=4, decoders=1),
+    "Segformer of transformers 5": Known(
+        libraries.Segformer,
+        encoders=4,
+        decoders=1,
+        halves=segformer_halves("linear_projections"),
+    ),
     "Segformer of transformers 4": Known(
-        lambda: libraries.Segformer(4), side=64, encoders=4, decoders=1
+        lambda: libraries.Segformer(4),
+        side=64,
+        encoders=4,
+        decoders=1,
+        halves=segformer_halves("linear_c"),
     ),
     "TransUNet": Known(
         published.TransUNet,

@@ -36,7 +36,12 @@ BUILT = {
     "UNETR": UNETR,
     "SwinUNETR": SWIN,
     "VNet": {"spatial_dims": 2, "out_channels": 3, "act": "prelu", "dropout_dim": 2},
-}
+    "SegResNetDS": {"spatial_dims": 2, "init_filters": 4, "blocks_down": [1, 1, 1], "dsdepth": 2,
+                    "resolution": [1.0, 2.0], "norm": ["batch", {"eps": 0.001}]},
+    "BasicUNetPlusPlus": BASIC | {"deep_supervision": True},
+    "MedNeXt": {"spatial_dims": 2, "init_filters": 2, "kernel_size": 3, "norm_type": "layer",
+                "encoder_expansion_ratio": [1, 2, 2, 2], "deep_supervision": True},
+}  # fmt: skip
 
 
 def build(key, most=ROOM, **arguments):
@@ -100,6 +105,10 @@ def test_only_what_imports_a_package_or_is_a_class_is_left_out():
         ("UNet", {"channels": [1] * 33}),
         ("UNet", {"num_res_units": 10**6}),
         ("DynUNet", {"kernel_size": [[3] * 33] * 3}),
+        ("SegResNetDS", {"preprocess": "os.system"}),
+        ("SegResNetDS", {"resolution": ["os.system"]}),
+        ("MedNeXt", {"norm_type": "os.system"}),
+        ("MedNeXt", {"blocks_down": [10**6]}),
         ("os.system", {"command": "true"}),
         ("torch.nn.Linear", {}),
     ],

@@ -22,6 +22,15 @@ from segtrace.network.sites import sites_of
 from segtrace.network.undisturbed import undisturbed
 
 
+def test_a_network_without_edges_says_why():
+    net, x = network("torchvision FCN")
+    told = str(segtrace.describe(net, x)).split("\n")
+    (why,) = [line for line in told if line.startswith("no edges: ")]
+    assert "takes in the encoder's last feature alone" in why
+    for known in TABLE:
+        assert bool(known.edgeless) != bool(known.junctions or known.entering), known.name
+
+
 def test_every_network_of_the_table_is_here():
     found = [find(known.build()) for known in NETWORKS.values()]
     assert {known.name for known in found} == {known.name for known in TABLE}
@@ -73,7 +82,7 @@ def test_skip_and_up_of_a_decoder_stage_are_all_that_enters_it(name):
     other = NETWORKS[name].images(seed=9)
     with undisturbed(net, x.device):
         settled = sites_of(net).settled(net, x)
-    found = [edge for edge in settled.edges if edge.name.endswith("_1")]
+    found = [edge for edge in settled.edges if edge.stage == settled.edges[0].stage]
     seen = {}
     last = stages.resolve(net, [found[0].stage])[0]
 

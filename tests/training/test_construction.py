@@ -120,6 +120,35 @@ def test_what_lightning_refuses_while_it_runs_is_one_line():
         trainer.fit(torch.nn.Linear(1, 1))
 
 
+class TwoHeads(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.used, self.other = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+
+    def training_step(self, batch, batch_idx):
+        return self.used(batch).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:.*many workers.*", "ignore:.*LeafSpec.*", "ignore:.*GPU.*")
+def test_weights_that_no_loss_reaches_are_named_to_ddp_by_the_word_that_is_said():
+    batches = torch.utils.data.DataLoader(torch.ones(4, 1))
+
+    def fit(strategy):
+        quiet = {"logger": False, "barebones": True, "accelerator": "cpu", "devices": 1}
+        trainer = pl.Trainer(strategy=strategy, max_epochs=1, **quiet)
+        try:
+            trainer.fit(TwoHeads(), batches)
+        finally:
+            torch.distributed.destroy_process_group()
+
+    with pytest.raises(InputError, match=r"have no part in its logits .*; say ") as said, running():
+        fit("ddp")
+    fit(str(said.value).split("trainer.strategy=")[1])
+
+
 class Defective(pl.LightningModule):
     def training_step(self, batch, batch_idx):
         raise AssertionError

@@ -32,6 +32,12 @@ of an untrained network): a stage that fails is tried again, along another direc
 by more."""
 ROUNDING = 100.0
 """A change of the score of fewer roundings than this says nothing."""
+KEY = (
+    "cells: of a map of this image; stride: pixels a cell; kappa: 1 where the gradient has one "
+    "sign, 0 where its average cancels; gradient: right, or cut, where every map is wrong; "
+    "average: whether seg_grad_cam, which averages the gradient, can be read there"
+)
+"""What stands in the columns of the table, on one line."""
 TOLERANCE = 1e-3
 """Autograd and the quotient agree to about 1e-7 in float64; a cut path leaves some per cent."""
 
@@ -72,15 +78,17 @@ class Description:
     Attributes:
         stages: one report a stage.
         edges: what enters the decoder stages; empty where it is not known.
-        proposal: where the network is in no table, the guess that stages and edges are.
         memory: bytes that the stages' activations and gradients take for one slice in float32,
             the least that a trace needs beside the network's own forward and backward pass.
+        proposal: where the network is in no table, the guess that stages and edges are.
+        edgeless: why there are no edges, where none were asked for and none are known.
     """
 
     stages: tuple[StageReport, ...]
     edges: tuple[Edge, ...]
     memory: int
     proposal: Proposal | None = None
+    edgeless: str = ""
 
     @property
     def sites(self) -> Sites:
@@ -105,6 +113,9 @@ class Description:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
         ]
+        lines.append(KEY)
+        if self.edgeless:
+            lines.append(f"no edges: {self.edgeless}")
         for edge in self.edges:
             place = "" if edge.argument is None else f", argument {edge.argument}"
             other = edge.beside or "what comes from below"
@@ -207,7 +218,8 @@ def describe(
             found_here = _derivatives(stage, here, gradient, change, rounding)
             reports.append(_report(net, stage, gradient, found_here, x, bare))
     memory = 2 * 4 * sum(activation.numel() for activation in acts.values())
-    return Description(tuple(reports), found, memory, guess)
+    why = edges_of.edgeless(net) if edges is None and guess is None and not found else ""
+    return Description(tuple(reports), found, memory, guess, why)
 
 
 def _per_channel(first: Tensor, seed: int) -> Tensor:

@@ -19,7 +19,7 @@ from segtrace.network.guards import (
 
 __all__ = ["BASELINES", "aligned", "held", "instance", "names", "optional", "some", "some_or_none"]
 
-BASELINES = instance(Baselines, "the result of segtrace.causal.baselines.collect")
+BASELINES = instance(Baselines, "the result of segtrace.collect")
 
 
 def a_pair(name: str, value: Any) -> tuple[Any, Any]:

@@ -1,21 +1,29 @@
 """Ablation-CAM: a channel weighs as much as the score loses when it is set to zero."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segtrace.attribution.targets import Target
-from segtrace.causal.batches import SLICES, Clock
+from segtrace.causal.batches import Clock
 from segtrace.errors import InputError
+from segtrace.explainers.channels import (
+    beside,
+    channels_at,
+    in_time,
+    parts,
+    stages_of,
+    without,
+)
 from segtrace.explainers.explainer import Budget, checked_seconds
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.explainers.stage_maps import StageMaps, measured
 from segtrace.network.hooks import edit, observe
 from segtrace.network.logits import logits_at
-from segtrace.network.sites import Site, Sites, chosen
+from segtrace.network.sites import Site
 from segtrace.tracking.explained import Network
 
 
@@ -64,41 +72,24 @@ class AblationCam:
             InputError: not even one stage is done in time.
         """
         with scoring(network, targets, budget, self.title) as scores:
-            sites = _stages(scores.net, network)
-            cuts = {site: self._cuts(scores, site) for site in sites}
-            maps = {}
-            with scores.clock(len(scores.x) * sum(map(len, cuts.values()))) as clock:
-                for site in sites:
-                    found = _maps(scores, clock, site, cuts[site])
-                    if found is None:
-                        break
-                    maps[site.name] = found
-            if not maps:
-                raise InputError(
-                    f"{self.title}: {budget.max_seconds:g} s are over before a stage is done; give "
-                    "more max_seconds, or more channels at_once"
-                )
-            flow = scores.flow(self.name, maps)
-        left_out = tuple(name for name in sites.names if name not in maps)
+            sites = stages_of(scores.net, network)
+            cuts = {site: torch.arange(count).split(self.at_once)
+                    for site, count in channels_at(scores, sites).items()}  # fmt: skip
+            flow, left_out = in_time(
+                scores,
+                self.name,
+                sites,
+                len(scores.x) * sum(map(len, cuts.values())),
+                lambda clock, site: _maps(scores, clock, site, cuts[site]),
+                "more channels at_once",
+            )
         return StageMaps(self, measured(flow, network, epoch), left_out, scores.seconds)
-
-    def _cuts(self, scores: Scores, site: Site) -> tuple[Tensor, ...]:
-        """The channels of each cut."""
-        channels = observe(scores.net, [site], scores.x[:1]).activations[site.name].shape[1]
-        return torch.arange(channels).split(self.at_once)
-
-
-def _stages(net: nn.Module, network: Network) -> Sites:
-    """Those of the network, or of them those that the settings name."""
-    stages = Sites.of(net, network.stages)
-    names = network.settings.stages
-    return stages if names is None else chosen(stages, names)
 
 
 def _maps(scores: Scores, clock: Clock, site: Site, cuts: tuple[Tensor, ...]) -> Tensor | None:
-    """(O, N, *cells) of a stage; ``None`` where the time is over before."""
-    parts, net = [], scores.net
-    for mine in _parts(len(scores.x)):
+    """See :data:`~segtrace.explainers.channels.Maps`."""
+    found, net = [], scores.net
+    for mine in parts(len(scores.x)):
         x = scores.x[mine]
         activation = observe(net, [site], x).activations[site.name]
         whole = scores.of(scores.logits[mine], mine)
@@ -106,25 +97,10 @@ def _maps(scores: Scores, clock: Clock, site: Site, cuts: tuple[Tensor, ...]) ->
         for channels in cuts:
             if scores.is_over():
                 return None
-            with edit(net, {site: _without(channels)}):
+            with edit(net, {site: without(channels)}):
                 cut = scores.of(logits_at(net, x), mine)
             lost = (whole - cut) / whole.abs() / len(channels)  # (O, n)
-            own = activation[:, channels].sum(1)  # (n, *cells)
-            weighed = weighed + lost.reshape(*lost.shape, *[1] * (own.ndim - 1)) * own
+            weighed = weighed + beside(lost, activation[:, channels].sum(1))
             clock.step(len(x))
-        parts.append(weighed)
-    return torch.cat(parts, 1).cpu()
-
-
-def _parts(slices: int) -> Iterator[slice]:
-    for first in range(0, slices, SLICES):
-        yield slice(first, min(first + SLICES, slices))
-
-
-def _without(channels: Tensor) -> Callable[[Tensor], Tensor]:
-    def edited(activation: Tensor) -> Tensor:
-        found = activation.clone()
-        found[:, channels] = 0
-        return found
-
-    return edited
+        found.append(weighed)
+    return torch.cat(found, 1).cpu()

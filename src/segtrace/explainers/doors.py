@@ -14,6 +14,7 @@ from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Budget
 from segtrace.explainers.image_maps import ImageMaps
+from segtrace.explainers.mullan2023 import SCORE, KernelWeighted
 from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.explainers.stage_maps import StageMaps
 from segtrace.network.guards import channels
@@ -60,6 +61,29 @@ def ablation_cam(
     """
     network, asked = _network(net, stages, image, organs, truth, region, score, activation)
     explainer = AblationCam(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def kernel_weighted(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "all",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> StageMaps:
+    """Kernel-weighted contribution, of :class:`~segtrace.explainers.mullan2023.KernelWeighted`.
+
+    Arguments, what comes back and what is refused: as of :func:`ablation_cam`; the score is the
+    probability, and the region the whole image, as in the paper.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, SCORE, activation)
+    explainer = KernelWeighted(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 

@@ -1,27 +1,31 @@
 """Kernel-weighted contribution: a channel weighs by what is lost without it and kept by it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from time import perf_counter
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from segtrace.activation import PROBABILITY, predicted
-from segtrace.attribution.forward import agreed, weights_of
+from segtrace.activation import PROBABILITY
 from segtrace.attribution.targets import Target
 from segtrace.attribution.weights import Weights
-from segtrace.causal.batches import SLICES, Clock, seconds_per_slice
-from segtrace.errors import InputError
-from segtrace.explainers.explainer import Budget
-from segtrace.explainers.stage_maps import StageMaps, flow_of, measured
+from segtrace.causal.batches import Clock
+from segtrace.explainers.channels import (
+    alone,
+    beside,
+    channels_at,
+    in_time,
+    parts,
+    stages_of,
+    without,
+)
+from segtrace.explainers.explainer import Budget, checked_seconds
+from segtrace.explainers.scores import Scores, scoring
+from segtrace.explainers.stage_maps import StageMaps, measured
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.hooks import edit, observe
-from segtrace.network.labels import refuse_shares
-from segtrace.network.logits import logits_at
-from segtrace.network.sites import Site, Sites, chosen
-from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
+from segtrace.network.sites import Site
 from segtrace.tracking.explained import Network
 
 SCORE = "prob"
@@ -58,8 +62,7 @@ class KernelWeighted:
     max_seconds: float | None = 600.0
 
     def __post_init__(self) -> None:
-        if self.max_seconds is not None and not self.max_seconds > 0:
-            raise InputError(f"max_seconds={self.max_seconds}; give more than 0, or null")
+        checked_seconds(self.max_seconds)
 
     def explain(
         self,
@@ -73,44 +76,18 @@ class KernelWeighted:
         Raises:
             InputError: a network that returns probabilities; not even one stage is done in time.
         """
-        start, net = perf_counter(), unwrapped(network.net)
-        x = as_input(net, network.probes.images)
-        with undisturbed(net, x.device), torch.no_grad(), budget.shown(self.title) as tell:
-            sites = Sites.of(net, network.stages)
-            if network.settings.stages is not None:
-                sites = chosen(sites, network.settings.stages)
-            logits = torch.cat([logits_at(net, part) for part in x.split(SLICES)])
-            known = agreed(network.settings.activation, targets, logits)
-            refuse_shares(SCORE, logits, known)
-            weights = {organ: weights_of(organ, one, logits, known)
-                       for organ, one in targets.items()}  # fmt: skip
-            seen = observe(net, sites, x[:1]).activations
-            passes = 2 * len(x) * sum(one.shape[1] for one in seen.values())
-            clock = Clock(passes, seconds_per_slice(net, x[:SLICES]), tell)
-            task = _Task(net, x, Timetable.of(net, x[:1]), [*weights.values()], known, clock)
-            maps = {}
-            for site in sites:
-                found = task.maps(site, lambda: budget.is_over(start))
-                if found is None:
-                    break
-                maps[site.name] = found
-        if not maps:
-            raise InputError(
-                f"{self.title}: {budget.max_seconds:g} s are over before a stage is done; give "
-                "more max_seconds, or name another stage, stages=[head]"
+        with scoring(network, targets, budget, self.title, SCORE) as scores:
+            sites = stages_of(scores.net, network)
+            count = channels_at(scores, sites)
+            flow, left_out = in_time(
+                scores,
+                self.name,
+                sites,
+                2 * len(scores.x) * sum(count.values()),
+                lambda clock, site: _maps(scores, clock, site, count[site]),
+                "name another stage, stages=[head]",
             )
-        probability = PROBABILITY[known](logits)
-        flow = flow_of(
-            self.name,
-            SCORE,
-            maps,
-            {organ: one.score(probability).cpu() for organ, one in weights.items()},
-            torch.stack([one.pixels(logits) for one in weights.values()]).cpu(),
-            predicted(logits, known).cpu(),
-            known,
-        )
-        left_out = tuple(name for name in sites.names if name not in maps)
-        return StageMaps(self, measured(flow, network, epoch), left_out, perf_counter() - start)
+        return StageMaps(self, measured(flow, network, epoch), left_out, scores.seconds)
 
 
 def contribution(whole: Tensor, without: Tensor, alone: Tensor, weights: Weights) -> Tensor:
@@ -126,65 +103,26 @@ def contribution(whole: Tensor, without: Tensor, alone: Tensor, weights: Weights
     return lost * weights.score(torch.minimum(alone, whole)) / weights.score(whole)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """The network as it is, on its slices; ``weights`` one an organ."""
-
-    net: nn.Module
-    x: Tensor
-    timetable: Timetable
-    weights: list[Weights]
-    activation: str
-    clock: Clock
-
-    def maps(self, site: Site, is_over: Callable[[], bool]) -> Tensor | None:
-        """(O, N, *cells) of a stage; ``None`` where the time is over before."""
-        parts = []
-        for mine in _parts(len(self.x)):
-            x = self.x[mine]
-            cached = CachedForward.of(self.net, x, self.timetable, [site])
-            activation = observe(self.net, [site], x).activations[site.name]
-            cells = tuple(range(1, activation.ndim))
-            scaled = activation.abs() / activation.abs().amax(cells, keepdim=True)
-            whole = PROBABILITY[self.activation](cached.logits)
-            total = torch.zeros(())
-            for k in range(activation.shape[1]):
-                if is_over():
-                    return None
-                without = self._cut(cached, site, _without(k))
-                alone = self._cut(cached, site, _alone(k))
-                found = [contribution(whole, without, alone, one[mine]) for one in self.weights]
-                weight = torch.stack(found)  # (O, n)
-                total = (
-                    total + weight.reshape(*weight.shape, *[1] * (len(cells) - 1)) * scaled[:, k]
-                )
-                self.clock.step(2 * len(x))
-            parts.append(total)
-        return torch.cat(parts, 1).cpu()
-
-    def _cut(self, cached: CachedForward, site: Site, kept: Callable[[Tensor], Tensor]) -> Tensor:
-        with edit(self.net, {site: kept}):
-            return PROBABILITY[self.activation](cached.run(site))
-
-
-def _parts(slices: int) -> Iterator[slice]:
-    for first in range(0, slices, SLICES):
-        yield slice(first, min(first + SLICES, slices))
-
-
-def _without(k: int) -> Callable[[Tensor], Tensor]:
-    def edited(activation: Tensor) -> Tensor:
-        found = activation.clone()
-        found[:, k] = 0
-        return found
-
-    return edited
-
-
-def _alone(k: int) -> Callable[[Tensor], Tensor]:
-    def edited(activation: Tensor) -> Tensor:
-        found = torch.zeros_like(activation)
-        found[:, k] = activation[:, k]
-        return found
-
-    return edited
+def _maps(scores: Scores, clock: Clock, site: Site, channels: int) -> Tensor | None:
+    """See :data:`~segtrace.explainers.channels.Maps`."""
+    found, net, timetable = [], scores.net, Timetable.of(scores.net, scores.x[:1])
+    probability = PROBABILITY[scores.activation]
+    for mine in parts(len(scores.x)):
+        x = scores.x[mine]
+        cached = CachedForward.of(net, x, timetable, [site])
+        activation = observe(net, [site], x).activations[site.name].abs()
+        highest = activation.amax(tuple(range(1, activation.ndim)), keepdim=True)
+        scaled = activation / torch.where(highest > 0, highest, 1.0)
+        whole, weighed = probability(cached.logits), torch.zeros(())
+        for k in torch.arange(channels).split(1):
+            if scores.is_over():
+                return None
+            with edit(net, {site: without(k)}):
+                rest = probability(cached.run(site))
+            with edit(net, {site: alone(k)}):
+                own = probability(cached.run(site))
+            weight = [contribution(whole, rest, own, one[mine]) for one in scores.weights.values()]
+            weighed = weighed + beside(torch.stack(weight), scaled[:, k].sum(1))
+            clock.step(2 * len(x))
+        found.append(weighed)
+    return torch.cat(found, 1).cpu()

@@ -110,7 +110,11 @@ class Scores:
 
 @contextmanager
 def scoring(
-    network: Network, targets: Mapping[str, Target], budget: Budget, title: str
+    network: Network,
+    targets: Mapping[str, Target],
+    budget: Budget,
+    title: str,
+    score: str | None = None,
 ) -> Iterator[Scores]:
     """Inside the block the network runs as it is, without gradients; nothing stays changed.
 
@@ -119,6 +123,7 @@ def scoring(
         targets: organ -> what is explained of it.
         budget: time and progress.
         title: of the method.
+        score: in place of the settings'.
 
     Raises:
         InputError: volumes; a score that does not fit the logits.
@@ -128,7 +133,7 @@ def scoring(
             f"{title} explains slices (N, C, H, W), and the image is "
             f"{tuple(network.probes.images.shape)}; give a 2-D network and its slices"
         )
-    start, net, score = perf_counter(), unwrapped(network.net), network.settings.score
+    start, net, score = perf_counter(), unwrapped(network.net), score or network.settings.score
     x = as_input(net, network.probes.images)
     with undisturbed(net, x.device), torch.no_grad():
         logits = torch.cat([logits_at(net, part) for part in x.split(SLICES)])

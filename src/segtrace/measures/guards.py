@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,7 +85,7 @@ def _once_or_none(value: Any) -> bool:
     """Not something that can be gone through several times, number by number."""
     if isinstance(value, str | bytes | Mapping | Iterator | Tensor):
         return True
-    return not isinstance(value, Sequence | np.ndarray | range) or np.ndim(value) != 1
+    return not isinstance(value, Sequence) and getattr(value, "ndim", 0) != 1
 
 
 def _is(value: Any, kind: type) -> bool:
@@ -140,7 +139,7 @@ def spaced(given: Mapping[str, Any]) -> None:
 
 def names_or_numbers(name: str, value: Any) -> list[str | int]:
     """What tells cases apart, one a slice."""
-    found = value.tolist() if isinstance(value, np.ndarray | Tensor) else value
+    found = value.tolist() if hasattr(value, "tolist") else value
     if (
         isinstance(found, str)
         or not isinstance(found, Sequence)

@@ -12,9 +12,7 @@ end at 3 cases, and at 5 and more it covers no better and is wider.)
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-import numpy as np
 import torch
-from scipy.special import stdtrit
 from torch import Tensor
 
 from segtrace.labelled import DataArray, Dataset, names_along, tensor
@@ -170,8 +168,10 @@ def _alike(each: Tensor, seen: Tensor) -> Tensor:
 
 def _quantile(count: Tensor) -> Tensor:
     """Student's t for so many cases: what half the interval is in standard errors."""
-    freedom = np.maximum(count.cpu().numpy() - 1, 1)
-    return torch.from_numpy(np.asarray(stdtrit(freedom, (1 + LEVEL) / 2))).to(count.device)
+    from scipy.special import stdtrit
+
+    freedom = (count.cpu() - 1).clamp(min=1).numpy()
+    return torch.as_tensor(stdtrit(freedom, (1 + LEVEL) / 2)).to(count.device)
 
 
 @dataclass(frozen=True)

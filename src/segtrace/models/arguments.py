@@ -35,6 +35,7 @@ _Levels = Field(max_length=DEEPEST)
 _Tuples = BeforeValidator(_sequence)
 Widths = Annotated[list[Width], _Levels, _Tuples]
 Counts = Annotated[list[Count], _Levels, _Tuples]
+Numbers = Annotated[list[Number], _Levels, _Tuples]
 Windows = Annotated[list[Window], _Levels, _Tuples]
 Sizes = Count | Counts
 """One number for all axes, or one for each."""

@@ -17,6 +17,7 @@ from segtrace.errors import InputError, printable, unknown
 from segtrace.models import arguments as kinds
 from segtrace.models.limits import within
 
+UPSAMPLE = Literal["deconv", "deconvgroup", "nontrainable", "pixelshuffle"]
 FLEXIBLE = {
     "in_channels": kinds.Width,
     "out_channels": kinds.Width,
@@ -33,7 +34,7 @@ FLEXIBLE = {
     "act": kinds.Activation,
     "dropout": kinds.Dropout,
     "decoder_bias": kinds.Flag,
-    "upsample": Literal["deconv", "deconvgroup", "nontrainable", "pixelshuffle"],
+    "upsample": UPSAMPLE,
     "pre_conv": Literal["default"] | None,
     "interp_mode": Literal[
         "nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area"
@@ -107,7 +108,7 @@ NETWORKS: Mapping[str, Known] = {
         norm=kinds.Norm,
         bias=kinds.Flag,
         dropout=kinds.Dropout,
-        upsample=Literal["deconv", "deconvgroup", "nontrainable", "pixelshuffle"],
+        upsample=UPSAMPLE,
     ),
     "UNet": _monai(
         "unet",
@@ -145,7 +146,7 @@ NETWORKS: Mapping[str, Known] = {
         use_conv_final=kinds.Flag,
         blocks_down=kinds.Counts,
         blocks_up=kinds.Counts,
-        upsample_mode=Literal["deconv", "deconvgroup", "nontrainable", "pixelshuffle"],
+        upsample_mode=UPSAMPLE,
     ),
     "DynUNet": _monai(
         "dynunet",
@@ -209,6 +210,51 @@ NETWORKS: Mapping[str, Known] = {
         dropout_prob_down=kinds.Share | None,
         dropout_dim=kinds.Dimensions,
         bias=kinds.Flag,
+    ),
+    # Of several outputs the logits alone are trained, as the table of known networks picks them.
+    # Without `preprocess`, which is code.
+    "SegResNetDS": _monai(
+        "segresnet_ds",
+        "SegResNetDS",
+        init_filters=kinds.Width,
+        act=kinds.Activation,
+        norm=kinds.Norm,
+        blocks_down=kinds.Counts,
+        blocks_up=kinds.Counts | None,
+        dsdepth=kinds.Count,
+        upsample_mode=UPSAMPLE,
+        resolution=kinds.Numbers | None,
+    ),
+    "BasicUNetPlusPlus": _monai(
+        "basic_unetplusplus",
+        "BasicUNetPlusPlus",
+        "BasicUnetPlusPlus",
+        "BasicunetPlusPlus",
+        "basicunetplusplus",
+        features=kinds.Widths,
+        deep_supervision=kinds.Flag,
+        act=kinds.Activation,
+        norm=kinds.Norm,
+        bias=kinds.Flag,
+        dropout=kinds.Dropout,
+        upsample=UPSAMPLE,
+    ),
+    "MedNeXt": _monai(
+        "mednext",
+        "MedNeXt",
+        "MedNext",
+        init_filters=kinds.Width,
+        encoder_expansion_ratio=kinds.Sizes,
+        decoder_expansion_ratio=kinds.Sizes,
+        bottleneck_expansion_ratio=kinds.Count,
+        kernel_size=kinds.Count,
+        deep_supervision=kinds.Flag,
+        use_residual_connection=kinds.Flag,
+        blocks_down=kinds.Counts,
+        blocks_bottleneck=kinds.Count,
+        blocks_up=kinds.Counts,
+        norm_type=Literal["group", "layer"],
+        global_resp_norm=kinds.Flag,
     ),
 }
 """key -> class."""

@@ -133,6 +133,13 @@ def known(net: nn.Module) -> tuple[Edge, ...]:
         return ()
 
 
+def edgeless(net: nn.Module) -> str:
+    """Why no edges are known of a network that has none, in words that end a line."""
+    if not stages_of.known(net):
+        return f"{type(net).__name__} is in no table; name them, {NAMING}"
+    return f"{stages_of.known_of(net).edgeless}; its stages can be cut"
+
+
 def _edge(net: nn.Module, name: str, place: Any) -> Edge:
     if isinstance(place, Edge):
         edge = place
@@ -192,6 +199,11 @@ def _known(net: nn.Module) -> Iterator[Edge]:
                 layout = stages_of.layout_of(net, known, edge.module)
                 yield _checked(net, replace(edge, layout=layout))
         below = stage
+    for entry in known.entering:
+        for path in stages_of.matching(net, entry.module):
+            yield _checked(
+                net, Edge(entry.name, entry.stage, path, entry.argument, source=entry.source)
+            )
 
 
 def _joined(junction: Junction, stage: Stage, below: Stage, i: int, source: str) -> Iterator[Edge]:

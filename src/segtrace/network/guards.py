@@ -185,7 +185,7 @@ def some_or_none(name: str, value: Any) -> None:
 
 def sites(name: str, value: Any) -> None:
     """What is cut or looked at: stages and edges, resolved."""
-    wanted = "stages and edges, as segtrace.network.sites.sites_of(net, …) returns them"
+    wanted = "stages and edges, as segtrace.sites_of(net, …) returns them"
     if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
         raise wrong(name, value, wanted)
     if not value:

@@ -196,7 +196,7 @@ def _known(net: nn.Module) -> dict[str, Stage]:
     known = known_of(net)
     found: dict[str, list[str]] = {"enc": [], "dec": [], "head": []}
     for kind, pattern in known.stages:
-        found[kind] += _matching(net, pattern)
+        found[kind] += matching(net, pattern)
     # Nested decoders come shallowest first; the deepest has the longest path.
     found["dec"].sort(key=lambda path: -path.count("."))
     if not found["enc"]:
@@ -209,7 +209,8 @@ def _known(net: nn.Module) -> dict[str, Stage]:
     return {name: Stage(name, path, layout_of(net, known, path)) for name, path in named.items()}
 
 
-def _matching(net: nn.Module, pattern: str) -> list[str]:
+def matching(net: nn.Module, pattern: str) -> list[str]:
+    """The paths of its modules that a pattern of the table is meant for."""
     pattern = pattern if ":" in pattern else rf"{pattern}:\w+"
     return [
         path

@@ -26,6 +26,8 @@ TRIED = ("pytorch_lightning", "torch", "monai")
 LENGTH, SHORT = 300, 80
 """Letters of another package's reason, and of a value, that are printed."""
 LIGHTNING = ("pytorch_lightning", "lightning_fabric")
+UNUSED = "parameters that were not used in producing the loss"
+"""How Lightning says that DDP waits for gradients that nobody will have."""
 REFUSALS = (ValueError, TypeError, ArithmeticError, AttributeError, ImportError)
 """What Lightning raises, beside an exception of its own, for options that do not go together."""
 
@@ -93,7 +95,8 @@ def build_trainer(node: Node, **objects: Any) -> "pl.Trainer":
 def running() -> Iterator[None]:
     """Around a call of the trainer: what Lightning refuses only then is one line as well.
 
-    That is an exception on whose way from the trainer no code of ours was called.
+    That is an exception on whose way from the trainer no code of ours was called; or DDP's, of a
+    network with weights that its logits do not depend on.
 
     Raises:
         InputError: with Lightning's reason.
@@ -101,6 +104,12 @@ def running() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if isinstance(error, RuntimeError) and UNUSED in str(error):
+            raise InputError(
+                "some weights of the network have no part in its logits (those of further outputs, "
+                "as for deep supervision), which DDP must be told; say "
+                "trainer.strategy=ddp_find_unused_parameters_true"
+            ) from error
         if not isinstance(error, REFUSALS) and not _is_misconfiguration(error):
             raise
         files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]

@@ -94,18 +94,30 @@ class Encoder4(nn.Module):
         return features
 
 
-class DecodeHead(nn.Module):
-    def __init__(self, widths, width=6):
+class MLP(nn.Module):
+    """Takes in a grid, puts out tokens."""
+
+    def __init__(self, entering, leaving):
         super().__init__()
-        self.linear_projections = nn.ModuleList(nn.Conv2d(w, width, 1) for w in widths)
+        self.proj = nn.Linear(entering, leaving)
+
+    def forward(self, x):
+        return self.proj(x.flatten(2).mT)
+
+
+class DecodeHead(nn.Module):
+    def __init__(self, widths, version, width=6):
+        super().__init__()
+        self.name = "linear_projections" if version == 5 else "linear_c"
+        setattr(self, self.name, nn.ModuleList(MLP(w, width) for w in widths))
         self.linear_fuse, self.batch_norm = nn.Conv2d(4 * width, width, 1), nn.BatchNorm2d(width)
         self.activation, self.classifier = nn.ReLU(), nn.Conv2d(width, 3, 1)
 
     def forward(self, features):
         size = features[0].shape[2:]
         resized = [
-            F.interpolate(project(f), size, mode="bilinear")
-            for project, f in zip(self.linear_projections, features, strict=True)
+            F.interpolate(project(f).mT.unflatten(2, f.shape[2:]), size, mode="bilinear")
+            for project, f in zip(getattr(self, self.name), features, strict=True)
         ]
         fused = self.batch_norm(self.linear_fuse(torch.cat(resized[::-1], 1)))
         return self.classifier(self.activation(fused))
@@ -124,7 +136,7 @@ class Segformer(nn.Module):
                 stage.register_forward_hook(lambda _m, _i, out: self.captured.append(out))
         else:
             self.segformer.encoder = Encoder4(widths)
-        self.decode_head = DecodeHead(widths)
+        self.decode_head = DecodeHead(widths, version)
 
     def forward(self, x):
         self.captured = []

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from segtrace import FlowCallback, InputError
@@ -116,6 +117,38 @@ def test_a_resumed_checkpoint_goes_on_in_a_new_object_and_in_a_used_one(tmp_path
     for name in ("measures.csv", "timeline.csv", "emergence.csv"):
         assert (tmp_path / "flow" / name).read_text() == (tmp_path / "whole" / name).read_text()
     assert torch.equal(second.probes.labels, first.probes.labels)
+
+
+class Overlapping(Net):
+    """Learns a channel for every organ, on masks."""
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.binary_cross_entropy_with_logits(self.net(batch[0]), batch[1].float())
+
+    validation_step = training_step
+
+
+def test_a_training_behind_a_sigmoid_goes_on_as_if_it_had_not_stopped(tmp_path):
+    pairs = [fold.dataset.tensors for fold in FOLDS]
+    both = [torch.stack([label, label.roll(2, 1)], 1) for _, label in pairs]  # they overlap
+    masks = [DataLoader(TensorDataset(x, y), 2) for (x, _), y in zip(pairs, both, strict=True)]
+    organs = {"a": {"channel": 0, "label": 1}, "b": {"channel": 1, "label": 2}}
+
+    def watched(folder, epochs, ckpt_path=None):
+        options = {"cut_every": 1, "training_slices": pairs[0][0], "edges": {}}
+        callback = flow(folder, organs=organs, activation="sigmoid", **options)
+        made = trainer(tmp_path, callback, epochs=epochs)
+        made.fit(Overlapping(), *masks, ckpt_path=ckpt_path)
+        return made
+
+    watched(tmp_path / "flow", 1).save_checkpoint(tmp_path / "last.ckpt")
+    watched(tmp_path / "flow", 2, tmp_path / "last.ckpt")
+    watched(tmp_path / "whole", 2)
+    for name in ("measures.csv", "timeline.csv", "emergence.csv", "necessity.csv"):
+        assert (tmp_path / "flow" / name).read_text() == (tmp_path / "whole" / name).read_text()
+    assert (
+        epochs_of(tmp_path / "flow") == epochs_of(tmp_path / "flow", "necessity.csv") == [0, 1, 2]
+    )
 
 
 def test_a_checkpoint_that_knows_nothing_of_it_is_no_reason_to_go_on_with_another_fit(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from segtrace import InputError
@@ -94,7 +95,19 @@ def test_remedies_that_are_typed_work():
     Entering.of({"values": "HU"})
 
 
-@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel])
+@pytest.fixture
+def alone(tmp_path):
+    """A group of this process alone."""
+    store = dist.FileStore(str(tmp_path / "store"), 1)
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize(
+    "wrap", [torch.compile, nn.DataParallel, nn.parallel.DistributedDataParallel]
+)
 def test_it_stands_before_the_network_inside_a_wrapper(wrap):
     inner = nn.Sequential(nn.Conv2d(3, 1, 1)).double()
     whole = wrap(inner)

@@ -35,6 +35,25 @@ class Junction:
 
 
 @dataclass(frozen=True)
+class Entering:
+    """An edge by itself, of a decoder stage that several encoder stages enter.
+
+    Attributes:
+        name: as :class:`segtrace.network.edges.Edge` has it; also what follows.
+        stage: the stage that it enters.
+        module: pattern of the module's path.
+        argument: which of its arguments the edge is.
+        source: the encoder stage that it comes from.
+    """
+
+    name: str
+    stage: str
+    module: str
+    argument: int | str
+    source: str
+
+
+@dataclass(frozen=True)
 class Known:
     """A network of the table.
 
@@ -48,6 +67,8 @@ class Known:
             all that follow; none for no edges, ``None`` for a stage without.
         sources: of each decoder stage in turn the encoder stage that its skip comes from, empty
             where it has none; not given, the i-th takes it from the i-th above the bottleneck.
+        entering: edges of which there are several into one stage, beside those of the junctions.
+        edgeless: why it has no edges.
         output: where the logits are in what it returns, if that is no tensor: an index, a key or
             a field.
         resized: its logits are coarser than the image, and meant to be resized to it bilinearly.
@@ -61,6 +82,8 @@ class Known:
     stages: Sequence[tuple[str, str]]
     junctions: Sequence[Junction | None] = ()
     sources: Sequence[str] | None = None
+    entering: Sequence[Entering] = ()
+    edgeless: str = ""
     output: str | None = None
     resized: bool = False
     layouts: Mapping[str, str] = field(default_factory=dict)
