@@ -21,7 +21,7 @@ from segtrace.report.page.routes import RouteEntry, route_entry
 from segtrace.report.page.sections import Section, Shown, embedded
 from segtrace.report.tables import save_table
 from segtrace.studies.inputs.fitted_data import FittedData
-from segtrace.studies.inputs.trained_network import TrainedNetwork, untrained_of
+from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.tracking.cut_pictures import route_of, table_figure
 from segtrace.tracking.cut_tables import cut_tables, report
 from segtrace.tracking.cuts import CUT, Cuts, cut_network, in_words
@@ -112,13 +112,17 @@ def cutter(
 
 
 def ablate(
-    trained: TrainedNetwork, untrained: Path | None, probes: Probes, cut: str, data: Sampled
+    trained: TrainedNetwork,
+    untrained: TrainedNetwork | None,
+    probes: Probes,
+    cut: str,
+    data: Sampled,
 ) -> Ablated:
     """Cut one network, and the untrained one if it is at hand.
 
     Args:
         trained: the network.
-        untrained: checkpoint of epoch 0 to stand beside it; ``None`` where there is none.
+        untrained: the same before its training, to stand beside it; ``None`` without one.
         probes: labelled slices.
         cut: what stands in the place of an activation.
         data: for baselines, where the network brings none.
@@ -127,9 +131,9 @@ def ablate(
         InputError: see :func:`cut_trained`.
     """
     cuts = cut_trained(trained, probes, cut, data)
-    other = untrained_of(trained, untrained) if trained.epoch != 0 else None
-    before = None if other is None else cut_trained(other, probes, cut, data, routes=False)
-    return Ablated(cuts, before)
+    if untrained is None:
+        return Ablated(cuts, None)
+    return Ablated(cuts, cut_trained(untrained, probes, cut, data, routes=False))
 
 
 def cut_trained(

@@ -144,7 +144,8 @@ class Slices:
                 training.update(network, last.explained, trained.dice, cut)
                 ablated = training.ablated
             elif self.cut is not None:
-                ablated = ablate(trained, networks.untrained, network.probes, self.cut, images.data)
+                other = networks.untrained_of(trained)
+                ablated = ablate(trained, other, network.probes, self.cut, images.data)
                 ablated.write(networks.folder / within)
             self.draw(last, networks.folder / within)
         if last is not None:

@@ -11,7 +11,7 @@ from segtrace.studies.faithfulness.files import section, write_result
 from segtrace.studies.faithfulness.judging import FaithfulnessResult, judge_trained
 from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
-from segtrace.studies.inputs.trained_network import TrainedNetwork, untrained_of
+from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.study import refuse_beside
 
 
@@ -35,7 +35,7 @@ class Faithfulness:
     def run(self, networks: Networks, images: Images) -> Iterator["JudgedNetwork"]:
         """The maps of every network, beside the untrained one if it is at hand."""
         for trained, within in networks:
-            before = untrained_of(trained, networks.untrained) if trained.epoch != 0 else None
+            before = networks.untrained_of(trained)
             found = judge_trained(trained, before, images.slices, networks.seed)
             yield JudgedNetwork(trained, found, within)
 

@@ -98,10 +98,18 @@ class Networks:
 
         Not where the network itself decides what is explained: the regions would differ.
         """
-        if self.are_a_training or trained.epoch in (None, 0) or trained.settings.region != "gt":
+        if self.are_a_training or trained.epoch is None or trained.settings.region != "gt":
             return None
-        before = untrained_of(trained, self.untrained)
+        before = self.untrained_of(trained)
         return before and self.images.fit(before)
+
+    def untrained_of(self, trained: TrainedNetwork) -> TrainedNetwork | None:
+        """The same network before its training; read once for whoever asks. None at epoch 0."""
+        if trained.epoch == 0:
+            return None
+        if trained.name not in self._before:
+            self._before[trained.name] = untrained_of(trained, self.untrained)
+        return self._before[trained.name]
 
     def trainer(self, **options: Any) -> "pl.Trainer":
         """Lightning's trainer, for what goes through many slices."""
@@ -132,6 +140,10 @@ class Networks:
         if len(paths) > 1:
             return {f"epoch_{epoch:03d}": path for epoch, path in in_order(paths).items()}
         return {file_name(paths[0].stem): paths[0]}
+
+    @cached_property
+    def _before(self) -> dict[str, TrainedNetwork | None]:
+        return {}
 
     def _within(self, name: str) -> Path:
         return Path(name) if self.are_a_training else Path()
