@@ -218,7 +218,7 @@ def test_the_joint_form_divides_the_change_between_skip_and_up():
 def test_the_shares_of_every_decoder_stage_add_up_within_the_error_stated(build):
     net, x = build(), nets.images(1, 32)
     baseline = means(net, nets.images(3, 32, seed=8), edges.resolve(net))
-    flow = segtrace.integrate(net, ["dec1", "dec2"], x, EVERYWHERE, baseline, 256, joint=True)
+    flow = segtrace.integrate(net, ["dec1", "dec2"], x, EVERYWHERE, baseline, 128, joint=True)
     assert flow.stages == ("skip_1", "up_1", "skip_2", "up_2")
     for first in (0, 2):
         pair = flow.stages[first : first + 2]

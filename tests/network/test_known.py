@@ -36,7 +36,12 @@ def test_every_network_of_the_table_is_here():
     assert {known.name for known in found} == {known.name for known in TABLE}
 
 
-@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "SwinUNETR 3-D"])
+LARGE = pytest.param("VNet 3-D", marks=pytest.mark.long)  # minutes, in float64
+
+
+@pytest.mark.parametrize(
+    "name", [*(n for n in NETWORKS if n not in ("SwinUNETR 3-D", "VNet 3-D")), LARGE]
+)
 def test_autograd_is_the_derivative_at_every_stage(name):
     net, _ = network(name)
     check_gradients(net, NETWORKS[name])
