@@ -45,9 +45,16 @@ def test_pairs_already_seen_count_only_when_nothing_new_is_left():
     assert choose(areas, keys(4), n=4) == [0, 1, 2, 3]
 
 
-def test_slices_without_two_organs_fill_nothing():
-    areas = np.array([[9, 0], [8, 0], [0, 9], [0, 0]])
-    assert choose(areas, keys(4), n=8) == [0, 2]
+def test_slices_that_show_one_organ_alone_come_last_and_the_largest_first():
+    areas = np.array([[9, 0], [7, 0], [0, 9], [0, 0], [8, 0], [1, 1]])
+    assert choose(areas, keys(6), n=3) == [0, 2, 5]
+    assert choose(areas, keys(6), n=4) == [0, 2, 4, 5]
+    assert choose(areas, keys(6), n=8) == [0, 1, 2, 4, 5]
+
+
+def test_of_a_single_organ_as_many_slices_are_watched_as_are_asked_for():
+    areas = np.array([[5], [0], [7], [6], [9]])
+    assert choose(areas, keys(5), n=3) == [2, 3, 4]
 
 
 def test_with_more_organs_than_places_the_first_organs_win():

@@ -160,12 +160,13 @@ def choose(
     of an organ is said of as many cases as ``n`` slices can show; then the same.
 
     Duplicates are merged; the rest is filled with the slices that add most pairs of organs not
-    yet seen together (once all are, counting starts anew). Ties go to the first case and index.
+    yet seen together (once all are, counting starts anew), and at last with the largest of those
+    that show one organ alone. Ties go to the first case and index.
 
     Args:
         areas: (S, K) pixels of each organ on each candidate slice.
         keys: (case, index) of each candidate.
-        n: how many to choose; fewer come back if the rest hold no two organs.
+        n: how many to choose; fewer come back where no more show an organ.
         every_case: whether cases come before organs; None: from five cases with an organ on.
         held: what was asked for and what is there instead, in words, for where nothing is found.
 
@@ -191,6 +192,8 @@ def choose(
     chosen = list(dict.fromkeys(chosen))[:n]
     pairs = [set(combinations(np.flatnonzero(row).tolist(), 2)) for row in areas]
     _fill(chosen, order, pairs, n)
+    alone = [row for row in order if row not in chosen and areas[row].any()]
+    chosen += sorted(alone, key=lambda row: -areas[row].sum())[: n - len(chosen)]
     return sorted(chosen, key=lambda row: keys[row])
 
 
@@ -218,7 +221,7 @@ def _over_cases(
 def _fill(
     chosen: list[int], order: Sequence[int], pairs: Sequence[set[tuple[int, int]]], n: int
 ) -> None:
-    """Append to ``chosen`` greedily until there are ``n`` or no slice adds anything."""
+    """Append to ``chosen`` greedily until there are ``n`` or no slice shows two organs."""
     seen = set().union(*(pairs[row] for row in chosen))
     rest = [row for row in order if row not in chosen and pairs[row]]
     while len(chosen) < n and rest:
