@@ -101,6 +101,17 @@ def test_slices_do_not_depend_on_their_companions():
     xr.testing.assert_allclose(alone.data, together.data)
 
 
+def test_edges_that_are_resolved_are_taken_and_stages_beside_them_passed_over():
+    net = nets.Routed(0.5, 0.5)
+    found = sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES)
+    means = collect(net, found, [X])
+    named = route(net, X, TRUTH, ORGAN, means, edges=nets.ROUTED_EDGES)
+    for edges in (found, found.edges):
+        xr.testing.assert_identical(
+            route(net, X, TRUTH, ORGAN, means, edges=edges).data, named.data
+        )
+
+
 def test_the_summary_is_found_by_its_names():
     net = nets.Routed(0.5, 0.5)
     means = collect(net, sites_of(net, nets.ROUTED_STAGES, nets.ROUTED_EDGES), [X])

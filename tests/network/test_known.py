@@ -140,3 +140,19 @@ def test_the_logits_of_segformer_are_resized_as_its_own_loss_resizes_them():
     assert flow.region_px.item() == 32 * 32
     flow = segtrace.trace(net, None, x, targets.organ(1, "all"), output=lambda out: out.logits)
     assert flow.prediction.shape[1:] == (8, 8)
+
+
+def test_of_a_shallower_encoder_the_stages_that_run_are_taken():
+    net = NETWORKS["smp Unet"].build()
+    assert [s.name for s in stages.resolve(net) if s.name.startswith("enc")][-1] == "enc5"
+    net.encoder._depth = 4
+    assert [s.name for s in stages.resolve(net) if s.name.startswith("enc")][-1] == "enc4"
+
+
+def test_a_source_is_counted_from_the_bottleneck():
+    net = NETWORKS["smp FPN"].build()
+    known = {edge.name: edge.source for edge in edges.resolve(net)}
+    assert [known[f"skip_{i}"] for i in (2, 3, 4)] == ["enc4", "enc3", "enc2"]
+    net.encoder._depth = 4
+    known = {edge.name: edge.source for edge in edges.resolve(net)}
+    assert [known[f"skip_{i}"] for i in (2, 3, 4)] == ["enc3", "enc2", "enc1"]

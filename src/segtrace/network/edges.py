@@ -103,21 +103,25 @@ class Edge:
 EdgesLike = Mapping[str, Any] | Sequence[str] | None
 
 
-@guards.held()
+@guards.held(edges=guards.places_or_sites)
 def resolve(net: nn.Module, edges: EdgesLike = None) -> tuple[Edge, ...]:
     """The edges meant, checked against the network.
 
     Args:
         net: the network itself, not a wrapper.
         edges: name -> :class:`Edge` or its plain values; or names out of the table of known
-            networks; or ``None`` for all that the table knows.
+            networks; or edges that are resolved, beside which stages are passed over; or ``None``
+            for all that the table knows.
 
     Raises:
         InputError: an unknown network, edge or module.
     """
     if edges is None or not isinstance(edges, Mapping):
+        names = None if edges is None else list(edges)
+        if names and all(isinstance(one, Stage | Edge) for one in names):
+            return tuple(_checked(net, edge) for edge in names if isinstance(edge, Edge))
         table = {edge.name: edge for edge in _known(net)}
-        names = list(table) if edges is None else list(edges)
+        names = list(table) if names is None else names
         for name in names:
             if name not in table:
                 raise unknown("edge", name, table, "this network")
@@ -194,6 +198,8 @@ def _known(net: nn.Module) -> Iterator[Edge]:
         junction = known.junctions[min(i, len(known.junctions) - 1)] if known.junctions else None
         if junction is not None:
             source = sources[i] if i < len(sources) else ""
+            if isinstance(source, int):  # so many stages above the bottleneck
+                source = names[-1 - source] if source < len(names) else ""
             edges = _joined(junction, stage, below, i, source if source in names else "")
             for edge in edges:
                 layout = stages_of.layout_of(net, known, edge.module)

@@ -177,9 +177,11 @@ def _is_site(value: Any) -> bool:
 
 
 def some_or_none(name: str, value: Any) -> None:
-    """Edges, of which there must be some, or ``None`` for those of the table."""
-    places(name, value)
-    if value is not None and not value:
+    """Edges, of which there must be some, also resolved ones, or ``None`` for the table's."""
+    several = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+    if not (several and len(value) and all(map(_is_site, value))):
+        places(name, value)
+    if value is not None and not len(value):
         raise InputError(f"{name} is empty: no edge is named; give some, or None")
 
 

@@ -197,6 +197,7 @@ def _known(net: nn.Module) -> dict[str, Stage]:
     found: dict[str, list[str]] = {"enc": [], "dec": [], "head": []}
     for kind, pattern in known.stages:
         found[kind] += matching(net, pattern)
+    found["enc"] = found["enc"][: _depth(net, known)]
     # Nested decoders come shallowest first; the deepest has the longest path.
     found["dec"].sort(key=lambda path: -path.count("."))
     if not found["enc"]:
@@ -207,6 +208,14 @@ def _known(net: nn.Module) -> dict[str, Stage]:
         for number, path in enumerate(paths, 1)
     }
     return {name: Stage(name, path, layout_of(net, known, path)) for name, path in named.items()}
+
+
+def _depth(net: nn.Module, known: Known) -> int | None:
+    """How many encoder stages run; ``None`` for all."""
+    found: Any = net
+    for name in known.depth.split("."):
+        found = getattr(found, name, None)
+    return found if isinstance(found, int) else None
 
 
 def matching(net: nn.Module, pattern: str) -> list[str]:

@@ -65,8 +65,9 @@ class Known:
             decoder stages from the bottleneck up.
         junctions: how its decoder stages in turn are joined to skip and up path, the last one for
             all that follow; none for no edges, ``None`` for a stage without.
-        sources: of each decoder stage in turn the encoder stage that its skip comes from, empty
-            where it has none; not given, the i-th takes it from the i-th above the bottleneck.
+        sources: of each decoder stage in turn the encoder stage that its skip comes from, by name
+            or by how many it lies above the bottleneck; empty where it has none; not given, the
+            i-th takes it from the i-th above the bottleneck.
         entering: edges of which there are several into one stage, beside those of the junctions.
         edgeless: why it has no edges.
         output: where the logits are in what it returns, if that is no tensor: an index, a key or
@@ -74,6 +75,8 @@ class Known:
         resized: its logits are coarser than the image, and meant to be resized to it bilinearly.
         layouts: pattern of a place's path -> layout where it is not ``nchw``; braces name an
             attribute of the network.
+        depth: attribute of the network that says how many of its encoder stages run; not given, or
+            where the network has none, all do.
         last_joins: the last decoder block puts out the logits: it is the head, and has edges.
     """
 
@@ -81,10 +84,11 @@ class Known:
     classes: Sequence[str]
     stages: Sequence[tuple[str, str]]
     junctions: Sequence[Junction | None] = ()
-    sources: Sequence[str] | None = None
+    sources: Sequence[str | int] | None = None
     entering: Sequence[Entering] = ()
     edgeless: str = ""
     output: str | None = None
     resized: bool = False
     layouts: Mapping[str, str] = field(default_factory=dict)
+    depth: str = ""
     last_joins: bool = False

@@ -17,6 +17,7 @@ _ENCODER = [
     ("enc", r"encoder\.norm\d"),  # Mix Transformer; its first feature is empty
 ]
 _INTO_BLOCK = Junction(up="{stage}", up_argument=0, argument=1)
+_DEPTH = "encoder._depth"
 _BESIDE_THE_CLASS = "0"  # of the image, which the network returns as well with aux_params
 
 SEGMENTATION_MODELS = (
@@ -28,6 +29,7 @@ SEGMENTATION_MODELS = (
         [*_ENCODER, ("dec", r"decoder\.blocks\.\d"), ("head", r"segmentation_head\.0")],
         [Junction(up="{stage}", up_argument=0, argument="skip_connection")],
         output=_BESIDE_THE_CLASS,
+        depth=_DEPTH,
     ),
     # Of the nested decoder the blocks that follow one another up to the output. What they take in
     # from other nested blocks, beside the encoder's feature, is neither skip nor up path.
@@ -40,6 +42,7 @@ SEGMENTATION_MODELS = (
             replace(_INTO_BLOCK, joined="cat", beside="decoder.blocks.x_{count}_{count}"),
         ],
         output=_BESIDE_THE_CLASS,
+        depth=_DEPTH,
     ),
     Known(
         "smp DeepLabV3Plus",
@@ -51,6 +54,7 @@ SEGMENTATION_MODELS = (
         ],
         sources=["", "enc2"],
         output=_BESIDE_THE_CLASS,
+        depth=_DEPTH,
     ),
     # The pyramid, and where its levels are merged; on their way there they pass further blocks.
     Known(
@@ -62,7 +66,8 @@ SEGMENTATION_MODELS = (
             *[_INTO_BLOCK] * 3,
             None,
         ],
-        sources=["", "enc4", "enc3", "enc2"],
+        sources=["", 1, 2, 3],
         output=_BESIDE_THE_CLASS,
+        depth=_DEPTH,
     ),
 )
