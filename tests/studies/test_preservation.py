@@ -41,7 +41,7 @@ def test_maps_that_a_map_that_knows_nothing_equals_are_named(tmp_path, capsys):
     table = read_table(tmp_path / "preservation.csv")
     assert len(table) == 3 * 3 * 2
     assert table[0]["case"] == "a"
-    assert of_kept({"dec1": [0.9, 0.5, 0.2]}).sentences[1].startswith("Of no rule and stage")
+    assert of_kept({"dec1": [0.9, 0.5, 0.2]}).sentences[1].startswith("No map preserves as little")
 
 
 def test_what_is_not_defined_is_in_no_mean():

@@ -1,4 +1,4 @@
-"""How much of a prediction is left where a map masks the image, beside maps that know nothing?"""
+"""How much of a prediction is left where a map masks the image, beside it shuffled, and even?"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Preservation:
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Refuse what it would leave aside."""
-        why = "maps are held against maps that know nothing, network by network"
+        why = "maps are held against shuffled and even ones, network by network"
         refuse_beside(options, "study=preservation", ("log_dir", "untrained"), why)
 
     def run(self, networks: Networks, images: Images) -> Iterator[Result]:
@@ -147,15 +147,17 @@ class Preserved:
 
     @property
     def sentences(self) -> list[str]:
-        """How to read them, and which maps a map that knows nothing equals."""
+        """How to read them, and which maps a shuffled or even one equals."""
         said = (
             "Mullan and Sonka 2023: the image is multiplied by the map, and the organ's "
             "probability compared. A map that keeps everything preserves everything: read each "
-            "number beside those of the same map shuffled, and of an even one. "
+            "number beside those of the same map shuffled, and of an even one. Both tear the image "
+            "or dim it, so that any connected mask beats them, the CT as its own mask for one: to "
+            "be above them says little, not to be says much. "
             f"{in_words([PAPER, 'mullan2023'])}"
         )
         equalled = ", ".join(self._equalled)
-        none = "Of no rule and stage is the mean that of a shuffled or even map, or less."
+        none = "No map preserves as little, in the mean over cases, as it does shuffled or even."
         some = f"A shuffled or an even map preserves as much, in the mean over cases: {equalled}."
         return [said, f"{some if equalled else none} (These slices alone; no claim.)"]
 
