@@ -136,7 +136,7 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     ("typed", "message"),
     [
         ("explainers.ablation_cam.foo=1", "no option 'explainers.ablation_cam.foo'; allowed are"),
-        ("explainers.ablation_cam.at_once=0", "at_once=0; cut at least one channel at a time"),
+        ("explainers.ablation_cam.at_once=0", "at_once of AblationCam is 0; give a whole"),
         ("runs=x", "explainer=ablation_cam explains slices, and this study has none"),
         ("explainer=ablation_kam", "no explainer 'ablation_kam'; .*did you mean ablation_cam"),
     ],

@@ -185,7 +185,7 @@ def test_a_network_that_answers_nan_has_maps_that_say_so():
         def forward(self, x):
             return torch.cat([x, x, x * torch.nan], 1)
 
-    found = explained(Rise(masks=6, cells=2), network(net=Broken()))
+    found = explained(Rise(masks=12, cells=2), network(net=Broken()))
     status = found.explained.record.flow.status[0, 0]
     there = found.explained.record.flow.region_px > 0
     assert (status[1][there[1]] == Status.NONFINITE).all()
@@ -250,7 +250,7 @@ def test_time_that_is_over_before_any_map_is_one_line(monkeypatch):
     clock(monkeypatch)
     of = network(x=nets.images(9, 16), truth=nets.labels(9, 16, 3))
     with pytest.raises(
-        InputError, match=r"RISE: after 1 mask there .* give more masks, more max_seconds"
+        InputError, match=r"RISE: 0\.5 s are over after 1 mask, .* give more max_seconds"
     ):
         explained(Rise(cells=2), of, max_seconds=0.5)
 
@@ -258,7 +258,7 @@ def test_time_that_is_over_before_any_map_is_one_line(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"masks": 1}, "masks=1; draw at least 2"),
+        ({"masks": 9}, "masks=9; draw at least 10"),
         ({"cells": 0}, "cells of Rise is 0"),
         ({"keep": 1.0}, "keep=1.0; give more than 0 and less than 1"),
         ({"baseline": "air"}, "no baseline 'air'; allowed are mean, blur, a number"),

@@ -34,8 +34,11 @@ def check_baseline(baseline: float | str) -> None:
     """
     if isinstance(baseline, str) and baseline not in BASELINES:
         raise unknown("baseline", baseline, (*BASELINES, "a number, 0 as in the paper"))
-    if not isinstance(baseline, str) and not abs(baseline) < float("inf"):
-        raise InputError(f"baseline={baseline}; give a finite number, 0 as in the paper")
+    if isinstance(baseline, str):
+        return
+    plain = isinstance(baseline, int | float) and not isinstance(baseline, bool)
+    if not plain or not abs(baseline) <= torch.finfo(torch.float32).max:
+        raise InputError(f"baseline={baseline!r}; give a finite number, 0 as in the paper")
 
 
 def hiding(baseline: float | str, x: Tensor) -> Tensor:

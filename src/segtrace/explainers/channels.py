@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from segtrace.attribution.flow import Flow
 from segtrace.causal.batches import SLICES, Clock
-from segtrace.errors import InputError
+from segtrace.explainers.explainer import OutOfTimeError
 from segtrace.explainers.scores import Scores
 from segtrace.network.hooks import observe
 from segtrace.network.sites import Site, Sites, chosen
@@ -44,7 +44,7 @@ def in_time(
         remedy: what to give where the time does not suffice for one.
 
     Raises:
-        InputError: not even one stage is done in time.
+        OutOfTimeError: not even one stage is done in time.
     """
     maps: dict[str, Tensor] = {}
     with scores.clock(passes) as clock:
@@ -54,7 +54,7 @@ def in_time(
                 break
             maps[site.name] = found
     if not maps:
-        raise InputError(
+        raise OutOfTimeError(
             f"{scores.title}: {scores.budget.max_seconds:g} s are over before a stage is done; "
             f"give more max_seconds, or {remedy}"
         )

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from segtrace.attribution.targets import Target
 from segtrace.causal.batches import Clock
-from segtrace.errors import InputError
 from segtrace.explainers.channels import (
     beside,
     channels_at,
@@ -21,12 +20,14 @@ from segtrace.explainers.channels import (
 from segtrace.explainers.explainer import Budget, checked_seconds
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.explainers.stage_maps import StageMaps, measured
+from segtrace.network import guards
 from segtrace.network.hooks import edit, observe
 from segtrace.network.logits import logits_at
 from segtrace.network.sites import Site
 from segtrace.tracking.explained import Network
 
 
+@guards.fields(at_once=guards.a_count, max_seconds=guards.optional(guards.a_number))
 @dataclass(frozen=True)
 class AblationCam:
     """Desai and Ramaswamy 2020, a map a stage, with no gradient in it.
@@ -55,8 +56,6 @@ class AblationCam:
     max_seconds: float | None = 600.0
 
     def __post_init__(self) -> None:
-        if self.at_once < 1:
-            raise InputError(f"at_once={self.at_once}; cut at least one channel at a time")
         checked_seconds(self.max_seconds)
 
     def explain(

@@ -14,6 +14,10 @@ from segtrace.report.page.sections import Section
 from segtrace.tracking.explained import Network
 
 
+class OutOfTimeError(InputError):
+    """The time was over before anything could be said; other methods may still have theirs."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """How long an explainer may work, and who hears how far it has come.

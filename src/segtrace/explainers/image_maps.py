@@ -93,14 +93,14 @@ class ImageMaps:
     tables: Mapping[str, Rows]
     arrays: Mapping[str, Tensor]
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path | str) -> None:
         """Its files.
 
         ``maps.npz`` and ``measures.csv`` as of every study, ``sampling.npz`` (the standard error,
         and what was drawn), ``sampling.csv``, ``figures/{name}/{organ}.png`` with ``caption.txt``
         and ``references.bib``, and ``manifest.json``.
         """
-        flow, record = self._flow, self.explained.record
+        folder, flow, record = Path(folder), self._flow, self.explained.record
         save_maps(folder / "maps.npz", record)
         save_table(folder / "measures.csv", self.explained.rows())
         held = {"standard_error": self.error, **self.arrays}

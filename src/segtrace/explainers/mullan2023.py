@@ -23,6 +23,7 @@ from segtrace.explainers.channels import (
 from segtrace.explainers.explainer import Budget, checked_seconds
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.explainers.stage_maps import StageMaps, measured
+from segtrace.network import guards
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.hooks import edit, observe
 from segtrace.network.sites import Site
@@ -32,6 +33,7 @@ SCORE = "prob"
 """Whatever score is explained elsewhere: the smaller of two probabilities is what is kept."""
 
 
+@guards.fields(max_seconds=guards.optional(guards.a_number))
 @dataclass(frozen=True)
 class KernelWeighted:
     """Mullan and Sonka 2023, a map a stage, with no gradient in it.

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from segtrace.attribution.targets import Target
 from segtrace.errors import InputError
 from segtrace.explainers.baseline import check_baseline, hiding
-from segtrace.explainers.explainer import Budget, checked_seconds
+from segtrace.explainers.explainer import Budget, OutOfTimeError, checked_seconds
 from segtrace.explainers.image_maps import INPUT, Drawn, ImageMaps, noise_of, rows_of
 from segtrace.explainers.scores import scoring
 from segtrace.explainers.stage_maps import measured
@@ -21,6 +21,8 @@ from segtrace.tracking.explained import Network
 
 AT_ONCE = 64
 """Masks that are held at the same time when maps are put together."""
+LEAST = 10
+"""Masks. Of fewer the standard error is too small by a quarter and more."""
 READING = (
     "Masks are smooth: evidence is seen spread over about a cell around where it lies, nothing "
     "finer than a cell is, and no gain reaches 1"
@@ -73,8 +75,8 @@ class Rise:
     max_seconds: float | None = 600.0
 
     def __post_init__(self) -> None:
-        if self.masks < 2:
-            raise InputError(f"masks={self.masks}; draw at least 2, 1000 as in the paper")
+        if self.masks < LEAST:
+            raise InputError(f"masks={self.masks}; draw at least {LEAST}, 1000 as in the paper")
         if not 0 < self.keep < 1:
             raise InputError(f"keep={self.keep}; give more than 0 and less than 1")
         check_baseline(self.baseline)
@@ -107,6 +109,11 @@ class Rise:
 
             seen = scores.shown(which, images)
             done = seen.shape[1] // len(x)
+            if done < LEAST:
+                raise OutOfTimeError(
+                    f"RISE: {budget.max_seconds:g} s are over after {counted(done, 'mask')}, and "
+                    f"of fewer than {LEAST} the error is not known; give more max_seconds"
+                )
             s = seen[:, : done * len(x)].reshape(len(seen), done, len(x)).transpose(1, 2)
             maps, error = expectation(masks, s)
             flow = scores.flow(self.name, {INPUT: maps.to(x.dtype)})

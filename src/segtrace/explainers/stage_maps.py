@@ -38,9 +38,9 @@ class StageMaps:
     left_out: tuple[str, ...]
     seconds: float
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path | str) -> None:
         """``maps.npz``, ``measures.csv``, ``figures/{name}/{organ}.png``, ``manifest.json``."""
-        self.explained.write(folder, self.facts)
+        self.explained.write(Path(folder), self.facts)
 
     @property
     def facts(self) -> dict[str, Any]:

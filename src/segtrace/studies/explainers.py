@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtrace.explainers.explainer import Budget, Explainer
+from segtrace.explainers.explainer import Budget, Explainer, OutOfTimeError
 from segtrace.explainers.explainer import Result as Found
-from segtrace.progress import step
+from segtrace.progress import say, step
 from segtrace.report.page.page import Page
+from segtrace.report.page.sections import Section
 from segtrace.studies.inputs.images import Images
 from segtrace.studies.inputs.networks import Networks
 from segtrace.tracking.explained import targets_of
@@ -34,9 +35,29 @@ class Explanation:
         page.sections.append(self.found.section())
 
 
+@dataclass(frozen=True)
+class NotDone:
+    """An explainer whose time was over too early, while the others go on.
+
+    Attributes:
+        title: of the method.
+        why: what is said of it.
+    """
+
+    title: str
+    why: str
+
+    def write(self, folder: Path) -> None:
+        """There is nothing to write."""
+
+    def show(self, page: Page) -> None:
+        """Say so."""
+        page.sections.append(Section(self.title, (self.why,)))
+
+
 def run_explainers(
     explainers: Mapping[str, Explainer], networks: Networks, images: Images
-) -> Iterator[Explanation]:
+) -> Iterator[Explanation | NotDone]:
     """One result an explainer, in ``explainers/{name}`` beside the network's maps.
 
     Args:
@@ -51,5 +72,10 @@ def run_explainers(
     targets = targets_of(network.probes, network.channels, network.settings)
     for name, explainer in explainers.items():
         budget = Budget(explainer.max_seconds, step)
-        found = explainer.explain(network, targets, budget, trained.epoch)
+        try:
+            found = explainer.explain(network, targets, budget, trained.epoch)
+        except OutOfTimeError as error:
+            say(str(error))
+            yield NotDone(explainer.title, str(error))
+            continue
         yield Explanation(found, within / "explainers" / name)

@@ -14,7 +14,7 @@ from segtrace.explainers.baseline import check_baseline, hiding
 from segtrace.explainers.dardouillet2022.games import Game, Jobs
 from segtrace.explainers.dardouillet2022.shapley import Shares, coalitions, shares
 from segtrace.explainers.dardouillet2022.superpixels import check_kind, playing, superpixels
-from segtrace.explainers.explainer import Budget, checked_seconds
+from segtrace.explainers.explainer import Budget, OutOfTimeError, checked_seconds
 from segtrace.explainers.image_maps import INPUT, Drawn, ImageMaps, Rows, noise_of, rows_of
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.explainers.stage_maps import measured
@@ -22,7 +22,9 @@ from segtrace.network import guards
 from segtrace.tracking.explained import Explained, Network, scene
 
 BESIDE = 512
-"""Coalitions beyond two a superpixel, where no number is asked for."""
+"""Coalitions beyond four a superpixel, where no number is asked for."""
+LEAST = 4
+"""Coalitions a superpixel. Two would do for the shares, but their errors come out near 0."""
 READING = (
     "The map is a superpixel's share over its pixels, at each the same: nothing finer is known, a "
     "gain of 1 needs superpixels that end where the organ does, and the map sums to the score less "
@@ -51,7 +53,7 @@ class KernelShap:
             or ``organs`` (of the truth, else of the prediction).
         cells: along each side.
         compactness: of ``slic``.
-        samples: coalitions of a slice; ``None`` for two a superpixel and 512 more. All there are
+        samples: coalitions of a slice; ``None`` for four a superpixel and 512 more. All there are
             where they are no more: then the shares are exact.
         baseline: what hides a superpixel, see :class:`~segtrace.explainers.petsiuk2018.Rise`.
         seed: of the coalitions.
@@ -81,6 +83,8 @@ class KernelShap:
 
     def __post_init__(self) -> None:
         check_kind(self.superpixels)
+        if self.cells < 2:
+            raise InputError(f"cells={self.cells}; a slice in one piece has nothing to share out")
         if not self.compactness > 0:
             raise InputError(f"compactness={self.compactness}; give more than 0, 0.1 say")
         check_baseline(self.baseline)
@@ -141,12 +145,12 @@ class KernelShap:
         differs = (scores.x != hidden).any(1).cpu()
         labels = [playing(one, there) for one, there in zip(kinds, differs, strict=True)]
         players = [int(one.max()) + 1 for one in labels]
-        samples = 2 * max(players) + BESIDE if self.samples is None else self.samples
         most = max(players)
-        if samples < min(2 * most, 2**most - 2):
+        samples = LEAST * most + BESIDE if self.samples is None else self.samples
+        if samples < min(LEAST * most, 2**most - 2):
             raise InputError(
-                f"samples={samples} are too few for {most} superpixels; draw at least {2 * most}, "
-                f"or leave it out for {2 * most + BESIDE}"
+                f"samples={samples} are too few for {most} superpixels; draw at least "
+                f"{LEAST * most}, or leave it out for {LEAST * most + BESIDE}"
             )
         drawn = {n: coalitions(n, samples, self.seed) for n in set(players)}
         return [Game(one, n, drawn[n]) for one, n in zip(labels, players, strict=True)]
@@ -166,7 +170,7 @@ def _shares(
 ) -> list[Shares]:
     """Of every slice, from scores (O, J)."""
     if seen.shape[1] < len(games):
-        raise InputError(
+        raise OutOfTimeError(
             f"KernelSHAP: the time is over after {seen.shape[1]} of {len(games)} slices; give more "
             "max_seconds"
         )
@@ -174,6 +178,12 @@ def _shares(
     total = scores.whole.double().cpu() - none
     found = []
     for n, (game, pairs) in enumerate(zip(games, done, strict=True)):
+        if not game.drawn.exact and 2 * pairs < LEAST * game.players:
+            raise OutOfTimeError(
+                f"KernelSHAP: the time is over after {2 * pairs} coalitions of a slice, and "
+                f"{game.players} superpixels need {LEAST * game.players}; give more max_seconds, "
+                "or fewer cells"
+            )
         sides = [
             seen[:, jobs.of_slice(n, side, seen.shape[1])[:pairs]] - none[:, n : n + 1]
             for side in (0, 1)

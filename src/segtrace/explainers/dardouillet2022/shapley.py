@@ -103,7 +103,7 @@ def shares(drawn: Coalitions, with_: Tensor, without: Tensor, total: Tensor) -> 
     if torch.linalg.matrix_rank(design) < n - 1 or (pairs < n and not drawn.exact):
         raise InputError(
             f"KernelSHAP: {2 * pairs} coalitions do not tell {n} superpixels apart; give more "
-            f"samples (at least {2 * n}), more max_seconds, or fewer cells"
+            "samples, more max_seconds, or fewer cells"
         )
     found = (with_ - without + total[:, None]) / 2
     left = found - equal * z.sum(1)
