@@ -109,7 +109,10 @@ def test_where_nothing_passes_that_is_said():
         ({"cases": 3}, "Seen on 3 cases, no claim: furthest above the untrained network's at dec"),
         ({"dice": 0.3}, "Nothing is claimed of maps of an organ whose Dice is below 0.5"),
         ({"dice": math.nan}, "Nothing is claimed of maps of an organ whose Dice is below 0.5"),
-        ({"untrained": False}, "Nothing to compare with: the untrained network is not known"),
+        (
+            {"untrained": False},
+            "Nothing to compare with: no untrained network with the same regions",
+        ),
         ({"echo": ("enc1", "dec1", "dec2")}, "No stage gives evidence that may be read."),
     ],
 )

@@ -59,7 +59,7 @@ def test_without_the_untrained_network_nothing_is_called_echo_and_the_sentence_s
     page_data = story_of(4)
     assert not unpacked(common(page_data, 1, WINDOW)["echo"], "u1", 4, 2, 3).any()
     assert (
-        "the untrained network is not known, so nothing"
+        "no untrained network with the same regions"
         in sentences(page_data, page_data.epochs[0])[0][1]
     )
 

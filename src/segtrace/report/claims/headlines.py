@@ -103,8 +103,8 @@ class Headlines:
         if organ in self.unseen:
             return self._said(f"nothing is claimed of maps of the {name}: {USUAL_PLACE}.")
         if self.untrained is None:
-            return self._said("nothing to compare with: the untrained network is not known, so "
-                              "nothing is claimed.")  # fmt: skip
+            return self._said("nothing to compare with: no untrained network with the same "
+                              "regions stands beside it, so nothing is claimed.")  # fmt: skip
         if not cases:
             return self._said("no stage gives evidence that may be read.")
         # What one case shows is not put before what all of them show.

@@ -32,7 +32,7 @@ CAUTIONS = {
     "decision that it does not make.",
     "parts": "The explained region has several separate parts; one map stands for all of them.",
     "untrained": "Untrained network: what shows here does not come from learning.",
-    "no_untrained": "The untrained network (epoch 0) is not among the epochs: "
+    "no_untrained": "No untrained network (epoch 0) with the same regions stands beside: "
     "nothing says how much of this was there before training.",
     "unlabelled": "No ground truth: nothing says whether the prediction is right.",
     "training": "These slices belong to the training split: the network has seen them.",
