@@ -330,3 +330,20 @@ def test_logits_of_turned_images_are_refused():
 @pytest.mark.parametrize("sides", [(32, 32), (33, 18), (30, 32)])
 def test_logits_of_another_resolution_or_without_a_border_are_taken(change, sides):
     at(Reshaped(change), *sides)
+
+
+@pytest.mark.parametrize(
+    ("side", "other"),
+    [
+        (64, "some take larger ones alone, e.g. 128 x 128"),
+        (50, "most take multiples of 32, e.g. 64 x 64"),
+    ],
+)
+def test_a_size_that_is_refused_is_not_the_one_that_is_recommended(side, other):
+    class Small(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("Output size is too small")
+
+    net, x = nn.Sequential(Small()), torch.rand(1, 1, side, side)
+    with pytest.raises(InputError, match=other):
+        segtrace.trace(net, {"a": "0"}, x, torch.ones(1, 2, side, side))

@@ -78,10 +78,14 @@ def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
         how = f", e.g. image.expand({sizes})" if x.shape[1] == 1 else ""
         return f"the network takes images of {wanted} channels; this one is {shape}{how}"
     if _SIZES.search(said):
-        sides = [max(32, round(side / 32) * 32) for side in x.shape[2:]]
+        given = [*x.shape[2:]]
+        sides = [max(32, round(side / 32) * 32) for side in given]
+        most = "most take multiples of 32"
+        if sides == given:
+            sides, most = [2 * side for side in given], "some take larger ones alone"
         return (
-            f"the network does not take images of {' x '.join(map(str, x.shape[2:]))} ({line}); "
-            f"most take multiples of 32, e.g. {' x '.join(map(str, sides))}"
+            f"the network does not take images of {' x '.join(map(str, given))} ({line}); "
+            f"{most}, e.g. {' x '.join(map(str, sides))}"
         )
     return None
 
