@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -204,3 +206,13 @@ def test_tokens_that_are_no_square_are_refused_with_the_way_to_say_their_grid():
     assert Stage("enc1", "a", "tokens(2, 4)").channels_first(torch.zeros(1, 8, 2)).ndim == 4
     with pytest.raises(InputError, match=r"edge 'up' has layout 'nwhc'; allowed are nchw"):
         edges.Edge("up", "dec1", "a", layout="nwhc")
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"), [("module.body.0", "body.0"), ("net.module.body", "body"), ("0", "body.0")]
+)
+def test_a_wrapper_s_name_too_much_or_too_little_is_seen(path, meant):
+    net = nn.Sequential()
+    net.body = nn.Sequential(nn.Conv2d(1, 2, 1))
+    with pytest.raises(InputError, match=rf"did you mean {re.escape(meant)}\?"):
+        stages.resolve(net, {"a": path})

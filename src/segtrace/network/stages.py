@@ -260,13 +260,21 @@ def check_module(net: nn.Module, path: str, what: str) -> None:
     modules = dict(net.named_modules(remove_duplicate=False))
     paths = [name for name in modules if name]
     if path not in modules or not path:
-        nearest = get_close_matches(path, paths, n=3)
+        nearest = _within_or_around(path, paths) or get_close_matches(path, paths, n=3)
         tops = [name for name, _ in net.named_children()]
         raise InputError(
             f"{what}: no module {path!r}; this network has {', '.join(tops)} and what is in them"
             + (f"; did you mean {', '.join(nearest)}?" if nearest else "")
         )
     refuse_scripted(modules, path, what)
+
+
+def _within_or_around(path: str, paths: Sequence[str]) -> list[str]:
+    """The path that is meant where a wrapper's name is there too much, or is lacking."""
+    parts = path.split(".")
+    inner = [".".join(parts[first:]) for first in range(1, len(parts))]
+    found = [name for name in inner if name in paths]
+    return found[:1] or [name for name in paths if path and name.endswith(f".{path}")][:3]
 
 
 def refuse_scripted(modules: Mapping[str, nn.Module], path: str, what: str) -> None:
