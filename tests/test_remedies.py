@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import warnings
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -362,7 +363,10 @@ def what_a_sigmoid_put_out():
 def a_softmax_of_a_softmax():
     net, places = Runs(lambda inner, x: inner(x).softmax(1)), {"enc1": "inner.1"}
     said = mistake(trace, net, stages=places, score="prob")
-    trace(net, stages=places, score=eval(between(said, "score=", ",")))
+    with warnings.catch_warnings(
+        action="ignore", category=UserWarning
+    ):  # it is said what maps show
+        trace(net, stages=places, score=eval(between(said, "score=", ",")))
     trace(net, stages=places, score="prob", output=eval(between(said, "output=")))
     return said
 

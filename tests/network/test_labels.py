@@ -1,5 +1,7 @@
 """What is no truth and no logits is refused, with a way out that works when it is typed."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from segtrace.causal.faithfulness.deletion import deletion
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import patch
+from segtrace.network import labels
 from segtrace.network.labels import refuse_overlap, refuse_shares, whole_numbers
 from segtrace.network.sites import sites_of
 
@@ -363,10 +366,15 @@ def test_no_softmax_is_taken_of_probabilities(kind, score):
 
 
 def test_probabilities_of_a_softmax_and_logits_by_chance_in_their_range_are_taken():
-    for region in ("pred", "tp", "gt"):
-        for score in ("logit", "centered"):
+    def every_way():
+        for region, score in product(("pred", "tp", "gt"), ("logit", "centered")):
             target = targets.organ(1, region, MASK)
             segtrace.trace(shares("softmax"), IN_SHARES, X, target, score=score)
+
+    labels._say_of_shares.cache_clear()
+    with pytest.warns(UserWarning, match="probabilities that sum to 1, as behind") as said:
+        every_way()
+    assert len(said) == 1
     segtrace.trace(shares("sigmoid"), IN_SHARES, X, targets.organ(1, "gt", MASK))
     some = torch.full((1, 3, 8, 8), 0.5)
     for logits in (some, some[..., :3, :3].clone().uniform_(), 0.3 * torch.rand(1, 3, 8, 8)):

@@ -1,6 +1,8 @@
 """Labels: a truth in the form that logits ask for, and logits that are none."""
 
+import warnings
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import torch
@@ -61,7 +63,7 @@ def refuse_overlap(logits: Tensor, activation: str = SOFTMAX) -> None:
 
 
 def refuse_shares(score: str, logits: Tensor, activation: str = SOFTMAX) -> None:
-    """Refuse to take the probabilities of probabilities (N, C, *image).
+    """Refuse to take the probabilities of probabilities (N, C, *image); say where maps are of them.
 
     Raises:
         InputError: a score that does, of what a softmax or a sigmoid put out; under a sigmoid,
@@ -69,15 +71,30 @@ def refuse_shares(score: str, logits: Tensor, activation: str = SOFTMAX) -> None
     """
     if activation == SIGMOID:
         refuse_overlap(logits, activation)
-    elif score in ("prob", "logprob") and _are_shares(logits):
-        refuse_overlap(logits)
+    elif _are_shares(logits):
         sums = logits.detach().sum(1)
-        if bool((((sums - 1).abs() <= SUM) | (sums == 0)).all()):  # 0: left out by a mask
+        shared = bool((((sums - 1).abs() <= SUM) | (sums == 0)).all())  # 0: left out by a mask
+        if score not in ("prob", "logprob"):
+            if shared:
+                _say_of_shares()
+            return
+        refuse_overlap(logits)
+        if shared:
             raise InputError(
                 "the logits are probabilities that sum to 1, as behind a softmax, and score "
                 f"{score!r} would take the softmax once more: say score='logit', or let the "
                 "network return logits: output=lambda out: out.clamp(min=1e-12).log()"
             )
+
+
+@cache
+def _say_of_shares() -> None:
+    """Every pass would say it again."""
+    warnings.warn(
+        "the logits are probabilities that sum to 1, as behind a softmax: maps explain these, and "
+        "differ from those of logits; for them give output=lambda out: out.clamp(min=1e-12).log()",
+        stacklevel=1,
+    )
 
 
 def _are_shares(logits: Tensor) -> bool:
