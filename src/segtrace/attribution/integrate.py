@@ -58,8 +58,8 @@ def integrate(
     With the baseline Ā (a channel's mean over training slices) and the stage's value A, the map is
     Σ_k (A - Ā)_k ⊙ Σ_s w_s ∂S/∂A_k (Ā + u_s² (A - Ā)), u_s = (s - ½)/n and w_s = 2 u_s/n: Eq. 1 of
     Sundararajan et al. 2017 at a hidden layer, by the midpoint rule over u, the root of the way.
-    Steps are short near the baseline, where the scores of trained U-Nets bend most: six leave about
-    half the error of eight equal ones. Its sum is S(A) - S(Ā) but for the error of the rule, which
+    Steps are short near the baseline, where the scores of trained U-Nets bend most: six leave less
+    of an error than eight equal ones. Its sum is S(A) - S(Ā) but for the error of the rule, which
     is part of the result. With ``joint``, the path runs over all edges of a decoder stage at once,
     skip and up together: their sums divide S - S(Ā) between the two routes, to 100 % but for the
     error.
