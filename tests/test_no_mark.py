@@ -134,7 +134,7 @@ def explained(task):
 
 def drawn_by_chance(task):
     given = task.net, task.images, task.organs, task.truth
-    segtrace.explainers.rise(*given, masks=9, cells=1)
+    segtrace.explainers.rise(*given, masks=12, cells=1)
     segtrace.explainers.kernel_shap(*given, cells=2)
 
 
