@@ -11,6 +11,7 @@ from segtrace.causal.baselines import collect
 from segtrace.causal.route import Route, route
 from segtrace.labelled import names_along, tensor
 from segtrace.network.cached_forward import Timetable
+from segtrace.network.edges import resolve
 from segtrace.network.sites import sites_of
 
 X, TRUTH = nets.blob(3)
@@ -110,6 +111,8 @@ def test_edges_that_are_resolved_are_taken_and_stages_beside_them_passed_over():
         xr.testing.assert_identical(
             route(net, X, TRUTH, ORGAN, means, edges=edges).data, named.data
         )
+    with pytest.raises(InputError, match="edges is 'proposed', which needs an image"):
+        resolve(net, "proposed")
 
 
 def test_the_summary_is_found_by_its_names():

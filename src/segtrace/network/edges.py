@@ -103,7 +103,7 @@ class Edge:
 EdgesLike = Mapping[str, Any] | Sequence[str] | None
 
 
-@guards.held(edges=guards.places_or_sites)
+@guards.held(edges=guards.named_or_resolved)
 def resolve(net: nn.Module, edges: EdgesLike = None) -> tuple[Edge, ...]:
     """The edges meant, checked against the network.
 

@@ -167,9 +167,19 @@ def refuse_misspelt(name: str, value: Any, others: Sequence[str]) -> None:
 
 def places_or_sites(name: str, value: Any) -> None:
     """The same, or stages and edges that are resolved."""
-    several = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
-    if not (several and all(map(_is_site, value))):
+    if not _are_sites(value):
         places_or_proposed(name, value)
+
+
+def named_or_resolved(name: str, value: Any) -> None:
+    """Edges, by name or resolved, beside which there may be stages; no proposal."""
+    if not _are_sites(value):
+        places(name, value)
+
+
+def _are_sites(value: Any) -> bool:
+    several = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    return several and all(map(_is_site, value))
 
 
 def _is_site(value: Any) -> bool:
@@ -177,11 +187,9 @@ def _is_site(value: Any) -> bool:
 
 
 def some_or_none(name: str, value: Any) -> None:
-    """Edges, of which there must be some, also resolved ones, or ``None`` for the table's."""
-    several = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
-    if not (several and len(value) and all(map(_is_site, value))):
-        places(name, value)
-    if value is not None and not len(value):
+    """Edges, of which there must be some, or ``None`` for those of the table."""
+    named_or_resolved(name, value)
+    if value is not None and not value:
         raise InputError(f"{name} is empty: no edge is named; give some, or None")
 
 
