@@ -80,13 +80,13 @@ class KernelWeighted:
         """
         with scoring(network, targets, budget, self.title, SCORE) as scores:
             sites = stages_of(scores.net, network)
-            count = channels_at(scores, sites)
+            count, timetable = channels_at(scores, sites), Timetable.of(scores.net, scores.x[:1])
             flow, left_out = in_time(
                 scores,
                 self.name,
                 sites,
                 2 * len(scores.x) * sum(count.values()),
-                lambda clock, site: _maps(scores, clock, site, count[site]),
+                lambda clock, site: _maps(scores, clock, site, count[site], timetable),
                 "name another stage, stages=[head]",
             )
         return StageMaps(self, measured(flow, network, epoch), left_out, scores.seconds)
@@ -105,9 +105,11 @@ def contribution(whole: Tensor, without: Tensor, alone: Tensor, weights: Weights
     return lost * weights.score(torch.minimum(alone, whole)) / weights.score(whole)
 
 
-def _maps(scores: Scores, clock: Clock, site: Site, channels: int) -> Tensor | None:
+def _maps(
+    scores: Scores, clock: Clock, site: Site, channels: int, timetable: Timetable
+) -> Tensor | None:
     """See :data:`~segtrace.explainers.channels.Maps`."""
-    found, net, timetable = [], scores.net, Timetable.of(scores.net, scores.x[:1])
+    found, net = [], scores.net
     probability = PROBABILITY[scores.activation]
     for mine in parts(len(scores.x)):
         x = scores.x[mine]
