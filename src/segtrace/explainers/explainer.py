@@ -5,7 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from torch import nn
 
 from segtrace.attribution.targets import Target
 from segtrace.errors import InputError
@@ -91,3 +93,30 @@ class Explainer(Protocol):
             budget: time and progress.
             epoch: finished passes of the network, where known.
         """
+
+
+class Beside(NamedTuple):
+    """What is known beside a network.
+
+    Attributes:
+        untrained: the network before its training.
+        window: the HU that 0 and 1 of its input stand for, if they are HU.
+    """
+
+    untrained: nn.Module | None = None
+    window: tuple[float, float] | None = None
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """An explainer that holds a network against itself before its training, or tells HU."""
+
+    def explain_beside(
+        self,
+        network: Network,
+        targets: Mapping[str, Target],
+        budget: Budget,
+        epoch: int | None,
+        beside: Beside,
+    ) -> Result:
+        """The same as :meth:`Explainer.explain` with what is known beside it."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtrace.explainers.explainer import Budget, Explainer, OutOfTimeError
+from segtrace.explainers.explainer import Beside, Budget, Comparing, Explainer, OutOfTimeError
 from segtrace.explainers.explainer import Result as Found
 from segtrace.progress import say, step
 from segtrace.report.page.page import Page
@@ -73,7 +73,14 @@ def run_explainers(
     for name, explainer in explainers.items():
         budget = Budget(explainer.max_seconds, step)
         try:
-            found = explainer.explain(network, targets, budget, trained.epoch)
+            if isinstance(explainer, Comparing):
+                before = networks.untrained_of(trained)
+                beside = Beside(
+                    None if before is None else before.net, trained.preprocessing.window
+                )
+                found = explainer.explain_beside(network, targets, budget, trained.epoch, beside)
+            else:
+                found = explainer.explain(network, targets, budget, trained.epoch)
         except OutOfTimeError as error:
             say(str(error))
             yield NotDone(explainer.title, str(error))
