@@ -78,7 +78,7 @@ def deepdream(
     score: str = "logit",
     activation: str | None = None,
     untrained: nn.Module | None = None,
-    window: tuple[float, float] | None = None,
+    hounsfield: tuple[float, float] | None = None,
     spacing: Tensor | None = None,
     cases: Sequence[str] | None = None,
     progress: OnProgress | None = None,
@@ -98,7 +98,7 @@ def deepdream(
         score: as there.
         activation: as there.
         untrained: the network before its training, to stand beside it.
-        window: HU that 0 and 1 of the input stand for; without it no HU are told.
+        hounsfield: HU that 0 and 1 of the input stand for; without it no HU are told.
         spacing: (N, 2) mm of a pixel along rows and columns, of volumes (N, 3); without it areas
             are in pixels.
         cases: the case of each slice; without it all are of one, of which nothing is claimed.
@@ -113,10 +113,10 @@ def deepdream(
         network.probes,
         cases=network.probes.cases if cases is None else tuple(cases),
         spacing=network.probes.spacing if spacing is None else spacing,
-        hounsfield_known=window is not None,
+        hounsfield_known=hounsfield is not None,
     )
     explainer, network = DeepDream(**options), network._replace(probes=probes)
-    budget, beside = _budget(explainer.max_seconds, progress), Beside(untrained, window)
+    budget, beside = _budget(explainer.max_seconds, progress), Beside(untrained, hounsfield)
     return explainer.explain_beside(network, asked, budget, None, beside)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from segtrace.activation import predicted
@@ -22,6 +23,7 @@ from segtrace.explainers.explainer import Beside, Budget, checked_seconds
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.network import guards
 from segtrace.network.undisturbed import undisturbed, unwrapped
+from segtrace.progress import counted
 from segtrace.tracking.explained import Network, scene
 
 
@@ -115,6 +117,7 @@ class DeepDream:
             before = beside.untrained and unwrapped(beside.untrained)
             if before is not None:
                 s.enter_context(undisturbed(before, scores.x.device))
+                s.enter_context(torch.no_grad())  # which that ends
             ruler = Ruler.of(
                 network.probes.spacing, scores.x.ndim - 2, beside.window,
                 hounsfield=network.probes.hounsfield_known,
@@ -126,7 +129,8 @@ class DeepDream:
                            untrained=before is not None)  # fmt: skip
             first = _seconds(ascent, *scores.weights)
             words = (
-                f"{self.title}: {self.steps} steps up the score of {len(scores.weights)} organs, "
+                f"{self.title}: {counted(self.steps, 'step')} up the score of "
+                f"{counted(len(scores.weights), 'organ')}, "
                 f"{climbs + extra} forward and backward passes of one slice"
             )
             with budget.shown(words) as tell:
