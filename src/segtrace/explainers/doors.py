@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from segtrace.activation import OrganLike
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
+from segtrace.errors import InputError
 from segtrace.explainers.couteaux2019.deepdream import DeepDream
 from segtrace.explainers.couteaux2019.dreams import Dreams
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
@@ -107,7 +108,20 @@ def deepdream(
 
     Returns:
         ``.trajectory``, ``.verdicts``; ``.write(folder)`` writes all of it.
+
+    Raises:
+        InputError: arguments that do not fit the network or the images; options without sense.
     """
+    for name, one, wanted in (("cases", cases, "names"), ("spacing", spacing, "rows of mm")):
+        if one is not None and len(one) != len(image):
+            raise InputError(f"{len(one)} {name} of {len(image)} images; give as many {wanted}")
+    if spacing is not None and tuple(spacing.shape[1:]) != (image.ndim - 2,):
+        raise InputError(
+            f"spacing has shape {tuple(spacing.shape)}; give mm along each axis of the image, "
+            f"{(len(image), image.ndim - 2)}"
+        )
+    if hounsfield is not None and not hounsfield[0] < hounsfield[1]:
+        raise InputError(f"hounsfield={hounsfield}; give what 0 and 1 stand for, (-160, 240) say")
     network, asked = _network(net, {}, image, organs, truth, region, score, activation)
     probes = replace(
         network.probes,

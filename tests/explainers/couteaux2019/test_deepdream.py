@@ -96,7 +96,7 @@ def test_from_python_networks_are_left_as_they_were():
     with untouched(net, X, TRUTH, ORGANS), untouched(before):
         found = segtrace.explainers.deepdream(
             net, X, ORGANS, TRUTH, region="gt", steps=2, untrained=before, hounsfield=(-160, 240),
-            spacing=torch.ones(3, 2), cases="pqr",
+            spacing=torch.ones(3, 2), cases=["p", "q", "r"],
         )  # fmt: skip
     assert torch.equal(found.trajectory.dreams, explained(DeepDream(steps=2)).trajectory.dreams)
     assert {row["value_unit"] for row in found.rows()} == {"HU"}
@@ -123,6 +123,20 @@ def test_volumes_are_climbed_and_drawn_by_a_plane(activation, tmp_path):
     most = there[frames.n].flatten(1).sum(1)
     assert most[frames.plane] == most.max()
     assert (tmp_path / "figures" / "deepdream" / "a.gif").read_bytes()[:6] == b"GIF89a"
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ({"cases": ["p"]}, "1 cases of 3 images; give as many names"),
+        ({"spacing": torch.ones(2, 2)}, "2 spacing of 3 images; give as many rows of mm"),
+        ({"spacing": torch.ones(3, 3)}, r"spacing has shape \(3, 3\); give .* \(3, 2\)"),
+        ({"hounsfield": (240, -160)}, r"hounsfield=\(240, -160\); give what 0 and 1 stand for"),
+    ],
+)
+def test_what_is_known_beside_must_fit(known, message):
+    with pytest.raises(InputError, match=message):
+        segtrace.explainers.deepdream(NET, X, ORGANS, TRUTH, steps=1, **known)
 
 
 def test_hostile_names_become_safe_files_and_cells(tmp_path):
