@@ -13,6 +13,9 @@ from segtrace.data.probes import Probes
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Budget
+from segtrace.explainers.hasany2024.kept_maps import KeptMaps
+from segtrace.explainers.hasany2024.misure import REGION, Misure
+from segtrace.explainers.hasany2024.misure import SCORE as KEPT
 from segtrace.explainers.image_maps import ImageMaps
 from segtrace.explainers.mullan2023 import SCORE, KernelWeighted
 from segtrace.explainers.petsiuk2018 import Rise
@@ -84,6 +87,27 @@ def kernel_weighted(
     """
     network, asked = _network(net, stages, image, organs, truth, region, SCORE, activation)
     explainer = KernelWeighted(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def misure(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> KeptMaps:
+    """MiSuRe: :class:`~segtrace.explainers.hasany2024.misure.Misure`, whose options it takes.
+
+    Arguments and what is refused: as of :func:`ablation_cam`; what is explained is the prediction.
+    The maps have one stage, ``input``: the masks. ``.rows`` says what they keep, on how much.
+    """
+    network, asked = _network(net, {}, image, organs, truth, REGION, KEPT, activation)
+    explainer = Misure(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
