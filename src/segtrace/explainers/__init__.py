@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segtrace.explainers.doors import ablation_cam, kernel_shap, kernel_weighted, rise
+    from segtrace.explainers.doors import ablation_cam, kernel_shap, kernel_weighted, rise, segnbdt
 
-__all__ = ["ablation_cam", "kernel_shap", "kernel_weighted", "rise"]
+__all__ = ["ablation_cam", "kernel_shap", "kernel_weighted", "rise", "segnbdt"]
 
 
 def __getattr__(name: str) -> Any:
