@@ -20,6 +20,8 @@ from segtrace.explainers.image_maps import ImageMaps
 from segtrace.explainers.mullan2023 import SCORE, KernelWeighted
 from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.explainers.stage_maps import StageMaps
+from segtrace.explainers.wan2020.result import SegNbdtResult
+from segtrace.explainers.wan2020.segnbdt import SegNbdt
 from segtrace.network.guards import channels
 from segtrace.network.stages import StagesLike
 from segtrace.progress import OnProgress
@@ -131,6 +133,30 @@ def rise(
     """
     network, asked = _network(net, {}, image, organs, truth, region, score, activation)
     explainer = Rise(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def segnbdt(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> SegNbdtResult:
+    """SegNBDT, with the options of :class:`.wan2020.segnbdt.SegNbdt`.
+
+    Arguments and what is refused: as of :func:`ablation_cam`, and a sigmoid; the score is the
+    logit. The tree is in ``.found.tree``, its Dice in ``.inference``, what erased organs leave in
+    ``.erased``; ``.write(folder)`` writes all of it.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, "logit", activation)
+    explainer = SegNbdt(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
