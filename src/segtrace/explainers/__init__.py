@@ -3,9 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segtrace.explainers.doors import ablation_cam, kernel_shap, kernel_weighted, rise
+    from segtrace.explainers.doors import (
+        ablation_cam,
+        attribution_patching,
+        kernel_shap,
+        kernel_weighted,
+        rise,
+    )
 
-__all__ = ["ablation_cam", "kernel_shap", "kernel_weighted", "rise"]
+__all__ = ["ablation_cam", "attribution_patching", "kernel_shap", "kernel_weighted", "rise"]
 
 
 def __getattr__(name: str) -> Any:
