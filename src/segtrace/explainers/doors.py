@@ -18,6 +18,8 @@ from segtrace.explainers.hasany2024.misure import REGION, Misure
 from segtrace.explainers.hasany2024.misure import SCORE as KEPT
 from segtrace.explainers.image_maps import ImageMaps
 from segtrace.explainers.mullan2023 import SCORE, KernelWeighted
+from segtrace.explainers.nanda2023.attribution_patching import AttributionPatching
+from segtrace.explainers.nanda2023.patched import Patched
 from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.explainers.stage_maps import StageMaps
 from segtrace.explainers.wan2020.result import SegNbdtResult
@@ -66,6 +68,32 @@ def ablation_cam(
     """
     network, asked = _network(net, stages, image, organs, truth, region, score, activation)
     explainer = AblationCam(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def attribution_patching(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> Patched:
+    """Attribution patching beside the cuts that it estimates.
+
+    With the options of :class:`.nanda2023.attribution_patching.AttributionPatching`, among them
+    ``baselines`` (:func:`segtrace.collect`; ``cut="zero"`` needs none) and ``edges``. Arguments and
+    what is refused: as of :func:`ablation_cam`; its maps are in ``.maps.explained.record.flow``,
+    what it estimates in ``.estimates``.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, score, activation)
+    explainer = AttributionPatching(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
