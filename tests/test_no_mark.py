@@ -143,6 +143,11 @@ def dreamt(task):
     segtrace.explainers.deepdream(*given, region="all", steps=1, draws=1, untrained=task.net)
 
 
+def masked(task):
+    given = task.net, task.images, task.organs, task.truth
+    segtrace.explainers.misure(*given, keep=0.1, steps=1, moves=1)
+
+
 def ablated(task):
     segtrace.explainers.ablation_cam(task.net, task.stages, task.images, task.organs, at_once=99)
 
@@ -161,6 +166,7 @@ FUNCTIONS = {
     "explain": explained,
     "explainers.ablation_cam": ablated,
     "explainers.deepdream": dreamt,
+    "explainers.misure": masked,
     "explainers.rise and kernel_shap": drawn_by_chance,
     "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),
     "necessity": necessities,

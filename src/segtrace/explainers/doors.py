@@ -16,11 +16,18 @@ from segtrace.explainers.couteaux2019.deepdream import DeepDream
 from segtrace.explainers.couteaux2019.dreams import Dreams
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
-from segtrace.explainers.explainer import Beside, Budget
+from segtrace.explainers.explainer import Budget
+from segtrace.explainers.hasany2024.kept_maps import KeptMaps
+from segtrace.explainers.hasany2024.misure import REGION, Misure
+from segtrace.explainers.hasany2024.misure import SCORE as KEPT
 from segtrace.explainers.image_maps import ImageMaps
 from segtrace.explainers.mullan2023 import SCORE, KernelWeighted
+from segtrace.explainers.nanda2023.attribution_patching import AttributionPatching
+from segtrace.explainers.nanda2023.patched import Patched
 from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.explainers.stage_maps import StageMaps
+from segtrace.explainers.wan2020.result import SegNbdtResult
+from segtrace.explainers.wan2020.segnbdt import SegNbdt
 from segtrace.network.guards import channels
 from segtrace.network.stages import StagesLike
 from segtrace.progress import OnProgress
@@ -69,6 +76,32 @@ def ablation_cam(
 
 
 @guards.held(organs=channels)
+def attribution_patching(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> Patched:
+    """Attribution patching beside the cuts that it estimates.
+
+    With the options of :class:`.nanda2023.attribution_patching.AttributionPatching`, among them
+    ``baselines`` (:func:`segtrace.collect`; ``cut="zero"`` needs none) and ``edges``. Arguments and
+    what is refused: as of :func:`ablation_cam`; its maps are in ``.maps.explained.record.flow``,
+    what it estimates in ``.estimates``.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, score, activation)
+    explainer = AttributionPatching(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
 def deepdream(
     net: nn.Module,
     image: Tensor,
@@ -78,8 +111,6 @@ def deepdream(
     region: str = "pred",
     score: str = "logit",
     activation: str | None = None,
-    untrained: nn.Module | None = None,
-    hounsfield: tuple[float, float] | None = None,
     spacing: Tensor | None = None,
     cases: Sequence[str] | None = None,
     progress: OnProgress | None = None,
@@ -87,7 +118,8 @@ def deepdream(
 ) -> Dreams:
     """DeepDream, with the options of :class:`.couteaux2019.deepdream.DeepDream`.
 
-    Arguments, what comes back and what is refused: as of :func:`rise`, and volumes are taken.
+    Among them ``untrained``, the network before its training, and ``hounsfield``. Arguments, what
+    comes back and what is refused: as of :func:`rise`, and volumes are taken.
 
     Args:
         net: any network (N, C, H, W) -> logits (N, channels, H, W), or (N, C, D, H, W); it is left
@@ -98,8 +130,6 @@ def deepdream(
         region: whose score is climbed, as the network decides it at the start.
         score: as there.
         activation: as there.
-        untrained: the network before its training, to stand beside it.
-        hounsfield: HU that 0 and 1 of the input stand for; without it no HU are told.
         spacing: (N, 2) mm of a pixel along rows and columns, of volumes (N, 3); without it areas
             are in pixels.
         cases: the case of each slice; without it all are of one, of which nothing is claimed.
@@ -120,18 +150,16 @@ def deepdream(
             f"spacing has shape {tuple(spacing.shape)}; give mm along each axis of the image, "
             f"{(len(image), image.ndim - 2)}"
         )
-    if hounsfield is not None and not hounsfield[0] < hounsfield[1]:
-        raise InputError(f"hounsfield={hounsfield}; give what 0 and 1 stand for, (-160, 240) say")
     network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    explainer = DeepDream(**options)
     probes = replace(
         network.probes,
         cases=network.probes.cases if cases is None else tuple(cases),
         spacing=network.probes.spacing if spacing is None else spacing,
-        hounsfield_known=hounsfield is not None,
+        hounsfield_known=explainer.hounsfield is not None,
     )
-    explainer, network = DeepDream(**options), network._replace(probes=probes)
-    budget, beside = _budget(explainer.max_seconds, progress), Beside(untrained, hounsfield)
-    return explainer.explain_beside(network, asked, budget, None, beside)
+    budget = _budget(explainer.max_seconds, progress)
+    return explainer.explain(network._replace(probes=probes), asked, budget)
 
 
 @guards.held(organs=channels)
@@ -158,6 +186,27 @@ def kernel_weighted(
 
 
 @guards.held(organs=channels)
+def misure(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> KeptMaps:
+    """MiSuRe: :class:`~segtrace.explainers.hasany2024.misure.Misure`, whose options it takes.
+
+    Arguments and what is refused: as of :func:`ablation_cam`; what is explained is the prediction.
+    The maps have one stage, ``input``: the masks. ``.rows`` says what they keep, on how much.
+    """
+    network, asked = _network(net, {}, image, organs, truth, REGION, KEPT, activation)
+    explainer = Misure(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
 def rise(
     net: nn.Module,
     image: Tensor,
@@ -177,6 +226,30 @@ def rise(
     """
     network, asked = _network(net, {}, image, organs, truth, region, score, activation)
     explainer = Rise(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def segnbdt(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> SegNbdtResult:
+    """SegNBDT, with the options of :class:`.wan2020.segnbdt.SegNbdt`.
+
+    Arguments and what is refused: as of :func:`ablation_cam`, and a sigmoid; the score is the
+    logit. The tree is in ``.found.tree``, its Dice in ``.inference``, what erased organs leave in
+    ``.erased``; ``.write(folder)`` writes all of it.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, "logit", activation)
+    explainer = SegNbdt(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 

@@ -5,11 +5,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from torch import nn
 
 from segtrace.attribution.targets import Target
+from segtrace.causal.baselines import Baselines
 from segtrace.errors import InputError
 from segtrace.progress import OnProgress
 from segtrace.report.page.sections import Section
@@ -95,28 +96,27 @@ class Explainer(Protocol):
         """
 
 
-class Beside(NamedTuple):
-    """What is known beside a network.
+@runtime_checkable
+class Cutting(Protocol):
+    """An explainer that cuts, for which a checkpoint holds what stands in an activation's place."""
 
-    Attributes:
-        untrained: the network before its training.
-        window: the HU that 0 and 1 of its input stand for, if they are HU.
-    """
+    def cutting(self, baselines: Baselines | None, edges: Mapping[str, Any] | None) -> Self:
+        """The same with what is known of the network.
 
-    untrained: nn.Module | None = None
-    window: tuple[float, float] | None = None
+        Args:
+            baselines: means over training slices.
+            edges: name -> edge; ``None`` for the table of known networks.
+        """
 
 
 @runtime_checkable
 class Comparing(Protocol):
-    """An explainer that holds a network against itself before its training, or tells HU."""
+    """An explainer that holds a network against itself before its training, and tells HU."""
 
-    def explain_beside(
-        self,
-        network: Network,
-        targets: Mapping[str, Target],
-        budget: Budget,
-        epoch: int | None,
-        beside: Beside,
-    ) -> Result:
-        """The same as :meth:`Explainer.explain` with what is known beside it."""
+    def comparing(self, untrained: nn.Module | None, window: tuple[float, float]) -> Self:
+        """The same with what is known of the network.
+
+        Args:
+            untrained: the network before its training, where it is at hand.
+            window: what 0 and 1 of its input stand for, in HU where the slices' values are HU.
+        """

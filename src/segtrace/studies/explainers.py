@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtrace.explainers.explainer import Beside, Budget, Comparing, Explainer, OutOfTimeError
+from segtrace.explainers.explainer import Budget, Comparing, Cutting, Explainer, OutOfTimeError
 from segtrace.explainers.explainer import Result as Found
 from segtrace.progress import say, step
 from segtrace.report.page.page import Page
@@ -72,15 +72,14 @@ def run_explainers(
     targets = targets_of(network.probes, network.channels, network.settings)
     for name, explainer in explainers.items():
         budget = Budget(explainer.max_seconds, step)
+        own = explainer
+        if isinstance(explainer, Cutting):
+            own = explainer.cutting(trained.baselines, trained.edges)
+        if isinstance(explainer, Comparing):
+            before, window = networks.untrained_of(trained), trained.preprocessing.window
+            own = explainer.comparing(None if before is None else before.net, window)
         try:
-            if isinstance(explainer, Comparing):
-                before = networks.untrained_of(trained)
-                beside = Beside(
-                    None if before is None else before.net, trained.preprocessing.window
-                )
-                found = explainer.explain_beside(network, targets, budget, trained.epoch, beside)
-            else:
-                found = explainer.explain(network, targets, budget, trained.epoch)
+            found = own.explain(network, targets, budget, trained.epoch)
         except OutOfTimeError as error:
             say(str(error))
             yield NotDone(explainer.title, str(error))

@@ -6,14 +6,12 @@ import pytest
 import torch
 
 from helpers import nets
-from helpers.explaining import explained, network, unseen
+from helpers.explaining import explained, network
 from segtrace.explainers.couteaux2019.controls import shuffled
 from segtrace.explainers.couteaux2019.deepdream import DeepDream
 from segtrace.explainers.couteaux2019.verdicts import robust_p
 from segtrace.explainers.couteaux2019.words import of_organ
-from segtrace.explainers.explainer import Beside, Budget
 from segtrace.measures.significance import ALPHA
-from segtrace.tracking.explained import targets_of
 
 NULLS, TRIALS = 40, 200
 
@@ -109,12 +107,9 @@ def test_a_control_that_moves_as_much_takes_the_claim():
     of = network(region="pred", net=Bright(), x=nets.images(6, 12),
                  truth=torch.ones(6, 12, 12).long())  # fmt: skip
     of = of._replace(probes=replace(of.probes, cases=tuple("abcdef")))
-    targets = targets_of(of.probes, of.channels, of.settings)
     words = {}
     for name, before in (("same", Bright()), ("other", random_network(3))):
-        found = DeepDream(draws=2, steps=8).explain_beside(
-            of, targets, Budget(None, unseen), 4, Beside(before)
-        )
+        found = explained(DeepDream(draws=2, steps=8, untrained=before), of)
         words[name] = next(v for v in found.verdicts if v.feature == "mean").word
     assert words == {"same": "no claim", "other": "sensitive"}
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segtrace.activation import predicted
 from segtrace.attribution.targets import Target
@@ -19,7 +19,7 @@ from segtrace.explainers.couteaux2019.dreams import Climbed, Dreams
 from segtrace.explainers.couteaux2019.features import Ruler
 from segtrace.explainers.couteaux2019.trajectory import Recorder
 from segtrace.explainers.couteaux2019.verdicts import judge
-from segtrace.explainers.explainer import Beside, Budget, checked_seconds
+from segtrace.explainers.explainer import Budget, checked_seconds
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.network import guards
 from segtrace.network.undisturbed import undisturbed, unwrapped
@@ -56,6 +56,9 @@ class DeepDream:
         draws: directions by chance.
         seed: of these, and of networks of shuffled weights.
         max_seconds: steps done by then are shown; ``None`` for no limit.
+        untrained: the network before its training, to stand beside it; ``explain.py`` takes that of
+            the checkpoint.
+        hounsfield: HU that 0 and 1 of the input stand for; without it no HU are told. As there.
 
     Raises:
         InputError: options without sense.
@@ -78,18 +81,24 @@ class DeepDream:
     draws: int = 3
     seed: int = 0
     max_seconds: float | None = 600.0
+    untrained: nn.Module | None = field(default=None, repr=False)
+    hounsfield: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
             raise unknown("norm", self.norm, (L2, STD))
         if self.step_size is not None and not self.step_size > 0:
             raise InputError(f"step_size={self.step_size}; give more than 0, or null for 0.02 sd")
-        if self.clamp is not None:
-            ends = tuple(self.clamp)
-            if len(ends) != 2 or not ends[0] < ends[1]:
-                raise InputError(f"clamp={list(ends)}; give lower and upper end, [0, 1], or null")
-            object.__setattr__(self, "clamp", ends)
+        for name in ("clamp", "hounsfield"):
+            if (ends := getattr(self, name)) is not None:
+                if len(ends) != 2 or not ends[0] < ends[1]:
+                    raise InputError(f"{name}={[*ends]}; give lower and upper end, or null")
+                object.__setattr__(self, name, tuple(ends))
         checked_seconds(self.max_seconds)
+
+    def comparing(self, untrained: nn.Module | None, window: tuple[float, float]) -> "DeepDream":
+        """See :class:`~segtrace.explainers.explainer.Comparing`."""
+        return replace(self, untrained=untrained, hounsfield=window)
 
     def explain(
         self,
@@ -98,28 +107,17 @@ class DeepDream:
         budget: Budget,
         epoch: int | None = None,
     ) -> Dreams:
-        """The same as :meth:`explain_beside` with nothing beside it."""
-        return self.explain_beside(network, targets, budget, epoch, Beside())
-
-    def explain_beside(
-        self,
-        network: Network,
-        targets: Mapping[str, Target],
-        budget: Budget,
-        epoch: int | None,
-        beside: Beside,
-    ) -> Dreams:
-        """Climb; see :class:`~segtrace.explainers.explainer.Comparing`."""
+        """Climb; see :class:`~segtrace.explainers.explainer.Explainer`."""
         with (
             scoring(network, targets, budget, self.title, volumes=True) as scores,
             ExitStack() as s,
         ):
-            before = beside.untrained and unwrapped(beside.untrained)
+            before = None if self.untrained is None else unwrapped(self.untrained)
             if before is not None:
                 s.enter_context(undisturbed(before, scores.x.device))
                 s.enter_context(torch.no_grad())  # which that ends
             ruler = Ruler.of(
-                network.probes.spacing, scores.x.ndim - 2, beside.window,
+                network.probes.spacing, scores.x.ndim - 2, self.hounsfield,
                 hounsfield=network.probes.hounsfield_known,
             )  # fmt: skip
             record = self._recorder(network, scores, ruler)

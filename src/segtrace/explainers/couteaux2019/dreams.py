@@ -105,7 +105,7 @@ class Dreams:
             "explainer": self.by.name,
             "equation": self.by.equation,
             "papers": list(self.by.papers),
-            "options": dict(vars(self.by)),
+            "options": vars(self.by) | {"untrained": vars(self.by)["untrained"] is not None},
             "seconds": round(self.climbed.seconds, 1),
             "passes": self.climbed.passes,
             "whole": self.whole,
