@@ -32,6 +32,19 @@ def test_at_step_0_features_are_those_of_the_slices_as_they_are():
                 )
 
 
+def test_what_is_not_there_or_not_finite_says_so():
+    class Broken(torch.nn.Module):
+        def forward(self, x):
+            return torch.cat([x, x, x * torch.nan], 1)
+
+    found = explained(DeepDream(steps=1), network(net=Broken()))
+    status = {(row["organ"], row["slice"]): row["status"] for row in found.rows()}
+    for n in range(3):
+        assert status["a", n] == ("ok" if (TRUTH[n] == 1).any() else "absent")
+        assert status["b", n] == ("nonfinite" if (TRUTH[n] == 2).any() else "absent")
+    found.section()
+
+
 def test_steps_shown_are_every_so_many_and_the_last():
     assert explained(DeepDream(steps=5, every=2)).trajectory.steps == (0, 2, 4, 5)
 

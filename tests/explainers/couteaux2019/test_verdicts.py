@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from helpers import nets
-from helpers.explaining import explained, network
-from segtrace.explainers.couteaux2019.controls import shuffled
+from helpers.explaining import X, explained, network
+from segtrace.explainers.couteaux2019.controls import Lines, shuffled
 from segtrace.explainers.couteaux2019.deepdream import DeepDream
-from segtrace.explainers.couteaux2019.verdicts import robust_p
+from segtrace.explainers.couteaux2019.features import NAMES, Ruler
+from segtrace.explainers.couteaux2019.trajectory import Trajectory
+from segtrace.explainers.couteaux2019.verdicts import judge, robust_p
 from segtrace.explainers.couteaux2019.words import of_organ
 from segtrace.measures.significance import ALPHA
 
@@ -95,11 +97,27 @@ def test_of_features_that_change_as_much_few_are_called_robust(capsys):
     assert (robust_p(little, ones, tuple("abcdefgh"), ones) <= ALPHA).all()
 
 
-def test_a_small_ascent_leaves_features_that_are_called_robust():
-    found = judged(random_network(1), step_size=1e-7).verdicts
-    assert all(one.word == "robust" for one in found if one.cases == 6)
-    assert any(one.word == "robust" for one in found)
-    assert "robust: over 2 steps up the score area" in " ".join(of_organ("a", found, 2))
+@pytest.mark.parametrize(
+    ("change", "dice", "word"),
+    [(0.0, 0.8, "robust"), (0.0, 0.99, "no claim"), (3.0, 0.8, "no claim")],
+)
+def test_robust_is_what_stays_while_the_prediction_moves(change, dice, word):
+    features = {name: torch.ones(2, 1, 1, 6).double() for name in NAMES}
+    features["dice"][-1] = dice
+    features["elongation"][-1] += change
+    scores, absent = torch.ones(2, 1, 6).double(), torch.zeros(1, 6).bool()
+    trajectory = Trajectory(("a",), ("a",), (0, 9), scores, features, {}, X, absent)
+    nothing = torch.zeros(2, 1, 6).double()
+    more = torch.zeros(3, len(NAMES), 1, 6).double()
+    lines = Lines(
+        nothing, nothing.expand(19, 2, 1, 6), nothing.expand(3, 2, 1, 6), None, more, None
+    )
+    ruler = Ruler.of(torch.full((6, 2), torch.nan), 2, None, hounsfield=False)
+    found = judge(trajectory, lines, tuple("abcdef"), ruler)
+    assert next(one.word for one in found if one.feature == "elongation") == word
+    said = " ".join(of_organ("a", found, 9))
+    assert ("elongation +0" in said) is (word == "robust")
+    assert ("robust over 9 steps up the score" in said) is (dice == 0.8)
 
 
 def test_a_control_that_moves_as_much_takes_the_claim():

@@ -116,7 +116,7 @@ class Dreams:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """Of ``trajectory.csv``; all NaN where there was no region to climb."""
+        """Of ``trajectory.csv``."""
         return self.trajectory.rows(self.scene, self.ruler)
 
     def verdict_rows(self) -> list[dict[str, Any]]:
@@ -196,10 +196,15 @@ class Dreams:
     def _tables(self) -> tuple[Table, ...]:
         if not self.verdicts:
             return ()
-        told = ("start", "change", "chance", "untrained", "step", "step_chance", "step_untrained",
+        told = ("change", "chance", "untrained", "step", "step_chance", "step_untrained",
                 "step_shuffled")  # fmt: skip
         rows = [
-            {"organ": plain(one.organ), "feature": one.feature, "unit": one.unit}
+            {
+                "organ": plain(one.organ),
+                "feature": one.feature,
+                "start": f"{round(one.start, 2):g} {one.start_unit}",
+                "changes": one.unit,
+            }
             | {name.replace("_", " "): getattr(one, name) for name in told}
             | {"verdict": one.word}
             for one in self.verdicts

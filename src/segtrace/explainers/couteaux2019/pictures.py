@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from torch import Tensor
 
+from segtrace.attribution.flow import Status
 from segtrace.explainers.couteaux2019.features import Ruler
 from segtrace.explainers.couteaux2019.trajectory import Frames, Trajectory
 from segtrace.measures.over_cases import over_cases
@@ -22,9 +23,9 @@ from segtrace.report.pictures.cells import (
 )
 from segtrace.report.pictures.curves import curves_picture
 from segtrace.report.pictures.sheet import FAINT, INK, band, blank, head, paragraph, sheet_width
-from segtrace.report.pictures.strip import Cell
+from segtrace.report.pictures.strip import Cell, decimal
 from segtrace.report.pictures.view import View, array, drawn, view_of
-from segtrace.report.scene import PREDICTION_LINE, RESEARCH_USE, TRUTH_LINE, Scene
+from segtrace.report.scene import PREDICTION_LINE, REASONS, RESEARCH_USE, TRUTH_LINE, Scene
 
 ACROSS, SIDE, WIDE = 6, 150, 300
 """Cells of a line, pixels of a cell, and of one of the animation."""
@@ -73,7 +74,16 @@ class Shot:
 
     def score(self, j: int, n: int) -> str:
         """At a step shown, per slice."""
-        return f"score {float(self.trajectory.scores[j, self.o, n]):.4g}"
+        return f"score {number(float(self.trajectory.scores[j, self.o, n]))}"
+
+
+def number(value: float) -> str:
+    """Of any size and sign, as people write it.
+
+    >>> number(-11624.6), number(0.0234)
+    ('-11625', '0.023')
+    """
+    return f"{'-' * (value < 0)}{decimal(abs(value))}" if np.isfinite(value) else "–"
 
 
 def sheet(shot: Shot) -> Picture:
@@ -146,7 +156,9 @@ def _image(shot: Shot, frames: Frames, j: int, view: View) -> Cell:
     if there is not None:
         paint(picture, outline(frames.of(there[frames.n]), view), TRUTH, dashed=False)
     paint(picture, outline(frames.masks[j], view), PREDICTION, dashed=True)
-    step = f"step {shot.trajectory.steps[j]}"
+    step, status = f"step {shot.trajectory.steps[j]}", shot.trajectory.status(j, shot.o, frames.n)
+    if status != Status.OK:
+        return Cell(step, None, REASONS[status.label])
     return Cell(step, picture, shot.score(j, frames.n), sides=shot.scene.sides_known)
 
 
@@ -156,7 +168,7 @@ def _added(shot: Shot, frames: Frames, j: int, view: View, largest: float) -> Ce
     picture = (colormaps[SIGNED](shares)[..., :3] * 255 + 0.5).astype(np.uint8)
     area = float(shot.trajectory.own("area")[j, shot.o, frames.n])
     step = f"step {shot.trajectory.steps[j]}"
-    return Cell(step, picture, f"area {area:.4g} {shot.ruler.size}")
+    return Cell(step, picture, f"area {number(area)} {shot.ruler.size}")
 
 
 def _largest(frames: Frames) -> float:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from segtrace.activation import OrganLike, predicted, predicted_mask
+from segtrace.attribution.flow import Status
 from segtrace.explainers.couteaux2019.features import NAMES, Region, Ruler, of_regions
 from segtrace.report.scene import Scene
 
@@ -48,6 +49,7 @@ class Trajectory:
         features: name -> (J, O, Q, N) float64, Q the observed organ.
         frames: organ -> slices that are drawn.
         dreams: (O, N, C, *image), the images at the last step.
+        absent: (O, N) bool, that there was no region to climb: all numbers are NaN.
     """
 
     organs: tuple[str, ...]
@@ -57,6 +59,7 @@ class Trajectory:
     features: Mapping[str, Tensor]
     frames: Mapping[str, Sequence[Frames]]
     dreams: Tensor
+    absent: Tensor
 
     def own(self, name: str) -> Tensor:
         """(J, O, N) of the organ that was climbed itself."""
@@ -74,6 +77,7 @@ class Trajectory:
                 "slice": scene.slices[n],
                 "organ": organ,
                 "step": step,
+                "status": self.status(j, o, n).label,
                 "score": float(self.scores[j, o, n]),
                 "observed": other,
                 **{name: float(self.features[name][j, o, q, n]) for name in NAMES},
@@ -84,6 +88,12 @@ class Trajectory:
             for j, step in enumerate(self.steps)
             for q, other in enumerate(self.observed)
         ]
+
+    def status(self, j: int, o: int, n: int) -> Status:
+        """Of a step shown, organ and slice."""
+        if self.absent[o, n]:
+            return Status.ABSENT
+        return Status.OK if self.scores[j, o, n].isfinite() else Status.NONFINITE
 
 
 class Recorder:
@@ -174,7 +184,7 @@ class Recorder:
         features = {name: split[:, f].transpose(1, 2) for f, name in enumerate(NAMES)}
         return Trajectory(
             self._organs, tuple(self._observed), steps, held[:, 0], features, self._frames,
-            self._dreams,
+            self._dreams, self._absent,
         )  # fmt: skip
 
 

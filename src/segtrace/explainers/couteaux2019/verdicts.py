@@ -7,8 +7,8 @@ change it more, over cases, than one along chance, the untrained network's gradi
 networks of shuffled weights, and the whole ascent more than as many steps along the former two.
 Beyond, its mean, in units of what all these networks give, must exceed that of every feature and
 organ in each of the shuffled ones, as it does in one of 20 networks that hold nothing. **Robust**
-is said of any feature that changes over the whole ascent by less than :data:`LEAST`. Else nothing
-is claimed.
+is said of any feature that changes over the whole ascent by less than :data:`LEAST`, where the
+ascent moved the prediction. Else nothing is claimed.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,9 @@ LEAST = {"area": 0.1, "mean": 0.025, "sd": 0.025, "compactness": 0.05, "elongati
 """Changes that are told from none: a tenth of the area, a fortieth of the input's range (10 HU of
 400), a pixel of the centre's place, and so much of a shape's number."""
 
+MOVED = 0.95
+"""Dice to the prediction at step 0, up to which the ascent moved it: else all would be robust."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -41,6 +44,7 @@ class Verdict:
         organ: that was climbed.
         feature: one of :data:`JUDGED`.
         unit: of the changes.
+        start_unit: of the number at step 0.
         start: of the predicted region at step 0, mean over cases.
         change: over the whole ascent.
         low: lower end of its interval over cases.
@@ -54,12 +58,14 @@ class Verdict:
         cases: how many have the feature.
         p_cases: of a change beyond all controls, corrected for all features and organs.
         p_networks: of a step beyond that of networks that hold nothing, corrected likewise.
-        p_robust: of a change below :data:`LEAST`, corrected for all features and organs.
+        p_robust: of a change below :data:`LEAST`, corrected for all features and organs; 1 where
+            the prediction did not move.
     """
 
     organ: str
     feature: str
     unit: str
+    start_unit: str
     start: float
     change: float
     low: float
@@ -101,7 +107,8 @@ def judge(
     below = torch.ones_like(start)
     below[JUDGED.index("area")] = start[JUDGED.index("area")]
     seen = over_cases(change, cases, below)
-    robust = robust_p(change, _least(below, ruler), cases, below)
+    still = ~(over_cases(trajectory.own("dice")[-1], cases).mean <= MOVED)
+    robust = robust_p(change, _least(below, ruler), cases, below).masked_fill(still, 1.0)
     p_cases, p_networks = sensitive_p(change, lines, cases)
     at = [NAMES.index(name) for name in JUDGED]
     before = _or_nan(lines.by_untrained, lines.by_chance)
@@ -124,7 +131,7 @@ def judge(
         for f, name in enumerate(JUDGED):
             b = BRIGHTNESS.index(name) if name in BRIGHTNESS else None
             found.append(Verdict(
-                organ, name, units.get(name, ""),
+                organ, name, units.get(name, ""), (units | {"area": ruler.size}).get(name, ""),
                 **{key: float(one[f, o]) for key, one in means.items()},
                 **{key: nan if b is None else float(one[b, o]) for key, one in bright.items()},
                 change=float(seen.mean[f, o]), low=float(seen.low[f, o]),

@@ -6,6 +6,7 @@ from segtrace.explainers.couteaux2019.controls import SHUFFLED
 from segtrace.explainers.couteaux2019.features import Ruler
 from segtrace.explainers.couteaux2019.verdicts import (
     LEAST,
+    MOVED,
     NO_CLAIM,
     ROBUST,
     SENSITIVE,
@@ -30,8 +31,8 @@ def of_organ(organ: str, verdicts: Sequence[Verdict], steps: int) -> list[str]:
     robust = [_robust(one) for one in mine if one.word == ROBUST]
     if robust:
         found.append(
-            f"{titled(organ)}, robust: over {steps} steps up the score "
-            f"{'; '.join(robust)} (mean change over {cases} cases below what is told from none)."
+            f"{titled(organ)}, robust over {steps} steps up the score, by changes below what is "
+            f"told from none: {'; '.join(robust)}; means over {cases} cases."
         )
     left = [_named(one) for one in mine if one.word == NO_CLAIM]
     if left:
@@ -41,12 +42,12 @@ def of_organ(organ: str, verdicts: Sequence[Verdict], steps: int) -> list[str]:
 
 def _sensitive(one: Verdict) -> str:
     way = CALLED[one.feature][one.step < 0]
-    beside = f"the untrained network's {one.step_untrained:+.2g}, "
+    beside = f"the untrained network's {one.step_untrained:+.3g}, "
     untrained = "" if one.step_untrained != one.step_untrained else beside
     return (
         f"{titled(one.organ)}, sensitive: a step along its gradient makes its region of step 0 "
-        f"{way}, by {one.step:+.2g} {one.unit} over {one.cases} cases; steps along {untrained}"
-        f"those of {SHUFFLED} networks of shuffled weights by {one.step_shuffled:.2g} at most. The "
+        f"{way}, by {one.step:+.3g} {one.unit} over {one.cases} cases; steps along {untrained}"
+        f"those of {SHUFFLED} networks of shuffled weights by {one.step_shuffled:.3g} at most. The "
         f"whole ascent changes its region by {one.change:+.3g} "
         f"({in_words(one.low, one.high, one.cases)}) {one.unit}."
     )
@@ -72,6 +73,7 @@ def reading(ruler: Ruler) -> list[str]:
         "most, all organs together (measured).",
         f"Robust: changes by less than {100 * LEAST['area']:.0f} % of the area, {width:.3g} "
         f"{ruler.value}, {LEAST['compactness']:g} of the compactness (4πA/P²), "
-        f"{LEAST['elongation']:g} of the elongation, a pixel's side of the place; of features that "
-        "change by as much one in 20 is called so at most. Below 5 cases no claim is made.",
+        f"{LEAST['elongation']:g} of the elongation, a pixel's side of the place, while the "
+        f"prediction moves to a Dice of {MOVED:g} or less; of tables of features that change by as "
+        "much one in 20 says so at most. Below 5 cases no claim is made.",
     ]
