@@ -1,17 +1,18 @@
 """What a method of another paper has to be, so that explain.py runs it beside its study."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import ClassVar, Protocol
 
+from segtrace.attribution.flow import Flow
 from segtrace.attribution.targets import Target
 from segtrace.errors import InputError
 from segtrace.progress import OnProgress
 from segtrace.report.page.sections import Section
-from segtrace.tracking.explained import Network
+from segtrace.tracking.explained import Explained, Network
 
 
 class OutOfTimeError(InputError):
@@ -91,3 +92,20 @@ class Explainer(Protocol):
             budget: time and progress.
             epoch: finished passes of the network, where known.
         """
+
+
+def maps_by(explainer: Explainer) -> Callable[[Network, Mapping[str, Target]], Flow]:
+    """An explainer as a function: a network with its slices, targets -> maps; nothing is said.
+
+    Raises:
+        InputError: when it is called, an explainer whose result is no maps.
+    """
+
+    def maps(network: Network, targets: Mapping[str, Target]) -> Flow:
+        budget = Budget(explainer.max_seconds, lambda _words: nullcontext(None))
+        explained = getattr(explainer.explain(network, targets, budget), "explained", None)
+        if not isinstance(explained, Explained):
+            raise InputError(f"{explainer.title} makes no maps; name an explainer that does, rise")
+        return explained.record.flow
+
+    return maps
