@@ -99,6 +99,11 @@ class Rise:
         with scoring(network, targets, budget, self.title) as scores:
             x, hidden = scores.x, hiding(self.baseline, scores.x)
             height, width = x.shape[-2:]
+            if self.cells > min(height, width):
+                raise InputError(
+                    f"cells={self.cells} are finer than the {height} x {width} pixels of a slice; "
+                    f"give {min(height, width)} at most, and more masks the more they are"
+                )
             masks = Masks.drawn(self.masks, self.cells, self.keep, (height, width), self.seed)
             which = torch.arange(len(x)).repeat(
                 self.masks
@@ -135,7 +140,7 @@ class Masks:
     """Random masks, made when they are asked for: a thousand whole ones would fill the memory.
 
     Attributes:
-        cells: (n, 1, s, s) 1 where shown.
+        cells: (n, 1, s, s) bool, which are shown.
         shifts: (n, 2) rows and columns by which the enlarged cells are shifted.
         size: of the image.
     """
@@ -148,20 +153,19 @@ class Masks:
     def drawn(cls, n: int, cells: int, keep: float, size: tuple[int, int], seed: int) -> "Masks":
         """As many; the first ones do not depend on how many follow."""
         sides = [-(-side // cells) for side in size]  # of an enlarged cell
-        chance = torch.Generator().manual_seed(seed)
-        parts = []
-        for _ in range(n):
-            grid = torch.rand(1, cells, cells, generator=chance, dtype=torch.float64) < keep
-            parts.append((grid, torch.stack([torch.randint(side, (), generator=chance)
-                                             for side in sides])))  # fmt: skip
-        grids, shifts = zip(*parts, strict=True)
-        return cls(torch.stack(grids).double(), torch.stack(shifts), size)
+        shown, *moved = (torch.Generator().manual_seed(3 * seed + way) for way in range(3))
+        parts = [torch.rand(len(part), 1, cells, cells, generator=shown, dtype=torch.float64) < keep
+                 for part in torch.arange(n).split(AT_ONCE)]  # fmt: skip
+        shifts = [torch.randint(side, (n,), generator=by)
+                  for side, by in zip(sides, moved, strict=True)]  # fmt: skip
+        return cls(torch.cat(parts), torch.stack(shifts, 1), size)
 
     def __getitem__(self, which: Tensor) -> Tensor:
         """(n, H, W) of them, in [0, 1]: one cell more than the image, of which it is a part."""
         s, (height, width) = self.cells.shape[-1], self.size
         enlarged = [(s + 1) * -(-side // s) for side in self.size]
-        whole = interpolate(self.cells[which], size=enlarged, mode="bilinear", align_corners=False)
+        cells = self.cells[which].double()
+        whole = interpolate(cells, size=enlarged, mode="bilinear", align_corners=False)
         corners = self.shifts[which].tolist()
         return torch.stack([mask[0, top : top + height, left : left + width]
                             for mask, (top, left) in zip(whole, corners, strict=True)])  # fmt: skip
