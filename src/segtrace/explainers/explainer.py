@@ -109,14 +109,16 @@ class Cutting(Protocol):
 
 
 def maps_by(explainer: Explainer) -> Callable[[Network, Mapping[str, Target]], Flow]:
-    """An explainer as a function: a network with its slices, targets -> maps; nothing is said.
+    """An explainer as a function: a network with its slices, targets -> maps.
+
+    It takes the time that it needs, whatever its ``max_seconds``, and says nothing.
 
     Raises:
         InputError: when it is called, an explainer whose result is no maps.
     """
 
     def maps(network: Network, targets: Mapping[str, Target]) -> Flow:
-        budget = Budget(explainer.max_seconds, lambda _words: nullcontext(None))
+        budget = Budget(None, lambda _words: nullcontext(None))
         explained = getattr(explainer.explain(network, targets, budget), "explained", None)
         if not isinstance(explained, Explained):
             raise InputError(f"{explainer.title} makes no maps; name an explainer that does, rise")
