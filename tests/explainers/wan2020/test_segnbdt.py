@@ -52,13 +52,14 @@ def test_dice_over_cases_is_a_ratio_of_sums_in_each():
     masks = torch.zeros(1, 4, 2, 4).bool()
     masks[0, :, 0] = True  # four pixels a slice
     network[:, 0, :3], tree[:2, 0, :1] = 1, 1
-    network[3], masks[0, 3] = 0, False  # an absent organ is none of a case's
+    network[3], masks[0, 3] = 0, False
+    network[3, 0, :2] = 1  # found where it is absent: no part of the case's Dice
     found = Inference.of(network, tree, [1], masks, ("a", "a", "b", "b"))
     over = found.over_cases
     assert float(over["network"].mean[0]) == pytest.approx(6 / 7)
     assert float(over["tree"].mean[0]) == pytest.approx((2 * 2 / (2 + 8) + 0) / 2)
     assert float(over["lost"].mean[0]) == pytest.approx(6 / 7 - 0.2)
-    assert found.agree.tolist() == pytest.approx([6 / 8, 6 / 8, 5 / 8, 1])
+    assert found.agree.tolist() == pytest.approx([6 / 8, 6 / 8, 5 / 8, 6 / 8])
     (row,) = found.rows_over_cases(["liver"])
     assert row["cases"] == 2
     assert np.isnan(row["lost_low"])
