@@ -47,6 +47,18 @@ def test_from_python_it_is_one_call_that_leaves_no_mark(with_truth):
     assert found.facts["whole"]
 
 
+def test_the_decision_that_loses_most_is_named():
+    found = explained(SegNbdt(draws=1))
+    whole = found.erased.whole.clone()
+    numbers = [decision for _, decision in found.erased.measured]
+    for m, decision in enumerate(numbers):
+        whole[m] = 0.25 if decision == 2 else 0.75
+    masks = torch.stack([channel == TRUTH for channel in ORGANS.values()])
+    lost = Inference.of(TRUTH, 0 * TRUTH, [*ORGANS.values()], masks, ("c",) * 3)
+    words = kept(replace(found, inference=lost, erased=replace(found.erased, whole=whole)))
+    assert "At decision 2 0.25 of the organs' pixels go the right way; at the others 0.75." in words
+
+
 def test_dice_over_cases_is_a_ratio_of_sums_in_each():
     network, tree = torch.zeros(4, 2, 4).long(), torch.zeros(4, 2, 4).long()
     masks = torch.zeros(1, 4, 2, 4).bool()
@@ -72,6 +84,7 @@ def test_a_tree_that_loses_the_organs_is_said_to_be_another_classifier():
         one = Inference.of(TRUTH, tree, [*ORGANS.values()], masks, ("c",) * 3)
         words = kept(replace(found, inference=one))
         assert (OTHER in words) is differs
+        assert ("At decision" in words) is differs
         assert f"Dice {'0.00' if differs else '1.00'} beside the network's own 1.00" in words
 
 
