@@ -56,10 +56,11 @@ def _drawn(figure: Figure, shown: str, *more: str) -> Drawn:
 
 
 def _shown(found: Found, organ: str) -> list[int]:
-    """The slice that holds most of an organ, if one does."""
+    """The slice that holds most of an organ, if one holds any of its region."""
     record = found.explained.record
     first = decision_name(organ, found.hierarchy.tree.decisions[0])
-    return choose_rows(record.flow, record.scene, first, 1)
+    anywhere = record.flow.region_px[record.flow.organs.index(first)].any()
+    return choose_rows(record.flow, record.scene, first, 1) if anywhere else []
 
 
 def _tree(found: Found, organ: str, n: int) -> Figure:
@@ -103,7 +104,7 @@ def _removals(found: Found) -> list[Drawn]:
     drawn = []
     for what, at, beside in kinds:
         rows = [
-            " · ".join([plain(organ), *[str(number)] * bool(number), two(value)])
+            " · ".join([plain(organ), *[str(number)] * bool(number), _number(value)])
             for (organ, number), value in zip(erased.measured[at], whole[at], strict=True)
         ]
         words = (
@@ -115,6 +116,10 @@ def _removals(found: Found) -> list[Drawn]:
         figure = removal_figure(*matrix, title, words, found.marks)
         drawn.append(_drawn(figure, *_removal_words(found, title)))
     return drawn
+
+
+def _number(value: float) -> str:
+    return "–" if value != value else two(value)
 
 
 def _removal_words(found: Found, title: str) -> list[str]:

@@ -20,8 +20,8 @@ READING = (
     "point the same way, not organs that look alike"
 )
 OTHER = (
-    "So the network does not decide as the tree does, for which the paper trains it: read the maps "
-    "as what raises the mean logit of a group, and no decision as one that this network makes."
+    "So the network does not decide as the tree does (the paper trains its networks to): read the "
+    "maps as what raises the mean logit of a group, and no decision as one that this network makes."
 )
 CAUTION = (
     "An erased organ also leaves an edge where it touched another one: what it costs is no proof "
@@ -65,9 +65,9 @@ def _where(found: Found) -> str:
             for one in found.hierarchy.tree.decisions if (numbers == one.number).any()}  # fmt: skip
     worst = min(mean, key=lambda decision: mean[decision])
     others = [value for decision, value in mean.items() if decision != worst]
-    beside = f"; at the others {number(sum(others) / len(others))}" if others else ""
+    beside = f", {number(sum(others) / len(others))} at the others" if others else ""
     return (
-        f"At decision {worst} {number(mean[worst])} of the organs' pixels go the right way{beside}."
+        f"Of the organs' pixels {number(mean[worst])} go the right way at decision {worst}{beside}."
     )
 
 
