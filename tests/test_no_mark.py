@@ -145,6 +145,11 @@ def decided(task):
     segtrace.explainers.segnbdt(*given, head=head, draws=1)
 
 
+def masked(task):
+    given = task.net, task.images, task.organs, task.truth
+    segtrace.explainers.misure(*given, keep=0.1, steps=1, moves=1)
+
+
 def ablated(task):
     segtrace.explainers.ablation_cam(task.net, task.stages, task.images, task.organs, at_once=99)
 
@@ -163,6 +168,7 @@ FUNCTIONS = {
     "explain": explained,
     "explainers.ablation_cam": ablated,
     "explainers.segnbdt": decided,
+    "explainers.misure": masked,
     "explainers.rise and kernel_shap": drawn_by_chance,
     "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),
     "necessity": necessities,

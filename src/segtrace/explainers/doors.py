@@ -13,8 +13,13 @@ from segtrace.data.probes import Probes
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Budget
+from segtrace.explainers.hasany2024.kept_maps import KeptMaps
+from segtrace.explainers.hasany2024.misure import REGION, Misure
+from segtrace.explainers.hasany2024.misure import SCORE as KEPT
 from segtrace.explainers.image_maps import ImageMaps
 from segtrace.explainers.mullan2023 import SCORE, KernelWeighted
+from segtrace.explainers.nanda2023.attribution_patching import AttributionPatching
+from segtrace.explainers.nanda2023.patched import Patched
 from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.explainers.stage_maps import StageMaps
 from segtrace.explainers.wan2020.result import SegNbdtResult
@@ -67,6 +72,32 @@ def ablation_cam(
 
 
 @guards.held(organs=channels)
+def attribution_patching(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> Patched:
+    """Attribution patching beside the cuts that it estimates.
+
+    With the options of :class:`.nanda2023.attribution_patching.AttributionPatching`, among them
+    ``baselines`` (:func:`segtrace.collect`; ``cut="zero"`` needs none) and ``edges``. Arguments and
+    what is refused: as of :func:`ablation_cam`; its maps are in ``.maps.explained.record.flow``,
+    what it estimates in ``.estimates``.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, score, activation)
+    explainer = AttributionPatching(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
 def kernel_weighted(
     net: nn.Module,
     stages: StagesLike,
@@ -86,6 +117,27 @@ def kernel_weighted(
     """
     network, asked = _network(net, stages, image, organs, truth, region, SCORE, activation)
     explainer = KernelWeighted(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def misure(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> KeptMaps:
+    """MiSuRe: :class:`~segtrace.explainers.hasany2024.misure.Misure`, whose options it takes.
+
+    Arguments and what is refused: as of :func:`ablation_cam`; what is explained is the prediction.
+    The maps have one stage, ``input``: the masks. ``.rows`` says what they keep, on how much.
+    """
+    network, asked = _network(net, {}, image, organs, truth, REGION, KEPT, activation)
+    explainer = Misure(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
