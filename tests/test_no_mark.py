@@ -145,6 +145,11 @@ def decided(task):
     segtrace.explainers.segnbdt(*given, head=head, draws=1)
 
 
+def dreamt(task):
+    given = task.net, task.images, task.organs, task.truth
+    segtrace.explainers.deepdream(*given, region="all", steps=1, draws=1, untrained=task.net)
+
+
 def masked(task):
     given = task.net, task.images, task.organs, task.truth
     segtrace.explainers.misure(*given, keep=0.1, steps=1, moves=1)
@@ -168,6 +173,7 @@ FUNCTIONS = {
     "explain": explained,
     "explainers.ablation_cam": ablated,
     "explainers.segnbdt": decided,
+    "explainers.deepdream": dreamt,
     "explainers.misure": masked,
     "explainers.rise and kernel_shap": drawn_by_chance,
     "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),

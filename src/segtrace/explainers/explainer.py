@@ -7,6 +7,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
+from torch import nn
+
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.targets import Target
 from segtrace.causal.baselines import Baselines
@@ -125,3 +127,16 @@ def maps_by(explainer: Explainer) -> Callable[[Network, Mapping[str, Target]], F
         return explained.record.flow
 
     return maps
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """An explainer that holds a network against itself before its training, and tells HU."""
+
+    def comparing(self, untrained: nn.Module | None, window: tuple[float, float]) -> Self:
+        """The same with what is known of the network.
+
+        Args:
+            untrained: the network before its training, where it is at hand.
+            window: what 0 and 1 of its input stand for, in HU where the slices' values are HU.
+        """
