@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import ClassVar, Protocol
 
+from segtrace.attribution.flow import Flow
 from segtrace.attribution.targets import Target
 from segtrace.errors import InputError
 from segtrace.progress import OnProgress
@@ -54,6 +55,10 @@ class Result(Protocol):
 
     def section(self) -> Section:
         """What the page says of it."""
+
+    @property
+    def flow(self) -> Flow | None:
+        """Its maps; ``None`` of a method that draws none."""
 
 
 class Explainer(Protocol):

@@ -100,7 +100,7 @@ class ImageMaps:
         and what was drawn), ``sampling.csv``, ``figures/{name}/{organ}.png`` with ``caption.txt``
         and ``references.bib``, and ``manifest.json``.
         """
-        folder, flow, record = Path(folder), self._flow, self.explained.record
+        folder, flow, record = Path(folder), self.flow, self.explained.record
         save_maps(folder / "maps.npz", record)
         save_table(folder / "measures.csv", self.explained.rows())
         held = {"standard_error": self.error, **self.arrays}
@@ -134,13 +134,13 @@ class ImageMaps:
 
     def picture(self, organ: str) -> Picture:
         """The slices that hold most of an organ: the CT, the map, and its standard error."""
-        o = self._flow.organs.index(organ)
+        o = self.flow.organs.index(organ)
         said = Said(self.by.title, self.drawn.words, self.drawn.whole, self.reading)
         return error_picture(self.explained.record, organ, said, self.error[o], self.noise[o])
 
     def caption(self, organ: str) -> str:
         """What a reader of the picture must know."""
-        record, flow = self.explained.record, self._flow
+        record, flow = self.explained.record, self.flow
         shown = "; ".join(map(record.scene.name, range(len(record.scene.cases))))
         sentences = [
             f"{titled(organ)}, {self.by.title}, {self.drawn.words}.",
@@ -164,7 +164,7 @@ class ImageMaps:
             f"{self._cost()} {self.reading}.",
         ]
         many = [(int((one >= CHANCE).sum()), plain(organ))
-                for one, organ in zip(self.noise, self._flow.organs, strict=True)]  # fmt: skip
+                for one, organ in zip(self.noise, self.flow.organs, strict=True)]  # fmt: skip
         if any(count for count, _ in many):
             slices = ", ".join(
                 f"{counted(count, 'slice')} ({organ})" for count, organ in many if count
@@ -175,12 +175,13 @@ class ImageMaps:
                 embedded(self.picture(organ)),
                 f"{self.by.title}, {self.drawn.words}: {plain(organ)}. Maps: maps.npz.",
             )
-            for organ in self._flow.organs
+            for organ in self.flow.organs
         )
         return Section(self.by.title, tuple(said), figures, (self._table(),))
 
     @property
-    def _flow(self) -> Flow:
+    def flow(self) -> Flow:
+        """The maps, of one stage, :data:`INPUT`."""
         return self.explained.record.flow
 
     def _cost(self) -> str:
@@ -194,7 +195,7 @@ class ImageMaps:
         )
 
     def _table(self) -> Table:
-        name, organs = self.by.name, self._flow.organs
+        name, organs = self.by.name, self.flow.organs
         gain = over_slices(self.explained.measures)["gain"].sel(rule=name, site=INPUT)
         rows = [
             {
