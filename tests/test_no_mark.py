@@ -108,7 +108,7 @@ def deletions(task):
     list(verdicts(found))
 
 
-def masked(task):
+def pixels_hidden(task):
     flow, black = task.flow(), {"black": torch.zeros_like(task.images)}
     pixels(task.net, flow, task.images, task.organs, black, steps=2, thresholds=1)
     preservation(task.net, flow, task.images, task.organs, untrained=flow, draws=1)
@@ -146,6 +146,11 @@ def drawn_by_chance(task):
     segtrace.explainers.kernel_shap(*given, cells=2)
 
 
+def masked(task):
+    given = task.net, task.images, task.organs, task.truth
+    segtrace.explainers.misure(*given, keep=0.1, steps=1, moves=1)
+
+
 def ablated(task):
     segtrace.explainers.ablation_cam(task.net, task.stages, task.images, task.organs, at_once=99)
 
@@ -163,6 +168,7 @@ FUNCTIONS = {
     "integrate jointly": joint,
     "explain": explained,
     "explainers.ablation_cam": ablated,
+    "explainers.misure": masked,
     "explainers.rise and kernel_shap": drawn_by_chance,
     "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),
     "necessity": necessities,
@@ -170,7 +176,7 @@ FUNCTIONS = {
     "patch": swapped,
     "carry": lambda task: carry(task.net, task.sites, *task.judged, cases=task.cases),
     "deletion": deletions,
-    "pixels and preservation": masked,
+    "pixels and preservation": pixels_hidden,
     "rankings": ranked,
     "named_edges": lambda task: named_edges(task.net, task.stages, None, task.images.shape[-1]),
 }

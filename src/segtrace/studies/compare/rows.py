@@ -15,7 +15,7 @@ from segtrace.attribution.targets import Target
 from segtrace.causal.faithfulness.comparison import CONTROL
 from segtrace.causal.faithfulness.masking import brightness
 from segtrace.explainers.explainer import Budget, Explainer, OutOfTimeError
-from segtrace.explainers.image_maps import INPUT
+from segtrace.explainers.image_result import INPUT
 from segtrace.explainers.stage_maps import flow_of
 from segtrace.measures.locality import locality
 from segtrace.network.undisturbed import unwrapped
@@ -119,7 +119,10 @@ def of_rules(network: Network, asked: Sequence[str] | None) -> tuple[Flow, list[
 def of_explainer(
     explainer: Explainer, network: Network, targets: Mapping[str, Target], epoch: int | None
 ) -> Iterator[Row]:
-    """A row a map of the image, or of a stage; none where it draws no maps, which is said."""
+    """A row a map of the image, or of a stage that the settings name.
+
+    None where it draws no map of every organ, or lacks the time, which is said.
+    """
     try:
         with spent(network.net) as cost:
             found = explainer.explain(network, targets, Budget(explainer.max_seconds, step), epoch)
@@ -127,10 +130,12 @@ def of_explainer(
         say(str(error))
         return
     flow = found.flow
-    if flow is None:
+    if flow is None or flow.organs != tuple(targets):
         say(f"{explainer.title} draws no map of every organ, so it is left out")
         return
     for s, site in enumerate(flow.sites):
+        if site != INPUT and site not in (network.settings.stages or flow.sites):
+            continue  # an edge: skip and up would be two rows more a stage
         where = "" if site == INPUT else f" at {site}"
         for r, rule in enumerate(flow.rules):
             name = explainer.title if len(flow.rules) == 1 else f"{explainer.title}, {rule}"

@@ -16,6 +16,7 @@ from segtrace.progress import Steps, counted, say
 from segtrace.studies.compare.files import Compared
 from segtrace.studies.compare.numbers import HIDING, numbers
 from segtrace.studies.compare.rows import Row, controls, of_explainer, of_rules, telling, untrained
+from segtrace.studies.explainers import on_network
 from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
@@ -107,7 +108,7 @@ class Compare:
         short = network._replace(settings=replace(settings, stages=stages))
         targets = targets_of(network.probes, network.channels, settings)
         for explainer in explainers:
-            rows += of_explainer(explainer, short, targets, trained.epoch)
+            rows += of_explainer(on_network(explainer, trained), short, targets, trained.epoch)
         rows += [*beside, *controls(flow, network, self.draws, networks.seed)]
         return numbers(network, flow, rows, self.hidden, self.steps, networks.seed)
 
