@@ -24,8 +24,8 @@ def control_claim(
         about: the slices and cases.
     """
     if cases < LEAST_CASES:
-        few = f"{counted(cases, 'case')} and no claim: that takes {LEAST_CASES}"
-        return Claim(kind, f"{lead} …; {few}.", about=about)
+        few = f"{counted(cases, 'case')}, and a claim takes {LEAST_CASES}"
+        return Claim(kind, f"{lead} no map that can be named: {few}.", about=about)
     passing = [name for name, one in zip(names, p.tolist(), strict=True) if one <= ALPHA]
     numbers = {f"p of {name}": one for name, one in zip(names, p.tolist(), strict=True)
                if one == one}  # fmt: skip
