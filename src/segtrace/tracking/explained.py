@@ -202,9 +202,9 @@ def explain_probes(
     masks = record.masks(record.flow.organs)
     halves = None
     if settings.measures == "all":
-        halves = _halves(net, stages, probes, channels, settings, masks, output)
+        halves = two_parts(net, stages, probes, channels, settings, masks, output)
     measured = measure(record.flow, masks, probes.spacing, settings.measures, parts=halves,
-                       body=_body(record))  # fmt: skip
+                       body=body_in(record))  # fmt: skip
     return Explained(record, measured)
 
 
@@ -369,20 +369,20 @@ def _flow(
     ).cpu()
 
 
-def _body(record: Record) -> Tensor | None:
+def body_in(record: Record) -> Tensor | None:
     """(N, H, W) where the patient is; ``None`` for what is no image with air around a body."""
     found = body_of(record.scene.image)
     return found if found.any() else None
 
 
-def _halves(
+def two_parts(
     net: nn.Module,
     stages: StagesLike,
     probes: Probes,
     channels: Mapping[str, OrganLike],
     settings: Settings,
     masks: Tensor,
-    output: Output | None,
+    output: Output | None = None,
 ) -> tuple[Flow, Flow]:
     """The flows of two parts of every organ: does a stage tell them apart?"""
     chosen = {name: organ_of(organ, settings.activation or SOFTMAX)
