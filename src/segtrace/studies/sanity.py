@@ -29,7 +29,7 @@ from segtrace.report.record import Record
 from segtrace.report.tables import save_table
 from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
-from segtrace.studies.slices import Maps
+from segtrace.studies.slices import Closing, Maps
 from segtrace.studies.study import Result, refuse_beside
 from segtrace.tracking.explained import Network, chosen_organs, explain_probes, settled
 
@@ -89,6 +89,7 @@ class SanityCheck:
                     progress=progress,
                 )
             yield Cascaded(found, explained.record, groups, network.probes.marks, within)
+            yield Closing.of(trained)
 
 
 def _check_region(region: str) -> None:

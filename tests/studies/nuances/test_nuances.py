@@ -34,7 +34,9 @@ def test_explain_py_runs_it(study, run, tmp_path, monkeypatch):
         assert words.lower() in ran.out.lower()
     assert read_table(tmp_path / "out" / f"{study}.csv")
     assert (tmp_path / "out" / "figures" / f"{study}.png").stat().st_size > 10000
-    assert f"{study}.csv" in (tmp_path / "out" / "index.html").read_text()
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert f"{study}.csv" in page
+    assert "sha256" in page  # what made the network
 
 
 def test_a_region_as_a_map_is_what_is_cut():

@@ -26,7 +26,7 @@ from segtrace.report.tables import Row, save_table
 from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
-from segtrace.studies.slices import Maps
+from segtrace.studies.slices import Closing, Maps
 from segtrace.studies.study import Result, refuse_beside
 from segtrace.tracking.explained import Network, explain_probes, settled, traced
 
@@ -163,9 +163,9 @@ class Nuance(ABC):
             before = networks.untrained_of(trained)
             other = None if before is None else settled(before.on(network.probes))
             untrained = None if other is None else traced(*other, epoch=0)
-            yield self.found(
-                Looked(trained, network, explained.record, untrained, other, networks.seed), within
-            )
+            looked = Looked(trained, network, explained.record, untrained, other, networks.seed)
+            yield self.found(looked, within)
+            yield Closing.of(trained)
 
     @abstractmethod
     def found(self, looked: Looked, within: Path) -> Found:
