@@ -31,6 +31,9 @@ def test_what_is_no_event_or_of_few_cases_is_no_claim():
     assert not none.holds
     (few,) = leak_cut_claims([cut(0.3, cases=4)])
     assert few.words.endswith("no claim, that takes 5 cases.")
+    (nowhere,) = leak_cut_claims([cut(torch.nan)])
+    assert nowhere.words.endswith("not cut, no case has left kidney cells there outside the rim of "
+                                  "the liver.")  # fmt: skip
     assert leak_cut_claims([]) == []
 
 

@@ -15,6 +15,7 @@ from segtrace.labelled import Dataset, rows, tensor
 from segtrace.measures.over_cases import by_case
 from segtrace.measures.places import body_of
 from segtrace.measures.resize import pooled
+from segtrace.measures.significance import LEAST_CASES
 from segtrace.network.sites import chosen
 from segtrace.network.stages import resolve
 from segtrace.network.undisturbed import unwrapped
@@ -176,7 +177,8 @@ def _none(leaks: Leaks, looked: Looked) -> Claim:
     if leaks.tests is None:
         why = "no untrained network to hold them against"
     else:
-        why = f"none passes its test on {counted(cases, 'case')}"
+        few = f"{counted(cases, 'case')}, and a claim takes {LEAST_CASES}"
+        why = few if cases < LEAST_CASES else f"none passes its test on {counted(cases, 'case')}"
     return Claim("leak", f"No leakage event: {why}. What follows are the largest, and no claim.")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, stack
 
 from segtrace.measures.significance import ALPHA, LEAST_CASES, weakest_p
+from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import Claim, corrected, number
 
@@ -66,9 +67,14 @@ def _beyond(cut: Cut) -> Tensor:
 
 def _said(cut: Cut, p: float, tests: tuple[str, ...]) -> Claim:
     what = f"{title_of(cut.rule)}, {plain(cut.organ)} on {plain(cut.onto)} at {cut.stage}"
+    if not cut.cases:
+        return Claim("leak_cut", f"{what}: not cut, no case has {plain(cut.onto)} cells there "
+                     f"outside the rim of the {plain(cut.organ)}.")  # fmt: skip
     beside = ", ".join(f"{way} {number(cut.mean(way))}" for way in CONTROLS)
-    lost = (f"cutting the {plain(cut.onto)}'s cells there costs {number(cut.mean('map'))} Dice of "
-            f"the {plain(cut.organ)} (as many cells: {beside}; {cut.cases} cases)")  # fmt: skip
+    lost = (
+        f"cutting the {plain(cut.onto)}'s cells there costs {number(cut.mean('map'))} Dice of the "
+        f"{plain(cut.organ)} (as many cells: {beside}; {counted(cut.cases, 'case')})"
+    )
     numbers = {way: cut.mean(way) for way in cut.lost} | ({"p": p} if p == p else {})
     if not cut.is_event:
         return Claim("leak_cut", f"{what}, no event: {lost}; no claim.", numbers)
