@@ -63,13 +63,14 @@ def rho(one, other):
 
 
 def test_the_other_region_is_that_of_the_next_organ_in_the_slice():
-    masks = torch.zeros(3, 2, 2, 2, dtype=torch.bool)
-    masks[0, :, 0, 0] = masks[2, 0, 1, 1] = True
+    masks = torch.zeros(4, 2, 2, 2, dtype=torch.bool)
+    masks[0, :, 0, 0] = masks[1, 0, 0, 1] = masks[3, 0, 1, 1] = True
     found = others(masks)
-    assert torch.equal(found[0, 0], masks[2, 0])
-    assert torch.equal(found[2, 0], masks[0, 0])
+    assert torch.equal(found[0, 0], masks[1, 0])
+    assert torch.equal(found[1, 0], masks[3, 0])  # 2 is not there
+    assert torch.equal(found[3, 0], masks[0, 0])
     assert not found[0, 1].any()  # alone in its slice
-    assert not found[1].any()  # not there
+    assert not found[2].any()  # not there
 
 
 def test_grad_pam_at_the_logits_fails_and_it_is_the_regions_doing():

@@ -44,6 +44,7 @@ def test_a_region_as_a_map_is_what_is_cut():
     target = targets.organs({"a": 1, "b": 2}, "gt", truth)
     flow = segtrace.trace(nets.plain(), nets.PLAIN_STAGES, x, target, ["grad_pam", "seg_grad_cam"])
     masks = torch.stack([truth == 1, truth == 2])
+    masks[1, 0, ::2, ::2] = False  # three quarters of a cell are left
     masks[1, 1] = False
     found = of_region(flow, {"organ": "a", "onto": "b", "site": "enc2"}, masks)
     assert (found.stages, found.rules, found.organs) == (("enc2",), ("b",), ("a",))
