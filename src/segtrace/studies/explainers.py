@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtrace.explainers.explainer import Budget, Cutting, Explainer, OutOfTimeError
+from segtrace.explainers.explainer import Budget, Comparing, Cutting, Explainer, OutOfTimeError
 from segtrace.explainers.explainer import Result as Found
 from segtrace.progress import say, step
 from segtrace.report.page.page import Page
@@ -75,6 +75,9 @@ def run_explainers(
         own = explainer
         if isinstance(explainer, Cutting):
             own = explainer.cutting(trained.baselines, trained.edges)
+        if isinstance(explainer, Comparing):
+            before, window = networks.untrained_of(trained), trained.preprocessing.window
+            own = explainer.comparing(None if before is None else before.net, window)
         try:
             found = own.explain(network, targets, budget, trained.epoch)
         except OutOfTimeError as error:
