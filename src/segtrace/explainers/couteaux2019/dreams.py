@@ -158,6 +158,10 @@ class Dreams:
         ]
         return " ".join(sentences)
 
+    @property
+    def flow(self) -> None:
+        """It changes the image, and draws no map of it."""
+
     def section(self) -> Section:
         """Pictures and curves of every organ, and what may be said."""
         organs = self.trajectory.organs
