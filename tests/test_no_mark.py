@@ -146,6 +146,18 @@ def drawn_by_chance(task):
     segtrace.explainers.kernel_shap(*given, cells=2)
 
 
+def decided(task):
+    given = task.net, task.stages, task.images, task.organs, task.truth
+    residual = isinstance(task.net, monai.UNet)  # whose logits are a sum of two convolutions
+    head = "model.2.1.conv.unit0.conv" if residual else None
+    segtrace.explainers.segnbdt(*given, head=head, draws=1)
+
+
+def dreamt(task):
+    given = task.net, task.images, task.organs, task.truth
+    segtrace.explainers.deepdream(*given, region="all", steps=1, draws=1, untrained=task.net)
+
+
 def masked(task):
     given = task.net, task.images, task.organs, task.truth
     segtrace.explainers.misure(*given, keep=0.1, steps=1, moves=1)
@@ -168,6 +180,8 @@ FUNCTIONS = {
     "integrate jointly": joint,
     "explain": explained,
     "explainers.ablation_cam": ablated,
+    "explainers.segnbdt": decided,
+    "explainers.deepdream": dreamt,
     "explainers.misure": masked,
     "explainers.rise and kernel_shap": drawn_by_chance,
     "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from segtrace.attribution.flow import Flow
+from segtrace.attribution.flow import INPUT, Flow
 from segtrace.explainers.explainer import Explainer
 from segtrace.measures.localisation import over_slices
 from segtrace.names import file_name
@@ -22,8 +22,6 @@ from segtrace.report.scene import RESEARCH_USE
 from segtrace.report.tables import save_table
 from segtrace.tracking.explained import Explained
 
-INPUT = "input"
-"""The one stage of such maps: what the network is shown."""
 Rows = list[dict[str, Any]]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtrace.explainers.explainer import Budget, Cutting, Explainer, OutOfTimeError
+from segtrace.explainers.explainer import Budget, Comparing, Cutting, Explainer, OutOfTimeError
 from segtrace.explainers.explainer import Result as Found
 from segtrace.progress import say, step
 from segtrace.report.page.page import Page
@@ -56,11 +56,15 @@ class NotDone:
         page.sections.append(Section(self.title, (self.why,)))
 
 
-def on_network(explainer: Explainer, trained: TrainedNetwork) -> Explainer:
-    """The explainer, with what is known of the network where it cuts."""
+def on_network(explainer: Explainer, trained: TrainedNetwork, networks: Networks) -> Explainer:
+    """The explainer, with what is known of the network where it cuts, or compares with another."""
+    own = explainer
     if isinstance(explainer, Cutting):
-        return explainer.cutting(trained.baselines, trained.edges)
-    return explainer
+        own = explainer.cutting(trained.baselines, trained.edges)
+    if isinstance(explainer, Comparing):
+        before, window = networks.untrained_of(trained), trained.preprocessing.window
+        own = explainer.comparing(None if before is None else before.net, window)
+    return own
 
 
 def run_explainers(
@@ -81,7 +85,8 @@ def run_explainers(
     for name, explainer in explainers.items():
         budget = Budget(explainer.max_seconds, step)
         try:
-            found = on_network(explainer, trained).explain(network, targets, budget, trained.epoch)
+            own = on_network(explainer, trained, networks)
+            found = own.explain(network, targets, budget, trained.epoch)
         except OutOfTimeError as error:
             say(str(error))
             yield NotDone(explainer.title, str(error))

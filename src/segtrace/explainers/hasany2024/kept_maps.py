@@ -23,6 +23,8 @@ READING = (
     "Dice and the area before the picture. That masks lie on the organ is so by construction, for "
     "they begin with it"
 )
+FIRST, LAST = "stage 1, dilated", "stage 2, minimised"
+"""Names of the masks in pictures."""
 BAR = ("Colour: shown to the network,", "hidden", "whole")
 CELLS = (
     "Below a mask: the Dice of what is predicted under it to the prediction, its share of the slice"
@@ -70,12 +72,12 @@ class KeptMaps(ImageResult):
             row = told[scene.cases[place.n], scene.slices[place.n]]
             if self.flow.status[0, 0, o, place.n] != Status.OK:
                 words = row["outcome"] or last.words
-                return [image, Cell("stage 1", None, words), Cell("stage 2", None, words)]
+                return [image, Cell(FIRST, None, words), Cell(LAST, None, words)]
             first = heat_cell(self._first[o, place.n], scene.image[place.n, 0], window)
             return [
                 image,
-                Cell("stage 1", first, _words(row, "stage_1"), "", place.lines[:1]),
-                replace(last, name="stage 2", words=_words(row, "stage_2"), grid=""),
+                Cell(FIRST, first, _words(row, "stage_1"), "", place.lines[:1]),
+                replace(last, name=LAST, words=_words(row, "stage_2"), grid=""),
             ]
 
         said = Said(self.by.title, self.drawn.words, self.drawn.whole, self.reading)

@@ -74,18 +74,19 @@ def minimised(
 
 
 def shrinking(pairs: Pairs, sparsity: float, variation: float) -> Loss:
-    """1 - softDice(f(x m + (1 - m) b), P_c) + λ mean(m) + v TV(m).
+    """1 - softDice(f(x m + (1 - m) b), P_c) + λ Σ m + v TV(m).
 
     Args:
         pairs: organs on slices.
-        sparsity: λ over the share of the slice that P_c is.
+        sparsity: λ over the share of the slice that P_c is. (With the mean of the mask in the
+            place of its sum, it costs so little to show a pixel that masks grow.)
         variation: v; TV is the sum of |differences| of neighbours over the number of pixels.
     """
     weight = sparsity * pairs.own.flatten(1).mean(1)
 
     def loss(masks: Tensor, which: Tensor) -> Tensor:
         kept = pairs.soft(pairs.logits(masks, which), which)
-        found = 1 - kept + weight[which] * masks.flatten(1).mean(1)
+        found = 1 - kept + weight[which] * masks.flatten(1).sum(1)
         if variation:
             found = found + variation * rough(masks)
         return found

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from segtrace.attribution import targets as regions
+from segtrace.attribution.flow import INPUT
 from segtrace.attribution.targets import Target
 from segtrace.causal.batches import SLICES, Clock, seconds_per_slice
 from segtrace.errors import InputError
@@ -14,7 +15,7 @@ from segtrace.explainers.hasany2024.kept import Kept, controls
 from segtrace.explainers.hasany2024.kept_maps import READING, KeptMaps
 from segtrace.explainers.hasany2024.masks import BACKWARD, dilated, minimised, shrinking
 from segtrace.explainers.hasany2024.pairs import Pairs
-from segtrace.explainers.image_result import INPUT, Drawn
+from segtrace.explainers.image_result import Drawn
 from segtrace.explainers.scores import scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.network import guards
@@ -45,7 +46,7 @@ class Misure:
     Of every organ on every slice, whatever region is explained: P_c is its predicted mask, and the
     network is shown x ⊙ m + b ⊙ (1 - m). Stage 1: m is P_c, dilated until the Dice of what is
     predicted to P_c is ``keep``. Stage 2: from there on m, in [0, 1], minimises
-    1 - softDice(p_c, P_c) + λ mean(m) + v TV(m) by AdamW. What is kept by the final mask is
+    1 - softDice(p_c, P_c) + λ Σ m + v TV(m) by AdamW. What is kept by the final mask is
     measured again, of the prediction and not of its probability, and beside it what the same mask
     keeps elsewhere, see :func:`~segtrace.explainers.hasany2024.kept.controls`.
 
@@ -58,7 +59,7 @@ class Misure:
         steps: of stage 2.
         rate: the learning rate.
         sparsity: λ over the share of the slice that P_c is.
-        variation: v, which smooths the mask; 0 for none.
+        variation: v, which smooths the mask; at 0 it falls apart into single pixels.
         moves: how often the mask is moved elsewhere.
         baseline: b, see :class:`~segtrace.explainers.petsiuk2018.Rise`.
         seed: of the moves.
@@ -73,7 +74,7 @@ class Misure:
     equation: ClassVar[str] = (
         "MiSuRe (Hasany, Mériaudeau and Petitjean 2024), stage 1: the predicted mask P_c dilated "
         "until Dice(prediction of x ⊙ m + b ⊙ (1 - m), P_c) is high enough; stage 2: from there "
-        "m = argmin 1 - softDice(p_c, P_c) + λ mean(m)"
+        "m = argmin 1 - softDice(p_c, P_c) + λ Σ m + v TV(m)"
     )
     papers: ClassVar[tuple[str, ...]] = ("hasany2024",)
 
@@ -82,7 +83,7 @@ class Misure:
     steps: int = 100
     rate: float = 0.01
     sparsity: float = 0.1
-    variation: float = 0.0
+    variation: float = 0.1
     moves: int = 8
     baseline: float | str = 0.0
     seed: int = 0
