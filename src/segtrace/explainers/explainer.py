@@ -15,7 +15,7 @@ from segtrace.causal.baselines import Baselines
 from segtrace.errors import InputError
 from segtrace.progress import OnProgress
 from segtrace.report.page.sections import Section
-from segtrace.tracking.explained import Explained, Network
+from segtrace.tracking.explained import Network
 
 
 class OutOfTimeError(InputError):
@@ -125,10 +125,10 @@ def maps_by(explainer: Explainer) -> Callable[[Network, Mapping[str, Target]], F
 
     def maps(network: Network, targets: Mapping[str, Target]) -> Flow:
         budget = Budget(None, lambda _words: nullcontext(None))
-        explained = getattr(explainer.explain(network, targets, budget), "explained", None)
-        if not isinstance(explained, Explained):
+        found = explainer.explain(network, targets, budget).flow
+        if found is None:
             raise InputError(f"{explainer.title} makes no maps; name an explainer that does, rise")
-        return explained.record.flow
+        return found
 
     return maps
 

@@ -57,14 +57,13 @@ class NotDone:
 
 
 def on_network(explainer: Explainer, trained: TrainedNetwork, networks: Networks) -> Explainer:
-    """The explainer, with what is known of the network where it cuts, or compares with another."""
-    own = explainer
+    """The explainer, with what is known of the network where it cuts, or compares."""
     if isinstance(explainer, Cutting):
-        own = explainer.cutting(trained.baselines, trained.edges)
+        return explainer.cutting(trained.baselines, trained.edges)
     if isinstance(explainer, Comparing):
         before, window = networks.untrained_of(trained), trained.preprocessing.window
-        own = explainer.comparing(None if before is None else before.net, window)
-    return own
+        return explainer.comparing(None if before is None else before.net, window)
+    return explainer
 
 
 def run_explainers(

@@ -160,7 +160,7 @@ class Dreams:
 
     @property
     def flow(self) -> None:
-        """It gives images and their course, and no map."""
+        """It changes the image, and draws no map of it."""
 
     def section(self) -> Section:
         """Pictures and curves of every organ, and what may be said."""

@@ -21,7 +21,7 @@ from segtrace.measures.locality import locality
 from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import say, step
 from segtrace.report.captions import title_of
-from segtrace.tracking.explained import Network, chosen_organs, traced, two_parts
+from segtrace.tracking.explained import Network, chosen_organs, flows_of_parts, traced
 
 DECODER = "the whole decoder"
 """All decoder stages in one map, each divided by its maximum."""
@@ -94,7 +94,7 @@ def of_rules(network: Network, asked: Sequence[str] | None) -> tuple[Flow, list[
         record = traced(*network)
     flow, slices = record.flow, len(network.probes)
     masks = record.masks(flow.organs)
-    apart = locality(*two_parts(*network, masks))  # (S, R, O, N)
+    apart = locality(*flows_of_parts(*network, masks))  # (S, R, O, N)
     decoder = [name for name in flow.stages if name.startswith("dec")]
     stages = list(asked or telling(flow.stages))
     if len(decoder) > 1:
