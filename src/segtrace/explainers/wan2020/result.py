@@ -54,6 +54,10 @@ class SegNbdtResult(Found):
             "erased_asked": self.erased.asked,
         }
 
+    @property
+    def flow(self) -> None:
+        """Its maps are of decisions: there is none that is an organ's own."""
+
     @cached_property
     def figures(self) -> Figures:
         """By the names of their files, drawn once."""
