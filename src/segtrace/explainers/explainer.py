@@ -7,13 +7,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
+from torch import nn
+
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.targets import Target
 from segtrace.causal.baselines import Baselines
 from segtrace.errors import InputError
 from segtrace.progress import OnProgress
 from segtrace.report.page.sections import Section
-from segtrace.tracking.explained import Explained, Network
+from segtrace.tracking.explained import Network
 
 
 class OutOfTimeError(InputError):
@@ -56,6 +58,10 @@ class Result(Protocol):
 
     def section(self) -> Section:
         """What the page says of it."""
+
+    @property
+    def flow(self) -> Flow | None:
+        """Its maps; ``None`` of a method that draws none."""
 
 
 class Explainer(Protocol):
@@ -119,9 +125,22 @@ def maps_by(explainer: Explainer) -> Callable[[Network, Mapping[str, Target]], F
 
     def maps(network: Network, targets: Mapping[str, Target]) -> Flow:
         budget = Budget(None, lambda _words: nullcontext(None))
-        explained = getattr(explainer.explain(network, targets, budget), "explained", None)
-        if not isinstance(explained, Explained):
+        found = explainer.explain(network, targets, budget).flow
+        if found is None:
             raise InputError(f"{explainer.title} makes no maps; name an explainer that does, rise")
-        return explained.record.flow
+        return found
 
     return maps
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """An explainer that holds a network against itself before its training, and tells HU."""
+
+    def comparing(self, untrained: nn.Module | None, window: tuple[float, float]) -> Self:
+        """The same with what is known of the network.
+
+        Args:
+            untrained: the network before its training, where it is at hand.
+            window: what 0 and 1 of its input stand for, in HU where the slices' values are HU.
+        """

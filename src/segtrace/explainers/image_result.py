@@ -112,7 +112,7 @@ class ImageResult(ABC):
         ``figures/{name}/{organ}.png`` with ``caption.txt`` and ``references.bib``, and
         ``manifest.json``.
         """
-        folder, flow = Path(folder), self._flow
+        folder, flow = Path(folder), self.flow
         save_maps(folder / "maps.npz", self.explained.record)
         save_table(folder / "measures.csv", self.explained.rows())
         arrays, tables = self.held()
@@ -175,12 +175,13 @@ class ImageResult(ABC):
                 embedded(self.picture(organ)),
                 f"{self.by.title}, {self.drawn.words}: {plain(organ)}. Maps: maps.npz.",
             )
-            for organ in self._flow.organs
+            for organ in self.flow.organs
         )
         return Section(self.by.title, tuple(said), figures, (self.table(),))
 
     @property
-    def _flow(self) -> Flow:
+    def flow(self) -> Flow:
+        """The maps, of one stage, :data:`INPUT`."""
         return self.explained.record.flow
 
     def gain(self, organ: str) -> float:
