@@ -20,7 +20,9 @@ from segtrace.report.scene import Scene
 
 WORDS = ("rules", "organs", "stages")
 FACTS = ("score", "activation")
-TENSORS = tuple(f.name for f in fields(Flow) if f.name not in {*WORDS, *FACTS, "maps", "methods"})
+APART = ("maps", "methods", "estimates", "estimated")
+"""What is kept otherwise: maps by their stages, methods by their names, estimates as a table."""
+TENSORS = tuple(f.name for f in fields(Flow) if f.name not in {*WORDS, *FACTS, *APART})
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from segtrace.activation import SIGMOID, SOFTMAX, Organ, OrganLike, organ_of, true_mask
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import Aggregate, aggregate
+from segtrace.attribution.estimates import Estimates
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, TargetsLike, settled_organs
 from segtrace.attribution.rules import resolve as resolve_rules
@@ -178,6 +179,7 @@ def explain_probes(
     settings: Settings = DEFAULT,
     epoch: int | None = None,
     output: Output | None = None,
+    estimates: Estimates | None = None,
 ) -> Explained:
     """Trace the slices and measure the maps.
 
@@ -189,6 +191,7 @@ def explain_probes(
         settings: what is explained.
         epoch: finished passes.
         output: picks the logits from what the network returns.
+        estimates: also what cuts would cost, of these means.
 
     Raises:
         InputError: organs that the network does not have; region ``gt`` without a truth; an
@@ -198,7 +201,7 @@ def explain_probes(
     net, stages, probes, channels, settings = settled(
         Network(net, stages, probes, channels, settings), output
     )
-    record = traced(net, stages, probes, channels, settings, epoch, output)
+    record = traced(net, stages, probes, channels, settings, epoch, output, estimates)
     masks = record.masks(record.flow.organs)
     halves = None
     if settings.measures == "all":
@@ -299,10 +302,11 @@ def traced(
     settings: Settings,
     epoch: int | None = None,
     output: Output | None = None,
+    estimates: Estimates | None = None,
 ) -> Record:
     """Trace the slices of a network that is settled; see :func:`explain_probes`."""
     organs = targets_of(probes, channels, settings)
-    flow = _flow(net, stages, probes, organs, settings, output)
+    flow = _flow(net, stages, probes, organs, settings, output, estimates)
     _check_masks(probes.labels, flow)
     combined = None if settings.aggregate is None else _combined(flow, settings.aggregate)
     return Record(flow, scene(probes, channels), settings.region, epoch, combined)
@@ -355,6 +359,7 @@ def _flow(
     organs: TargetsLike,
     settings: Settings,
     output: Output | None,
+    estimates: Estimates | None = None,
 ) -> Flow:
     kept = stages if settings.stages is None else _kept(net, stages, settings.stages)
     return trace(
@@ -366,6 +371,7 @@ def _flow(
         settings.score,
         output=output,
         activation=settings.activation,
+        estimates=estimates,
     ).cpu()
 
 
