@@ -9,9 +9,8 @@ from helpers import nets
 from segtrace import InputError
 from segtrace.activation import Organ
 from segtrace.attribution import targets, trace
-from segtrace.attribution.estimates import Estimates
 from segtrace.attribution.flow import Status
-from segtrace.attribution.patching import patching_rule
+from segtrace.attribution.patching import Estimates, patching_rule
 from segtrace.causal.baselines import collect
 from segtrace.causal.replacement import CUTS, replacing
 from segtrace.network.edges import resolve
@@ -146,7 +145,7 @@ def test_a_trace_estimates_for_nothing_what_the_maps_add_up_to(build, monkeypatc
 
 
 def test_estimates_of_other_networks_are_refused():
-    for means, message in (({"enc1": torch.zeros(4)}, "no mean of 'enc2'"),
+    for means, message in (({"enc1": torch.zeros(4)}, "no baseline of 'enc2'"),
                            ({"enc2": torch.zeros(4)}, "belongs to another network")):  # fmt: skip
         with pytest.raises(InputError, match=message):
             trace.trace(nets.plain(), {"enc2": "3"}, X, targets.organ(1, "all"),

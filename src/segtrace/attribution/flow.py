@@ -66,7 +66,7 @@ class Flow:
         change: (S, O, N) score minus score at the baseline; of ``integrate`` alone.
         completeness_error: (S, O, N) |Σ map - change| / |change|; of ``integrate`` alone.
         estimates: (E, O, N) the score that cutting a site would cost, to first order, see
-            :class:`~segtrace.attribution.estimates.Estimates`; where they were asked for.
+            :class:`~segtrace.attribution.patching.Estimates`; where they were asked for.
         estimated: names along E.
     """
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.activation import predicted
-from segtrace.attribution.estimates import Estimates, inner
 from segtrace.attribution.flow import (
     KAPPA_DEGENERATE,
     Flow,
@@ -27,6 +26,7 @@ from segtrace.attribution.forward import (
     named,
     weights_of,
 )
+from segtrace.attribution.patching import Estimates, inner
 from segtrace.attribution.rules import MapOf, Rule, global_average, weighted_sum
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import Target

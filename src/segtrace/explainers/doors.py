@@ -43,11 +43,11 @@ def ablation_cam(
     """Ablation-CAM: :class:`~segtrace.explainers.desai2020.AblationCam`, whose options it takes.
 
     Args:
-        net: any network (N, C, H, W) -> logits (N, channels, H, W); it is left as it was.
+        net: any network (N, C, *image) -> logits (N, channels, *image); it is left as it was.
         stages: name -> module path; ``None`` for a network of the table.
-        image: (N, C, H, W) slices.
+        image: (N, C, H, W) slices, or volumes (N, C, D, H, W).
         organs: organ -> channel of the logits, or ``{"channel": 0, "label": 1}``.
-        truth: (N, H, W) label map, or under a sigmoid masks (N, C, H, W).
+        truth: (N, *image) label map, or under a sigmoid masks (N, C, *image).
         region: as in :func:`segtrace.attribution.targets.organ`.
         score: as in :func:`segtrace.trace`.
         activation: as there.
@@ -177,7 +177,7 @@ def _network(
         labels=truth,
         cases=("image",) * len(image),
         slices=tuple(range(len(image))),
-        spacing=torch.full((len(image), 2), torch.nan, dtype=torch.float64),
+        spacing=torch.full((len(image), image.ndim - 2), torch.nan, dtype=torch.float64),
         split="user",
         phantom=False,
     )

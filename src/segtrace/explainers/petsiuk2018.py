@@ -94,7 +94,7 @@ class Rise:
         Raises:
             InputError: too few masks in time for every pixel to be shown once.
         """
-        with scoring(network, targets, budget, self.title) as scores:
+        with scoring(network, targets, budget, self.title, passes=self.masks) as scores:
             x, hidden = scores.x, hiding(self.baseline, scores.x)
             height, width = x.shape[-2:]
             masks = Masks.drawn(self.masks, self.cells, self.keep, (height, width), self.seed)

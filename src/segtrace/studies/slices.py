@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from segtrace.attribution.estimates import Estimates
+from segtrace.attribution.patching import Estimates
 from segtrace.causal.replacement import CUTS
 from segtrace.errors import InputError, unknown
 from segtrace.progress import Steps, counted

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from segtrace.attribution.estimates import Estimates
+from segtrace.attribution.patching import Estimates
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.estimate import per_pixel
 from segtrace.errors import InputError

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from segtrace.activation import SIGMOID, SOFTMAX, Organ, OrganLike, organ_of, true_mask
 from segtrace.attribution import targets
 from segtrace.attribution.aggregate import Aggregate, aggregate
-from segtrace.attribution.estimates import Estimates
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, TargetsLike, settled_organs
+from segtrace.attribution.patching import Estimates
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.trace import trace
 from segtrace.data.labels import check_names
@@ -142,6 +142,11 @@ class Explained:
         )
         object.__setattr__(self, "measures", named)
 
+    @property
+    def of_volumes(self) -> bool:
+        """Whether it explains volumes, of which no pictures are drawn."""
+        return self.record.scene.image.ndim > 4
+
     def rows(self) -> list[dict[str, Any]]:
         """The table of measures: one row a slice, organ, rule and stage."""
         labels = np.array([status.label for status in Status])
@@ -165,7 +170,7 @@ class Explained:
         save_maps(folder / "maps.npz", self.record)
         save_table(folder / "measures.csv", self.rows())
         flow = self.record.flow
-        for rule, organ in product(flow.rules, flow.organs):
+        for rule, organ in () if self.of_volumes else product(flow.rules, flow.organs):
             path = folder / "figures" / file_name(rule) / f"{file_name(organ, flow.organs)}.png"
             save_png(path, self.picture(rule, organ, shared=shared_scale))
         save_manifest(folder / "manifest.json", facts)

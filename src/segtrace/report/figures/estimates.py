@@ -131,7 +131,7 @@ def course_figure(
             ax.set_title(plain(organ), fontsize=7)
             _thin(ax)
         panels[(down - 1) * across].set_xlabel("epoch", fontsize=6.5)
-        figure.supylabel("score lost by the cut (per pixel of the organ)", fontsize=7)
+        figure.supylabel("score lost, per pixel", fontsize=7)
         keys = [Line2D([], [], color=_colour(n), lw=1.2) for n in range(len(shown))]
         keys += [Line2D([], [], color="0.3", lw=1.2),
                  Line2D([], [], color="0.3", marker="o", mfc="white", ls="", ms=4)]  # fmt: skip

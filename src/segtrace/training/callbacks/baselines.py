@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from segtrace.attribution.estimates import Estimates
+from segtrace.attribution.patching import Estimates
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
