@@ -6,12 +6,20 @@ if TYPE_CHECKING:
     from segtrace.explainers.doors import (
         ablation_cam,
         attribution_patching,
+        channel_cuts,
         kernel_shap,
         kernel_weighted,
         rise,
     )
 
-__all__ = ["ablation_cam", "attribution_patching", "kernel_shap", "kernel_weighted", "rise"]
+__all__ = [
+    "ablation_cam",
+    "attribution_patching",
+    "channel_cuts",
+    "kernel_shap",
+    "kernel_weighted",
+    "rise",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from segtrace.activation import OrganLike
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
+from segtrace.explainers.carrying.carried import Carried
+from segtrace.explainers.carrying.channel_cuts import ChannelCuts
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Budget
@@ -89,6 +92,30 @@ def attribution_patching(
     """
     network, asked = _network(net, stages, image, organs, truth, region, score, activation)
     explainer = AttributionPatching(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def channel_cuts(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor,
+    *,
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> Carried:
+    """Which channels carry an organ: :class:`.carrying.channel_cuts.ChannelCuts`.
+
+    Its options, among them ``baselines`` (:func:`segtrace.collect`; ``cut="zero"`` needs none).
+    Arguments and what is refused: as of :func:`ablation_cam`; every slice is a case of its own.
+    """
+    network, asked = _network(net, stages, image, organs, truth, "gt", "logit", activation)
+    cases = tuple(map(str, range(len(image))))
+    network = network._replace(probes=replace(network.probes, cases=cases))
+    explainer = ChannelCuts(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
