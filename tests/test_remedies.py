@@ -367,7 +367,7 @@ def a_softmax_of_a_softmax():
         action="ignore", category=UserWarning
     ):  # it is said what maps show
         trace(net, stages=places, score=eval(between(said, "score=", ",")))
-    trace(net, stages=places, score="prob", output=eval(between(said, "output=")))
+    trace(net, stages=places, score="prob", output=eval(between(said, "output=", " (where")))
     return said
 
 

@@ -139,6 +139,7 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
         ("explainers.ablation_cam.at_once=0", "at_once of AblationCam is 0; give a whole"),
         ("runs=x", "explainer=ablation_cam explains slices, and this study has none"),
         ("explainer=ablation_kam", "no explainer 'ablation_kam'; .*did you mean ablation_cam"),
+        ("explainer=[ablation_kam]", "no explainer 'ablation_kam'; .*did you mean ablation_cam"),
     ],
 )
 def test_what_an_explainer_does_not_take_is_one_line(typed, message, tmp_path, monkeypatch):

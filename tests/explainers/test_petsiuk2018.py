@@ -57,7 +57,7 @@ def test_a_mask_is_its_cells_enlarged_and_shifted():
     masks = Masks.drawn(5, 3, 0.5, (10, 7), seed=1)
     whole = masks[torch.arange(5)]
     for i in range(5):
-        own = by_hand(masks.cells[i, 0], masks.shifts[i].tolist(), (10, 7))
+        own = by_hand(masks.cells[i, 0].double(), masks.shifts[i].tolist(), (10, 7))
         torch.testing.assert_close(whole[i], own)
     assert len({tuple(shift) for shift in masks.shifts.tolist()}) > 1
 
@@ -270,6 +270,11 @@ def test_time_that_is_over_before_any_map_is_one_line(monkeypatch):
 def test_options_without_sense_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         Rise(**options)
+
+
+def test_cells_finer_than_pixels_are_refused():
+    with pytest.raises(InputError, match="cells=17 are finer than the 16 x 16 pixels"):
+        explained(Rise(masks=20, cells=17))
 
 
 def test_volumes_are_refused():

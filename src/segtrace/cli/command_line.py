@@ -42,6 +42,8 @@ def readable(
     """
     known = _known(arguments)
     overrides: list[str] = known.overrides
+    theirs = known.config_dir or known.config_path or known.config_name
+    elsewhere = theirs or any(o.startswith("hydra.searchpath=") for o in overrides)
     sweeping = known.multirun or any(o.startswith("hydra.mode=") for o in overrides)
     typed: list[str] = []
     for position in range(len(overrides)):
@@ -49,10 +51,8 @@ def readable(
         options = groups.get(override.key_or_group)
         _check_sweep(override, overrides[position], sweeping, options is not None)
         if options is not None:
-            _check_choice(override, options)
+            _check_choice(override, options, all_there_are=not elsewhere)
         typed.append(override.key_or_group)
-    theirs = known.config_dir or known.config_path or known.config_name
-    elsewhere = theirs or any(o.startswith("hydra.searchpath=") for o in overrides)
     ours = None if elsewhere else groups  # a user's own folder may hold groups of other names
     if ours is not None and keys:
         _check_keys(typed, keys, deeper)
@@ -285,13 +285,14 @@ def _as_one(override: Override, argument: str) -> str:
     return f" a list is {listed}, one text is {text};"
 
 
-def _check_choice(override: Override, options: Sequence[str]) -> None:
-    """A group takes names or null; ``--config-dir`` may add some, so Hydra looks them up."""
+def _check_choice(override: Override, options: Sequence[str], *, all_there_are: bool) -> None:
+    """A group takes names or null. Hydra looks one up, and of several lists none that there are."""
     value = override.value()
     if value is None or override.is_sweep_override() or override.is_delete():
         return
     for name in value if isinstance(value, list) else [value]:
-        if not isinstance(name, str):
+        missing = isinstance(value, list) and all_there_are and name not in options
+        if missing or not isinstance(name, str):
             raise unknown(override.key_or_group, name, options)
 
 

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
         channel_cuts,
         kernel_shap,
         kernel_weighted,
+        misure,
         rise,
+        segnbdt,
     )
 
 __all__ = [
@@ -18,7 +20,9 @@ __all__ = [
     "channel_cuts",
     "kernel_shap",
     "kernel_weighted",
+    "misure",
     "rise",
+    "segnbdt",
 ]
 
 

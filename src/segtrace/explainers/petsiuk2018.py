@@ -12,7 +12,8 @@ from segtrace.attribution.targets import Target
 from segtrace.errors import InputError
 from segtrace.explainers.baseline import check_baseline, hiding
 from segtrace.explainers.explainer import Budget, OutOfTimeError, checked_seconds
-from segtrace.explainers.image_maps import INPUT, Drawn, ImageMaps, noise_of, rows_of
+from segtrace.explainers.image_maps import ImageMaps, noise_of
+from segtrace.explainers.image_result import INPUT, Drawn, rows_of
 from segtrace.explainers.scores import scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.network import guards
@@ -97,6 +98,11 @@ class Rise:
         with scoring(network, targets, budget, self.title, passes=self.masks) as scores:
             x, hidden = scores.x, hiding(self.baseline, scores.x)
             height, width = x.shape[-2:]
+            if self.cells > min(height, width):
+                raise InputError(
+                    f"cells={self.cells} are finer than the {height} x {width} pixels of a slice; "
+                    f"give {min(height, width)} at most, and more masks the more they are"
+                )
             masks = Masks.drawn(self.masks, self.cells, self.keep, (height, width), self.seed)
             which = torch.arange(len(x)).repeat(
                 self.masks
@@ -121,7 +127,7 @@ class Rise:
         what = f"masks of {self.cells} × {self.cells} cells"
         drawn = Drawn(done, self.masks, what, seen.shape[1], scores.seconds)
         return ImageMaps(
-            self, explained, error.float(), noise, drawn, READING,
+            self, explained, drawn, READING, error.float(), noise,
             rows_of(explained, mean_score=s.mean(-1), masks=torch.full(noise.shape, done),
                     chance=noise),
             {}, {},
@@ -133,7 +139,7 @@ class Masks:
     """Random masks, made when they are asked for: a thousand whole ones would fill the memory.
 
     Attributes:
-        cells: (n, 1, s, s) 1 where shown.
+        cells: (n, 1, s, s) bool, which are shown.
         shifts: (n, 2) rows and columns by which the enlarged cells are shifted.
         size: of the image.
     """
@@ -146,20 +152,19 @@ class Masks:
     def drawn(cls, n: int, cells: int, keep: float, size: tuple[int, int], seed: int) -> "Masks":
         """As many; the first ones do not depend on how many follow."""
         sides = [-(-side // cells) for side in size]  # of an enlarged cell
-        chance = torch.Generator().manual_seed(seed)
-        parts = []
-        for _ in range(n):
-            grid = torch.rand(1, cells, cells, generator=chance, dtype=torch.float64) < keep
-            parts.append((grid, torch.stack([torch.randint(side, (), generator=chance)
-                                             for side in sides])))  # fmt: skip
-        grids, shifts = zip(*parts, strict=True)
-        return cls(torch.stack(grids).double(), torch.stack(shifts), size)
+        shown, *moved = (torch.Generator().manual_seed(3 * seed + way) for way in range(3))
+        parts = [torch.rand(len(part), 1, cells, cells, generator=shown, dtype=torch.float64) < keep
+                 for part in torch.arange(n).split(AT_ONCE)]  # fmt: skip
+        shifts = [torch.randint(side, (n,), generator=by)
+                  for side, by in zip(sides, moved, strict=True)]  # fmt: skip
+        return cls(torch.cat(parts), torch.stack(shifts, 1), size)
 
     def __getitem__(self, which: Tensor) -> Tensor:
         """(n, H, W) of them, in [0, 1]: one cell more than the image, of which it is a part."""
         s, (height, width) = self.cells.shape[-1], self.size
         enlarged = [(s + 1) * -(-side // s) for side in self.size]
-        whole = interpolate(self.cells[which], size=enlarged, mode="bilinear", align_corners=False)
+        cells = self.cells[which].double()
+        whole = interpolate(cells, size=enlarged, mode="bilinear", align_corners=False)
         corners = self.shifts[which].tolist()
         return torch.stack([mask[0, top : top + height, left : left + width]
                             for mask, (top, left) in zip(whole, corners, strict=True)])  # fmt: skip

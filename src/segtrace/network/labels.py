@@ -83,7 +83,8 @@ def refuse_shares(score: str, logits: Tensor, activation: str = SOFTMAX) -> None
             raise InputError(
                 "the logits are probabilities that sum to 1, as behind a softmax, and score "
                 f"{score!r} would take the softmax once more: say score='logit', or let the "
-                "network return logits: output=lambda out: out.clamp(min=1e-12).log()"
+                "network return logits: output=lambda out: out.clamp(min=1e-12).log() (where there "
+                "is no such option, wrap the network in one that returns that)"
             )
 
 

@@ -7,6 +7,7 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import segtrace.explainers
 from helpers import nets
@@ -99,23 +100,24 @@ WEIGHT = torch.linspace(-1, 2, 144, dtype=torch.float64).reshape(12, 12) ** 3
 
 
 def additive():
-    x, truth = nets.images(2, 12), torch.ones(2, 12, 12, dtype=torch.long)
+    x, truth = nets.images(2, 12), torch.zeros(2, 12, 12, dtype=torch.long)
+    truth[:, :, 4:] = 1
     return network(net=Additive(WEIGHT), x=x, truth=truth, organs={"a": 1}), x
 
 
 @pytest.mark.parametrize("kind", ["grid", "organs"])
 def test_additive_scores_are_exact_from_few_coalitions(kind):
     of, x = additive()
-    found = explained(KernelShap(superpixels=kind, cells=6, samples=150), of)
+    found = explained(KernelShap(superpixels=kind, cells=6, samples=300), of)
     labels = found.arrays["superpixels"]
     for n in range(2):
-        expected = sums(WEIGHT * x[n, 0], labels[n])
+        expected = sums(WEIGHT * x[n, 0] * (of.probes.labels[n] == 1), labels[n])
         torch.testing.assert_close(sums(maps_of(found)[0, n], labels[n]), expected)
     assert float(found.error.max()) < 1e-6
 
 
 def test_the_map_sums_to_the_score_less_that_of_the_hidden_slice():
-    found = explained(KernelShap(cells=4, samples=66, baseline=0.5, seed=3))
+    found = explained(KernelShap(cells=4, samples=130, baseline=0.5, seed=3))
     flow = found.explained.record.flow
     rows = {(row["slice"], row["organ"]): row for row in found.numbers}
     for o, organ in enumerate(ORGANS):
@@ -149,7 +151,7 @@ def test_a_slice_without_anything_has_no_map():
 
 def test_a_batch_of_another_size_changes_nothing_and_a_seed_does(monkeypatch):
     def drawn(seed):
-        return maps_of(explained(KernelShap(cells=4, samples=66, seed=seed)))
+        return maps_of(explained(KernelShap(cells=4, samples=130, seed=seed)))
 
     before = drawn(0)
     assert not torch.allclose(before, drawn(1))
@@ -185,8 +187,8 @@ def test_a_network_that_answers_nan_has_maps_that_say_so():
 
 def test_time_that_runs_out_keeps_the_pairs_that_are_done_and_says_so(monkeypatch, tmp_path):
     clock(monkeypatch)
-    found = explained(KernelShap(cells=3, samples=400), max_seconds=20)
-    assert 18 <= found.drawn.done < 400
+    found = explained(KernelShap(cells=3, samples=400), max_seconds=40)
+    assert 72 <= found.drawn.done < 400
     said = f"partial: {found.drawn.done} of 400 coalitions of 9 superpixels"
     assert said in found.caption("a")
     assert said in " ".join(found.section().sentences).lower()
@@ -201,7 +203,7 @@ def test_time_that_runs_out_keeps_the_pairs_that_are_done_and_says_so(monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("slices", "message"), [(3, "16 superpixels need 64"), (9, "the time is over")]
+    ("slices", "message"), [(3, "16 superpixels need 128"), (9, "the time is over")]
 )
 def test_time_that_is_over_before_any_map_is_one_line(monkeypatch, slices, message):
     clock(monkeypatch)
@@ -227,9 +229,29 @@ def test_options_without_sense_are_refused(options, message):
 
 def test_too_few_samples_are_refused_before_any_pass():
     with pytest.raises(
-        InputError, match="samples=63 are too few for 16 superpixels; draw at least"
+        InputError, match="samples=127 are too few for 16 superpixels; draw at least"
     ):
-        explained(KernelShap(cells=4, samples=63))
+        explained(KernelShap(cells=4, samples=127))
+
+
+@pytest.mark.parametrize(
+    ("options", "of", "message"),
+    [
+        ({"superpixels": "slic", "cells": 2, "compactness": 0.1},
+         network, "slice 1 of 3 in one piece.*more cells"),
+        ({"superpixels": "slic"}, lambda: network(x=X * torch.nan), "slic needs finite values"),
+    ],
+)  # fmt: skip
+def test_slices_that_cannot_be_parted_are_refused(options, of, message):
+    pytest.importorskip("skimage")
+    with pytest.raises(InputError, match=message):
+        explained(KernelShap(**options), of())
+
+
+def test_organs_of_a_classifier_are_no_superpixels():
+    net = nn.Sequential(nets.plain(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(InputError, match="needs organs on the image, 16 x 16, and here they are 1"):
+        segtrace.explainers.kernel_shap(net, X, ORGANS, region="all", superpixels="organs")
 
 
 def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_path, monkeypatch):
@@ -237,7 +259,7 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     threads = torch.get_num_threads()
     ran = answer_of(
         "explain.py", f"checkpoint={run.checkpoint(2)}", "explainer=[kernel_shap]",
-        "explainers.kernel_shap.cells=3", "explainers.kernel_shap.samples=60",
+        "explainers.kernel_shap.cells=3", "explainers.kernel_shap.samples=120",
         "explainers.kernel_shap.superpixels=organs", "explainers.kernel_shap.baseline=mean",
         "organs=[liver]", "failures=false", "rules=grad_pam", "hydra.run.dir=out",
     )  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from segtrace import InputError
+from segtrace.explainers.dardouillet2022.kernel_shap import LEAST
 from segtrace.explainers.dardouillet2022.shapley import coalitions, kernel, shares
 
 
@@ -107,6 +108,16 @@ def test_drawn_shares_lie_within_their_error_and_the_error_is_what_seeds_differ_
     assert 0.85 < float(said / values.var(0).mean().sqrt()) < 1.15
     bias = (values.mean(0) - exact) / values.std(0)
     assert float(bias.abs().max()) < 0.3
+
+
+def test_two_errors_of_the_fewest_coalitions_hold_the_share_in_nine_of_ten_games():
+    inside = []
+    for seed in range(200):
+        w = torch.randn(9, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        exact = solved(game := lambda z, w=w: float(w[z].sum().relu()), 9, 2**9).values[0]
+        found = solved(game, 9, LEAST * 9, 1000 + seed)
+        inside += ((found.values[0] - exact).abs() <= 2 * found.errors[0]).tolist()
+    assert 0.88 < sum(inside) / len(inside) < 0.99
 
 
 def test_too_few_coalitions_are_one_line():

@@ -54,3 +54,8 @@ def test_a_word_too_long_for_the_line_ends_in_an_ellipsis():
 def test_a_no_break_space_keeps_words_together():
     lines = wrap("drawn in solid\N{NO-BREAK SPACE}blue", text_width("drawn in solid") + 2)
     assert lines == ["drawn in", "solid\N{NO-BREAK SPACE}blue"]
+
+
+@pytest.mark.parametrize(("name", "shown"), [("a\nb", "a b"), ("a\x1b[2Jb", "a\\x1b[2Jb")])
+def test_breaks_and_codes_in_a_name_are_drawn_as_one_line(name, shown):
+    assert np.array_equal(sprite(name), sprite(shown))

@@ -33,6 +33,10 @@ def small(channels=1, conv=nn.Conv2d):
     return nn.Sequential(conv(channels, 4, 3, padding=1), nn.ReLU(), conv(4, 3, 1))
 
 
+def raising(words):
+    raise RuntimeError(words)
+
+
 class Changed(nn.Module):
     """A small network, and what becomes of its logits."""
 
@@ -60,6 +64,7 @@ class Changed(nn.Module):
             Changed(lambda logits: logits.nosuch),
             "net=my:build: its forward raised AttributeError: ",
         ),
+        (Changed(lambda _: raising("no licence")), "forward raised RuntimeError: no licence"),
     ],
 )
 def test_it_is_named_before_any_data_are_prepared(net, words):

@@ -15,16 +15,18 @@ from segtrace.explainers.dardouillet2022.games import Game, Jobs
 from segtrace.explainers.dardouillet2022.shapley import Shares, coalitions, shares
 from segtrace.explainers.dardouillet2022.superpixels import check_kind, playing, superpixels
 from segtrace.explainers.explainer import Budget, OutOfTimeError, checked_seconds
-from segtrace.explainers.image_maps import INPUT, Drawn, ImageMaps, Rows, noise_of, rows_of
+from segtrace.explainers.image_maps import ImageMaps, noise_of
+from segtrace.explainers.image_result import INPUT, Drawn, Rows, rows_of
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.network import guards
 from segtrace.tracking.explained import Explained, Network, scene
 
-BESIDE = 512
-"""Coalitions beyond four a superpixel, where no number is asked for."""
-LEAST = 4
-"""Coalitions a superpixel. Two would do for the shares, but their errors come out near 0."""
+BESIDE = 256
+"""Coalitions beyond eight a superpixel, where no number is asked for."""
+LEAST = 8
+"""Coalitions a superpixel. Of four, two standard errors held a share in 84 to 88 % of
+simulations, of eight in 91 to 93 %."""
 READING = (
     "The map is a superpixel's share over its pixels, at each the same: nothing finer is known, a "
     "gain of 1 needs superpixels that end where the organ does, and the map sums to the score less "
@@ -53,7 +55,7 @@ class KernelShap:
             or ``organs`` (of the truth, else of the prediction).
         cells: along each side.
         compactness: of ``slic``.
-        samples: coalitions of a slice; ``None`` for four a superpixel and 512 more. All there are
+        samples: coalitions of a slice; ``None`` for eight a superpixel and 256 more. All there are
             where they are no more: then the shares are exact.
         baseline: what hides a superpixel, see :class:`~segtrace.explainers.petsiuk2018.Rise`.
         seed: of the coalitions.
@@ -126,7 +128,7 @@ class KernelShap:
         drawn = Drawn(2 * max(done), asked, f"coalitions of {parts} superpixels", passes, seconds)
         labels = torch.stack([game.labels for game in games])
         return ImageMaps(
-            self, explained, error.float(), noise, drawn, READING,
+            self, explained, drawn, READING, error.float(), noise,
             rows_of(
                 explained,
                 baseline_score=seen[:, : len(games)],
@@ -146,6 +148,12 @@ class KernelShap:
         differs = (scores.x != hidden).any(1).cpu()
         labels = [playing(one, there) for one, there in zip(kinds, differs, strict=True)]
         players = [int(one.max()) + 1 for one in labels]
+        if 1 in players:
+            raise InputError(
+                f"superpixels={self.superpixels} leave slice {players.index(1) + 1} of "
+                f"{len(players)} in one piece, which has nothing to share out; give more cells"
+                + (", or a smaller compactness" if self.superpixels == "slic" else "")
+            )
         most = max(players)
         samples = LEAST * most + BESIDE if self.samples is None else self.samples
         if samples < min(LEAST * most, 2**most - 2):

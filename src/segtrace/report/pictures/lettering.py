@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from segtrace.errors import printable
+
 FONT_PX = 13
 """Em height: capitals and digits of DejaVu Sans are then 10 px high, above the 9 px asked for."""
 ELLIPSIS = "…"
@@ -26,7 +28,11 @@ INK_HEIGHT = sum(_font(False).getmetrics())
 
 @lru_cache(maxsize=4096)
 def sprite(text: str, bold: bool = False) -> NDArray[np.uint8]:
-    """A line of text as coverage 0..255, (INK_HEIGHT, width); kept, since words recur."""
+    """A line of text as coverage 0..255, (INK_HEIGHT, width); kept, since words recur.
+
+    Names come from files: a break in one is a space, a control code is spelled out.
+    """
+    text = printable(text)
     width = max(1, round(_font(bold).getlength(text)) + 1)
     image = Image.new("L", (width, INK_HEIGHT))
     ImageDraw.Draw(image).text((0, 0), text, fill=255, font=_font(bold))

@@ -17,6 +17,7 @@ _CHANNELS = re.compile(r"to have (\d+) channels, but got 1 channels")
 
 OF_SHAPES = (RuntimeError, ValueError, AssertionError)
 """What is raised of a slice of another shape than a network takes."""
+_OF_A_SHAPE = re.compile(r"size|shape|channel|dimension|[Ee]xpected .*(input|\dD)|divisible|axes")
 VOLUMES = (
     "it takes volumes (N, C, D, H, W), and slices (N, C, H, W) are explained here; give a 2-D "
     "network, or call segtrace.trace(net, …) from Python, which takes volumes"
@@ -47,9 +48,9 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> Tensor:
             returned = net(x)
         except InputError:
             raise
-        except OF_SHAPES as error:
-            raise InputError(f"net={builder}: {_mistake(reason(error), size)}") from error
         except Exception as error:
+            if isinstance(error, OF_SHAPES) and _OF_A_SHAPE.search(str(error)):
+                raise InputError(f"net={builder}: {_mistake(reason(error), size)}") from error
             raise UsersCodeError(f"net={builder}: its forward", error) from error
         logits = logits_of(returned, x, None, net)
     if set(logits.shape[2:]) == {1} and size > 1:
