@@ -55,3 +55,14 @@ def test_of_channels_that_are_an_organs_own_it_is():
 
 def test_below_ten_cases_no_claim_is_made():
     assert claimed(5, 9, of_organ=9.0) == 0
+
+
+def test_what_two_organs_lose_apart_by_hand():
+    losses, _ = made_up(torch.Generator().manual_seed(1), 4, of_organ=1.0)
+    x = losses.by_order  # (order, steps, organ, slice)
+    for o in range(ORGANS):
+        others = [k for k in range(ORGANS) if k != o]
+        torch.testing.assert_close(losses.own[:, o], x[o, :, o])
+        torch.testing.assert_close(losses.others[:, o], sum(x[k, :, o] for k in others) / 2)
+        apart = sum((x[o, :, o] - x[k, :, o] + x[k, :, k] - x[o, :, k]) / 2 for k in others) / 2
+        torch.testing.assert_close(losses.apart[:, o], apart)

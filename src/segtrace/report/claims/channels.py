@@ -38,7 +38,7 @@ def channel_claims(beyond: Mapping[str, Tensor], organs: Sequence[str], cases: i
                 f"p of {organ}": one for organ, one in zip(organs, own.tolist(), strict=True)
             }
             tests = (
-                corrected(3 * len(every)),
+                corrected(len(every)),
                 "against the other organs' orders, what organs lose alike, and random orders",
             )
             found.append(Claim("channels", words, numbers, tests, f"{cases} cases"))
