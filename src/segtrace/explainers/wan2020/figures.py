@@ -1,7 +1,7 @@
 """The tree with the maps at an organ's decisions, and what erased organs cost, as figures."""
 
 from collections.abc import Mapping, Sequence
-from textwrap import wrap
+from textwrap import fill, wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ from segtrace.report.figures.panels import (
     rgb,
 )
 from segtrace.report.figures.route import GREY, RED, SCALE
-from segtrace.report.pictures.strip import Cell, Place, number_words, strip, two, view
+from segtrace.report.pictures.strip import Cell, Place, strip, two, view
 from segtrace.report.record import Record
 
 TREE_INCHES, WIDTH, NAMES = 1.9, 0.5, 0.55
@@ -32,7 +32,8 @@ ON, OFF = rgb((213, 94, 0)), "0.6"
 """Colour of the path to an organ, and of the rest."""
 LETTERS = 58
 """Of a line beside the tree."""
-ROW_INCHES = 0.22
+ROW_INCHES, ACROSS = 0.22, 130
+"""Height of a row of the table; letters of a line below it."""
 
 
 def tree_figure(
@@ -74,7 +75,8 @@ def tree_figure(
         record.scene.truth is not None,
         record.scene.sides_known,
         "each map's own maximum",
-        f"Below a map: {number_words(shared=False)}",
+        "Below a map: its gain; 1: as much of it lies on the organ as of the organ's own mask, 0: "
+        "as of an even map",
         "the decision",
     )
     with print_style():
@@ -178,7 +180,7 @@ def removal_figure(
                 ax.text(column, row, beside, ha="left", va="center", color=ink, fontsize=SMALL_PT)
         figure.colorbar(image, ax=ax, shrink=0.8, aspect=30, label="lost")
         figure.suptitle(title, weight="bold", x=0.01, ha="left")
-        figure.supxlabel(words, fontsize=7, x=0.01, ha="left")
+        figure.supxlabel(fill(words, ACROSS), fontsize=7, x=0.01, ha="left")
         if marks:
             figure.text(0.995, 0.995, "  ·  ".join(marks).upper(), color=RED, weight="bold",
                         ha="right", va="top")  # fmt: skip
