@@ -106,7 +106,7 @@ def test_cells_of_a_volume_of_one_plane_are_deleted_as_those_of_the_slice():
     ("name", "cost"),
     [
         ("rise", "1000 forward passes of each volume"),
-        ("kernel_shap", "2560 forward passes of each"),
+        ("kernel_shap", r"\d+ forward passes of each volume"),
     ],
 )
 def test_what_takes_no_volumes_says_what_one_would_cost(name, cost):

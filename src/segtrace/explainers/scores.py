@@ -138,7 +138,7 @@ def scoring(
         raise InputError(
             f"{title} explains slices (N, C, H, W), and the image is "
             f"{tuple(network.probes.images.shape)}{cost}; give a 2-D network and its slices, or "
-            "take ablation_cam, attribution_patching or kernel_weighted, which explain volumes"
+            "take ablation_cam, attribution_patching, kernel_weighted or deepdream, for volumes"
         )
     start, net, score = perf_counter(), unwrapped(network.net), score or network.settings.score
     x = as_input(net, network.probes.images)
