@@ -189,6 +189,28 @@ def deepdream(
 
 
 @guards.held(organs=channels)
+def kernel_shap(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> ImageMaps:
+    """KernelSHAP, with the options of :class:`.dardouillet2022.kernel_shap.KernelShap`.
+
+    Arguments, what comes back and what is refused: as of :func:`rise`.
+    """
+    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    explainer = KernelShap(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
 def kernel_weighted(
     net: nn.Module,
     stages: StagesLike,
@@ -276,28 +298,6 @@ def segnbdt(
     """
     network, asked = _network(net, stages, image, organs, truth, region, "logit", activation)
     explainer = SegNbdt(**options)
-    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
-
-
-@guards.held(organs=channels)
-def kernel_shap(
-    net: nn.Module,
-    image: Tensor,
-    organs: Mapping[str, OrganLike],
-    truth: Tensor | None = None,
-    *,
-    region: str = "pred",
-    score: str = "logit",
-    activation: str | None = None,
-    progress: OnProgress | None = None,
-    **options: Any,
-) -> ImageMaps:
-    """KernelSHAP, with the options of :class:`.dardouillet2022.kernel_shap.KernelShap`.
-
-    Arguments, what comes back and what is refused: as of :func:`rise`.
-    """
-    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
-    explainer = KernelShap(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 

@@ -105,7 +105,8 @@ def test_options_without_sense_are_refused(options, message):
 
 @pytest.mark.filterwarnings("error")
 def test_from_python_networks_are_left_as_they_were():
-    net, before = nets.plain().train(), nets.stirred(nets.plain, 5).train()
+    parts = torch.nn.Conv2d(1, 3, 3, padding=1), torch.nn.BatchNorm2d(3)  # which learns in passing
+    net, before = nets.plain().train(), nets.stirred(lambda: torch.nn.Sequential(*parts)).train()
     with untouched(net, X, TRUTH, ORGANS), untouched(before):
         found = segtrace.explainers.deepdream(
             net, X, ORGANS, TRUTH, region="gt", steps=2, untrained=before, hounsfield=(-160, 240),

@@ -58,7 +58,8 @@ class Misure:
         window: pixels of the square that dilates, odd.
         steps: of stage 2.
         rate: the learning rate.
-        sparsity: λ over the share of the slice that P_c is.
+        sparsity: λ over the share of the slice that P_c is; what a pixel costs grows with the
+            organ, and a large one may be given up, which is said.
         variation: v, which smooths the mask; at 0 it falls apart into single pixels.
         moves: how often the mask is moved elsewhere.
         baseline: b, see :class:`~segtrace.explainers.petsiuk2018.Rise`.
