@@ -1,5 +1,7 @@
 """Ablation-CAM against a slow loop, captum, and what is known of it by hand."""
 
+import json
+
 import captum.attr
 import numpy as np
 import pytest
@@ -127,6 +129,13 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     }
     assert np.isfinite(flow.maps["dec4"].numpy()).all()
     assert (folder / "figures" / "ablation_cam" / "liver.png").is_file()
+    caption = (folder / "figures" / "ablation_cam" / "caption.txt").read_text()
+    assert caption.startswith("Liver, Ablation-CAM, a map a stage. Method: Ablation-CAM (Desai")
+    assert "desai2020" in (folder / "figures" / "ablation_cam" / "references.bib").read_text()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["options"] == {"at_once": 4, "max_seconds": 600.0}
+    assert manifest["whole"]
+    assert manifest["passes"] > 0
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<h2>Ablation-CAM</h2>" in page
     assert "desai2020" in page

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segtrace.activation import SIGMOID, SOFTMAX
-from segtrace.attribution.rules import Rule
+from segtrace.attribution.rules import Method, Rule
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset
 from segtrace.network import guards
@@ -62,7 +62,8 @@ class Flow:
         prediction: (N, H, W) arg max of the logits over channels; under a sigmoid (N, C, H, W)
             bool, where each is above 0.
         rules: names along R.
-        methods: name -> rule, with its equation and papers; empty where none is known.
+        methods: name -> rule or other method, with its equation and papers; empty where none is
+            known.
         organs: names along O.
         score: φ, one of ``logit``, ``centered``, ``logprob``, ``prob``.
         activation: ``softmax`` or ``sigmoid``.
@@ -83,7 +84,7 @@ class Flow:
     rules: tuple[str, ...]
     organs: tuple[str, ...]
     score: str
-    methods: Mapping[str, Rule] = field(default_factory=dict)
+    methods: Mapping[str, Rule | Method] = field(default_factory=dict)
     change: Tensor | None = None
     completeness_error: Tensor | None = None
     activation: str = SOFTMAX

@@ -91,6 +91,25 @@ class Rule:
         )
 
 
+@dataclass(frozen=True)
+class Method:
+    """What is said, wherever they are shown, of maps that no rule makes.
+
+    Attributes:
+        name: how tables, tags and files call it.
+        title: as of a :class:`Rule`, and so the rest.
+        equation: its papers in words and what it computes.
+        papers: keys of the bibliography.
+        averages: whether it averages a gradient over all cells.
+    """
+
+    name: str
+    title: str = ""
+    equation: str = ""
+    papers: tuple[str, ...] = ()
+    averages: bool = False
+
+
 def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
     """Σ_k w_k ⊙ A^k, the sum of Eq. 1: (N, K, *cells) -> (N, *cells).
 

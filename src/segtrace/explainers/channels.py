@@ -1,6 +1,7 @@
 """Cutting a stage's channels: at the stages that were asked for, as far as the time goes."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +31,24 @@ def channels_at(scores: Scores, sites: Sites) -> dict[Site, int]:
     return {site: seen[site.name].shape[1] for site in sites}
 
 
+class InTime(NamedTuple):
+    """What was done in time.
+
+    Attributes:
+        flow: maps of stages.
+        left_out: the names of those that the time did not suffice for.
+        passes: forward passes of one slice.
+    """
+
+    flow: Flow
+    left_out: tuple[str, ...]
+    passes: int
+
+
 def in_time(
     scores: Scores, name: str, sites: Sites, passes: int, maps_of: Maps, remedy: str
-) -> tuple[Flow, tuple[str, ...]]:
-    """Maps stage after stage, and the names of the stages that the time did not suffice for.
+) -> InTime:
+    """Maps stage after stage, as far as the time goes.
 
     Args:
         scores: the network on its slices.
@@ -58,7 +73,8 @@ def in_time(
             f"{scores.title}: {scores.budget.max_seconds:g} s are over before a stage is done; "
             f"give more max_seconds, or {remedy}"
         )
-    return scores.flow(name, maps), tuple(one for one in sites.names if one not in maps)
+    left_out = tuple(one for one in sites.names if one not in maps)
+    return InTime(scores.flow(name, maps), left_out, clock.done)
 
 
 def parts(slices: int) -> Iterator[slice]:

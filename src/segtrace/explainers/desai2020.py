@@ -21,8 +21,8 @@ from segtrace.explainers.explainer import Budget, checked_seconds
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.explainers.stage_maps import StageMaps, measured
 from segtrace.network import guards
+from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.hooks import edit, observe
-from segtrace.network.logits import logits_at
 from segtrace.network.sites import Site
 from segtrace.tracking.explained import Network
 
@@ -34,7 +34,8 @@ class AblationCam:
 
     The map is Σ_k w_k A^k, signed, w_k = (S - S_k) / |S|: S the score of an organ's region, which
     the network as it is decides, S_k the same with channel k of the stage set to zero. Channels
-    that are cut together share what that costs. It takes a forward pass of every slice a cut.
+    that are cut together share what that costs. It takes a forward pass of every
+    slice a cut, of what lies behind the stage.
 
     Attributes:
         at_once: channels that are cut together; 1 as in the paper.
@@ -72,32 +73,37 @@ class AblationCam:
         """
         with scoring(network, targets, budget, self.title, volumes=True) as scores:
             sites = stages_of(scores.net, network)
+            timetable = Timetable.of(scores.net, scores.x[:1])
             cuts = {site: torch.arange(count).split(self.at_once)
                     for site, count in channels_at(scores, sites).items()}  # fmt: skip
-            flow, left_out = in_time(
+            done = in_time(
                 scores,
                 self.name,
                 sites,
                 len(scores.x) * sum(map(len, cuts.values())),
-                lambda clock, site: _maps(scores, clock, site, cuts[site]),
+                lambda clock, site: _maps(scores, clock, site, cuts[site], timetable),
                 "more channels at_once",
             )
-        return StageMaps(self, measured(flow, network, epoch), left_out, scores.seconds)
+        explained = measured(self, done.flow, network, epoch)
+        return StageMaps(self, explained, done.left_out, done.passes, scores.seconds)
 
 
-def _maps(scores: Scores, clock: Clock, site: Site, cuts: tuple[Tensor, ...]) -> Tensor | None:
+def _maps(
+    scores: Scores, clock: Clock, site: Site, cuts: tuple[Tensor, ...], timetable: Timetable
+) -> Tensor | None:
     """See :data:`~segtrace.explainers.channels.Maps`."""
     found, net = [], scores.net
     for mine in parts(len(scores.x)):
         x = scores.x[mine]
         activation = observe(net, [site], x).activations[site.name]
+        cached = CachedForward.of(net, x, timetable, [site])
         whole = scores.of(scores.logits[mine], mine)
         weighed = torch.zeros(())
         for channels in cuts:
             if scores.is_over():
                 return None
             with edit(net, {site: without(channels)}):
-                cut = scores.of(logits_at(net, x), mine)
+                cut = scores.of(cached.run(site), mine)
             lost = (whole - cut) / whole.abs() / len(channels)  # (O, n)
             weighed = weighed + beside(lost, activation[:, channels].sum(1))
             clock.step(len(x))

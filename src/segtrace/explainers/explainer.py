@@ -101,6 +101,12 @@ class Explainer(Protocol):
         """
 
 
+def options_of(explainer: Explainer) -> dict[str, Any]:
+    """Its options as a manifest holds them; not what it is handed of the network."""
+    plain = (str, int, float, list, tuple, type(None))
+    return {name: one for name, one in vars(explainer).items() if isinstance(one, plain)}
+
+
 @runtime_checkable
 class Cutting(Protocol):
     """An explainer that cuts, for which a checkpoint holds what stands in an activation's place."""

@@ -14,6 +14,7 @@ from segtrace.explainers.error_picture import (
     error_picture,
 )
 from segtrace.explainers.image_result import ImageResult, Rows
+from segtrace.explainers.stage_maps import UNTRAINED
 from segtrace.progress import counted
 from segtrace.report.captions import SCORES, plain, titled
 from segtrace.report.page.sections import Table
@@ -79,7 +80,7 @@ class ImageMaps(ImageResult):
         ]
         return Table.of(
             "Gain over the slices, and the part of a map's variance that is chance (mean over "
-            "slices); every slice: measures.csv, sampling.csv.",
+            f"slices); every slice: measures.csv, sampling.csv. {UNTRAINED}.",
             rows,
         )
 

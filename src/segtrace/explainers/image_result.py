@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from segtrace.attribution.flow import INPUT, Flow
-from segtrace.explainers.explainer import Explainer
+from segtrace.explainers.explainer import Explainer, options_of
 from segtrace.measures.localisation import over_slices
 from segtrace.names import file_name
 from segtrace.report.captions import final_words, marks, plain, titled
@@ -136,7 +136,7 @@ class ImageResult(ABC):
             "explainer": self.by.name,
             "equation": self.by.equation,
             "papers": list(self.by.papers),
-            "options": dict(vars(self.by)),
+            "options": options_of(self.by),
             "seconds": round(drawn.seconds, 1),
             "passes": drawn.passes,
             "backward": drawn.backward,

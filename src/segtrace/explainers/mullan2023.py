@@ -81,7 +81,7 @@ class KernelWeighted:
         with scoring(network, targets, budget, self.title, SCORE, volumes=True) as scores:
             sites = stages_of(scores.net, network)
             count, timetable = channels_at(scores, sites), Timetable.of(scores.net, scores.x[:1])
-            flow, left_out = in_time(
+            done = in_time(
                 scores,
                 self.name,
                 sites,
@@ -89,7 +89,8 @@ class KernelWeighted:
                 lambda clock, site: _maps(scores, clock, site, count[site], timetable),
                 "name another stage, stages=[head]",
             )
-        return StageMaps(self, measured(flow, network, epoch), left_out, scores.seconds)
+        explained = measured(self, done.flow, network, epoch)
+        return StageMaps(self, explained, done.left_out, done.passes, scores.seconds)
 
 
 def contribution(whole: Tensor, without: Tensor, alone: Tensor, weights: Weights) -> Tensor:

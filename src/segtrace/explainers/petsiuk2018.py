@@ -124,7 +124,7 @@ class Rise:
             s = seen[:, : done * len(x)].reshape(len(seen), done, len(x)).transpose(1, 2)
             maps, error = expectation(masks, s)
             flow = scores.flow(self.name, {INPUT: maps.to(x.dtype)})
-        explained, noise = measured(flow, network, epoch), noise_of(maps, error)
+        explained, noise = measured(self, flow, network, epoch), noise_of(maps, error)
         what = f"masks of {self.cells} × {self.cells} cells"
         drawn = Drawn(done, self.masks, what, seen.shape[1], scores.seconds)
         return ImageMaps(

@@ -1,7 +1,7 @@
 """The result of explainers that give a map a stage: measured and drawn as those of the rules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +9,28 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status, worst
-from segtrace.explainers.explainer import Explainer
+from segtrace.attribution.rules import Method
+from segtrace.explainers.explainer import Explainer, options_of
 from segtrace.measures.localisation import measure, over_slices
-from segtrace.report.captions import plain
+from segtrace.names import file_name
+from segtrace.report.captions import paragraph, plain, titled
+from segtrace.report.files import save_text
 from segtrace.report.page.sections import Section, Shown, Table, embedded
+from segtrace.report.pictures.strip import number_words
 from segtrace.report.record import Record
-from segtrace.report.references import PAPER
+from segtrace.report.references import PAPER, bibliography
 from segtrace.report.references import in_words as sources
+from segtrace.report.scene import REGIONS
 from segtrace.tracking.explained import Explained, Network, scene
 
 VOLUME = ("plane", "row", "column")
 """Axes of a prediction in 3-D."""
 SLICES_SHOWN = 2
 """Of an organ on the page; the files hold all."""
+UNTRAINED = (
+    "What an untrained network's maps, the CT itself and chance reach is not beside it: "
+    "study=compare has them"
+)
 
 
 @dataclass(frozen=True)
@@ -32,17 +41,39 @@ class StageMaps:
         by: the explainer.
         explained: its maps and measures, under its name in the place of a rule.
         left_out: stages for which the time did not suffice.
+        passes: forward passes of one slice.
         seconds: that the work took.
     """
 
     by: Explainer
     explained: Explained
     left_out: tuple[str, ...]
+    passes: int
     seconds: float
 
     def write(self, folder: Path | str) -> None:
-        """``maps.npz``, ``measures.csv``, ``figures/{name}/{organ}.png``, ``manifest.json``."""
-        self.explained.write(Path(folder), self.facts)
+        """Its files.
+
+        ``maps.npz``, ``measures.csv`` and ``manifest.json`` as of every study, and
+        ``figures/{name}/{organ}.png`` with ``caption.txt`` and ``references.bib``.
+        """
+        folder = Path(folder)
+        self.explained.write(folder, self.facts)
+        if self.explained.of_volumes:
+            return
+        figures = folder / "figures" / file_name(self.by.name)
+        caption = "\n\n".join(map(self.caption, self.flow.organs)) + "\n"
+        save_text(figures / "caption.txt", caption)
+        save_text(figures / "references.bib", bibliography(caption))
+
+    def caption(self, organ: str) -> str:
+        """What a reader of an organ's picture must know."""
+        record = self.explained.record
+        shown = [record.scene.name(n) for n in range(len(record.scene.cases))]
+        opening = f"{titled(organ)}, {self.by.title}, a map a stage."
+        scale = "each map's own maximum"
+        number = number_words(shared=False)
+        return paragraph([record], [organ], self.by.name, opening, shown, scale, number)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -51,6 +82,9 @@ class StageMaps:
             "explainer": self.by.name,
             "equation": self.by.equation,
             "papers": list(self.by.papers),
+            "options": options_of(self.by),
+            "passes": self.passes,
+            "whole": not self.left_out,
             "seconds": round(self.seconds, 1),
             "left_out": list(self.left_out),
         }
@@ -63,7 +97,11 @@ class StageMaps:
     def section(self) -> Section:
         """The maps of the first slices of every organ, and how well they localise."""
         flow = self.flow
-        said = [f"{self.by.equation}. {sources([PAPER, *self.by.papers])}"]
+        region = REGIONS.get(self.explained.record.region, self.explained.record.region)
+        said = [
+            f"{self.by.equation}. Region: {region}. {sources([PAPER, *self.by.papers])}",
+            f"{self.passes} forward passes of one slice in {self.seconds:.0f} s.",
+        ]
         if self.left_out:
             said.append(
                 f"The time did not suffice for {', '.join(self.left_out)}: give more max_seconds, "
@@ -87,18 +125,21 @@ class StageMaps:
             {"stage": stage} | {o: float(gain.sel(site=stage, organ=o)) for o in flow.organs}
             for stage in flow.stages
         ]
-        return Table.of("Gain over the slices; every slice and measure: measures.csv.", rows)
+        return Table.of(f"Gain over the slices; every slice: measures.csv. {UNTRAINED}.", rows)
 
 
-def measured(flow: Flow, network: Network, epoch: int | None) -> Explained:
+def measured(by: Explainer, flow: Flow, network: Network, epoch: int | None) -> Explained:
     """The maps of an explainer with the measures of the rules' maps.
 
     Args:
+        by: the explainer.
         flow: its maps, under its name in the place of a rule; of volumes nothing is measured.
         network: the network and its slices.
         epoch: finished passes, where known.
     """
     settings, probes = network.settings, network.probes
+    known = Method(by.name, by.title, by.equation, by.papers)
+    flow = replace(flow, methods={by.name: known, **flow.methods})
     record = Record(flow, scene(probes, network.channels), settings.region, epoch)
     if probes.images.ndim > 4:  # measures are of slices
         return Explained(record, flow.to_xarray(maps=False).drop_dims(VOLUME))

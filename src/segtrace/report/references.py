@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 
-from segtrace.attribution.rules import Rule
+from segtrace.attribution.rules import Method, Rule
 
 PAPER = "hasany_dos_and_donts"
 """The paper whose Figure 1 the figures continue."""
 OF_AGGREGATE = {"minmax": ("mullan2022",), "max": ("mullan2023",)}
 
 
-def cited(rule: Rule | None, aggregate: str | None = None) -> list[str]:
+def cited(rule: Rule | Method | None, aggregate: str | None = None) -> list[str]:
     """The keys of the papers behind a rule, and behind a way to combine stages."""
     of_rule = () if rule is None else rule.papers
     return [PAPER, *of_rule, *OF_AGGREGATE.get(aggregate or "", ())]
 
 
-def sentence(rule: Rule | None, aggregate: str | None = None) -> str:
+def sentence(rule: Rule | Method | None, aggregate: str | None = None) -> str:
     """Where a caption's reader finds them."""
     return in_words(cited(rule, aggregate))
 

@@ -121,7 +121,7 @@ class KernelShap:
             found = _shares(games, done, jobs, seen, scores)
             maps, error = _maps(games, found)
             flow = scores.flow(self.name, {INPUT: maps.to(scores.x.dtype)})
-        explained, noise = measured(flow, network, epoch), noise_of(maps, error)
+        explained, noise = measured(self, flow, network, epoch), noise_of(maps, error)
         passes, seconds = seen.shape[1], scores.seconds
         asked = max((2 * len(game.drawn.sides) for game in games), default=0)
         counts = sorted({game.players for game in games})

@@ -132,7 +132,7 @@ class Misure:
                 clock = Clock(len(pairs) * most, second, tell)
                 found = self._found(pairs, clock)
             flow = scores.flow(self.name, {INPUT: found.spread(found.last, 0.0)})
-        explained = measured(flow, network._replace(settings=settings), epoch)
+        explained = measured(self, flow, network._replace(settings=settings), epoch)
         drawn = Drawn(
             found.steps, self.steps, "steps of stage 2", found.passes, scores.seconds,
             found.steps * len(found.pairs),

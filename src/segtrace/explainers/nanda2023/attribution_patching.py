@@ -107,7 +107,9 @@ class AttributionPatching:
         found, late = None, False
         if self.check and settings.region in CHECKED:
             found, late = self._checked(network, sites, flow, draws, budget, start)
-        stages = StageMaps(self, measured(flow, network, epoch), (), perf_counter() - start)
+        stages = StageMaps(
+            self, measured(self, flow, network, epoch), (), len(images), perf_counter() - start
+        )
         places = {site.name: site.stage if isinstance(site, Edge) else "" for site in sites}
         cuts = len(images) * len(sites) * draws * (found is not None)
         backward = len(images) * len(targets)

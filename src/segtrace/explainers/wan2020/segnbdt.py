@@ -141,7 +141,7 @@ class SegNbdt:
         flow = together(flows, self.combine)
         named = {decision_name(organ, one): network.channels[organ]
                  for organ in flows for one in tree.path(channels[organ])}  # fmt: skip
-        explained = measured(flow, network._replace(channels=named), epoch)
+        explained = measured(self, flow, network._replace(channels=named), epoch)
         done = Done(tuple(flows), tuple(o for o in targets if o not in flows),
                     erased.passes + sum(passes[o] for o in flows), scores.seconds)  # fmt: skip
         names = {c: f"channel {c}" for c in tree.leaves} | {0: BACKGROUND}
