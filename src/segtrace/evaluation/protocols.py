@@ -5,7 +5,7 @@ from math import inf, nan
 
 from segtrace.errors import unknown
 
-FOUND, MISSING, FALSE, ABSENT = "found", "missing", "false", "absent"
+BOTH, MISSING, FALSE, ABSENT = "both", "missing", "false", "absent"
 """In truth and prediction; in the truth alone; in the prediction alone; in neither."""
 
 
@@ -43,7 +43,7 @@ class Protocol:
     words: str
 
     def rule(self, finding: str) -> Rule | None:
-        """For one of :data:`FOUND` and so on; ``None`` for what is measured."""
+        """For one of :data:`BOTH` and so on; ``None`` for what is measured."""
         return {MISSING: self.missing, FALSE: self.false, ABSENT: self.absent}.get(finding)
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from segtrace.dice import dice
-from segtrace.evaluation.protocols import ABSENT, FALSE, FOUND, MISSING, Protocol
+from segtrace.evaluation.protocols import ABSENT, BOTH, FALSE, MISSING, Protocol
 from segtrace.evaluation.surfaces import Surfaces, hd95, surface_dice
 
 Spacing = tuple[float, float, float]
@@ -21,7 +21,7 @@ class Score:
     """Of an organ in a case.
 
     Attributes:
-        finding: ``found``, ``missing``, ``false`` or ``absent``.
+        finding: ``both``, ``missing``, ``false`` or ``absent``.
         dice: in [0, 1], over the whole volume.
         hd95_mm: NaN where mm are unknown.
         hd95_voxels: the same with a spacing of 1 along every axis.
@@ -81,7 +81,7 @@ def score(
 
 def _finding(true: int, predicted: int) -> str:
     if true and predicted:
-        return FOUND
+        return BOTH
     if true:
         return MISSING
     return FALSE if predicted else ABSENT

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrace.evaluation.protocols import ABSENT, FALSE, FOUND, MISSING
+from segtrace.evaluation.protocols import ABSENT, BOTH, FALSE, MISSING
 from segtrace.evaluation.scores import Score
 
 MEASURED = ("dice", "hd95_mm", "hd95_voxels", "surface_dice")
@@ -62,7 +62,7 @@ class Evaluated:
     def _counts(self, organs: Sequence[int]) -> dict[str, int]:
         names = [self.organs[o] for o in organs]
         found = [case[name].finding for case in self.scores.values() for name in names]
-        return {finding: found.count(finding) for finding in (FOUND, MISSING, FALSE, ABSENT)}
+        return {finding: found.count(finding) for finding in (BOTH, MISSING, FALSE, ABSENT)}
 
     def _spread(self, organ: int) -> dict[str, float]:
         told: dict[str, float] = {}

@@ -34,7 +34,9 @@ class Surfaces:
         Args:
             spacing: of voxels along D, H, W; ones for distances in voxels.
         """
-        predicted, true = self.predicted * np.array(spacing), self.true * np.array(spacing)
+        # Away from 0: beside it scipy splits at denormal numbers, which the scripts flush to 0, so
+        # that it would split for ever.
+        predicted, true = (self.predicted + 1) * spacing, (self.true + 1) * spacing
         # A k-d tree of surfaces finds what a distance transform of the box does, in a ninth of it.
         return np.concatenate([KDTree(true).query(predicted)[0], KDTree(predicted).query(true)[0]])
 

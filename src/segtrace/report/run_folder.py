@@ -31,7 +31,7 @@ INSIDE = ("checkpoints", "flow", "tensorboard")
 TRAINED = ("checkpoints/*.ckpt", "flow/*", "tensorboard/events*", "dice.csv")
 EXPLAINED = (
     "manifest.json", "*/manifest.json", "*/*/manifest.json", "verdicts.csv", "*/verdicts.csv",
-    "maps.npz", "measures.csv", "seeds.csv", "index.html",
+    "*/evaluation.csv", "*/*/evaluation.csv", "maps.npz", "measures.csv", "seeds.csv", "index.html",
 )  # fmt: skip
 """Files of which one is among the results, whatever was asked for."""
 

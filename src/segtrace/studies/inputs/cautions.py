@@ -1,6 +1,6 @@
 """What must be said of images before a network's maps of them are read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,16 @@ def about_slices(probes: Probes, trained: TrainedNetwork) -> list[str]:
     return found + _say(_about_network(probes, trained))
 
 
-def about_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
-    """The same for a whole volume."""
+def about_volume(
+    volume: Volume, trained: TrainedNetwork, before: Collection[str] = ()
+) -> list[str]:
+    """The same for a whole volume; what was found ``before`` is not said once more."""
     found = told((volume.name, finding) for finding in volume.findings)
     if volume.label is None:
         found = [_renamed(line, [f"case {volume.name}: "]) for line in found]
-    return _say(found + _about_network(volume, trained))
+    found += _about_network(volume, trained)
+    _say([caution for caution in found if caution not in before])
+    return found
 
 
 def _about_network(images: Probes | Volume, trained: TrainedNetwork) -> list[str]:

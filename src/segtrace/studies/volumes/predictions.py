@@ -1,0 +1,50 @@
+"""What a network takes for the organs of a volume, as NIfTI on the grid of its image."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtrace.activation import SOFTMAX, OrganLike, organ_of
+from segtrace.data.files.nifti import Volume
+from segtrace.names import file_name
+from segtrace.studies.volumes.nifti import save_labels
+from segtrace.studies.volumes.viewers import ITKSNAP, PREDICTION, PREDICTIONS
+
+
+def save_predictions(
+    folder: Path,
+    stack: NDArray[np.generic],
+    channels: Mapping[str, OrganLike],
+    volume: Volume,
+    mark: str,
+    back: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> dict[str, int]:
+    """Write what the network takes for the organs; organ -> its number in that file.
+
+    Args:
+        folder: for ``prediction.nii.gz``, and ``predictions/`` where organs may overlap.
+        stack: (D, h, w) channels, or (D, C, h, w) of 0 and 1.
+        channels: organ -> channel.
+        volume: on whose grid they lie.
+        mark: what must be said of them, for the description.
+        back: from slices (D, h, w) to the file's own grid (i, j, k).
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    words = f"{mark}: prediction"
+    organs = {name: organ_of(organ, SOFTMAX) for name, organ in channels.items()}
+    if stack.ndim == 3:
+        save_labels(folder / PREDICTION, back(stack.astype(np.uint8)), volume, words, ITKSNAP)
+        return {name: organ.channel for name, organ in organs.items()}
+    over = np.zeros(0, np.uint8)
+    for name, organ in organs.items():
+        mask = back(stack[:, organ.channel].astype(np.uint8))
+        over = np.where(mask > 0, np.uint8(organ.label), over if over.size else mask)
+        if len(organs) > 1:
+            file = folder / PREDICTIONS / f"{file_name(name, list(organs))}.nii.gz"
+            save_labels(file, mask * np.uint8(organ.label), volume, f"{words} of {name}", ITKSNAP)
+    save_labels(folder / PREDICTION, over, volume, words, ITKSNAP)
+    return {name: organ.label for name, organ in organs.items()}
