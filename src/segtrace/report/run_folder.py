@@ -28,7 +28,7 @@ ASKED = {"seed", "data", "model", "trainer", "callbacks"}
 """Keys of a configuration of ``train.py``, by which another program's is told from it."""
 INSIDE = ("checkpoints", "flow", "tensorboard")
 """Folders in a run's own, in which nothing else is looked for than the run's."""
-TRAINED = ("checkpoints/*.ckpt", "flow/*", "tensorboard/events*", "dice.csv")
+TRAINED = ("checkpoints/*.ckpt", "flow/*", "tensorboard/events*", "dice*.csv")
 EXPLAINED = (
     "manifest.json", "*/manifest.json", "*/*/manifest.json", "verdicts.csv", "*/verdicts.csv",
     "*/evaluation.csv", "*/*/evaluation.csv", "maps.npz", "measures.csv", "seeds.csv", "index.html",

@@ -125,7 +125,8 @@ class Evaluation:
         first = (
             f"Mean Dice {mean['dice_mean']:.3f} over {len(organs)} organs. Of all organs in all "
             f"cases {mean[BOTH]} are in both truth and prediction, {mean[MISSING]} missing (in the "
-            f"truth alone), {mean[FALSE]} false (in the prediction alone), {mean[ABSENT]} rightly absent."
+            f"truth alone), {mean[FALSE]} false (in the prediction alone), {mean[ABSENT]} rightly "
+            "absent."
         )
         files = (
             f"evaluation.csv has a row a case and organ, summary.csv all of the table; both lie in "
