@@ -1,16 +1,42 @@
 """What a network takes for the organs of a volume, as NIfTI on the grid of its image."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from segtrace.activation import SOFTMAX, OrganLike, organ_of
-from segtrace.data.files.nifti import Volume
+from segtrace.data.files.nifti import Volume, read_image
 from segtrace.names import file_name
+from segtrace.studies.inputs.cautions import IN_SHORT, about_network
+from segtrace.studies.inputs.new_image import predict
+from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.volumes.nifti import save_labels
-from segtrace.studies.volumes.viewers import ITKSNAP, PREDICTION, PREDICTIONS
+from segtrace.studies.volumes.viewers import (
+    ITKSNAP,
+    PREDICTION,
+    PREDICTIONS,
+    save_label_tables,
+)
+
+
+def save_prediction(trained: TrainedNetwork, image: Path, folder: Path) -> None:
+    """Write what a network takes for the organs of a new image, with a table of its labels.
+
+    Raises:
+        InputError: an image that cannot be read, or a file that cannot be written.
+    """
+    volume = read_image(image)
+    images, geometry = trained.preprocessing.images(volume)
+    found = predict(trained.net, torch.from_numpy(images)[:, None], trained.settings.activation)
+    stack, back = found.to(torch.uint8).numpy(), partial(geometry.to_source, mode="nearest")
+    said = about_network(volume, trained)
+    mark = "".join(f", {IN_SHORT[caution]}" for caution in said)
+    numbers = save_predictions(folder, stack, trained.channels, volume, mark, back)
+    save_label_tables(folder, numbers)
 
 
 def save_predictions(
