@@ -138,6 +138,11 @@ def drawn_by_chance(task):
     segtrace.explainers.kernel_shap(*given, cells=2)
 
 
+def masked(task):
+    given = task.net, task.images, task.organs, task.truth
+    segtrace.explainers.misure(*given, keep=0.1, steps=1, moves=1)
+
+
 def ablated(task):
     segtrace.explainers.ablation_cam(task.net, task.stages, task.images, task.organs, at_once=99)
 
@@ -155,6 +160,7 @@ FUNCTIONS = {
     "integrate jointly": joint,
     "explain": explained,
     "explainers.ablation_cam": ablated,
+    "explainers.misure": masked,
     "explainers.rise and kernel_shap": drawn_by_chance,
     "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),
     "necessity": necessities,

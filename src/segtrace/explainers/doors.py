@@ -13,10 +13,17 @@ from segtrace.data.probes import Probes
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Budget
+from segtrace.explainers.hasany2024.kept_maps import KeptMaps
+from segtrace.explainers.hasany2024.misure import REGION, Misure
+from segtrace.explainers.hasany2024.misure import SCORE as KEPT
 from segtrace.explainers.image_maps import ImageMaps
 from segtrace.explainers.mullan2023 import SCORE, KernelWeighted
+from segtrace.explainers.nanda2023.attribution_patching import AttributionPatching
+from segtrace.explainers.nanda2023.patched import Patched
 from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.explainers.stage_maps import StageMaps
+from segtrace.explainers.wan2020.result import SegNbdtResult
+from segtrace.explainers.wan2020.segnbdt import SegNbdt
 from segtrace.network.guards import channels
 from segtrace.network.stages import StagesLike
 from segtrace.progress import OnProgress
@@ -65,6 +72,32 @@ def ablation_cam(
 
 
 @guards.held(organs=channels)
+def attribution_patching(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> Patched:
+    """Attribution patching beside the cuts that it estimates.
+
+    With the options of :class:`.nanda2023.attribution_patching.AttributionPatching`, among them
+    ``baselines`` (:func:`segtrace.collect`; ``cut="zero"`` needs none) and ``edges``. Arguments and
+    what is refused: as of :func:`ablation_cam`; its maps are in ``.maps.explained.record.flow``,
+    what it estimates in ``.estimates``.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, score, activation)
+    explainer = AttributionPatching(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
 def kernel_weighted(
     net: nn.Module,
     stages: StagesLike,
@@ -88,6 +121,27 @@ def kernel_weighted(
 
 
 @guards.held(organs=channels)
+def misure(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> KeptMaps:
+    """MiSuRe: :class:`~segtrace.explainers.hasany2024.misure.Misure`, whose options it takes.
+
+    Arguments and what is refused: as of :func:`ablation_cam`; what is explained is the prediction.
+    The maps have one stage, ``input``: the masks. ``.rows`` says what they keep, on how much.
+    """
+    network, asked = _network(net, {}, image, organs, truth, REGION, KEPT, activation)
+    explainer = Misure(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
 def rise(
     net: nn.Module,
     image: Tensor,
@@ -107,6 +161,30 @@ def rise(
     """
     network, asked = _network(net, {}, image, organs, truth, region, score, activation)
     explainer = Rise(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def segnbdt(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> SegNbdtResult:
+    """SegNBDT, with the options of :class:`.wan2020.segnbdt.SegNbdt`.
+
+    Arguments and what is refused: as of :func:`ablation_cam`, and a sigmoid; the score is the
+    logit. The tree is in ``.found.tree``, its Dice in ``.inference``, what erased organs leave in
+    ``.erased``; ``.write(folder)`` writes all of it.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, "logit", activation)
+    explainer = SegNbdt(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 

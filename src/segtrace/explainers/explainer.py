@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from segtrace.attribution.targets import Target
+from segtrace.causal.baselines import Baselines
 from segtrace.errors import InputError
 from segtrace.progress import OnProgress
 from segtrace.report.page.sections import Section
@@ -90,4 +91,17 @@ class Explainer(Protocol):
             targets: organ -> what is explained of it.
             budget: time and progress.
             epoch: finished passes of the network, where known.
+        """
+
+
+@runtime_checkable
+class Cutting(Protocol):
+    """An explainer that cuts, for which a checkpoint holds what stands in an activation's place."""
+
+    def cutting(self, baselines: Baselines | None, edges: Mapping[str, Any] | None) -> Self:
+        """The same with what is known of the network.
+
+        Args:
+            baselines: means over training slices.
+            edges: name -> edge; ``None`` for the table of known networks.
         """

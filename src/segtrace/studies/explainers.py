@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtrace.explainers.explainer import Budget, Explainer, OutOfTimeError
+from segtrace.explainers.explainer import Budget, Cutting, Explainer, OutOfTimeError
 from segtrace.explainers.explainer import Result as Found
 from segtrace.progress import say, step
 from segtrace.report.page.page import Page
@@ -72,8 +72,11 @@ def run_explainers(
     targets = targets_of(network.probes, network.channels, network.settings)
     for name, explainer in explainers.items():
         budget = Budget(explainer.max_seconds, step)
+        own = explainer
+        if isinstance(explainer, Cutting):
+            own = explainer.cutting(trained.baselines, trained.edges)
         try:
-            found = explainer.explain(network, targets, budget, trained.epoch)
+            found = own.explain(network, targets, budget, trained.epoch)
         except OutOfTimeError as error:
             say(str(error))
             yield NotDone(explainer.title, str(error))
