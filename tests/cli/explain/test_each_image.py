@@ -125,6 +125,12 @@ def test_the_script_predicts_and_explains_a_folder_and_goes_on(run, tiny_raw, tm
     assert prediction.shape == image.shape
     np.testing.assert_array_equal(prediction.affine, image.affine)
     assert {path.name for path in one.iterdir()} >= {"index.html", "maps.npz", "whole.json"}
+    row = read_table(tmp_path / "out" / "images.csv")[0]
+    voxels = {r["organ"]: int(r["voxels"]) for r in read_table(one / "organs.csv")}
+    labels = np.asarray(prediction.dataobj)
+    for channel, organ in enumerate(voxels, 1):
+        assert voxels[organ] == (labels == channel).sum()
+        assert float(row[f"{organ} ml"]) == pytest.approx(voxels[organ] * 0.15, abs=0.01)
     assert json.loads((one / "whole.json").read_text())["checkpoints"]
     other = answer_of("explain.py", *asked, "seed=1")
     assert "holds results already" in other.err

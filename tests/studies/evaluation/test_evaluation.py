@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -19,6 +20,7 @@ from segtrace.data.sources import RawSource
 from segtrace.report.page.page import Page
 from segtrace.report.tables import read_table
 from segtrace.studies.evaluation.cases import Scoring, evaluate
+from segtrace.studies.evaluation.result import Beside
 from segtrace.studies.evaluation.study import Evaluate
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.tracking.explained import Settings
@@ -122,18 +124,25 @@ def test_one_case_is_held_at_a_time_and_leaves_its_rows(tiny_raw, tmp_path):
 
 
 def test_the_page_says_what_was_scored_and_what_it_is_not(tiny_raw, tmp_path):
-    found = replace(evaluated(tiny_raw, tmp_path / "test"), within="test")
-    found.write(tmp_path)
+    found = replace(evaluated(tiny_raw, tmp_path / "test"), within=Path("test"))
+    other = replace(found, within=Path("network_2", "test"))
     page = Page()
-    found.show(page)
+    for result in (found, other, Beside([found, other], Path("test"))):
+        result.write(tmp_path)
+        result.show(page)
     page.write(tmp_path / "index.html")
     html = (tmp_path / "index.html").read_text()
     for words in ("2 test cases, protocol strict", "not the twelve published", "Swin-Unet",
                   "The published tables are by the protocol transunet", "HD95 mm"):  # fmt: skip
         assert words in html
     published = read_table(tmp_path / "test" / "published.csv")
-    assert published[0]["method"] == "this network, by strict"
-    assert len(published) == 18
+    assert [row["method"] for row in published[:2]] == [
+        "bands, by strict", "network_2, bands, by strict",
+    ]  # fmt: skip
+    assert len(published) == 19
+    last = found.summary[-1]
+    assert float(published[0]["dice"]) == pytest.approx(100 * last["dice_mean"])
+    assert f"Mean Dice over 2 networks: {100 * last['dice_mean']:.2f} %, sd 0.00." in html
     manifest = json.loads((tmp_path / "test" / "manifest.json").read_text())
     assert (manifest["protocol"], manifest["cases"]) == ("strict", [*CASES])
     summary = read_table(tmp_path / "test" / "summary.csv")

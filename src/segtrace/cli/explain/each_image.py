@@ -8,14 +8,18 @@ from pathlib import Path
 from segtrace.errors import InputError, printable
 from segtrace.names import file_name
 from segtrace.progress import Steps, counted, say
+from segtrace.report.captions import plain
 from segtrace.report.files import remove, save_text, sha256
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Table
-from segtrace.report.tables import save_table
+from segtrace.report.tables import read_table, save_table
+from segtrace.studies.volumes.predictions import ORGANS
 
 ENDINGS = (".nii", ".nii.gz")
 WHOLE = "whole.json"
 """Written last: whose results the folder of an image holds."""
+HIDDEN = ("file", "folder", "why")
+"""Columns of ``images.csv`` that name files, which are no business of a page's readers."""
 DONE, BEFORE, FAILED = "explained", "explained before", "failed"
 
 
@@ -79,7 +83,7 @@ def each_image(
             steps.next(f"Image {number} of {len(images)}: {printable(path.name)}")
             state, why = _tried(explain, path, place, key)
         rows.append({"image": number, "file": path.name, "folder": place.name, "state": state,
-                     "why": why})  # fmt: skip
+                     "why": why, **_volumes(place)})  # fmt: skip
     failed = [row for row in rows if row["state"] == FAILED]
     if failed and len(failed) == len(rows):
         raise InputError(f"none of {counted(len(rows), 'image')} could be explained: {why}")
@@ -119,12 +123,18 @@ def _read(place: Path) -> str | None:
         return None
 
 
+def _volumes(place: Path) -> dict[str, str]:
+    """Organ -> ml, in words; nothing where no prediction tells."""
+    return {f"{row['organ']} ml": row["ml"] for row in read_table(place / ORGANS)}
+
+
 @dataclass(frozen=True)
 class Explained:
     """What became of the images of a folder.
 
     Attributes:
-        rows: of ``images.csv``: number, file, folder, state, and why it failed.
+        rows: of ``images.csv``: number, file, folder, state, why it failed, and the volume of each
+            organ as it is predicted.
     """
 
     rows: list[dict[str, object]]
@@ -141,6 +151,8 @@ class Explained:
             "Each image has a page of its own, index.html in its folder, beside prediction.nii.gz "
             "in the image's own grid and what was explained. images.csv says which folder is whose."
         )
-        table = Table.of("", [{"image": row["image"], "state": row["state"]} for row in self.rows])
+        columns = dict.fromkeys(name for row in self.rows for name in row if name not in HIDDEN)
+        shown = [{plain(name): row.get(name, "") for name in columns} for row in self.rows]
+        table = Table.of("What the network takes for each organ, in ml, where it is known.", shown)
         heading = f"{counted(len(self.rows), 'image')}: {told}"
         page.sections.append(Section(heading, (words,), (), (table,)))

@@ -9,7 +9,7 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.report.page.page import Page
 from segtrace.studies.evaluation.cases import Scoring, evaluate, moved
-from segtrace.studies.evaluation.result import Evaluation
+from segtrace.studies.evaluation.result import Beside, Evaluation
 from segtrace.studies.inputs.trained_network import TrainedNetwork, channels_of
 from segtrace.tracking.explained import Settings
 from segtrace.training.epochs import finished_epochs
@@ -55,8 +55,9 @@ def score_whole_cases(
             folder / PART,
         )  # fmt: skip
     found = replace(found, within=Path(PART))
-    found.write(folder)
     page = Page()
-    found.show(page)
+    for result in (found, Beside([found], found.within)):
+        result.write(folder)
+        result.show(page)
     page.write(folder / PART / "index.html")
     return found

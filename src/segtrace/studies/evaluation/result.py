@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from segtrace.data.cases import TEST12
@@ -60,11 +61,10 @@ class Evaluation:
     def write(self, folder: Path) -> None:
         """The tables over cases; :func:`~segtrace.studies.evaluation.cases.evaluate` left the rest.
 
-        ``summary.csv``; ``published.csv``, with this network in its first row; ``manifest.json``.
+        ``summary.csv`` and ``manifest.json``.
         """
         place = folder / self.within
         save_table(place / "summary.csv", self.summary)
-        save_table(place / "published.csv", self.beside_published)
         save_manifest(
             place / "manifest.json",
             {
@@ -91,41 +91,40 @@ class Evaluation:
         return why_not_comparable(name, self.evaluated.organs, self.phantom, cases, TEST12)
 
     @property
-    def beside_published(self) -> list[dict[str, Any]]:
-        """This network, and then the published ones: Dice in %, HD95 in voxels."""
-        mean = self.summary[-1]
-        ours = {
-            "method": f"this network, by {self.protocol.name}",
+    def name(self) -> str:
+        """Of the network, and of its folder where there are several."""
+        return ", ".join([*self.within.parts[:-1], self.trained.name])
+
+    @property
+    def own_row(self) -> dict[str, Any]:
+        """This network as a row of ``published.csv``: Dice in %, HD95 in voxels."""
+        last = self.summary[-1]
+        return {
+            "method": f"{self.name}, by {self.protocol.name}",
             "year": "",
-            "dice": 100 * mean["dice_mean"],
-            "hd95": mean["hd95_voxels_mean"],
+            "dice": 100 * last["dice_mean"],
+            "hd95": last["hd95_voxels_mean"],
             "source": cases_of(self.part, len(self.evaluated.scores)),
             "note": self.differs[0] if self.differs else "",
         }
-        theirs = [
-            {"method": row.method, "year": row.year, "dice": row.dice, "hd95": row.hd95,
-             "source": row.source, "note": row.note}
-            for row in published()
-        ]  # fmt: skip
-        return [ours, *theirs]
 
     def show(self, page: Page) -> None:
-        """Means and counts, every case, and the published tables."""
+        """Means and counts, and every case."""
         said = [*self.cautions, *[TRAINED_ON] * (self.part in ("train", ALL))]
         facts = {**self.trained.facts, "protocol": self.protocol.name, "part": self.part}
         cautions = (*page.about.cautions, *(one for one in said if one not in page.about.cautions))
         page.about = replace(page.about, facts=facts, cautions=cautions)
-        page.sections += [self._scores(), self._published()]
+        page.sections.append(self._scores())
 
     def _scores(self) -> Section:
-        *organs, mean = self.summary
+        *organs, last = self.summary
         cases = cases_of(self.part, len(self.evaluated.scores))
         marks = "".join(f", {mark}" for mark in mark_words(self.phantom, training=False))
-        name = f"{self.trained.name}: {cases}, protocol {self.protocol.name}{marks}"
+        name = f"{self.name}: {cases}, protocol {self.protocol.name}{marks}"
         first = (
-            f"Mean Dice {mean['dice_mean']:.3f} over {len(organs)} organs. Of all organs in all "
-            f"cases {mean[BOTH]} are in both truth and prediction, {mean[MISSING]} missing (in the "
-            f"truth alone), {mean[FALSE]} false (in the prediction alone), {mean[ABSENT]} rightly "
+            f"Mean Dice {last['dice_mean']:.3f} over {len(organs)} organs. Of all organs in all "
+            f"cases {last[BOTH]} are in both truth and prediction, {last[MISSING]} missing (in the "
+            f"truth alone), {last[FALSE]} false (in the prediction alone), {last[ABSENT]} rightly "
             "absent."
         )
         files = (
@@ -154,14 +153,45 @@ class Evaluation:
             for case, scores in self.evaluated.scores.items()
         ]
 
-    def _published(self) -> Section:
-        sentences = (*self.differs, SOURCES)
-        rows = [
-            {**row, "dice": f"{row['dice']:.2f}", "hd95": _number(row["hd95"])}
-            for row in self.beside_published
+
+@dataclass(frozen=True)
+class Beside:
+    """The networks that were scored on the same cases, and the published tables below them.
+
+    Attributes:
+        found: of each network.
+        within: where ``published.csv`` lies, below the folder of all results.
+    """
+
+    found: Sequence[Evaluation]
+    within: Path
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Ours, and then the published ones, by their Dice."""
+        theirs = [
+            {"method": row.method, "year": row.year, "dice": row.dice, "hd95": row.hd95,
+             "source": row.source, "note": row.note}
+            for row in published()
+        ]  # fmt: skip
+        return [*(one.own_row for one in self.found), *theirs]
+
+    def write(self, folder: Path) -> None:
+        """``published.csv``."""
+        save_table(folder / self.within / "published.csv", self.rows)
+
+    def show(self, page: Page) -> None:
+        """The table, and first what sets ours apart."""
+        ours = [one.own_row["dice"] for one in self.found]
+        over = f"Mean Dice over {len(ours)} networks: {mean(ours):.2f} %"
+        spread = [f"{over}, sd {stdev(ours):.2f}."] if len(ours) > 1 else []
+        sentences = (*spread, *self.found[0].differs, SOURCES)
+        shown = [
+            {**row, "dice": f"{row['dice']:.2f}", "hd95": _number(row["hd95"])} for row in self.rows
         ]
         caption = "Synapse, 18 training and 12 test cases, 8 organs: Dice in %, HD95 in voxels."
-        return Section("Beside the published tables", sentences, (), (Table.of(caption, rows),))
+        table = Table.of(caption, shown)
+        page.sections.append(Section("Beside the published tables", sentences, (), (table,)))
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +200,7 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
         "organ": plain(row["organ"]),
         "Dice": f"{row['dice_mean']:.3f} ± {row['dice_sd']:.3f}",
         "HD95 mm": f"{row['hd95_mm_mean']:.1f} ± {row['hd95_mm_sd']:.1f}",
-        "its median": f"{row['hd95_mm_median']:.1f}",
+        "HD95 mm, median": f"{row['hd95_mm_median']:.1f}",
         "HD95 voxels": f"{row['hd95_voxels_mean']:.1f}",
         "surface Dice": f"{row['surface_dice_mean']:.3f}",
         **{finding: row[finding] for finding in (BOTH, MISSING, FALSE, ABSENT)},

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from segtrace.data.cases import PARTS
 from segtrace.errors import InputError, unknown
 from segtrace.evaluation.scores import TOLERANCE_MM
 from segtrace.studies.evaluation.cases import Scoring, evaluate, moved
-from segtrace.studies.evaluation.result import ALL, Evaluation
+from segtrace.studies.evaluation.result import ALL, Beside, Evaluation
 from segtrace.studies.inputs.images import Images, LooksAt, given_of
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.study import refuse_beside
@@ -54,20 +55,22 @@ class Evaluate:
                 "holds none"
             )
 
-    def run(self, networks: Networks, images: Images) -> Iterator[Evaluation]:
+    def run(self, networks: Networks, images: Images) -> Iterator[Evaluation | Beside]:
         """Every network on every case, one after the other."""
         module, numbering = images.module, images.numbering or {}
         part = self.part or ("test" if module.split.get("test") else "val")
         cases = module.source.cases() if part == ALL else module.split[part]
         if not cases:
             raise InputError(f"the split has no {part} cases; say study.part=val, or data.split=…")
-        device = networks.device
+        device, scored = networks.device, list[Evaluation]()
         for trained, within in networks:
             with moved(trained.net, device):
                 volumes, place = images.volumes(cases), within / part
                 folder = networks.folder / place
                 found = evaluate(trained, volumes, cases, part, numbering, self._scoring, folder)
-            yield replace(found, within=place)
+            scored.append(replace(found, within=place))
+            yield scored[-1]
+        yield Beside(scored, Path(part))
 
     @property
     def _scoring(self) -> Scoring:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segtrace.activation import SOFTMAX, OrganLike, organ_of
+from segtrace.activation import SOFTMAX, OrganLike, organ_of, predicted_mask
 from segtrace.data.files.nifti import Volume, read_image
 from segtrace.names import file_name
+from segtrace.report.tables import save_table
 from segtrace.studies.inputs.cautions import IN_SHORT, about_network
 from segtrace.studies.inputs.new_image import predict
 from segtrace.studies.inputs.trained_network import TrainedNetwork
@@ -22,9 +23,13 @@ from segtrace.studies.volumes.viewers import (
     save_label_tables,
 )
 
+ORGANS = "organs.csv"
+
 
 def save_prediction(trained: TrainedNetwork, image: Path, folder: Path) -> None:
     """Write what a network takes for the organs of a new image, with a table of its labels.
+
+    ``organs.csv``: organ, voxels, ml (NaN where mm are unknown).
 
     Raises:
         InputError: an image that cannot be read, or a file that cannot be written.
@@ -37,6 +42,13 @@ def save_prediction(trained: TrainedNetwork, image: Path, folder: Path) -> None:
     mark = "".join(f", {IN_SHORT[caution]}" for caution in said)
     numbers = save_predictions(folder, stack, trained.channels, volume, mark, back)
     save_label_tables(folder, numbers)
+    voxel_ml = float(np.prod(volume.grid.spacing)) / 1000
+    rows = []
+    for organ, channel in trained.channels.items():
+        mask = predicted_mask(found, channel).numpy().astype(np.uint8)
+        voxels = int(np.count_nonzero(back(mask)))
+        rows.append({"organ": organ, "voxels": voxels, "ml": round(voxels * voxel_ml, 2)})
+    save_table(folder / ORGANS, rows)
 
 
 def save_predictions(
