@@ -10,6 +10,7 @@ python explain.py checkpoint=… evaluate=true data=synapse data.root=…  Dice,
 python explain.py checkpoint=… study=ablation                          which stages are needed?
 python explain.py checkpoint=… study=faithfulness data=phantom         do cuts bear out the maps?
 python explain.py checkpoint=… explainer=[rise,kernel_shap]            methods of other papers
+python explain.py checkpoint=… study=compare data=phantom              all of them in one table
 python explain.py runs='multirun/…/*'                                  mean and band over seeds
 python explain.py --help
 """

@@ -63,7 +63,7 @@ def map_of(found, o=0, n=0):
 
 
 def test_a_network_that_needs_a_box_returns_that_box_and_its_numbers():
-    found = explained(Misure(), boxed())
+    found = explained(Misure(variation=0.0), boxed())  # which would round its corners
     (row,) = found.rows
     assert torch.equal((map_of(found) > 0.5).double(), mask_of(BOX))
     assert (map_of(found)[mask_of(BOX) > 0] > 0.98).all()
@@ -312,3 +312,25 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     assert (folder / "figures" / "misure" / "liver.png").is_file()
     assert "hasany2024" in (folder / "figures" / "misure" / "references.bib").read_text()
     assert "<h2>MiSuRe</h2>" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_the_controls_show_the_masks_they_speak_of(monkeypatch):
+    """Where it is moved to is read off the moved mask, pixel by pixel."""
+    shown = []
+
+    def kept(self, masks, which):
+        shown.append(masks(which))
+        return torch.ones(len(which)).double()
+
+    monkeypatch.setattr(Pairs, "kept", kept)
+    found = explained(Misure(steps=1, moves=2), boxed())
+    mask, own = map_of(found), mask_of(ORGAN) > 0
+    whole, alone, *moved = (one[0] for one in shown[-6:])
+    assert torch.equal(whole, mask)
+    assert torch.equal(alone, mask * own)
+    rest = torch.where(own, 0, mask)
+    for context, elsewhere in zip(moved[:2], moved[2:], strict=True):
+        (move,) = [(i, j) for i in range(SIDE) for j in range(SIDE)
+                   if torch.equal(mask.roll((i, j), (0, 1)), elsewhere)]  # fmt: skip
+        assert all(SIDE // 4 <= step <= 3 * SIDE // 4 for step in move)
+        assert torch.equal(context, torch.where(own, mask, rest.roll(move, (0, 1))))

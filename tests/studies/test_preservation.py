@@ -57,7 +57,9 @@ def test_maps_that_are_beyond_every_control_are_named_and_no_others(tmp_path, ca
 def test_of_few_cases_nothing_is_claimed_and_where_nothing_passes_that_is_said():
     few = of_kept({"dec1": [0.9, 0.5, *CONTROLS]}, cases=4).claim
     none = of_kept({"dec1": [0.39, 0.1, *CONTROLS]}).claim
-    assert few.words.endswith("is preserved by …: 4 cases and no claim: that takes 5.")
+    assert few.words.endswith(
+        "is preserved by no map that can be named: 4 cases, and a claim takes 5."
+    )
     assert none.words.endswith("is preserved by no map, over 6 cases.")
     assert not few.holds
     assert not none.holds

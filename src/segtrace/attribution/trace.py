@@ -85,7 +85,9 @@ def trace(
             names of a known network: maps of these too, behind the stages. ``None`` for none;
             ``"proposed"`` beside proposed stages.
         output: picks the logits (N, channels, *image) from what the network returns: an index, a
-            key, a field or a function. Of several outputs one of the image's size needs none.
+            key, a field or a function. Of several outputs one of the image's size needs none. It
+            may enlarge them, as SegNBDT's program does with coarser ones before it asks for a
+            pixel: ``lambda out: torch.nn.functional.interpolate(out, size=(224, 224))``.
         gradient_cut: stages known to have a wrong gradient (from ``describe``); of the network,
             in the table of known ones also those that are not traced.
         batch: slices per pass; by default 4 on a CPU and all at once elsewhere. Slices do not

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from segtrace.explainers.doors import (
         ablation_cam,
         attribution_patching,
+        deepdream,
         kernel_shap,
         kernel_weighted,
         misure,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ablation_cam",
     "attribution_patching",
+    "deepdream",
     "kernel_shap",
     "kernel_weighted",
     "misure",

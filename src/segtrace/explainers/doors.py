@@ -1,7 +1,8 @@
 """The explainers from Python, each one call: a network, images, organs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from segtrace.activation import OrganLike
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
+from segtrace.errors import InputError
+from segtrace.explainers.couteaux2019.deepdream import DeepDream
+from segtrace.explainers.couteaux2019.dreams import Dreams
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Budget
@@ -94,6 +98,89 @@ def attribution_patching(
     """
     network, asked = _network(net, stages, image, organs, truth, region, score, activation)
     explainer = AttributionPatching(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def deepdream(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    spacing: Tensor | None = None,
+    cases: Sequence[str] | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> Dreams:
+    """DeepDream, with the options of :class:`.couteaux2019.deepdream.DeepDream`.
+
+    Among them ``untrained``, the network before its training, and ``hounsfield``. Arguments, what
+    comes back and what is refused: as of :func:`rise`, and volumes are taken.
+
+    Args:
+        net: any network (N, C, H, W) -> logits (N, channels, H, W), or (N, C, D, H, W); it is left
+            as it was.
+        image: slices or volumes. Of a volume pictures show the plane with most of the organ.
+        organs: as of :func:`ablation_cam`.
+        truth: as there.
+        region: whose score is climbed, as the network decides it at the start.
+        score: as there.
+        activation: as there.
+        spacing: (N, 2) mm of a pixel along rows and columns, of volumes (N, 3); without it areas
+            are in pixels.
+        cases: the case of each slice; without it all are of one, of which nothing is claimed.
+        progress: as there.
+        options: of the explainer.
+
+    Returns:
+        ``.trajectory``, ``.verdicts``; ``.write(folder)`` writes all of it.
+
+    Raises:
+        InputError: arguments that do not fit the network or the images; options without sense.
+    """
+    for name, one, wanted in (("cases", cases, "names"), ("spacing", spacing, "rows of mm")):
+        if one is not None and len(one) != len(image):
+            raise InputError(f"{len(one)} {name} of {len(image)} images; give as many {wanted}")
+    if spacing is not None and tuple(spacing.shape[1:]) != (image.ndim - 2,):
+        raise InputError(
+            f"spacing has shape {tuple(spacing.shape)}; give mm along each axis of the image, "
+            f"{(len(image), image.ndim - 2)}"
+        )
+    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    explainer = DeepDream(**options)
+    probes = replace(
+        network.probes,
+        cases=network.probes.cases if cases is None else tuple(cases),
+        spacing=network.probes.spacing if spacing is None else spacing,
+        hounsfield_known=explainer.hounsfield is not None,
+    )
+    budget = _budget(explainer.max_seconds, progress)
+    return explainer.explain(network._replace(probes=probes), asked, budget)
+
+
+@guards.held(organs=channels)
+def kernel_shap(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> ImageMaps:
+    """KernelSHAP, with the options of :class:`.dardouillet2022.kernel_shap.KernelShap`.
+
+    Arguments, what comes back and what is refused: as of :func:`rise`.
+    """
+    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    explainer = KernelShap(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
@@ -185,28 +272,6 @@ def segnbdt(
     """
     network, asked = _network(net, stages, image, organs, truth, region, "logit", activation)
     explainer = SegNbdt(**options)
-    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
-
-
-@guards.held(organs=channels)
-def kernel_shap(
-    net: nn.Module,
-    image: Tensor,
-    organs: Mapping[str, OrganLike],
-    truth: Tensor | None = None,
-    *,
-    region: str = "pred",
-    score: str = "logit",
-    activation: str | None = None,
-    progress: OnProgress | None = None,
-    **options: Any,
-) -> ImageMaps:
-    """KernelSHAP, with the options of :class:`.dardouillet2022.kernel_shap.KernelShap`.
-
-    Arguments, what comes back and what is refused: as of :func:`rise`.
-    """
-    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
-    explainer = KernelShap(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 

@@ -47,13 +47,13 @@ class ImageMaps(ImageResult):
 
     def picture(self, organ: str) -> Picture:
         """The slices that hold most of an organ: the CT, the map, and its standard error."""
-        o = self._flow.organs.index(organ)
+        o = self.flow.organs.index(organ)
         said = Said(self.by.title, self.drawn.words, self.drawn.whole, self.reading)
         return error_picture(self.explained.record, organ, said, self.error[o], self.noise[o])
 
     def said(self) -> Sequence[str]:
         """The score, and what colours mean."""
-        score, region = self._flow.score, self.explained.record.region
+        score, region = self.flow.score, self.explained.record.region
         return (
             f"S: the sum of {SCORES.get(score, score)} over the region, "
             f"{REGIONS.get(region, region)}.",
@@ -63,7 +63,7 @@ class ImageMaps(ImageResult):
     def remarks(self) -> Sequence[str]:
         """Which maps are mostly chance."""
         many = [(int((one >= CHANCE).sum()), plain(organ))
-                for one, organ in zip(self.noise, self._flow.organs, strict=True)]  # fmt: skip
+                for one, organ in zip(self.noise, self.flow.organs, strict=True)]  # fmt: skip
         slices = ", ".join(f"{counted(count, 'slice')} ({organ})" for count, organ in many if count)
         return [f"{titled(MOSTLY_CHANCE)}, on {slices}; their maps are not drawn."] * bool(slices)
 
@@ -75,7 +75,7 @@ class ImageMaps(ImageResult):
                 "gain": self.gain(organ),
                 "chance": float(self.noise[o].nanmean()),
             }
-            for o, organ in enumerate(self._flow.organs)
+            for o, organ in enumerate(self.flow.organs)
         ]
         return Table.of(
             "Gain over the slices, and the part of a map's variance that is chance (mean over "

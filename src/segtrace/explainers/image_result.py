@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from segtrace.attribution.flow import Flow
+from segtrace.attribution.flow import INPUT, Flow
 from segtrace.explainers.explainer import Explainer
 from segtrace.measures.localisation import over_slices
 from segtrace.names import file_name
@@ -22,8 +22,6 @@ from segtrace.report.scene import RESEARCH_USE
 from segtrace.report.tables import save_table
 from segtrace.tracking.explained import Explained
 
-INPUT = "input"
-"""The one stage of such maps: what the network is shown."""
 Rows = list[dict[str, Any]]
 
 
@@ -114,7 +112,7 @@ class ImageResult(ABC):
         ``figures/{name}/{organ}.png`` with ``caption.txt`` and ``references.bib``, and
         ``manifest.json``.
         """
-        folder, flow = Path(folder), self._flow
+        folder, flow = Path(folder), self.flow
         save_maps(folder / "maps.npz", self.explained.record)
         save_table(folder / "measures.csv", self.explained.rows())
         arrays, tables = self.held()
@@ -177,12 +175,13 @@ class ImageResult(ABC):
                 embedded(self.picture(organ)),
                 f"{self.by.title}, {self.drawn.words}: {plain(organ)}. Maps: maps.npz.",
             )
-            for organ in self._flow.organs
+            for organ in self.flow.organs
         )
         return Section(self.by.title, tuple(said), figures, (self.table(),))
 
     @property
-    def _flow(self) -> Flow:
+    def flow(self) -> Flow:
+        """The maps, of one stage, :data:`INPUT`."""
         return self.explained.record.flow
 
     def gain(self, organ: str) -> float:

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from segtrace.attribution.flow import INPUT
 from segtrace.attribution.targets import Target
 from segtrace.errors import InputError
 from segtrace.explainers.baseline import check_baseline, hiding
 from segtrace.explainers.explainer import Budget, OutOfTimeError, checked_seconds
 from segtrace.explainers.image_maps import ImageMaps, noise_of
-from segtrace.explainers.image_result import INPUT, Drawn, rows_of
+from segtrace.explainers.image_result import Drawn, rows_of
 from segtrace.explainers.scores import scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.network import guards

@@ -12,10 +12,11 @@ from segtrace.causal.faithfulness.preservation import NUMBERS, WAYS, preservatio
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, rows, tensor
 from segtrace.measures.over_cases import by_case
+from segtrace.measures.significance import beyond_controls_p
 from segtrace.progress import Steps, counted, step
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import Claim, told
-from segtrace.report.claims.controls import control_claim, p_beyond
+from segtrace.report.claims.controls import control_claim
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Table
 from segtrace.report.references import PAPER, in_words
@@ -185,7 +186,7 @@ class Preserved:
             "preservation",
             f"More of the prediction than by every control ({controls}) is preserved by",
             names,
-            p_beyond(each.flatten(0, 1)),
+            beyond_controls_p(each.flatten(0, 1)),
             each.shape[-1],
             f"{counted(len(cases), 'slice')} of {counted(each.shape[-1], 'case')}",
         )

@@ -25,6 +25,7 @@ X = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0), dtype=t
         (lambda: monai.SegResNet(2, 8, 1, 3, blocks_down=(1, 1), blocks_up=(1,)),
          "conv_final.2.conv"),
         (lambda: dyn_unet(2, deep_supervision=True), "output_block.conv.conv"),
+        (lambda: monai.UNet(2, 1, 3, (4, 4, 4), (2, 2)), "model.2.conv"),
         (lambda: nn.Sequential(nn.Conv2d(1, 3, 1), nn.Conv2d(3, 3, 3, padding=1)), "1"),
         (lambda: nn.Sequential(nn.Conv2d(1, 3, 2, 2), nn.Upsample(scale_factor=2)), "0"),
     ],
@@ -35,22 +36,23 @@ def test_the_head_is_found(build, path):
     module = net.get_submodule(head.path)
     assert head.path == path
     assert head.alone
-    assert torch.equal(head.rows, module.weight.reshape(3, -1))
+    kernels = module.weight.movedim(int(module.transposed), 0)
+    assert torch.equal(head.rows, torch.stack([one.flatten() for one in kernels]))
 
 
 def changed():
-    return nn.Sequential(nn.Conv2d(1, 3, 1), nn.ReLU()).double()
+    return nn.Sequential(nn.Conv2d(1, 3, 1), nn.Tanh()).double()
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (changed, r"none gives these 3 logits out; 0 has as many: name one .*segnbdt\.head=PATH"),
+        (changed, r"none gives these 3 logits out, with as many rows: 0; .*segnbdt\.head=PATH"),
         (lambda: monai.UNet(2, 1, 3, (4, 4, 4), (2, 2), num_res_units=1).double(),
          r"none gives these 3 logits out"),
         (lambda: nn.Sequential(nn.Conv2d(1, 2, 1), nn.PixelShuffle(1), nn.Softmax(1)).double(),
-         r"none gives these 2 logits out; 0 has"),
+         r"none gives these 2 logits out, with as many rows: 0;"),
     ],
 )  # fmt: skip
 def test_where_there_is_none_it_is_one_line(build, message):

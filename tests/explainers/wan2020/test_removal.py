@@ -134,7 +134,7 @@ def test_a_loss_beyond_both_controls_is_told_and_its_own_is_not():
     ("dice", "cases", "without", "words"),
     [
         (0.4, 8, (), "Not asked of liver and spleen, whose Dice is below 0.5"),
-        (0.9, 4, (), r"4 case\(s\), and 5 are needed"),
+        (0.9, 4, (), "4 cases, and 5 are needed"),
         (0.9, 8, ("spleen",), "No organ is found to cost"),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 
 import segtrace.explainers
 from helpers import nets
-from helpers.explaining import NET, ORGANS, TRUTH, X, explained
+from helpers.explaining import NET, ORGANS, TRUTH, X, explained, network
 from helpers.scripts import answer_of
 from helpers.untouched import untouched
 from segtrace import InputError
@@ -47,18 +47,40 @@ def test_from_python_it_is_one_call_that_leaves_no_mark(with_truth):
     assert found.facts["whole"]
 
 
+def test_an_organ_that_is_nowhere_has_no_figure_and_no_number():
+    truth = torch.where(TRUTH == 2, 0, TRUTH)
+    found = explained(SegNbdt(draws=1), network(truth=truth))
+    assert [name for name in found.figures if name.startswith("tree_")] == ["tree_a"]
+    assert {row["organ"] for row in found.inference.rows([*ORGANS], (0, 1, 2))} == {"a"}
+    assert found.erased.left[1].isnan().all()
+    assert len(sentences(found)) == 4
+
+
+def test_the_decision_that_loses_most_is_named():
+    found = explained(SegNbdt(draws=1))
+    whole = found.erased.whole.clone()
+    numbers = [decision for _, decision in found.erased.measured]
+    for m, decision in enumerate(numbers):
+        whole[m] = 0.25 if decision == 2 else 0.75
+    masks = torch.stack([channel == TRUTH for channel in ORGANS.values()])
+    lost = Inference.of(TRUTH, 0 * TRUTH, [*ORGANS.values()], masks, ("c",) * 3)
+    words = kept(replace(found, inference=lost, erased=replace(found.erased, whole=whole)))
+    assert "the organs' pixels 0.25 go the right way at decision 2, 0.75 at the others." in words
+
+
 def test_dice_over_cases_is_a_ratio_of_sums_in_each():
-    network, tree = torch.zeros(4, 2, 4).long(), torch.zeros(4, 2, 4).long()
+    said, tree = torch.zeros(4, 2, 4).long(), torch.zeros(4, 2, 4).long()
     masks = torch.zeros(1, 4, 2, 4).bool()
     masks[0, :, 0] = True  # four pixels a slice
-    network[:, 0, :3], tree[:2, 0, :1] = 1, 1
-    network[3], masks[0, 3] = 0, False  # an absent organ is none of a case's
-    found = Inference.of(network, tree, [1], masks, ("a", "a", "b", "b"))
+    said[:, 0, :3], tree[:2, 0, :1] = 1, 1
+    said[3], masks[0, 3] = 0, False
+    said[3, 0, :2] = 1  # found where it is absent: no part of the case's Dice
+    found = Inference.of(said, tree, [1], masks, ("a", "a", "b", "b"))
     over = found.over_cases
     assert float(over["network"].mean[0]) == pytest.approx(6 / 7)
     assert float(over["tree"].mean[0]) == pytest.approx((2 * 2 / (2 + 8) + 0) / 2)
     assert float(over["lost"].mean[0]) == pytest.approx(6 / 7 - 0.2)
-    assert found.agree.tolist() == pytest.approx([6 / 8, 6 / 8, 5 / 8, 1])
+    assert found.agree.tolist() == pytest.approx([6 / 8, 6 / 8, 5 / 8, 6 / 8])
     (row,) = found.rows_over_cases(["liver"])
     assert row["cases"] == 2
     assert np.isnan(row["lost_low"])
@@ -71,6 +93,7 @@ def test_a_tree_that_loses_the_organs_is_said_to_be_another_classifier():
         one = Inference.of(TRUTH, tree, [*ORGANS.values()], masks, ("c",) * 3)
         words = kept(replace(found, inference=one))
         assert (OTHER in words) is differs
+        assert ("go the right way at decision" in words) is differs
         assert f"Dice {'0.00' if differs else '1.00'} beside the network's own 1.00" in words
 
 
@@ -79,6 +102,8 @@ def test_stages_may_be_combined(combine):
     flow = explained(SegNbdt(draws=1, combine=combine)).explained.record.flow
     assert flow.stages == ("enc1", "enc2", combine)
     assert torch.nan_to_num(flow.maps[combine]).amax() <= 1
+    one = explained(SegNbdt(draws=1, combine=combine, maps_at=["enc2"]))
+    assert one.explained.record.flow.stages == ("enc2",)
 
 
 def test_what_is_not_reached_in_time_is_left_out_and_said(monkeypatch):

@@ -22,8 +22,9 @@ from segtrace.causal.faithfulness.tally import tally
 from segtrace.causal.faithfulness.verdict import verdicts
 from segtrace.causal.necessity import Necessity
 from segtrace.measures.emergence import RISE, Emergence
+from segtrace.measures.significance import beyond_controls_p
 from segtrace.report.claims.claim import Claim
-from segtrace.report.claims.controls import control_claim, p_beyond
+from segtrace.report.claims.controls import control_claim
 from segtrace.report.claims.emergence import Emergences
 from segtrace.report.claims.headlines import MARGIN
 from segtrace.report.claims.leaks import find_events
@@ -156,7 +157,7 @@ def control(effects: Effects, cases: int, true: bool) -> Iterable[Claim]:
     beside = np.array([0.5, 0.5, 0.1, 0.1, 0.1])[:, None] + 0.1 * effects.standard_normal(
         (5, cases)
     )
-    p = p_beyond(torch.from_numpy(maps - beside))
+    p = beyond_controls_p(torch.from_numpy(maps - beside))
     return [control_claim("compare", "", [*"abcdef"], p, cases, "")]
 
 

@@ -30,7 +30,7 @@ from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import listed
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.slices import Slices
-from segtrace.studies.study import Result, Study
+from segtrace.studies.study import Result, RunsExplainers, Study
 from segtrace.studies.volumes.predictions import save_prediction
 from segtrace.training.construction import construct
 
@@ -72,6 +72,9 @@ class ExplainConfig:
             yield from each_image(self.images, self.folder, checkpoints, self._explain)
             return
         networks, images = self.networks, self.networks.images
+        if isinstance(self.study, RunsExplainers):
+            yield from self.study.run_beside(networks, images, self.explainers)
+            return
         yield from self.study.run(networks, images)
         yield from run_explainers(self.explainers, networks, images)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from segtrace.activation import predicted
+from segtrace.attribution.flow import INPUT
 from segtrace.attribution.targets import Target
 from segtrace.errors import InputError
 from segtrace.explainers.baseline import check_baseline, hiding
@@ -16,7 +17,7 @@ from segtrace.explainers.dardouillet2022.shapley import Shares, coalitions, shar
 from segtrace.explainers.dardouillet2022.superpixels import check_kind, playing, superpixels
 from segtrace.explainers.explainer import Budget, OutOfTimeError, checked_seconds
 from segtrace.explainers.image_maps import ImageMaps, noise_of
-from segtrace.explainers.image_result import INPUT, Drawn, Rows, rows_of
+from segtrace.explainers.image_result import Drawn, Rows, rows_of
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.network import guards

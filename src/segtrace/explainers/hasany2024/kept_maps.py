@@ -23,6 +23,8 @@ READING = (
     "Dice and the area before the picture. That masks lie on the organ is so by construction, for "
     "they begin with it"
 )
+FIRST, LAST = "stage 1, dilated", "stage 2, minimised"
+"""Names of the masks in pictures."""
 BAR = ("Colour: shown to the network,", "hidden", "whole")
 CELLS = (
     "Below a mask: the Dice of what is predicted under it to the prediction, its share of the slice"
@@ -30,7 +32,7 @@ CELLS = (
 ONLY_WHOLE, NOTHING, LOST, KEPT, LATE = (
     "only the whole slice is enough",
     "not even the whole slice is enough",
-    "stage 2 lost it: read stage 1",
+    "stage 2 lost it: read stage 1, or give less sparsity",
     "kept",
     "the time was over",
 )
@@ -54,28 +56,28 @@ class KeptMaps(ImageResult):
     @cached_property
     def rows(self) -> Rows:
         """A row an organ and slice: Dice and area of both stages, and of the controls; a word."""
-        rows = rows_of(self.explained, predicted_px=self._flow.region_px, **self.kept.numbers())
+        rows = rows_of(self.explained, predicted_px=self.flow.region_px, **self.kept.numbers())
         for row in rows:
             row["outcome"] = self._outcome(row)
         return rows
 
     def picture(self, organ: str) -> Picture:
         """The slices that hold most of an organ: the CT, and the masks of both stages."""
-        o = self._flow.organs.index(organ)
+        o = self.flow.organs.index(organ)
         told = {(row["case"], row["slice"]): row for row in self.rows if row["organ"] == organ}
         scene = self.explained.record.scene
 
         def cells(place: Place, window: View) -> list[Cell]:
             image, last = strip(place, window)
             row = told[scene.cases[place.n], scene.slices[place.n]]
-            if self._flow.status[0, 0, o, place.n] != Status.OK:
+            if self.flow.status[0, 0, o, place.n] != Status.OK:
                 words = row["outcome"] or last.words
-                return [image, Cell("stage 1", None, words), Cell("stage 2", None, words)]
+                return [image, Cell(FIRST, None, words), Cell(LAST, None, words)]
             first = heat_cell(self._first[o, place.n], scene.image[place.n, 0], window)
             return [
                 image,
-                Cell("stage 1", first, _words(row, "stage_1"), "", place.lines[:1]),
-                replace(last, name="stage 2", words=_words(row, "stage_2"), grid=""),
+                Cell(FIRST, first, _words(row, "stage_1"), "", place.lines[:1]),
+                replace(last, name=LAST, words=_words(row, "stage_2"), grid=""),
             ]
 
         said = Said(self.by.title, self.drawn.words, self.drawn.whole, self.reading)
@@ -104,7 +106,7 @@ class KeptMaps(ImageResult):
     def table(self) -> Table:
         """Dice and area over the slices."""
         rows = []
-        for organ in self._flow.organs:
+        for organ in self.flow.organs:
             mine = [row for row in self.rows if row["organ"] == organ]
             rows.append(
                 {"organ": organ, "gain": self.gain(organ)}

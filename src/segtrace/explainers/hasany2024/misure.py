@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from segtrace.attribution import targets as regions
+from segtrace.attribution.flow import INPUT
 from segtrace.attribution.targets import Target
 from segtrace.causal.batches import SLICES, Clock, seconds_per_slice
 from segtrace.errors import InputError
@@ -14,7 +15,7 @@ from segtrace.explainers.hasany2024.kept import Kept, controls
 from segtrace.explainers.hasany2024.kept_maps import READING, KeptMaps
 from segtrace.explainers.hasany2024.masks import BACKWARD, dilated, minimised, shrinking
 from segtrace.explainers.hasany2024.pairs import Pairs
-from segtrace.explainers.image_result import INPUT, Drawn
+from segtrace.explainers.image_result import Drawn
 from segtrace.explainers.scores import scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.network import guards
@@ -57,8 +58,9 @@ class Misure:
         window: pixels of the square that dilates, odd.
         steps: of stage 2.
         rate: the learning rate.
-        sparsity: λ over the share of the slice that P_c is.
-        variation: v, which smooths the mask; 0 for none.
+        sparsity: λ over the share of the slice that P_c is; what a pixel costs grows with the
+            organ, and a large one may be given up, which is said.
+        variation: v, which smooths the mask; at 0 it falls apart into single pixels.
         moves: how often the mask is moved elsewhere.
         baseline: b, see :class:`~segtrace.explainers.petsiuk2018.Rise`.
         seed: of the moves.
@@ -73,7 +75,7 @@ class Misure:
     equation: ClassVar[str] = (
         "MiSuRe (Hasany, Mériaudeau and Petitjean 2024), stage 1: the predicted mask P_c dilated "
         "until Dice(prediction of x ⊙ m + b ⊙ (1 - m), P_c) is high enough; stage 2: from there "
-        "m = argmin 1 - softDice(p_c, P_c) + λ Σ m"
+        "m = argmin 1 - softDice(p_c, P_c) + λ Σ m + v TV(m)"
     )
     papers: ClassVar[tuple[str, ...]] = ("hasany2024",)
 
@@ -82,7 +84,7 @@ class Misure:
     steps: int = 100
     rate: float = 0.01
     sparsity: float = 0.1
-    variation: float = 0.0
+    variation: float = 0.1
     moves: int = 8
     baseline: float | str = 0.0
     seed: int = 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from segtrace.attribution.flow import Flow
 from segtrace.causal.estimate import estimated
 from segtrace.explainers.nanda2023.against_cuts import Check
 from segtrace.explainers.stage_maps import StageMaps
@@ -79,6 +80,11 @@ class Patched:
             return found
         beside = self.check.beside[["score_lost", "dice_lost"]].drop_vars(["case", "place"])
         return found.assign(beside.reindex(organ=list(flow.organs)))
+
+    @property
+    def flow(self) -> Flow:
+        """The maps, at every stage and edge."""
+        return self.maps.flow
 
     @property
     def claim(self) -> Claim | None:

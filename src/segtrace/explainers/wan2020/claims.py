@@ -8,6 +8,7 @@ from torch import Tensor
 from segtrace.explainers.wan2020.removal import WAYS, Removed
 from segtrace.measures.over_cases import by_case, in_words, over_cases
 from segtrace.measures.significance import ALPHA, LEAST_CASES, weakest_p
+from segtrace.progress import counted
 from segtrace.report.captions import plain
 from segtrace.report.claims.claim import FOUND, Claim, corrected, listed, number
 
@@ -47,7 +48,7 @@ def claims(found: Removed, cases: Sequence[str], without: Collection[str] = ()) 
     lost = torch.stack([each[j, :, i] for j, i in pairs])  # (pairs, W, C)
     beyond = lost[:, :1] - lost[:, 1:]
     p = weakest_p(beyond).tolist()
-    tests = (corrected(len(p) * (len(WAYS) - 1)),)
+    tests = (f"{corrected(len(p))}, beside each of two controls",)
     return [
         _claim(organs[j], organs[i], lost[at], beyond[at], p[at], tests)
         for at, (j, i) in enumerate(pairs)
@@ -83,9 +84,8 @@ def nothing_found(found: Removed, cases: Sequence[str]) -> str:
     """Why nothing is claimed, where nothing is."""
     count = len(dict.fromkeys(cases))
     if count < LEAST_CASES:
-        return (
-            f"No claim on which organ needs another: {count} case(s), and {LEAST_CASES} are needed."
-        )
+        few = f"{counted(count, 'case')}, and {LEAST_CASES} are needed"
+        return f"No claim on which organ needs another: {few}."
     missed = [plain(o) for i, o in enumerate(found.organs) if not _dice(found, i, cases) >= FOUND]
     unseen = f" Not asked of {listed(missed)}, whose Dice is below {FOUND}." if missed else ""
     return (

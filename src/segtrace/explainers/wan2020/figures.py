@@ -1,7 +1,8 @@
 """The tree with the maps at an organ's decisions, and what erased organs cost, as figures."""
 
 from collections.abc import Mapping, Sequence
-from textwrap import wrap
+from textwrap import fill, wrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,16 +24,19 @@ from segtrace.report.figures.panels import (
     rgb,
 )
 from segtrace.report.figures.route import GREY, RED, SCALE
-from segtrace.report.pictures.strip import Cell, Place, number_words, strip, two, view
+from segtrace.report.pictures.strip import Cell, Place, strip, two, view
 from segtrace.report.record import Record
 
-TREE_INCHES, WIDTH, NAMES = 1.9, 0.5, 0.55
+TREE_INCHES, WIDTH, NAMES = 2.1, 0.5, 0.75
 """Height of the tree, its part of the page's width, and inches for the names of classes."""
 ON, OFF = rgb((213, 94, 0)), "0.6"
 """Colour of the path to an organ, and of the rest."""
-LETTERS = 58
+LETTERS = 56
 """Of a line beside the tree."""
-ROW_INCHES = 0.22
+BESIDE = 9
+"""Organs; with more across, what controls take stands below a number, and names are turned."""
+ROW_INCHES, ACROSS = 0.22, 130
+"""Height of a row of the table; letters of a line below it."""
 
 
 def tree_figure(
@@ -74,7 +78,8 @@ def tree_figure(
         record.scene.truth is not None,
         record.scene.sides_known,
         "each map's own maximum",
-        f"Below a map: {number_words(shared=False)}",
+        "Below a map: its gain; 1: as much of it lies on the organ as of the organ's own mask, 0: "
+        "as of an even map",
         "the decision",
     )
     with print_style():
@@ -83,9 +88,9 @@ def tree_figure(
         _, height = figure.get_size_inches()
         top = MARGIN + 0.15 * bool(marks)
         low, tall = 1 - (top + TREE_INCHES - NAMES) / height, (TREE_INCHES - NAMES) / height
-        draw_tree(figure.add_axes((0.04, low, WIDTH, tall)), tree, names, channel)
+        draw_tree(figure.add_axes((0.06, low, WIDTH, tall)), tree, names, channel)
         lines = [f"{titled(organ)}: {record.scene.name(n)}", *_said(tree, names, channel, chances)]
-        figure.text(0.06 + WIDTH, 1 - top / height, "\n".join(lines), va="top", linespacing=1.35)
+        figure.text(0.08 + WIDTH, 1 - top / height, "\n".join(lines), va="top", linespacing=1.35)
     return figure
 
 
@@ -160,25 +165,32 @@ def removal_figure(
         marks: what the slices are not.
     """
     with print_style():
-        height = ROW_INCHES * len(rows) + 1.5
+        narrow = len(organs) > BESIDE
+        height = ROW_INCHES * (1 + narrow / 2) * len(rows) + 1.5
         figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained", facecolor="white")
         ax = figure.subplots()
         shown = np.where(own, np.nan, lost)
         image = ax.imshow(shown, cmap=SCALE.with_extremes(bad=GREY), vmin=0, vmax=1, aspect="auto")
-        ax.set_xticks(range(len(organs)), [plain(organ) for organ in organs])
+        turned: dict[str, Any] = (
+            {"rotation": 35, "ha": "left", "rotation_mode": "anchor"} if narrow else {}
+        )
+        ax.set_xticks(range(len(organs)), [plain(organ) for organ in organs], **turned)
         ax.set_yticks(range(len(rows)), rows)
         ax.xaxis.tick_top()
         ax.tick_params(length=0)
         for (row, column), value in np.ndenumerate(lost):
             ink = "white" if shown[row, column] > 0.55 else "black"
             number = "–" if np.isnan(value) else two(float(value))
-            ax.text(column - 0.06, row, number, ha="right", va="center", color=ink)
+            style: dict[str, Any] = {"va": "center", "color": ink}
+            own_at, beside_at = ("center", "center") if narrow else ("right", "left")
+            up, away = (0.2, 0.0) if narrow else (0.0, 0.06)
+            ax.text(column - away, row - up, number, ha=own_at, **style)
             if not np.isnan(control := float(controls[row, column])):
                 beside = f"({two(control)})"
-                ax.text(column, row, beside, ha="left", va="center", color=ink, fontsize=SMALL_PT)
+                ax.text(column, row + up, beside, ha=beside_at, fontsize=SMALL_PT, **style)
         figure.colorbar(image, ax=ax, shrink=0.8, aspect=30, label="lost")
         figure.suptitle(title, weight="bold", x=0.01, ha="left")
-        figure.supxlabel(words, fontsize=7, x=0.01, ha="left")
+        figure.supxlabel(fill(words, ACROSS), fontsize=7, x=0.01, ha="left")
         if marks:
             figure.text(0.995, 0.995, "  ·  ".join(marks).upper(), color=RED, weight="bold",
                         ha="right", va="top")  # fmt: skip

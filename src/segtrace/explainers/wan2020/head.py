@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from segtrace.errors import InputError, unknown
 from segtrace.network.logits import logits_at
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 ENLARGED: tuple[dict[str, Any], ...] = (
     {"mode": "nearest"}, {"mode": "bilinear"}, {"mode": "bilinear", "align_corners": True},
 )  # fmt: skip
@@ -55,18 +55,24 @@ def head_of(net: nn.Module, x: Tensor, named: str | None = None) -> Head:
     for path, output in reversed(fitting.items()):
         alone = _gives(output, logits)
         if alone or path == named:
-            return Head(path, convolutions[path].weight.detach().flatten(1), alone)
+            return Head(path, _rows(convolutions[path]), alone)
     if named is not None:
         raise InputError(
             f"head={named} gives no row a channel of the {channels} logits, all over one input; "
             "name another convolution, or say head=null to have it found"
         )
-    nearest = f"; {', '.join(fitting)} has as many" if fitting else ""
+    nearest = f", with as many rows: {', '.join(fitting)}" if fitting else ""
     raise InputError(
         f"SegNBDT reads the rows of the convolution whose output the logits are, and none gives "
-        f"these {channels} logits out{nearest}: name one whose rows are to be taken all the same, "
+        f"these {channels} logits out{nearest}; name one whose rows are to be taken all the same, "
         "explainers.segnbdt.head=PATH, or leave segnbdt out"
     )
+
+
+def _rows(module: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    """(C, K) a kernel an output channel; a transposed convolution holds its inputs first."""
+    weight = module.weight.detach()
+    return (weight.transpose(0, 1) if module.transposed else weight).flatten(1)
 
 
 def _passed(net: nn.Module, x: Tensor, modules: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:

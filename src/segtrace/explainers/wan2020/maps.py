@@ -53,7 +53,7 @@ def maps_of(
 
 
 def together(flows: Mapping[str, Flow], combine: str | None) -> Flow:
-    """The flows of several organs as one, with a map over the stages where one is asked for."""
+    """The flows of several organs as one, with a map over several stages where one is asked for."""
     one, *_ = flows.values()
     along_organs = ("kappa", "gradient_l1", "status", "scores", "region_px")
     joined: dict[str, Any] = {
@@ -65,6 +65,6 @@ def together(flows: Mapping[str, Flow], combine: str | None) -> Flow:
     }
     names = tuple(name for flow in flows.values() for name in flow.organs)
     whole = replace(one, maps=maps, organs=names, **joined)
-    if combine is None:
+    if combine is None or len(maps) == 1:
         return whole
     return with_merged(whole, {combine: aggregate(whole, whole.stages, combine)})

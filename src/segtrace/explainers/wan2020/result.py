@@ -32,8 +32,8 @@ class SegNbdtResult(Found):
         save_table(folder / "sir.csv", rows_of(self.erased, scene.cases, scene.slices))
         save_maps(folder / "maps.npz", self.explained.record)
         save_table(folder / "measures.csv", self.explained.rows())
-        for name, (figure, caption) in self.figures.items():
-            save_figure(folder / "figures" / self.by.name, name, figure, caption)
+        for name, one in self.figures.items():
+            save_figure(folder / "figures" / self.by.name, name, one.figure, one.caption)
         save_manifest(folder / "manifest.json", self.facts)
 
     @property
@@ -54,12 +54,16 @@ class SegNbdtResult(Found):
             "erased_asked": self.erased.asked,
         }
 
+    @property
+    def flow(self) -> None:
+        """Its maps are of decisions: there is none that is an organ's own."""
+
     @cached_property
     def figures(self) -> Figures:
-        """Name of a file -> figure and caption."""
+        """By the names of their files, drawn once."""
         return figures(self)
 
     def section(self) -> Section:
         """The tree of every organ, the Dice of its inference, and what erased organs cost."""
-        shown = tuple(Shown(embedded(one), caption) for one, caption in self.figures.values())
+        shown = tuple(Shown(embedded(one.figure), one.shown) for one in self.figures.values())
         return Section(self.by.title, tuple(sentences(self)), shown, (table(self),))

@@ -1,5 +1,7 @@
 """The figures of SegNBDT with their captions: the tree of every organ, and erased organs."""
 
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -16,25 +18,49 @@ from segtrace.report.pictures.strip import two
 from segtrace.report.references import PAPER, in_words
 from segtrace.report.scene import REGIONS, RESEARCH_USE
 
-Figures = dict[str, tuple[Figure, str]]
-"""Name of a file -> figure and caption."""
+
+class Drawn(NamedTuple):
+    """A figure.
+
+    Attributes:
+        figure: itself.
+        shown: what it shows, in a sentence.
+        caption: all that a reader must know, beginning with that.
+    """
+
+    figure: Figure
+    shown: str
+    caption: str
+
+
+Figures = dict[str, Drawn]
+"""By the names of their files."""
 
 
 def figures(found: Found) -> Figures:
-    """All of them."""
-    trees = {}
-    for organ in found.done.organs:
-        for n in _shown(found, organ):
-            name = f"tree_{file_name(organ, found.done.organs)}"
-            trees[name] = (_tree(found, organ, n), _caption(found, organ, n))
-    return {**trees, **_removals(found)}
+    """What erased organs cost, the tree of every organ, and what they cost its decisions."""
+    organs = found.done.organs
+    trees = {
+        f"tree_{file_name(organ, organs)}": _drawn(
+            _tree(found, organ, n), *_tree_words(found, organ, n)
+        )
+        for organ in organs
+        for n in _shown(found, organ)
+    }
+    dice, decisions = _removals(found)
+    return {"sir": dice, **trees, "sir_decisions": decisions}
+
+
+def _drawn(figure: Figure, shown: str, *more: str) -> Drawn:
+    return Drawn(figure, shown, " ".join([shown, *more]))
 
 
 def _shown(found: Found, organ: str) -> list[int]:
-    """The slice that holds most of an organ, if one does."""
+    """The slice that holds most of an organ, if one holds any of its region."""
     record = found.explained.record
     first = decision_name(organ, found.hierarchy.tree.decisions[0])
-    return choose_rows(record.flow, record.scene, first, 1)
+    anywhere = record.flow.region_px[record.flow.organs.index(first)].any()
+    return choose_rows(record.flow, record.scene, first, 1) if anywhere else []
 
 
 def _tree(found: Found, organ: str, n: int) -> Figure:
@@ -45,12 +71,12 @@ def _tree(found: Found, organ: str, n: int) -> Figure:
     return tree_figure(record, own.tree, own.names, channel, chances, n, found.marks)
 
 
-def _caption(found: Found, organ: str, n: int) -> str:
+def _tree_words(found: Found, organ: str, n: int) -> list[str]:
     record = found.explained.record
     logit = "the mean logit of the group that holds the organ"
     if found.options.against:
         logit += ", less that of the other group"
-    return " ".join([
+    return [
         f"{titled(organ)}: the tree of all classes with the path to it, and the maps of every "
         f"decision on the path, on {record.scene.name(n)}.",
         f"Method: {found.by.equation}.",
@@ -59,10 +85,10 @@ def _caption(found: Found, organ: str, n: int) -> str:
         "groups have, by the network itself.",
         f"Height of a node: Ward's distance. {READING}.",
         *_last(found),
-    ])  # fmt: skip
+    ]
 
 
-def _removals(found: Found) -> Figures:
+def _removals(found: Found) -> list[Drawn]:
     """Dice, and accuracy of decisions, that is lost where an organ is erased."""
     erased, cases = found.erased, found.explained.record.scene.cases
     each = lost_by_case(erased, cases).nanmean(-1)  # (O, W, M)
@@ -70,39 +96,42 @@ def _removals(found: Found) -> Figures:
     whole = by_case(erased.whole, cases).nanmean(-1).tolist()
     own = np.array([[organ == one for one in erased.organs] for organ, _ in erased.measured])
     split = len(erased.organs)
-    kinds = {
-        "sir": ("Dice", slice(None, split), "its Dice as it is"),
-        "sir_decisions": ("Accuracy of decisions", slice(split, None),
-                          "the number of a decision on its path, and its accuracy as it is"),
-    }  # fmt: skip
-    shown = {}
-    for name, (what, at, beside) in kinds.items():
+    kinds = (
+        ("Dice", slice(None, split), "its Dice as it is"),
+        ("Accuracy of decisions", slice(split, None),
+         "the number of a decision on its path, and its accuracy as it is"),
+    )  # fmt: skip
+    drawn = []
+    for what, at, beside in kinds:
         rows = [
-            " · ".join([plain(organ), *[str(number)] * bool(number), two(value)])
+            " · ".join([plain(organ), *[str(number)] * bool(number), _number(value)])
             for (organ, number), value in zip(erased.measured[at], whole[at], strict=True)
         ]
         words = (
             f"Down: an organ with {beside}; across: what is erased. Mean over cases; in brackets "
-            "what the costlier control takes.\nGrey: an organ erased itself, which is no finding."
+            "what the costlier control takes. Grey: an organ erased itself, which is no finding."
         )
         title = f"{what} lost when an organ is erased"
         matrix = lost[at], controls[at], rows, erased.organs, own[at]
-        shown[name] = (
-            removal_figure(*matrix, title, words, found.marks),
-            _removal_caption(found, title),
-        )
-    return shown
+        figure = removal_figure(*matrix, title, words, found.marks)
+        drawn.append(_drawn(figure, *_removal_words(found, title)))
+    return drawn
 
 
-def _removal_caption(found: Found, title: str) -> str:
-    return " ".join([
+def _number(value: float) -> str:
+    return "–" if value != value else two(value)
+
+
+def _removal_words(found: Found, title: str) -> list[str]:
+    return [
         f"{title} (Semantic Input Removal, Wan et al. 2020): its pixels are replaced by the "
-        f"baseline, {found.options.baseline}. Controls: its mask moved elsewhere in the body where "
-        "no organ is, and as many pixels scattered there. Accuracy: the share of an organ's pixels "
-        "at which the larger of the node's two logits is that of its group. Mean over cases, no "
-        "interval here; every slice: sir.csv.",
+        f"baseline, {found.options.baseline}.",
+        "Controls: its mask moved elsewhere in the body where no organ is, and as many pixels "
+        "scattered there. Accuracy: the share of an organ's pixels at which the larger of the "
+        "node's two logits is that of its group. Mean over cases, no interval here; every slice: "
+        "sir.csv.",
         *_last(found),
-    ])  # fmt: skip
+    ]
 
 
 def _last(found: Found) -> list[str]:

@@ -1,7 +1,10 @@
 """What SegNBDT says of a network: how to read the tree, what was measured, what is claimed."""
 
+import torch
+
 from segtrace.explainers.wan2020.claims import claims, nothing_found
 from segtrace.explainers.wan2020.found import Found
+from segtrace.measures.over_cases import by_case
 from segtrace.report.captions import plain
 from segtrace.report.claims.claim import listed, number, told
 from segtrace.report.page.sections import Table
@@ -17,8 +20,8 @@ READING = (
     "point the same way, not organs that look alike"
 )
 OTHER = (
-    "So the network does not decide as the tree does, for which the paper trains it: read the maps "
-    "as what raises the mean logit of a group, and no decision as one that this network makes."
+    "So the network does not decide as the tree does (the paper trains its networks to): read the "
+    "maps as what raises the mean logit of a group, and no decision as one that this network makes."
 )
 CAUTION = (
     "An erased organ also leaves an edge where it touched another one: what it costs is no proof "
@@ -49,8 +52,23 @@ def kept(found: Found) -> str:
     return (
         f"Soft inference on these slices: Dice {number(tree)} beside the network's own "
         f"{number(own)}{truth}, means over organs and cases; both say the same at {agree:.1f} % of "
-        f"the pixels. {OTHER * (lost > LEAST_LOST)}"
-    ).strip()
+        f"the pixels.{f' {_where(found)} {OTHER}' if lost > LEAST_LOST else ''}"
+    )
+
+
+def _where(found: Found) -> str:
+    """The decision at which most of the organs' pixels are lost, beside the others."""
+    erased = found.erased
+    whole = by_case(erased.whole, found.explained.record.scene.cases).nanmean(-1)
+    numbers = torch.tensor([decision for _, decision in erased.measured])
+    mean = {one.number: float(whole[numbers == one.number].nanmean())
+            for one in found.hierarchy.tree.decisions if (numbers == one.number).any()}  # fmt: skip
+    worst = min(mean, key=lambda decision: mean[decision])
+    others = [value for decision, value in mean.items() if decision != worst]
+    beside = f", {number(sum(others) / len(others))} at the others" if others else ""
+    return (
+        f"Of the organs' pixels {number(mean[worst])} go the right way at decision {worst}{beside}."
+    )
 
 
 def _claims(found: Found) -> list[str]:
