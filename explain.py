@@ -4,7 +4,9 @@ python explain.py checkpoint=outputs/…/checkpoints/epoch_010.ckpt
 python explain.py checkpoint='outputs/…/epoch_*.ckpt' log_dir=logs     the course of a training
 python explain.py checkpoint=… net=my_package:MyNet     a network that is in no table of known ones
 python explain.py checkpoint=… image=any_ct.nii.gz volume=true         every slice, as NIfTI
+python explain.py checkpoint=… image=FOLDER             each of its images; the same again goes on
 python explain.py net=my_module:build weights=my.pth stages=stages.yaml data=synapse data.root=…
+python explain.py checkpoint=… evaluate=true data=synapse data.root=…  Dice, HD95 of whole cases
 python explain.py checkpoint=… study=ablation                          which stages are needed?
 python explain.py checkpoint=… study=faithfulness data=phantom         do cuts bear out the maps?
 python explain.py checkpoint=… explainer=[rise,kernel_shap]            methods of other papers

@@ -38,6 +38,7 @@ def main(config: DictConfig) -> None:
         trainer.validate(module, data, verbose=False)
     trainer.fit(module, data, ckpt_path=plan.resume, weights_only=True)
     run.score(plan, data, module, trainer)
+    run.test(plan, data, module, trainer)
     run.summarise(plan, module, trainer)
 
 

@@ -29,6 +29,7 @@ from segtrace.report.figures.paper import paper_figure
 from segtrace.report.files import load_maps
 from segtrace.report.page.whole_cases import NAMES
 from segtrace.report.pictures.mosaic import flow_picture
+from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import LEARNING_RATE_TAG
 from segtrace.studies.inputs.trained_network import from_checkpoint
 
@@ -51,7 +52,19 @@ def test_epochs_leave_exactly_the_promised_checkpoints(run):
 
 def test_the_run_folder_holds_what_the_readme_says(run):
     found = {path.name for path in run.folder.iterdir()}
-    assert found == {"checkpoints", "tensorboard", "flow", "config.yaml", "dice.csv"}
+    assert found == {"checkpoints", "tensorboard", "flow", "config.yaml", "dice.csv",
+                     "dice_test.csv", "test"}  # fmt: skip
+
+
+def test_validation_and_test_have_a_table_each(run):
+    cases = [{row["case"] for row in read_table(run.folder / f"{name}.csv")}
+             for name in ("dice", "dice_test", "test/evaluation")]  # fmt: skip
+    assert cases == [{"0027"}, {"0001"}, {"0001"}]
+    summary = {row["organ"]: row for row in read_table(run.folder / "test" / "summary.csv")}
+    assert [*summary] == [*ORGANS, "mean"]
+    assert f"  mean         {float(summary['mean']['dice_mean']):.3f}" in run.ran.out
+    for name in ("index.html", "published.csv", "predictions/0001/prediction.nii.gz"):
+        assert (run.folder / "test" / name).is_file()
 
 
 def test_the_summary_names_the_run_its_dice_and_the_next_commands(run):

@@ -174,3 +174,12 @@ def test_a_folder_inside_a_run_is_its_own(tmp_path):
             taken(run / inner, script)
         assert not (run / inner).exists()
     taken(run / "explained", "explain").release()
+
+
+def test_a_folder_with_results_goes_on_under_its_own_configuration_alone(tmp_path):
+    (tmp_path / "config.yaml").write_text("image: folder\n")
+    (tmp_path / "images.csv").write_text("image\n")
+    for other in (None, "image: another\n", ""):
+        with pytest.raises(InputError, match="holds results already"):
+            taken(tmp_path, "explain", goes_on=other)
+    taken(tmp_path, "explain", goes_on="image: folder\n").release()

@@ -236,9 +236,11 @@ def test_what_a_validation_and_a_test_count_is_kept(tmp_path):
     trainer, made = train(tmp_path, max_epochs=1)
     expected = truth(made.net)
     assert made.counted.per_organ() == pytest.approx(expected)
+    of_validation = made.counted
     trainer.test(made, Data(), verbose=False)
-    assert made.counted.per_organ() == pytest.approx(expected)
-    assert {row["case"] for row in made.counted.table()} == {"a", "b"}
+    assert made.counted is of_validation
+    assert made.tested.per_organ() == pytest.approx(expected)
+    assert {row["case"] for row in made.tested.table()} == {"a", "b"}
 
 
 def test_processes_beside_one_another_drop_out_other_cells(monkeypatch):

@@ -83,7 +83,7 @@ class Preprocessing:
             InputError: the files were already windowed, and otherwise.
         """
         geometry = Geometry.fit(volume.grid, self.size)
-        return geometry.resize_images(self._windowed(volume)), geometry
+        return geometry.resize_images(self.windowed(volume)), geometry
 
     def originals(self, volume: Volume, indices: Sequence[int]) -> tuple[NDArray[np.int16], ...]:
         """Slices (rows, columns) in HU as the file has them, to be looked at.
@@ -96,7 +96,12 @@ class Preprocessing:
             geometry.pad(_hounsfield(volume, index)[None], fill=AIR)[0] for index in indices
         )
 
-    def _windowed(self, volume: Volume) -> NDArray[np.float32]:
+    def windowed(self, volume: Volume) -> NDArray[np.float32]:
+        """(D, H, W) in [0, 1], on the file's own slices.
+
+        Raises:
+            InputError: the files were already windowed, and otherwise.
+        """
         if volume.windowed:
             if tuple(self.window) != TRANSUNET_WINDOW:
                 raise InputError(

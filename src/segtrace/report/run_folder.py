@@ -28,10 +28,11 @@ ASKED = {"seed", "data", "model", "trainer", "callbacks"}
 """Keys of a configuration of ``train.py``, by which another program's is told from it."""
 INSIDE = ("checkpoints", "flow", "tensorboard")
 """Folders in a run's own, in which nothing else is looked for than the run's."""
-TRAINED = ("checkpoints/*.ckpt", "flow/*", "tensorboard/events*", "dice.csv")
+TRAINED = ("checkpoints/*.ckpt", "flow/*", "tensorboard/events*", "dice*.csv")
 EXPLAINED = (
-    "manifest.json", "*/manifest.json", "*/*/manifest.json", "verdicts.csv", "*/verdicts.csv",
-    "maps.npz", "measures.csv", "seeds.csv", "index.html",
+    "manifest.json", "*/manifest.json", "*/*/manifest.json", "images.csv", "verdicts.csv",
+    "*/verdicts.csv", "*/evaluation.csv", "*/*/evaluation.csv", "maps.npz", "measures.csv",
+    "seeds.csv", "index.html",
 )  # fmt: skip
 """Files of which one is among the results, whatever was asked for."""
 
@@ -69,7 +70,13 @@ Held = Lock | nullcontext[None]
 """What stands for a folder that is taken."""
 
 
-def taken(folder: Path, script: str, instead: str = "", named: str = BY_HYDRA) -> Held:
+def taken(
+    folder: Path,
+    script: str,
+    instead: str = "",
+    named: str = BY_HYDRA,
+    goes_on: str | None = None,
+) -> Held:
     """The folder for new results, held until it is released or its process ends.
 
     A process that only helps another, in a training of several, has nothing to hold.
@@ -80,6 +87,7 @@ def taken(folder: Path, script: str, instead: str = "", named: str = BY_HYDRA) -
             as there are no results.
         instead: what else the user may have wanted.
         named: how the user names another folder.
+        goes_on: a configuration: where the folder holds just this one, its results may go on.
 
     Raises:
         InputError: another process writes there; results of either script are there; the
@@ -95,6 +103,8 @@ def taken(folder: Path, script: str, instead: str = "", named: str = BY_HYDRA) -
             f"mixed; name another folder, {named}"
         )
     lock = Lock(folder, named)
+    if goes_on is not None and _text_in(folder) == goes_on:
+        return lock
     found = result_in(folder)
     if found is None and kind_of(folder) not in (None, script):
         found = folder / CONFIG
@@ -132,11 +142,19 @@ def kind_of(folder: Path) -> str | None:
     return ("train" if "callbacks" in found else "explain") if found else None
 
 
+def _text_in(folder: Path) -> str:
+    """The text of the configuration that lies there; empty where there is none."""
+    try:
+        return (folder / CONFIG).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
 def _kept_in(folder: Path) -> dict[str, object]:
     """The configuration that lies there; empty where there is none."""
     try:
-        found = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        found = yaml.safe_load(_text_in(folder))
+    except (ValueError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -92,7 +92,9 @@ class SegmentationModule(pl.LightningModule):
         self.dice: CaseDice | None = None
         self._losses = Losses()
         self.counted: Counted | None = None
-        """What the last validation or test counted, of whatever weights."""
+        """What the last validation counted, of whatever weights."""
+        self.tested: Counted | None = None
+        """What the last test counted, likewise."""
         self._validating = ""
         self._validated: tuple[str, Counted] | None = None
         self.baselines: dict[str, Any] | None = None
@@ -185,8 +187,8 @@ class SegmentationModule(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the Dice of the test cases."""
         if self.dice is not None:
-            self.counted = self.dice.counted()
-            means = self.counted.per_organ()
+            self.tested = self.dice.counted()
+            means = self.tested.per_organ()
             self._show("test", means)
             self._log_dice("test", means)
 

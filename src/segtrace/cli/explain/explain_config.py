@@ -1,7 +1,7 @@
 """A checked configuration: what ``explain.py`` was asked to do."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from segtrace.cli.explain.checks import (
     check_organs,
     check_together,
 )
+from segtrace.cli.explain.each_image import each_image, images_in
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.explain.options import KINDS, check_options
 from segtrace.cli.schema import check, plainly
@@ -22,12 +23,15 @@ from segtrace.errors import InputError
 from segtrace.explainers.explainer import Explainer
 from segtrace.names import CONFIG, file_name
 from segtrace.report.files import save_text
+from segtrace.report.page.page import Page
 from segtrace.report.run_folder import Held, taken
 from segtrace.studies.explainers import run_explainers
+from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import listed
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.slices import Slices
 from segtrace.studies.study import Result, RunsExplainers, Study
+from segtrace.studies.volumes.predictions import save_prediction
 from segtrace.training.construction import construct
 
 
@@ -59,13 +63,38 @@ class ExplainConfig:
         )
 
     def results(self) -> Iterator[Result]:
-        """What the study finds, and then what each explainer does, a piece at a time."""
+        """What the study finds, and then what each explainer does, a piece at a time.
+
+        Of a folder of images: all that of each, written, and then what became of them.
+        """
+        if self.images:
+            checkpoints = paths_of(self.options["checkpoint"] or [])
+            yield from each_image(self.images, self.folder, checkpoints, self._explain)
+            return
         networks, images = self.networks, self.networks.images
         if isinstance(self.study, RunsExplainers):
             yield from self.study.run_beside(networks, images, self.explainers)
             return
         yield from self.study.run(networks, images)
         yield from run_explainers(self.explainers, networks, images)
+
+    @cached_property
+    def images(self) -> list[Path]:
+        """The images of the folder that was named in the place of one."""
+        named = self.options["image"]
+        return [] if named is None else images_in(Path(named))
+
+    def _explain(self, image: Path, folder: Path) -> None:
+        """All of one image of several."""
+        one = replace(self, options={**self.options, "image": str(image)}, folder=folder, lock=None)
+        if self.study.looks_at == "slices":  # the whole image's prediction; of volumes it is there
+            trained, _ = replace(one.networks, looks_at="volumes").last
+            save_prediction(trained, image, folder)
+        page = Page()
+        for result in one.results():
+            result.write(folder)
+            result.show(page)
+        page.write(folder / "index.html")
 
 
 def checked(config: DictConfig) -> ExplainConfig:
@@ -86,8 +115,10 @@ def checked(config: DictConfig) -> ExplainConfig:
     check_organs(plain)
     check_asked_of_data(typed, plain)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    lock = taken(folder, "explain")
-    save_text(folder / CONFIG, OmegaConf.to_yaml(config, resolve=True))
+    words, several = OmegaConf.to_yaml(config, resolve=True), plain["image"] is not None
+    several = several and bool(images_in(Path(plain["image"])))
+    lock = taken(folder, "explain", goes_on=words if several else None)
+    save_text(folder / CONFIG, words)
     return ExplainConfig(plain, study, explainers, folder, lock)
 
 

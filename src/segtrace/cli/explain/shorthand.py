@@ -14,9 +14,11 @@ STUDIES = {
     "volume": "volumes",
     "cases": "volumes",
     "cut": "ablation",
+    "evaluate": "evaluate",
+    "protocol": "evaluate",
 }
 """Short option -> the study that it asks for."""
-SWITCHES = ("verdict", "volume")
+SWITCHES = ("verdict", "volume", "evaluate")
 """Those that say no more than that."""
 SHORT = (*STUDIES, "failures", "shared_scale", "smooth")
 """All short options; the others than switches are options of the study."""
@@ -25,6 +27,7 @@ ALONE = {
     "seeds": "runs are compared by the tables they left",
     "faithfulness": "maps are judged on labelled slices, by cuts",
     "volumes": "all slices are explained, and none is cut",
+    "evaluate": "whole cases are scored, and none is explained",
 }
 """Studies that take nothing of another one, and why."""
 

@@ -113,7 +113,7 @@ def begin_anew(folder: Path, flow: Path | None, checkpoints: Path | None = None)
     found = list(_begun(folder, flow, checkpoints))
     for path in found:
         number = EPOCH.fullmatch(path.name)
-        if path.name == "dice.csv" or (number and int(number[1]) > 1):
+        if path.name in ("dice.csv", "dice_test.csv") or (number and int(number[1]) > 1):
             shown = path.relative_to(folder) if folder in path.parents else path
             raise InputError(
                 f"{folder} holds results ({shown}) and no full checkpoint to go on from, and "

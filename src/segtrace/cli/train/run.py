@@ -1,7 +1,7 @@
 """What ``train.py`` does, step by step: a configuration becomes a run."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
@@ -15,6 +15,7 @@ from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
 from segtrace.cli.train.continuity import check_same
 from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
+from segtrace.cli.train.tested import score_whole_cases
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
@@ -213,20 +214,20 @@ def score(
 ) -> None:
     """Count the cases that the summary is about, with the weights that the training has left.
 
-    The validation cases once more only where their last validation saw other weights. A run that
-    had finished all epochs and nothing more gets its end made up, without another point in its log.
+    The validation cases once more only where their last validation saw other weights; with
+    ``test=true`` the test cases too. A run that had finished all epochs and nothing more gets its
+    end made up, without another point in its log.
     """
     over = plan.left is not None and finished_epochs(trainer) == plan.left.epoch
     for callback in flow_callbacks(trainer) if over else ():
         callback.make_up_end(trainer)
-    if plan.test:
-        trainer.test(module, data, verbose=False)
-        return
     # What the first process knows decides for all: only together can they count.
     known = trainer.strategy.broadcast(module.validated is not None)
     if not known and trainer.limit_val_batches != 0:
         with _loggers_of(trainer, none=over):
             trainer.validate(module, data, verbose=False)
+    if plan.test:
+        trainer.test(module, data, verbose=False)
 
 
 @contextmanager
@@ -246,17 +247,26 @@ def flow_callbacks(trainer: pl.Trainer) -> list[FlowCallback]:
     return [callback for callback in callbacks if isinstance(callback, FlowCallback)]
 
 
+def test(
+    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+) -> None:
+    """With ``test=true`` the test cases as whole volumes, at the files' own size: ``test/``."""
+    if plan.test and trainer.is_global_zero:
+        settings = settings_of(plan.config)
+        found = score_whole_cases(plan.folder, data, module, trainer, settings)
+        means = {row["organ"]: row["dice_mean"] for row in found.summary}
+        _tell_dice(f"test cases, whole and at their own size ({plan.folder / 'test'})", means)
+
+
 def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer) -> None:
     """Where the run lies, how good the network is, and what to do next."""
     if not trainer.is_global_zero:
         return
+    for name, counted in (("dice.csv", module.counted), ("dice_test.csv", module.tested)):
+        if counted is not None:
+            save_table(plan.folder / name, counted.table())
     if module.counted is not None:
-        save_table(plan.folder / "dice.csv", module.counted.table())
-        means = module.counted.per_organ()
-        width = max(map(len, means))
-        print("\nDice of the test cases" if plan.test else "\nDice of the validation cases")
-        for name, value in means.items():
-            print(f"  {name:<{width}}  {value:.3f}")
+        _tell_dice("validation cases", module.counted.per_organ())
     _tell_cuts(trainer)
     print(f"\nRun        {plan.folder}\nLook       make tensorboard RUN={plan.folder}")
     last = last_checkpoint(trainer)
@@ -267,6 +277,13 @@ def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer
     made = [*shown, plan.folder / "dice.csv", plan.folder / CONFIG]
     if opened := [path for path in made if path.is_file()]:
         say(f"Done: open {opened[0]}")
+
+
+def _tell_dice(whose: str, means: Mapping[str, float]) -> None:
+    width = max(map(len, means))
+    print(f"\nDice of the {whose}")
+    for name, value in means.items():
+        print(f"  {name:<{width}}  {value:.3f}")
 
 
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:

@@ -1,6 +1,6 @@
 """What must be said of images before a network's maps of them are read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,18 +39,22 @@ def about_slices(probes: Probes, trained: TrainedNetwork) -> list[str]:
         cases = [f"case {case}: " for case in dict.fromkeys(probes.cases)]
         found = [_renamed(line, cases) for line in found]
         _say(found)
-    return found + _say(_about_network(probes, trained))
+    return found + _say(about_network(probes, trained))
 
 
-def about_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
-    """The same for a whole volume."""
+def about_volume(
+    volume: Volume, trained: TrainedNetwork, before: Collection[str] = ()
+) -> list[str]:
+    """The same for a whole volume; what was found ``before`` is not said once more."""
     found = told((volume.name, finding) for finding in volume.findings)
     if volume.label is None:
         found = [_renamed(line, [f"case {volume.name}: "]) for line in found]
-    return _say(found + _about_network(volume, trained))
+    found += about_network(volume, trained)
+    _say([caution for caution in found if caution not in before])
+    return found
 
 
-def _about_network(images: Probes | Volume, trained: TrainedNetwork) -> list[str]:
+def about_network(images: Probes | Volume, trained: TrainedNetwork) -> list[str]:
     """What it was trained on, and these images are not."""
     other = not images.hounsfield_known and _reads_hounsfield(trained.probes)
     of_a_phantom = not images.phantom and bool((trained.probes or {}).get("phantom"))

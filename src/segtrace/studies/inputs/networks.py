@@ -121,6 +121,11 @@ class Networks:
         own = {**options, "callbacks": [*options.get("callbacks", ()), *shown]}
         return build_trainer(node, **own)
 
+    @property
+    def device(self) -> torch.device:
+        """What the trainer's options choose, for what predicts without it."""
+        return build_trainer(self.options["trainer"]).strategy.root_device
+
     def __len__(self) -> int:
         return len(self._checkpoints) or 1
 

@@ -51,16 +51,21 @@ def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
     )
 
 
-def predict(net: nn.Module, images: Tensor, activation: str | None = None) -> Tensor:
+def predict(
+    net: nn.Module, images: Tensor, activation: str | None = None, *, said: bool = True
+) -> Tensor:
     """What the network predicts on every slice (D, 1, H, W), in batches.
 
     Args:
         net: the network.
         images: the slices.
         activation: of its logits; ``None`` where their number says it.
+        said: say so; not where whoever asks says more.
     """
     found = []
+    batches = images.split(BATCH)
     with undisturbed(net, next(net.parameters()).device), torch.no_grad():
-        for batch in over(images.split(BATCH), f"Predicting {counted(len(images), 'slice')}"):
+        words = f"Predicting {counted(len(images), 'slice')}"
+        for batch in over(batches, words) if said else batches:
             found.append(predicted(logits_at(net, as_input(net, batch)), activation).cpu())
     return torch.cat(found)

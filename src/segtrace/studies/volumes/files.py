@@ -1,13 +1,12 @@
 """The files of a whole volume: NIfTI that tells what it is, tables, and how to open it all."""
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segtrace.activation import SOFTMAX, OrganLike, organ_of
 from segtrace.attribution.flow import Status
 from segtrace.data.files.geometry import Geometry
 from segtrace.data.files.nifti import Volume
@@ -18,9 +17,10 @@ from segtrace.report.files import save_manifest
 from segtrace.report.tables import save_table
 from segtrace.studies.inputs.cautions import IN_SHORT
 from segtrace.studies.inputs.trained_network import TrainedNetwork
-from segtrace.studies.volumes.nifti import save_labels, save_maps
+from segtrace.studies.volumes.nifti import save_maps
+from segtrace.studies.volumes.predictions import save_predictions
 from segtrace.studies.volumes.stacks import Stacks
-from segtrace.studies.volumes.viewers import ITKSNAP, PREDICTION, PREDICTIONS, save_for_viewers
+from segtrace.studies.volumes.viewers import PREDICTIONS, save_for_viewers
 
 
 def write_volume(
@@ -58,7 +58,9 @@ def write_volume(
         )
     cautions = trained.facts.get("cautions", ())
     mark = "".join(f", {IN_SHORT[caution]}" for caution in cautions if caution in IN_SHORT)
-    numbers = _write_predictions(folder, stacks, trained.channels, geometry, volume, mark)
+    stack, channels = stacks["prediction"], trained.channels
+    back = partial(geometry.to_source, mode="nearest")
+    numbers = save_predictions(folder, stack, channels, volume, mark, back)
     rows = [
         row
         for o in found
@@ -80,32 +82,6 @@ def write_volume(
         [*mark_words(volume.phantom, training=False), *cautions],
         apart=(folder / PREDICTIONS).is_dir(),
     )
-
-
-def _write_predictions(
-    folder: Path,
-    stacks: Stacks,
-    channels: Mapping[str, OrganLike],
-    geometry: Geometry,
-    volume: Volume,
-    mark: str,
-) -> dict[str, int]:
-    """Write what the network takes for the organs; organ -> its number in that file."""
-    stack, words = stacks["prediction"], f"{mark}: prediction"
-    organs = {name: organ_of(organ, SOFTMAX) for name, organ in channels.items()}
-    if stack.ndim == 3:
-        prediction = geometry.to_source(stack.astype(np.uint8), "nearest")
-        save_labels(folder / PREDICTION, prediction, volume, words, ITKSNAP)
-        return {name: organ.channel for name, organ in organs.items()}
-    over = np.zeros(0, np.uint8)
-    for name, organ in organs.items():
-        mask = geometry.to_source(stack[:, organ.channel].astype(np.uint8), "nearest")
-        over = np.where(mask > 0, np.uint8(organ.label), over if over.size else mask)
-        if len(organs) > 1:
-            file = folder / PREDICTIONS / f"{file_name(name, list(organs))}.nii.gz"
-            save_labels(file, mask * np.uint8(organ.label), volume, f"{words} of {name}", ITKSNAP)
-    save_labels(folder / PREDICTION, over, volume, words, ITKSNAP)
-    return {name: organ.label for name, organ in organs.items()}
 
 
 def _map_file(stacks: Stacks, r: int, o: int, s: int | None) -> Path:

@@ -89,9 +89,14 @@ def save_for_viewers(
         cautions: sentences.
         apart: each organ has a prediction of its own too, since they may overlap.
     """
+    save_label_tables(folder, channels)
+    save_text(folder / "README.txt", _how_to_open(channels, example, stages, cautions, apart))
+
+
+def save_label_tables(folder: Path, channels: Mapping[str, int]) -> None:
+    """Write names and colours of the labels (organ -> number) for ITK-SNAP and 3D Slicer."""
     save_text(folder / ITKSNAP, itksnap_labels(channels))
     save_text(folder / SLICER, slicer_colours(channels))
-    save_text(folder / "README.txt", _how_to_open(channels, example, stages, cautions, apart))
 
 
 def itksnap_labels(channels: Mapping[str, int]) -> str:

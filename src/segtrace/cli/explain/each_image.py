@@ -1,0 +1,158 @@
+"""A folder of images without labels: each explained in a folder of its own, what is whole once."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segtrace.errors import InputError, printable
+from segtrace.names import file_name
+from segtrace.progress import Steps, counted, say
+from segtrace.report.captions import plain
+from segtrace.report.files import remove, save_text, sha256
+from segtrace.report.page.page import Page
+from segtrace.report.page.sections import Section, Table
+from segtrace.report.tables import read_table, save_table
+from segtrace.studies.volumes.predictions import ORGANS
+
+ENDINGS = (".nii", ".nii.gz")
+WHOLE = "whole.json"
+"""Written last: whose results the folder of an image holds."""
+HIDDEN = ("file", "folder", "why")
+"""Columns of ``images.csv`` that name files, which are no business of a page's readers."""
+DONE, BEFORE, FAILED = "explained", "explained before", "failed"
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The NIfTI files of a folder, in order; none for what is no folder, or one of another kind.
+
+    Raises:
+        InputError: two files whose results would lie in one folder.
+    """
+    if not folder.is_dir():
+        return []
+    found = [path for path in sorted(folder.iterdir()) if _is_image(path)]
+    names: dict[str, Path] = {}
+    for path in found:
+        if (other := names.setdefault(_name(path), path)) is not path:
+            raise InputError(
+                f"image={folder}: {other.name} and {path.name} are of one name; move one"
+            )
+    return found
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.endswith(ENDINGS) and not path.name.startswith(".") and path.is_file()
+
+
+def _name(path: Path) -> str:
+    return file_name(path.name.removesuffix(".gz").removesuffix(".nii"))
+
+
+def each_image(
+    images: Sequence[Path],
+    folder: Path,
+    made_by: Sequence[Path],
+    explain: Callable[[Path, Path], None],
+) -> Iterator["Explained"]:
+    """Explain every image, but for those whose results are whole already.
+
+    They are whole where image and checkpoints have the bytes they had. One that cannot be read, or
+    in which the network finds nothing, is told of, and the others go on.
+
+    Args:
+        images: the files.
+        folder: of all results; each image has one below it, of its name.
+        made_by: the checkpoints.
+        explain: (image, its folder) -> all of its results written.
+
+    Raises:
+        InputError: none of them could be explained.
+    """
+    say(
+        f"{counted(len(images), 'image')}, each in a folder of its own; where this is broken off, "
+        f"the same command with hydra.run.dir={folder} goes on"
+    )
+    by, rows = [sha256(path) for path in made_by], []
+    todo = {path: _key(path, by) for path in images}
+    whole = [path for path, key in todo.items() if _read(folder / _name(path)) == key]
+    steps = Steps(len(images) - len(whole))
+    for number, (path, key) in enumerate(todo.items(), 1):
+        state, why, place = BEFORE, "", folder / _name(path)
+        if path not in whole:
+            steps.next(f"Image {number} of {len(images)}: {printable(path.name)}")
+            state, why = _tried(explain, path, place, key)
+        rows.append({"image": number, "file": path.name, "folder": place.name, "state": state,
+                     "why": why, **_volumes(place)})  # fmt: skip
+    failed = [row for row in rows if row["state"] == FAILED]
+    if failed and len(failed) == len(rows):
+        raise InputError(f"none of {counted(len(rows), 'image')} could be explained: {why}")
+    if failed:
+        say(f"{counted(len(failed), 'image')} of {len(rows)} failed, see images.csv")
+    yield Explained(rows)
+
+
+def _tried(
+    explain: Callable[[Path, Path], None], path: Path, place: Path, key: str
+) -> tuple[str, str]:
+    """What became of an image, and why; its folder appears whole or not at all."""
+    draft = place.with_name(f".{place.name}.part")
+    try:
+        if place.exists() and _read(place) is None:
+            raise InputError(f"{place} is there already and holds no such results; move it away")
+        remove(draft)
+        explain(path, draft)
+        save_text(draft / WHOLE, key)
+        remove(place)
+        draft.rename(place)
+    except InputError as error:
+        remove(draft)
+        say(f"{printable(path.name)} failed: {error}")
+        return FAILED, str(error)
+    return DONE, ""
+
+
+def _key(path: Path, by: Sequence[str]) -> str:
+    return json.dumps({"image": sha256(path), "checkpoints": list(by)}) + "\n"
+
+
+def _read(place: Path) -> str | None:
+    try:
+        return (place / WHOLE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _volumes(place: Path) -> dict[str, str]:
+    """Organ -> ml, in words; nothing where no prediction tells."""
+    return {f"{row['organ']} ml": row["ml"] for row in read_table(place / ORGANS)}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What became of the images of a folder.
+
+    Attributes:
+        rows: of ``images.csv``: number, file, folder, state, why it failed, and the volume of each
+            organ as it is predicted.
+    """
+
+    rows: list[dict[str, object]]
+
+    def write(self, folder: Path) -> None:
+        """``images.csv``."""
+        save_table(folder / "images.csv", self.rows)
+
+    def show(self, page: Page) -> None:
+        """How many, and which failed; without the files' names, which may be people's."""
+        states = [row["state"] for row in self.rows]
+        told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        words = (
+            "Each image has a page of its own, index.html in its folder, beside prediction.nii.gz "
+            "in the image's own grid and what was explained. images.csv says which folder is whose."
+        )
+        columns = dict.fromkeys(name for row in self.rows for name in row if name not in HIDDEN)
+        shown = [{plain(name): row.get(name, "") for name in columns} for row in self.rows]
+        table = Table.of("What the network takes for each organ, in ml, where it is known.", shown)
+        heading = f"{counted(len(self.rows), 'image')}: {told}"
+        page.sections.append(Section(heading, (words,), (), (table,)))

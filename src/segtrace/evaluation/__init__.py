@@ -1,0 +1,1 @@
+"""Scores of whole cases at their native size, by named protocols."""

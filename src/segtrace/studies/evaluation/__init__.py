@@ -1,0 +1,1 @@
+"""Whole cases scored against their truth, and the published tables beside them."""

@@ -1,0 +1,77 @@
+"""The study of ``explain.py``: cases of a data set, by a protocol."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from segtrace.data.cases import PARTS
+from segtrace.errors import InputError, unknown
+from segtrace.evaluation.scores import TOLERANCE_MM
+from segtrace.studies.evaluation.cases import Scoring, evaluate, moved
+from segtrace.studies.evaluation.result import ALL, Beside, Evaluation
+from segtrace.studies.inputs.images import Images, LooksAt, given_of
+from segtrace.studies.inputs.networks import Networks
+from segtrace.studies.study import refuse_beside
+
+OF_MAPS = ("rules", "region", "score", "measures", "aggregate", "image", "log_dir")
+"""Options that say how, and on what, maps are made."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Whole cases scored against their truth, at the files' own size.
+
+    Several checkpoints are those of several runs: of one run, the best on test cases would be
+    chosen by them.
+
+    Attributes:
+        protocol: ``strict``, or ``transunet``.
+        part: of the split: ``test``, ``val``, ``train``, or ``all`` cases; ``None`` for test, or
+            val where there is no test.
+        tolerance: of the surface Dice, mm.
+    """
+
+    looks_at: ClassVar[LooksAt] = "volumes"
+    of_one_run: ClassVar[bool] = False
+    protocol: str = "strict"
+    part: str | None = None
+    tolerance: float = TOLERANCE_MM
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Labelled cases, and nothing that is said of maps."""
+        self._scoring  # noqa: B018 (checks the values)
+        if self.part not in (None, ALL, *PARTS):
+            raise unknown("study.part", self.part, [*PARTS, ALL])
+        refuse_beside(options, "evaluate", OF_MAPS, "whole labelled cases are scored, no map made")
+        if given := given_of(options["probes"]):
+            raise InputError(
+                f"probes.{next(iter(given))} chooses slices, and whole cases are scored; say "
+                "study.part=val for another part of the split"
+            )
+        if not options.get("data"):
+            raise InputError(
+                "say whose cases: evaluate=true needs data=… data.root=…, since a checkpoint "
+                "holds none"
+            )
+
+    def run(self, networks: Networks, images: Images) -> Iterator[Evaluation | Beside]:
+        """Every network on every case, one after the other."""
+        module, numbering = images.module, images.numbering or {}
+        part = self.part or ("test" if module.split.get("test") else "val")
+        cases = module.source.cases() if part == ALL else module.split[part]
+        if not cases:
+            raise InputError(f"the split has no {part} cases; say study.part=val, or data.split=…")
+        device, scored = networks.device, list[Evaluation]()
+        for trained, within in networks:
+            with moved(trained.net, device):
+                volumes, place = images.volumes(cases), within / part
+                folder = networks.folder / place
+                found = evaluate(trained, volumes, cases, part, numbering, self._scoring, folder)
+            scored.append(replace(found, within=place))
+            yield scored[-1]
+        yield Beside(scored, Path(part))
+
+    @property
+    def _scoring(self) -> Scoring:
+        return Scoring(self.protocol, self.tolerance)

@@ -1,0 +1,199 @@
+"""Whole cases are scored one at a time: tables, predictions, page, and what is refused."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from helpers import slow_scores
+from helpers.scripts import ROOT, answer_of, run_script
+from segtrace import InputError
+from segtrace.activation import SIGMOID, Organ
+from segtrace.data.preprocessing import Preprocessing
+from segtrace.data.sources import RawSource
+from segtrace.report.page.page import Page
+from segtrace.report.tables import read_table
+from segtrace.studies.evaluation.cases import Scoring, evaluate
+from segtrace.studies.evaluation.result import Beside
+from segtrace.studies.evaluation.study import Evaluate
+from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.tracking.explained import Settings
+
+CASES = ("0001", "0027")
+ORGANS = {"liver": 1, "aorta": 2, "pancreas": 3}
+
+
+class Bands(nn.Module):
+    """Of intensities: bright pixels are the liver's, brighter ones the aorta's."""
+
+    def __init__(self, kept=(0, 1, 2, 3)):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.kept = list(kept)
+
+    def forward(self, x):
+        aorta = 400 * (x - 0.69)
+        liver = 20 * (x - 0.52)
+        logits = torch.cat([0 * x, liver, aorta, -1 - 0 * x], 1)
+        return self.scale * logits[:, self.kept]
+
+
+def network(activation="softmax", **options):
+    channels = dict(ORGANS)
+    if activation == SIGMOID:
+        channels = {name: Organ(place, place + 1) for place, name in enumerate(ORGANS)}
+    return TrainedNetwork(
+        name="bands",
+        net=Bands(range(4) if activation == "softmax" else range(1, 4)).eval(),
+        stages={},
+        channels=channels,
+        preprocessing=Preprocessing((-125.0, 275.0), 48, ORGANS),
+        settings=Settings(rules=["seg_grad_cam"], activation=activation, **options),
+    )
+
+
+def evaluated(root, folder, protocol="strict", trained=None):
+    source = RawSource(str(root))
+    volumes = map(source.load, CASES)
+    return evaluate(
+        trained or network(), volumes, CASES, "test", source.numbering, Scoring(protocol), folder
+    )
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_predictions_lie_on_the_files_and_are_what_was_scored(activation, tiny_raw, tmp_path):
+    found = evaluated(tiny_raw, tmp_path, trained=network(activation))
+    rows = {(row["case"], row["organ"]): row for row in read_table(tmp_path / "evaluation.csv")}
+    assert [*rows] == [(case, organ) for case in CASES for organ in ORGANS]
+    for case in CASES:
+        label = nibabel.load(tiny_raw / "label" / f"label{case}.nii.gz")
+        folder = tmp_path / "predictions" / case
+        written = nibabel.load(folder / "prediction.nii.gz")
+        np.testing.assert_array_equal(written.affine, label.affine)
+        assert '"Liver"' in (folder / "labels_itksnap.txt").read_text()
+        for organ, number in (("liver", 6), ("aorta", 8)):
+            file = folder / "predictions" / f"{organ}.nii.gz"
+            mask = np.asarray(written.dataobj) == ORGANS[organ]
+            if activation == "sigmoid":
+                mask = np.asarray(nibabel.load(file).dataobj) > 0
+            true = np.asarray(label.dataobj) == number
+            row, spacing = rows[case, organ], label.header.get_zooms()
+            assert float(row["dice"]) == pytest.approx(slow_scores.dice(mask, true), abs=1e-12)
+            hd95 = slow_scores.hd95(mask, true, spacing)
+            assert float(row["hd95_mm"]) == pytest.approx(hd95, abs=1e-6)
+            assert float(row["true_ml"]) == pytest.approx(true.sum() * np.prod(spacing) / 1000)
+    assert rows["0001", "pancreas"]["finding"] == "absent"  # neither labelled nor predicted
+    assert rows["0001", "pancreas"]["dice"] == "nan"
+    assert found.summary[-1]["absent"] == 2
+
+
+def test_transunets_numbers_are_those_of_its_own_formulas(tiny_raw, tmp_path):
+    found = evaluated(tiny_raw, tmp_path, "transunet")
+    cases = []
+    for volume in map(RawSource(str(tiny_raw)).load, CASES):
+        image = (volume.image.clip(-125, 275) + np.float32(125)) / np.float32(400)
+        labels = slow_scores.transunet_prediction(
+            image, lambda x: Bands()(torch.from_numpy(x)[None, None])[0].argmax(0).numpy(), 48
+        )
+        truth = sum(np.where(volume.label == n, c, 0) for c, n in ((1, 6), (2, 8), (3, 11)))
+        cases.append((labels, truth))
+    of_classes, mean = slow_scores.transunet_table(cases, 3)
+    *organs, last = found.summary
+    ours = [(row["dice_mean"], row["hd95_voxels_mean"]) for row in organs]
+    np.testing.assert_allclose(ours, of_classes, atol=1e-6)
+    np.testing.assert_allclose((last["dice_mean"], last["hd95_voxels_mean"]), mean, atol=1e-6)
+    assert 0 < last["dice_mean"] < 1
+
+
+def test_one_case_is_held_at_a_time_and_leaves_its_rows(tiny_raw, tmp_path):
+    def volumes():
+        yield RawSource(str(tiny_raw)).load("0001")
+        assert {row["case"] for row in read_table(tmp_path / "evaluation.csv")} == {"0001"}
+        raise InputError("the second is truncated")
+
+    numbering = RawSource(str(tiny_raw)).numbering
+    with pytest.raises(InputError, match="truncated"):
+        evaluate(network(), volumes(), CASES, "test", numbering, Scoring(), tmp_path)
+    assert (tmp_path / "predictions" / "0001" / "prediction.nii.gz").is_file()
+
+
+def test_the_page_says_what_was_scored_and_what_it_is_not(tiny_raw, tmp_path):
+    found = replace(evaluated(tiny_raw, tmp_path / "test"), within=Path("test"))
+    other = replace(found, within=Path("network_2", "test"))
+    page = Page()
+    for result in (found, other, Beside([found, other], Path("test"))):
+        result.write(tmp_path)
+        result.show(page)
+    page.write(tmp_path / "index.html")
+    html = (tmp_path / "index.html").read_text()
+    for words in ("2 test cases, protocol strict", "not the twelve published", "Swin-Unet",
+                  "The published tables are by the protocol transunet", "HD95 mm"):  # fmt: skip
+        assert words in html
+    published = read_table(tmp_path / "test" / "published.csv")
+    assert [row["method"] for row in published[:2]] == [
+        "bands, by strict", "network_2, bands, by strict",
+    ]  # fmt: skip
+    assert len(published) == 19
+    last = found.summary[-1]
+    assert float(published[0]["dice"]) == pytest.approx(100 * last["dice_mean"])
+    assert f"Mean Dice over 2 networks: {100 * last['dice_mean']:.2f} %, sd 0.00." in html
+    manifest = json.loads((tmp_path / "test" / "manifest.json").read_text())
+    assert (manifest["protocol"], manifest["cases"]) == ("strict", [*CASES])
+    summary = read_table(tmp_path / "test" / "summary.csv")
+    assert [row["organ"] for row in summary] == [*ORGANS, "mean"]
+
+
+def test_organs_that_are_asked_for_alone_are_scored(tiny_raw, tmp_path):
+    trained = network(organs=["liver"])
+    evaluated(tiny_raw, tmp_path, trained=trained)
+    assert {row["organ"] for row in read_table(tmp_path / "evaluation.csv")} == {"liver"}
+    source = RawSource(str(tiny_raw))
+    with pytest.raises(InputError, match="no organ to score: the network knows liver"):
+        evaluate(trained, [source.load("0001")], CASES, "test", {"a": 1}, Scoring(), tmp_path)
+
+
+OPTIONS = dict.fromkeys(
+    ("rules", "region", "score", "measures", "aggregate", "image", "log_dir")
+) | {"probes": {"n": None, "from": None}, "data": {"root": "r"}}
+
+
+@pytest.mark.parametrize(
+    ("study", "given", "message"),
+    [
+        ({"protocol": "medpy"}, {}, "no protocol 'medpy'; allowed are strict, transunet"),
+        ({"tolerance": -1.0}, {}, "study.tolerance=-1.0; give 0 to 100 mm"),
+        ({"part": "tests"}, {}, "no study.part 'tests'"),
+        ({}, {"rules": ["grad_pam"]}, "evaluate and rules do not go together"),
+        ({}, {"image": "a.nii"}, "evaluate and image do not go together"),
+        ({}, {"probes": {"n": 3}}, "probes.n chooses slices.*study.part=val"),
+        ({}, {"data": None}, "say whose cases: evaluate=true needs data="),
+    ],
+)
+def test_what_does_not_go_together_is_refused(study, given, message):
+    with pytest.raises(InputError, match=message):
+        Evaluate(**study).check(OPTIONS | given)
+    Evaluate().check(OPTIONS)
+
+
+def test_the_script_scores_the_test_cases_of_a_checkpoint(run, tiny_raw, tmp_path):
+    data = [
+        "data=synapse", f"data.root={tiny_raw}", f"data.cache_dir={tmp_path}/cache",
+        "data.split={train: ['0005','0006'], val: ['0027'], test: ['0001']}",
+    ]  # fmt: skip
+    asked = [f"checkpoint={run.checkpoint(2)}", "protocol=transunet", *data,
+             f"hydra.run.dir={tmp_path}/out"]  # fmt: skip
+    ran = run_script("explain.py", *asked, cwd=tmp_path)
+    assert ran.code == 0, ran.err[-2000:]
+    assert "Scoring 1 test case by the protocol transunet" in ran.out
+    with (tmp_path / "out" / "test" / "evaluation.csv").open() as file:
+        assert {row["case"] for row in csv.DictReader(file)} == {"0001"}
+    assert "Beside the published tables" in (tmp_path / "out" / "index.html").read_text()
+    again = answer_of("explain.py", *asked)
+    assert "holds results already (test/" in again.err
+    assert str(ROOT) not in again.err
