@@ -50,7 +50,8 @@ class TransUNetData(SliceDataModule):
 
     Args:
         root: the folder that holds ``train_npz/``, or any parent of it.
-        lists: the folder with ``train.txt`` and ``test_vol.txt``.
+        lists: the folder with ``train.txt`` and ``test_vol.txt``; None: the one beside them, or
+            TransUNet's own lists.
         spacing: mm of a voxel (left-right, front-back, foot-head), if known; the files do not say.
         sides: whether x is known to run from the patient's right; the files do not say.
         options: of :class:`SliceDataModule`.
