@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from dataclasses import replace
 
 import nibabel
@@ -151,7 +152,8 @@ DAMAGE = {
 
 @pytest.mark.parametrize("name", ["image.npy", "label.npy", "index.json"])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_entry_is_made_anew_with_a_word(source, tmp_path, name, damage):
+def test_a_damaged_entry_is_made_anew_with_a_word(source, tmp_path, name, damage, monkeypatch):
+    monkeypatch.setattr(digests, "_SETTLED", np.inf)  # nothing is remembered, however slow this is
     (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
     before = {path.name: path.read_bytes() for path in case.folder.iterdir()}
     DAMAGE[damage](case.folder / name)
@@ -327,3 +329,16 @@ def test_the_name_of_a_case_stays_inside_the_cache(source, tmp_path, monkeypatch
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["cache"]
     assert len(folders(tmp_path / "deep" / "cache")) == 2
+
+
+def test_an_order_of_organs_against_anatomy_is_told_once(tiny_raw, tmp_path):
+    swapped = BTCV | {"right_kidney": 3, "left_kidney": 2}
+    source, cases = NiftiSource(str(tiny_raw), swapped), ["0005", "0006"]
+    for _ in range(2):  # from the cache too
+        with pytest.warns(UserWarning, match=r"right kidney \(3\) lies on the patient's left"):
+            prepare(source, cases, SETTINGS, tmp_path)
+    with pytest.warns(UserWarning, match=r"data.labels=btcv would .*; the like of 1 more: 0006"):
+        prepare(source, cases, SETTINGS, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare(NiftiSource(str(tiny_raw), "btcv"), cases, SETTINGS, tmp_path)

@@ -54,6 +54,7 @@ class TransUNetData(SliceDataModule):
             TransUNet's own lists.
         spacing: mm of a voxel (left-right, front-back, foot-head), if known; the files do not say.
         sides: whether x is known to run from the patient's right; the files do not say.
+        labels: what the numbers in the files mean, by name or organ by organ.
         options: of :class:`SliceDataModule`.
     """
 
@@ -63,9 +64,10 @@ class TransUNetData(SliceDataModule):
         lists: str | None = None,
         spacing: Sequence[float] | None = None,
         sides: bool = False,
+        labels: str | dict[str, int] = "transunet",
         **options: Any,
     ) -> None:
-        super().__init__(TransUNetSource(root, lists, spacing, sides), **options)
+        super().__init__(TransUNetSource(root, lists, spacing, sides, labels), **options)
 
 
 class NiftiData(SliceDataModule):
@@ -73,7 +75,7 @@ class NiftiData(SliceDataModule):
 
     Args:
         root: the folder.
-        labels: organ name -> number in the label files.
+        labels: organ name -> number in the label files, or the name of such a table.
         images: pattern below ``root`` with one ``*`` for the case name.
         masks: the same for the label files.
         other: label values outside the table: ``refuse``, or take as ``background``.
@@ -83,7 +85,7 @@ class NiftiData(SliceDataModule):
     def __init__(
         self,
         root: str,
-        labels: dict[str, int],
+        labels: str | dict[str, int],
         images: str = "img/img*.nii.gz",
         masks: str = "label/label*.nii.gz",
         other: str = "refuse",

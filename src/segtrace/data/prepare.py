@@ -21,6 +21,7 @@ from segtrace.data.cache.entries import (
 )
 from segtrace.data.files import findings
 from segtrace.data.files.nifti import Volume
+from segtrace.data.files.plausible_labels import judge_order
 from segtrace.data.files.unpacking import check_file
 from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
@@ -93,12 +94,13 @@ def _write(
 ) -> None:
     images, geometry = preprocessing.images(volume)
     labels = labels_of(volume, numbering, preprocessing, geometry)
+    found = (*volume.findings, *_judged(volume, numbering))
     facts = {
         "areas": organ_areas(labels, len(preprocessing.organs)).tolist(),
         "geometry": geometry.to_plain(),
         "phantom": volume.phantom,
         "hounsfield_known": volume.hounsfield_known,
-        "findings": [finding.to_plain() for finding in volume.findings],
+        "findings": [finding.to_plain() for finding in found],
     }
     try:
         with draft(folder, _sound, mode=0o700) as partial:
@@ -110,6 +112,10 @@ def _write(
             f"{folder.parent}: cannot write the slice cache ({why(error)}); give "
             "data.cache_dir=<a folder you can write>"
         ) from error
+
+
+def _judged(volume: Volume, numbering: Mapping[str, int]) -> tuple[findings.Finding, ...]:
+    return judge_order(np.asarray(volume.label), numbering, volume.grid.sides_known)
 
 
 def _sound(folder: Path) -> bool:

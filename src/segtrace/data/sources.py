@@ -19,7 +19,8 @@ from segtrace.data.files.finding_files import (
     named,
 )
 from segtrace.data.files.nifti import Volume, read_volume
-from segtrace.data.labels import BTCV, check_numbering, only_known, whole_numbers
+from segtrace.data.labels import BTCV, only_known, whole_numbers
+from segtrace.data.published.numberings import numbering_of
 from segtrace.errors import InputError, why
 
 
@@ -59,7 +60,8 @@ class NiftiSource:
 
     Args:
         root: the folder.
-        labels: organ name -> number in the label files.
+        labels: organ name -> number in the label files; or a name of
+            :data:`segtrace.data.published.numberings.NUMBERINGS`.
         images: pattern below ``root`` with one ``*``, which stands for the case name; a pattern
             for ``.nii.gz`` finds ``.nii`` as well.
         masks: the same for the label files.
@@ -73,7 +75,7 @@ class NiftiSource:
     def __init__(
         self,
         root: str,
-        labels: dict[str, int],
+        labels: str | dict[str, int],
         images: str = "img/img*.nii.gz",
         masks: str = "label/label*.nii.gz",
         other: str = "refuse",
@@ -82,7 +84,7 @@ class NiftiSource:
             raise InputError(f"data.other={other!r}; allowed are refuse, background")
         for option, pattern in (("images", images), ("masks", masks)):
             check_pattern(option, pattern)
-        self.numbering = check_numbering(labels)
+        self.numbering = numbering_of(labels)
         self.root = existing_folder(root)
         self.images, self.masks, self.other = images, masks, other
 

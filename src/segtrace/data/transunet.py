@@ -15,7 +15,7 @@ from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.transunet_files import read_h5, read_npz
 from segtrace.data.files.transunet_lists import PARTS, read_lists, slice_name
-from segtrace.data.labels import TRANSUNET
+from segtrace.data.published.numberings import numbering_of
 from segtrace.errors import InputError
 
 
@@ -32,6 +32,9 @@ class TransUNetSource:
             there the lists that TransUNet distributes.
         spacing: voxel size in mm (left-right, front-back, foot-head), which the files do not
             hold; without it measures in mm are NaN.
+        labels: what the numbers in the files mean: a name of
+            :data:`segtrace.data.published.numberings.NUMBERINGS` (``transunet``; ``btcv`` where
+            all thirteen organs are in them, as in CASCADE's), or organ name -> number.
         sides: whether it is known that x runs from the patient's right, which the files do not
             say either: other conversions of the same scans turn them. Without it no picture names
             a side.
@@ -43,8 +46,9 @@ class TransUNetSource:
         lists: str | None = None,
         spacing: Sequence[float] | None = None,
         sides: bool = False,
+        labels: str | dict[str, int] = "transunet",
     ) -> None:
-        self.numbering = dict(TRANSUNET)
+        self.numbering = numbering_of(labels)
         self.root, self._parts = _layout(root)
         self.spacing, self.sides = _checked(spacing), sides
         listed = read_lists(self.root, self._parts, lists)
@@ -144,7 +148,7 @@ def _volume(
         windowed=True,
         findings=judge_constant(image),
         hounsfield_known=True,
-        remedy="correct the file; data=synapse_transunet has TransUNet's nine classes",
+        remedy="correct the file, or say data.labels=btcv where it holds all thirteen organs",
     )
 
 
