@@ -5,8 +5,10 @@ from typing import Any
 
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.limits import LARGEST_SEED, check_range
+from segtrace.data.published.comparison import report
 from segtrace.data.sources import NiftiSource, PhantomSource, RawSource
 from segtrace.data.transunet import TransUNetSource
+from segtrace.progress import say
 
 
 class PhantomData(SliceDataModule):
@@ -34,7 +36,7 @@ class PhantomData(SliceDataModule):
 
 
 class SynapseData(SliceDataModule):
-    """The raw Synapse (BTCV) download; see :class:`RawSource`.
+    """The raw Synapse (BTCV) download; see :class:`RawSource`. What differs from it is said.
 
     Args:
         root: the folder that holds ``img/`` and ``label/``, or any parent of it.
@@ -42,7 +44,10 @@ class SynapseData(SliceDataModule):
     """
 
     def __init__(self, root: str, **options: Any) -> None:
-        super().__init__(RawSource(root), **options)
+        source = RawSource(root)
+        if differing := report(source):
+            say(differing)
+        super().__init__(source, **options)
 
 
 class TransUNetData(SliceDataModule):
