@@ -39,7 +39,7 @@ class SynapseData(SliceDataModule):
     """The raw Synapse (BTCV) download; see :class:`RawSource`. What differs from it is said.
 
     Args:
-        root: the folder that holds ``img/`` and ``label/``, or any parent of it.
+        root: the folder that holds ``img/`` and ``label/``, any parent of it, or ``RawData.zip``.
         options: of :class:`SliceDataModule`.
     """
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from segtrace.data.cache.drafts import draft
 from segtrace.data.cases import TEST12, VAL3, Split, published_split
+from segtrace.data.files.archives import unpacked
 from segtrace.data.files.finding_files import (
     check_pattern,
     existing_folder,
@@ -136,7 +137,8 @@ class RawSource(NiftiSource):
     """The raw Synapse (BTCV) download: ``img/img0001.nii.gz`` and ``label/label0001.nii.gz``.
 
     Args:
-        root: the folder that holds ``img/`` and ``label/``, or any parent of it.
+        root: the folder that holds ``img/`` and ``label/``, or any parent of it; or the archive as
+            it comes, ``RawData.zip``, or a folder with that: it is unpacked beside itself, once.
     """
 
     _remedy = (
@@ -145,7 +147,7 @@ class RawSource(NiftiSource):
     )
 
     def __init__(self, root: str) -> None:
-        super().__init__(str(find_layout(root, ("img", "label"))), BTCV)
+        super().__init__(str(find_layout(unpacked(root), ("img", "label"))), BTCV)
 
     def split(self) -> Split | None:
         """The published 18/12 split, if these are exactly the published cases."""
