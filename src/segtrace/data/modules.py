@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.layouts.finding import find_source
 from segtrace.data.limits import LARGEST_SEED, check_range
 from segtrace.data.published.comparison import report
-from segtrace.data.sources import NiftiSource, PhantomSource, RawSource
+from segtrace.data.sources import PhantomSource, RawSource
 from segtrace.data.transunet import TransUNetSource
 from segtrace.progress import say
 
@@ -76,12 +77,13 @@ class TransUNetData(SliceDataModule):
 
 
 class NiftiData(SliceDataModule):
-    """Any folder of labelled NIfTI volumes; see :class:`NiftiSource`.
+    """Any folder of labelled NIfTI volumes; see :func:`find_source`.
 
     Args:
-        root: the folder.
-        labels: organ name -> number in the label files, or the name of such a table.
-        images: pattern below ``root`` with one ``*`` for the case name.
+        root: the folder, or a JSON file that lists the cases.
+        labels: organ name -> number in the label files, or the name of such a table; None where
+            the files say it.
+        images: pattern below ``root`` with one ``*`` for the case name; None to look for it.
         masks: the same for the label files.
         other: label values outside the table: ``refuse``, or take as ``background``.
         options: of :class:`SliceDataModule`.
@@ -90,10 +92,10 @@ class NiftiData(SliceDataModule):
     def __init__(
         self,
         root: str,
-        labels: str | dict[str, int],
-        images: str = "img/img*.nii.gz",
-        masks: str = "label/label*.nii.gz",
+        labels: str | dict[str, int] | None = None,
+        images: str | None = None,
+        masks: str | None = None,
         other: str = "refuse",
         **options: Any,
     ) -> None:
-        super().__init__(NiftiSource(root, labels, images, masks, other), **options)
+        super().__init__(find_source(root, labels, images, masks, other), **options)
