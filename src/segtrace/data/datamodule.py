@@ -15,6 +15,7 @@ from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
 from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
+from segtrace.data.preprocessing import window_of
 from segtrace.data.probes import Probes, choose, usual
 from segtrace.data.sampling import Draw, EpochSampler, Slices
 from segtrace.data.sources import CaseSource
@@ -35,7 +36,7 @@ class SliceDataModule(LightningDataModule):
         source: where the cases come from.
         organs: ``"synapse8"``, ``"btcv13"``, ``"all"`` or organ names in channel order.
         size: rows and columns of a slice.
-        window: HU that become 0 and 1.
+        window: HU that become 0 and 1; or ``"percentile"`` or ``"zscore"``, of every case its own.
         split: part (train, val and, if wanted, test) -> case names; a name of a split or a file
             that holds one; None for the source's own (:func:`chosen_split`).
         fold: ``"k/n"``: part k of n of the cases that are not for the test validates; or the
@@ -53,7 +54,7 @@ class SliceDataModule(LightningDataModule):
         source: CaseSource,
         organs: str | list[str] = "synapse8",
         size: int = 224,
-        window: tuple[float, float] = (-125.0, 275.0),
+        window: tuple[float, float] | str = (-125.0, 275.0),
         split: str | dict[str, list[str | int]] | None = None,
         fold: str | int | None = None,
         batch_size: int = 8,
@@ -70,12 +71,9 @@ class SliceDataModule(LightningDataModule):
             num_workers=num_workers,
             seed=seed,
         )
-        if len(window) != 2:
-            raise InputError(f"data.window={list(window)}; give [low, high] in HU, low < high")
-        low, high = window
         self.source = source
         self.organs = organ_table(organs, source.numbering)
-        self._preprocessing = Preprocessing((float(low), float(high)), size, self.organs)
+        self._preprocessing = Preprocessing(window_of(window), size, self.organs)
         check_shown("case", source.cases())
         self.split = chosen_split(source, split, fold, seed)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
@@ -269,15 +267,17 @@ class SliceDataModule(LightningDataModule):
         probes = self._read(keys, plain["split"]).checked(plain["hash"])
         return replace(probes, originals=self._originals(keys))
 
-    def _originals(self, keys: Sequence[tuple[str, int]]) -> tuple[torch.Tensor, ...]:
-        """The slices as their files have them, which the cache does not hold."""
+    def _originals(self, keys: Sequence[tuple[str, int]]) -> tuple[torch.Tensor, ...] | None:
+        """The slices as their files have them in HU, which the cache does not hold."""
+        if isinstance(self._preprocessing.window, str):
+            return None
         found: dict[tuple[str, int], torch.Tensor] = {}
         names = list(dict.fromkeys(name for name, _ in keys))
         for case in over(names, f"Reading the watched slices of {counted(len(names), 'case')}"):
             indices = [index for name, index in keys if name == case]
             slices = self._preprocessing.originals(self.source.load(case), indices)
             found |= {
-                (case, i): torch.from_numpy(hu) for i, hu in zip(indices, slices, strict=True)
+                (case, i): torch.from_numpy(hu) for i, hu in zip(indices, slices or (), strict=True)
             }
         return tuple(found[key] for key in keys)
 

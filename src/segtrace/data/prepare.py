@@ -99,7 +99,7 @@ def _write(
         "areas": organ_areas(labels, len(preprocessing.organs)).tolist(),
         "geometry": geometry.to_plain(),
         "phantom": volume.phantom,
-        "hounsfield_known": volume.hounsfield_known,
+        "hounsfield_known": preprocessing.hounsfield_known(volume),
         "findings": [finding.to_plain() for finding in found],
     }
     try:

@@ -192,7 +192,7 @@ class Slices:
             facts=facts,
             events=None if training is None else training.events,
             routes={} if ablated is None else ablated.routes(),
-            window=last.trained.preprocessing.window,
+            window=last.trained.preprocessing.shown,
             cautions=facts.get("cautions", ()),
         )
         return Closing(about, self.sections(last, ablated))
