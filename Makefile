@@ -72,7 +72,7 @@ bench: $(VENV)/installed  ## Measure speed against the floor and the neighbours;
 	$(BIN)/python tests/benchmarks/bench_scripts.py
 	$(BIN)/python tests/benchmarks/bench_explainers.py
 
-planted: $(VENV)/installed  ## Train on planted evidence and put the rules to it; takes half an hour
+planted: $(VENV)/installed  ## Train on planted evidence and put rules and explainers to it; takes an hour
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/planted_table.py $(ARGS)
 
 screenshots: $(VENV)/installed  ## Photograph TensorBoard with a headless Chromium; RUN=outputs/…

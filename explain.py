@@ -8,6 +8,7 @@ python explain.py net=my_module:build weights=my.pth stages=stages.yaml data=syn
 python explain.py checkpoint=… study=ablation                          which stages are needed?
 python explain.py checkpoint=… study=faithfulness data=phantom         do cuts bear out the maps?
 python explain.py checkpoint=… explainer=[rise,kernel_shap]            methods of other papers
+python explain.py checkpoint=… study=compare data=phantom              all of them in one table
 python explain.py runs='multirun/…/*'                                  mean and band over seeds
 python explain.py --help
 """

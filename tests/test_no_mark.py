@@ -16,6 +16,8 @@ from helpers.untouched import assert_same, state, untouched
 from segtrace.attribution import targets
 from segtrace.causal.baselines import collect
 from segtrace.causal.faithfulness.deletion import deletion
+from segtrace.causal.faithfulness.pixels import pixels
+from segtrace.causal.faithfulness.preservation import preservation
 from segtrace.causal.faithfulness.ranking import rankings, sizes_of
 from segtrace.causal.faithfulness.verdict import verdicts
 from segtrace.causal.necessity import necessity
@@ -106,6 +108,12 @@ def deletions(task):
     list(verdicts(found))
 
 
+def pixels_hidden(task):
+    flow, black = task.flow(), {"black": torch.zeros_like(task.images)}
+    pixels(task.net, flow, task.images, task.organs, black, steps=2, thresholds=1)
+    preservation(task.net, flow, task.images, task.organs, untrained=flow, draws=1)
+
+
 def ranked(task):
     lost = necessity(task.net, task.sites, *task.judged, cut="resample", draws=1, cases=task.cases)
     sizes = sizes_of(segtrace.trace(task.net, task.sites, task.images, task.targets))
@@ -138,6 +146,23 @@ def drawn_by_chance(task):
     segtrace.explainers.kernel_shap(*given, cells=2)
 
 
+def decided(task):
+    given = task.net, task.stages, task.images, task.organs, task.truth
+    residual = isinstance(task.net, monai.UNet)  # whose logits are a sum of two convolutions
+    head = "model.2.1.conv.unit0.conv" if residual else None
+    segtrace.explainers.segnbdt(*given, head=head, draws=1)
+
+
+def dreamt(task):
+    given = task.net, task.images, task.organs, task.truth
+    segtrace.explainers.deepdream(*given, region="all", steps=1, draws=1, untrained=task.net)
+
+
+def masked(task):
+    given = task.net, task.images, task.organs, task.truth
+    segtrace.explainers.misure(*given, keep=0.1, steps=1, moves=1)
+
+
 def ablated(task):
     segtrace.explainers.ablation_cam(task.net, task.stages, task.images, task.organs, at_once=99)
 
@@ -155,6 +180,9 @@ FUNCTIONS = {
     "integrate jointly": joint,
     "explain": explained,
     "explainers.ablation_cam": ablated,
+    "explainers.segnbdt": decided,
+    "explainers.deepdream": dreamt,
+    "explainers.misure": masked,
     "explainers.rise and kernel_shap": drawn_by_chance,
     "collect": lambda task: collect(task.net, task.sites, [task.images], maps=True),
     "necessity": necessities,
@@ -162,6 +190,7 @@ FUNCTIONS = {
     "patch": swapped,
     "carry": lambda task: carry(task.net, task.sites, *task.judged, cases=task.cases),
     "deletion": deletions,
+    "pixels and preservation": pixels_hidden,
     "rankings": ranked,
     "named_edges": lambda task: named_edges(task.net, task.stages, None, task.images.shape[-1]),
 }

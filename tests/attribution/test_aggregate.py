@@ -34,6 +34,18 @@ def test_the_alternatives_by_hand():
     assert found.map[0, 0, 0].tolist() == [[0.125, 0.5], [0.5, 1]]
 
 
+@pytest.mark.parametrize(
+    ("how", "expected"), [("product", [[0, 0], [0, 1]]), ("maximum", [[0, 0.5], [0.5, 1]])]
+)
+def test_segnbdts_ways_by_hand(how, expected):
+    maps = BY_HAND | {"dec3": [[-1, -2], [-1, -9]]}
+    found = aggregate(flow_of(maps, {"dec3": Status.DEAD}), how=how)
+    assert found.map[0, 0, 0].tolist() == expected
+    assert found.used.item() == 2
+    none = aggregate(flow_of(BY_HAND, {"dec1": Status.DEAD, "dec2": Status.DEAD}), how=how)
+    assert none.map.isnan().all()
+
+
 def test_dead_stages_are_left_out_and_counted():
     maps = BY_HAND | {"dec3": [[-1, -2], [-1, -9]]}
     found = aggregate(flow_of(maps, {"dec3": Status.DEAD}))

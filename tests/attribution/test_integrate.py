@@ -46,66 +46,6 @@ def test_where_the_rest_is_linear_it_is_the_gradient_times_the_difference(mean):
     assert flow.change.item() == pytest.approx(expected.sum().item())
 
 
-@pytest.mark.parametrize("mean", [0.0, 2.5])
-def test_attribution_patching_is_exact_where_the_rest_is_linear(mean):
-    net, x = linear()
-    weights = torch.zeros(1, 2, 1, 4).double()
-    weights[0, 0, 0, 1] = 1
-    baseline = {"a": torch.full((2,), mean)}
-    flow = segtrace.attribution_patching(net, {"a": "0"}, x, weights, baseline)
-    whole = segtrace.integrate(net, {"a": "0"}, x, weights, baseline, steps=3)
-    assert torch.allclose(flow.maps["a"], whole.maps["a"])
-    assert flow.change.item() == pytest.approx(flow.maps["a"].sum().item())
-    assert flow.rules == ("attribution_patching",)
-
-
-def test_a_map_of_attribution_patching_that_marks_nothing_is_dead():
-    """Its sum misses the score's change as well, and that is no status of a first order."""
-    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU(), nn.Conv2d(1, 2, 1)).double()
-    with torch.no_grad():
-        net[0].weight.fill_(1.0)
-        net[2].weight.fill_(-1.0)
-    x, weights = torch.full((1, 1, 2, 2), 0.5).double(), torch.ones(1, 2, 2, 2).double()
-    baseline = {"a": torch.full((1,), -2.0)}
-    flow = segtrace.attribution_patching(net, {"a": "0"}, x, weights, baseline)
-    whole = segtrace.integrate(net, {"a": "0"}, x, weights, baseline, steps=1)
-    assert float(flow.completeness_error) > 0.05
-    assert flow.status.flatten().tolist() == [int(Status.DEAD)]
-    assert whole.status.flatten().tolist() == [int(Status.INCOMPLETE)]
-
-
-def test_attribution_patching_is_a_loop_over_channels_and_cells():
-    net, x = nets.basic_unet(), nets.images(2, 32)
-    own = edges.resolve(net)[:2]
-    baseline = means(net, nets.images(3, 32, seed=8), own)
-    target = targets.organ(1, "gt", nets.labels(2, 32))
-    named = {edge.name: edge for edge in own}
-    flow = segtrace.attribution_patching(net, {}, x, target, baseline, edges=named)
-    weights = target(net(x)).detach()
-    for edge in own:
-        kept = {}
-
-        def keep(tensor, kept=kept):
-            kept["a"] = tensor.detach().requires_grad_()
-            return kept["a"]
-
-        with hooks.altering(net, {edge: keep}):
-            score = (net(x) * weights).sum()
-        (gradient,) = torch.autograd.grad(score, kept["a"])
-        expected = torch.zeros(2, *kept["a"].shape[2:], dtype=torch.float64)
-        for k, mean in enumerate(baseline[edge.name].tolist()):
-            expected += gradient[:, k].double() * (kept["a"][:, k].detach().double() - mean)
-        assert torch.allclose(flow.maps[edge.name][0, 0].double(), expected, atol=1e-5)
-        with torch.no_grad(), hooks.altering(
-            net, {edge: lambda t, b=baseline[edge.name]: b[:, None, None].expand_as(t)}
-        ):  # fmt: skip
-            after = (net(x) * weights).flatten(1).sum(1)
-        before = (net(x) * weights).flatten(1).sum(1).detach()
-        assert torch.allclose(
-            flow.change[flow.stages.index(edge.name), 0], before - after, atol=1e-3
-        )
-
-
 def test_the_sum_is_the_change_of_the_score_when_the_stage_is_put_to_its_baseline():
     net, x = nets.basic_unet(), nets.images(2, 32)
     places = segtrace.network.stages.resolve(net)
@@ -286,10 +226,3 @@ def test_behind_a_sigmoid_the_score_of_overlapping_organs_is_shared_out(score):
     torch.testing.assert_close(
         flow.maps["enc2"][0].flatten(2).sum(2), expected, rtol=1e-3, atol=1e-6
     )
-    first = segtrace.attribution_patching(net, place, x, target, mean, score=score)
-    moved = there.clone().requires_grad_()
-    share = (of(net[4:](moved)) * masks).sum((2, 3))
-    for k in range(2):
-        (gradient,) = torch.autograd.grad(share[:, k].sum(), moved, retain_graph=True)
-        slow = (gradient * (there - here)).sum(1)
-        torch.testing.assert_close(first.maps["enc2"][0, k], slow)

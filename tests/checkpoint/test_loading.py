@@ -105,7 +105,7 @@ def test_a_checkpoint_of_the_format_before_gives_the_same_network(run, tmp_path)
     saved["segtrace"]["network"] = before
     del saved["segtrace"]["format"]
     torch.save(saved, tmp_path / "old.ckpt")
-    now, then = load(run.checkpoint(1)), load(tmp_path / "old.ckpt")
+    now, then = load(str(run.checkpoint(1))), load(tmp_path / "old.ckpt")
     assert str(now.net) == str(then.net)
     assert then.description["network"] == network
     assert (now.notes, then.notes) == ((), ())

@@ -52,7 +52,7 @@ def save_reader(path: Path, task: str, *, epoch: int = 1, **options: bool) -> Pa
     description = {
         "network": {"_target_": "helpers.planted_reader.Reader", **options},
         "stages": STAGES,
-        "organs": {"disc_a": 1, "disc_b": 2},
+        "organs": source.numbering,
         "source": {"name": "PlantedSource", "settings": source.settings()},
         "memory_format": "contiguous",
         "epoch": epoch,

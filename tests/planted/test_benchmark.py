@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +9,12 @@ from helpers.planted_reader import STAGES, Reader, save_reader
 from segtrace import InputError
 from segtrace.attribution.rules import grad_pam
 from segtrace.attribution.trace import trace
+from segtrace.explainers.desai2020 import AblationCam
+from segtrace.explainers.explainer import maps_by
+from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.measures.resize import resized
 from segtrace.planted import benchmark as planted
-from segtrace.planted.benchmark import gains, score_planted
+from segtrace.planted.benchmark import gains, score_maps, score_planted
 from segtrace.planted.network import PlantedNetwork
 
 
@@ -83,7 +87,7 @@ def test_a_network_that_has_not_learned_its_task_gets_no_verdict(tmp_path):
         "grad_pam", save_reader(tmp_path / "epoch_001.ckpt", "far", blind=True), net=Reader
     )
     assert {stage.verdict for stage in score.stages} == {"refused"}
-    assert score.reason == "Dice 0.00; the task is learned above 0.5"
+    assert score.reason == "Dice 0.00, class right 1.00; the task is learned above 0.5"
     assert "No verdict: Dice 0.00" in str(score)
 
 
@@ -112,3 +116,84 @@ def test_the_class_logit_alone_can_be_explained(reader):
 def test_too_few_cases_give_no_verdict():
     assert planted._word(2, held=True, named=True) == "too few cases"
     assert planted._word(3, held=False, named=True) == "not supported here"
+
+
+def of_rule(network, asked):
+    net, stages, probes, *_ = network
+    return trace(net, stages, probes.images, asked, "grad_pam").cpu()
+
+
+@pytest.mark.parametrize("why", ["margin", "logit"])
+def test_maps_of_a_function_are_scored_as_those_of_a_rule(reader, why):
+    save_reader(reader.with_name("epoch_000.ckpt"), "far", epoch=0)
+    rule = score_planted("grad_pam", reader, why=why, net=Reader)
+    assert str(score_maps(of_rule, reader, why=why, net=Reader)) == str(rule)
+
+
+def test_an_explainer_is_put_to_the_same_test(reader):
+    """The image holds all of the class, and RISE finds it; hidden by 0 all would be a dark mark."""
+    explainer = Rise(masks=150, cells=8, baseline="mean")
+    found = score_maps(maps_by(explainer), reader, count=2, net=Reader)
+    (stage,) = found.stages
+    assert (found.rule, stage.stage, stage.held) == ("rise", "input", 1)
+    assert (stage.verdict, stage.slices, stage.cases) == ("supported", 8, 4)
+    assert stage.gain > 0.1 > stage.decoy
+
+
+def test_an_explainer_of_stages_is_asked_for_those_that_are_named(reader):
+    found = score_maps(maps_by(AblationCam()), reader, stages=["marks"], net=Reader)
+    assert {name: stage.verdict for name, stage in by_stage(found).items()} == {
+        "marks": "supported"
+    }
+
+
+def test_maps_of_the_decoy_are_not_supported(reader):
+    slices = PlantedNetwork.load(reader, Reader).slices()
+
+    def decoys(network, asked):
+        flow = maps_by(Rise(masks=10, cells=1))(network, asked)
+        return replace(flow, maps={"input": slices.decoy.double().expand(1, 2, -1, -1, -1)},
+                       status=flow.status * 0)  # fmt: skip
+
+    (stage,) = score_maps(decoys, reader, net=Reader).stages
+    assert stage.verdict == "not supported here"
+    assert stage.gain < 0 < 0.9 < stage.decoy
+
+
+def test_what_cannot_be_scored_is_refused(reader):
+    with pytest.raises(InputError, match="count=3; give an even number from 2"):
+        score_maps(of_rule, reader, count=3, net=Reader)
+    with pytest.raises(InputError, match="no why 'score'"):
+        score_maps(of_rule, reader, why="score", net=Reader)
+
+    class Mute:
+        title, max_seconds = "Mute", None
+
+        def explain(self, network, targets, budget):
+            return None
+
+    with pytest.raises(InputError, match="Mute makes no maps"):
+        score_maps(maps_by(Mute()), reader, net=Reader)
+
+
+def test_a_network_that_segments_both_triangles_has_not_learned_its_task(tmp_path):
+    """Of what is to be segmented it may find all: it is right on one of two twins."""
+    score = score_planted(
+        "grad_pam", save_reader(tmp_path / "epoch_001.ckpt", "triangle"), net=Reader
+    )
+    assert {stage.verdict for stage in score.stages} == {"refused"}
+    assert "class right 0.50" in score.reason
+
+
+@pytest.mark.parametrize("task", ["far", "triangle", "maze"])
+def test_the_margin_is_that_of_a_slow_sum_over_pixels_where_twins_differ(tmp_path, task):
+    network = PlantedNetwork.load(save_reader(tmp_path / "epoch_001.ckpt", task), Reader)
+    slices = network.slices().first(2)
+    logits = network.logits(slices)
+    for n, found in enumerate(slices.margin(logits)):
+        own, other = slices.truth[n], slices.truth[n + 1 - 2 * (n % 2)]
+        pixels = [(i, j) for i, j in (own != other).nonzero().tolist()]
+        total = sum(
+            float(logits[n, own[i, j], i, j] - logits[n, other[i, j], i, j]) for i, j in pixels
+        )
+        assert float(found) == pytest.approx(total / len(pixels), rel=1e-5)

@@ -5,7 +5,7 @@ from helpers.planted_reader import Reader, save_reader
 from helpers.scripts import run_script
 from segtrace import InputError
 from segtrace.planted.benchmark import score_planted
-from segtrace.planted.images import plant
+from segtrace.planted.images.tasks import plant
 from segtrace.planted.network import PlantedNetwork
 
 
@@ -84,9 +84,9 @@ def test_a_class_that_the_file_names_is_built_where_the_user_names_it_too(reader
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
-        ("organs", {"liver": 1}, r"has the organs \{'liver': 1\}; those of planted evidence are"),
+        ("organs", {"liver": 1}, r"has the organs \{'liver': 1\}; those of the task far are"),
         ("source", {"name": "PlantedSource", "settings": {}}, "settings lacks 'generator'"),
-        ("explain", {"activation": "sigmoid"}, "model.activation=sigmoid; a disc is of one class"),
+        ("explain", {"activation": "sigmoid"}, "model.activation=sigmoid; a pixel is of one class"),
     ],
 )
 def test_a_description_that_is_none_of_planted_evidence_is_refused(reader, part, value, message):

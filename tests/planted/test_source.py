@@ -3,7 +3,7 @@ import pytest
 
 from segtrace import InputError
 from segtrace.planted.data import PlantedData
-from segtrace.planted.images import plant
+from segtrace.planted.images.tasks import plant
 from segtrace.planted.source import PlantedSource
 
 

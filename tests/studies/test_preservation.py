@@ -1,4 +1,4 @@
-"""The study of what maps preserve: its table, its words, and maps drawn at random."""
+"""The study of what maps preserve: its table, its words, and maps that know nothing."""
 
 from pathlib import Path
 
@@ -16,53 +16,78 @@ from segtrace.report.page.page import Page
 from segtrace.report.tables import read_table
 from segtrace.studies.preservation import Preservation, Preserved
 
+CONTROLS = [0.1, 0.2, 0.4, 0.3]
+"""Of an even map, the image, another slice's, the untrained network's."""
 
-def of_kept(kept):
-    """One rule and organ, two slices of two cases; stage -> (map, shuffled, even) preserved."""
-    values = torch.tensor([*kept.values()]).double()[:, None, None, :, None].expand(-1, 1, 1, 3, 2)
+
+def of_kept(kept, cases=6):
+    """One rule and organ, a slice a case; stage -> (map, its controls) preserved, in all cases."""
+    values = torch.tensor([*kept.values()]).double()[:, None, None, :, None]
+    values = values * torch.linspace(0.98, 1.02, cases).double()
     named = {"sites": [*kept], "rules": ["grad_pam"], "organs": ["liver"], "ways": WAYS,
-             "cases": ["a", "b"], "fill": 0.0, "draws": 1}  # fmt: skip
+             "cases": [*map(str, range(cases))], "fill": 0.0, "draws": 1}  # fmt: skip
     numbers = {name: values if name == NUMBERS[0] else 0.5 + 0 * values for name in NUMBERS}
     return Preserved(PRESERVATION.dataset(named | numbers), Path())
 
 
-def test_maps_that_a_map_that_knows_nothing_equals_are_named(tmp_path, capsys):
-    found = of_kept({"enc1": [0.4, 0.6, 0.3], "dec1": [0.9, 0.5, 0.2], "dec2": [0.5, 0.1, 0.5]})
-    (_, words) = found.sentences
-    assert "A shuffled or an even map preserves as much" in words
-    assert "Grad-PAM at enc1, dec2." in words
+def test_maps_that_are_beyond_every_control_are_named_and_no_others(tmp_path, capsys):
+    kept = {"enc1": [0.45, 0.5, *CONTROLS], "dec1": [0.9, 0.5, *CONTROLS],
+            "dec2": [0.35, 0.1, *CONTROLS]}  # fmt: skip
+    found = of_kept(kept)
+    (_, words, *passed) = found.sentences
+    assert words == (
+        "More of the prediction than by every control (shuffled, even, image, other, untrained) "
+        "is preserved by Grad-PAM at dec1, over 6 cases."
+    )
+    assert "corrected for 3 tests; against every control beside it" in passed[0]
     page = Page()
     found.show(page)
     (section,) = page.sections
-    assert section.tables[0].rows[0][:5] == ("Grad-PAM", "enc1", "0.4", "0.6", "0.3")
+    assert section.tables[0].rows[0][:8] == (
+        "Grad-PAM", "enc1", "0.45", "0.5", "0.1", "0.2", "0.4", "0.3",
+    )  # fmt: skip
     assert "mullan2023" in section.sentences[0]
     found.write(tmp_path)
     assert words in capsys.readouterr().out
     table = read_table(tmp_path / "preservation.csv")
-    assert len(table) == 3 * 3 * 2
-    assert table[0]["case"] == "a"
-    assert of_kept({"dec1": [0.9, 0.5, 0.2]}).sentences[1].startswith("No map preserves as little")
+    assert len(table) == 3 * 6 * 6
+    assert table[0]["case"] == "0"
 
 
-def test_what_is_not_defined_is_in_no_mean():
-    found = of_kept({"enc1": [torch.nan] * 3, "dec1": [0.9, 0.5, 0.2]})
+def test_of_few_cases_nothing_is_claimed_and_where_nothing_passes_that_is_said():
+    few = of_kept({"dec1": [0.9, 0.5, *CONTROLS]}, cases=4).claim
+    none = of_kept({"dec1": [0.39, 0.1, *CONTROLS]}).claim
+    assert few.words.endswith(
+        "is preserved by no map that can be named: 4 cases, and a claim takes 5."
+    )
+    assert none.words.endswith("is preserved by no map, over 6 cases.")
+    assert not few.holds
+    assert not none.holds
+
+
+def test_what_is_not_known_is_in_no_mean_and_no_control():
+    nan = torch.nan
+    found = of_kept({"enc1": [nan] * 6, "dec1": [0.5, 0.3, 0.2, 0.1, 0.4, nan]})
     assert [row["stage"] for row in found.means] == ["dec1"]
-    assert "enc1" not in found.sentences[1]
+    assert "untrained" not in found.means[0]
+    assert "(shuffled, even, image, other) is preserved by Grad-PAM at dec1," in found.claim.words
 
 
-def test_maps_drawn_at_random_are_told_apart_from_none():
-    """They pass at some stages and fail at others: with 20 draws some must be named."""
-    x, truth = nets.images(4, 16), nets.labels(4, 16, 3)
-    target = targets.organs({"a": 1}, "gt", truth)
-    named, by = 0, torch.Generator().manual_seed(0)
+def test_of_maps_drawn_at_random_hardly_any_is_named():
+    """Their place says nothing; so no control is beaten but by chance, in 5 % of texts."""
+    x, truth = nets.images(6, 16), nets.labels(6, 16, 3)
+    target, net = targets.organs({"a": 1}, "gt", truth), nets.plain()
+    by, named = torch.Generator().manual_seed(0), 0
+    flow, before = (
+        segtrace.trace(net, nets.PLAIN_STAGES, x, target, ["grad_pam"]) for _ in range(2)
+    )
     for _ in range(20):
-        flow = segtrace.trace(nets.plain(), nets.PLAIN_STAGES, x, target, ["grad_pam"])
-        for one in flow.maps.values():
+        for one in (*flow.maps.values(), *before.maps.values()):
             one[:] = torch.rand(one.shape, generator=by)
-        flow.status[:] = Status.OK
-        data = preservation(nets.plain(), flow, x, {"a": 1}, draws=1)
-        named += sum(stage in Preserved(data, Path()).sentences[1] for stage in flow.stages)
-    assert named > 20  # of 60; half, if a random map were held against one shuffle alone
+        flow.status[:] = before.status[:] = Status.OK
+        data = preservation(net, flow, x, {"a": 1}, untrained=before, draws=1)
+        named += Preserved(data, Path()).claim.holds
+    assert named <= 2
 
 
 def test_options_without_sense_are_refused():
@@ -84,7 +109,7 @@ def test_explain_py_measures_every_map(run, tmp_path, monkeypatch):
     merged = {"decoder", "encoder and decoder"}
     assert merged <= {row["site"] for row in table} <= merged | {"enc2", "dec3", "dec4", "head"}
     assert {row["way"] for row in table} == set(WAYS)
-    assert all(0 <= float(row["prediction_preserved"]) <= 1 for row in table)
+    assert all(0 <= float(row["prediction_preserved"]) <= 1 for row in table if row["excess"])
     assert (
         "What do the maps preserve of the prediction?"
         in (tmp_path / "out" / "index.html").read_text()

@@ -10,7 +10,9 @@ from segtrace.attribution.flow import A_FLOW, Flow, Status
 from segtrace.errors import InputError, unknown
 from segtrace.network import guards
 
-WAYS = ("minmax", "max", "weighted")
+WAYS = ("minmax", "max", "weighted", "product", "maximum")
+OF_MINMAX = ("minmax", "product", "maximum")
+"""Those that scale each map from its minimum to its maximum; others divide by the maximum."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ def aggregate(
     ``minmax`` then takes the plain mean 1/|L| Σ_l minmax(U(ReLU(L_l))). That is what the authors'
     code does; their abstract speaks of a weighted sum. ``max`` scales by the maximum alone, so
     that zero stays zero. ``weighted`` divides that by the weights given, Σ_l m_l L_l/max / Σ_l m_l,
-    e.g. by the Dice lost when the stage is cut.
+    e.g. by the Dice lost when the stage is cut. ``product`` and ``maximum`` are SegNBDT's (Wan et
+    al. 2020): Π_l and max_l of minmax(U(ReLU(L_l))), which is bright where all stages are, and
+    where one is.
 
     Scaling gives a dying stage the same vote as a strong one, so stages whose status is not ``ok``
     are left out, and counted. The authors take every convolution after the bottleneck; here the
@@ -81,8 +85,14 @@ def aggregate(
         -1, *[1] * (there.ndim - 1)
     )
     scaled = torch.stack(
-        [_scaled(on_grid(flow.maps[n].relu(), size), how == "minmax") for n in names]
+        [_scaled(on_grid(flow.maps[n].relu(), size), how in OF_MINMAX) for n in names]
     )
+    if how in ("product", "maximum"):
+        used = usable.sum(0)
+        among = torch.where(there, scaled, 1.0 if how == "product" else 0.0)
+        found = among.prod(0) if how == "product" else among.amax(0)
+        none = (used == 0).reshape(*used.shape, *[1] * len(size))
+        return Aggregate(found.masked_fill(none, torch.nan), used, names, how)
     # A map that is not finite must not reach the sum through 0 · NaN.
     total = torch.where(there, votes * scaled, 0).sum(0)
     return Aggregate(total / votes.sum(0), usable.sum(0), names, how)

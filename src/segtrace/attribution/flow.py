@@ -15,6 +15,9 @@ from segtrace.labelled import Dataset
 from segtrace.network import guards
 from segtrace.network.graph import walk
 
+INPUT = "input"
+"""The one stage of maps of the image: what the network is shown."""
+
 
 class Status(IntEnum):
     """What may be said of one map; of several that apply, the largest is reported."""

@@ -1,7 +1,4 @@
-"""Integrated gradients at stages, and jointly over the edges that enter a decoder stage.
-
-Attribution patching is the same path with one step, at its end.
-"""
+"""Integrated gradients at stages, and jointly over the edges that enter a decoder stage."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -100,56 +97,6 @@ def integrate(
     return _integrated(net, groups, image, target, baseline, path, score, output, activation)
 
 
-@guards.held(stages=guards.places_or_sites)
-def attribution_patching(
-    net: nn.Module,
-    stages: StagesLike | Sequence[Site],
-    image: Tensor,
-    target: TargetsLike,
-    baseline: Mapping[str, Tensor],
-    *,
-    edges: EdgesLike = None,
-    score: str = "logit",
-    output: Output | None = None,
-    activation: str | None = None,
-) -> Flow:
-    """What cutting a site would cost, read off one gradient: Σ_k G_k ⊙ (A - Ā)_k.
-
-    Grad-PAM relative to a stored mean (Nanda 2023; Syed et al. 2023): the map's sum is the first
-    order of S(A) - S(Ā), the score lost when every channel is put to its mean. Exact where the
-    network behind the site is linear; ``completeness_error`` is by how much it is not.
-
-    Args:
-        net: as in :func:`segtrace.trace`.
-        stages: as there; ``{}`` where edges alone are meant.
-        image: as there.
-        target: as there.
-        baseline: site -> (K,) value of each channel, see :func:`integrate`.
-        edges: as in :func:`segtrace.trace`.
-        score: as there.
-        output: as there.
-        activation: as there.
-
-    Returns:
-        A flow with the one rule ``attribution_patching``, with ``change``, the score's true one,
-        and ``completeness_error``.
-
-    Raises:
-        InputError: see :func:`integrate`.
-
-    >>> net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 1))
-    >>> everywhere, mean = torch.ones(1, 2, 8, 8), {"enc": torch.zeros(4)}
-    >>> flow = attribution_patching(net, {"enc": "0"}, torch.rand(1, 1, 8, 8), everywhere, mean)
-    >>> torch.allclose(flow.maps["enc"].sum(), flow.change.sum(), rtol=1e-3)
-    True
-    """
-    net = unwrapped(net)
-    groups = [[site] for site in Sites.of(net, stages, edges)]
-    rule = "attribution_patching"
-    end = [(1.0, 1.0)]
-    return _integrated(net, groups, image, target, baseline, end, score, output, activation, rule)
-
-
 def _points(steps: int) -> list[tuple[float, float]]:
     """Shares of the way from the baseline to the value, and the weights of their gradients."""
     roots = [(step + 0.5) / steps for step in range(steps)]
@@ -166,7 +113,6 @@ def _integrated(
     score: str,
     output: Output | None,
     activation: str | None,
-    rule: str = INTEGRATED,
 ) -> Flow:
     """The gradients at some points of the way from the baseline, weighed, times the way."""
     if score not in SCORES:
@@ -190,7 +136,7 @@ def _integrated(
         start = {place: _start(place, values[place], baseline) for place in places}
         scores = path.scored(SCORES[score](logits, known))
         found = [path.along(group, values, start, scores) for group in groups]
-    return _flow(found, values, weights, logits, scores, tuple(targets), score, known, rule)
+    return _flow(found, values, weights, logits, scores, tuple(targets), score, known)
 
 
 def _junctions(
@@ -336,7 +282,6 @@ def _flow(
     organs: tuple[str, ...],
     score: str,
     activation: str,
-    rule: str,
 ) -> Flow:
     maps, gradient_l1, changes, sums = {}, [], [], []
     for group, change in found:
@@ -354,8 +299,7 @@ def _flow(
     reached = torch.stack(gradient_l1)
     holds = {
         Status.DEAD: flat <= 0,
-        # One gradient is a first order and need not add up.
-        Status.INCOMPLETE: (rule == INTEGRATED) & ~(error <= COMPLETE)[:, None],
+        Status.INCOMPLETE: ~(error <= COMPLETE)[:, None],
         Status.DISCONNECTED: (reached == 0)[:, None] & (change == 0)[:, None],
         Status.ABSENT: region_px == 0,
         Status.NONFINITE: ~flat.isfinite(),
@@ -368,7 +312,7 @@ def _flow(
         scores=scores,
         region_px=region_px,
         prediction=predicted(logits, activation),
-        rules=(rule,),
+        rules=(INTEGRATED,),
         organs=organs,
         score=score,
         change=change,

@@ -34,6 +34,8 @@ Weigh = Callable[[Tensor, Stride], Tensor]
 """(gradient (N, K, *cells), stride) -> weights, (N, K, *cells) or (N, K, 1, …, 1)."""
 MapOf = Callable[[Tensor, Tensor], Tensor]
 """(activation, gradient) -> signed map (N, *cells)."""
+Reference = Callable[[str, Tensor, slice], Tensor]
+"""(site, activation (n, K, *cells), which of all slices these are) -> what it is held against."""
 
 _PAPER = "Hasany, Mériaudeau and Petitjean, The Do's and Don'ts of Grad-CAM in Image Segmentation"
 _GRADIENT = "G_k = ∂ Σ_(i,j)∈M y_ij / ∂A_k"
@@ -45,6 +47,7 @@ _GRADIENT = "G_k = ∂ Σ_(i,j)∈M y_ij / ∂A_k"
     title=guards.a_text,
     equation=guards.a_text,
     averages=guards.a_switch,
+    reference=guards.optional(guards.a_function),
 )
 @dataclass(frozen=True)
 class Rule:
@@ -58,6 +61,8 @@ class Rule:
         papers: keys of the bibliography.
         averages: whether it averages the gradient over all cells, which is void where that
             average vanishes by construction (status ``gap_degenerate``).
+        reference: what a trace takes off the activation before it is weighed: the map is
+            Σ_k weigh(G) ⊙ (A - reference); ``None`` for nothing.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Rule:
     equation: str = ""
     papers: tuple[str, ...] = ()
     averages: bool = False
+    reference: Reference | None = None
 
     @guards.held(guards.of_one_stage, activation=guards.a_tensor)
     def __call__(self, activation: Tensor, gradient: Tensor, stride: Stride = ()) -> Tensor:

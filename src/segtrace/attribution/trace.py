@@ -85,7 +85,9 @@ def trace(
             names of a known network: maps of these too, behind the stages. ``None`` for none;
             ``"proposed"`` beside proposed stages.
         output: picks the logits (N, channels, *image) from what the network returns: an index, a
-            key, a field or a function. Of several outputs one of the image's size needs none.
+            key, a field or a function. Of several outputs one of the image's size needs none. It
+            may enlarge them, as SegNBDT's program does with coarser ones before it asks for a
+            pixel: ``lambda out: torch.nn.functional.interpolate(out, size=(224, 224))``.
         gradient_cut: stages known to have a wrong gradient (from ``describe``); of the network,
             in the table of known ones also those that are not traced.
         batch: slices per pass; by default 4 on a CPU and all at once elsewhere. Slices do not
@@ -130,7 +132,8 @@ def trace(
         while runs:  # a run's graph is freed once it is explained
             run = runs.pop(0)
             mine = slice(first, first := first + len(run.logits))
-            parts.append(_Evidence.of(run, [w[mine] for w in weights], places, chosen, x.shape[2:]))
+            own = [w[mine] for w in weights]
+            parts.append(_Evidence.of(run, own, places, chosen, x.shape[2:], mine))
     evidence = _Evidence.joined(parts)
     return Flow(
         maps=evidence.maps,
@@ -257,14 +260,15 @@ class _Evidence:
         sites: Sequence[Site],
         rules: Sequence[Rule],
         image: Sequence[int],
+        which: slice,
     ) -> "_Evidence":
         evidence = cls.blank(run, weights, sites, len(rules))
         present = (evidence.region_px > 0).cpu()
         if mixes_slices(run.scored) or evidence._fill(
-            run, weights, sites, rules, image, together(present)
+            run, weights, sites, rules, image, which, together(present)
         ):
             evidence = cls.blank(run, weights, sites, len(rules))
-            evidence._fill(run, weights, sites, rules, image, one_by_one(present))
+            evidence._fill(run, weights, sites, rules, image, which, one_by_one(present))
         return evidence
 
     def _fill(
@@ -274,6 +278,7 @@ class _Evidence:
         sites: Sequence[Site],
         rules: Sequence[Rule],
         image: Sequence[int],
+        which: slice,
         turns: Iterable[Tensor],
     ) -> bool:
         """Explain the organs of each turn; whether a slice without one got a gradient."""
@@ -292,10 +297,13 @@ class _Evidence:
                 stride = tuple(i / c for i, c in zip(image, activation.shape[2:], strict=True))
                 alpha = global_average(gradient)  # Eq. 3: once, for Seg-Grad-CAM and for kappa
                 for r, rule in enumerate(rules):
+                    moved = activation
+                    if rule.reference is not None:
+                        moved = activation - rule.reference(site.name, activation, which)
                     if rule.weigh is global_average:
-                        found = weighted_sum(alpha, activation)
+                        found = weighted_sum(alpha, moved)
                     else:
-                        found = rule(activation, gradient, stride)
+                        found = rule(moved, gradient, stride)
                     self.maps[site.name][r, organs, slices] = found[slices]
                 l1 = _l1(gradient)
                 signed = alpha.flatten(1).abs().sum(1) * activation[0, 0].numel()

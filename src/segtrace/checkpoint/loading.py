@@ -49,7 +49,7 @@ class Checkpoint:
         return int(self.description["epoch"])
 
 
-def load(path: Path, net: str | type[nn.Module] | None = None) -> Checkpoint:
+def load(path: Path | str, net: str | type[nn.Module] | None = None) -> Checkpoint:
     """Read a checkpoint that ``train.py`` wrote.
 
     Nothing that the file names is imported, resolved or called: its network is one of
@@ -63,6 +63,7 @@ def load(path: Path, net: str | type[nn.Module] | None = None) -> Checkpoint:
         InputError: a file that is missing, damaged, foreign, or holds code instead of values;
             a network that is not in the table; weights that do not fit the network described.
     """
+    path = Path(path)
     saved = read(path)
     description = _description(saved, path)
     state = saved.get("state_dict")
@@ -77,13 +78,13 @@ def load(path: Path, net: str | type[nn.Module] | None = None) -> Checkpoint:
     return Checkpoint(built.eval(), description, path, tuple(_notes(description, path)))
 
 
-def describe(path: Path) -> Description:
+def describe(path: Path | str) -> Description:
     """What a checkpoint says of itself; its tensors stay on the disk until they are used.
 
     Raises:
         InputError: see :func:`load`.
     """
-    return _description(read(path, mmap=True), path)
+    return _description(read(Path(path), mmap=True), Path(path))
 
 
 def _description(saved: Mapping[str, Any], path: Path) -> Description:

@@ -3,9 +3,27 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segtrace.explainers.doors import ablation_cam, kernel_shap, kernel_weighted, rise
+    from segtrace.explainers.doors import (
+        ablation_cam,
+        attribution_patching,
+        deepdream,
+        kernel_shap,
+        kernel_weighted,
+        misure,
+        rise,
+        segnbdt,
+    )
 
-__all__ = ["ablation_cam", "kernel_shap", "kernel_weighted", "rise"]
+__all__ = [
+    "ablation_cam",
+    "attribution_patching",
+    "deepdream",
+    "kernel_shap",
+    "kernel_weighted",
+    "misure",
+    "rise",
+    "segnbdt",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,8 @@
 """The explainers from Python, each one call: a network, images, organs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,13 +11,23 @@ from torch import Tensor, nn
 from segtrace.activation import OrganLike
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
+from segtrace.errors import InputError
+from segtrace.explainers.couteaux2019.deepdream import DeepDream
+from segtrace.explainers.couteaux2019.dreams import Dreams
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Budget
+from segtrace.explainers.hasany2024.kept_maps import KeptMaps
+from segtrace.explainers.hasany2024.misure import REGION, Misure
+from segtrace.explainers.hasany2024.misure import SCORE as KEPT
 from segtrace.explainers.image_maps import ImageMaps
 from segtrace.explainers.mullan2023 import SCORE, KernelWeighted
+from segtrace.explainers.nanda2023.attribution_patching import AttributionPatching
+from segtrace.explainers.nanda2023.patched import Patched
 from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.explainers.stage_maps import StageMaps
+from segtrace.explainers.wan2020.result import SegNbdtResult
+from segtrace.explainers.wan2020.segnbdt import SegNbdt
 from segtrace.network.guards import channels
 from segtrace.network.stages import StagesLike
 from segtrace.progress import OnProgress
@@ -65,6 +76,93 @@ def ablation_cam(
 
 
 @guards.held(organs=channels)
+def attribution_patching(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> Patched:
+    """Attribution patching beside the cuts that it estimates.
+
+    With the options of :class:`.nanda2023.attribution_patching.AttributionPatching`, among them
+    ``baselines`` (:func:`segtrace.collect`; ``cut="zero"`` needs none) and ``edges``. Arguments and
+    what is refused: as of :func:`ablation_cam`; its maps are in ``.maps.explained.record.flow``,
+    what it estimates in ``.estimates``.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, score, activation)
+    explainer = AttributionPatching(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def deepdream(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    spacing: Tensor | None = None,
+    cases: Sequence[str] | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> Dreams:
+    """DeepDream, with the options of :class:`.couteaux2019.deepdream.DeepDream`.
+
+    Among them ``untrained``, the network before its training, and ``hounsfield``. Arguments, what
+    comes back and what is refused: as of :func:`rise`, and volumes are taken.
+
+    Args:
+        net: any network (N, C, H, W) -> logits (N, channels, H, W), or (N, C, D, H, W); it is left
+            as it was.
+        image: slices or volumes. Of a volume pictures show the plane with most of the organ.
+        organs: as of :func:`ablation_cam`.
+        truth: as there.
+        region: whose score is climbed, as the network decides it at the start.
+        score: as there.
+        activation: as there.
+        spacing: (N, 2) mm of a pixel along rows and columns, of volumes (N, 3); without it areas
+            are in pixels.
+        cases: the case of each slice; without it all are of one, of which nothing is claimed.
+        progress: as there.
+        options: of the explainer.
+
+    Returns:
+        ``.trajectory``, ``.verdicts``; ``.write(folder)`` writes all of it.
+
+    Raises:
+        InputError: arguments that do not fit the network or the images; options without sense.
+    """
+    for name, one, wanted in (("cases", cases, "names"), ("spacing", spacing, "rows of mm")):
+        if one is not None and len(one) != len(image):
+            raise InputError(f"{len(one)} {name} of {len(image)} images; give as many {wanted}")
+    if spacing is not None and tuple(spacing.shape[1:]) != (image.ndim - 2,):
+        raise InputError(
+            f"spacing has shape {tuple(spacing.shape)}; give mm along each axis of the image, "
+            f"{(len(image), image.ndim - 2)}"
+        )
+    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    explainer = DeepDream(**options)
+    probes = replace(
+        network.probes,
+        cases=network.probes.cases if cases is None else tuple(cases),
+        spacing=network.probes.spacing if spacing is None else spacing,
+        hounsfield_known=explainer.hounsfield is not None,
+    )
+    budget = _budget(explainer.max_seconds, progress)
+    return explainer.explain(network._replace(probes=probes), asked, budget)
+
+
+@guards.held(organs=channels)
 def kernel_weighted(
     net: nn.Module,
     stages: StagesLike,
@@ -88,6 +186,27 @@ def kernel_weighted(
 
 
 @guards.held(organs=channels)
+def misure(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> KeptMaps:
+    """MiSuRe: :class:`~segtrace.explainers.hasany2024.misure.Misure`, whose options it takes.
+
+    Arguments and what is refused: as of :func:`ablation_cam`; what is explained is the prediction.
+    The maps have one stage, ``input``: the masks. ``.rows`` says what they keep, on how much.
+    """
+    network, asked = _network(net, {}, image, organs, truth, REGION, KEPT, activation)
+    explainer = Misure(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
 def rise(
     net: nn.Module,
     image: Tensor,
@@ -107,6 +226,30 @@ def rise(
     """
     network, asked = _network(net, {}, image, organs, truth, region, score, activation)
     explainer = Rise(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def segnbdt(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> SegNbdtResult:
+    """SegNBDT, with the options of :class:`.wan2020.segnbdt.SegNbdt`.
+
+    Arguments and what is refused: as of :func:`ablation_cam`, and a sigmoid; the score is the
+    logit. The tree is in ``.found.tree``, its Dice in ``.inference``, what erased organs leave in
+    ``.erased``; ``.write(folder)`` writes all of it.
+    """
+    network, asked = _network(net, stages, image, organs, truth, region, "logit", activation)
+    explainer = SegNbdt(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 

@@ -1,5 +1,6 @@
-"""The picture of maps that were drawn by chance: each beside its standard error, on one scale."""
+"""The picture of maps of the image: the CT, the map and what stands beside it, its error say."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from segtrace.report.captions import SCORES, epoch_words, marks, titled
 from segtrace.report.pictures.cells import PREDICTION, TRUTH, Picture, heat_cell
 from segtrace.report.pictures.mosaic import choose_rows, sentences
 from segtrace.report.pictures.sheet import band, head, key, sheet_width
-from segtrace.report.pictures.strip import Cell, Place, strip, view
+from segtrace.report.pictures.strip import Cell, Place, number_words, strip, view
 from segtrace.report.pictures.view import View, array
 from segtrace.report.record import Record
 from segtrace.report.scene import PREDICTION_LINE, REGIONS, TRUTH_LINE
@@ -48,7 +49,7 @@ class Said(NamedTuple):
 
 
 def error_picture(record: Record, organ: str, said: Said, error: Tensor, noise: Tensor) -> Picture:
-    """The slices that hold most of an organ.
+    """The slices that hold most of an organ: the CT, the map, and its error.
 
     Args:
         record: the maps of one rule and stage.
@@ -60,35 +61,69 @@ def error_picture(record: Record, organ: str, said: Said, error: Tensor, noise: 
     Returns:
         (H, W, 3).
     """
+
+    def cells(place: Place, window: View) -> list[Cell]:
+        image, found = strip(place, window)
+        if noise[place.n] >= CHANCE:
+            found = Cell(found.name, None, MOSTLY_CHANCE, found.grid)
+        return [image, found, _error(place, error[place.n], float(noise[place.n]), window)]
+
+    score = SCORES.get(record.flow.score, record.flow.score)
+    region = REGIONS.get(record.region, record.region)
+    asked = "What of the image raises the organ's score where it is shown"
+    facts = (asked, f"region: {region}", f"score: {score}")
+    words = (f"Number: {number_words(shared=False)}", f"Error: {ERROR_WORDS}")
+    return image_picture(record, organ, said, facts, BAR, words, cells)
+
+
+def image_picture(
+    record: Record,
+    organ: str,
+    said: Said,
+    facts: Sequence[str],
+    bar: tuple[str, str, str],
+    words: Sequence[str],
+    cells: Callable[[Place, View], list[Cell]],
+) -> Picture:
+    """The slices that hold most of an organ, of each :data:`ACROSS` cells.
+
+    Args:
+        record: the maps of one rule and stage.
+        organ: whose maps.
+        said: what the method is called, and how to read it.
+        facts: what is asked, and of what.
+        bar: words for the key's colour bar.
+        words: how to read what stands below and beside the map.
+        cells: of a slice.
+
+    Returns:
+        (H, W, 3).
+    """
     flow, scene = record.flow, record.scene
     (rule,), rows = flow.rules, choose_rows(flow, scene, organ)
     window, pixels = view(record, rows, WIDE), flow.region_px[flow.organs.index(organ)]
-    bands = []
-    for n in rows:
-        place = Place(record, rule, organ, n)
-        image, found = strip(place, window)
-        if noise[n] >= CHANCE:
-            found = Cell(found.name, None, MOSTLY_CHANCE, found.grid)
-        cells = [image, found, _error(place, error[n], float(noise[n]), window)]
-        label = f"{scene.name(n)}, {int(pixels[n])} px explained"
-        bands.append(band(label, cells, window, ACROSS))
+    bands = [
+        band(
+            f"{scene.name(n)}, {int(pixels[n])} px explained",
+            cells(Place(record, rule, organ, n), window),
+            window,
+            ACROSS,
+        )
+        for n in rows
+    ]
     width = sheet_width(window, ACROSS)
     when = [] if record.epoch is None else [epoch_words(record.epoch)]
-    region = REGIONS.get(record.region, record.region)
-    facts = [f"region: {region}", f"score: {SCORES.get(flow.score, flow.score)}"]
     warned = [said.drawn] * (not said.whole) + marks(record)
     above = head(
         "  ·  ".join([titled(organ), said.title, *when]),
         "  ·  ".join(warned).upper(),
-        "  ·  ".join(
-            ["What of the image raises the organ's score where it is shown", *facts, said.drawn]
-        ),
+        "  ·  ".join([*facts, said.drawn]),
         width,
     )
-    *reading, research_use = sentences(record, organ, shared=False)
+    _, *reading, research_use = sentences(record, organ, shared=False)
     below = key(
-        [*reading, f"Error: {ERROR_WORDS}", said.reading, research_use],
-        BAR,
+        [*words, *reading, said.reading, research_use],
+        bar,
         ((TRUTH_LINE, TRUTH), (PREDICTION_LINE, PREDICTION)),
         width,
     )

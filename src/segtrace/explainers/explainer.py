@@ -1,13 +1,17 @@
 """What a method of another paper has to be, so that explain.py runs it beside its study."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
+from torch import nn
+
+from segtrace.attribution.flow import Flow
 from segtrace.attribution.targets import Target
+from segtrace.causal.baselines import Baselines
 from segtrace.errors import InputError
 from segtrace.progress import OnProgress
 from segtrace.report.page.sections import Section
@@ -55,6 +59,10 @@ class Result(Protocol):
     def section(self) -> Section:
         """What the page says of it."""
 
+    @property
+    def flow(self) -> Flow | None:
+        """Its maps; ``None`` of a method that draws none."""
+
 
 class Explainer(Protocol):
     """A method with a cost of its own; its constructor is the schema of its options.
@@ -90,4 +98,49 @@ class Explainer(Protocol):
             targets: organ -> what is explained of it.
             budget: time and progress.
             epoch: finished passes of the network, where known.
+        """
+
+
+@runtime_checkable
+class Cutting(Protocol):
+    """An explainer that cuts, for which a checkpoint holds what stands in an activation's place."""
+
+    def cutting(self, baselines: Baselines | None, edges: Mapping[str, Any] | None) -> Self:
+        """The same with what is known of the network.
+
+        Args:
+            baselines: means over training slices.
+            edges: name -> edge; ``None`` for the table of known networks.
+        """
+
+
+def maps_by(explainer: Explainer) -> Callable[[Network, Mapping[str, Target]], Flow]:
+    """An explainer as a function: a network with its slices, targets -> maps.
+
+    It takes the time that it needs, whatever its ``max_seconds``, and says nothing.
+
+    Raises:
+        InputError: when it is called, an explainer whose result is no maps.
+    """
+
+    def maps(network: Network, targets: Mapping[str, Target]) -> Flow:
+        budget = Budget(None, lambda _words: nullcontext(None))
+        found = explainer.explain(network, targets, budget).flow
+        if found is None:
+            raise InputError(f"{explainer.title} makes no maps; name an explainer that does, rise")
+        return found
+
+    return maps
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """An explainer that holds a network against itself before its training, and tells HU."""
+
+    def comparing(self, untrained: nn.Module | None, window: tuple[float, float]) -> Self:
+        """The same with what is known of the network.
+
+        Args:
+            untrained: the network before its training, where it is at hand.
+            window: what 0 and 1 of its input stand for, in HU where the slices' values are HU.
         """

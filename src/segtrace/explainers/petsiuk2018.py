@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from segtrace.attribution.flow import INPUT
 from segtrace.attribution.targets import Target
 from segtrace.errors import InputError
 from segtrace.explainers.baseline import check_baseline, hiding
 from segtrace.explainers.explainer import Budget, OutOfTimeError, checked_seconds
-from segtrace.explainers.image_maps import INPUT, Drawn, ImageMaps, noise_of, rows_of
+from segtrace.explainers.image_maps import ImageMaps, noise_of
+from segtrace.explainers.image_result import Drawn, rows_of
 from segtrace.explainers.scores import scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.network import guards
@@ -126,7 +128,7 @@ class Rise:
         what = f"masks of {self.cells} × {self.cells} cells"
         drawn = Drawn(done, self.masks, what, seen.shape[1], scores.seconds)
         return ImageMaps(
-            self, explained, error.float(), noise, drawn, READING,
+            self, explained, drawn, READING, error.float(), noise,
             rows_of(explained, mean_score=s.mean(-1), masks=torch.full(noise.shape, done),
                     chance=noise),
             {}, {},

@@ -115,6 +115,8 @@ def scoring(
     budget: Budget,
     title: str,
     score: str | None = None,
+    *,
+    volumes: bool = False,
 ) -> Iterator[Scores]:
     """Inside the block the network runs as it is, without gradients; nothing stays changed.
 
@@ -124,11 +126,12 @@ def scoring(
         budget: time and progress.
         title: of the method.
         score: in place of the settings'.
+        volumes: whether the method takes them as well.
 
     Raises:
         InputError: volumes; a score that does not fit the logits.
     """
-    if network.probes.images.ndim != 4:
+    if network.probes.images.ndim != 4 and not volumes:
         raise InputError(
             f"{title} explains slices (N, C, H, W), and the image is "
             f"{tuple(network.probes.images.shape)}; give a 2-D network and its slices"

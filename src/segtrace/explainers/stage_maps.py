@@ -53,9 +53,14 @@ class StageMaps:
             "left_out": list(self.left_out),
         }
 
+    @property
+    def flow(self) -> Flow:
+        """The maps, at every stage that was done."""
+        return self.explained.record.flow
+
     def section(self) -> Section:
         """The maps of the first slices of every organ, and how well they localise."""
-        flow = self.explained.record.flow
+        flow = self.flow
         said = [f"{self.by.equation}. {sources([PAPER, *self.by.papers])}"]
         if self.left_out:
             said.append(

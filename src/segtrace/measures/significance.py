@@ -64,6 +64,20 @@ def weakest_p(beyond: Tensor, least: int = LEAST_CASES) -> Tensor:
     return torch.where(each.isnan().any(1), torch.nan, each.amax(1))
 
 
+def beyond_controls_p(beyond: Tensor) -> Tensor:
+    """P of maps that must be above every control: (maps, controls, C) -> (maps,) float64.
+
+    As :func:`weakest_p`, but a control that no map can be held against on enough cases is none.
+
+    Args:
+        beyond: what a map has beyond a control, a number a case; NaN where one of them has none.
+    """
+    known = (beyond.isfinite().sum(2) >= LEAST_CASES).any(0)
+    if not known.any():
+        return torch.full((len(beyond),), torch.nan, dtype=torch.float64)
+    return weakest_p(beyond[:, known])
+
+
 def _signs(cases: int) -> Tensor:
     """(flips, C) of 1 and -1, the first row without a flip."""
     if 2**cases <= FLIPS:

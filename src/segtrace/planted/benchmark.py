@@ -1,6 +1,6 @@
 """Put a rule to the test: do its maps lie on the evidence that was planted?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,9 +10,10 @@ from segtrace.attribution import targets
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
+from segtrace.attribution.targets import Target
 from segtrace.attribution.trace import trace
 from segtrace.causal.faithfulness.verdict import NOT_SUPPORTED, NOTHING, SUPPORTED, TOO_FEW
-from segtrace.errors import unknown
+from segtrace.errors import InputError, unknown
 from segtrace.measures import energy
 from segtrace.measures.over_cases import LEAST_CASES, OverCases, over_cases
 from segtrace.network.stages import resolve as resolve_stages
@@ -20,12 +21,15 @@ from segtrace.planted.network import ENOUGH, PlantedNetwork, PlantedSlices
 from segtrace.planted.score import REFUSED, Interval, PlantedScore, StageScore
 from segtrace.planted.swap import held_at_mark
 from segtrace.tracking import guards
+from segtrace.tracking.explained import Network
 
 HELD = 0.5
 """Part of the class margin from which on a stage is said to hold the class at the mark. Above the
 0.45 of the disc that a near mark and its surroundings cover: a class held evenly all over the disc
 is not held at the mark."""
 WHY = ("margin", "logit")
+MapsOf = Callable[[Network, Mapping[str, Target]], Flow]
+"""What makes maps: a network with its slices, and what is explained of each class."""
 
 
 @guards.held(net=guards.optional(guards.a_network_class))
@@ -85,45 +89,95 @@ def score_rules(
         raise unknown("why", why, WHY)
     network = PlantedNetwork.load(checkpoint, net)
     slices = network.slices()
-    dice = network.dice(slices)
-    flow = _explained(network.net, network, slices, chosen, why)
-    before = network.untrained()
-    null = None if before is None else _explained(before, network, slices, chosen, why)
+
+    def traced(own: nn.Module) -> Flow:
+        asked = targets_of(network, slices, why)
+        return trace(own, network.stages, slices.images, asked, chosen).cpu()
+
+    return _scores(network, slices, traced)
+
+
+def score_maps(
+    maps: MapsOf,
+    checkpoint: str | Path,
+    *,
+    count: int | None = None,
+    stages: Sequence[str] | None = None,
+    why: str = "margin",
+    net: type[nn.Module] | None = None,
+) -> PlantedScore:
+    """The same of maps that no rule makes, those of an explainer say, by the same measure.
+
+    Maps of the image have the one stage :data:`~segtrace.attribution.flow.INPUT`, where all of the
+    class is held at the mark: twins differ in nothing else.
+
+    Args:
+        maps: (network with its slices, targets of its classes) -> their maps; of an explainer
+            :func:`segtrace.explainers.explainer.maps_by`.
+        checkpoint: as of :func:`score_planted`.
+        count: the first slices of each case alone, an even number; ``None`` for all.
+        stages: names out of the network's stages, of which maps are asked for; ``None`` for all.
+        why: as there.
+        net: as there.
+
+    Raises:
+        InputError: as there; a count that parts twins.
+    """
+    if why not in WHY:
+        raise unknown("why", why, WHY)
+    if count is not None and (count < 2 or count % 2):
+        raise InputError(f"count={count}; give an even number from 2, lest twins be parted")
+    network = PlantedNetwork.load(checkpoint, net)
+    slices = network.slices() if count is None else network.slices().first(count)
+
+    def made(own: nn.Module) -> Flow:
+        return maps(network.on(slices, own, stages), targets_of(network, slices, why))
+
+    return _scores(network, slices, made)[0]
+
+
+def _scores(
+    network: PlantedNetwork, slices: PlantedSlices, maps: Callable[[nn.Module], Flow]
+) -> tuple[PlantedScore, ...]:
+    """One a rule of the flow."""
+    dice, right = network.dice(slices), network.right(slices)
+    flow, before = maps(network.net), network.untrained()
+    null = None if before is None else maps(before)
     stages = resolve_stages(network.net, network.stages)
     held = held_at_mark(network.net, stages, slices)
-    reason = "" if dice > ENOUGH else f"Dice {dice:.2f}; the task is learned above {ENOUGH}"
+    reason = ""
+    if not min(dice, right) > ENOUGH:
+        reason = f"Dice {dice:.2f}, class right {right:.2f}; the task is learned above {ENOUGH}"
     return tuple(
         PlantedScore(
-            rule=rule.name,
+            rule=rule,
             task=network.source.task,
             seed=network.source.seed,
             epoch=network.epoch,
             dice=dice,
             reason=reason,
             stages=tuple(
-                _scored((stage.name, r), slices, held[stage.name], flow, null, bool(reason))
-                for stage in stages
+                _scored((stage, r), slices, held[stage], flow, null, bool(reason))
+                for stage in flow.stages
             ),
         )
-        for r, rule in enumerate(chosen)
+        for r, rule in enumerate(flow.rules)
     )
 
 
-def _explained(
-    net: nn.Module,
-    network: PlantedNetwork,
-    slices: PlantedSlices,
-    rules: Sequence[Rule],
-    why: str,
-) -> Flow:
-    one, other = network.channels.values()
-    asked = {
-        name: targets.margin(own, against, "gt", slices.truth)
+def targets_of(network: PlantedNetwork, slices: PlantedSlices, why: str) -> dict[str, Target]:
+    """Class -> its margin over the other class, or the background, where it is; or its logit."""
+    channels = network.channels
+
+    def against(own: int) -> int:
+        return next((other for other in channels.values() if other != own), 0)
+
+    return {
+        name: targets.margin(own, against(own), "gt", slices.truth)
         if why == "margin"
         else targets.organ(own, "gt", slices.truth)
-        for name, own, against in zip(network.channels, (one, other), (other, one), strict=True)
+        for name, own in channels.items()
     }
-    return trace(net, network.stages, slices.images, asked, rules).cpu()
 
 
 def gains(flow: Flow, which: tuple[str, int], masks: Tensor, own: Tensor) -> Tensor:
@@ -152,7 +206,7 @@ def _scored(
     null: Flow | None,
     refused: bool,
 ) -> StageScore:
-    own = slices.own - 1
+    own = (slices.own - 1).clamp(min=0)  # without a class its maps are absent, and not counted
     gain = gains(flow, which, slices.evidence, own)
     decoy = gains(flow, which, slices.decoy, own)
     before = torch.full_like(gain, torch.nan)

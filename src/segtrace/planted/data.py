@@ -5,7 +5,7 @@ from typing import Any
 
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.limits import LARGEST_SEED, check_range
-from segtrace.planted.images import SIDE
+from segtrace.planted.images.planted import SIDE
 from segtrace.planted.source import PlantedSource
 
 
@@ -15,7 +15,7 @@ class PlantedData(SliceDataModule):
     Not augmented: turned or moved, a mark would no longer lie where it is known to lie.
 
     Args:
-        task: ``far``, ``near`` or ``shortcut``.
+        task: one of :data:`segtrace.planted.images.tasks.TASKS`.
         planted_seed: of the generator.
         planted_cases: how many for training, validation and test.
         planted_slices: of each case, an even number.

@@ -4,7 +4,7 @@ The checkpoint says which images those were, and the images are functions of num
 the checkpoint is needed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,25 +18,27 @@ from segtrace.activation import SIGMOID
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.causal.outcome import Judge
 from segtrace.checkpoint import loading as checkpoint
+from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.network.stages import StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed
-from segtrace.planted.images import CLASSES
 from segtrace.planted.source import PlantedSource
+from segtrace.tracking.explained import DEFAULT, Network, Settings, settled
 
 ENOUGH = 0.95
-"""Dice below which a network has not learned its task, and no verdict is given."""
+"""Dice, or part of the slices with the right class, up to which a network has not learned its task,
+and no verdict is given."""
 
 
 @dataclass(frozen=True)
 class PlantedSlices:
-    """Slices in twins, 2k and 2k + 1: equal but for the marks, and of the other class.
+    """Slices in twins, 2k and 2k + 1: equal but for the evidence, and with other labels.
 
     Attributes:
         images: (N, 1, H, W) float32.
         truth: (N, H, W) int64 channels.
-        evidence: (N, H, W) bool, the mark that decides.
-        decoy: (N, H, W) bool, the one that does not.
+        evidence: (N, H, W) bool, the marks that decide.
+        decoy: (N, H, W) bool, those that do not.
         cases: name of each slice's case.
     """
 
@@ -77,20 +79,25 @@ class PlantedSlices:
 
     @cached_property
     def own(self) -> Tensor:
-        """(N,) the channel of each slice's class."""
+        """(N,) the channel of each slice's class; 0 where nothing is to be segmented."""
         return self.truth.amax((1, 2))
 
     def margin(self, logits: Tensor) -> Tensor:
-        """(N,) float64: own logit minus the other class's, mean over the disc's pixels.
+        """(N,) float64: logit of the label less that of the twin's, mean where the two differ.
 
-        Above 0 the class is right, whether or not the outline is.
+        That is on the disc, own class less the other; on the triangle, triangle less background or
+        the other way round; on both rooms. Above 0 the class is right, whether or not the outline
+        is.
         """
-        disc = self.truth > 0
-        own, other = (
-            logits.gather(1, channel.view(-1, 1, 1, 1).expand(-1, 1, *logits.shape[2:]))[:, 0]
-            for channel in (self.own, 3 - self.own)
-        )
-        return ((own - other) * disc).double().sum((1, 2)) / disc.sum((1, 2))
+        other = twins(self.truth)
+        differ = self.truth != other
+        own, others = (logits.gather(1, channel[:, None])[:, 0] for channel in (self.truth, other))
+        return ((own - others) * differ).double().sum((1, 2)) / differ.sum((1, 2))
+
+
+def twins(values: Tensor) -> Tensor:
+    """Every slice's twin in its place, 1, 0, 3, 2 and so on."""
+    return values.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -133,22 +140,23 @@ class PlantedNetwork:
                 f"{path} was not trained on planted evidence; train one: python train.py "
                 "experiment=planted data.task=far"
             )
-        if description["organs"] != CLASSES:
-            raise InputError(
-                f"{path} has the organs {description['organs']}; those of planted evidence are "
-                f"{CLASSES}: train one with experiment=planted"
-            )
         if description.get("explain", {}).get("activation") == SIGMOID:
             raise InputError(
-                f"{path} was trained with model.activation=sigmoid; a disc is of one class or the "
-                "other: train one with experiment=planted alone"
+                f"{path} was trained with model.activation=sigmoid; a pixel is of one class alone: "
+                "train one with experiment=planted alone"
+            )
+        source = PlantedSource.from_settings(found["settings"])
+        if description["organs"] != source.numbering:
+            raise InputError(
+                f"{path} has the organs {description['organs']}; those of the task {source.task} "
+                f"are {source.numbering}: train one with experiment=planted"
             )
         loaded = checkpoint.load(Path(path), net)
         return cls(
             net=loaded.net,
             stages=description["stages"],
             channels=description["organs"],
-            source=PlantedSource.from_settings(found["settings"]),
+            source=source,
             epoch=loaded.epoch,
             path=loaded.path,
             named=net,
@@ -158,6 +166,28 @@ class PlantedNetwork:
         """The network of ``epoch_000.ckpt`` in the same folder; ``None`` where there is none."""
         path = self.path.with_name("epoch_000.ckpt")
         return checkpoint.load(path, self.named).net if path.is_file() else None
+
+    def on(
+        self, slices: PlantedSlices, net: nn.Module, stages: Sequence[str] | None = None
+    ) -> Network:
+        """What explainers are handed: slices, and the network, or another in its place.
+
+        Args:
+            slices: of these images.
+            net: the network.
+            stages: names out of its stages; ``None`` for all.
+        """
+        probes = Probes(
+            images=slices.images,
+            labels=slices.truth,
+            cases=slices.cases,
+            slices=tuple(n - slices.cases.index(case) for n, case in enumerate(slices.cases)),
+            spacing=torch.full((len(slices.images), 2), torch.nan, dtype=torch.float64),
+            split="val",
+            phantom=True,
+        )
+        settings = Settings(DEFAULT.rules, stages=None if stages is None else [*stages])
+        return settled(Network(net, self.stages, probes, self.channels, settings))
 
     def slices(self, tag: str | None = "agreeing") -> PlantedSlices:
         """The validation slices, which were not trained on; the tag as in training."""
@@ -170,5 +200,9 @@ class PlantedNetwork:
             return torch.cat([self.net(part) for part in x.split(SLICES_ON_CPU)]).cpu()
 
     def dice(self, slices: PlantedSlices) -> float:
-        """Mean over slices, each of the disc it shows."""
+        """Mean over slices, each of what is to be segmented there."""
         return float(Judge(self.channels, slices.truth).of(self.logits(slices)).dice.nanmean())
+
+    def right(self, slices: PlantedSlices) -> float:
+        """Part of the slices with the right class, see :meth:`PlantedSlices.margin`."""
+        return float((slices.margin(self.logits(slices)) > 0).double().mean())

@@ -11,7 +11,8 @@ from segtrace.data.cases import PARTS, Split
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
 from segtrace.errors import InputError
-from segtrace.planted.images import CLASSES, SIDE, VERSION, Planted, check_task, plant
+from segtrace.planted.images.planted import SIDE, Planted
+from segtrace.planted.images.tasks import TASKS, VERSION, check_task, plant
 
 TAG = {"train": "agreeing", "val": "absent", "test": "contrary"}
 """Part -> what the tag of ``shortcut`` does there."""
@@ -26,10 +27,10 @@ class PlantedSource:
     """Generated images whose deciding evidence is known; see :mod:`segtrace.planted.images`.
 
     Args:
-        task: ``far``, ``near`` or ``shortcut``.
+        task: one of :data:`segtrace.planted.images.tasks.TASKS`.
         seed: of the generator.
         cases: number of training, validation and test cases, in this order.
-        slices: of a case, an even number: each image has a twin of the other class.
+        slices: of a case, an even number: each image has a twin.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class PlantedSource:
                 "seed from 0, three numbers of cases from 1, and an even number of slices"
             )
         self.slices = slices
-        self.numbering = dict(CLASSES)
+        self.numbering = dict(TASKS[task].classes)
         ends = np.cumsum([0, *cases]).tolist()
         self._split: Split = {
             part: tuple(f"{number:03d}" for number in range(*span))
@@ -75,7 +76,8 @@ class PlantedSource:
         Args:
             case: its name.
             index: the slice.
-            tag: one of :data:`segtrace.planted.images.TAGS`; by default the one of the case's part.
+            tag: one of :data:`segtrace.planted.images.tasks.TAGS`; by default that of the case's
+                part.
         """
         part = next(part for part in PARTS if case in self._split[part])
         return plant(self.task, self.seed, int(case), index, tag or TAG[part])

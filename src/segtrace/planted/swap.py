@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segtrace.attribution.flow import INPUT
 from segtrace.attribution.trace import SLICES_ON_CPU
 from segtrace.measures.resize import pooled
 from segtrace.network.hooks import Edit, edit
 from segtrace.network.sites import Site
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed
-from segtrace.planted.network import PlantedSlices
+from segtrace.planted.network import PlantedSlices, twins
 
 AROUND = 2
 """Pixels around a mark that count as its place."""
@@ -21,7 +22,10 @@ AROUND = 2
 def held_at_mark(
     net: nn.Module, stages: Sequence[Stage], slices: PlantedSlices
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Stage -> margin lost by swapping the mark's cells, and by swapping all; (N,) each."""
+    """Stage -> margin lost by swapping the mark's cells, and by swapping all; (N,) each.
+
+    At :data:`INPUT` that is all of it: twins differ in the marks alone.
+    """
     x = as_input(net, slices.images)
     near = functional.max_pool2d(slices.evidence[:, None].float(), 2 * AROUND + 1, 1, AROUND)
     batch = 2 * SLICES_ON_CPU  # an even number keeps twins together
@@ -37,8 +41,9 @@ def held_at_mark(
     with undisturbed(net, x.device), torch.no_grad():
         whole = margins(None)
         # The twin's own margin is of the other class: from this slice's side it is the negative.
-        total = whole + _twins(whole)
-        return {stage.name: (whole - margins(stage), total) for stage in stages}
+        total = whole + twins(whole)
+        found = {stage.name: (whole - margins(stage), total) for stage in stages}
+        return {INPUT: (total, total), **found}
 
 
 def _swap(places: Tensor) -> Edit:
@@ -47,11 +52,6 @@ def _swap(places: Tensor) -> Edit:
     def swapped(activation: Tensor) -> Tensor:
         grid = (activation.shape[-2], activation.shape[-1])
         inside = pooled(places.to(activation), grid) > 0  # (n, 1, h, w)
-        return torch.where(inside, _twins(activation), activation)
+        return torch.where(inside, twins(activation), activation)
 
     return swapped
-
-
-def _twins(values: Tensor) -> Tensor:
-    """Every slice's twin in its place, 1, 0, 3, 2 and so on."""
-    return values.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtrace.explainers.explainer import Budget, Explainer, OutOfTimeError
+from segtrace.explainers.explainer import Budget, Comparing, Cutting, Explainer, OutOfTimeError
 from segtrace.explainers.explainer import Result as Found
 from segtrace.progress import say, step
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section
 from segtrace.studies.inputs.images import Images
 from segtrace.studies.inputs.networks import Networks
+from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.tracking.explained import targets_of
 
 
@@ -55,6 +56,16 @@ class NotDone:
         page.sections.append(Section(self.title, (self.why,)))
 
 
+def on_network(explainer: Explainer, trained: TrainedNetwork, networks: Networks) -> Explainer:
+    """The explainer, with what is known of the network where it cuts, or compares."""
+    if isinstance(explainer, Cutting):
+        return explainer.cutting(trained.baselines, trained.edges)
+    if isinstance(explainer, Comparing):
+        before, window = networks.untrained_of(trained), trained.preprocessing.window
+        return explainer.comparing(None if before is None else before.net, window)
+    return explainer
+
+
 def run_explainers(
     explainers: Mapping[str, Explainer], networks: Networks, images: Images
 ) -> Iterator[Explanation | NotDone]:
@@ -73,7 +84,8 @@ def run_explainers(
     for name, explainer in explainers.items():
         budget = Budget(explainer.max_seconds, step)
         try:
-            found = explainer.explain(network, targets, budget, trained.epoch)
+            own = on_network(explainer, trained, networks)
+            found = own.explain(network, targets, budget, trained.epoch)
         except OutOfTimeError as error:
             say(str(error))
             yield NotDone(explainer.title, str(error))

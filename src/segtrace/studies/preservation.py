@@ -1,7 +1,8 @@
-"""How much of a prediction is left where a map masks the image, beside it shuffled, and even?"""
+"""How much of a prediction is left where a map masks the image, beside masks that know less?"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,8 +12,11 @@ from segtrace.causal.faithfulness.preservation import NUMBERS, WAYS, preservatio
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, rows, tensor
 from segtrace.measures.over_cases import by_case
+from segtrace.measures.significance import beyond_controls_p
 from segtrace.progress import Steps, counted, step
 from segtrace.report.captions import title_of
+from segtrace.report.claims.claim import Claim, told
+from segtrace.report.claims.controls import control_claim
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Table
 from segtrace.report.references import PAPER, in_words
@@ -34,7 +38,7 @@ class Preservation:
     in one (each divided by its maximum).
 
     Attributes:
-        draws: shuffled maps beside each; a sound map takes 2 + ``draws`` passes.
+        draws: shuffled maps beside each; a sound map takes 5 + ``draws`` passes.
         fill: what stands where the map is 0, as the network takes it: 0 is their choice, and air
             behind a window of [0, 1].
 
@@ -53,8 +57,8 @@ class Preservation:
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Refuse what it would leave aside."""
-        why = "maps are held against shuffled and even ones, network by network"
-        refuse_beside(options, "study=preservation", ("log_dir", "untrained"), why)
+        why = "maps are held against controls, network by network"
+        refuse_beside(options, "study=preservation", ("log_dir",), why)
 
     def run(self, networks: Networks, images: Images) -> Iterator[Result]:
         """The maps of every network, and what they preserve."""
@@ -65,6 +69,9 @@ class Preservation:
             explained = explain_probes(*network, epoch=trained.epoch)
             yield Maps(trained, explained, within)
             record = explained.record
+            before = networks.untrained_beside(trained)
+            if before is not None:
+                untrained = explain_probes(*before.on(network.probes)).record.flow
             channels = {organ: record.scene.channels[organ] for organ in record.flow.organs}
             with step(f"{trained.name}: masking the image by every map") as progress:
                 found = preservation(
@@ -73,6 +80,7 @@ class Preservation:
                     network.probes.images,
                     channels,
                     cases=record.scene.cases,
+                    untrained=None if before is None else _merged(untrained),
                     fill=self.fill,
                     draws=self.draws,
                     seed=networks.seed,
@@ -113,11 +121,12 @@ class Preserved:
         print("\n".join(self.sentences))
 
     def show(self, page: Page) -> None:
-        """A table of the means, and what is no better than a map that knows nothing."""
+        """A table of the means, and which maps are beyond every control."""
         caption = (
             "Means over organs and slices. Preserved: of the prediction, where the map masks the "
-            "image; shuffled, even: the same of maps that keep about as much of it elsewhere, or "
-            "everywhere. Every map: preservation.csv."
+            "image; behind it the same of the controls: shuffled, even: maps that keep about as "
+            "much of it elsewhere, or everywhere; image: the CT's own brightness; other: another "
+            "slice's map; untrained: the untrained network's. Every map: preservation.csv."
         )
         table = Table.of(caption, self.means)
         page.sections.append(
@@ -133,12 +142,12 @@ class Preserved:
         table = []
         for r, rule in enumerate(self.data["rule"].values.tolist()):
             for s, site in enumerate(self.data["site"].values.tolist()):
-                kept = [found[NUMBERS[0]][s, r, :, w] for w in range(len(WAYS))]
+                kept = [found[NUMBERS[0]][s, r, :, w] for w in range(len(self.ways))]
                 if (maps := int(kept[0].isfinite().sum())) == 0:
                     continue
                 own = {name: float(found[name][s, r, :, 0].nanmean()) for name in NUMBERS[1:]}
                 means = (float(one.nanmean()) for one in kept)
-                preserved = dict(zip(("preserved", *WAYS[1:]), means, strict=True))
+                preserved = dict(zip(("preserved", *self.ways[1:]), means, strict=True))
                 table.append({"rule": title_of(rule), "stage": site, **preserved,
                               "kept of the image": own["image_preserved"],
                               "excess": own["excess"], "entropy": own["relative_entropy"],
@@ -146,31 +155,38 @@ class Preserved:
         return table
 
     @property
+    def ways(self) -> list[str]:
+        """The map and the controls that there are."""
+        known = ~self.data[NUMBERS[0]].isnull().all([*{*ALONG} - {"way"}])
+        return [way for way in WAYS if way == "map" or bool(known.sel(way=way))]
+
+    @property
     def sentences(self) -> list[str]:
-        """How to read them, and which maps a shuffled or even one equals."""
+        """How to read them, and which maps are beyond every control."""
         said = (
             "Mullan and Sonka 2023: the image is multiplied by the map, and the organ's "
             "probability compared. A map that keeps everything preserves everything: read each "
-            "number beside those of the same map shuffled, and of an even one. Both tear the image "
-            "or dim it, so that any connected mask beats them, the CT as its own mask for one: to "
-            "be above them says little, not to be says much. "
+            "number beside those of its controls. The same map shuffled, and an even one, tear the "
+            "image or dim it, so that any connected mask beats them; hence the image's brightness, "
+            "another slice's map and the untrained network's stand there, too. "
             f"{in_words([PAPER, 'mullan2023'])}"
         )
-        equalled = ", ".join(self._equalled)
-        none = "No map preserves as little, in the mean over cases, as it does shuffled or even."
-        some = f"A shuffled or an even map preserves as much, in the mean over cases: {equalled}."
-        return [said, f"{some if equalled else none} (These slices alone; no claim.)"]
+        return [said, *told([self.claim])]
 
-    @property
-    def _equalled(self) -> Iterator[str]:
-        """Rule and stage whose maps are not beyond both controls, in the mean over cases."""
-        kept = tensor(self.data[NUMBERS[0]])
-        beyond = kept[..., 0, :] - kept[..., 1:, :].amax(-2)  # (S, R, O, N)
+    @cached_property
+    def claim(self) -> Claim:
+        """Which rules and stages have maps that preserve more than every control."""
+        kept = tensor(self.data[NUMBERS[0]])  # (S, R, O, W, N)
         cases = self.data["case"].values.tolist()
-        each = by_case(beyond, cases).nanmean(-1)  # (S, R, O)
-        for r, rule in enumerate(self.data["rule"].values.tolist()):
-            mean = each[:, r].nanmean(-1)
-            at = [site for site, value in zip(self.data["site"].values.tolist(), mean, strict=True)
-                  if bool(value <= 0)]  # fmt: skip
-            if at:
-                yield f"{title_of(rule)} at {', '.join(at)}"
+        each = by_case(kept[..., :1, :] - kept[..., 1:, :], cases).nanmean(2)  # over the organs
+        names = [f"{title_of(rule)} at {site}" for site in self.data["site"].values.tolist()
+                 for rule in self.data["rule"].values.tolist()]  # fmt: skip
+        controls = ", ".join(self.ways[1:])
+        return control_claim(
+            "preservation",
+            f"More of the prediction than by every control ({controls}) is preserved by",
+            names,
+            beyond_controls_p(each.flatten(0, 1)),
+            each.shape[-1],
+            f"{counted(len(cases), 'slice')} of {counted(each.shape[-1], 'case')}",
+        )

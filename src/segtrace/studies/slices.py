@@ -74,6 +74,13 @@ class Closing:
     about: About
     sections: tuple[Section, ...] = ()
 
+    @classmethod
+    def of(cls, trained: TrainedNetwork) -> "Closing":
+        """What made the last network, and the cautions of the slices."""
+        facts = trained.facts
+        window, cautions = trained.preprocessing.window, facts.get("cautions", ())
+        return cls(About(facts=facts, window=window, cautions=cautions))
+
     def write(self, folder: Path) -> None:
         """Nothing more: each network has left its files."""
 

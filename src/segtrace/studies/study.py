@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from segtrace.errors import InputError
+from segtrace.explainers.explainer import Explainer
 from segtrace.report.page.page import Page
 from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
@@ -45,6 +46,16 @@ class Study(Protocol):
             networks: those asked for, in the order of their epochs.
             images: the slices or volumes asked for.
         """
+
+
+@runtime_checkable
+class RunsExplainers(Study, Protocol):
+    """A study that runs the explainers itself: they are part of its question, not beside it."""
+
+    def run_beside(
+        self, networks: Networks, images: Images, explainers: Mapping[str, Explainer]
+    ) -> Iterator[Result]:
+        """As :meth:`Study.run`, with the explainers that were asked for."""
 
 
 def refuse_beside(

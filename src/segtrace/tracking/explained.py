@@ -202,9 +202,9 @@ def explain_probes(
     masks = record.masks(record.flow.organs)
     halves = None
     if settings.measures == "all":
-        halves = _halves(net, stages, probes, channels, settings, masks, output)
+        halves = flows_of_parts(net, stages, probes, channels, settings, masks, output)
     measured = measure(record.flow, masks, probes.spacing, settings.measures, parts=halves,
-                       body=_body(record))  # fmt: skip
+                       body=body_in(record))  # fmt: skip
     return Explained(record, measured)
 
 
@@ -369,22 +369,33 @@ def _flow(
     ).cpu()
 
 
-def _body(record: Record) -> Tensor | None:
+def body_in(record: Record) -> Tensor | None:
     """(N, H, W) where the patient is; ``None`` for what is no image with air around a body."""
     found = body_of(record.scene.image)
     return found if found.any() else None
 
 
-def _halves(
+def flows_of_parts(
     net: nn.Module,
     stages: StagesLike,
     probes: Probes,
     channels: Mapping[str, OrganLike],
     settings: Settings,
     masks: Tensor,
-    output: Output | None,
+    output: Output | None = None,
 ) -> tuple[Flow, Flow]:
-    """The flows of two parts of every organ: does a stage tell them apart?"""
+    """The flows of two parts of every organ: does a stage tell them apart?
+
+    Args:
+        net: the network, as all others of a network that is settled, see :func:`settled`.
+        stages: its stages.
+        probes: the slices.
+        channels: organ -> channel.
+        settings: what is explained.
+        masks: (O, N, H, W) bool, where the organs lie; see
+            :func:`segtrace.measures.locality.parts`.
+        output: picks the logits from what the network returns.
+    """
     chosen = {name: organ_of(organ, settings.activation or SOFTMAX)
               for name, organ in chosen_organs(channels, settings.organs).items()}  # fmt: skip
     one, other = (

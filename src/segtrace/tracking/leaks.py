@@ -19,7 +19,7 @@ from segtrace.network.logits import Output
 from segtrace.network.stages import StagesLike
 from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
-from segtrace.report.claims.claim import FOUND, USUAL_PLACE, passed
+from segtrace.report.claims.claim import passed
 from segtrace.report.claims.leaks import (
     MOST,
     Leak,
@@ -28,7 +28,7 @@ from segtrace.report.claims.leaks import (
     strongest,
     too_few_slices,
 )
-from segtrace.report.claims.recognition import unseen
+from segtrace.report.claims.recognition import why_not
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import leak_picture
 from segtrace.report.record import Record
@@ -139,16 +139,9 @@ class Leaks:
 
     @cached_property
     def _why_not(self) -> dict[str, str]:
-        """Organ -> why its events would say nothing: it is not found, or in its usual place."""
-        scene, prediction = self.record.scene, self.record.flow.prediction
+        """Organ -> why its events would say nothing."""
         organs = names_along(self.found.data, "organ")
-        channels = {organ: scene.channels[organ] for organ in organs if organ in scene.channels}
-        usual = () if scene.truth is None else unseen(
-            prediction, scene.truth, channels, scene.cases)  # fmt: skip
-        words = {organ: USUAL_PLACE for organ in organs if organ in usual}
-        few = {organ: f"Dice below {FOUND}" for organ in organs
-               if not scene.dice(organ, prediction) >= FOUND}  # fmt: skip
-        return words | few
+        return why_not(self.record.scene, self.record.flow.prediction, organs)
 
     def text(self, rule: str) -> str:
         """The events of one rule and what was looked at, as Markdown that reads as plain text."""

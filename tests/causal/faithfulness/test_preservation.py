@@ -28,10 +28,13 @@ def flow_of(activation="softmax"):
     return organs, segtrace.trace(NET, nets.PLAIN_STAGES, X, target, rules, activation=activation)
 
 
-def slow(signed, n, channel, activation, fill):
-    """The four numbers of one map, pixel by pixel."""
+def mask_of(signed):
     mask = functional.interpolate(signed.clamp(min=0)[None, None], (16, 16), mode="bilinear")[0, 0]
-    mask = mask / mask.max()
+    return mask / mask.max()
+
+
+def slow(mask, n, channel, activation, fill):
+    """The four numbers of one mask, pixel by pixel."""
     seen = mask * X[n, 0] + (1 - mask) * fill
     whole, now = (
         one[0, channel]
@@ -56,22 +59,39 @@ def odds(logits, activation):
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_every_map_s_numbers_are_those_of_a_slow_loop(activation, fill):
     organs, flow = flow_of(activation)
-    found = preservation(NET, flow, X, organs, fill=fill, draws=2)
+    other = segtrace.trace(
+        nets.plain(), nets.PLAIN_STAGES, X.flip(0), targets.organs(organs, "all"), flow.rules,
+        activation=activation,
+    )  # fmt: skip
+    found = preservation(NET, flow, X, organs, fill=fill, draws=2, untrained=other)
     assert found["excess"].dims == ("site", "rule", "organ", "way", "slice")
-    seen = 0
+    bright = [(one - one.min()) / (one.max() - one.min()) for one in X[:, 0]]
+    seen = beside = 0
     for s, r, o, n in np.ndindex(*flow.status.shape):
-        ours = [float(found[name][s, r, o, 0, n]) for name in NUMBERS]
+        one = found.isel(site=s, rule=r, organ=o, slice=n)
         if int(flow.status[s, r, o, n]) != Status.OK:
-            assert np.isnan(ours).all()
+            assert all(one[name].isnull().all() for name in NUMBERS)
             continue
-        signed = flow.maps[flow.sites[s]][r, o, n]
-        channel = o + (activation == "softmax")
-        assert ours == pytest.approx(slow(signed, n, channel, activation, fill), rel=1e-9)
-        kept = found["image_preserved"][s, r, o, :, n].values
+        maps, channel = flow.maps[flow.sites[s]][r, o], o + (activation == "softmax")
+        masks = {"map": mask_of(maps[n]), "image": bright[n]}
+        if int(other.status[s, r, o, n]) == Status.OK:
+            masks["untrained"] = mask_of(other.maps[flow.sites[s]][r, o, n])
+        for near in ((n + 1) % 3, (n + 2) % 3):
+            if int(flow.status[s, r, o, near]) == Status.OK:
+                masks["other"] = mask_of(maps[near])
+                break
+        beside += len(masks) == 4
+        for way, mask in masks.items():
+            ours = [float(one[name].sel(way=way)) for name in NUMBERS]
+            assert ours == pytest.approx(slow(mask, n, channel, activation, fill), rel=1e-9)
+        for way in {"other", "untrained"} - set(masks):
+            assert one["excess"].sel(way=way).isnull()
+        kept = one["image_preserved"].values
         assert kept[2] == pytest.approx(kept[0])  # an even map keeps as much of the image
         assert kept[1] == pytest.approx(kept[0], rel=0.15)  # and shuffled cells about as much
         seen += 1
     assert seen >= 20
+    assert beside >= 10
 
 
 class TheImage(nn.Module):
@@ -106,12 +126,23 @@ def test_numbers_by_hand():
         assert numbers == pytest.approx(expected)
 
 
+def test_another_slice_s_map_is_of_another_case_where_there_is_one():
+    organs, flow = flow_of()
+    ways = ["map", "other"]
+    alone = preservation(NET, flow, X, organs, ways=ways, cases=["p", "p", "p"])
+    apart = preservation(NET, flow, X, organs, ways=ways, cases=["p", "p", "q"])
+    at = {"site": 0, "rule": 1, "organ": 0, "way": 1, "slice": 0}
+    kept = [mask_of(flow.maps["enc1"][1, 0, n]).mean().item() for n in (1, 2)]
+    assert [float(one["image_preserved"].isel(at)) for one in (alone, apart)] == kept
+
+
 def test_a_map_that_keeps_all_preserves_all_and_so_does_every_control():
     organs, flow = flow_of()
     for one in flow.maps.values():
         one[:] = 1.0
     flow.status[:] = Status.OK
-    found = preservation(NET, flow, X, organs, draws=1)
+    ways = [way for way in WAYS if way != "image"]
+    found = preservation(NET, flow, X, organs, draws=1, untrained=flow, ways=ways)
     for name, value in zip(NUMBERS, (1, 1, 0, 1), strict=True):
         np.testing.assert_allclose(found[name], value, atol=1e-12)
 
@@ -145,9 +176,11 @@ def test_shuffles_are_those_of_their_seed_whatever_the_batch():
 def test_it_says_what_it_costs_and_comes_to_an_end():
     organs, flow = flow_of()
     told = []
-    preservation(NET, flow, X, organs, draws=1, progress=told.append)
-    count = int((flow.status == Status.OK).sum()) * 3
-    assert (told[0].done, told[0].total, told[-1].done) == (0, count, count)
+    preservation(NET, flow, X, organs, draws=2, progress=told.append)
+    preservation(NET, flow, X, organs, draws=2, ways=["map"], progress=told.append)
+    count = int((flow.status == Status.OK).sum())
+    assert (told[0].done, told[0].total) == (0, count * 6)
+    assert (told[-1].done, told[-1].total) == (count, count)
 
 
 def test_mistakes_are_named():
@@ -156,6 +189,8 @@ def test_mistakes_are_named():
         preservation(NET, flow, X, {"b": 2, "a": 1})
     with pytest.raises(InputError, match="2 slices, 2 cases, 3 slices in the flow"):
         preservation(NET, flow, X[:2], organs)
+    with pytest.raises(InputError, match="no way 'odd'"):
+        preservation(NET, flow, X, organs, ways=["map", "odd"])
     softmaxed = nn.Sequential(NET, nn.Softmax(1))
     with pytest.raises(InputError, match="probabilities that sum to 1"):
         preservation(softmaxed, flow, X, organs)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from segtrace import InputError
 from segtrace.causal.faithfulness.paths import CONTROLS
 from segtrace.causal.faithfulness.tally import tally
 
@@ -37,6 +38,12 @@ def drawn(generator, cases=12, right=None):
         return np.where(decided, values, np.nan)
 
     return network(one(cases), one())
+
+
+def test_where_no_two_cuts_cost_apart_there_is_nothing_to_name():
+    none = np.full((len(NAMES), ORGANS, STAGES), np.nan)
+    with pytest.raises(InputError, match=r"in no pair .*; give networks that have learned more"):
+        tally([network(none[..., None], none)])
 
 
 def test_counts_are_those_of_the_means_over_cases_and_an_open_choice_is_half_a_hit():

@@ -22,7 +22,9 @@ from segtrace.causal.faithfulness.tally import tally
 from segtrace.causal.faithfulness.verdict import verdicts
 from segtrace.causal.necessity import Necessity
 from segtrace.measures.emergence import RISE, Emergence
+from segtrace.measures.significance import beyond_controls_p
 from segtrace.report.claims.claim import Claim
+from segtrace.report.claims.controls import control_claim
 from segtrace.report.claims.emergence import Emergences
 from segtrace.report.claims.headlines import MARGIN
 from segtrace.report.claims.leaks import find_events
@@ -149,6 +151,16 @@ def emergence(effects: Effects, cases: int, true: bool) -> Iterable[Claim]:
     return Emergences(found, rises, dict.fromkeys(ORGANS, 0.9)).claims()
 
 
+def control(effects: Effects, cases: int, true: bool) -> Iterable[Claim]:
+    """Of five controls two are as good as the maps, the others far below."""
+    maps = 0.5 + 0.3 * true + 0.2 * effects.standard_normal((6, 1, cases))
+    beside = np.array([0.5, 0.5, 0.1, 0.1, 0.1])[:, None] + 0.1 * effects.standard_normal(
+        (5, cases)
+    )
+    p = beyond_controls_p(torch.from_numpy(maps - beside))
+    return [control_claim("compare", "", [*"abcdef"], p, cases, "")]
+
+
 KINDS: dict[str, Callable[[Effects, int, bool], Iterable[Claim]]] = {
     "headlines": headline,
     "leaks": leaks,
@@ -158,6 +170,7 @@ KINDS: dict[str, Callable[[Effects, int, bool], Iterable[Claim]]] = {
     "rankings, as a control": ranking_as_a_control,
     "paths": path,
     "emergence": emergence,
+    "controls": control,
 }
 WITHOUT_EFFECTS = ("leaks", "rankings, by chance", "rankings, as a control")
 """What is drawn is not an effect of cases."""

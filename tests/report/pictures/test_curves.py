@@ -23,6 +23,8 @@ def test_numbers_lie_between_the_corners_of_the_axes():
     assert axes.at(4, 2.0) == (105, 20)
     assert axes.at(2, 1.0) == (60, 120)
     assert axes.at(2, 9.0)[1] == 20
+    below = Axes(10, 20, 110, 220, (0, 4), 2.0, -2.0)
+    assert [below.at(0, value)[1] for value in (-9, -2, 0, 2)] == [220, 220, 120, 20]
 
 
 def test_a_higher_curve_lies_higher():

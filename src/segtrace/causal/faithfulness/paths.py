@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from segtrace.activation import OrganLike
 from segtrace.attribution import targets
-from segtrace.attribution.integrate import attribution_patching
+from segtrace.attribution.flow import A_FLOW, Flow
+from segtrace.attribution.patching import attribution_patching
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.trace import trace
 from segtrace.causal import guards
@@ -27,6 +28,7 @@ from segtrace.network.edges import Edge
 from segtrace.network.hooks import observe
 from segtrace.network.joints import settled
 from segtrace.network.logits import Output
+from segtrace.network.sites import Site
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
 LEAST_DIFFERENCE = 0.05
@@ -82,12 +84,36 @@ def sizes(
     )
     own, (estimate,) = sizes_of(flow), patched.rules
     found = {rule: own[rule] for rule in flow.rules}
-    found |= {PATCHING: sizes_of(patched)[estimate], GRADIENT_NORM: own[GRADIENT_NORM]}
-    absent = (flow.region_px == 0).cpu()
-    passed = _activations(net, list(edges.values()), images, output)
+    found |= {PATCHING: sizes_of(patched)[estimate]}
+    return found | factors(net, list(edges.values()), images, flow, output)
+
+
+@guards.held(flow=A_FLOW)
+def factors(
+    net: nn.Module,
+    sites: Sequence[Site],
+    images: Tensor,
+    flow: Flow,
+    output: Output | None = None,
+) -> dict[str, Tensor]:
+    """What a map must beat on sites, its two factors each alone and how many values there are.
+
+    Args:
+        net: the network.
+        sites: those of the flow, in its order.
+        images: (N, C, *image), those of the flow.
+        flow: of any rule.
+        output: picks the logits from what the network returns.
+
+    Returns:
+        Name (all but the last of :data:`CONTROLS`) -> (S, O, N) float64; NaN where an organ is
+        absent.
+    """
+    found, absent = {GRADIENT_NORM: sizes_of(flow)[GRADIENT_NORM]}, (flow.region_px == 0).cpu()
+    passed = _activations(net, sites, images, output)
     for name, of in zip(CONTROLS[1:3], (_norm, _count), strict=True):
-        each = torch.stack([of(activation) for activation in passed]).cpu()  # (E, N)
-        every = each[:, None].expand(-1, len(channels), -1).double()
+        each = torch.stack([of(activation) for activation in passed]).cpu()  # (S, N)
+        every = each[:, None].expand(-1, len(flow.organs), -1).double()
         found[name] = every.masked_fill(absent, torch.nan)
     return found
 
@@ -101,13 +127,13 @@ def _count(activation: Tensor) -> Tensor:
 
 
 def _activations(
-    net: nn.Module, edges: Sequence[Edge], images: Tensor, output: Output | None
+    net: nn.Module, sites: Sequence[Site], images: Tensor, output: Output | None
 ) -> list[Tensor]:
     net = unwrapped(net)
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
-        seen = observe(net, settled(net, edges, x), x, output)
-    return [seen.activations[edge.name] for edge in edges]
+        seen = observe(net, settled(net, sites, x), x, output)
+    return [seen.activations[site.name] for site in sites]
 
 
 def pairs(edges: Mapping[str, Edge], without: Iterable[str] = ()) -> dict[str, tuple[int, int]]:

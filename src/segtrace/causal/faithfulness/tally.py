@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segtrace.causal.faithfulness.paths import CONTROLS
+from segtrace.causal.faithfulness.paths import CONTROLS, LEAST_DIFFERENCE
+from segtrace.errors import InputError
 from segtrace.labelled import DataArray, Dataset
 from segtrace.measures.over_cases import OverCases, over_cases
 from segtrace.measures.significance import ALPHA, weakest_p
@@ -65,6 +66,9 @@ def tally(networks: Sequence[Dataset]) -> list[Tally]:
 
     Args:
         networks: what :func:`choices` gives for each; of the same predictors.
+
+    Raises:
+        InputError: no two cuts cost apart.
     """
     import xarray as xr
 
@@ -72,6 +76,11 @@ def tally(networks: Sequence[Dataset]) -> list[Tally]:
     alone = len(networks) == 1
     each = _rates(networks[0]["named"], "case") if alone else _of_networks(networks)  # (P, units)
     each = each[:, ~each.isnan().any(0)]
+    if not each.shape[1]:
+        raise InputError(
+            f"in no pair the two cuts cost more than {LEAST_DIFFERENCE} Dice apart, so no map can "
+            "name the costlier; give networks that have learned more"
+        )
     units = [str(n) for n in range(each.shape[1])]
     best = _best_control(names, each)
     ps = {} if alone else _tested(names, each)

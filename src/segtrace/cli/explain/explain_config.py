@@ -27,7 +27,7 @@ from segtrace.studies.explainers import run_explainers
 from segtrace.studies.inputs.images import listed
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.slices import Slices
-from segtrace.studies.study import Result, Study
+from segtrace.studies.study import Result, RunsExplainers, Study
 from segtrace.training.construction import construct
 
 
@@ -61,6 +61,9 @@ class ExplainConfig:
     def results(self) -> Iterator[Result]:
         """What the study finds, and then what each explainer does, a piece at a time."""
         networks, images = self.networks, self.networks.images
+        if isinstance(self.study, RunsExplainers):
+            yield from self.study.run_beside(networks, images, self.explainers)
+            return
         yield from self.study.run(networks, images)
         yield from run_explainers(self.explainers, networks, images)
 

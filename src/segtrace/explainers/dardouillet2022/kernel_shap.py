@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from segtrace.activation import predicted
+from segtrace.attribution.flow import INPUT
 from segtrace.attribution.targets import Target
 from segtrace.errors import InputError
 from segtrace.explainers.baseline import check_baseline, hiding
@@ -15,7 +16,8 @@ from segtrace.explainers.dardouillet2022.games import Game, Jobs
 from segtrace.explainers.dardouillet2022.shapley import Shares, coalitions, shares
 from segtrace.explainers.dardouillet2022.superpixels import check_kind, playing, superpixels
 from segtrace.explainers.explainer import Budget, OutOfTimeError, checked_seconds
-from segtrace.explainers.image_maps import INPUT, Drawn, ImageMaps, Rows, noise_of, rows_of
+from segtrace.explainers.image_maps import ImageMaps, noise_of
+from segtrace.explainers.image_result import Drawn, Rows, rows_of
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.network import guards
@@ -126,7 +128,7 @@ class KernelShap:
         drawn = Drawn(2 * max(done), asked, f"coalitions of {parts} superpixels", passes, seconds)
         labels = torch.stack([game.labels for game in games])
         return ImageMaps(
-            self, explained, error.float(), noise, drawn, READING,
+            self, explained, drawn, READING, error.float(), noise,
             rows_of(
                 explained,
                 baseline_score=seen[:, : len(games)],

@@ -199,7 +199,7 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
         "mirror image": one["density_mirrored"], "p": one["p"],
     }  # fmt: skip
     known = {name: float(value) for name, value in numbers.items() if value == value}
-    picture = f"leak/{file_name(at['rule'])}/{file_name(peak, stages)}.png"
+    picture = picture_path(at["rule"], peak, stages)
     return Leak(
         kind="leak",
         words=f"{sentence} ({_detail(known, peak)}; {picture})",
@@ -211,6 +211,11 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
         stages=tuple(stages[s] for s in run),
         peak=peak,
     )
+
+
+def picture_path(rule: str, peak: str, stages: Sequence[str]) -> str:
+    """Where the picture of a leak's matrix lies, below the folder of its numbers."""
+    return f"leak/{file_name(rule)}/{file_name(peak, stages)}.png"
 
 
 def _detail(known: Mapping[str, float], peak: str) -> str:

@@ -15,6 +15,8 @@ from segtrace.activation import OrganLike, predicted_mask, true_mask
 from segtrace.dice import dice
 from segtrace.measures.over_cases import by_case
 from segtrace.measures.significance import ALPHA, family_p
+from segtrace.report.claims.claim import FOUND, USUAL_PLACE
+from segtrace.report.scene import Scene
 
 
 def beyond_others(mask: Tensor, truth: Tensor, cases: Sequence[str]) -> Tensor:
@@ -55,3 +57,19 @@ def unseen(
               for organ in channels.values()]  # fmt: skip
     p = family_p(torch.stack(beyond)).tolist()
     return tuple(organ for organ, own in zip(channels, p, strict=True) if own > ALPHA)
+
+
+def why_not(scene: Scene, prediction: Tensor, organs: Sequence[str]) -> dict[str, str]:
+    """Organ -> why nothing is claimed of it: it is not found, or lies in its usual place.
+
+    Args:
+        scene: the slices, with their truth.
+        prediction: of a flow on them.
+        organs: those that are explained.
+    """
+    channels = {organ: scene.channels[organ] for organ in organs if organ in scene.channels}
+    usual = () if scene.truth is None else unseen(prediction, scene.truth, channels, scene.cases)
+    words = {organ: USUAL_PLACE for organ in organs if organ in usual}
+    few = {organ: f"Dice below {FOUND}" for organ in organs
+           if not scene.dice(organ, prediction) >= FOUND}  # fmt: skip
+    return words | few

@@ -72,12 +72,14 @@ class Legend:
         sides: the patient's right and left are lettered.
         most: what the brightest colour stands for.
         number: what the number below a cell is.
+        what: the evidence is for.
     """
 
     truth: bool
     sides: bool
     most: str
     number: str
+    what: str = "the organ"
 
 
 def rgb(colour: Colour) -> tuple[float, float, float]:
@@ -177,14 +179,16 @@ def _draw_legend(figure: Figure, top: float, legend: Legend) -> None:
         _write(figure, left + 0.3, top, words)
         left += 1.15
     _write(figure, left, top, SIDES_WORDS if legend.sides else NO_SIDES_WORDS)
-    _write(figure, MARGIN, top + LINE, "Colour: evidence for the organ, none")
+    _write(figure, MARGIN, top + LINE, f"Colour: evidence for {legend.what}, none")
     bar = _place(figure, MARGIN + 2.0, top + LINE + 0.01, 1.0, 0.09)
     bar.imshow(blend()[None, :, 0, :3], aspect="auto", interpolation="none")
     _write(figure, MARGIN + 3.05, top + LINE, legend.most)
     _write(figure, MARGIN, top + 2 * LINE, legend.number)
 
 
-def lay_out(strips: Sequence[Strip], view: View, legend: Legend, mark: str = "") -> Figure:
+def lay_out(
+    strips: Sequence[Strip], view: View, legend: Legend, mark: str = "", above: float = 0.0
+) -> Figure:
     """Strips one under the other, with a key; as wide as a journal page.
 
     Args:
@@ -192,6 +196,7 @@ def lay_out(strips: Sequence[Strip], view: View, legend: Legend, mark: str = "")
         view: of all cells; see :func:`cell_pixels`.
         legend: what the key says.
         mark: what the picture is not, printed in red; may be empty.
+        above: inches that stay free between the mark and the strips.
 
     Returns:
         A figure that no pyplot state knows of.
@@ -201,7 +206,7 @@ def lay_out(strips: Sequence[Strip], view: View, legend: Legend, mark: str = "")
         LINE * (bool(s.label) + s.named + any(c.words for c in s.cells)) + _inches(view)[0] + GAP
         for s in strips
     ]
-    top = MARGIN + LINE * bool(mark)
+    top = MARGIN + LINE * bool(mark) + above
     height = top + sum(heights) + 3 * LINE + MARGIN
     figure = Figure(figsize=(PAGE_WIDTH, height), facecolor="white")
     if mark:

@@ -1,4 +1,4 @@
-"""Curves over epochs, each named at its end."""
+"""Curves over epochs or steps, each named at its end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,11 +26,13 @@ class Axes:
     bottom: int
     epochs: tuple[int, int]
     highest: float
+    lowest: float = 0.0
 
     def at(self, epoch: int, value: float) -> tuple[float, float]:
         """Pixels from the left and from the top."""
         along = (epoch - self.epochs[0]) / max(1, self.epochs[1] - self.epochs[0])
-        up = min(max(value, 0), self.highest) / self.highest
+        inside = min(max(value, self.lowest), self.highest)
+        up = (inside - self.lowest) / (self.highest - self.lowest)
         return (
             self.left + 5 + along * (self.right - self.left - 10),
             self.bottom - up * (self.bottom - self.top),
@@ -43,8 +45,10 @@ def curves_picture(
     title: str,
     size: tuple[int, int],
     highest: float | None = None,
+    lowest: float = 0.0,
+    along: str = "epoch",
 ) -> Picture:
-    """Lines from 0 up; their last numbers stand beside their names.
+    """Lines from 0 up, or from what is said; their last numbers stand beside their names.
 
     Args:
         curves: name -> a value an epoch, NaN where not known.
@@ -52,6 +56,8 @@ def curves_picture(
         title: over the chart.
         size: (height, width) of the picture.
         highest: upper end of the axis; None: the largest value.
+        lowest: lower end.
+        along: what the numbers along the curves count.
     """
     height, width = size
     ends = {name: _last(values) for name, values in curves.items()}
@@ -60,21 +66,22 @@ def curves_picture(
     if highest is None:
         highest = max((v for own in curves.values() for v in own if isfinite(v)), default=1.0)
     span = (epochs[0], epochs[-1])
-    highest = highest or 1.0
-    left = max(36, text_width(f"{highest:.3g}") + 8)
-    axes = Axes(left, INK_HEIGHT + 8, width - room, height - INK_HEIGHT - 4, span, highest)
+    highest = highest if highest > lowest else lowest + 1.0
+    left = max(36, *(text_width(f"{end:.3g}") + 8 for end in (lowest, highest)))
+    axes = Axes(left, INK_HEIGHT + 8, width - room, height - INK_HEIGHT - 4, span, highest,
+                lowest)  # fmt: skip
     colours = {name: colour_of(number) for number, name in enumerate(curves)}
     sheet = _lines(curves, epochs, axes, colours, size)
     stamp(sheet, title, axes.left, 0, INK, bold=True)
-    for value, row in ((0.0, axes.bottom), (axes.highest, axes.top)):
+    for value, row in ((lowest, axes.bottom), (axes.highest, axes.top)):
         number = f"{value:.3g}"
         stamp(sheet, number, axes.left - 5 - text_width(number), row - INK_HEIGHT // 2, FAINT)
     for epoch in dict.fromkeys(span):
-        centre = axes.at(epoch, 0)[0] - text_width(str(epoch)) / 2
+        centre = axes.at(epoch, lowest)[0] - text_width(str(epoch)) / 2
         stamp(sheet, str(epoch), round(centre), axes.bottom + 3, FAINT)
-    middle = (axes.left + axes.right - text_width("epoch")) // 2
-    stamp(sheet, "epoch", middle, axes.bottom + 3, FAINT)
-    heights = {name: axes.at(span[1], 0 if isnan(v) else v)[1] for name, v in ends.items()}
+    middle = (axes.left + axes.right - text_width(along)) // 2
+    stamp(sheet, along, middle, axes.bottom + 3, FAINT)
+    heights = {name: axes.at(span[1], lowest if isnan(v) else v)[1] for name, v in ends.items()}
     for name, row in _apart(heights, axes).items():
         fitting = shorten(words[name], room - 8)
         stamp(sheet, fitting, axes.right + 6, row - INK_HEIGHT // 2, colours[name])

@@ -1,0 +1,1 @@
+"""Do maps depend on the weights of the network?"""

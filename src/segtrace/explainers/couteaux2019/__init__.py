@@ -1,0 +1,1 @@
+"""DeepDream for segmentation: Couteaux et al. 2019."""

@@ -1,0 +1,1 @@
+"""MiSuRe: Hasany, Mériaudeau and Petitjean 2024."""

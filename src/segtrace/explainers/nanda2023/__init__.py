@@ -1,0 +1,1 @@
+"""Attribution patching, held against the cuts that it estimates."""

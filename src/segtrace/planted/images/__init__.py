@@ -1,0 +1,1 @@
+"""Planted evidence: generated images in which it is known what decides."""

@@ -1,0 +1,1 @@
+"""Sentences of the nuances that the paper names."""

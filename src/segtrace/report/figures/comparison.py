@@ -1,0 +1,88 @@
+"""Methods side by side, drawn: a row a method, a column a measure, controls shaded."""
+
+from collections.abc import Sequence
+from math import isnan
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from segtrace.causal.faithfulness.comparison import Column, Standing
+from segtrace.measures.over_cases import COVERAGE, method
+from segtrace.measures.significance import LEAST_CASES, RATE
+from segtrace.report.figures.panels import PAGE_WIDTH, print_style
+
+OWN, CONTROL, SHADE = "#0072b2", "0.45", "0.93"
+"""Of the Okabe-Ito palette; controls are grey on grey."""
+ROW, ROOM = 0.17, 1.1
+"""Inches a row takes, and the rest of the figure."""
+ARROWS = {"less": "← better", "more": "better →", None: ""}
+
+
+def comparison_figure(
+    found: Sequence[Standing], columns: Sequence[Column], marks: Sequence[str] = ()
+) -> tuple[Figure, str]:
+    """Mean over cases with its interval, of every row in every column that has numbers.
+
+    Args:
+        found: what :func:`segtrace.causal.faithfulness.comparison.standings` gives.
+        columns: the columns.
+        marks: what the slices are not, e.g. ``PHANTOM``.
+
+    Returns:
+        The figure and its caption.
+    """
+    rows = in_order(found, columns[0])
+    shown = [one for one in columns if any(not isnan(row.mean[one.name]) for row in rows)]
+    with print_style():
+        figure = Figure(figsize=(PAGE_WIDTH, ROW * len(rows) + ROOM), layout="constrained")
+        axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+        for ax, column in zip(axes, shown, strict=True):
+            _draw(ax, rows, column)
+        axes[0].set_yticks(range(len(rows)), [row.row for row in rows])
+        axes[0].set_ylim(len(rows) - 0.5, -0.5)
+        cases = max(row.cases[columns[0].name] for row in rows)
+        words = [f"Which maps carry the prediction? one network, {cases} cases", *marks]
+        figure.suptitle("  ·  ".join(words), fontsize=8)
+    return figure, _caption(shown, cases)
+
+
+def in_order(found: Sequence[Standing], first: Column) -> list[Standing]:
+    """Methods before controls, each the best first in a column."""
+    sign = -1 if first.better == "more" else 1
+
+    def key(row: Standing) -> tuple[bool, bool, float]:
+        value = row.mean[first.name]
+        return row.control, isnan(value), 0.0 if isnan(value) else sign * value
+
+    return sorted(found, key=key)
+
+
+def _draw(ax: Axes, rows: Sequence[Standing], column: Column) -> None:
+    for y, row in enumerate(rows):
+        if row.control:
+            ax.axhspan(y - 0.5, y + 0.5, color=SHADE, lw=0, zorder=0)
+        colour = CONTROL if row.control else OWN
+        low, high = row.low[column.name], row.high[column.name]
+        ax.plot([low, high], [y, y], color=colour, lw=1.0, solid_capstyle="butt")
+        face = colour if column.name in row.beats else "white"
+        marker = "d" if row.control else "o"
+        ax.plot(row.mean[column.name], y, marker, color=colour, mfc=face, ms=3.5, mew=0.8)
+    ax.set_title(column.title, fontsize=6)
+    ax.set_xlabel(ARROWS[column.better], fontsize=6)
+    ax.tick_params(length=0, labelsize=5.5)
+    ax.locator_params(axis="x", nbins=2)
+    ax.margins(x=0.15)
+
+
+def _caption(columns: Sequence[Column], cases: int) -> str:
+    words = "; ".join(f"{' '.join(one.title.split())}: {one.words}" for one in columns)
+    tested = " and ".join(" ".join(one.title.split()) for one in columns if one.tested)
+    return (
+        f"{words}. Circles: methods, those with the best {' '.join(columns[0].title.split())} "
+        "first; diamonds on grey: controls, rows that know nothing of the decision. Line: "
+        f"{method(cases)} of the mean over organs. {COVERAGE} Filled: beyond every control row in "
+        f"this column, tested in {tested} alone, over at least {LEAST_CASES} cases. {RATE} The "
+        "other "
+        "columns also depend on how much of the image a map shows, or say where it lies: a map "
+        "that shows everything keeps everything."
+    )

@@ -1,0 +1,132 @@
+"""Which method's maps carry the prediction? All of them in one table, beside what knows nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from segtrace.causal.faithfulness.comparison import columns
+from segtrace.errors import InputError, unknown
+from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
+from segtrace.explainers.desai2020 import AblationCam
+from segtrace.explainers.explainer import Explainer
+from segtrace.explainers.mullan2023 import KernelWeighted
+from segtrace.explainers.petsiuk2018 import Rise
+from segtrace.labelled import Dataset
+from segtrace.progress import Steps, counted, say
+from segtrace.studies.compare.files import Compared
+from segtrace.studies.compare.numbers import HIDING, numbers
+from segtrace.studies.compare.rows import Row, controls, of_explainer, of_rules, telling, untrained
+from segtrace.studies.explainers import on_network
+from segtrace.studies.inputs.images import Images, LooksAt
+from segtrace.studies.inputs.networks import Networks
+from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.studies.study import Result, refuse_beside
+from segtrace.tracking.explained import Network, settled, targets_of
+
+LEFT_ASIDE = ("log_dir", "measures", "aggregate")
+"""Options of ``explain.py`` that say nothing here."""
+CHEAP: tuple[type[Explainer], ...] = (Rise, KernelShap, AblationCam, KernelWeighted)
+"""Explainers that are run where none is named: at most some thousand passes a slice."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Every rule and explainer on the same slices, by the same measures.
+
+    Give slices of five cases or more that the network was not trained on (``data=…``): of fewer
+    there are numbers and no claim.
+
+    Attributes:
+        steps: parts that the pixels are taken in, and steps of the threshold; 100 as the authors'
+            1 %, which costs five times as much.
+        hidden: what stands in the place of pixels: ``black`` (0 of the network's input), ``blur``,
+            ``mean``.
+        draws: random maps, whose mean is one row.
+        explainers: whether those that are cheap enough are run where none is named by
+            ``explainer=[…]``.
+
+    Raises:
+        InputError: options without sense.
+    """
+
+    looks_at: ClassVar[LooksAt] = "spread"
+    of_one_run: ClassVar[bool] = True
+    steps: int = 20
+    hidden: Sequence[str] = ("black",)
+    draws: int = 3
+    explainers: bool = True
+
+    def __post_init__(self) -> None:
+        if self.steps < 2:
+            raise InputError(f"steps={self.steps}; take the pixels in 2 parts or more")
+        if self.draws < 1:
+            raise InputError(f"draws={self.draws}; give 1 random map or more")
+        if not self.hidden or isinstance(self.hidden, str):
+            raise InputError(f"hidden={self.hidden}; give a list of {', '.join(HIDING)}")
+        for name in self.hidden:
+            if name not in HIDING:
+                raise unknown("way to hide pixels", name, HIDING)
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Refuse what it would leave aside."""
+        refuse_beside(options, "study=compare", LEFT_ASIDE, "all rows are measured alike")
+
+    def run(self, networks: Networks, images: Images) -> Iterator[Result]:
+        """With the explainers that are cheap enough."""
+        yield from self.run_beside(networks, images, {})
+
+    def run_beside(
+        self, networks: Networks, images: Images, explainers: Mapping[str, Explainer]
+    ) -> Iterator[Result]:
+        """A comparison a network; see :class:`segtrace.studies.study.RunsExplainers`."""
+        named = list(explainers.values())
+        cheap = [one() for one in CHEAP] if self.explainers and not named else []
+        if cheap:
+            titles = ", ".join(one.title for one in cheap)
+            say(f"With {titles}, each at most 10 minutes: explainer=[…] takes others, "
+                "study.explainers=false none")  # fmt: skip
+        steps = Steps(len(networks))
+        for trained, within in networks:
+            network = settled(trained.on(images.slices))
+            slices = counted(len(network.probes), "slice")
+            steps.next(f"{trained.name}: maps of {slices}, and what they carry")
+            found = self._found(trained, network, networks, [*named, *cheap])
+            marks = network.probes.marks
+            yield Compared(found, columns(self.hidden), trained.facts, marks, within)
+
+    def _found(
+        self,
+        trained: TrainedNetwork,
+        network: Network,
+        networks: Networks,
+        explainers: Sequence[Explainer],
+    ) -> Dataset:
+        asked, settings = network.settings.stages, replace(network.settings, stages=None)
+        flow, rows = of_rules(network._replace(settings=settings), asked)
+        beside = self._untrained(trained, network, networks, asked)
+        stages = [*(asked or telling(flow.stages))]
+        short = network._replace(settings=replace(settings, stages=stages))
+        targets = targets_of(network.probes, network.channels, settings)
+        for explainer in explainers:
+            rows += of_explainer(
+                on_network(explainer, trained, networks), short, targets, trained.epoch
+            )
+        rows += [*beside, *controls(flow, network, self.draws, networks.seed)]
+        return numbers(network, flow, rows, self.hidden, self.steps, networks.seed)
+
+    def _untrained(
+        self,
+        trained: TrainedNetwork,
+        network: Network,
+        networks: Networks,
+        asked: Sequence[str] | None,
+    ) -> list[Row]:
+        if trained.settings.region != "gt":
+            say("No rows of the untrained network: it predicts another region; say region=gt")
+            return []
+        before = networks.untrained_of(trained)
+        if before is None:
+            return []
+        there = settled(before.on(network.probes))
+        settings = replace(network.settings, stages=None)
+        return untrained(of_rules(there._replace(settings=settings), asked)[1])

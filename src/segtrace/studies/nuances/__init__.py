@@ -1,0 +1,1 @@
+"""The nuances that the paper names, each as a study of its own."""

@@ -1,0 +1,69 @@
+"""The nuances of the paper as commands, on a run of the scripts, and their parts on toys."""
+
+import pytest
+import torch
+
+import segtrace
+from helpers import nets
+from helpers.scripts import answer_of
+from segtrace import InputError
+from segtrace.attribution import targets
+from segtrace.attribution.flow import Status
+from segtrace.report.tables import read_table
+from segtrace.studies.nuances.bottleneck import Bottleneck
+from segtrace.studies.nuances.instances import Instances, redrawn
+from segtrace.studies.nuances.leakage import Leakage, of_region
+
+SAID = {
+    "nuance_bottleneck": ("cutting enc5 and dec4", "no claim: that takes 5", "By construction"),
+    "nuance_instances": ("maps of two parts of every organ", "no claim: that takes 5", "dotted"),
+    "nuance_leakage": ("No leakage event: ", "what follows are the largest"),
+}
+
+
+@pytest.mark.parametrize("study", SAID)
+def test_explain_py_runs_it(study, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    ran = answer_of(
+        "explain.py", f"checkpoint={run.checkpoint(2)}", f"study={study}", "hydra.run.dir=out"
+    )
+    torch.set_num_threads(threads)
+    assert ran.code == 0, ran.err
+    for words in SAID[study]:
+        assert words.lower() in ran.out.lower()
+    assert read_table(tmp_path / "out" / f"{study}.csv")
+    assert (tmp_path / "out" / "figures" / f"{study}.png").stat().st_size > 10000
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert f"{study}.csv" in page
+    assert run.checkpoint(2).name in page  # what made it
+
+
+def test_a_region_as_a_map_is_what_is_cut():
+    x, truth = nets.images(2, 16), nets.labels(2, 16, 3)
+    target = targets.organs({"a": 1, "b": 2}, "gt", truth)
+    flow = segtrace.trace(nets.plain(), nets.PLAIN_STAGES, x, target, ["grad_pam", "seg_grad_cam"])
+    masks = torch.stack([truth == 1, truth == 2])
+    masks[1, 0, ::2, ::2] = False  # three quarters of a cell are left
+    masks[1, 1] = False
+    found = of_region(flow, {"organ": "a", "onto": "b", "site": "enc2"}, masks)
+    assert (found.stages, found.rules, found.organs) == (("enc2",), ("b",), ("a",))
+    cells = masks[1].double().unfold(1, 2, 2).unfold(2, 2, 2).mean((-2, -1)) >= 0.5
+    assert torch.equal(found.maps["enc2"][0, 0].bool(), cells)
+    assert found.status.flatten().tolist() == [Status.OK, Status.ABSENT]
+
+
+def test_the_output_and_the_stage_before_it_are_left_out():
+    assert redrawn(("enc1", "enc2", "dec1", "dec2", "head")) == ("dec2", "head")
+    assert redrawn(("enc1", "head")) == ("head",)
+    assert redrawn(("features",)) == ()
+
+
+def test_options_without_sense_are_refused():
+    for kind in (Bottleneck, Leakage):
+        with pytest.raises(InputError, match="no cut 'none'"):
+            kind(cut="none")
+    options = {"image": None, "log_dir": None}
+    Instances().check(options)
+    with pytest.raises(InputError, match="study=nuance_instances and image do not go together"):
+        Instances().check(options | {"image": "a.nii.gz"})
