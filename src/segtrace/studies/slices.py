@@ -78,7 +78,7 @@ class Closing:
     def of(cls, trained: TrainedNetwork) -> "Closing":
         """What made the last network, and the cautions of the slices."""
         facts = trained.facts
-        window, cautions = trained.preprocessing.window, facts.get("cautions", ())
+        window, cautions = trained.preprocessing.shown, facts.get("cautions", ())
         return cls(About(facts=facts, window=window, cautions=cautions))
 
     def write(self, folder: Path) -> None:
