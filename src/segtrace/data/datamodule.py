@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
-from segtrace.data.augment import Augmentation
+from segtrace.data.augment import recipe_of
 from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
@@ -46,7 +46,8 @@ class SliceDataModule(LightningDataModule):
         seed: of the order and the augmentation.
         steps_per_epoch: training batches per epoch; None for one pass over the slices.
         cache_dir: where prepared slices are kept.
-        augment: change training slices at random (see :class:`Augmentation`).
+        augment: how training slices are changed at random: ``"anatomical"`` (True), ``"none"``
+            (False) or ``"transunet"``, see :data:`segtrace.data.augment.RECIPES`.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class SliceDataModule(LightningDataModule):
         seed: int = 0,
         steps_per_epoch: int | None = None,
         cache_dir: str = "data/cache",
-        augment: bool = True,
+        augment: bool | str = True,
     ) -> None:
         super().__init__()
         _check_ranges(
@@ -79,7 +80,7 @@ class SliceDataModule(LightningDataModule):
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.steps_per_epoch = steps_per_epoch
         self.cache_dir = cache_dir
-        self._augmentation = Augmentation() if augment else None
+        self._augmentation = recipe_of(augment)
         self._cases: dict[str, list[PreparedCase]] = {}
         self._epoch = 0
 
