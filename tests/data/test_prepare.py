@@ -3,6 +3,7 @@ import os
 import shutil
 import time
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import nibabel
@@ -342,3 +343,35 @@ def test_an_order_of_organs_against_anatomy_is_told_once(tiny_raw, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         prepare(NiftiSource(str(tiny_raw), "btcv"), cases, SETTINGS, tmp_path)
+
+
+def test_processes_side_by_side_write_the_same_and_name_the_broken_case(tiny_raw, tmp_path):
+    source = RawSource(str(shutil.copytree(tiny_raw, tmp_path / "own")))
+    cases = list(source.cases())
+    broken = source.files(cases[-1])[0]
+    alone = prepare(source, cases[:-1], SETTINGS, tmp_path / "alone")
+    broken.write_bytes(broken.read_bytes()[:-30])
+    with pytest.raises(InputError, match=rf"{broken.name}: not a readable NIfTI file"):
+        prepare(source, cases, SETTINGS, tmp_path / "beside", workers=2)
+    assert len(folders(tmp_path / "beside")) >= 1  # what was done is kept
+    for case in prepare(source, cases[:-1], SETTINGS, tmp_path / "beside"):
+        (same,) = [other for other in alone if other.name == case.name]
+        for name in ("image.npy", "label.npy"):
+            assert (case.folder / name).read_bytes() == (same.folder / name).read_bytes()
+
+
+def test_a_process_that_dies_is_one_line(source, tmp_path, monkeypatch):
+    class Broken:
+        def __init__(self, *_): ...
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return False
+
+        def map(self, *_):
+            raise BrokenProcessPool
+
+    monkeypatch.setattr(preparing, "ProcessPoolExecutor", Broken)
+    with pytest.raises(InputError, match=r"was ended, .* say data.num_workers=0"):
+        prepare(source, ["0005", "0006"], SETTINGS, tmp_path, workers=2)

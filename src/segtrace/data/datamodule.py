@@ -42,7 +42,8 @@ class SliceDataModule(LightningDataModule):
         fold: ``"k/n"``: part k of n of the cases that are not for the test validates; or the
             number of a fold in the file ``split``.
         batch_size: slices per batch.
-        num_workers: loader processes; the batches do not depend on it.
+        num_workers: loader processes, and processes that prepare slices; the batches do not depend
+            on it.
         seed: of the order and the augmentation.
         steps_per_epoch: training batches per epoch; None for one pass over the slices.
         cache_dir: where prepared slices are kept.
@@ -98,7 +99,7 @@ class SliceDataModule(LightningDataModule):
         self._check_part(part)
         if part not in self._cases:
             self._cases[part] = prepare(
-                self.source, self.split[part], self._preprocessing, self.cache_dir
+                self.source, self.split[part], self._preprocessing, self.cache_dir, self.num_workers
             )
         return self._cases[part]
 
