@@ -167,6 +167,18 @@ def ablated(task):
     segtrace.explainers.ablation_cam(task.net, task.stages, task.images, task.organs, at_once=99)
 
 
+def patched(task):
+    segtrace.explainers.attribution_patching(
+        task.net, task.stages, task.images, task.organs, cut="zero", edges={}
+    )
+
+
+def channels_cut(task):
+    segtrace.explainers.channel_cuts(
+        task.net, task.stages, task.images, task.organs, task.truth, cut="zero", groups=2
+    )
+
+
 FUNCTIONS = {
     "trace": lambda task: task.flow(),
     "trace with edges": lambda task: task.flow(edges=task.edges),
@@ -180,6 +192,8 @@ FUNCTIONS = {
     "integrate jointly": joint,
     "explain": explained,
     "explainers.ablation_cam": ablated,
+    "explainers.attribution_patching": patched,
+    "explainers.channel_cuts": channels_cut,
     "explainers.segnbdt": decided,
     "explainers.deepdream": dreamt,
     "explainers.misure": masked,

@@ -14,8 +14,7 @@ from segtrace.errors import InputError
 
 if TYPE_CHECKING:
     from segtrace.attribution.describe import describe
-    from segtrace.attribution.integrate import integrate
-    from segtrace.attribution.patching import attribution_patching
+    from segtrace.attribution.integrate import attribution_patching, integrate
     from segtrace.attribution.trace import trace
     from segtrace.causal.baselines import collect
     from segtrace.causal.necessity import necessity
@@ -29,7 +28,7 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "FlowCallback": "segtrace.training.callbacks.flow",
-    "attribution_patching": "segtrace.attribution.patching",
+    "attribution_patching": "segtrace.attribution.integrate",
     "collect": "segtrace.causal.baselines",
     "describe": "segtrace.attribution.describe",
     "explain": "segtrace.studies.explain",

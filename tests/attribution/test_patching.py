@@ -10,7 +10,7 @@ from segtrace import InputError
 from segtrace.activation import Organ
 from segtrace.attribution import targets, trace
 from segtrace.attribution.flow import Status
-from segtrace.attribution.patching import patching_rule
+from segtrace.attribution.patching import Estimates, patching_rule
 from segtrace.causal.baselines import collect
 from segtrace.causal.replacement import CUTS, replacing
 from segtrace.network.edges import resolve
@@ -118,6 +118,38 @@ def test_all_sites_and_organs_share_one_forward_and_a_backward_an_organ(monkeypa
     )
     handle.remove()
     assert (len(forwards), len(backwards)) == (1, 2)
+
+
+@pytest.mark.parametrize("build", [nets.basic_unet, nets.flexible_unet])
+def test_a_trace_estimates_for_nothing_what_the_maps_add_up_to(build, monkeypatch):
+    net, x = build(3), nets.images(2, 64)
+    edges = resolve(net)
+    sites = sites_of(net, None, {edge.name: edge for edge in edges})
+    means = collect(net, sites, [nets.images(3, 64, seed=8)]).channels
+    wanted = targets.organs(ORGANS, "gt", nets.labels(2, 64, 3), "softmax")
+    bare = trace.trace(net, None, x, wanted)
+    passes, gradients_of = [], trace.gradients_of
+    monkeypatch.setattr(
+        trace, "gradients_of", lambda *given: [passes.append(1), gradients_of(*given)][1]
+    )
+    flow = trace.trace(net, None, x, wanted, estimates=Estimates(means, edges))
+    assert len(passes) == 2  # an organ
+    assert flow.sites == bare.sites
+    assert flow.estimated == sites.names
+    for site in bare.sites:  # to the last bit, as what is logged must repeat
+        assert torch.equal(flow.maps[site], bare.maps[site])
+    assert bare.estimates is None
+    whole = segtrace.attribution_patching(net, sites, x, wanted, means)
+    for e, site in enumerate(flow.estimated):
+        torch.testing.assert_close(flow.estimates[e], whole.maps[site][0].flatten(2).sum(2))
+
+
+def test_estimates_of_other_networks_are_refused():
+    for means, message in (({"enc1": torch.zeros(4)}, "no baseline of 'enc2'"),
+                           ({"enc2": torch.zeros(4)}, "belongs to another network")):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            trace.trace(nets.plain(), {"enc2": "3"}, X, targets.organ(1, "all"),
+                        estimates=Estimates(means))  # fmt: skip
 
 
 def test_a_slice_has_its_own_baseline_in_whatever_batch_it_runs():

@@ -175,7 +175,7 @@ def _over(values: list[float]) -> str:
     """Mean and interval over networks."""
     names = [str(number) for number in range(len(values))]
     found = over_cases(torch.tensor(values, dtype=torch.float64), names)
-    ends = in_words(float(found.low), float(found.high), len(values))
+    ends = in_words(float(found.low), float(found.high), len(values)).replace("case", "network")
     return f"{float(found.mean):.2f} ({ends})"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from segtrace.report.tensorboard import (
+    ESTIMATE_TAG,
     NECESSITY_TAG,
     OVERVIEW_TAG,
     ROUTES_TAG,
@@ -24,6 +25,7 @@ def expected_tags(
     rules: Sequence[str],
     organs: Sequence[str],
     cut: Iterable[str] = (),
+    estimated: bool = False,
 ) -> set[str]:
     """Every tag a run holds by default, no more and no less.
 
@@ -31,6 +33,7 @@ def expected_tags(
         rules: all that are drawn.
         organs: all that are explained.
         cut: organs whose stages and edges are cut, of a network whose edges are known.
+        estimated: what cuts would cost is estimated, since the weights keep means.
     """
     cut = list(cut)
     return {
@@ -40,6 +43,7 @@ def expected_tags(
         *(events_tag(rule) for rule in rules),
         *(route_tag(organ) for organ in cut),
         *([NECESSITY_TAG, ROUTES_TAG] if cut else []),
+        *([ESTIMATE_TAG] if estimated else []),
     }
 
 

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -170,7 +171,7 @@ def test_what_cannot_be_scored_is_refused(reader):
         title, max_seconds = "Mute", None
 
         def explain(self, network, targets, budget):
-            return None
+            return SimpleNamespace(flow=None)
 
     with pytest.raises(InputError, match="Mute makes no maps"):
         score_maps(maps_by(Mute()), reader, net=Reader)

@@ -24,7 +24,8 @@ from segtrace.studies import from_checkpoints
 from segtrace.studies.epoch_figures import ranks
 from segtrace.studies.inputs.checkpoints import in_order
 
-TABLES = ("measures.csv", "timeline.csv", "depth.csv", "leakage.csv", "emergence.csv")
+TABLES = ("measures.csv", "timeline.csv", "depth.csv", "leakage.csv", "emergence.csv",
+          "estimates.csv")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_timelines_leakage_and_events_equal_those_of_the_callback(run, told):
     flow = run.folder / "flow"
     files = [*flow.glob("timeline/**/*.png"), *flow.glob("epoch_*/leak/**/*.png"),
              *flow.glob("epoch_*/events/*.txt")]  # fmt: skip
-    assert len(files) == 6 * 4 + 2 * 2 * 10 + 2 * 2
+    assert len(files) == 6 * 4 + 2 * 2 * 10 + 2 * 2 + 1  # with that of the estimates
     for path in files:
         again = told / "out" / path.relative_to(flow)
         assert again.read_bytes() == path.read_bytes(), path

@@ -88,7 +88,7 @@ def test_it_goes_on_from_the_state_of_another():
 
 def test_the_state_has_the_keys_that_older_checkpoints_have():
     state = Tracker().state_dict()
-    assert set(state) == {"history", "drawn", "cuts", "losses"}
+    assert set(state) == {"history", "drawn", "cuts", "losses", "course"}
     assert set(state["cuts"]) == {"untrained", "epochs", "lost", "done"}
 
 

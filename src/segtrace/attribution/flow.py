@@ -68,6 +68,9 @@ class Flow:
         activation: ``softmax`` or ``sigmoid``.
         change: (S, O, N) score minus score at the baseline; of ``integrate`` alone.
         completeness_error: (S, O, N) |Σ map - change| / |change|; of ``integrate`` alone.
+        estimates: (E, O, N) the score that cutting a site would cost, to first order, see
+            :class:`~segtrace.attribution.patching.Estimates`; where they were asked for.
+        estimated: names along E.
     """
 
     maps: Mapping[str, Tensor]
@@ -84,6 +87,8 @@ class Flow:
     change: Tensor | None = None
     completeness_error: Tensor | None = None
     activation: str = SOFTMAX
+    estimates: Tensor | None = None
+    estimated: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[str, ...]:

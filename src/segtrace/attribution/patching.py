@@ -1,18 +1,14 @@
 """Attribution patching: what it would cost to cut a site, from the gradient that there is."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-from segtrace.attribution.flow import Flow
-from segtrace.attribution.forward import Output, TargetsLike
 from segtrace.attribution.rules import Reference, Rule, element_wise
-from segtrace.attribution.trace import trace
 from segtrace.errors import InputError, unknown
-from segtrace.network import guards
-from segtrace.network.edges import EdgesLike
 from segtrace.network.sites import Site
-from segtrace.network.stages import StagesLike
 
 NAME = "attribution_patching"
 TITLE = "Attribution patching"
@@ -33,55 +29,16 @@ def patching_rule(reference: Reference) -> Rule:
     return Rule(NAME, element_wise, TITLE, EQUATION, PAPERS, reference=reference)
 
 
-@guards.held(stages=guards.places_or_sites)
-def attribution_patching(
-    net: nn.Module,
-    stages: StagesLike | Sequence[Site],
-    image: Tensor,
-    target: TargetsLike,
-    baseline: Mapping[str, Tensor],
-    *,
-    edges: EdgesLike = None,
-    score: str = "logit",
-    output: Output | None = None,
-    activation: str | None = None,
-) -> Flow:
-    """What cutting each site would cost, read off one gradient: Σ_k G_k ⊙ (A_k - A'_k).
-
-    The map's sum is the first order of S(A) - S(A'), the score lost when A' is put in the site's
-    place. Exact where the network behind the site is linear; how far off it is elsewhere, a cut
-    says (:func:`segtrace.causal.necessity.necessity`; ``explainer=[attribution_patching]`` holds
-    the two against each other). All sites and organs share the passes of one trace.
+def standing(baseline: Mapping[str, Tensor]) -> Reference:
+    """What stands in the place of every site.
 
     Args:
-        net: as in :func:`segtrace.trace`.
-        stages: as there; ``{}`` where edges alone are meant.
-        image: as there.
-        target: as there.
-        baseline: site -> A': (K,) a value a channel, (K, *cells) a map, or (N, K, *cells).
-        edges: as in :func:`segtrace.trace`.
-        score: as there.
-        output: as there.
-        activation: as there.
-
-    Returns:
-        A flow with the one rule ``attribution_patching``.
+        baseline: site -> (K,) a value a channel, (K, *cells) a map, or (N, K, *cells).
 
     Raises:
-        InputError: see :func:`segtrace.trace`; a baseline that is missing or of another network.
-
-    >>> net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 1, bias=False))
-    >>> everywhere, mean = torch.ones(1, 2, 8, 8), {"enc": torch.zeros(4)}
-    >>> flow = attribution_patching(net, {"enc": "0"}, torch.rand(1, 1, 8, 8), everywhere, mean)
-    >>> torch.allclose(flow.maps["enc"].sum(), flow.scores.sum(), rtol=1e-3)
-    True
+        InputError: (when it is asked) a baseline that is missing or of another network.
     """
-    rule = patching_rule(_standing(baseline))
-    return trace(net, stages, image, target, [rule], score,
-                 edges=edges, output=output, activation=activation)  # fmt: skip
 
-
-def _standing(baseline: Mapping[str, Tensor]) -> Reference:
     def reference(site: str, activation: Tensor, which: slice) -> Tensor:
         if site not in baseline:
             raise unknown("baseline of", site, baseline, "the baseline")
@@ -98,3 +55,34 @@ def _standing(baseline: Mapping[str, Tensor]) -> Reference:
         return there
 
     return reference
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What a trace estimates beside its maps: Σ_k Σ_u G_k ⊙ (A_k - Ā_k), the loss by a cut.
+
+    The sum of the map of :func:`patching_rule`, without the map: next to nothing where the gradient
+    is there.
+
+    Attributes:
+        means: site -> Ā, (K,) each channel's mean over training slices.
+        beside: sites of which nothing else is wanted; those of the trace have estimates too.
+    """
+
+    means: Mapping[str, Tensor]
+    beside: Sequence[Site] = ()
+
+    def moved(self, site: str, activation: Tensor) -> Tensor:
+        """A - Ā of an activation (n, K, *cells).
+
+        Raises:
+            InputError: means that are missing, or of another network.
+        """
+        return activation - standing(self.means)(site, activation, slice(None))
+
+
+def inner(one: Tensor, other: Tensor) -> Tensor:
+    """(n,) Σ one ⊙ other of two (n, K, *cells), read in the order in which they lie in memory."""
+    order = sorted(range(1, one.ndim), key=one.stride, reverse=True)
+    rows = [t.permute(0, *order).flatten(1) for t in (one, other)]
+    return torch.bmm(rows[0][:, None], rows[1][:, :, None])[:, 0, 0]

@@ -26,6 +26,7 @@ from segtrace.attribution.forward import (
     named,
     weights_of,
 )
+from segtrace.attribution.patching import Estimates, inner
 from segtrace.attribution.rules import MapOf, Rule, global_average, weighted_sum
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import Target
@@ -45,7 +46,10 @@ SLICES_ON_CPU = 4
 
 
 @guards.held(
-    batch=guards.a_count_or_none, stages=guards.places_or_sites, edges=guards.places_or_proposed
+    batch=guards.a_count_or_none,
+    stages=guards.places_or_sites,
+    edges=guards.places_or_proposed,
+    estimates=guards.optional(guards.instance(Estimates, "segtrace.attribution.Estimates(means)")),
 )
 def trace(
     net: nn.Module,
@@ -60,6 +64,7 @@ def trace(
     gradient_cut: Collection[str] = (),
     batch: int | None = None,
     activation: str | None = None,
+    estimates: Estimates | None = None,
 ) -> Flow:
     """Evidence maps of every site for every organ: Eq. 1-3 of Hasany et al. 2023 and relatives.
 
@@ -97,6 +102,7 @@ def trace(
         activation: ``softmax`` or ``sigmoid``, how logits become a prediction, see
             :mod:`segtrace.activation`; ``None`` for what the target says, or else of one channel a
             sigmoid, of several a softmax.
+        estimates: also what cutting every site would cost, to first order; of these means.
 
     Raises:
         InputError: see the parameters; the message names the value and what was allowed.
@@ -119,11 +125,12 @@ def trace(
         raise unknown("score", score, SCORES)
     targets = named(target)
     with undisturbed(net, x.device):
-        places = places.settled(net, x)
+        beside = [] if estimates is None else estimates.beside
+        heard = Sites((*places, *(s for s in beside if s.name not in places.names)))
+        heard = heard.settled(net, x)
+        places = Sites(heard[: len(places)])
         runs = [
-            _Run.of(
-                *forward(net, places, part.requires_grad_(), output), score, targets, activation
-            )
+            _Run.of(*forward(net, heard, part.requires_grad_(), output), score, targets, activation)
             for part in x.split(_batch(x, batch))
         ]
         logits, activation = torch.cat([run.logits for run in runs]), runs[0].activation
@@ -133,7 +140,8 @@ def trace(
             run = runs.pop(0)
             mine = slice(first, first := first + len(run.logits))
             own = [w[mine] for w in weights]
-            parts.append(_Evidence.of(run, own, places, chosen, x.shape[2:], mine))
+            wanted = _Wanted(places, chosen, x.shape[2:], mine, heard, estimates)
+            parts.append(_Evidence.of(run, own, wanted))
     evidence = _Evidence.joined(parts)
     return Flow(
         maps=evidence.maps,
@@ -148,6 +156,8 @@ def trace(
         organs=tuple(targets),
         score=score,
         activation=activation,
+        estimates=None if estimates is None else evidence.lost,
+        estimated=() if estimates is None else heard.names,
     )
 
 
@@ -240,6 +250,29 @@ def _l1(gradient: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class _Wanted:
+    """What is asked of a run."""
+
+    sites: Sequence[Site]
+    rules: Sequence[Rule]
+    image: Sequence[int]
+    which: slice  # of all slices
+    heard: Sequence[Site]  # the sites, and those of which there is but an estimate
+    estimates: Estimates | None
+
+    def moved(self, run: _Run) -> dict[str, Tensor]:
+        """Site -> A - Ā, where its product with the gradient is wanted."""
+        if self.estimates is None:
+            return {}
+        return {
+            site.name: self.estimates.moved(
+                site.name, site.channels_first(run.acts[site.name].detach())
+            )
+            for site in self.heard
+        }
+
+
+@dataclass(frozen=True)
 class _Evidence:
     """What a flow holds, of some slices. S sites, R rules, O organs, N slices."""
 
@@ -251,55 +284,54 @@ class _Evidence:
     scores: Tensor  # (O, N)
     region_px: Tensor  # (O, N)
     finite: Tensor  # (1, N) all logits of the slice are
+    lost: Tensor  # (E, O, N) estimates
 
     @classmethod
     def of(
         cls,
         run: _Run,
         weights: Sequence[Weights],
-        sites: Sequence[Site],
-        rules: Sequence[Rule],
-        image: Sequence[int],
-        which: slice,
+        wanted: _Wanted,
     ) -> "_Evidence":
-        evidence = cls.blank(run, weights, sites, len(rules))
+        evidence = cls.blank(run, weights, wanted)
         present = (evidence.region_px > 0).cpu()
-        if mixes_slices(run.scored) or evidence._fill(
-            run, weights, sites, rules, image, which, together(present)
-        ):
-            evidence = cls.blank(run, weights, sites, len(rules))
-            evidence._fill(run, weights, sites, rules, image, which, one_by_one(present))
+        if mixes_slices(run.scored) or evidence._fill(run, weights, wanted, together(present)):
+            evidence = cls.blank(run, weights, wanted)
+            evidence._fill(run, weights, wanted, one_by_one(present))
         return evidence
 
     def _fill(
         self,
         run: _Run,
         weights: Sequence[Weights],
-        sites: Sequence[Site],
-        rules: Sequence[Rule],
-        image: Sequence[int],
-        which: slice,
+        wanted: _Wanted,
         turns: Iterable[Tensor],
     ) -> bool:
         """Explain the organs of each turn; whether a slice without one got a gradient."""
-        mixed = False
+        mixed, moved_all = False, wanted.moved(run)
         for turn in turns:
             slices = (turn >= 0).nonzero()[:, 0]
             organs = turn[slices]
             gradients = run.gradients(_seed(run.scored, weights, turn))
-            for s, site in enumerate(sites):
+            for e, site in enumerate(wanted.heard if moved_all else ()):
+                gradient = gradients[site.name]
+                if gradient is not None:
+                    lost = inner(site.channels_first(gradient), moved_all[site.name])
+                    self.lost[e, organs, slices] = lost[slices]
+            for s, site in enumerate(wanted.sites):
                 gradient = gradients[site.name]
                 if gradient is None:
                     self.disconnected[s, organs, slices] = True
                     continue
                 activation = site.channels_first(run.acts[site.name].detach())
                 gradient = site.channels_first(gradient)
-                stride = tuple(i / c for i, c in zip(image, activation.shape[2:], strict=True))
+                cells = activation.shape[2:]
+                stride = tuple(i / c for i, c in zip(wanted.image, cells, strict=True))
                 alpha = global_average(gradient)  # Eq. 3: once, for Seg-Grad-CAM and for kappa
-                for r, rule in enumerate(rules):
+                for r, rule in enumerate(wanted.rules):
                     moved = activation
                     if rule.reference is not None:
-                        moved = activation - rule.reference(site.name, activation, which)
+                        moved = activation - rule.reference(site.name, activation, wanted.which)
                     if rule.weigh is global_average:
                         found = weighted_sum(alpha, moved)
                     else:
@@ -313,10 +345,9 @@ class _Evidence:
         return mixed
 
     @classmethod
-    def blank(
-        cls, run: _Run, weights: Sequence[Weights], sites: Sequence[Site], rules: int
-    ) -> "_Evidence":
+    def blank(cls, run: _Run, weights: Sequence[Weights], wanted: _Wanted) -> "_Evidence":
         """What holds of empty regions."""
+        sites, rules = wanted.sites, len(wanted.rules)
         bare = unnormalised(run.acts, run.scored)
         scored = run.scored.detach()
         region_px = torch.stack([w.pixels(scored) for w in weights])
@@ -336,6 +367,7 @@ class _Evidence:
             scores=torch.stack([w.score(scored) for w in weights]),
             region_px=region_px,
             finite=scored.flatten(1).isfinite().all(1)[None],
+            lost=scored.new_zeros(len(wanted.heard), *region_px.shape),
         )
 
     @classmethod

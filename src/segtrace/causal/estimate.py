@@ -35,4 +35,9 @@ def estimated(flow: Flow) -> Tensor:
     """
     rule = flow.rules.index(NAME)
     total = torch.stack([maps[rule].double().flatten(2).sum(2) for maps in flow.maps.values()])
-    return total / torch.where(flow.region_px > 0, flow.region_px, torch.nan)
+    return per_pixel(total, flow.region_px)
+
+
+def per_pixel(total: Tensor, region_px: Tensor) -> Tensor:
+    """(…, O, N) float64 sums over regions as means over their (O, N) pixels; NaN of none."""
+    return total.double() / torch.where(region_px > 0, region_px, torch.nan)

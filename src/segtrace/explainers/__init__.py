@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from segtrace.explainers.doors import (
         ablation_cam,
         attribution_patching,
+        channel_cuts,
         deepdream,
         kernel_shap,
         kernel_weighted,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ablation_cam",
     "attribution_patching",
+    "channel_cuts",
     "deepdream",
     "kernel_shap",
     "kernel_weighted",

@@ -70,7 +70,7 @@ class AblationCam:
         Raises:
             InputError: not even one stage is done in time.
         """
-        with scoring(network, targets, budget, self.title) as scores:
+        with scoring(network, targets, budget, self.title, volumes=True) as scores:
             sites = stages_of(scores.net, network)
             cuts = {site: torch.arange(count).split(self.at_once)
                     for site, count in channels_at(scores, sites).items()}  # fmt: skip

@@ -12,6 +12,8 @@ from segtrace.activation import OrganLike
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.explainers.carrying.carried import Carried
+from segtrace.explainers.carrying.channel_cuts import ChannelCuts
 from segtrace.explainers.couteaux2019.deepdream import DeepDream
 from segtrace.explainers.couteaux2019.dreams import Dreams
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
@@ -52,11 +54,11 @@ def ablation_cam(
     """Ablation-CAM: :class:`~segtrace.explainers.desai2020.AblationCam`, whose options it takes.
 
     Args:
-        net: any network (N, C, H, W) -> logits (N, channels, H, W); it is left as it was.
+        net: any network (N, C, *image) -> logits (N, channels, *image); it is left as it was.
         stages: name -> module path; ``None`` for a network of the table.
-        image: (N, C, H, W) slices.
+        image: (N, C, H, W) slices, or volumes (N, C, D, H, W).
         organs: organ -> channel of the logits, or ``{"channel": 0, "label": 1}``.
-        truth: (N, H, W) label map, or under a sigmoid masks (N, C, H, W).
+        truth: (N, *image) label map, or under a sigmoid masks (N, C, *image).
         region: as in :func:`segtrace.attribution.targets.organ`.
         score: as in :func:`segtrace.trace`.
         activation: as there.
@@ -98,6 +100,30 @@ def attribution_patching(
     """
     network, asked = _network(net, stages, image, organs, truth, region, score, activation)
     explainer = AttributionPatching(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
+
+
+@guards.held(organs=channels)
+def channel_cuts(
+    net: nn.Module,
+    stages: StagesLike,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor,
+    *,
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> Carried:
+    """Which channels carry an organ: :class:`.carrying.channel_cuts.ChannelCuts`.
+
+    Its options, among them ``baselines`` (:func:`segtrace.collect`; ``cut="zero"`` needs none).
+    Arguments and what is refused: as of :func:`ablation_cam`; every slice is a case of its own.
+    """
+    network, asked = _network(net, stages, image, organs, truth, "gt", "logit", activation)
+    cases = tuple(map(str, range(len(image))))
+    network = network._replace(probes=replace(network.probes, cases=cases))
+    explainer = ChannelCuts(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
@@ -160,6 +186,28 @@ def deepdream(
     )
     budget = _budget(explainer.max_seconds, progress)
     return explainer.explain(network._replace(probes=probes), asked, budget)
+
+
+@guards.held(organs=channels)
+def kernel_shap(
+    net: nn.Module,
+    image: Tensor,
+    organs: Mapping[str, OrganLike],
+    truth: Tensor | None = None,
+    *,
+    region: str = "pred",
+    score: str = "logit",
+    activation: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Any,
+) -> ImageMaps:
+    """KernelSHAP, with the options of :class:`.dardouillet2022.kernel_shap.KernelShap`.
+
+    Arguments, what comes back and what is refused: as of :func:`rise`.
+    """
+    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    explainer = KernelShap(**options)
+    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
 @guards.held(organs=channels)
@@ -253,28 +301,6 @@ def segnbdt(
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
-@guards.held(organs=channels)
-def kernel_shap(
-    net: nn.Module,
-    image: Tensor,
-    organs: Mapping[str, OrganLike],
-    truth: Tensor | None = None,
-    *,
-    region: str = "pred",
-    score: str = "logit",
-    activation: str | None = None,
-    progress: OnProgress | None = None,
-    **options: Any,
-) -> ImageMaps:
-    """KernelSHAP, with the options of :class:`.dardouillet2022.kernel_shap.KernelShap`.
-
-    Arguments, what comes back and what is refused: as of :func:`rise`.
-    """
-    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
-    explainer = KernelShap(**options)
-    return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
-
-
 def _network(
     net: nn.Module,
     stages: StagesLike,
@@ -292,7 +318,7 @@ def _network(
         labels=truth,
         cases=("image",) * len(image),
         slices=tuple(range(len(image))),
-        spacing=torch.full((len(image), 2), torch.nan, dtype=torch.float64),
+        spacing=torch.full((len(image), image.ndim - 2), torch.nan, dtype=torch.float64),
         split="user",
         phantom=False,
     )

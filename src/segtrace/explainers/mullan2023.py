@@ -78,7 +78,7 @@ class KernelWeighted:
         Raises:
             InputError: a network that returns probabilities; not even one stage is done in time.
         """
-        with scoring(network, targets, budget, self.title, SCORE) as scores:
+        with scoring(network, targets, budget, self.title, SCORE, volumes=True) as scores:
             sites = stages_of(scores.net, network)
             count, timetable = channels_at(scores, sites), Timetable.of(scores.net, scores.x[:1])
             flow, left_out = in_time(

@@ -96,7 +96,7 @@ class Rise:
         Raises:
             InputError: too few masks in time for every pixel to be shown once.
         """
-        with scoring(network, targets, budget, self.title) as scores:
+        with scoring(network, targets, budget, self.title, passes=self.masks) as scores:
             x, hidden = scores.x, hiding(self.baseline, scores.x)
             height, width = x.shape[-2:]
             if self.cells > min(height, width):

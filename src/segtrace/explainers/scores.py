@@ -117,6 +117,7 @@ def scoring(
     score: str | None = None,
     *,
     volumes: bool = False,
+    passes: int | None = None,
 ) -> Iterator[Scores]:
     """Inside the block the network runs as it is, without gradients; nothing stays changed.
 
@@ -126,15 +127,18 @@ def scoring(
         budget: time and progress.
         title: of the method.
         score: in place of the settings'.
-        volumes: whether the method takes them as well.
+        volumes: whether the method takes them.
+        passes: forward passes of each that it would take, to be told where it does not.
 
     Raises:
-        InputError: volumes; a score that does not fit the logits.
+        InputError: volumes that it does not take; a score that does not fit the logits.
     """
     if network.probes.images.ndim != 4 and not volumes:
+        cost = f", {passes} forward passes of each volume" if passes else ""
         raise InputError(
             f"{title} explains slices (N, C, H, W), and the image is "
-            f"{tuple(network.probes.images.shape)}; give a 2-D network and its slices"
+            f"{tuple(network.probes.images.shape)}{cost}; give a 2-D network and its slices, or "
+            "take ablation_cam, attribution_patching, kernel_weighted or deepdream, for volumes"
         )
     start, net, score = perf_counter(), unwrapped(network.net), score or network.settings.score
     x = as_input(net, network.probes.images)

@@ -18,6 +18,8 @@ from segtrace.report.references import PAPER
 from segtrace.report.references import in_words as sources
 from segtrace.tracking.explained import Explained, Network, scene
 
+VOLUME = ("plane", "row", "column")
+"""Axes of a prediction in 3-D."""
 SLICES_SHOWN = 2
 """Of an organ on the page; the files hold all."""
 
@@ -67,6 +69,9 @@ class StageMaps:
                 f"The time did not suffice for {', '.join(self.left_out)}: give more max_seconds, "
                 "or name fewer stages."
             )
+        if self.explained.of_volumes:
+            said.append("Of volumes there are maps alone, no pictures or measures: maps.npz.")
+            return Section(self.by.title, tuple(said))
         figures = tuple(
             Shown(
                 embedded(self.explained.picture(self.by.name, organ, SLICES_SHOWN)),
@@ -89,12 +94,14 @@ def measured(flow: Flow, network: Network, epoch: int | None) -> Explained:
     """The maps of an explainer with the measures of the rules' maps.
 
     Args:
-        flow: its maps, under its name in the place of a rule.
+        flow: its maps, under its name in the place of a rule; of volumes nothing is measured.
         network: the network and its slices.
         epoch: finished passes, where known.
     """
     settings, probes = network.settings, network.probes
     record = Record(flow, scene(probes, network.channels), settings.region, epoch)
+    if probes.images.ndim > 4:  # measures are of slices
+        return Explained(record, flow.to_xarray(maps=False).drop_dims(VOLUME))
     values = measure(flow, record.masks(flow.organs), probes.spacing, settings.measures)
     return Explained(record, values)
 
@@ -116,7 +123,7 @@ def flow_of(
         maps: stage -> (O, N, *cells), signed.
         scores: organ -> (N,) the explained score.
         region_px: (O, N) pixels of the region.
-        prediction: (N, H, W), or masks (N, C, H, W).
+        prediction: (N, *image), or masks (N, C, *image).
         activation: of the logits.
     """
     absent = region_px == 0  # where a share of the score is none of anything

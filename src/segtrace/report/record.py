@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,9 @@ from segtrace.report.scene import Scene
 
 WORDS = ("rules", "organs", "stages")
 FACTS = ("score", "activation")
-TENSORS = tuple(f.name for f in fields(Flow) if f.name not in {*WORDS, *FACTS, "maps", "methods"})
+APART = ("maps", "methods", "estimates", "estimated")
+"""What is kept otherwise: maps by their stages, methods by their names, estimates as a table."""
+TENSORS = tuple(f.name for f in fields(Flow) if f.name not in {*WORDS, *FACTS, *APART})
 
 
 @dataclass(frozen=True)
@@ -142,17 +145,21 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
     """
     stages = tuple(str(name) for name in arrays["stages"])
     rules = tuple(str(name) for name in arrays["rules"])
+    numbers: dict[str, Any] = {
+        name: torch.from_numpy(arrays[name]) for name in TENSORS if name in arrays
+    }
     flow = Flow(
         maps={stage: torch.from_numpy(arrays[file_name(stage, stages)]) for stage in stages},
-        **{name: torch.from_numpy(arrays[name]) for name in TENSORS if name in arrays},
+        **numbers,
         rules=rules,
         methods=by_name(rules),
         organs=tuple(str(name) for name in arrays["organs"]),
         score=str(arrays["score"]),
         activation=str(arrays.get("activation", SOFTMAX)),
     )
+    image = flow.prediction.shape[3 - next(iter(flow.maps.values())).ndim :]  # of slice or volume
     scene = Scene(
-        image=torch.zeros(len(flow.prediction), 1, *flow.prediction.shape[-2:]),
+        image=torch.zeros(len(flow.prediction), 1, *image),
         cases=tuple(str(name) for name in arrays["cases"]),
         slices=tuple(int(index) for index in arrays["slices"]),
         channels=_channels(arrays),

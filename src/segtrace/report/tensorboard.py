@@ -80,10 +80,17 @@ LEARNING_RATE_TAG = "z_learning_rate"
 """The curve of the learning rate, a point a step: the last of all."""
 OVERVIEW_TAG = "1_overview"
 """The picture of an epoch as a whole."""
+ESTIMATE_TAG = "4_cut/estimate"
+"""The picture of what cuts would cost at every epoch, and of what they did cost at some."""
 NECESSITY_TAG = "4_cut/dice_lost"
 """The picture of what cuts cost: stages and edges x organs."""
 ROUTES_TAG = "4_cut/sentences"
 """The text of all routes."""
+
+
+def estimate_tag(organ: str, site: str) -> str:
+    """The curve of what cutting a site would cost an organ."""
+    return _tag("z_measure", "estimate", organ, site)
 
 
 def scalar_tag(measure: str, rule: str, organ: str, stage: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from segtrace.attribution.patching import Estimates
 from segtrace.causal.replacement import CUTS
 from segtrace.errors import InputError, unknown
 from segtrace.progress import Steps, counted
@@ -18,6 +19,7 @@ from segtrace.studies.inputs.images import Images, LooksAt, given_of
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.study import Result
+from segtrace.tracking.estimates import wanted
 from segtrace.tracking.explained import (
     FAILURES,
     Explained,
@@ -143,7 +145,8 @@ class Slices:
                 before = self._explained(untrained.on(network.probes), untrained.epoch)
                 yield Maps(untrained, before, within / "untrained")
             steps.next(f"{trained.name}: maps of {slices}")
-            found = self._explained(network, trained.epoch)
+            means = None if training is None else wanted(network, trained.edges, trained.baselines)
+            found = self._explained(network, trained.epoch, means)
             last = Maps(trained, found, within, self.shared_scale)
             yield last
             if training is not None:
@@ -166,8 +169,10 @@ class Slices:
         """What is told below the maps of the last network and of the last cuts; nothing here."""
         return ()
 
-    def _explained(self, network: Network, epoch: int | None) -> Explained:
-        found = explain_probes(*network, epoch=epoch)
+    def _explained(
+        self, network: Network, epoch: int | None, estimates: Estimates | None = None
+    ) -> Explained:
+        found = explain_probes(*network, epoch=epoch, estimates=estimates)
         return replace(found, record=replace(found.record, smooth=self.smooth))
 
     def _training(self, networks: Networks) -> FromCheckpoints | None:

@@ -16,6 +16,7 @@ from segtrace.attribution import targets
 from segtrace.attribution.aggregate import Aggregate, aggregate
 from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, TargetsLike, settled_organs
+from segtrace.attribution.patching import Estimates
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.trace import trace
 from segtrace.data.labels import check_names
@@ -141,6 +142,11 @@ class Explained:
         )
         object.__setattr__(self, "measures", named)
 
+    @property
+    def of_volumes(self) -> bool:
+        """Whether it explains volumes, of which no pictures are drawn."""
+        return self.record.scene.image.ndim > 4
+
     def rows(self) -> list[dict[str, Any]]:
         """The table of measures: one row a slice, organ, rule and stage."""
         labels = np.array([status.label for status in Status])
@@ -164,7 +170,7 @@ class Explained:
         save_maps(folder / "maps.npz", self.record)
         save_table(folder / "measures.csv", self.rows())
         flow = self.record.flow
-        for rule, organ in product(flow.rules, flow.organs):
+        for rule, organ in () if self.of_volumes else product(flow.rules, flow.organs):
             path = folder / "figures" / file_name(rule) / f"{file_name(organ, flow.organs)}.png"
             save_png(path, self.picture(rule, organ, shared=shared_scale))
         save_manifest(folder / "manifest.json", facts)
@@ -178,6 +184,7 @@ def explain_probes(
     settings: Settings = DEFAULT,
     epoch: int | None = None,
     output: Output | None = None,
+    estimates: Estimates | None = None,
 ) -> Explained:
     """Trace the slices and measure the maps.
 
@@ -189,6 +196,7 @@ def explain_probes(
         settings: what is explained.
         epoch: finished passes.
         output: picks the logits from what the network returns.
+        estimates: also what cuts would cost, of these means.
 
     Raises:
         InputError: organs that the network does not have; region ``gt`` without a truth; an
@@ -198,7 +206,7 @@ def explain_probes(
     net, stages, probes, channels, settings = settled(
         Network(net, stages, probes, channels, settings), output
     )
-    record = traced(net, stages, probes, channels, settings, epoch, output)
+    record = traced(net, stages, probes, channels, settings, epoch, output, estimates)
     masks = record.masks(record.flow.organs)
     halves = None
     if settings.measures == "all":
@@ -299,10 +307,11 @@ def traced(
     settings: Settings,
     epoch: int | None = None,
     output: Output | None = None,
+    estimates: Estimates | None = None,
 ) -> Record:
     """Trace the slices of a network that is settled; see :func:`explain_probes`."""
     organs = targets_of(probes, channels, settings)
-    flow = _flow(net, stages, probes, organs, settings, output)
+    flow = _flow(net, stages, probes, organs, settings, output, estimates)
     _check_masks(probes.labels, flow)
     combined = None if settings.aggregate is None else _combined(flow, settings.aggregate)
     return Record(flow, scene(probes, channels), settings.region, epoch, combined)
@@ -355,6 +364,7 @@ def _flow(
     organs: TargetsLike,
     settings: Settings,
     output: Output | None,
+    estimates: Estimates | None = None,
 ) -> Flow:
     kept = stages if settings.stages is None else _kept(net, stages, settings.stages)
     return trace(
@@ -366,6 +376,7 @@ def _flow(
         settings.score,
         output=output,
         activation=settings.activation,
+        estimates=estimates,
     ).cpu()
 
 

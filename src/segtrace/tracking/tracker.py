@@ -13,6 +13,7 @@ from segtrace.progress import say
 from segtrace.report.record import Record
 from segtrace.tracking.changes import change_rows
 from segtrace.tracking.cuts import Cuts
+from segtrace.tracking.estimates import Course
 from segtrace.tracking.explained import Explained, Network
 from segtrace.tracking.history import History
 from segtrace.tracking.leaks import LeakMeter, Leaks
@@ -86,6 +87,7 @@ class Tracker:
         self._done: dict[str, int] = {}
         self._cut_epochs: list[int] = []
         self._lost: list[Tensor] = []
+        self._course = Course()
         self._meter = LeakMeter()
         self._before: Record | None = None
         self._losses: dict[int, float] = {}
@@ -182,6 +184,7 @@ class Tracker:
 
     def _write_numbers(self, writer: Writer, explained: Explained) -> None:
         writer.numbers(explained, self.history)
+        writer.estimates(self._course.add(explained))
         if "locality" in explained.measures:  # measures="all"
             writer.changes(change_rows(self._before, explained.record))
             self._before = explained.record
@@ -200,6 +203,8 @@ class Tracker:
         self._lost.append(tensor(cuts.necessity.lost["mean"]))
         writer.cuts(cuts, self.untrained if epoch > 0 else None)
         writer.cut_timelines(cuts, self._cut_epochs, self._lost)
+        self._course.check(cuts)
+        writer.estimate_course(self._course, cuts)
 
     @property
     def reached(self) -> dict[str, int]:
@@ -213,6 +218,7 @@ class Tracker:
         return {
             "history": self.history.to_plain(),
             "losses": dict(self._losses),
+            "course": self._course.to_plain(),
             "drawn": {name: epoch for name, epoch in self._done.items() if name != CUTS},
             "cuts": {
                 "untrained": None if self.untrained is None else self.untrained.to_plain(),
@@ -227,6 +233,8 @@ class Tracker:
         self.history = History.from_plain(state["history"])
         self._done = dict(state["drawn"])
         self._losses = dict(state.get("losses", {}))
+        if "course" in state:  # which older ones lack
+            self._course = Course.from_plain(state["course"])
         if "cuts" in state:
             self._load_cuts(state["cuts"])
 

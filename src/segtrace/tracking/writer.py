@@ -14,11 +14,13 @@ from segtrace.names import file_name
 from segtrace.progress import say
 from segtrace.report.claims.claim import told
 from segtrace.report.figures.drawing import as_picture
+from segtrace.report.figures.estimates import course_figure
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.overview import overview_picture
 from segtrace.report.tables import append_rows, forget_rows, save_table
 from segtrace.report.tensorboard import (
+    ESTIMATE_TAG,
     NECESSITY_TAG,
     OVERVIEW_TAG,
     ROUTES_TAG,
@@ -27,6 +29,7 @@ from segtrace.report.tensorboard import (
     add_picture,
     add_scalars,
     add_text,
+    estimate_tag,
     events_tag,
     flow_tag,
     leading,
@@ -40,6 +43,7 @@ from segtrace.report.tensorboard import (
 from segtrace.tracking.cut_pictures import cut_timeline, route_of, table_figure
 from segtrace.tracking.cut_tables import cut_tables
 from segtrace.tracking.cuts import Cuts
+from segtrace.tracking.estimates import Course
 from segtrace.tracking.explained import Explained
 from segtrace.tracking.history import History, charts, timelines
 from segtrace.tracking.leaks import Leaks
@@ -53,7 +57,9 @@ CUTS = "cuts"
 
 EPOCH = re.compile(r"epoch_(\d+)")
 TABLES = {
-    **dict.fromkeys(("measures.csv", "timeline.csv", "depth.csv", "change.csv"), NUMBERS),
+    **dict.fromkeys(
+        ("measures.csv", "timeline.csv", "depth.csv", "change.csv", "estimates.csv"), NUMBERS
+    ),
     "leakage.csv": CHARTS,
     **dict.fromkeys(("necessity.csv", "necessity_slices.csv", "route.csv"), CUTS),
 }
@@ -84,7 +90,9 @@ class Writer:
     ``leakage.csv``; ``epoch_003/events/{rule}.txt``; ``emergence.csv`` at the end. Of cuts the
     tables of :func:`~segtrace.tracking.cut_tables.cut_tables`; ``epoch_010/necessity.png``,
     ``epoch_010/route/{organ}.png`` and ``epoch_010/route/sentences.txt``;
-    ``timeline/necessity/{organ}.png``. Names become files by :func:`segtrace.names.file_name`.
+    ``timeline/necessity/{organ}.png``; ``estimates.csv``, what every cut would cost at every epoch,
+    and ``timeline/estimate.png``, the real cuts beside it. Names become files by
+    :func:`segtrace.names.file_name`.
 
     The writer gets what tells most, some 40 tags; with ``more``, all that is drawn, and a curve of
     every measure at every stage.
@@ -218,6 +226,25 @@ class Writer:
             path = self.folder / "timeline" / "necessity" / f"{file_name(organ, cuts.organs)}.png"
             picture = cut_timeline(cuts, organ, epochs, lost)
             self.chart(path, loss_timeline_tag(organ), picture, epochs[-1], tells=False)
+
+    def estimates(self, lines: list[dict[str, Any]]) -> None:
+        """Write what every cut would cost, where that was estimated."""
+        if not lines:
+            return
+        append_rows(self.folder / "estimates.csv", lines)
+        if self.board is not None and self.more:
+            points = {estimate_tag(one["organ"], one["site"]): one["estimate"] for one in lines}
+            add_scalars(self.board, points, lines[0]["epoch"])
+
+    def estimate_course(self, course: Course, cuts: Cuts) -> None:
+        """Draw the estimates of all epochs with what cuts cost at some beside them."""
+        found = course.joined()
+        if found is None:
+            return
+        figure, _ = course_figure(*found, cuts.necessity.data.attrs["cut"], cuts.vertices,
+                                  cuts.marks)  # fmt: skip
+        path = self.folder / "timeline" / "estimate.png"
+        self.chart(path, ESTIMATE_TAG, as_picture(figure), cuts.epoch or 0)
 
     def end(self, history: History) -> None:
         """Write when each stage began to localise: it needs the end of the training."""

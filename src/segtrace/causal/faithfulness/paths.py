@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from segtrace.activation import OrganLike
 from segtrace.attribution import targets
 from segtrace.attribution.flow import A_FLOW, Flow
-from segtrace.attribution.patching import attribution_patching
+from segtrace.attribution.integrate import attribution_patching
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.trace import trace
 from segtrace.causal import guards

@@ -105,7 +105,8 @@ class KernelShap:
         Raises:
             InputError: too few coalitions, asked for or in time, to tell the superpixels apart.
         """
-        with scoring(network, targets, budget, self.title) as scores:
+        of_cubes = self.samples or 4 * self.cells**3 + BESIDE  # what a volume would take
+        with scoring(network, targets, budget, self.title, passes=of_cubes) as scores:
             hidden = hiding(self.baseline, scores.x)
             games = self._games(network, scores, hidden)
             jobs = Jobs.of(games)

@@ -32,7 +32,7 @@ CELLS = (
 ONLY_WHOLE, NOTHING, LOST, KEPT, LATE = (
     "only the whole slice is enough",
     "not even the whole slice is enough",
-    "stage 2 lost it: read stage 1",
+    "stage 2 lost it: read stage 1, or give less sparsity",
     "kept",
     "the time was over",
 )

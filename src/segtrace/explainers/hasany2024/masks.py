@@ -74,15 +74,15 @@ def minimised(
 
 
 def shrinking(pairs: Pairs, sparsity: float, variation: float) -> Loss:
-    """1 - softDice(f(x m + (1 - m) b), P_c) + λ Σ m + v TV(m).
+    """1 - softDice(f(x m + (1 - m) b), P_c) + λ Σ m / |P_c| + v TV(m).
 
     Args:
         pairs: organs on slices.
-        sparsity: λ over the share of the slice that P_c is. (With the mean of the mask in the
-            place of its sum, it costs so little to show a pixel that masks grow.)
+        sparsity: λ: what it costs to show as much as the organ. (Their weight, over the number of
+            pixels, costs so little that masks grow; as a sum it gives large organs up.)
         variation: v; TV is the sum of |differences| of neighbours over the number of pixels.
     """
-    weight = sparsity * pairs.own.flatten(1).mean(1)
+    weight = sparsity / pairs.own.flatten(1).sum(1)
 
     def loss(masks: Tensor, which: Tensor) -> Tensor:
         kept = pairs.soft(pairs.logits(masks, which), which)

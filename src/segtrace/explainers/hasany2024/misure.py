@@ -46,7 +46,7 @@ class Misure:
     Of every organ on every slice, whatever region is explained: P_c is its predicted mask, and the
     network is shown x ⊙ m + b ⊙ (1 - m). Stage 1: m is P_c, dilated until the Dice of what is
     predicted to P_c is ``keep``. Stage 2: from there on m, in [0, 1], minimises
-    1 - softDice(p_c, P_c) + λ Σ m + v TV(m) by AdamW. What is kept by the final mask is
+    1 - softDice(p_c, P_c) + λ Σ m / |P_c| + v TV(m) by AdamW. What is kept by the final mask is
     measured again, of the prediction and not of its probability, and beside it what the same mask
     keeps elsewhere, see :func:`~segtrace.explainers.hasany2024.kept.controls`.
 
@@ -58,7 +58,8 @@ class Misure:
         window: pixels of the square that dilates, odd.
         steps: of stage 2.
         rate: the learning rate.
-        sparsity: λ over the share of the slice that P_c is.
+        sparsity: λ, what it costs to show as much of the slice as the organ takes; theirs is a
+            weight over the number of pixels, under which masks grow.
         variation: v, which smooths the mask; at 0 it falls apart into single pixels.
         moves: how often the mask is moved elsewhere.
         baseline: b, see :class:`~segtrace.explainers.petsiuk2018.Rise`.
@@ -74,7 +75,7 @@ class Misure:
     equation: ClassVar[str] = (
         "MiSuRe (Hasany, Mériaudeau and Petitjean 2024), stage 1: the predicted mask P_c dilated "
         "until Dice(prediction of x ⊙ m + b ⊙ (1 - m), P_c) is high enough; stage 2: from there "
-        "m = argmin 1 - softDice(p_c, P_c) + λ Σ m + v TV(m)"
+        "m = argmin 1 - softDice(p_c, P_c) + λ Σ m / |P_c| + v TV(m)"
     )
     papers: ClassVar[tuple[str, ...]] = ("hasany2024",)
 

@@ -159,13 +159,15 @@ class Patched:
 
     def _off(self, check: Check) -> str:
         """Where the estimate is near, and where it is not, as counts: of one network."""
-        sites = rows(check.beside, ("site",), ("site", "rmse", "size"))
+        sites = rows(check.beside, ("site",), ("site", "bias", "rmse", "size"))
         missed = [one["site"] for one in sites if not one["rmse"] <= HALF * one["size"]]
         near = len(sites) - len(missed)
         where = f"; not at {', '.join(missed)}" if missed else ""
+        low = sum(one["bias"] < 0 for one in sites)
         return (
             f"At {near} of {counted(len(sites), 'site')} the estimate is off by less than half of "
-            f"what an estimate of 0 is off by{where}. Of this network and these slices: no claim."
+            f"what an estimate of 0 is off by{where}. On average it is too low at {low} of "
+            "them. Of this network and these slices: no claim."
         )
 
 

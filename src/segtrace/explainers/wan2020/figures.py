@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill, wrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,12 +27,14 @@ from segtrace.report.figures.route import GREY, RED, SCALE
 from segtrace.report.pictures.strip import Cell, Place, strip, two, view
 from segtrace.report.record import Record
 
-TREE_INCHES, WIDTH, NAMES = 1.9, 0.5, 0.55
+TREE_INCHES, WIDTH, NAMES = 2.1, 0.5, 0.75
 """Height of the tree, its part of the page's width, and inches for the names of classes."""
 ON, OFF = rgb((213, 94, 0)), "0.6"
 """Colour of the path to an organ, and of the rest."""
-LETTERS = 58
+LETTERS = 56
 """Of a line beside the tree."""
+BESIDE = 9
+"""Organs; with more across, what controls take stands below a number, and names are turned."""
 ROW_INCHES, ACROSS = 0.22, 130
 """Height of a row of the table; letters of a line below it."""
 
@@ -85,9 +88,9 @@ def tree_figure(
         _, height = figure.get_size_inches()
         top = MARGIN + 0.15 * bool(marks)
         low, tall = 1 - (top + TREE_INCHES - NAMES) / height, (TREE_INCHES - NAMES) / height
-        draw_tree(figure.add_axes((0.04, low, WIDTH, tall)), tree, names, channel)
+        draw_tree(figure.add_axes((0.06, low, WIDTH, tall)), tree, names, channel)
         lines = [f"{titled(organ)}: {record.scene.name(n)}", *_said(tree, names, channel, chances)]
-        figure.text(0.06 + WIDTH, 1 - top / height, "\n".join(lines), va="top", linespacing=1.35)
+        figure.text(0.08 + WIDTH, 1 - top / height, "\n".join(lines), va="top", linespacing=1.35)
     return figure
 
 
@@ -162,22 +165,29 @@ def removal_figure(
         marks: what the slices are not.
     """
     with print_style():
-        height = ROW_INCHES * len(rows) + 1.5
+        narrow = len(organs) > BESIDE
+        height = ROW_INCHES * (1 + narrow / 2) * len(rows) + 1.5
         figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained", facecolor="white")
         ax = figure.subplots()
         shown = np.where(own, np.nan, lost)
         image = ax.imshow(shown, cmap=SCALE.with_extremes(bad=GREY), vmin=0, vmax=1, aspect="auto")
-        ax.set_xticks(range(len(organs)), [plain(organ) for organ in organs])
+        turned: dict[str, Any] = (
+            {"rotation": 35, "ha": "left", "rotation_mode": "anchor"} if narrow else {}
+        )
+        ax.set_xticks(range(len(organs)), [plain(organ) for organ in organs], **turned)
         ax.set_yticks(range(len(rows)), rows)
         ax.xaxis.tick_top()
         ax.tick_params(length=0)
         for (row, column), value in np.ndenumerate(lost):
             ink = "white" if shown[row, column] > 0.55 else "black"
             number = "–" if np.isnan(value) else two(float(value))
-            ax.text(column - 0.06, row, number, ha="right", va="center", color=ink)
+            style: dict[str, Any] = {"va": "center", "color": ink}
+            own_at, beside_at = ("center", "center") if narrow else ("right", "left")
+            up, away = (0.2, 0.0) if narrow else (0.0, 0.06)
+            ax.text(column - away, row - up, number, ha=own_at, **style)
             if not np.isnan(control := float(controls[row, column])):
                 beside = f"({two(control)})"
-                ax.text(column, row, beside, ha="left", va="center", color=ink, fontsize=SMALL_PT)
+                ax.text(column, row + up, beside, ha=beside_at, fontsize=SMALL_PT, **style)
         figure.colorbar(image, ax=ax, shrink=0.8, aspect=30, label="lost")
         figure.suptitle(title, weight="bold", x=0.01, ha="left")
         figure.supxlabel(fill(words, ACROSS), fontsize=7, x=0.01, ha="left")

@@ -142,11 +142,20 @@ class DecisionTarget:
         return found
 
 
+MOST_NAMED = 4
+"""Classes of a group that are named; of larger ones the figure shows which."""
+
+
 def group_words(names: Sequence[str]) -> str:
     """A group as people say it.
 
     >>> group_words(["liver", "spleen", "stomach"])
     'liver, spleen or stomach'
+    >>> group_words(["a", "b", "c", "d", "e"])
+    'a, b, c or 2 more'
     """
+    if len(names) > MOST_NAMED:
+        kept = MOST_NAMED - 1
+        return f"{', '.join(names[:kept])} or {len(names) - kept} more"
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last

@@ -15,6 +15,8 @@ OWN, CONTROL, SHADE = "#0072b2", "0.45", "0.93"
 """Of the Okabe-Ito palette; controls are grey on grey."""
 ROW, ROOM = 0.17, 1.1
 """Inches a row takes, and the rest of the figure."""
+APART = 0.5
+"""Of a column's width, between two numbers below it that are not to touch."""
 ARROWS = {"less": "← better", "more": "better →", None: ""}
 
 
@@ -70,8 +72,13 @@ def _draw(ax: Axes, rows: Sequence[Standing], column: Column) -> None:
     ax.set_title(column.title, fontsize=6)
     ax.set_xlabel(ARROWS[column.better], fontsize=6)
     ax.tick_params(length=0, labelsize=5.5)
-    ax.locator_params(axis="x", nbins=2)
     ax.margins(x=0.15)
+    ax.locator_params(axis="x", nbins=3)
+    low, high = ax.get_xlim()
+    inside = [tick for tick in ax.get_xticks() if low <= tick <= high]
+    far = inside[-1] - inside[0] > APART * (high - low)
+    ax.set_xticks(inside[:: len(inside) - 1] if far else inside[:1])
+    ax.xaxis.set_major_formatter("{x:.2g}")
 
 
 def _caption(columns: Sequence[Column], cases: int) -> str:

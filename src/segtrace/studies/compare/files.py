@@ -65,7 +65,7 @@ class Compared:
         p = torch.tensor([row.p[one.name] for row in own for one in tested])
         cases = len(set(self.data["case"].values.tolist()))
         about = f"{counted(self.data.sizes['slice'], 'slice')} of {counted(cases, 'case')}"
-        lead = f"Beyond every control row in {' or '.join(map(plain, tested))} is"
+        lead = "In deletion or insertion, beyond every control row is"
         return control_claim("compare", lead, names, p, cases, about)
 
     def write(self, folder: Path) -> None:

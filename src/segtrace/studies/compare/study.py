@@ -38,7 +38,8 @@ class Compare:
 
     Attributes:
         steps: parts that the pixels are taken in, and steps of the threshold; 100 as the authors'
-            1 %, which costs five times as much.
+            1 %, which costs five times as much. An organ smaller than one part is gone with the
+            first: no deletion is then below 1 / (2 steps).
         hidden: what stands in the place of pixels: ``black`` (0 of the network's input), ``blur``,
             ``mean``.
         draws: random maps, whose mean is one row.

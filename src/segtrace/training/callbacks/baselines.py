@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from segtrace.attribution.patching import Estimates
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
@@ -14,6 +15,7 @@ from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import step
 from segtrace.tracking.cuts import Cuts, cut_network, in_words
 from segtrace.tracking.edges import sites
+from segtrace.tracking.estimates import wanted
 from segtrace.tracking.explained import Network
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.watch import Asked
@@ -120,6 +122,11 @@ def cutting(
             )
 
     return cut
+
+
+def estimated(pl_module: pl.LightningModule, network: Network, edges: Any) -> Estimates | None:
+    """What the epoch's trace estimates; ``None`` without means that are kept with the weights."""
+    return wanted(network, edges, _kept(pl_module))
 
 
 def _collected(network: Network, edges: Any, asked: Asked) -> Baselines | None:

@@ -37,7 +37,7 @@ from segtrace.tracking.explained import (
 from segtrace.tracking.tracker import Epoch
 from segtrace.tracking.writer import CHARTS, CUTS, OVERVIEW, Writer
 from segtrace.training.averaging import kept_weights
-from segtrace.training.callbacks.baselines import cutting, warn_of_no_means
+from segtrace.training.callbacks.baselines import cutting, estimated, warn_of_no_means
 from segtrace.training.callbacks.choosing import choose
 from segtrace.training.callbacks.interrupts import once_more_leaves
 from segtrace.training.callbacks.own_folder import claim
@@ -91,7 +91,8 @@ class FlowCallback(EitherCallback):
     Logged, with the epoch as step (see :mod:`segtrace.report.tensorboard`):
         ``1_overview``: loss, Dice, gain and a strip of maps. ``2_flow/{rule}/{organ}``: the maps.
         ``3_timeline/gain/{rule}/{organ}``: stages x epochs, by the leading rule.
-        ``4_cut/dice_lost``, ``4_cut/route/{organ}``, ``4_cut/sentences``, where it cuts.
+        ``4_cut/dice_lost``, ``4_cut/route/{organ}``, ``4_cut/sentences``, where it cuts, and
+        ``4_cut/estimate``, what cuts would cost at every epoch, with those that were made.
         ``5_leak/events/{rule}``: text. With ``measures="all"``, all else that is drawn, and
         ``z_measure/{measure}/{rule}/{organ}/{stage}``: scalar over the probes, for the measures
         that are charted (:data:`segtrace.measures.measure.MEASURES`) as far as 400 charts go.
@@ -378,7 +379,13 @@ class FlowCallback(EitherCallback):
             number,
             final,
             network,
-            partial(explain_probes, *network, epoch=number, output=asked.output)
+            partial(
+                explain_probes,
+                *network,
+                epoch=number,
+                output=asked.output,
+                estimates=estimated(pl_module, network, watch.edges),
+            )
             if explains
             else None,
             cutting(trainer, pl_module, network, watch.edges, number, asked),

@@ -1,0 +1,1 @@
+"""Which channels carry an organ: cuts of a stage's channels, in groups."""
