@@ -120,19 +120,20 @@ def test_all_sites_and_organs_share_one_forward_and_a_backward_an_organ(monkeypa
     assert (len(forwards), len(backwards)) == (1, 2)
 
 
+@pytest.mark.parametrize("rules", [("seg_grad_cam",), ("seg_grad_cam", "grad_pam")])
 @pytest.mark.parametrize("build", [nets.basic_unet, nets.flexible_unet])
-def test_a_trace_estimates_for_nothing_what_the_maps_add_up_to(build, monkeypatch):
+def test_a_trace_estimates_for_nothing_what_the_maps_add_up_to(build, rules, monkeypatch):
     net, x = build(3), nets.images(2, 64)
     edges = resolve(net)
     sites = sites_of(net, None, {edge.name: edge for edge in edges})
     means = collect(net, sites, [nets.images(3, 64, seed=8)]).channels
     wanted = targets.organs(ORGANS, "gt", nets.labels(2, 64, 3), "softmax")
-    bare = trace.trace(net, None, x, wanted)
+    bare = trace.trace(net, None, x, wanted, rules)
     passes, gradients_of = [], trace.gradients_of
     monkeypatch.setattr(
         trace, "gradients_of", lambda *given: [passes.append(1), gradients_of(*given)][1]
     )
-    flow = trace.trace(net, None, x, wanted, estimates=Estimates(means, edges))
+    flow = trace.trace(net, None, x, wanted, rules, estimates=Estimates(means, edges))
     assert len(passes) == 2  # an organ
     assert flow.sites == bare.sites
     assert flow.estimated == sites.names
@@ -145,6 +146,8 @@ def test_a_trace_estimates_for_nothing_what_the_maps_add_up_to(build, monkeypatc
 
 
 def test_estimates_of_other_networks_are_refused():
+    with pytest.raises(InputError, match="a value a channel"):
+        Estimates({"enc2": torch.zeros(4, 2, 2)})
     for means, message in (({"enc1": torch.zeros(4)}, "no baseline of 'enc2'"),
                            ({"enc2": torch.zeros(4)}, "belongs to another network")):  # fmt: skip
         with pytest.raises(InputError, match=message):

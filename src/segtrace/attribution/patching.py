@@ -67,10 +67,21 @@ class Estimates:
     Attributes:
         means: site -> Ā, (K,) each channel's mean over training slices.
         beside: sites of which nothing else is wanted; those of the trace have estimates too.
+
+    Raises:
+        InputError: means of another shape.
     """
 
     means: Mapping[str, Tensor]
     beside: Sequence[Site] = ()
+
+    def __post_init__(self) -> None:
+        for site, mean in self.means.items():
+            if mean.ndim != 1:
+                raise InputError(
+                    f"the mean of {site!r} has shape {tuple(mean.shape)}; estimates take (K,), a "
+                    "value a channel; for others there is segtrace.attribution_patching"
+                )
 
     def moved(self, site: str, activation: Tensor) -> Tensor:
         """A - Ā of an activation (n, K, *cells).
@@ -79,6 +90,21 @@ class Estimates:
             InputError: means that are missing, or of another network.
         """
         return activation - standing(self.means)(site, activation, slice(None))
+
+    def lost(self, site: str, product: Tensor, activation: Tensor, alpha: Tensor) -> Tensor:
+        """(n,) Σ G ⊙ (A - Ā) of a site where Σ_k G_k ⊙ A_k is known.
+
+        Args:
+            site: its name.
+            product: (n, *cells) Σ_k G_k ⊙ A_k.
+            activation: A, (n, K, *cells).
+            alpha: the mean of G over cells, (n, K, 1, …, 1).
+
+        Raises:
+            InputError: see :meth:`moved`.
+        """
+        mean, cells = standing(self.means)(site, activation, slice(None)), product[0].numel()
+        return product.flatten(1).sum(1) - cells * (alpha * mean).flatten(1).sum(1)
 
 
 def inner(one: Tensor, other: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from segtrace.attribution.forward import (
     weights_of,
 )
 from segtrace.attribution.patching import Estimates, inner
-from segtrace.attribution.rules import MapOf, Rule, global_average, weighted_sum
+from segtrace.attribution.rules import MapOf, Rule, element_wise, global_average, weighted_sum
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import Target
 from segtrace.attribution.weights import Weights
@@ -260,15 +260,23 @@ class _Wanted:
     heard: Sequence[Site]  # the sites, and those of which there is but an estimate
     estimates: Estimates | None
 
+    @property
+    def element_wise(self) -> int | None:
+        """The rule whose map sums to Σ G ⊙ A, if there is one."""
+        found = (r for r, one in enumerate(self.rules)
+                 if one.weigh is element_wise and one.reference is None)  # fmt: skip
+        return next(found, None)
+
     def moved(self, run: _Run) -> dict[str, Tensor]:
-        """Site -> A - Ā, where its product with the gradient is wanted."""
+        """Site -> A - Ā, where its product with the gradient is wanted and no map sums to it."""
         if self.estimates is None:
             return {}
+        known = 0 if self.element_wise is None else len(self.sites)
         return {
             site.name: self.estimates.moved(
                 site.name, site.channels_first(run.acts[site.name].detach())
             )
-            for site in self.heard
+            for site in self.heard[known:]
         }
 
 
@@ -313,9 +321,9 @@ class _Evidence:
             slices = (turn >= 0).nonzero()[:, 0]
             organs = turn[slices]
             gradients = run.gradients(_seed(run.scored, weights, turn))
-            for e, site in enumerate(wanted.heard if moved_all else ()):
+            for e, site in enumerate(wanted.heard):
                 gradient = gradients[site.name]
-                if gradient is not None:
+                if gradient is not None and site.name in moved_all:
                     lost = inner(site.channels_first(gradient), moved_all[site.name])
                     self.lost[e, organs, slices] = lost[slices]
             for s, site in enumerate(wanted.sites):
@@ -337,6 +345,9 @@ class _Evidence:
                     else:
                         found = rule(moved, gradient, stride)
                     self.maps[site.name][r, organs, slices] = found[slices]
+                    if wanted.estimates is not None and r == wanted.element_wise:
+                        lost = wanted.estimates.lost(site.name, found, activation, alpha)
+                        self.lost[s, organs, slices] = lost[slices]
                 l1 = _l1(gradient)
                 signed = alpha.flatten(1).abs().sum(1) * activation[0, 0].numel()
                 self.gradient_l1[s, organs, slices] = l1[slices]
