@@ -23,6 +23,7 @@ from segtrace.attribution.aggregate import aggregate
 from segtrace.attribution.rules import seg_xres_cam
 from segtrace.causal.baselines import collect
 from segtrace.causal.faithfulness.deletion import deletion
+from segtrace.causal.faithfulness.pixels import pixels
 from segtrace.causal.faithfulness.ranking import rankings, sizes_of
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
@@ -872,6 +873,16 @@ def test_a_remedy_works_when_it_is_typed(name):
     assert REMEDIES[name]()
 
 
+@remedy
+def nothing_to_hide_pixels_by():
+    net = nets.plain()
+    given = net, trace(net), X, ORGANS
+    said = mistake(pixels, *given, hidden={}, steps=2, thresholds=2)
+    hidden = eval(between(said, "at least one, "), {"torch": torch, "images": X})
+    pixels(*given, hidden=hidden, steps=2, thresholds=2)
+    return said
+
+
 WORDS = re.compile(
     r"\b(give|say|name|call|build|collect|leave|let|return|send|rank|wrap|needs|need|needed|asks"
     r"|allowed|did you mean|count from)\b|=lambda"
@@ -883,6 +894,7 @@ ELSEWHERE = {
     "has shape .* needs \\(N, tokens": "tests/attribution/test_stages.py",
     "tokens; .* needs": "tests/attribution/test_stages.py",
     "tokens, which are no square grid": "tests/network/test_stages.py",
+    "in no pair the two cuts": "tests/causal/faithfulness/test_tally.py",
     "no decoder stage has two edges": "tests/causal/faithfulness/test_paths.py",
     "predictor .* has shape": "tests/causal/faithfulness/test_ranking.py",
     "rule .* returns": "tests/attribution/test_guards.py",

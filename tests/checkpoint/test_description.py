@@ -8,6 +8,8 @@ import torch
 
 from segtrace import InputError
 from segtrace.checkpoint.description import FORMAT, understood
+from segtrace.checkpoint.description_keys import WINDOWS
+from segtrace.data.preprocessing import NORMALISATIONS
 
 PATH = Path("x.ckpt")
 
@@ -111,6 +113,7 @@ def test_a_key_that_is_lacking_is_named_when_it_is_asked_for():
         ({"preprocessing": {"size": 10**9}}, "preprocessing.size is 1000000000"),
         ({"preprocessing": {"window": [0.0]}}, "preprocessing.window: .*at least 2"),
         ({"preprocessing": {"window": [0.0, math.inf]}}, "window.1 is inf"),
+        ({"preprocessing": {"window": "any"}}, "preprocessing.window is 'any'"),
         ({"explain": {"rules": "grad_pam"}}, "explain.rules is 'grad_pam'"),
         ({"explain": {"measures": "some"}}, "explain.measures is 'some'"),
         ({"memory_format": "nhwc"}, "memory_format is 'nhwc'"),
@@ -163,3 +166,10 @@ def test_pixel_sizes_that_are_not_known_are_allowed():
     unknown = torch.full((2, 2), math.nan).double()
     found = understood({"probes": probes(spacing=unknown)}, PATH)
     assert found["probes"]["spacing"].isnan().all()
+
+
+@pytest.mark.parametrize("window", NORMALISATIONS)
+def test_a_window_may_be_named(window):
+    assert NORMALISATIONS == WINDOWS
+    told = {"format": FORMAT, "preprocessing": {"window": window}}
+    assert understood(told, "x.ckpt")["preprocessing"] == {"window": window}

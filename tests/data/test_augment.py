@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from segtrace.data.augment import Augmentation
+from segtrace.data.augment import RECIPES, Augmentation, recipe_of, transunet
+from segtrace.errors import InputError
 
 
 @pytest.fixture
@@ -72,3 +74,61 @@ def test_values_stay_in_the_window_and_air_stays_air(blob):
         assert changed.min() == 0
         assert changed.max() <= 1
         assert changed[label == 0].median() == 0
+
+
+def test_transunets_recipe_is_theirs_in_kind_and_in_measure():
+    image, label = torch.rand(64, 64) * 0.9 + 0.1, torch.randint(0, 9, (64, 64), dtype=torch.uint8)
+    right = {}
+    for turns in range(4):
+        for axis in range(2):
+            key = np.flip(np.rot90(image.numpy(), turns), axis).tobytes()
+            right[key] = np.flip(np.rot90(label.numpy(), turns), axis)
+    kinds = {"right angles": 0, "as it was": 0, "degrees": 0}
+    for seed in range(600):
+        moved, labels = transunet(image, label, (seed,))
+        assert np.isin(moved.numpy(), np.append(image.numpy(), 0)).all()  # nearest, no new value
+        if torch.equal(moved, image):
+            kinds["as it was"] += 1
+            assert torch.equal(labels, label)
+        elif moved.numpy().tobytes() in right:
+            kinds["right angles"] += 1
+            assert np.array_equal(labels.numpy(), right[moved.numpy().tobytes()])
+        else:
+            kinds["degrees"] += 1
+    # 1/2, 1/4 and 1/4 (one of whose 40 angles is 0), each within four standard errors
+    assert abs(kinds["right angles"] - 300) < 4 * np.sqrt(600 / 4)
+    assert abs(kinds["degrees"] - 600 / 4 * 39 / 40) < 4 * np.sqrt(600 * 3 / 16)
+    assert len({transunet(image, label, (seed,))[0].numpy().tobytes() for seed in range(99)}) > 20
+
+
+def test_degrees_of_transunets_recipe_are_those_of_scipy():
+    """Nearest of two grids may differ where a pixel lies between two; a disc hardly does."""
+    y, x = np.indices((65, 65)) - 32
+    image = torch.from_numpy((((x - 12) ** 2 + y**2 < 64) * 1.0).astype(np.float32))
+    angles = {
+        angle: ndimage.rotate(image.numpy(), angle, order=0, reshape=False)
+        for angle in range(-20, 20)
+    }
+    other = [np.flip(np.rot90(image.numpy(), turns), axis) for turns in range(4) for axis in (0, 1)]
+    turned = 0
+    for seed in range(80):
+        moved, labels = transunet(image, image.to(torch.uint8), (seed,))
+        assert torch.equal(moved.to(torch.uint8), labels)
+        if not any(np.array_equal(moved.numpy(), plane) for plane in other):
+            assert min(float(np.abs(moved.numpy() - plane).sum()) for plane in angles.values()) <= 6
+            turned += 1
+    assert turned > 10
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [(True, "anatomical"), (False, "none"), *((name, name) for name in RECIPES)],
+)
+def test_a_recipe_is_named(given, name):
+    assert recipe_of(given) is RECIPES[name]
+
+
+@pytest.mark.parametrize("given", ["transunett", "", 2])
+def test_what_is_no_recipe_is_refused(given):
+    with pytest.raises(InputError, match=r"no augmentation \(data.augment\)"):
+        recipe_of(given)

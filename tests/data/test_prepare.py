@@ -2,6 +2,8 @@ import json
 import os
 import shutil
 import time
+import warnings
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import nibabel
@@ -151,7 +153,8 @@ DAMAGE = {
 
 @pytest.mark.parametrize("name", ["image.npy", "label.npy", "index.json"])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_entry_is_made_anew_with_a_word(source, tmp_path, name, damage):
+def test_a_damaged_entry_is_made_anew_with_a_word(source, tmp_path, name, damage, monkeypatch):
+    monkeypatch.setattr(digests, "_SETTLED", np.inf)  # nothing is remembered, however slow this is
     (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
     before = {path.name: path.read_bytes() for path in case.folder.iterdir()}
     DAMAGE[damage](case.folder / name)
@@ -327,3 +330,48 @@ def test_the_name_of_a_case_stays_inside_the_cache(source, tmp_path, monkeypatch
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["cache"]
     assert len(folders(tmp_path / "deep" / "cache")) == 2
+
+
+def test_an_order_of_organs_against_anatomy_is_told_once(tiny_raw, tmp_path):
+    swapped = BTCV | {"right_kidney": 3, "left_kidney": 2}
+    source, cases = NiftiSource(str(tiny_raw), swapped), ["0005", "0006"]
+    for _ in range(2):  # from the cache too
+        with pytest.warns(UserWarning, match=r"right kidney \(3\) lies on the patient's left"):
+            prepare(source, cases, SETTINGS, tmp_path)
+    with pytest.warns(UserWarning, match=r"data.labels=btcv would .*; the like of 1 more: 0006"):
+        prepare(source, cases, SETTINGS, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare(NiftiSource(str(tiny_raw), "btcv"), cases, SETTINGS, tmp_path)
+
+
+def test_processes_side_by_side_write_the_same_and_name_the_broken_case(tiny_raw, tmp_path):
+    source = RawSource(str(shutil.copytree(tiny_raw, tmp_path / "own")))
+    cases = list(source.cases())
+    broken = source.files(cases[-1])[0]
+    alone = prepare(source, cases[:-1], SETTINGS, tmp_path / "alone")
+    broken.write_bytes(broken.read_bytes()[:-30])
+    with pytest.raises(InputError, match=rf"{broken.name}: not a readable NIfTI file"):
+        prepare(source, cases, SETTINGS, tmp_path / "beside", workers=2)
+    assert len(folders(tmp_path / "beside")) >= 1  # what was done is kept
+    for case in prepare(source, cases[:-1], SETTINGS, tmp_path / "beside"):
+        (same,) = [other for other in alone if other.name == case.name]
+        for name in ("image.npy", "label.npy"):
+            assert (case.folder / name).read_bytes() == (same.folder / name).read_bytes()
+
+
+def test_a_process_that_dies_is_one_line(source, tmp_path, monkeypatch):
+    class Broken:
+        def __init__(self, *_): ...
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return False
+
+        def map(self, *_):
+            raise BrokenProcessPool
+
+    monkeypatch.setattr(preparing, "ProcessPoolExecutor", Broken)
+    with pytest.raises(InputError, match=r"was ended, .* say data.num_workers=0"):
+        prepare(source, ["0005", "0006"], SETTINGS, tmp_path, workers=2)

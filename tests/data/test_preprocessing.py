@@ -5,8 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.labels import BTCV, organ_table
-from segtrace.data.preprocessing import Preprocessing, labels_of, organ_areas
+from segtrace.data.preprocessing import (
+    NORMALISATIONS,
+    Preprocessing,
+    labels_of,
+    organ_areas,
+    own_window,
+)
 from segtrace.data.sources import RawSource
 from segtrace.errors import InputError
 
@@ -62,3 +69,58 @@ def test_an_unlabelled_volume_has_no_labels(source):
 def test_areas_count_every_organ_on_every_slice():
     labels = np.array([[[0, 1], [1, 3]], [[2, 2], [2, 0]]], dtype=np.uint8)
     assert organ_areas(labels, 3).tolist() == [[2, 0, 1], [0, 3, 0]]
+
+
+@pytest.mark.parametrize("name", NORMALISATIONS)
+def test_a_window_by_name_is_of_the_case_itself_whatever_its_unit(source, name):
+    volume = source.load("0005")
+    settings = replace(SETTINGS, window=name)
+    images, _ = settings.images(volume)
+    scaled, _ = settings.images(replace(volume, image=volume.image * 3 + 500))
+    assert np.allclose(images, scaled, atol=1e-6)
+    assert 0 <= images.min() < images.max() <= 1
+    assert images.std() > 0.1
+    constant, _ = settings.images(replace(volume, image=np.full_like(volume.image, 7)))
+    assert np.isfinite(constant).all()
+
+
+def test_a_window_by_name_is_that_of_its_definition():
+    values = np.random.default_rng(0).gamma(2, 100, (5, 40, 40)).astype(np.float32)
+    values[:, :10] = 0  # what surrounds the body
+    exact = sorted(values.astype(float).ravel().tolist())
+    at = [fraction * (len(exact) - 1) for fraction in (0.005, 0.995)]
+    between = [
+        exact[int(i)] + (i - int(i)) * (exact[int(i) + 1] - exact[int(i)]) for i in at
+    ]  # linear, as numpy's default
+    assert np.allclose(own_window(values, "percentile"), between)
+    body = [value for value in exact if value > 0]
+    mean = sum(body) / len(body)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in body) / len(body))
+    assert np.allclose(own_window(values, "zscore"), (mean - 3 * deviation, mean + 3 * deviation))
+
+
+@pytest.mark.parametrize("name", NORMALISATIONS)
+def test_where_the_window_is_the_cases_own_nothing_is_told_in_hu(source, tmp_path, name):
+    options = {"organs": ["liver"], "size": 32, "split": {"train": ["0005"], "val": ["0006"]}}
+    data = SliceDataModule(source, window=name, cache_dir=str(tmp_path), **options)
+    settings = Preprocessing.from_plain(json.loads(json.dumps(data.preprocessing)))
+    assert settings.window == name
+    assert settings.shown == (0.0, 1.0)
+    probes = data.probes(2)
+    assert probes.originals is None
+    assert not probes.hounsfield_known
+    other = SliceDataModule(source, cache_dir=str(tmp_path), **options).probes(2)
+    assert other.hounsfield_known
+    assert not np.array_equal(other.images, probes.images)
+
+
+@pytest.mark.parametrize("window", ["percentil", [1], None, 3])
+def test_what_is_no_window_is_refused(source, window):
+    with pytest.raises(InputError, match=r"data.window|did you mean percentile"):
+        SliceDataModule(source, window=window, split={"train": ["0005"], "val": ["0006"]})
+
+
+def test_windowed_files_have_no_window_of_their_own(source):
+    volume = replace(source.load("0005"), windowed=True)
+    with pytest.raises(InputError, match=r"data.window=zscore, but .* already clipped"):
+        replace(SETTINGS, window="zscore").images(volume)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, WrapValidator
 from torch import Tensor
 from typing_extensions import TypedDict
 
@@ -124,10 +124,18 @@ class Entry(TypedDict, total=False):
     layout: Layout
 
 
+WINDOWS = ("percentile", "zscore")
+""":data:`segtrace.data.preprocessing.NORMALISATIONS`, for which this file does not wait."""
+
+
+def _or_a_name(value: Any, numbers: Callable[[Any], Any]) -> Any:
+    return value if isinstance(value, str) and value in WINDOWS else numbers(value)
+
+
 class Prepared(TypedDict, total=False):
     """How a volume becomes input."""
 
-    window: Annotated[list[Finite], Field(min_length=2, max_length=2)]
+    window: Annotated[list[Finite], Field(min_length=2, max_length=2), WrapValidator(_or_a_name)]
     size: Annotated[int, Field(ge=1, le=SIDE)]
     organs: Organs
     orientation: Text

@@ -1,18 +1,23 @@
-"""Random transforms of a slice, each a pure function of the numbers it is given.
+"""Random transforms of a slice by name, each a pure function of the numbers it is given."""
 
-No left-right flip: it would turn a right kidney into a left one.
-"""
-
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from segtrace.errors import unknown
+
+Recipe = Callable[[torch.Tensor, torch.Tensor, tuple[int, ...]], tuple[torch.Tensor, torch.Tensor]]
+"""(image, label, seed) -> both, changed alike; equal seeds change equal slices equally."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a slice may be changed.
+    """How far a slice may be changed, while it still shows a patient.
+
+    No left-right flip: it would turn a right kidney into a left one.
 
     Attributes:
         degrees: rotation, at most, to either side.
@@ -38,7 +43,7 @@ class Augmentation:
             label: (H, W) uint8.
             seed: non-negative numbers, e.g. (seed, epoch, index).
         """
-        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+        random = _generator(seed)
         angle, size, dx, dy, contrast, brightness = random.uniform(-1, 1, 6)
         theta = self._theta(angle, size, dx, dy)
         moved = _resample(image, theta, "bilinear")
@@ -59,6 +64,53 @@ class Augmentation:
             [zoom * sine, zoom * cosine, 2 * self.shift * dy],
         ]
         return torch.tensor([rows], dtype=torch.float32)
+
+
+def transunet(
+    image: torch.Tensor, label: torch.Tensor, seed: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """TransUNet's: half of the slices are turned by 0 to 3 right angles and flipped along an axis.
+
+    Of the others one half is turned by a whole number of degrees from -20 to 19, the image too by
+    nearest pixels; the rest stays. Flips exchange the patient's left and right. Theirs come before
+    the slice is made small, ours after it.
+    """
+    random = _generator(seed)
+    if random.random() > 0.5:
+        turns, axis = int(random.integers(4)), int(random.integers(2))
+        moved = [torch.rot90(plane, turns).flip(axis) for plane in (image, label)]
+        return moved[0].contiguous(), moved[1].contiguous()
+    if random.random() > 0.5:
+        radians = np.deg2rad(int(random.integers(-20, 20)))
+        cosine, sine = float(np.cos(radians)), float(np.sin(radians))
+        theta = torch.tensor([[[cosine, -sine, 0.0], [sine, cosine, 0.0]]])
+        turned = _resample(label.float(), theta, "nearest").to(label.dtype)
+        return _resample(image, theta, "nearest"), turned
+    return image, label
+
+
+RECIPES: dict[str, Recipe | None] = {
+    "anatomical": Augmentation(),
+    "transunet": transunet,
+    "none": None,
+}
+"""Name of a recipe -> what it does to a training slice."""
+
+
+def recipe_of(given: bool | str) -> Recipe | None:
+    """The recipe that is named; ``True`` is ``anatomical``, ``False`` is ``none``.
+
+    Raises:
+        InputError: no recipe is called so.
+    """
+    name = ("none", "anatomical")[given] if isinstance(given, bool) else given
+    if name not in RECIPES:
+        raise unknown("augmentation (data.augment)", given, RECIPES)
+    return RECIPES[name]
+
+
+def _generator(seed: tuple[int, ...]) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
 
 
 def _resample(plane: torch.Tensor, theta: torch.Tensor, mode: str) -> torch.Tensor:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
+from segtrace.data.published import synapse
 from segtrace.errors import InputError, unknown
 
-_PUBLISHED_TRAIN = (5, 6, 7, 9, 10, 21, 23, 24, 26, 27, 28, 30, 31, 33, 34, 37, 39, 40)
-_PUBLISHED_TEST = (1, 2, 3, 4, 8, 22, 25, 29, 32, 35, 36, 38)
-TRAIN18 = tuple(f"{number:04d}" for number in _PUBLISHED_TRAIN)
-TEST12 = tuple(f"{number:04d}" for number in _PUBLISHED_TEST)
+TRAIN18 = tuple(sorted(synapse.TRAIN_SLICES))
+TEST12 = tuple(sorted(synapse.TEST_LIST))
 VAL3 = ("0027", "0028", "0037")
 """Carved from the published 18 training cases: the protocol itself has no validation set."""
 

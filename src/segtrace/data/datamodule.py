@@ -10,18 +10,19 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
-from segtrace.data.augment import Augmentation
-from segtrace.data.cases import Split, given_split, remedy
+from segtrace.data.augment import recipe_of
 from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
 from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
+from segtrace.data.preprocessing import window_of
 from segtrace.data.probes import Probes, choose, usual
 from segtrace.data.sampling import Draw, EpochSampler, Slices
 from segtrace.data.sources import CaseSource
+from segtrace.data.splits.choosing import chosen_split
 from segtrace.errors import InputError, unknown
 from segtrace.names import check_shown
-from segtrace.progress import counted, over
+from segtrace.progress import counted, over, say
 
 
 class SliceDataModule(LightningDataModule):
@@ -35,14 +36,19 @@ class SliceDataModule(LightningDataModule):
         source: where the cases come from.
         organs: ``"synapse8"``, ``"btcv13"``, ``"all"`` or organ names in channel order.
         size: rows and columns of a slice.
-        window: HU that become 0 and 1.
-        split: part (train, val and, if wanted, test) -> case names; None for the source's own.
+        window: HU that become 0 and 1; or ``"percentile"`` or ``"zscore"``, of every case its own.
+        split: part (train, val and, if wanted, test) -> case names; a name of a split or a file
+            that holds one; None for the source's own (:func:`chosen_split`).
+        fold: ``"k/n"``: part k of n of the cases that are not for the test validates; or the
+            number of a fold in the file ``split``.
         batch_size: slices per batch.
-        num_workers: loader processes; the batches do not depend on it.
+        num_workers: loader processes, and processes that prepare slices; the batches do not depend
+            on it.
         seed: of the order and the augmentation.
         steps_per_epoch: training batches per epoch; None for one pass over the slices.
         cache_dir: where prepared slices are kept.
-        augment: change training slices at random (see :class:`Augmentation`).
+        augment: how training slices are changed at random: ``"anatomical"`` (True), ``"none"``
+            (False) or ``"transunet"``, see :data:`segtrace.data.augment.RECIPES`.
     """
 
     def __init__(
@@ -50,14 +56,15 @@ class SliceDataModule(LightningDataModule):
         source: CaseSource,
         organs: str | list[str] = "synapse8",
         size: int = 224,
-        window: tuple[float, float] = (-125.0, 275.0),
-        split: dict[str, list[str | int]] | None = None,
+        window: tuple[float, float] | str = (-125.0, 275.0),
+        split: str | dict[str, list[str | int]] | None = None,
+        fold: str | int | None = None,
         batch_size: int = 8,
         num_workers: int = 0,
         seed: int = 0,
         steps_per_epoch: int | None = None,
         cache_dir: str = "data/cache",
-        augment: bool = True,
+        augment: bool | str = True,
     ) -> None:
         super().__init__()
         _check_ranges(
@@ -66,28 +73,17 @@ class SliceDataModule(LightningDataModule):
             num_workers=num_workers,
             seed=seed,
         )
-        if len(window) != 2:
-            raise InputError(f"data.window={list(window)}; give [low, high] in HU, low < high")
-        low, high = window
         self.source = source
         self.organs = organ_table(organs, source.numbering)
-        self._preprocessing = Preprocessing((float(low), float(high)), size, self.organs)
-        self.split = self._split(split)
+        self._preprocessing = Preprocessing(window_of(window), size, self.organs)
+        check_shown("case", source.cases())
+        self.split = chosen_split(source, split, fold, seed)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.steps_per_epoch = steps_per_epoch
         self.cache_dir = cache_dir
-        self._augmentation = Augmentation() if augment else None
+        self._augmentation = recipe_of(augment)
         self._cases: dict[str, list[PreparedCase]] = {}
         self._epoch = 0
-
-    def _split(self, given: dict[str, list[str | int]] | None) -> Split:
-        cases = self.source.cases()
-        check_shown("case", cases)
-        kept = self.source.held_out()
-        split = self.source.split() if given is None else given_split(given, cases, kept)
-        if split is None:
-            raise InputError(f"these cases have no published split; {remedy(cases, kept)}")
-        return split
 
     @property
     def preprocessing(self) -> dict[str, Any]:
@@ -103,7 +99,7 @@ class SliceDataModule(LightningDataModule):
         self._check_part(part)
         if part not in self._cases:
             self._cases[part] = prepare(
-                self.source, self.split[part], self._preprocessing, self.cache_dir
+                self.source, self.split[part], self._preprocessing, self.cache_dir, self.num_workers
             )
         return self._cases[part]
 
@@ -114,7 +110,7 @@ class SliceDataModule(LightningDataModule):
         ):
             new = part not in self._cases
             self.cases(part)
-            if new and stage in (None, "fit"):
+            if new and stage in (None, "fit") and self.split[part]:
                 self._warn_of_absent(part)
 
     def _warn_of_absent(self, part: str) -> None:
@@ -152,9 +148,9 @@ class SliceDataModule(LightningDataModule):
         slices = sum(len(case) for case in self.cases("train"))
         return slices % self.batch_size or self.batch_size
 
-    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Every slice of the validation cases, in order."""
-        return self._loader(Slices(self.cases("val")))
+    def val_dataloader(self) -> DataLoader[dict[str, Any]] | list[Any]:
+        """Every slice of the validation cases, in order; none where the split has no such cases."""
+        return self._loader(Slices(self.cases("val"))) if self.split["val"] else []
 
     def test_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Every slice of the test cases, in order."""
@@ -191,11 +187,15 @@ class SliceDataModule(LightningDataModule):
 
         Args:
             n: how many; None: see :func:`usual`.
-            from_: ``"val"``, or ``"train"`` where seen slices are wanted.
+            from_: ``"val"``, or ``"train"`` where seen slices are wanted; a split without
+                validation cases has no others, which is said.
 
         Raises:
             InputError: a part that the split lacks.
         """
+        if from_ == "val" and not self.split["val"]:
+            say("No case validates, so the watched slices are of training cases, and marked so.")
+            from_ = "train"
         self._check_filled(from_)
         keys = [key for case in self.cases(from_) for key in _keys(case)]
         areas = np.concatenate([case.areas for case in self.cases(from_)])
@@ -237,8 +237,10 @@ class SliceDataModule(LightningDataModule):
     def _check_filled(self, part: str) -> None:
         self._check_part(part)
         if not self.split[part]:
+            other = "val" if self.split["val"] else "train"
             raise InputError(
-                f"the split has no {part} cases; say probes.from=val, or name some with data.split"
+                f"the split has no {part} cases; say probes.from={other}, or name some with "
+                "data.split"
             )
 
     def whole_cases(self, names: Collection[str], part: str) -> dict[str, dict[str, Any]]:
@@ -267,15 +269,17 @@ class SliceDataModule(LightningDataModule):
         probes = self._read(keys, plain["split"]).checked(plain["hash"])
         return replace(probes, originals=self._originals(keys))
 
-    def _originals(self, keys: Sequence[tuple[str, int]]) -> tuple[torch.Tensor, ...]:
-        """The slices as their files have them, which the cache does not hold."""
+    def _originals(self, keys: Sequence[tuple[str, int]]) -> tuple[torch.Tensor, ...] | None:
+        """The slices as their files have them in HU, which the cache does not hold."""
+        if isinstance(self._preprocessing.window, str):
+            return None
         found: dict[tuple[str, int], torch.Tensor] = {}
         names = list(dict.fromkeys(name for name, _ in keys))
         for case in over(names, f"Reading the watched slices of {counted(len(names), 'case')}"):
             indices = [index for name, index in keys if name == case]
             slices = self._preprocessing.originals(self.source.load(case), indices)
             found |= {
-                (case, i): torch.from_numpy(hu) for i, hu in zip(indices, slices, strict=True)
+                (case, i): torch.from_numpy(hu) for i, hu in zip(indices, slices or (), strict=True)
             }
         return tuple(found[key] for key in keys)
 

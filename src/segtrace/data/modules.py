@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.layouts.finding import find_source
 from segtrace.data.limits import LARGEST_SEED, check_range
-from segtrace.data.sources import NiftiSource, PhantomSource, RawSource
+from segtrace.data.published.comparison import report
+from segtrace.data.sources import PhantomSource, RawSource
 from segtrace.data.transunet import TransUNetSource
+from segtrace.progress import say
 
 
 class PhantomData(SliceDataModule):
@@ -34,15 +37,18 @@ class PhantomData(SliceDataModule):
 
 
 class SynapseData(SliceDataModule):
-    """The raw Synapse (BTCV) download; see :class:`RawSource`.
+    """The raw Synapse (BTCV) download; see :class:`RawSource`. What differs from it is said.
 
     Args:
-        root: the folder that holds ``img/`` and ``label/``, or any parent of it.
+        root: the folder that holds ``img/`` and ``label/``, any parent of it, or ``RawData.zip``.
         options: of :class:`SliceDataModule`.
     """
 
     def __init__(self, root: str, **options: Any) -> None:
-        super().__init__(RawSource(root), **options)
+        source = RawSource(root)
+        if differing := report(source):
+            say(differing)
+        super().__init__(source, **options)
 
 
 class TransUNetData(SliceDataModule):
@@ -50,9 +56,11 @@ class TransUNetData(SliceDataModule):
 
     Args:
         root: the folder that holds ``train_npz/``, or any parent of it.
-        lists: the folder with ``train.txt`` and ``test_vol.txt``.
+        lists: the folder with ``train.txt`` and ``test_vol.txt``; None: the one beside them, or
+            TransUNet's own lists.
         spacing: mm of a voxel (left-right, front-back, foot-head), if known; the files do not say.
         sides: whether x is known to run from the patient's right; the files do not say.
+        labels: what the numbers in the files mean, by name or organ by organ.
         options: of :class:`SliceDataModule`.
     """
 
@@ -62,18 +70,20 @@ class TransUNetData(SliceDataModule):
         lists: str | None = None,
         spacing: Sequence[float] | None = None,
         sides: bool = False,
+        labels: str | dict[str, int] = "transunet",
         **options: Any,
     ) -> None:
-        super().__init__(TransUNetSource(root, lists, spacing, sides), **options)
+        super().__init__(TransUNetSource(root, lists, spacing, sides, labels), **options)
 
 
 class NiftiData(SliceDataModule):
-    """Any folder of labelled NIfTI volumes; see :class:`NiftiSource`.
+    """Any folder of labelled NIfTI volumes; see :func:`find_source`.
 
     Args:
-        root: the folder.
-        labels: organ name -> number in the label files.
-        images: pattern below ``root`` with one ``*`` for the case name.
+        root: the folder, or a JSON file that lists the cases.
+        labels: organ name -> number in the label files, or the name of such a table; None where
+            the files say it.
+        images: pattern below ``root`` with one ``*`` for the case name; None to look for it.
         masks: the same for the label files.
         other: label values outside the table: ``refuse``, or take as ``background``.
         options: of :class:`SliceDataModule`.
@@ -82,10 +92,10 @@ class NiftiData(SliceDataModule):
     def __init__(
         self,
         root: str,
-        labels: dict[str, int],
-        images: str = "img/img*.nii.gz",
-        masks: str = "label/label*.nii.gz",
+        labels: str | dict[str, int] | None = None,
+        images: str | None = None,
+        masks: str | None = None,
         other: str = "refuse",
         **options: Any,
     ) -> None:
-        super().__init__(NiftiSource(root, labels, images, masks, other), **options)
+        super().__init__(find_source(root, labels, images, masks, other), **options)

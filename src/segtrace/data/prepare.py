@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import signal
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from segtrace.data.cache.digests import Digests
 from segtrace.data.cache.drafts import draft, sweep
@@ -21,6 +26,7 @@ from segtrace.data.cache.entries import (
 )
 from segtrace.data.files import findings
 from segtrace.data.files.nifti import Volume
+from segtrace.data.files.plausible_labels import judge_order
 from segtrace.data.files.unpacking import check_file
 from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import CaseSource
@@ -30,13 +36,24 @@ from segtrace.progress import counted, over
 
 
 def prepare(
-    source: CaseSource, cases: Sequence[str], preprocessing: Preprocessing, cache_dir: str | Path
+    source: CaseSource,
+    cases: Sequence[str],
+    preprocessing: Preprocessing,
+    cache_dir: str | Path,
+    workers: int = 0,
 ) -> list[PreparedCase]:
     """The cases from the cache; those that are not in it are written first.
 
     What the content of the files decides is the content of the cache: neither their names nor
     their times. An entry that is not what was written is made anew, with a warning; what was found
     in the files is told in one warning for each kind.
+
+    Args:
+        source: where the cases come from.
+        cases: which.
+        preprocessing: what makes slices of a volume.
+        cache_dir: where they are kept.
+        workers: processes that write, where there are several cases; changes nothing in them.
 
     Raises:
         InputError: a broken file, or a cache folder that cannot be written.
@@ -48,14 +65,46 @@ def prepare(
     prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
     todo = [case for case in cases if prepared[case] is None]
     _tell_damaged([case for case in todo if folders[case].exists()], cache)
-    for name in over(todo, f"Preparing the slices of {counted(len(todo), 'case')}"):
-        _write(source.load(name), source.numbering, preprocessing, folders[name])
-        prepared[name] = read_case(name, folders[name], digests)
+    tasks = [(source, name, preprocessing, folders[name]) for name in todo]
+    _write_all(tasks, f"Preparing the slices of {counted(len(todo), 'case')}", workers)
+    prepared |= {name: read_case(name, folders[name], digests) for name in todo}
     found = [_checked(case, prepared[case], folders[case]) for case in cases]
     for case in found:
         remember(case.folder, source.files(case.name), digests)
     findings.warn((case.name, finding) for case in found for finding in case.findings)
     return found
+
+
+Task = tuple[CaseSource, str, Preprocessing, Path]
+
+
+def _write_all(tasks: Sequence[Task], words: str, workers: int) -> None:
+    workers = min(workers, len(tasks))
+    if workers < 2:
+        for task in over(tasks, words):
+            _write_case(task)
+        return
+    # Spawned, since a fork of a process in which torch has threads may hang.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _beside_others) as pool:
+        try:
+            for _ in over(pool.map(_write_case, tasks), words, len(tasks)):
+                pass
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a process that prepared slices was ended, by a lack of memory perhaps; say "
+                "data.num_workers=0 to prepare one case at a time"
+            ) from error
+
+
+def _beside_others() -> None:
+    """A process that leaves Ctrl-C to the one that waits for it, and the other cores to others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _write_case(task: Task) -> None:
+    source, name, preprocessing, folder = task
+    _write(source.load(name), source.numbering, preprocessing, folder)
 
 
 def _name(
@@ -93,12 +142,13 @@ def _write(
 ) -> None:
     images, geometry = preprocessing.images(volume)
     labels = labels_of(volume, numbering, preprocessing, geometry)
+    found = (*volume.findings, *_judged(volume, numbering))
     facts = {
         "areas": organ_areas(labels, len(preprocessing.organs)).tolist(),
         "geometry": geometry.to_plain(),
         "phantom": volume.phantom,
-        "hounsfield_known": volume.hounsfield_known,
-        "findings": [finding.to_plain() for finding in volume.findings],
+        "hounsfield_known": preprocessing.hounsfield_known(volume),
+        "findings": [finding.to_plain() for finding in found],
     }
     try:
         with draft(folder, _sound, mode=0o700) as partial:
@@ -110,6 +160,10 @@ def _write(
             f"{folder.parent}: cannot write the slice cache ({why(error)}); give "
             "data.cache_dir=<a folder you can write>"
         ) from error
+
+
+def _judged(volume: Volume, numbering: Mapping[str, int]) -> tuple[findings.Finding, ...]:
+    return judge_order(np.asarray(volume.label), numbering, volume.grid.sides_known)
 
 
 def _sound(folder: Path) -> bool:

@@ -12,12 +12,16 @@ from segtrace.data.files.geometry import Geometry
 from segtrace.data.files.nifti import Volume
 from segtrace.data.labels import to_channels
 from segtrace.data.limits import FARTHEST, SIDE
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 
 VERSION = 1
 """Of the preprocessing; a change of its results needs another number, so that old caches die."""
 
 TRANSUNET_WINDOW = (-125.0, 275.0)
+PERCENTILES = (0.5, 99.5)
+DEVIATIONS = 3.0
+NORMALISATIONS = ("percentile", "zscore")
+"""Windows by name, of every case its own; see :func:`own_window`. MR has values without a unit."""
 AIR = -1024
 """HU of what lies outside the image."""
 
@@ -27,32 +31,40 @@ class Preprocessing:
     """All that turns a volume into the network's input; a checkpoint holds it as a plain dict.
 
     Attributes:
-        window: HU that become 0 and 1.
+        window: HU that become 0 and 1; or one of :data:`NORMALISATIONS`.
         size: rows and columns.
         organs: organ name -> channel.
     """
 
-    window: tuple[float, float]
+    window: tuple[float, float] | str
     size: int
     organs: dict[str, int]
 
     def __post_init__(self) -> None:
-        if not -math.inf < self.window[0] < self.window[1] < math.inf:
-            raise InputError(f"data.window={list(self.window)}; give [low, high] in HU, low < high")
-        low, high = np.clip(self.window, -FARTHEST, FARTHEST)
-        beyond = (low, high) != tuple(self.window)
-        if beyond or np.float32(low) == np.float32(high):  # as the slices are
-            raise InputError(
-                f"data.window={list(self.window)}; give [low, high] in HU, within {-FARTHEST:.0f} "
-                f"to {FARTHEST:.0f} and farther apart than float32 can tell, e.g. [-125,275]"
-            )
+        if isinstance(self.window, str):
+            if self.window not in NORMALISATIONS:
+                raise unknown("window (data.window)", self.window, NORMALISATIONS)
+        else:
+            self._check_window(self.window)
         if not 1 <= self.size <= SIDE:
             raise InputError(f"data.size={self.size}; give 1 to {SIDE} pixels")
+
+    @staticmethod
+    def _check_window(window: tuple[float, float]) -> None:
+        if not -math.inf < window[0] < window[1] < math.inf:
+            raise InputError(f"data.window={list(window)}; give [low, high] in HU, low < high")
+        low, high = np.clip(window, -FARTHEST, FARTHEST)
+        beyond = (low, high) != tuple(window)
+        if beyond or np.float32(low) == np.float32(high):  # as the slices are
+            raise InputError(
+                f"data.window={list(window)}; give [low, high] in HU, within {-FARTHEST:.0f} "
+                f"to {FARTHEST:.0f} and farther apart than float32 can tell, e.g. [-125,275]"
+            )
 
     def to_plain(self) -> dict[str, Any]:
         """Dicts, lists, text and numbers alone."""
         return {
-            "window": list(self.window),
+            "window": self.window if isinstance(self.window, str) else list(self.window),
             "size": self.size,
             "organs": dict(self.organs),
             "orientation": "LPS, slices transposed: row 0 anterior, column 0 patient right",
@@ -73,8 +85,16 @@ class Preprocessing:
                 f"preprocessing version {plain['version']}; this segtrace has version {VERSION}: "
                 "use the segtrace that wrote it"
             )
-        low, high = plain["window"]
-        return cls((float(low), float(high)), int(plain["size"]), dict(plain["organs"]))
+        return cls(window_of(plain["window"]), int(plain["size"]), dict(plain["organs"]))
+
+    @property
+    def shown(self) -> tuple[float, float]:
+        """What 0 and 1 of a slice stand for: HU, or nothing but 0 and 1."""
+        return (0.0, 1.0) if isinstance(self.window, str) else self.window
+
+    def hounsfield_known(self, volume: Volume) -> bool:
+        """Whether the slices of a volume can be told in HU."""
+        return volume.hounsfield_known and not isinstance(self.window, str)
 
     def images(self, volume: Volume) -> tuple[NDArray[np.float32], Geometry]:
         """Images (D, size, size) float32 in [0, 1], and the geometry that leads back.
@@ -85,12 +105,17 @@ class Preprocessing:
         geometry = Geometry.fit(volume.grid, self.size)
         return geometry.resize_images(self.windowed(volume)), geometry
 
-    def originals(self, volume: Volume, indices: Sequence[int]) -> tuple[NDArray[np.int16], ...]:
+    def originals(
+        self, volume: Volume, indices: Sequence[int]
+    ) -> tuple[NDArray[np.int16], ...] | None:
         """Slices (rows, columns) in HU as the file has them, to be looked at.
 
         Each covers the same square as the network's image of it. Files that were already windowed
-        give the HU of their window, and its ends stand for what lay beyond.
+        give the HU of their window, and its ends stand for what lay beyond. None where the window
+        is of every case its own: then there are no HU.
         """
+        if isinstance(self.window, str):
+            return None
         geometry = Geometry.fit(volume.grid, self.size)
         return tuple(
             geometry.pad(_hounsfield(volume, index)[None], fill=AIR)[0] for index in indices
@@ -103,14 +128,54 @@ class Preprocessing:
             InputError: the files were already windowed, and otherwise.
         """
         if volume.windowed:
-            if tuple(self.window) != TRANSUNET_WINDOW:
+            if self.window != TRANSUNET_WINDOW:
                 raise InputError(
-                    f"data.window={list(self.window)}, but {volume.where} is already clipped to "
-                    f"{list(TRANSUNET_WINDOW)}; leave data.window out"
+                    f"data.window={self.to_plain()['window']}, but {volume.where} is already "
+                    f"clipped to {list(TRANSUNET_WINDOW)}; leave data.window out"
                 )
             return volume.image
-        low, high = self.window
+        if isinstance(self.window, str):
+            low, high = own_window(volume.image, self.window)
+        else:
+            low, high = self.window
         return (volume.image.clip(low, high) - np.float32(low)) / np.float32(high - low)
+
+
+def window_of(given: object) -> tuple[float, float] | str:
+    """A window as a configuration or a checkpoint gives it.
+
+    Raises:
+        InputError: it is neither a name nor two numbers.
+    """
+    if isinstance(given, str):
+        return given
+    if not isinstance(given, Sequence) or len(given) != 2:
+        raise InputError(
+            f"data.window={given}; give [low, high] in HU, low < high, or one of "
+            f"{', '.join(NORMALISATIONS)}"
+        )
+    return float(given[0]), float(given[1])
+
+
+def own_window(image: NDArray[np.float32], name: str) -> tuple[float, float]:
+    """The values of a case that become 0 and 1.
+
+    Args:
+        image: of the whole case.
+        name: ``percentile``: its 0.5th and 99.5th; ``zscore``: three standard deviations to either
+            side of the mean, both over the voxels above its lowest value, which is what surrounds
+            the body. The network then sees (z + 3) / 6, where z is the score.
+
+    >>> own_window(np.float32([0, 0, 1, 3]), "zscore")
+    (-1.0, 5.0)
+    """
+    if name == "percentile":
+        low, high = np.percentile(image, PERCENTILES)
+    else:
+        body = image[image > image.min()].astype(np.float64)
+        mean, deviation = (body.mean(), body.std()) if body.size else (float(image.min()), 0.0)
+        low, high = mean - DEVIATIONS * deviation, mean + DEVIATIONS * deviation
+    return float(low), float(high if high > low else low + 1)
 
 
 def _hounsfield(volume: Volume, index: int) -> NDArray[np.int16]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from segtrace.data.augment import Augmentation
+from segtrace.data.augment import Recipe
 from segtrace.data.prepare import PreparedCase
 
 Draw = tuple[int, int, int]
@@ -27,7 +27,7 @@ class Slices(Dataset[dict[str, Any]]):
         self,
         cases: Sequence[PreparedCase],
         seed: int = 0,
-        augmentation: Augmentation | None = None,
+        augmentation: Recipe | None = None,
     ) -> None:
         self.cases = tuple(cases)
         self.seed = seed

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from segtrace.data.cache.drafts import draft
 from segtrace.data.cases import TEST12, VAL3, Split, published_split
+from segtrace.data.files.archives import unpacked
 from segtrace.data.files.finding_files import (
     check_pattern,
     existing_folder,
@@ -19,7 +20,8 @@ from segtrace.data.files.finding_files import (
     named,
 )
 from segtrace.data.files.nifti import Volume, read_volume
-from segtrace.data.labels import BTCV, check_numbering, only_known, whole_numbers
+from segtrace.data.labels import BTCV, only_known, whole_numbers
+from segtrace.data.published.numberings import numbering_of
 from segtrace.errors import InputError, why
 
 
@@ -59,7 +61,8 @@ class NiftiSource:
 
     Args:
         root: the folder.
-        labels: organ name -> number in the label files.
+        labels: organ name -> number in the label files; or a name of
+            :data:`segtrace.data.published.numberings.NUMBERINGS`.
         images: pattern below ``root`` with one ``*``, which stands for the case name; a pattern
             for ``.nii.gz`` finds ``.nii`` as well.
         masks: the same for the label files.
@@ -73,7 +76,7 @@ class NiftiSource:
     def __init__(
         self,
         root: str,
-        labels: dict[str, int],
+        labels: str | dict[str, int],
         images: str = "img/img*.nii.gz",
         masks: str = "label/label*.nii.gz",
         other: str = "refuse",
@@ -82,7 +85,7 @@ class NiftiSource:
             raise InputError(f"data.other={other!r}; allowed are refuse, background")
         for option, pattern in (("images", images), ("masks", masks)):
             check_pattern(option, pattern)
-        self.numbering = check_numbering(labels)
+        self.numbering = numbering_of(labels)
         self.root = existing_folder(root)
         self.images, self.masks, self.other = images, masks, other
 
@@ -134,7 +137,8 @@ class RawSource(NiftiSource):
     """The raw Synapse (BTCV) download: ``img/img0001.nii.gz`` and ``label/label0001.nii.gz``.
 
     Args:
-        root: the folder that holds ``img/`` and ``label/``, or any parent of it.
+        root: the folder that holds ``img/`` and ``label/``, or any parent of it; or the archive as
+            it comes, ``RawData.zip``, or a folder with that: it is unpacked beside itself, once.
     """
 
     _remedy = (
@@ -143,7 +147,7 @@ class RawSource(NiftiSource):
     )
 
     def __init__(self, root: str) -> None:
-        super().__init__(str(find_layout(root, ("img", "label"))), BTCV)
+        super().__init__(str(find_layout(unpacked(root), ("img", "label"))), BTCV)
 
     def split(self) -> Split | None:
         """The published 18/12 split, if these are exactly the published cases."""

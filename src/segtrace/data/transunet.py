@@ -1,7 +1,5 @@
 """The npz and h5 files that TransUNet distributes."""
 
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrace.data.cases import Split, listed_split, without
+from segtrace.data.files.finding_files import existing_folder, find_layout
 from segtrace.data.files.findings import judge_constant
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.transunet_files import read_h5, read_npz
-from segtrace.data.labels import TRANSUNET
-from segtrace.data.sources import find_layout
+from segtrace.data.files.transunet_lists import PARTS, read_lists, slice_name
+from segtrace.data.published.numberings import numbering_of
 from segtrace.errors import InputError
 
 
@@ -28,10 +27,14 @@ class TransUNetSource:
 
     Args:
         root: the folder that holds ``train_npz/``, or any parent of it.
-        lists: the folder with ``train.txt`` and ``test_vol.txt``; by default ``lists/`` or
-            ``lists/lists_Synapse/`` beside ``train_npz/``.
+        lists: the folder with ``train.txt`` and ``test_vol.txt`` (or ``all.lst``); by default
+            ``lists/`` or ``lists/lists_Synapse/`` beside ``train_npz/``, and where neither is
+            there the lists that TransUNet distributes.
         spacing: voxel size in mm (left-right, front-back, foot-head), which the files do not
             hold; without it measures in mm are NaN.
+        labels: what the numbers in the files mean: a name of
+            :data:`segtrace.data.published.numberings.NUMBERINGS` (``transunet``; ``btcv`` where
+            all thirteen organs are in them, as in CASCADE's), or organ name -> number.
         sides: whether it is known that x runs from the patient's right, which the files do not
             say either: other conversions of the same scans turn them. Without it no picture names
             a side.
@@ -43,13 +46,13 @@ class TransUNetSource:
         lists: str | None = None,
         spacing: Sequence[float] | None = None,
         sides: bool = False,
+        labels: str | dict[str, int] = "transunet",
     ) -> None:
-        self.numbering = dict(TRANSUNET)
-        self.root = find_layout(root, ("train_npz",))
-        self.lists = _lists_folder(self.root, lists)
+        self.numbering = numbering_of(labels)
+        self.root, self._parts = _layout(root)
         self.spacing, self.sides = _checked(spacing), sides
-        self._slices = _slices(self.lists / "train.txt")
-        self._test = _volumes(self.lists / "test_vol.txt")
+        listed = read_lists(self.root, self._parts, lists)
+        self._slices, self._test, self._whole = listed.slices, listed.volumes, listed.whole
 
     @property
     def train(self) -> tuple[str, ...]:
@@ -67,10 +70,12 @@ class TransUNetSource:
 
     def files(self, case: str) -> tuple[Path, ...]:
         """The slices of a training case, or the volume of a test case."""
+        slices, volumes = (self.root / part for part in self._parts)
         if case not in self._slices:
-            return (self.root / "test_vol_h5" / f"case{case}.npy.h5",)
-        names = (f"case{case}_slice{index:03d}.npz" for index in range(self._slices[case]))
-        return tuple(self.root / "train_npz" / name for name in names)
+            return (volumes / f"case{case}.npy.h5",)
+        return tuple(
+            slices / f"{slice_name(case, index)}.npz" for index in range(self._slices[case])
+        )
 
     def load(self, case: str) -> Volume:
         """The case as slices.
@@ -88,8 +93,11 @@ class TransUNetSource:
         return _volume(case, image, label, self.spacing, self.sides, where)
 
     def split(self) -> Split | None:
-        """The lists' own split, with 0027, 0028 and 0037 for validation; None without them."""
-        return listed_split(self.train, self.test)
+        """The lists' own split, with 0027, 0028 and 0037 for validation.
+
+        None without these, and where slices of the published training cases are missing.
+        """
+        return listed_split(self.train, self.test) if self._whole else None
 
     def held_out(self) -> tuple[str, ...]:
         """The cases of the test list."""
@@ -98,6 +106,14 @@ class TransUNetSource:
     def settings(self) -> dict[str, Any]:
         """The numbering and the spacing."""
         return {"numbering": self.numbering, "spacing": self.spacing, "sides": self.sides}
+
+
+def _layout(root: str) -> tuple[Path, tuple[str, str]]:
+    """The folder of the data set, and what its parts are called in it."""
+    top = existing_folder(root)
+    usual, other = PARTS
+    parts = other if not any(top.rglob(usual[0])) and any(top.rglob(other[0])) else usual
+    return find_layout(top, parts[:1]), parts
 
 
 def _stack(slices: Sequence[NDArray[np.float32]], files: Sequence[Path]) -> NDArray[np.float32]:
@@ -132,70 +148,8 @@ def _volume(
         windowed=True,
         findings=judge_constant(image),
         hounsfield_known=True,
-        remedy="correct the file; data=synapse_transunet has TransUNet's nine classes",
+        remedy="correct the file, or say data.labels=btcv where it holds all thirteen organs",
     )
-
-
-def _lists_folder(root: Path, lists: str | None) -> Path:
-    places = [Path(lists)] if lists else [root / "lists", root / "lists" / "lists_Synapse"]
-    for place in places:
-        if (place / "train.txt").is_file() and (place / "test_vol.txt").is_file():
-            return place
-    raise InputError(
-        f"no train.txt and test_vol.txt in {' or '.join(map(str, places))}; give "
-        "data.lists=<their folder>"
-    )
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a list, each a name: it becomes a part of a file's name."""
-    text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for line in lines:
-        if not re.fullmatch(r"\w[\w.-]*", line):
-            raise InputError(f"{path}: line {line!r} is no name of a case; correct the list")
-    return lines
-
-
-def _volumes(path: Path) -> tuple[str, ...]:
-    """The cases of the test list, in its order."""
-    cases = []
-    for line in _lines(path):
-        match = re.fullmatch(r"case(\w+)(\.npy\.h5)?", line)
-        if not match:
-            raise InputError(f"{path}: line {line!r} is not caseNNNN; correct the list")
-        cases.append(match[1])
-    return tuple(dict.fromkeys(cases))
-
-
-def _slices(path: Path) -> dict[str, int]:
-    """Case -> number of slices, which have to run from 000 without a gap."""
-    indices: dict[str, list[int]] = {}
-    for line in _lines(path):
-        match = re.fullmatch(r"case(\w+)_slice(\d+)", line)
-        if not match:
-            raise InputError(f"{path}: line {line!r} is not caseNNNN_sliceNNN; correct the list")
-        indices.setdefault(match[1], []).append(int(match[2]))
-    for case, found in indices.items():
-        _check_run(path, case, found)
-    return {case: len(found) for case, found in indices.items()}
-
-
-def _check_run(path: Path, case: str, found: list[int]) -> None:
-    """A case's slices, from 000 on: without the ones between, its volume would be another."""
-    twice = sorted(index for index, times in Counter(found).items() if times > 1)
-    if twice:
-        raise InputError(
-            f"{path}: case{case}_slice{twice[0]:03d} is listed twice; take one of the lines out"
-        )
-    missing = sorted({*range(max(found) + 1)} - {*found})
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise InputError(
-            f"{path}: case{case} is listed up to slice {max(found):03d}, but its line "
-            f"case{case}_slice{missing[0]:03d}{more} is missing; add it, or take out all lines of "
-            f"case{case}"
-        )
 
 
 def _checked(spacing: Sequence[float] | None) -> tuple[float, ...] | None:

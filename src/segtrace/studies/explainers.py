@@ -61,7 +61,7 @@ def on_network(explainer: Explainer, trained: TrainedNetwork, networks: Networks
     if isinstance(explainer, Cutting):
         return explainer.cutting(trained.baselines, trained.edges)
     if isinstance(explainer, Comparing):
-        before, window = networks.untrained_of(trained), trained.preprocessing.window
+        before, window = networks.untrained_of(trained), trained.preprocessing.shown
         return explainer.comparing(None if before is None else before.net, window)
     return explainer
 

@@ -80,7 +80,7 @@ class Closing:
     def of(cls, trained: TrainedNetwork) -> "Closing":
         """What made the last network, and the cautions of the slices."""
         facts = trained.facts
-        window, cautions = trained.preprocessing.window, facts.get("cautions", ())
+        window, cautions = trained.preprocessing.shown, facts.get("cautions", ())
         return cls(About(facts=facts, window=window, cautions=cautions))
 
     def write(self, folder: Path) -> None:
@@ -204,7 +204,7 @@ class Slices:
             facts=facts,
             events=None if training is None else training.events,
             routes={} if ablated is None else ablated.routes(),
-            window=last.trained.preprocessing.window,
+            window=last.trained.preprocessing.shown,
             cautions=facts.get("cautions", ()),
         )
         return Closing(about, self.sections(last, ablated))

@@ -223,7 +223,7 @@ def score(
         callback.make_up_end(trainer)
     # What the first process knows decides for all: only together can they count.
     known = trainer.strategy.broadcast(module.validated is not None)
-    if not known and trainer.limit_val_batches != 0:
+    if not known and trainer.limit_val_batches != 0 and data.split["val"]:
         with _loggers_of(trainer, none=over):
             trainer.validate(module, data, verbose=False)
     if plan.test:

@@ -54,30 +54,38 @@ class Volume:
     remedy: str = REMEDY
 
 
-def read_volume(name: str, image_path: Path, label_path: Path | None = None) -> Volume:
+def read_volume(
+    name: str, image_path: Path, label_path: Path | Mapping[int, Path] | None = None
+) -> Volume:
     """An image in HU and its label, as slices in radiological convention.
 
     A label that lies on the image's own points, stored in another order, is put into the image's.
 
+    Args:
+        name: the case.
+        image_path: its image.
+        label_path: its label, or number -> the file of that organ alone; None for no label.
+
     Raises:
         InputError: a file that is missing, broken, not 3-D, holds NaN or colours, or a label that
-            does not lie on the image's grid.
+            does not lie on the image's grid; a voxel of two organs.
     """
     image = read_stored(image_path)
     check_finite(image.values, str(image_path))
     grid, findings = place(image.header, image.affine, image.shape, str(image_path))
-    label = None
-    if label_path is not None:
-        stored = read_stored(label_path)
-        check_finite(stored.values, str(label_path))
-        label = grid.to_slices(_in_order_of(image, stored))
+    label, where = None, label_path or image_path
+    if isinstance(label_path, Mapping):
+        label = grid.to_slices(_composed(image, label_path))
+        where = next(iter(label_path.values())).parent
+    elif label_path is not None:
+        label = grid.to_slices(_label_on(image, label_path))
     findings = (*findings, *judge_values(image.values))
     return Volume(
         name=name,
         image=grid.to_slices(image.values),
         label=label,
         grid=grid,
-        where=str(label_path or image_path),
+        where=str(where),
         phantom=image.descrip.startswith(PHANTOM_MARK),
         hounsfield_known=not doubted(findings, "hounsfield"),
         placing=placing(image.header),
@@ -101,6 +109,33 @@ def check_finite(values: NDArray[Any], where: str) -> None:
     broken = values.size - int(np.isfinite(values).sum())
     if broken:
         raise InputError(f"{where}: {broken} voxels are NaN or infinite; repair the file")
+
+
+def _label_on(image: Stored, path: Path) -> NDArray[np.float32]:
+    """A label's values (i, j, k) at the image's voxels."""
+    stored = read_stored(path)
+    check_finite(stored.values, str(path))
+    return _in_order_of(image, stored)
+
+
+def _composed(image: Stored, organs: Mapping[int, Path]) -> NDArray[np.uint16]:
+    """One label of the files of single organs."""
+    label = np.zeros(image.shape, np.uint16)
+    for number, path in organs.items():
+        values = _label_on(image, path)
+        mask = values > 0
+        if (values[mask] != values.max()).any() or values.min() < 0:
+            raise InputError(
+                f"{path}: several values beside 0, where one organ is meant; save a mask"
+            )
+        if (twice := label[mask & (label > 0)]).size:
+            other = organs[int(twice[0])].name
+            raise InputError(
+                f"{path}: {twice.size} of its voxels are in {other} too, and a voxel is of one "
+                "organ here; leave one of the two out of data.labels"
+            )
+        label[mask] = number
+    return label
 
 
 def _in_order_of(image: Stored, label: Stored) -> NDArray[np.float32]:

@@ -36,6 +36,7 @@ def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
             "any slice, so there is nothing to explain"
         )
     rows = choose(areas, [(volume.name, index) for index in range(len(images))], n)
+    originals = preprocessing.originals(volume, rows)
     return Probes(
         images=images[rows],
         labels=None,
@@ -44,9 +45,9 @@ def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
         spacing=torch.tensor([geometry.spacing] * len(rows)).double(),
         split="user",
         phantom=volume.phantom,
-        originals=tuple(map(torch.from_numpy, preprocessing.originals(volume, rows))),
+        originals=None if originals is None else tuple(map(torch.from_numpy, originals)),
         sides_known=geometry.sides_known,
-        hounsfield_known=volume.hounsfield_known,
+        hounsfield_known=preprocessing.hounsfield_known(volume),
         findings=tuple(told((volume.name, finding) for finding in volume.findings)),
     )
 

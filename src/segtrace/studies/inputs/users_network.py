@@ -67,6 +67,11 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
     if options["output"] is not None:
         _return_alone(net, options["output"])
     preprocessing = Preprocessing.from_plain(data.preprocessing)
+    if isinstance(preprocessing.window, str):
+        raise InputError(
+            f"data.window={preprocessing.window} is for networks trained here; say what yours was "
+            "trained on, e.g. 'preprocessing={percentile: [0.5, 99.5]}'"
+        )
     facts = {"network": builder, "weights": path.name, "sha256": sha256(path)}
     if options["preprocessing"] is None:
         low, high = preprocessing.window

@@ -63,6 +63,7 @@ def explain_volume(
             "nowhere; give the raw images (data=synapse or image=any_ct.nii.gz)"
         )
     images, geometry = trained.preprocessing.images(volume)
+    volume = replace(volume, hounsfield_known=trained.preprocessing.hounsfield_known(volume))
     if cautions := about_volume(volume, trained):
         trained = replace(trained, facts={**trained.facts, "cautions": cautions})
     labels = None

@@ -1,0 +1,99 @@
+"""Whether a label's numbers can be the organs they are taken for: said before a network learns it.
+
+Files of the same scans circulate with several orders of organs. A wrong one is seen by anatomy:
+what is taken for the liver is then smaller than a kidney, or lies on the patient's left.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segtrace.data.files.findings import Finding
+from segtrace.data.published.numberings import NUMBERINGS
+
+SMALLER = ("spleen", "left_kidney", "right_kidney", "pancreas", "gallbladder")
+"""Smaller than a liver that is seen whole."""
+FROM_RIGHT = ("liver", "spleen"), ("right_kidney", "left_kidney")
+"""Of each pair the first lies on the patient's right of the second."""
+BETWEEN = ("left_kidney", "aorta", "right_kidney")
+"""From one side of the patient to the other, whichever it is."""
+_ORGANS = {"liver", *SMALLER, *BETWEEN}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """An organ in a label: its voxels, its middle from column 0 on, and whether it is cut off."""
+
+    voxels: int
+    x: float
+    cut: bool
+
+
+def judge_order(
+    label: NDArray[np.generic], numbering: Mapping[str, int], sides_known: bool
+) -> tuple[Finding, ...]:
+    """Why the numbers cannot be these organs, if anatomy speaks against it: one finding or none.
+
+    An organ that is not there says nothing, nor does the size of a liver that the scan cuts off.
+
+    Args:
+        label: (D, H, W) numbers of a file, column 0 the patient's right if that is known.
+        numbering: organ -> number.
+        sides_known: whether it is.
+    """
+    against = list(_against(label, numbering, sides_known))
+    if not against:
+        return ()
+    others = " or ".join(_agreeing(label, numbering, sides_known))
+    remedy = f"; data.labels={others} would agree with it" if others else ""
+    words = f"{' and '.join(against)}, against anatomy: are these the numbers of the files?{remedy}"
+    return (Finding("order of organs", words),)
+
+
+def _agreeing(
+    label: NDArray[np.generic], numbering: Mapping[str, int], sides_known: bool
+) -> list[str]:
+    """Named numberings that know these numbers and organs, no more than need be, and no fault."""
+    numbers = {int(number) for number in np.unique(label)} - {0}
+    fitting = {
+        name: table
+        for name, table in NUMBERINGS.items()
+        if numbers <= {*table.values()}
+        and {*numbering} <= {*table}
+        and not any(_against(label, table, sides_known))
+    }
+    fewest = min(map(len, fitting.values()), default=0)
+    return [name for name, table in fitting.items() if len(table) == fewest]
+
+
+def _against(
+    label: NDArray[np.generic], numbering: Mapping[str, int], sides_known: bool
+) -> Iterator[str]:
+    seen = {name: _seen(label, numbering[name]) for name in sorted(_ORGANS & {*numbering})}
+    there = {name: organ for name, organ in seen.items() if organ is not None}
+    called = {name: f"{name.replace('_', ' ')} ({numbering[name]})" for name in there}
+    liver = there.get("liver")
+    if liver and not liver.cut:
+        larger = [name for name in SMALLER if name in there and there[name].voxels >= liver.voxels]
+        if larger:
+            names = ", ".join(called[name] for name in larger)
+            yield f"its {called['liver']} is no larger than its {names}"
+    if all(name in there for name in BETWEEN):
+        one, middle, other = (there[name].x for name in BETWEEN)
+        if not min(one, other) < middle < max(one, other):
+            yield f"its {called['aorta']} does not lie between its kidneys"
+    for right, left in FROM_RIGHT if sides_known else ():
+        if right in there and left in there and there[right].x >= there[left].x:
+            yield f"its {called[right]} lies on the patient's left of its {called[left]}"
+
+
+def _seen(label: NDArray[np.generic], number: int) -> _Seen | None:
+    mask = label == number
+    columns = mask.sum((0, 1))
+    if not columns.any():
+        return None
+    cut = any(mask.take(end, axis).any() for axis in range(3) for end in (0, -1))
+    x = float((columns * np.arange(len(columns))).sum() / columns.sum())
+    return _Seen(int(columns.sum()), x, bool(cut))

@@ -1,0 +1,144 @@
+"""What a ``dataset.json`` says: of nnU-Net, of the Decathlon and AMOS, and MONAI's datalists.
+
+The file is data: names become organs' or are compared, and no path in it leads out of its folder.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from segtrace.errors import InputError, shown, why
+
+MOST = 64 * 2**20
+"""Bytes of such a file."""
+_PARTS = {"training": "train", "validation": "val"}
+_GIVE = "give data.labels, e.g. 'data.labels={liver: 1, spleen: 2}'"
+
+
+@dataclass(frozen=True)
+class DatasetJson:
+    """What such a file says.
+
+    Attributes:
+        path: the file.
+        labels: organ -> number; None where it does not say.
+        channels: names of the input channels; empty where it does not say.
+        ending: of the files, for where they are not listed.
+        parts: ``train`` and ``val`` -> case -> image and label; empty where none is listed.
+    """
+
+    path: Path
+    labels: dict[str, int] | None
+    channels: tuple[str, ...]
+    ending: str
+    parts: Mapping[str, Mapping[str, tuple[Path, Path]]]
+
+
+def read_dataset_json(path: Path, labelled: bool = False) -> DatasetJson:
+    """The file, checked.
+
+    Args:
+        path: the file.
+        labelled: the user gives the labels, so that what it says of them is not read.
+
+    Raises:
+        InputError: it cannot be read or means something that is not done here.
+    """
+    content = _content(path)
+    ending = content.get("file_ending", ".nii.gz")
+    if ending not in (".nii.gz", ".nii"):
+        raise InputError(f"{path}: its files end in {shown(ending)}; save them as NIfTI")
+    names = content.get("channel_names", content.get("modality", {}))
+    channels = names.values() if isinstance(names, Mapping) else ()
+    parts = {
+        ours: _listed(path, theirs, content[theirs])
+        for theirs, ours in _PARTS.items()
+        if isinstance(content.get(theirs), list)
+    }
+    return DatasetJson(
+        path,
+        None if labelled or "labels" not in content else _labels(path, content["labels"]),
+        tuple(map(str, channels)),
+        ending,
+        {part: cases for part, cases in parts.items() if cases},
+    )
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > MOST:
+            raise InputError(
+                f"{path}: {path.stat().st_size} bytes are too many for a list of files"
+            )
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({why(error)})") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not readable as JSON ({reason}); repair it") from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path}: it holds {shown(content)}, where a mapping is needed")
+    return content
+
+
+def _labels(path: Path, given: Any) -> dict[str, int]:
+    """Of nnU-Net, organ -> number; of the Decathlon, number as text -> organ."""
+    if not isinstance(given, Mapping):
+        raise InputError(f"{path}: its labels are {shown(given)}; {_GIVE}")
+    found: dict[str, int] = {}
+    for key, value in given.items():
+        name, number = (value, key) if isinstance(value, str) else (key, value)
+        if not re.fullmatch(r"\d{1,5}", str(number)):
+            raise InputError(
+                f"{path}: label {shown(key)} is {shown(value)}, no single number; {_GIVE}"
+            )
+        organ = re.sub(r"[\s/]+", "_", str(name).strip())
+        if organ == "ignore":
+            raise InputError(
+                f"{path}: label {number} marks voxels to ignore, which is not done here; {_GIVE} "
+                "and data.other=background"
+            )
+        if int(number) == 0:
+            continue
+        if organ in found:
+            raise InputError(f"{path}: two labels are called {organ!r}; {_GIVE}")
+        found[organ] = int(number)
+    return found
+
+
+def _listed(path: Path, part: str, entries: list[Any]) -> dict[str, tuple[Path, Path]]:
+    """Case -> image and label, of entries that name both."""
+    found: dict[str, tuple[Path, Path]] = {}
+    for entry in entries:
+        if not isinstance(entry, Mapping) or not {"image", "label"} <= {*entry}:
+            continue
+        image, label = (_inside(path, part, entry[key]) for key in ("image", "label"))
+        case = re.sub(r"\.nii(\.gz)?$", "", label.name)
+        if case in found:
+            raise InputError(f"{path}: {part} lists {label.name} twice; take one entry out")
+        plain = image.with_name(re.sub(r"(\.nii(\.gz)?)$", r"_0000\1", image.name))
+        # nnU-Net's first version lists a case, and its file carries the number of the channel.
+        found[case] = (image if image.exists() or not plain.exists() else plain, label)
+    return found
+
+
+def _inside(path: Path, part: str, given: Any) -> Path:
+    """A file below the folder of the list."""
+    if isinstance(given, list) and len(given) == 1:
+        given = given[0]
+    if isinstance(given, list):
+        raise InputError(
+            f"{path}: {part} lists images of {len(given)} channels, and one is read here; list one"
+        )
+    name = PurePosixPath(str(given))
+    if not isinstance(given, str) or name.is_absolute() or ".." in name.parts or not name.name:
+        raise InputError(
+            f"{path}: {shown(given)} in {part} is no file below {path.parent}; name files from "
+            "there"
+        )
+    return path.parent / name

@@ -1,0 +1,110 @@
+"""Which form a folder of labelled NIfTI files has."""
+
+from pathlib import Path
+
+from segtrace.data.files.finding_files import existing_folder, matches
+from segtrace.data.layouts.dataset_json import DatasetJson, read_dataset_json
+from segtrace.data.layouts.listed import ListedSource
+from segtrace.data.layouts.organ_files import IMAGE, ORGANS, OrganFilesSource
+from segtrace.data.sources import NiftiSource
+from segtrace.errors import InputError
+
+LIST = "dataset.json"
+PATTERNS = tuple(
+    (f"{images}/{image}.nii.gz", f"{labels}/{label}.nii.gz")
+    for images, labels in (
+        ("img", "label"), ("imagesTr", "labelsTr"), ("images", "labels"), ("image", "label"),
+        ("images", "masks"), ("image", "mask"),
+    )
+    for image, label in (("img*", "label*"), ("*_0000", "*"), ("*", "*"))
+)  # fmt: skip
+"""Patterns of images and labels in two folders, in the order in which they are tried."""
+
+Labels = str | dict[str, int] | None
+
+
+def find_source(
+    root: str,
+    labels: Labels = None,
+    images: str | None = None,
+    masks: str | None = None,
+    other: str = "refuse",
+) -> NiftiSource:
+    """The source of a folder, or of the cases that a JSON file lists.
+
+    Args:
+        root: the folder, or the file.
+        labels: organ -> number, or a name of such a table; None where the files say it.
+        images: pattern of the images; None to look for it.
+        masks: pattern of the labels; None to look for it.
+        other: label values outside the table: ``"refuse"`` or ``"background"``.
+
+    Raises:
+        InputError: a form that is not known, or of several channels; labels that nothing says.
+    """
+    path = Path(root).expanduser()
+    if path.suffix == ".json" and path.is_file():
+        return _listed(read_dataset_json(path, bool(labels)), labels, other)
+    top = existing_folder(root)
+    told = read_dataset_json(top / LIST, bool(labels)) if (top / LIST).is_file() else None
+    if images or masks:
+        usual = ("img/img*.nii.gz", "label/label*.nii.gz")
+        images, masks = images or usual[0], masks or usual[1]
+        return NiftiSource(root, _known(labels, told, top), images, masks, other)
+    if told and told.parts:
+        return _listed(told, labels, other)
+    if any((top / case / ORGANS).is_dir() for case in matches(top, IMAGE)):
+        return OrganFilesSource(root, labels)
+    images, masks = _patterns(top)
+    _refuse_channels(top, images, masks, told)
+    return NiftiSource(root, _known(labels, told, top), images, masks, other)
+
+
+def _listed(told: DatasetJson, labels: Labels, other: str) -> NiftiSource:
+    if not told.parts:
+        raise InputError(f"{told.path}: it lists no training images with their labels; add them")
+    first = next(iter(next(iter(told.parts.values())).values()))[0]
+    image = f"{first.parent.name}/*_0000.nii.gz"
+    _refuse_channels(told.path.parent, image, "labelsTr/*.nii.gz", told)
+    return ListedSource(told, _known(labels, told, told.path.parent), other)
+
+
+def _known(labels: Labels, told: DatasetJson | None, top: Path) -> str | dict[str, int]:
+    found = labels or (told.labels if told else None)
+    if not found:
+        raise InputError(
+            f"{top}: no {LIST} there says which organ has which number; give data.labels, e.g. "
+            "'data.labels={liver: 1, spleen: 2}'"
+        )
+    return found
+
+
+def _patterns(top: Path) -> tuple[str, str]:
+    """The first pair under which every label has its image.
+
+    Raises:
+        InputError: there is none, and no folder of the usual names, of which more can be said.
+    """
+    for images, masks in PATTERNS:
+        found = matches(top, masks).keys()
+        if found and found <= matches(top, images).keys():
+            return images, masks
+    if (top / "img").is_dir():
+        return PATTERNS[0]
+    raise InputError(
+        f"{top}: no {LIST}, no CASE/ct.nii.gz with {ORGANS}/, and no two folders of images and "
+        "labels that are called alike; say where they are, e.g. "
+        "'data.images=scans/*.nii.gz' 'data.masks=organs/*.nii.gz'"
+    )
+
+
+def _refuse_channels(top: Path, images: str, masks: str, told: DatasetJson | None) -> None:
+    """Several channels of a case: which of them is meant is the user's to say."""
+    second = images.replace("_0000", "_0001")
+    several = "_0000" in images and bool(matches(top, second))
+    if several or (told is not None and len(told.channels) > 1):
+        names = f" ({', '.join(told.channels)})" if told and told.channels else ""
+        raise InputError(
+            f"{top}: its cases have several input channels{names}, and one is read here; say "
+            f"which, e.g. 'data.images={images}' 'data.masks={masks}'"
+        )

@@ -1,0 +1,1 @@
+"""Which cases are trained on, validated and tested: by name, by fold, from a file."""

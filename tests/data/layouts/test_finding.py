@@ -1,0 +1,187 @@
+import json
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+
+from segtrace.data.labels import BTCV
+from segtrace.data.layouts.finding import find_source
+from segtrace.data.modules import NiftiData
+from segtrace.data.sources import RawSource
+from segtrace.errors import InputError
+
+CASES = ("0005", "0006")
+ORGANS = {"spleen": 1, "right_kidney": 2, "left_kidney": 3, "liver": 6, "stomach": 7, "aorta": 8}
+
+
+def copied(raw, root, images, masks):
+    """Two cases of the tiny data set under other names."""
+    for case in CASES:
+        for kind, pattern in (("img", images), ("label", masks)):
+            path = root / pattern.replace("*", case)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(raw / kind / f"{kind}{case}.nii.gz", path)
+    return root
+
+
+def told(root, **content):
+    (root / "dataset.json").write_text(json.dumps(content))
+    return str(root)
+
+
+def same(source, raw, named="{}"):
+    """Whether every case is that of the tiny data set."""
+    reference = RawSource(str(raw))
+    assert source.cases() == tuple(map(named.format, CASES))
+    for case in CASES:
+        mine, other = source.load(named.format(case)), reference.load(case)
+        assert np.array_equal(mine.image, other.image)
+        assert np.array_equal(mine.label, other.label)
+    return source
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "case"),
+    [
+        ("img/img*.nii.gz", "label/label*.nii.gz", "{}"),
+        ("imagesTr/*_0000.nii.gz", "labelsTr/*.nii.gz", "{}"),
+        ("images/FLARE22_Tr_*_0000.nii.gz", "labels/FLARE22_Tr_*.nii.gz", "FLARE22_Tr_{}"),
+        ("images/*.nii.gz", "masks/*.nii.gz", "{}"),
+        ("imagesTr/img*.nii.gz", "labelsTr/label*.nii.gz", "{}"),
+    ],
+)
+def test_two_folders_need_no_pattern(tiny_raw, tmp_path, images, masks, case):
+    source = find_source(str(copied(tiny_raw, tmp_path, images, masks)), "btcv")
+    assert source.numbering == BTCV
+    same(source, tiny_raw, case)
+
+
+NNUNET = {"background": 0} | ORGANS
+DECATHLON = {"0": "background"} | {str(n): name.replace("_", " ") for name, n in ORGANS.items()}
+
+
+@pytest.mark.parametrize("labels", [NNUNET, DECATHLON])
+def test_nnunets_file_names_the_organs(tiny_raw, tmp_path, labels):
+    copied(tiny_raw, tmp_path, "imagesTr/*_0000.nii.gz", "labelsTr/*.nii.gz")
+    root = told(tmp_path, channel_names={"0": "CT"}, labels=labels, file_ending=".nii.gz")
+    assert same(find_source(root), tiny_raw).numbering == ORGANS
+    assert find_source(root, "btcv").numbering == BTCV  # the user's word goes first
+    given = find_source(root, images="imagesTr/*_0000.nii.gz", masks="labelsTr/*.nii.gz")
+    assert same(given, tiny_raw).numbering == ORGANS
+
+
+def entries(*cases, image="./imagesTr/{}.nii.gz"):
+    return [{"image": image.format(c), "label": f"./labelsTr/{c}.nii.gz"} for c in cases]
+
+
+@pytest.mark.parametrize("channel", ["", "_0000"])
+def test_listed_cases_are_read_with_their_split(tiny_raw, tmp_path, channel):
+    copied(tiny_raw, tmp_path, f"imagesTr/*{channel}.nii.gz", "labelsTr/*.nii.gz")
+    parts = {"training": entries("0005"), "validation": entries("0006"), "test": ["./x.nii.gz"]}
+    root = told(tmp_path, modality={"0": "CT"}, labels=DECATHLON, **parts)
+    source = same(find_source(root), tiny_raw)
+    assert source.numbering == ORGANS
+    assert source.split() == {"train": ("0005",), "val": ("0006",), "test": ()}
+    data = NiftiData(root, organs=["liver"], cache_dir=str(tmp_path / "cache"), size=16)
+    assert len(data.cases("train")[0]) == 8
+    datalist = tmp_path / "any.json"
+    datalist.write_text(json.dumps({"training": entries("0005", "0006")}))
+    assert same(find_source(str(datalist), "btcv"), tiny_raw).split() is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"training": entries("0005", image="/etc/{}")}, "is no file below"),
+        ({"training": entries("0005", image="../{}")}, "is no file below"),
+        ({"training": entries("0005", image="a/../../{}")}, "is no file below"),
+        ({"training": [{"image": ["a", "b"], "label": "c"}]}, "of 2 channels, and one is read"),
+        ({"training": [{"image": 3, "label": "c"}]}, "3 in training is no file"),
+        ({"training": entries("0005", "0005")}, "lists 0005.nii.gz twice"),
+        ({"training": entries("0005"), "validation": entries("0005")}, "training and validation"),
+        ({"labels": {"liver": [1, 2]}}, "no single number; give data.labels"),
+        ({"labels": {"1": "a b", "2": "a/b"}}, "two labels are called 'a_b'"),
+        ({"labels": {"liver": 1, "ignore": 2}}, "ignore, which is not done here"),
+        ({"labels": 3}, "its labels are 3"),
+        ({"labels": {"liver": "x"}}, "no single number"),
+        ({"file_ending": ".png", "labels": NNUNET}, "save them as NIfTI"),
+        ({"labels": NNUNET, "channel_names": {"0": "T1", "1": "T2"}},
+         r"several input channels \(T1, T2\), and one .* 'data.images=imagesTr/\*_0000.nii.gz'"),
+        ({}, "says which organ has which number; give data.labels"),
+        ([1], r"it holds \[1\]"),
+    ],
+)  # fmt: skip
+def test_a_dataset_json_that_cannot_be_followed_is_one_line(tiny_raw, tmp_path, content, words):
+    copied(tiny_raw, tmp_path, "imagesTr/*_0000.nii.gz", "labelsTr/*.nii.gz")
+    if "training" in content:
+        content["labels"] = NNUNET
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=words) as caught:
+        find_source(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_broken_dataset_json_is_named(tmp_path):
+    (tmp_path / "dataset.json").write_text("{")
+    with pytest.raises(InputError, match=r"dataset.json: not readable as JSON"):
+        find_source(str(tmp_path))
+
+
+def test_of_several_channels_one_is_named_by_the_user(tiny_raw, tmp_path):
+    copied(tiny_raw, tmp_path, "imagesTr/*_0000.nii.gz", "labelsTr/*.nii.gz")
+    copied(tiny_raw, tmp_path, "imagesTr/*_0001.nii.gz", "labelsTr/*.nii.gz")
+    with pytest.raises(InputError, match=r"say which, e.g. 'data.images=imagesTr/\*_0000"):
+        find_source(str(tmp_path), "btcv")
+    # The remedy, typed:
+    options = {"images": "imagesTr/*_0000.nii.gz", "masks": "labelsTr/*.nii.gz"}
+    same(find_source(str(tmp_path), "btcv", **options), tiny_raw)
+
+
+def test_a_folder_of_no_known_form_says_what_was_looked_for(tmp_path):
+    with pytest.raises(InputError, match=r"no dataset.json, no CASE/ct.nii.gz .*'data.images="):
+        find_source(str(tmp_path), "btcv")
+
+
+@pytest.fixture
+def organ_files(tiny_raw, tmp_path):
+    """The two cases as TotalSegmentator has them; one organ's file stored in another order."""
+    for case in CASES:
+        folder = tmp_path / f"s{case}" / "segmentations"
+        folder.mkdir(parents=True)
+        shutil.copy(tiny_raw / f"img/img{case}.nii.gz", folder.parent / "ct.nii.gz")
+        label = nibabel.load(tiny_raw / f"label/label{case}.nii.gz")
+        for organ, number in ORGANS.items():
+            mask = (np.asarray(label.dataobj) == number).astype(np.uint8)
+            file = nibabel.Nifti1Image(mask, label.affine)
+            if organ == "liver":
+                file = file.as_reoriented(np.array([(1, -1), (0, 1), (2, -1)]))
+            file.to_filename(folder / f"{organ}.nii.gz")
+    return tmp_path
+
+
+def test_one_file_an_organ_is_one_label(organ_files, tiny_raw):
+    source = same(find_source(str(organ_files), ORGANS), tiny_raw, "s{}")
+    assert [path.name for path in source.files("s0005")][:2] == ["ct.nii.gz", "spleen.nii.gz"]
+    every = find_source(str(organ_files))
+    assert every.numbering == {name: n for n, name in enumerate(sorted(ORGANS), start=1)}
+    liver = find_source(str(organ_files), {"liver": 2}).load("s0006").label
+    assert np.array_equal(liver == 2, RawSource(str(tiny_raw)).load("0006").label == 6)
+
+
+def test_organ_files_that_cannot_be_one_label_are_named(organ_files):
+    with pytest.raises(InputError, match=r"no organ's file 'lung'; segmentations/ of the first"):
+        find_source(str(organ_files), {"lung": 1})
+    folder = organ_files / "s0005" / "segmentations"
+    source = find_source(str(organ_files), {"liver": 6, "spleen": 1})
+    shutil.copy(folder / "liver.nii.gz", folder / "spleen.nii.gz")
+    with pytest.raises(InputError, match=r"of its voxels are in liver.nii.gz too"):
+        source.load("s0005")
+    label = nibabel.load(folder / "aorta.nii.gz")
+    values = np.arange(label.shape[0] * label.shape[1] * label.shape[2]).reshape(label.shape) % 5
+    nibabel.Nifti1Image(values.astype(np.uint8), label.affine).to_filename(folder / "spleen.nii.gz")
+    with pytest.raises(InputError, match=r"spleen.nii.gz: several values beside 0"):
+        source.load("s0005")
+    (folder / "liver.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"liver.nii.gz: no such file"):
+        source.load("s0005")
