@@ -75,8 +75,10 @@ def _of_next(flow: Flow) -> Flow:
 
 
 def _by_construction(apart: Tensor, flow: Flow, drawn: tuple[str, ...]) -> list[str]:
-    said = [f"{title_of(rule)} {float(apart[flow.stages.index(site), r].nanmean()):.2f}, {site}"
-            for site in drawn for r, rule in enumerate(flow.rules)]  # fmt: skip
+    means = {(site, rule): float(apart[flow.stages.index(site), r].nanmean())
+             for site in drawn for r, rule in enumerate(flow.rules)}  # fmt: skip
+    said = [f"{title_of(rule)} {mean:.2f}, {site}"
+            for (site, rule), mean in means.items() if mean == mean]  # fmt: skip
     if not said:
         return []
     return [
