@@ -124,7 +124,7 @@ class Misure:
             pairs = Pairs.of(scores, self.baseline)
             words = (
                 f"{self.title}: some {TRIES} forward passes and {self.steps} forward and back for "
-                f"each of {counted(len(pairs), 'organ')} on {counted(len(scores.x), 'slice')}"
+                f"each organ predicted on a slice, {len(pairs)} of them"
             )
             with budget.shown(words) as tell:
                 most = TRIES + (1 + BACKWARD) * self.steps + 2 * self.moves + 2
