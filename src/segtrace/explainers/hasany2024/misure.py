@@ -19,7 +19,6 @@ from segtrace.explainers.image_result import Drawn
 from segtrace.explainers.scores import scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.network import guards
-from segtrace.progress import counted
 from segtrace.tracking.explained import Network
 
 REGION, SCORE = "pred", "prob"
