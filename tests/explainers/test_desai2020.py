@@ -79,7 +79,9 @@ def test_what_channels_weigh_is_written_and_the_heaviest_are_named(tmp_path):
     means = found.weights["enc2"][0][there].mean(0)
     k = int(means.argmax())
     assert table.rows[STAGES.index("enc2")][1].startswith(f"{k} ({float(means[k]):.2g})")
-    assert "no claim" in table.caption
+    assert table.caption.endswith("no claim.")
+    shared = explained(AblationCam(at_once=2)).section().tables[1].caption
+    assert shared.endswith("channels cut together share theirs.")
 
 
 @torch.no_grad()

@@ -224,7 +224,8 @@ def kernel_weighted(
     """Kernel-weighted contribution, of :class:`~segtrace.explainers.mullan2023.KernelWeighted`.
 
     Arguments, what comes back and what is refused: as of :func:`ablation_cam`; the score is the
-    probability, and the region the whole image, as in the paper.
+    probability, and the region the whole image, as in the paper (``explain.py`` takes that which it
+    explains, ``region=all`` for the paper's).
     """
     network, asked = asked_of(net, stages, image, organs, truth, region, SCORE, activation)
     explainer = KernelWeighted(**options)

@@ -146,9 +146,11 @@ class StageMaps:
             | dict(zip(map(plain, self.flow.organs), map(heaviest, one), strict=True))
             for stage, one in self.weights.items()
         ]
+        together = options_of(self.by).get("at_once", 1) > 1
+        shared = "; channels cut together share theirs" if together else ""
         words = (
             f"The {MOST} channels of a stage with the largest weights (means over the slices; all "
-            "channels and slices: weights.csv). Numbers of these slices, and no claim."
+            f"channels and slices: weights.csv). Numbers of these slices, and no claim{shared}."
         )
         return [Table.of(words, rows)] * bool(rows)
 
