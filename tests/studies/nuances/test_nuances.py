@@ -1,5 +1,7 @@
 """The nuances of the paper as commands, on a run of the scripts, and their parts on toys."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -13,10 +15,11 @@ from segtrace.report.tables import read_table
 from segtrace.studies.nuances.bottleneck import Bottleneck
 from segtrace.studies.nuances.instances import Instances, redrawn
 from segtrace.studies.nuances.leakage import Leakage, of_region
+from segtrace.tracking.explained import DEFAULT, Network
 
 SAID = {
     "nuance_bottleneck": ("cutting enc5 and dec4", "no claim: that takes 5", "By construction"),
-    "nuance_instances": ("maps of two parts of every organ", "no claim: that takes 5", "dotted"),
+    "nuance_instances": ("maps of two parts of every organ", "No organ is recognised"),
     "nuance_leakage": ("No leakage event: ", "what follows are the largest"),
 }
 
@@ -33,10 +36,26 @@ def test_explain_py_runs_it(study, run, tmp_path, monkeypatch):
     for words in SAID[study]:
         assert words.lower() in ran.out.lower()
     assert read_table(tmp_path / "out" / f"{study}.csv")
-    assert (tmp_path / "out" / "figures" / f"{study}.png").stat().st_size > 10000
+    drawn = tmp_path / "out" / "figures" / f"{study}.png"
+    assert drawn.is_file() == ("no organ is recognised" not in ran.out.lower())
     page = (tmp_path / "out" / "index.html").read_text()
+    assert (tmp_path / "out" / "untrained" / "maps.npz").is_file()
+    assert '"epoch": 0' in page or '"epoch":0' in page
+    assert "Nothing to compare with" not in page
     assert f"{study}.csv" in page
     assert run.checkpoint(2).name in page  # what made it
+
+
+def test_stages_without_the_bottleneck_are_refused_before_any_work():
+    stages = {"enc1": "1", "enc2": "3", "dec1": "5"}
+    network = Network(nets.plain(), stages, None, {"a": 1}, DEFAULT)
+    Bottleneck().check_stages(network)
+    some = network._replace(settings=replace(DEFAULT, stages=["enc1", "dec1"]))
+    with pytest.raises(InputError, match=r"leaves out enc2.*say stages=\[enc2,dec1,enc1\]"):
+        Bottleneck().check_stages(some)
+    Bottleneck(bottleneck="enc1").check_stages(some)
+    with pytest.raises(InputError, match=r"no study\.last 'dec9'; this network has"):
+        Bottleneck(last="dec9").check_stages(network)
 
 
 def test_a_region_as_a_map_is_what_is_cut():
