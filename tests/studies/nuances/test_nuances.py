@@ -1,9 +1,11 @@
 """The nuances of the paper as commands, on a run of the scripts, and their parts on toys."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+import xarray
 
 import segtrace
 from helpers import nets
@@ -11,10 +13,11 @@ from helpers.scripts import answer_of
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
+from segtrace.report.claims.nuances.leakage import Cut
 from segtrace.report.tables import read_table
 from segtrace.studies.nuances.bottleneck import Bottleneck
-from segtrace.studies.nuances.instances import Instances, redrawn
-from segtrace.studies.nuances.leakage import Leakage, of_region
+from segtrace.studies.nuances.instances import Instances, _untrained, redrawn
+from segtrace.studies.nuances.leakage import Leakage, _peaks, of_region
 from segtrace.tracking.explained import DEFAULT, Network
 
 SAID = {
@@ -76,6 +79,36 @@ def test_the_output_and_the_stage_before_it_are_left_out():
     assert redrawn(("enc1", "enc2", "dec1", "dec2", "head")) == ("dec2", "head")
     assert redrawn(("enc1", "head")) == ("head",)
     assert redrawn(("features",)) == ()
+
+
+def test_the_highest_point_of_a_curve_that_is_no_event_says_why():
+    axes = ("site", "rule", "organ", "onto")
+    of_dec5 = {"density": 8.0, "null": 1.0, "share": 0.06, "centred": 5.0, "p": 0.13, "low": 3.3,
+               "high": 9.3, "mean": 6.0, "slices": 12.0, "cases": 11.0, "holds": 0.0,
+               "density_coarse": 0.0, "untrained": torch.nan, "density_mirrored": 0.1}  # fmt: skip
+    names = {"site": ["dec4", "dec5", "head"], "rule": ["grad_pam"], "organ": ["liver"],
+             "onto": ["spleen"]}  # fmt: skip
+    numbers = {name: (axes, torch.tensor([0.5, value, 9.0]).reshape(3, 1, 1, 1).numpy())
+               for name, value in of_dec5.items()}  # fmt: skip
+    tests, pair = xarray.Dataset(numbers, names), {"organ": "liver", "onto": "spleen"}
+    (words,) = _peaks(tests, "grad_pam", [pair], [])
+    assert words == (
+        "Grad-PAM, liver on spleen at dec5, its highest: 8.0 times uniform (mean over cases 6.0, "
+        "95 % t interval over 11 cases 3.3 to 9.3), 6% of the map; perfect coarse map 0.0, mirror "
+        "image 0.1; no event: p 0.13 after correction."
+    )
+    told = Cut("grad_pam", "liver", "spleen", "dec5", {}, {})
+    assert _peaks(tests, "grad_pam", [pair], [told]) == []
+    assert _peaks(None, "grad_pam", [pair], []) == []
+
+
+def test_the_untrained_network_is_told_of_where_there_is_one():
+    flow = SimpleNamespace(stages=("enc1", "dec1"), rules=("seg_grad_cam",))
+    each = {"parts": torch.full((2, 1, 3), 0.06), "untrained": torch.full((2, 1, 3), 0.34)}
+    (words,) = _untrained(each, flow, ("dec1",))
+    assert words.endswith("trained / untrained): Seg-Grad-CAM enc1 0.06 / 0.34.")
+    assert "without a verdict" in words
+    assert _untrained({"parts": each["parts"]}, flow, ()) == []
 
 
 def test_options_without_sense_are_refused():

@@ -195,7 +195,7 @@ def _peaks(
         return []
     told, said = {(cut.rule, cut.organ, cut.onto, cut.stage) for cut in cuts}, []
     for pair in pairs:
-        here = tests.sel(pair, rule=rule)
+        here = tests.sel({**pair, "rule": rule})
         here = here.isel(site=(here["site"] != FINAL).values)
         one = here.isel(site=int(here["density"].fillna(0.0).values.argmax()))
         organ, onto, stage = (pair["organ"], pair["onto"], one["site"].item())
