@@ -142,7 +142,7 @@ def from_checkpoint(
 
 
 def taught_by_phantom(own: Mapping[str, Any] | None, *, phantom: bool) -> bool:
-    """Whether a network with such slices of its own was trained on a phantom, and images are none."""
+    """Whether a network with such slices was trained on a phantom, and images are none."""
     return not phantom and bool((own or {}).get("phantom"))
 
 
