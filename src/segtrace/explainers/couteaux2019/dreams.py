@@ -175,7 +175,8 @@ class Dreams:
         for organ in organs:
             figures += [
                 Shown(embedded(self.picture(organ)), f"{titled(organ)} on the way up its score, "
-                      f"and what was added; moving: {plain(organ)}.gif beside the files."),
+                      f"and what was added; moving: explainers/{self.by.name}/figures/"
+                      f"{self.by.name}/{file_name(organ, organs)}.gif."),
                 Shown(embedded(self.curves(organ)), f"{titled(organ)}: numbers over the steps, "
                       "means over slices. Every slice: trajectory.csv."),
             ]  # fmt: skip
@@ -206,8 +207,8 @@ class Dreams:
             {
                 "organ": plain(one.organ),
                 "feature": one.feature,
-                "start": f"{round(one.start, 2):g} {one.start_unit}",
-                "changes": one.unit,
+                "start": f"{round(one.start, 2):g} {one.start_unit}".rstrip(),
+                "unit of change": one.unit,
             }
             | {name.replace("_", " "): getattr(one, name) for name in told}
             | {"verdict": one.word}
