@@ -43,7 +43,9 @@ def comparison_figure(
         axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         for ax, column in zip(axes, shown, strict=True):
             _draw(ax, rows, column)
-        axes[0].set_yticks(range(len(rows)), [row.row for row in rows])
+        axes[0].set_yticks(
+            range(len(rows)), [row.row + ", no map" * (not row.maps) for row in rows]
+        )
         axes[0].set_ylim(len(rows) - 0.5, -0.5)
         cases = max(row.cases[columns[0].name] for row in rows)
         words = [f"Which maps carry the prediction? one network, {cases} cases", *marks]
@@ -135,7 +137,8 @@ def _caption(columns: Sequence[Column], cases: int) -> str:
     tested = " and ".join(" ".join(one.title.split()) for one in columns if one.tested)
     return (
         f"{words}. Circles: methods, those with the best {' '.join(columns[0].title.split())} "
-        "first; diamonds on grey: controls, rows that know nothing of the decision. Line: "
+        "first; diamonds on grey: controls, rows that explain nothing: chance, the CT, the "
+        "prediction redrawn, the untrained network. Line: "
         f"{method(cases)} of the mean over organs. {COVERAGE} Filled: beyond every control row in "
         f"this column, tested in {tested} alone, over at least {LEAST_CASES} cases. {RATE} The "
         "other "
