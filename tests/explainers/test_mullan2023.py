@@ -23,6 +23,16 @@ STAGES = ("enc1", "enc2", "head")
 NET = nets.plain()
 
 
+def test_the_maps_are_the_channels_as_they_weigh_by_what_is_handed_on():
+    found = explained(network())
+    for stage, weights in found.weights.items():
+        seen = probability(stage, range(9), "softmax")[0].abs()
+        scaled = seen / seen.amax((1, 2, 3), keepdim=True)
+        expected = torch.einsum("onk,nkhw->onhw", weights, scaled)
+        there = found.flow.region_px > 0
+        torch.testing.assert_close(found.flow.maps[stage][0][there], expected[there])
+
+
 @contextmanager
 def unseen(_words):
     yield None

@@ -58,7 +58,9 @@ def checked_seconds(max_seconds: float | None) -> None:
         InputError: with what to say instead.
     """
     if max_seconds is not None and not max_seconds > 0:
-        raise InputError(f"max_seconds={max_seconds}; give more than 0, or null for no limit")
+        raise InputError(
+            f"max_seconds={max_seconds}; give more than 0, or None (YAML: null) for no limit"
+        )
 
 
 class Result(Protocol):
