@@ -43,8 +43,9 @@ class DeepDream:
 
     Gradient ascent on the image, x ← clamp(x + η g / |g|) with g = ∂S/∂x: S the score of an
     organ's region, which the network decides at the start. On the way the predicted regions of all
-    organs are measured. A forward and a backward pass a step, slice and organ, and 20 for the
-    controls; of a volume each is one of the whole volume, of which an image an organ is held.
+    organs are measured. A forward and a backward pass a step, slice and organ, and for the
+    controls 22, however many steps, with ``draws`` more a slice; of a volume each is one of the
+    whole volume, of which an image an organ is held.
     What may be said: :mod:`~segtrace.explainers.couteaux2019.verdicts`.
 
     Attributes:
