@@ -181,7 +181,7 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     assert len({row["observed"] for row in rows}) > 1
     assert {row["value_unit"] for row in rows} == {"HU"}
     verdicts = read_table(folder / "verdicts.csv")
-    assert {row["verdict"] for row in verdicts} <= {"sensitive", "robust", "no claim"}
+    assert {row["verdict"] for row in verdicts} <= {"sensitive", "no claim"}
     assert all(row["step_untrained"] for row in verdicts)
     figures = folder / "figures" / "deepdream"
     assert {path.name for path in figures.iterdir()} == {

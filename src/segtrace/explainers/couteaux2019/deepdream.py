@@ -24,6 +24,7 @@ from segtrace.explainers.scores import Scores, scoring
 from segtrace.network import guards
 from segtrace.network.undisturbed import undisturbed, unwrapped
 from segtrace.progress import counted
+from segtrace.report.claims.recognition import why_not
 from segtrace.tracking.explained import Network, scene
 
 
@@ -140,7 +141,10 @@ class DeepDream:
                     controls = Controls(ascent, done, record, ruler.width, self.seed, clock.step)
                     lines = controls.run(self.draws, before)
             trajectory, own = record.trajectory(), scene(network.probes, network.channels)
-            verdicts = () if lines is None else judge(trajectory, lines, own.cases, ruler)
+            found = predicted(scores.logits, scores.activation).cpu()
+            unknown_to = why_not(own, found, trajectory.organs)
+            verdicts = (() if lines is None else
+                        judge(trajectory, lines, own.cases, ruler, unknown_to))  # fmt: skip
             climbed = Climbed(done, clock.done, scores.seconds, lines is not None)
             return Dreams(
                 self, own, ruler, trajectory, verdicts, climbed,
