@@ -57,8 +57,12 @@ class StageMaps:
         ``maps.npz``, ``measures.csv`` and ``manifest.json`` as of every study, and
         ``figures/{name}/{organ}.png`` with ``caption.txt`` and ``references.bib``.
         """
+        self.write_with(folder, self.facts)
+
+    def write_with(self, folder: Path | str, facts: Mapping[str, Any]) -> None:
+        """The same, with the manifest of a result that holds more."""
         folder = Path(folder)
-        self.explained.write(folder, self.facts)
+        self.explained.write(folder, facts)
         if self.explained.of_volumes:
             return
         figures = folder / "figures" / file_name(self.by.name)
