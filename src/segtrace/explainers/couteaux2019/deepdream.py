@@ -36,6 +36,9 @@ from segtrace.tracking.explained import Network, scene
     draws=guards.a_count,
     seed=guards.from_zero,
     max_seconds=guards.optional(guards.a_number),
+    clamp=guards.optional(guards.a_range),
+    untrained=guards.optional(guards.a_network),
+    hounsfield=guards.optional(guards.a_range),
 )
 @dataclass(frozen=True)
 class DeepDream:
@@ -91,11 +94,6 @@ class DeepDream:
             raise unknown("norm", self.norm, (L2, STD))
         if self.step_size is not None and not self.step_size > 0:
             raise InputError(f"step_size={self.step_size}; give more than 0, or null for 0.02 sd")
-        for name in ("clamp", "hounsfield"):
-            if (ends := getattr(self, name)) is not None:
-                if len(ends) != 2 or not ends[0] < ends[1]:
-                    raise InputError(f"{name}={[*ends]}; give lower and upper end, or null")
-                object.__setattr__(self, name, tuple(ends))
         checked_seconds(self.max_seconds)
 
     def comparing(self, untrained: nn.Module | None, window: tuple[float, float]) -> "DeepDream":
