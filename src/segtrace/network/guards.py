@@ -327,7 +327,7 @@ def ends(name: str, value: Any) -> None:
 
 def a_range(name: str, value: Any) -> tuple[float, float]:
     """Two finite numbers that rise, as they are."""
-    wanted = "lower and upper end, two finite numbers, or null"
+    wanted = "lower and upper end, two finite numbers, or None (YAML: null)"
     pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
     if not pair or any(isinstance(one, bool) or not isinstance(one, Real) for one in value):
         raise wrong(name, value, wanted)

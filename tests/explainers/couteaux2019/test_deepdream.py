@@ -90,11 +90,11 @@ def test_the_cost_is_said_before_the_start():
     ("options", "message"),
     [
         ({"steps": 0}, "steps of DeepDream is 0"),
-        ({"step_size": 0.0}, "step_size=0.0; give more than 0, or null"),
+        ({"step_size": 0.0}, "step_size=0.0; give more than 0, or None"),
         ({"norm": "l1"}, "no norm 'l1'; allowed are l2, std"),
         (
             {"clamp": (1, 0)},
-            r"clamp of DeepDream is \(1, 0\); give lower and upper end, .* or null",
+            r"clamp of DeepDream is \(1, 0\); give lower and upper end, .* or None",
         ),
         ({"clamp": (1,)}, r"clamp of DeepDream is \(1,\); give lower and upper end"),
         ({"clamp": 0.5}, r"clamp of DeepDream is 0.5; give lower and upper end"),

@@ -24,6 +24,7 @@ def test_stages_are_named_by_their_verdict_and_the_head_is_no_finding():
     assert (
         "changes with the weights at enc1 (|map| 0.70 / 0.40); not decided at dec4" in claim.words
     )
+    assert "than maps of other cases are (95 % quantile 0.40), not to be unlike it." in claim.words
     assert "The region keeps it alike (echo)" in claim.words
     assert "|ρ| falls at dec5 from 0.60 to 0.10." in claim.words
     assert claim.words.endswith("by construction: no finding.")

@@ -71,10 +71,10 @@ def controls(
     rest alone is moved, what of it comes to lie on P_c is lost behind the mask's own part there.
 
     Returns:
-        name -> (P,) Dice; NaN where the time was over, but for the masks as they are. And how many
-        forward passes were made.
+        name -> (P,) Dice; NaN where the time was over, but for the masks as they are; and the
+        passes that it took.
     """
-    ran = 0
+    passes = 0
     every, own = torch.arange(len(pairs), device=masks.device), pairs.own > 0
     height, width = masks.shape[1:]
     chance = torch.Generator().manual_seed(seed)
@@ -82,12 +82,12 @@ def controls(
                       for side in (height, width)], 1).tolist()  # fmt: skip
 
     def kept(of: Callable[[Tensor], Tensor], *, always: bool = False) -> Tensor:
-        nonlocal ran
+        nonlocal passes
         if pairs.scores.is_over() and not always:
             return torch.full((len(pairs),), torch.nan).double().to(masks.device)
         found = pairs.kept(of, every)
         clock.step(len(pairs))
-        ran += len(pairs)
+        passes += len(pairs)
         return found
 
     def elsewhere(move: list[int]) -> Tensor:
@@ -106,4 +106,4 @@ def controls(
         "context_elsewhere": torch.stack([around(move) for move in by]).mean(0),
         "elsewhere": torch.stack([elsewhere(move) for move in by]).mean(0),
     }
-    return found, ran
+    return found, passes

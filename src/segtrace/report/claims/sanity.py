@@ -64,10 +64,22 @@ def _of(own: Sequence[Sanity], about: str, tests: int) -> Claim:
     holds = any(one.verdict in (PASSES, FAILS) for one in judged)
     return Claim(
         "sanity",
-        f"{words}{_echo(judged)}{_head(own)}",
+        f"{words}{_bar(judged)}{_echo(judged)}{_head(own)}",
         numbers,
         (corrected(tests),) if holds else (),
         about,
+    )
+
+
+def _bar(judged: Sequence[Sanity]) -> str:
+    """How high the bar is that the passes stay below."""
+    bounds = [one.bound for one in judged if one.verdict == PASSES]
+    if not bounds:
+        return ""
+    low, high = (number(end(bounds)) for end in (min, max))
+    return (
+        " To change with the weights is to be less like the trained map than maps of other cases "
+        f"are (95 % quantile {low if low == high else f'{low} to {high}'}), not to be unlike it."
     )
 
 

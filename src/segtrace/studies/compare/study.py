@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from segtrace.causal.faithfulness.comparison import columns
+from segtrace.causal.faithfulness.pixels import passes_of_map
 from segtrace.errors import InputError, unknown
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
@@ -12,7 +13,7 @@ from segtrace.explainers.explainer import Explainer
 from segtrace.explainers.mullan2023 import KernelWeighted
 from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.labelled import Dataset
-from segtrace.progress import Steps, counted, say
+from segtrace.progress import Steps, clock, counted, say
 from segtrace.studies.compare.files import Compared
 from segtrace.studies.compare.numbers import HIDING, numbers
 from segtrace.studies.compare.rows import Row, controls, of_explainer, of_rules, telling, untrained
@@ -84,16 +85,31 @@ class Compare:
         cheap = [one() for one in CHEAP] if self.explainers and not named else []
         if cheap:
             titles = ", ".join(one.title for one in cheap)
-            say(f"With {titles}, each at most 10 minutes: explainer=[…] takes others, "
-                "study.explainers=false none")  # fmt: skip
+            say(f"With {titles}: explainer=[…] takes others, study.explainers=false none")
+        say(self._cost([*named, *cheap]))
         steps = Steps(len(networks))
         for trained, within in networks:
             network = settled(trained.on(images.slices))
-            slices = counted(len(network.probes), "slice")
+            cases = counted(len(set(network.probes.cases)), "case")
+            slices = f"{counted(len(network.probes), 'slice')} of {cases} (probes.n of each)"
             steps.next(f"{trained.name}: maps of {slices}, and what they carry")
             found = self._found(trained, network, networks, [*named, *cheap])
             marks = network.probes.marks
-            yield Compared(found, columns(self.hidden), trained.facts, marks, within)
+            facts = {**trained.facts, "region": network.settings.region,
+                     "cases": list(dict.fromkeys(network.probes.cases))}  # fmt: skip
+            yield Compared(found, columns(self.hidden), facts, marks, within)
+
+    def _cost(self, explainers: Sequence[Explainer]) -> str:
+        """What all of it will take at most, in a sentence."""
+        limits = [one.max_seconds for one in explainers]
+        known = [one for one in limits if one is not None]
+        most = clock(sum(known)) if len(known) == len(limits) else "no limit"
+        each = 1 + passes_of_map(len(self.hidden), self.steps, self.steps)
+        made = f"Explainers: {most} in all at most (max_seconds of each). " if limits else ""
+        return (
+            f"{made}Then measuring: {each} forward passes of one slice for every row, organ and "
+            "slice; study.steps sets how many"
+        )
 
     def _found(
         self,
