@@ -60,7 +60,8 @@ OTHERS = (
     Column("dice_explained", "Dice\nexplained",
            "Dice to the prediction of what is above a threshold, over all thresholds", "more"),
     Column("saliency_ratio", "saliency\nratio",
-           "Pixels kept at Dice 0.9 over pixels predicted, where it is reached", "less",
+           "Pixels kept at Dice 0.9 over pixels predicted; where no threshold reaches it, those of "
+           "the whole image", "less",
            range=(0.0, inf)),
     Column("prediction_preserved", "prediction\npreserved",
            "The organ's probability kept where the map masks the image", "more"),
