@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from segtrace.causal.faithfulness.comparison import columns
@@ -11,8 +12,8 @@ from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Explainer
 from segtrace.explainers.mullan2023 import KernelWeighted
 from segtrace.explainers.petsiuk2018 import Rise
-from segtrace.labelled import Dataset
 from segtrace.progress import Steps, counted, say
+from segtrace.report.claims.recognition import why_not
 from segtrace.studies.compare.files import Compared
 from segtrace.studies.compare.numbers import HIDING, numbers
 from segtrace.studies.compare.rows import Row, controls, of_explainer, of_rules, telling, untrained
@@ -21,7 +22,7 @@ from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.study import Result, refuse_beside
-from segtrace.tracking.explained import Network, settled, targets_of
+from segtrace.tracking.explained import Network, scene, settled, targets_of
 
 LEFT_ASIDE = ("log_dir", "measures", "aggregate")
 """Options of ``explain.py`` that say nothing here."""
@@ -91,17 +92,16 @@ class Compare:
             network = settled(trained.on(images.slices))
             slices = counted(len(network.probes), "slice")
             steps.next(f"{trained.name}: maps of {slices}, and what they carry")
-            found = self._found(trained, network, networks, [*named, *cheap])
-            marks = network.probes.marks
-            yield Compared(found, columns(self.hidden), trained.facts, marks, within)
+            yield self._found(trained, network, networks, within, [*named, *cheap])
 
     def _found(
         self,
         trained: TrainedNetwork,
         network: Network,
         networks: Networks,
+        within: Path,
         explainers: Sequence[Explainer],
-    ) -> Dataset:
+    ) -> Compared:
         asked, settings = network.settings.stages, replace(network.settings, stages=None)
         flow, rows = of_rules(network._replace(settings=settings), asked)
         beside = self._untrained(trained, network, networks, asked)
@@ -113,7 +113,15 @@ class Compare:
                 on_network(explainer, trained, networks), short, targets, trained.epoch
             )
         rows += [*beside, *controls(flow, network, self.draws, networks.seed)]
-        return numbers(network, flow, rows, self.hidden, self.steps, networks.seed)
+        shown = scene(network.probes, network.channels)
+        return Compared(
+            numbers(network, flow, rows, self.hidden, self.steps, networks.seed),
+            columns(self.hidden),
+            trained.facts,
+            why_not(shown, flow.prediction, flow.organs),
+            network.probes.marks,
+            within,
+        )
 
     def _untrained(
         self,
