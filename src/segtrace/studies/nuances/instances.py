@@ -12,7 +12,11 @@ from segtrace.measures.locality import locality, parts
 from segtrace.measures.over_cases import by_case, over_cases
 from segtrace.progress import say
 from segtrace.report.captions import title_of
-from segtrace.report.claims.nuances.instances import AVERAGED, instances_claims
+from segtrace.report.claims.nuances.instances import (
+    AVERAGED,
+    instances_claims,
+    learned_claim,
+)
 from segtrace.report.figures.nuances.instances import Example, instances_figure
 from segtrace.report.page.sections import Table
 from segtrace.report.scene import FINAL
@@ -48,6 +52,9 @@ class Instances(Nuance):
                 for name, values in apart.items()}  # (S, R, C)  # fmt: skip
         drawn = redrawn(flow.stages)
         claims = instances_claims(each["parts"], flow.stages, flow.rules, drawn)
+        if "untrained" in each:
+            claims.append(learned_claim(each["parts"], each["untrained"], flow.stages, flow.rules,
+                                        drawn))  # fmt: skip
         figure = instances_figure(each, flow.stages, flow.rules, _example(looked, halves, masks),
                                   looked.network.probes.marks)  # fmt: skip
         return Found(
@@ -82,8 +89,6 @@ def _by_construction(apart: Tensor, flow: Flow, drawn: tuple[str, ...]) -> list[
     if not said:
         return []
     return [
-        "That a rule tells parts apart is the rule's doing, and nothing that was learned: the "
-        "untrained network's maps stand beside it (dotted).",
         "By construction, no finding: next to the output an averaged gradient is the same whatever "
         "the region, and a gradient that keeps its place is 0 off the region (1 - cos: "
         f"{'; '.join(said)}).",
