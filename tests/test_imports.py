@@ -146,9 +146,10 @@ flow = segtrace.trace(
     net, {{"enc1": "1", "head": "2"}}, torch.rand(1, 1, 8, 8), targets.organ(1, "all")
 )
 assert flow.stages == ("enc1", "head")
-pipeline = {{"FlowCallback", "explain", "score_planted"}}
+pipeline = {{"FlowCallback", "explain", "explainers", "score_planted"}}
 for name in set(segtrace.__all__) - pipeline:
     assert callable(getattr(segtrace, name))
+assert "rise" in segtrace.explainers.__all__
 for blocked in ("numpy", "scipy", "monai", "pytorch_lightning"):
     assert blocked not in sys.modules, blocked
 print("traced")

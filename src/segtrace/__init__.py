@@ -2,9 +2,10 @@
 
 Public and stable: :func:`trace`, :func:`integrate`, :func:`attribution_patching`,
 :func:`sites_of`, :func:`collect`, :func:`necessity`, :func:`route`, :func:`describe`,
-:func:`explain`, :func:`score_planted`, :class:`FlowCallback` and :class:`InputError`. Tracing needs
-torch alone, cutting also scipy and xarray; ``explain``, ``score_planted`` and ``FlowCallback``
-need the pipeline (``pip install segtrace[train]``). All are imported on first use.
+:func:`explain`, :func:`score_planted`, :class:`FlowCallback`, :class:`InputError` and the package
+``explainers``. Tracing needs torch alone, cutting also scipy and xarray; what draws and writes
+(``explain``, ``explainers``, ``score_planted``, ``FlowCallback``) needs the pipeline, ``pip install
+segtrace[train]``. All are imported on first use.
 """
 
 from importlib import import_module
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from segtrace.errors import InputError
 
 if TYPE_CHECKING:
+    from segtrace import explainers
     from segtrace.attribution.describe import describe
     from segtrace.attribution.integrate import attribution_patching, integrate
     from segtrace.attribution.trace import trace
@@ -47,6 +49,7 @@ __all__ = [
     "collect",
     "describe",
     "explain",
+    "explainers",
     "integrate",
     "necessity",
     "route",
@@ -57,6 +60,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "explainers":
+        return import_module("segtrace.explainers")
     if name not in _HOMES:
         raise AttributeError(f"module 'segtrace' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

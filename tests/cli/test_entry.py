@@ -37,7 +37,7 @@ from segtrace.network.stages import not_in_table
         ("explain.py", ("activation=sigmoid",), ("did you mean model.activation?",)),
         ("explain.py", ("channels={liver: 6}",), ("did you mean model.channels?",)),
         ("explain.py", ("labels={liver: 1}",), ("did you mean data.labels?",)),
-        ("explain.py", ("window=[0,1]",), ("did you mean data.window?",)),
+        ("explain.py", ("window=[0,1]",), ("did you mean data.window",)),
         ("explain.py", ("max_seconds=3",), ("did you mean explainers.", ".max_seconds")),
         ("train.py", ("lr=0.1",), ("did you mean model.optimizer.lr?",)),
         ("train.py", ("epochs=3",), ("did you mean trainer.max_epochs?",)),

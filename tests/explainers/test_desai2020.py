@@ -61,6 +61,30 @@ def test_maps_equal_the_equation_channel_by_channel():
 
 
 @torch.no_grad()
+def test_what_channels_weigh_is_written_and_the_heaviest_are_named(tmp_path):
+    found = explained(AblationCam())
+    found.write(tmp_path)
+    rows = read_table(tmp_path / "weights.csv")
+    assert len(rows) == sum(2 * 3 * passed(stage)[0].shape[1] for stage in STAGES)
+    there = found.flow.region_px[0] > 0
+    for row in rows:
+        n, k = int(row["slice"]), int(row["channel"])
+        if row["organ"] == "a" and there[n]:
+            region = TRUTH[n] == 1
+            whole, cut = (
+                float(passed(row["stage"], ks)[1][n, 1][region].sum()) for ks in ([], [k])
+            )
+            assert float(row["weight"]) == pytest.approx((whole - cut) / abs(whole))
+    table = found.section().tables[1]
+    means = found.weights["enc2"][0][there].mean(0)
+    k = int(means.argmax())
+    assert table.rows[STAGES.index("enc2")][1].startswith(f"{k} ({float(means[k]):.2g})")
+    assert table.caption.endswith("no claim.")
+    shared = explained(AblationCam(at_once=2)).section().tables[1].caption
+    assert shared.endswith("channels cut together share theirs.")
+
+
+@torch.no_grad()
 def test_weights_are_captums_feature_ablation():
     flow = explained(AblationCam()).explained.record.flow
     region = (TRUTH == 1).double()
@@ -120,7 +144,7 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
     assert "Ablation-CAM: " in ran.out
-    assert "forward passes of one slice, about" in ran.out
+    assert "forward passes of one slice, stopping at max_seconds=600, about" in ran.out
     folder = tmp_path / "out" / "explainers" / "ablation_cam"
     flow = load_maps(folder / "maps.npz").flow
     rows = read_table(folder / "measures.csv")

@@ -16,12 +16,22 @@ from helpers.scripts import answer_of
 from helpers.untouched import untouched
 from segtrace import InputError
 from segtrace.attribution.flow import Status
+from segtrace.explainers.error_picture import share_cell
 from segtrace.explainers.explainer import Budget
-from segtrace.explainers.hasany2024.kept_maps import KEPT, LATE, LOST, NOTHING, ONLY_WHOLE
+from segtrace.explainers.hasany2024.kept_maps import (
+    KEPT,
+    LATE,
+    LOST,
+    NOTHING,
+    ONLY_WHOLE,
+    UNPREDICTED,
+)
 from segtrace.explainers.hasany2024.misure import Misure
 from segtrace.explainers.hasany2024.pairs import Pairs
 from segtrace.explainers.scores import scoring
 from segtrace.report.files import load_maps
+from segtrace.report.pictures.strip import Cell
+from segtrace.report.pictures.view import View
 from segtrace.report.tables import read_table
 from segtrace.tracking.explained import targets_of
 
@@ -178,7 +188,7 @@ def test_both_stages_equal_the_equations_pair_by_pair(activation, organs, baseli
             expected = by_hand(X[n], channel, activation, baseline, options)
             if expected is None:
                 assert found.explained.record.flow.status[0, 0, o, n] == Status.ABSENT
-                assert row["outcome"] == ""
+                assert row["outcome"] == UNPREDICTED
                 continue
             first, before, last, after, tries = expected
             torch.testing.assert_close(found.kept.spread(found.kept.first)[o, n], first)
@@ -239,6 +249,10 @@ def test_time_that_runs_out_keeps_what_is_done_and_says_so(monkeypatch, tmp_path
     assert reached
     assert all(row["stage_2_dice"] == row["stage_2_dice"] for row in reached)
     assert all(np.isnan(row["elsewhere_dice"]) for row in reached)
+    assert manifest["controls"] is False
+    assert "before the masks were changed or put elsewhere" in " ".join(found.section().sentences)
+    tried, left = found.kept.passes, len(reached) * (found.drawn.done + 1)  # the masks as they are
+    assert left < tried <= left + 8 * 3  # and what stage 1 can have taken
 
 
 def test_time_that_is_over_before_any_mask_is_one_line(monkeypatch):
@@ -254,7 +268,7 @@ def test_an_organ_that_is_nowhere_has_no_mask():
     assert found.explained.record.flow.status[0, 0, 0, 0] == Status.ABSENT
     assert not map_of(found).any()
     found.picture("a")
-    found.section()
+    assert "Predicted on no slice, so without a mask: a." in found.section().sentences
 
 
 @pytest.mark.parametrize(
@@ -301,7 +315,7 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     )  # fmt: skip
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
-    assert "MiSuRe: some 10 forward passes and 2 forward and back for each of" in ran.out
+    assert "MiSuRe: some 14 forward passes and 2 forward and back for each organ" in ran.out
     folder = tmp_path / "out" / "explainers" / "misure"
     flow = load_maps(folder / "maps.npz").flow
     with np.load(folder / "kept.npz") as held:
@@ -334,3 +348,32 @@ def test_the_controls_show_the_masks_they_speak_of(monkeypatch):
                    if torch.equal(mask.roll((i, j), (0, 1)), elsewhere)]  # fmt: skip
         assert all(SIDE // 4 <= step <= 3 * SIDE // 4 for step in move)
         assert torch.equal(context, torch.where(own, mask, rest.roll(move, (0, 1))))
+
+
+def test_masks_are_drawn_from_0_to_1_whatever_their_largest_value_is(monkeypatch):
+    drawn = []
+
+    def seen(shares, *given):
+        drawn.append(shares)
+        return share_cell(shares, *given)
+
+    found = explained(Misure(steps=5, variation=0.0), boxed())
+    monkeypatch.setattr("segtrace.explainers.hasany2024.kept_maps.share_cell", seen)
+    found.picture("a")
+    assert [float(one.max()) for one in drawn] == [1.0, float(map_of(found).max())]
+    image, half = torch.zeros(4, 4), np.full((4, 4), 0.5)
+    dark, light = (share_cell(shares, image, View()) for shares in (half, 2 * half))
+    assert not np.array_equal(dark, light)
+
+
+def test_what_stage_2_lost_is_marked_below_its_mask_and_named_on_the_page(monkeypatch):
+    words = []
+    monkeypatch.setattr(
+        "segtrace.explainers.hasany2024.kept_maps.Cell",
+        lambda name, picture, below="", *more: words.append(below) or Cell(name, picture, below),
+    )
+    found = explained(Misure(sparsity=1e6, steps=30), boxed())
+    assert found.rows[0]["outcome"] == LOST
+    found.picture("a")
+    assert [one.endswith(", lost") for one in words] == [False, True]
+    assert f"{LOST[:1].upper()}{LOST[1:]}: a on c, slice 0." in found.section().sentences

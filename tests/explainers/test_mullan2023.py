@@ -23,6 +23,16 @@ STAGES = ("enc1", "enc2", "head")
 NET = nets.plain()
 
 
+def test_the_maps_are_the_channels_as_they_weigh_by_what_is_handed_on():
+    found = explained(network())
+    for stage, weights in found.weights.items():
+        seen = probability(stage, range(9), "softmax")[0].abs()
+        scaled = seen / seen.amax((1, 2, 3), keepdim=True)
+        expected = torch.einsum("onk,nkhw->onhw", weights, scaled)
+        there = found.flow.region_px > 0
+        torch.testing.assert_close(found.flow.maps[stage][0][there], expected[there])
+
+
 @contextmanager
 def unseen(_words):
     yield None
@@ -156,7 +166,8 @@ def test_explain_py_runs_it_and_cites_it(run, tmp_path, monkeypatch):
     )  # fmt: skip
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
-    assert "Kernel-weighted contribution: 30 forward passes of one slice, about" in ran.out
+    limit = "stopping at max_seconds=600, about"
+    assert f"Kernel-weighted contribution: 30 forward passes of one slice, {limit}" in ran.out
     folder = tmp_path / "out" / "explainers" / "kernel_weighted"
     assert np.isfinite(load_maps(folder / "maps.npz").flow.maps["head"].numpy()).all()
     assert (folder / "figures" / "kernel_weighted" / "liver.png").is_file()

@@ -246,6 +246,25 @@ def test_a_map_that_is_mostly_chance_is_not_drawn_and_the_page_says_so(monkeypat
         assert (told in " ".join(said.section().sentences)) is not is_drawn
 
 
+def test_maps_that_are_mostly_chance_are_left_out_of_the_mean_and_what_would_do_is_said():
+    found = explained(Rise(masks=20, cells=3))
+    noise = torch.zeros_like(found.noise)
+    noise[0, 0], noise[1, 0] = 0.75, 0.6  # and 20 masks: of a 0.75 / 0.25 times as many
+    half = replace(found, noise=noise)
+    measures = found.explained.measures.sel(rule="rise", site="input", organ="a")
+    rest = measures.isel(slice=[1, 2])
+    above = float((rest["mass"] - rest["area"]).sum())
+    expected = above / float((rest["ceiling"] - rest["area"]).sum())
+    assert half.gain("a") == pytest.approx(expected)
+    assert half.gain("a") != found.gain("a")
+    said = " ".join(half.section().sentences)
+    assert "left out of the mean gain" in said
+    assert "the root of the number: some 60 may do." in said
+    all_of_it = replace(found, noise=torch.ones_like(noise))
+    assert np.isnan(all_of_it.gain("a"))
+    assert "how many would do cannot be told" in " ".join(all_of_it.section().sentences)
+
+
 def test_time_that_is_over_before_any_map_is_one_line(monkeypatch):
     clock(monkeypatch)
     of = network(x=nets.images(9, 16), truth=nets.labels(9, 16, 3))
@@ -301,7 +320,7 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     )  # fmt: skip
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
-    assert "RISE: 90 forward passes of one slice, about" in ran.out
+    assert "RISE: 90 forward passes of one slice, stopping at max_seconds=600, about" in ran.out
     folder = tmp_path / "out" / "explainers" / "rise"
     flow = load_maps(folder / "maps.npz").flow
     rows = read_table(folder / "measures.csv")

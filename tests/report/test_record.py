@@ -27,8 +27,9 @@ def test_patient_images_are_left_out_on_request(record):
     assert int(scene.image.count_nonzero()) == 0
 
 
-@pytest.mark.parametrize("known", ["sides_known", "hounsfield_known"])
+@pytest.mark.parametrize("known", ["sides_known", "hounsfield_known", "taught_by_phantom"])
 def test_what_is_known_of_sides_and_values_comes_back(record, known):
+    record = replace(record, scene=replace(record.scene, **{known: True}))
     assert getattr(unpack(pack(record)).scene, known)
     unknown = replace(record, scene=replace(record.scene, **{known: False}))
     assert not getattr(unpack(pack(unknown)).scene, known)

@@ -1,8 +1,12 @@
 """What one method lacks the time for is said, and the others go on."""
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
-from segtrace.explainers.explainer import OutOfTimeError
+import pytest
+
+from segtrace.explainers.explainer import Budget, OutOfTimeError
+from segtrace.progress import Progress
 from segtrace.report.page.page import Page
 from segtrace.studies import explainers as studied
 
@@ -42,3 +46,21 @@ def test_an_explainer_without_enough_time_ends_no_other(monkeypatch, capsys, tmp
     assert "give more max_seconds" in section.sentences[0]
     assert "Slow: 1 s are over" in capsys.readouterr().out
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("limit", "words", "left"),
+    [(None, "work", [9.0, 7.0]), (5.0, "work, stopping at max_seconds=5", [5.0, 3.0])],
+)
+def test_no_more_time_is_told_than_there_is(limit, words, left):
+    heard = []
+
+    @contextmanager
+    def hears(said):
+        heard.append(said)
+        yield lambda progress: heard.append(progress.left)
+
+    with Budget(limit, hears).shown("work") as tell:
+        tell(Progress(0, 9, 0.0, 9.0))
+        tell(Progress(2, 9, 2.0, 7.0))
+    assert heard == [words, *left]

@@ -14,7 +14,7 @@ from segtrace.attribution.flow import Status
 from segtrace.causal.faithfulness.preservation import NUMBERS, PRESERVATION, WAYS, preservation
 from segtrace.report.page.page import Page
 from segtrace.report.tables import read_table
-from segtrace.studies.preservation import Preservation, Preserved
+from segtrace.studies.preservation import Preservation, Preserved, _merged
 
 CONTROLS = [0.1, 0.2, 0.15, 0.4, 0.3]
 """Of an even map, the image, the prediction, another slice's, the untrained network's."""
@@ -27,8 +27,8 @@ def of_kept(kept, cases=6, left_out=(), drawn=()):
     named = {"sites": [*kept], "rules": ["grad_pam"], "organs": ["liver"], "ways": WAYS,
              "cases": [*map(str, range(cases))], "fill": 0.0, "draws": 1}  # fmt: skip
     numbers = {name: values if name == NUMBERS[0] else 0.5 + 0 * values for name in NUMBERS}
-    why = dict.fromkeys(left_out, "Dice below 0.5")
-    return Preserved(PRESERVATION.dataset(named | numbers), Path(), why, drawn)
+    why, slices = dict.fromkeys(left_out, "Dice below 0.5"), range(20, 20 + cases)
+    return Preserved(PRESERVATION.dataset(named | numbers), slices, (), Path(), why, drawn)
 
 
 def test_maps_that_are_beyond_every_control_are_named_and_no_others(tmp_path, capsys):
@@ -53,7 +53,9 @@ def test_maps_that_are_beyond_every_control_are_named_and_no_others(tmp_path, ca
     assert words in capsys.readouterr().out
     table = read_table(tmp_path / "preservation.csv")
     assert len(table) == 3 * 7 * 6
-    assert table[0]["case"] == "0"
+    assert (table[0]["case"], table[0]["slice"]) == ("0", "20")
+    assert (tmp_path / "figures" / "preservation.png").stat().st_size > 10000
+    assert len(section.figures) == 1
 
 
 def test_of_few_cases_nothing_is_claimed_and_where_nothing_passes_that_is_said():
@@ -84,6 +86,26 @@ def test_organs_that_are_not_found_and_the_stage_next_to_the_head_are_in_no_test
     assert none.sentences[-1] == "Left out of the test: liver: Dice below 0.5."
 
 
+def test_of_how_many_maps_the_brightness_preserves_more_is_told():
+    controls = [0.1, 0.9, 0.2, 0.4, 0.3]
+    words = of_kept({"dec1": [0.8, 0.5, *controls], "dec2": [0.95, 0.5, *controls]}).sentences[-1]
+    assert "than 1 of 2 maps (mean over organs and slices 0.90, of the best map 0.95;" in words
+    assert "brightness, which" not in of_kept({"dec1": [0.95, 0.5, *controls]}).sentences[-1]
+
+
+def test_sides_are_put_together_where_both_are_there():
+    x, truth = nets.images(1, 16), nets.labels(1, 16, 3)
+    target = targets.organs({"a": 1}, "gt", truth)
+
+    def sites(**stages):
+        return set(_merged(segtrace.trace(nets.plain(), stages, x, target, ["grad_pam"])).sites)
+
+    assert "decoder" in sites(dec1="1", dec2="3")
+    assert "encoder and decoder" not in sites(dec1="1", dec2="3")
+    assert "encoder and decoder" not in sites(enc1="1", enc2="3")
+    assert "encoder and decoder" in sites(enc1="1", dec1="3")
+
+
 def test_what_is_not_known_is_in_no_mean_and_no_control():
     nan = torch.nan
     found = of_kept({"enc1": [nan] * 7, "dec1": [0.5, 0.3, 0.2, 0.1, 0.2, 0.4, nan]})
@@ -108,7 +130,7 @@ def test_of_maps_drawn_at_random_hardly_any_is_named():
             one[:] = torch.rand(one.shape, generator=by)
         flow.status[:] = before.status[:] = Status.OK
         data = preservation(net, flow, x, {"a": 1}, untrained=before, draws=1)
-        named += Preserved(data, Path(), {}, ()).claim.holds
+        named += Preserved(data, range(6), (), Path(), {}, ()).claim.holds
     assert named <= 2
 
 
@@ -131,8 +153,8 @@ def test_explain_py_measures_every_map(run, tmp_path, monkeypatch):
     merged = {"decoder", "encoder and decoder"}
     assert merged <= {row["site"] for row in table} <= merged | {"enc2", "dec3", "dec4", "head"}
     assert {row["way"] for row in table} == set(WAYS)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "Nothing to compare with" not in page
+    assert run.checkpoint(2).name in page  # what made it
     assert all(0 <= float(row["prediction_preserved"]) <= 1 for row in table if row["excess"])
-    assert (
-        "What do the maps preserve of the prediction?"
-        in (tmp_path / "out" / "index.html").read_text()
-    )
+    assert "What do the maps preserve of the prediction?" in page

@@ -64,7 +64,12 @@ def replacing(
             pool[site][others[draw, part]], activation
         )
     if baselines is None:
-        raise InputError(f"cut {cut!r} needs baselines; collect them over training slices")
+        more = "" if cut == "channel_mean" else ", maps=True"
+        raise InputError(
+            f"cut {cut!r} needs baselines: give baselines=segtrace.collect(net, sites, "
+            f"[training_slices]{more}) with sites=segtrace.describe(net, image).sites, or say "
+            "cut='zero'"
+        )
     like = baselines.like if cut == "channel_mean" else baselines.map_like
     return lambda site, activation, _part, _draw: like(site, activation)
 

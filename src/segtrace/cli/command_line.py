@@ -266,8 +266,9 @@ def _check_sweep(override: Override, argument: str, sweeping: bool, is_group: bo
     if not override.is_sweep_override():
         return
     if not sweeping:
+        listed = override.key_or_group == "explainer" or not is_group
         raise InputError(
-            f"{argument}: several values;{'' if is_group else _as_one(override, argument)} to run "
+            f"{argument}: several values;{_as_one(override, argument) if listed else ''} to run "
             f"each of them, say -m {shlex.quote(argument)}"
         )
     if override.value_type == ValueType.GLOB_CHOICE_SWEEP and not is_group:

@@ -91,7 +91,7 @@ def check(
         _check_part(config, key, key in optional, key in CALLED and key not in bare)
     for group in SEVERAL:
         for name, node in (config.get(group) or {}).items():
-            _check_entry(f"{group}.{name}", node)
+            _check_entry(f"{group}.{name}", node, _asking(config, group, name))
     if "net" in (config.get("model") or {}):
         _check_network(config["model"]["net"])
     for where, node in _targets(config):
@@ -116,14 +116,22 @@ def _check_network(node: Any) -> None:
         raise InputError("model.net names no class; give model.net._target_=package.Class")
 
 
-def _check_entry(where: str, node: Any) -> None:
+def _asking(config: Mapping[str, Any], group: str, name: str) -> str:
+    """How the explainer is asked for that was given options alone."""
+    if group != "explainers":
+        return ""
+    asked = [one for one, node in config[group].items() if node and "_target_" in node]
+    return f"name it in 'explainer=[{','.join([*asked, name])}]', or "
+
+
+def _check_entry(where: str, node: Any, asking: str = "") -> None:
     """A callback or logger names its class; null leaves it out."""
     if node is None:
         return
     if not isinstance(node, Mapping):
         raise InputError(f"{where}={node!r}; name its class, {where}._target_=…, or give null")
     if "_target_" not in node:
-        raise InputError(f"{where} has no class; give {where}._target_=…, or {where}=null")
+        raise InputError(f"{where} has no class; {asking}give {where}._target_=…, or {where}=null")
 
 
 def _targets(value: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -97,7 +98,11 @@ RECIPES: dict[str, Recipe | None] = {
 """Name of a recipe -> what it does to a training slice."""
 
 
-def recipe_of(given: bool | str) -> Recipe | None:
+Named = Literal[True, False, "anatomical", "transunet", "none"]
+"""How a recipe is asked for; written out, so that a wrong one is told before any work."""
+
+
+def recipe_of(given: Named) -> Recipe | None:
     """The recipe that is named; ``True`` is ``anatomical``, ``False`` is ``none``.
 
     Raises:

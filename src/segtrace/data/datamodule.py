@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
-from segtrace.data.augment import recipe_of
+from segtrace.data.augment import Named, recipe_of
 from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
@@ -64,7 +64,7 @@ class SliceDataModule(LightningDataModule):
         seed: int = 0,
         steps_per_epoch: int | None = None,
         cache_dir: str = "data/cache",
-        augment: bool | str = True,
+        augment: Named = True,
     ) -> None:
         super().__init__()
         _check_ranges(

@@ -31,6 +31,8 @@ class Probes:
             patient's right to the left and slices from the feet up.
         hounsfield_known: the data says that its values are HU, or were before they were windowed.
         findings: what a reader should know of their files, a line each; not kept in a checkpoint.
+        taught_by_phantom: the network that is shown them was trained on a phantom, and they are
+            none; not kept in a checkpoint.
     """
 
     images: torch.Tensor
@@ -44,6 +46,7 @@ class Probes:
     sides_known: bool = False
     hounsfield_known: bool = False
     findings: tuple[str, ...] = ()
+    taught_by_phantom: bool = False
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -60,7 +63,8 @@ class Probes:
     @property
     def marks(self) -> tuple[str, ...]:
         """What the slices are not, in capitals: no patient's; none that the network did not see."""
-        return ("PHANTOM",) * self.phantom + ("TRAINING SLICES",) * (self.split == "train")
+        marks = ("PHANTOM",) * self.phantom + ("TRAINING SLICES",) * (self.split == "train")
+        return marks + ("NETWORK OF A PHANTOM",) * self.taught_by_phantom
 
     def to_plain(self, embed: bool = True) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint.

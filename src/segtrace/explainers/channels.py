@@ -1,6 +1,6 @@
 """Cutting a stage's channels: at the stages that were asked for, as far as the time goes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,8 +14,10 @@ from segtrace.network.hooks import observe
 from segtrace.network.sites import Site, Sites, chosen
 from segtrace.tracking.explained import Network
 
-Maps = Callable[[Clock, Site], Tensor | None]
-"""(O, N, *cells) of a stage; ``None`` where the time is over before."""
+Weighed = tuple[Tensor, Tensor]
+"""Maps of a stage, (O, N, *cells), and the weights of its channels, (O, N, K)."""
+Maps = Callable[[Clock, Site], Weighed | None]
+"""Those of a stage; ``None`` where the time is over before."""
 
 
 def stages_of(net: nn.Module, network: Network) -> Sites:
@@ -36,11 +38,13 @@ class InTime(NamedTuple):
 
     Attributes:
         flow: maps of stages.
+        weights: stage -> (O, N, K) of its channels.
         left_out: the names of those that the time did not suffice for.
         passes: forward passes of one slice.
     """
 
     flow: Flow
+    weights: Mapping[str, Tensor]
     left_out: tuple[str, ...]
     passes: int
 
@@ -62,19 +66,20 @@ def in_time(
         OutOfTimeError: not even one stage is done in time.
     """
     maps: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     with scores.clock(passes) as clock:
         for site in sites:
             found = maps_of(clock, site)
             if found is None:
                 break
-            maps[site.name] = found
+            maps[site.name], weights[site.name] = found
     if not maps:
         raise OutOfTimeError(
             f"{scores.title}: {scores.budget.max_seconds:g} s are over before a stage is done; "
             f"give more max_seconds, or {remedy}"
         )
     left_out = tuple(one for one in sites.names if one not in maps)
-    return InTime(scores.flow(name, maps), left_out, clock.done)
+    return InTime(scores.flow(name, maps), weights, left_out, clock.done)
 
 
 def parts(slices: int) -> Iterator[slice]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from segtrace.attribution.targets import Target
 from segtrace.causal.batches import Clock
 from segtrace.explainers.channels import (
+    Weighed,
     beside,
     channels_at,
     in_time,
@@ -85,27 +86,29 @@ class AblationCam:
                 "more channels at_once",
             )
         explained = measured(self, done.flow, network, epoch)
-        return StageMaps(self, explained, done.left_out, done.passes, scores.seconds)
+        return StageMaps(self, explained, done.left_out, done.passes, scores.seconds, done.weights)
 
 
 def _maps(
     scores: Scores, clock: Clock, site: Site, cuts: tuple[Tensor, ...], timetable: Timetable
-) -> Tensor | None:
+) -> Weighed | None:
     """See :data:`~segtrace.explainers.channels.Maps`."""
-    found, net = [], scores.net
+    found, weights, net = [], [], scores.net
     for mine in parts(len(scores.x)):
         x = scores.x[mine]
         activation = observe(net, [site], x).activations[site.name]
         cached = CachedForward.of(net, x, timetable, [site])
         whole = scores.of(scores.logits[mine], mine)
-        weighed = torch.zeros(())
+        weighed, own = torch.zeros(()), []
         for channels in cuts:
             if scores.is_over():
                 return None
             with edit(net, {site: without(channels)}):
                 cut = scores.of(cached.run(site), mine)
             lost = (whole - cut) / whole.abs() / len(channels)  # (O, n)
+            own.append(lost[..., None].expand(*lost.shape, len(channels)))
             weighed = weighed + beside(lost, activation[:, channels].sum(1))
             clock.step(len(x))
         found.append(weighed)
-    return torch.cat(found, 1).cpu()
+        weights.append(torch.cat(own, -1))
+    return torch.cat(found, 1).cpu(), torch.cat(weights, 1).cpu()

@@ -5,13 +5,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from segtrace.activation import OrganLike
-from segtrace.data.labels import check_names
-from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.explainers.asked import Places, asked_of, door
 from segtrace.explainers.carrying.carried import Carried
 from segtrace.explainers.carrying.channel_cuts import ChannelCuts
 from segtrace.explainers.couteaux2019.deepdream import DeepDream
@@ -30,17 +28,14 @@ from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.explainers.stage_maps import StageMaps
 from segtrace.explainers.wan2020.result import SegNbdtResult
 from segtrace.explainers.wan2020.segnbdt import SegNbdt
-from segtrace.network.guards import channels
-from segtrace.network.stages import StagesLike
+from segtrace.network.edges import Edge
 from segtrace.progress import OnProgress
-from segtrace.tracking import guards
-from segtrace.tracking.explained import DEFAULT, Network, Settings, settled, targets_of
 
 
-@guards.held(organs=channels)
+@door(AblationCam)
 def ablation_cam(
     net: nn.Module,
-    stages: StagesLike,
+    stages: Places,
     image: Tensor,
     organs: Mapping[str, OrganLike],
     truth: Tensor | None = None,
@@ -55,7 +50,7 @@ def ablation_cam(
 
     Args:
         net: any network (N, C, *image) -> logits (N, channels, *image); it is left as it was.
-        stages: name -> module path; ``None`` for a network of the table.
+        stages: as in :func:`segtrace.trace`; of sites the stages.
         image: (N, C, H, W) slices, or volumes (N, C, D, H, W).
         organs: organ -> channel of the logits, or ``{"channel": 0, "label": 1}``.
         truth: (N, *image) label map, or under a sigmoid masks (N, C, *image).
@@ -72,15 +67,15 @@ def ablation_cam(
     Raises:
         InputError: arguments that do not fit the network; options without sense.
     """
-    network, asked = _network(net, stages, image, organs, truth, region, score, activation)
+    network, asked = asked_of(net, stages, image, organs, truth, region, score, activation)
     explainer = AblationCam(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
-@guards.held(organs=channels)
+@door(AttributionPatching)
 def attribution_patching(
     net: nn.Module,
-    stages: StagesLike,
+    stages: Places,
     image: Tensor,
     organs: Mapping[str, OrganLike],
     truth: Tensor | None = None,
@@ -94,19 +89,22 @@ def attribution_patching(
     """Attribution patching beside the cuts that it estimates.
 
     With the options of :class:`.nanda2023.attribution_patching.AttributionPatching`, among them
-    ``baselines`` (:func:`segtrace.collect`; ``cut="zero"`` needs none) and ``edges``. Arguments and
-    what is refused: as of :func:`ablation_cam`; its maps are in ``.maps.explained.record.flow``,
-    what it estimates in ``.estimates``.
+    ``baselines`` (:func:`segtrace.collect`; ``cut="zero"`` needs none) and ``edges``, of sites
+    those among them. Arguments and what is refused: as of :func:`ablation_cam`; its maps are in
+    ``.maps.explained.record.flow``, what it estimates in ``.estimates``.
     """
-    network, asked = _network(net, stages, image, organs, truth, region, score, activation)
+    among = {one.name: one for one in stages or () if isinstance(one, Edge)}
+    if among:
+        options = {"edges": among} | options
+    network, asked = asked_of(net, stages, image, organs, truth, region, score, activation)
     explainer = AttributionPatching(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
-@guards.held(organs=channels)
+@door(ChannelCuts)
 def channel_cuts(
     net: nn.Module,
-    stages: StagesLike,
+    stages: Places,
     image: Tensor,
     organs: Mapping[str, OrganLike],
     truth: Tensor,
@@ -120,14 +118,14 @@ def channel_cuts(
     Its options, among them ``baselines`` (:func:`segtrace.collect`; ``cut="zero"`` needs none).
     Arguments and what is refused: as of :func:`ablation_cam`; every slice is a case of its own.
     """
-    network, asked = _network(net, stages, image, organs, truth, "gt", "logit", activation)
+    network, asked = asked_of(net, stages, image, organs, truth, "gt", "logit", activation)
     cases = tuple(map(str, range(len(image))))
     network = network._replace(probes=replace(network.probes, cases=cases))
     explainer = ChannelCuts(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
-@guards.held(organs=channels)
+@door(DeepDream)
 def deepdream(
     net: nn.Module,
     image: Tensor,
@@ -176,7 +174,7 @@ def deepdream(
             f"spacing has shape {tuple(spacing.shape)}; give mm along each axis of the image, "
             f"{(len(image), image.ndim - 2)}"
         )
-    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    network, asked = asked_of(net, {}, image, organs, truth, region, score, activation)
     explainer = DeepDream(**options)
     probes = replace(
         network.probes,
@@ -188,7 +186,7 @@ def deepdream(
     return explainer.explain(network._replace(probes=probes), asked, budget)
 
 
-@guards.held(organs=channels)
+@door(KernelShap)
 def kernel_shap(
     net: nn.Module,
     image: Tensor,
@@ -205,15 +203,15 @@ def kernel_shap(
 
     Arguments, what comes back and what is refused: as of :func:`rise`.
     """
-    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    network, asked = asked_of(net, {}, image, organs, truth, region, score, activation)
     explainer = KernelShap(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
-@guards.held(organs=channels)
+@door(KernelWeighted)
 def kernel_weighted(
     net: nn.Module,
-    stages: StagesLike,
+    stages: Places,
     image: Tensor,
     organs: Mapping[str, OrganLike],
     truth: Tensor | None = None,
@@ -226,14 +224,15 @@ def kernel_weighted(
     """Kernel-weighted contribution, of :class:`~segtrace.explainers.mullan2023.KernelWeighted`.
 
     Arguments, what comes back and what is refused: as of :func:`ablation_cam`; the score is the
-    probability, and the region the whole image, as in the paper.
+    probability, and the region the whole image, as in the paper (``explain.py`` takes that which it
+    explains, ``region=all`` for the paper's).
     """
-    network, asked = _network(net, stages, image, organs, truth, region, SCORE, activation)
+    network, asked = asked_of(net, stages, image, organs, truth, region, SCORE, activation)
     explainer = KernelWeighted(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
-@guards.held(organs=channels)
+@door(Misure)
 def misure(
     net: nn.Module,
     image: Tensor,
@@ -249,12 +248,12 @@ def misure(
     Arguments and what is refused: as of :func:`ablation_cam`; what is explained is the prediction.
     The maps have one stage, ``input``: the masks. ``.rows`` says what they keep, on how much.
     """
-    network, asked = _network(net, {}, image, organs, truth, REGION, KEPT, activation)
+    network, asked = asked_of(net, {}, image, organs, truth, REGION, KEPT, activation)
     explainer = Misure(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
-@guards.held(organs=channels)
+@door(Rise)
 def rise(
     net: nn.Module,
     image: Tensor,
@@ -272,15 +271,15 @@ def rise(
     Arguments, what comes back and what is refused: as of :func:`ablation_cam`; the maps have one
     stage, ``input``, and ``.error`` is their standard error.
     """
-    network, asked = _network(net, {}, image, organs, truth, region, score, activation)
+    network, asked = asked_of(net, {}, image, organs, truth, region, score, activation)
     explainer = Rise(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
 
 
-@guards.held(organs=channels)
+@door(SegNbdt)
 def segnbdt(
     net: nn.Module,
-    stages: StagesLike,
+    stages: Places,
     image: Tensor,
     organs: Mapping[str, OrganLike],
     truth: Tensor | None = None,
@@ -296,35 +295,9 @@ def segnbdt(
     logit. The tree is in ``.found.tree``, its Dice in ``.inference``, what erased organs leave in
     ``.erased``; ``.write(folder)`` writes all of it.
     """
-    network, asked = _network(net, stages, image, organs, truth, region, "logit", activation)
+    network, asked = asked_of(net, stages, image, organs, truth, region, "logit", activation)
     explainer = SegNbdt(**options)
     return explainer.explain(network, asked, _budget(explainer.max_seconds, progress))
-
-
-def _network(
-    net: nn.Module,
-    stages: StagesLike,
-    image: Tensor,
-    organs: Mapping[str, OrganLike],
-    truth: Tensor | None,
-    region: str,
-    score: str,
-    activation: str | None,
-) -> tuple[Network, Mapping[str, Any]]:
-    """What explainers are handed: the network with its slices, and the targets of the organs."""
-    check_names(organs)
-    probes = Probes(
-        images=image,
-        labels=truth,
-        cases=("image",) * len(image),
-        slices=tuple(range(len(image))),
-        spacing=torch.full((len(image), image.ndim - 2), torch.nan, dtype=torch.float64),
-        split="user",
-        phantom=False,
-    )
-    asked = Settings(DEFAULT.rules, region, score, activation=activation)
-    network = settled(Network(net, stages, probes, organs, asked))
-    return network, targets_of(network.probes, network.channels, network.settings)
 
 
 def _budget(max_seconds: float | None, progress: OnProgress | None) -> Budget:

@@ -1,9 +1,10 @@
 """The picture of maps of the image: the CT, the map and what stands beside it, its error say."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segtrace.attribution.flow import Status
@@ -130,14 +131,19 @@ def image_picture(
     return np.concatenate([above, *bands, below])
 
 
+def share_cell(shares: NDArray[Any], image: Tensor, window: View) -> Picture:
+    """The picture of (h, w) shares on the scale from 0 to 1, whatever the largest is."""
+    # Squared, for a scale that is shared is drawn by its root: so it is linear, as a map's is.
+    return heat_cell(shares**2, image, window, 1.0)
+
+
 def _error(place: Place, error: Tensor, noise: float, window: View) -> Cell:
     """The standard error on the map's own scale; a note where there is no map."""
     flow, (r, o, n) = place.record.flow, place.at
     (maps,) = flow.maps.values()
     if flow.status[0, r, o, n] != Status.OK:
         return Cell("error", None, "no map")
-    # Squared, for a scale that is shared is drawn by its root: so it is linear, as the map's is.
-    shares = (array(error) / float(maps[r, o, n].max())) ** 2
-    picture = heat_cell(shares, place.record.scene.image[n, 0], window, 1.0)
+    shares = array(error) / float(maps[r, o, n].max())
+    picture = share_cell(shares, place.record.scene.image[n, 0], window)
     words = "" if np.isnan(noise) else f"chance {100 * noise:.0f} %"
     return Cell("error", picture, words, "", place.lines[:1])

@@ -1,8 +1,8 @@
 """What a method of another paper has to be, so that explain.py runs it beside its study."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -28,12 +28,23 @@ class Budget:
 
     Attributes:
         max_seconds: until then the work may go on; ``None`` for as long as it takes.
-        shown: words -> a context that gives what to hand to the work as its progress, whose first
-            report, at 0 passes done, is the estimate before the start.
+        hears: words -> a context that gives who hears of the progress, whose first report, at 0
+            passes done, is the estimate before the start.
     """
 
     max_seconds: float | None
-    shown: Callable[[str], AbstractContextManager[OnProgress | None]]
+    hears: Callable[[str], AbstractContextManager[OnProgress | None]]
+
+    @contextmanager
+    def shown(self, words: str) -> Iterator[OnProgress | None]:
+        """What to hand to the work as its progress: it never tells more time than there is."""
+        limit = self.max_seconds
+        said = words if limit is None else f"{words}, stopping at max_seconds={limit:g}"
+        with self.hears(said) as tell:
+            if tell is None or limit is None:
+                yield tell
+            else:
+                yield lambda p: tell(replace(p, left=min(p.left, max(0.0, limit - p.seconds))))
 
     def is_over(self, start: float) -> bool:
         """Whether work that began then (:func:`time.perf_counter`) has to end."""
@@ -47,7 +58,9 @@ def checked_seconds(max_seconds: float | None) -> None:
         InputError: with what to say instead.
     """
     if max_seconds is not None and not max_seconds > 0:
-        raise InputError(f"max_seconds={max_seconds}; give more than 0, or null for no limit")
+        raise InputError(
+            f"max_seconds={max_seconds}; give more than 0, or None (YAML: null) for no limit"
+        )
 
 
 class Result(Protocol):

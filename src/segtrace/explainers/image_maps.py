@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from torch import Tensor
 
+from segtrace.attribution.flow import INPUT
 from segtrace.explainers.error_picture import (
     CHANCE,
     ERROR_WORDS,
@@ -15,6 +17,7 @@ from segtrace.explainers.error_picture import (
 )
 from segtrace.explainers.image_result import ImageResult, Rows
 from segtrace.explainers.stage_maps import UNTRAINED
+from segtrace.measures.localisation import over_slices
 from segtrace.progress import counted
 from segtrace.report.captions import SCORES, plain, titled
 from segtrace.report.page.sections import Table
@@ -66,7 +69,35 @@ class ImageMaps(ImageResult):
         many = [(int((one >= CHANCE).sum()), plain(organ))
                 for one, organ in zip(self.noise, self.flow.organs, strict=True)]  # fmt: skip
         slices = ", ".join(f"{counted(count, 'slice')} ({organ})" for count, organ in many if count)
-        return [f"{titled(MOSTLY_CHANCE)}, on {slices}; their maps are not drawn."] * bool(slices)
+        if not slices:
+            return []
+        return [
+            f"{titled(MOSTLY_CHANCE)}, on {slices}; their maps are not drawn, and left out of the "
+            "mean gain.",
+            self._more(),
+        ]
+
+    def _more(self) -> str:
+        """How many draws would do: that part over the rest falls as the inverse of their number."""
+        noise = self.noise[self.noise >= CHANCE]
+        told, untold = noise[noise < 1].double(), int((noise >= 1).sum())
+        if not len(told):
+            return (
+                "Their error is as large as all that they vary: how many would do cannot be told."
+            )
+        enough = float((told / (1 - told)).max()) * self.drawn.done
+        step = 10 ** (len(str(int(enough))) - 1)
+        hidden = f"; of {untold} whose error is as large it cannot be told" * bool(untold)
+        some = ceil(enough / step) * step
+        return f"The error falls with the root of the number: some {some} may do{hidden}."
+
+    def gain(self, organ: str) -> float:
+        """Of an organ's maps, over the slices on which they are not mostly chance."""
+        sound = ~(self.noise[self.flow.organs.index(organ)] >= CHANCE)
+        if not bool(sound.any()):
+            return float("nan")
+        found = over_slices(self.explained.measures.isel(slice=sound.numpy()))["gain"]
+        return float(found.sel(rule=self.by.name, site=INPUT, organ=organ))
 
     def table(self) -> Table:
         """Gain and chance."""
@@ -79,8 +110,8 @@ class ImageMaps(ImageResult):
             for o, organ in enumerate(self.flow.organs)
         ]
         return Table.of(
-            "Gain over the slices, and the part of a map's variance that is chance (mean over "
-            f"slices); every slice: measures.csv, sampling.csv. {UNTRAINED}.",
+            "Gain over the slices whose maps are drawn, and the part of a map's variance that is "
+            f"chance (mean over slices); every slice: measures.csv, sampling.csv. {UNTRAINED}.",
             rows,
         )
 

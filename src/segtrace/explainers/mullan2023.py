@@ -12,6 +12,7 @@ from segtrace.attribution.targets import Target
 from segtrace.attribution.weights import Weights
 from segtrace.causal.batches import Clock
 from segtrace.explainers.channels import (
+    Weighed,
     alone,
     beside,
     channels_at,
@@ -90,7 +91,7 @@ class KernelWeighted:
                 "name another stage, stages=[head]",
             )
         explained = measured(self, done.flow, network, epoch)
-        return StageMaps(self, explained, done.left_out, done.passes, scores.seconds)
+        return StageMaps(self, explained, done.left_out, done.passes, scores.seconds, done.weights)
 
 
 def contribution(whole: Tensor, without: Tensor, alone: Tensor, weights: Weights) -> Tensor:
@@ -108,9 +109,9 @@ def contribution(whole: Tensor, without: Tensor, alone: Tensor, weights: Weights
 
 def _maps(
     scores: Scores, clock: Clock, site: Site, channels: int, timetable: Timetable
-) -> Tensor | None:
+) -> Weighed | None:
     """See :data:`~segtrace.explainers.channels.Maps`."""
-    found, net = [], scores.net
+    found, weights, net = [], [], scores.net
     probability = PROBABILITY[scores.activation]
     for mine in parts(len(scores.x)):
         x = scores.x[mine]
@@ -118,7 +119,7 @@ def _maps(
         activation = observe(net, [site], x).activations[site.name].abs()
         highest = activation.amax(tuple(range(1, activation.ndim)), keepdim=True)
         scaled = activation / torch.where(highest > 0, highest, 1.0)
-        whole, weighed = probability(cached.logits), torch.zeros(())
+        whole, weighed, kernels = probability(cached.logits), torch.zeros(()), []
         for k in torch.arange(channels).split(1):
             if scores.is_over():
                 return None
@@ -126,8 +127,12 @@ def _maps(
                 rest = probability(cached.run(site))
             with edit(net, {site: alone(k)}):
                 own = probability(cached.run(site))
-            weight = [contribution(whole, rest, own, one[mine]) for one in scores.weights.values()]
-            weighed = weighed + beside(torch.stack(weight), scaled[:, k].sum(1))
+            weight = torch.stack(
+                [contribution(whole, rest, own, one[mine]) for one in scores.weights.values()]
+            )
+            kernels.append(weight[..., None])
+            weighed = weighed + beside(weight, scaled[:, k].sum(1))
             clock.step(2 * len(x))
         found.append(weighed)
-    return torch.cat(found, 1).cpu()
+        weights.append(torch.cat(kernels, -1))
+    return torch.cat(found, 1).cpu(), torch.cat(weights, 1).cpu()

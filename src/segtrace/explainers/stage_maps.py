@@ -1,7 +1,7 @@
 """The result of explainers that give a map a stage: measured and drawn as those of the rules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,15 @@ from segtrace.report.record import Record
 from segtrace.report.references import PAPER, bibliography
 from segtrace.report.references import in_words as sources
 from segtrace.report.scene import REGIONS
+from segtrace.report.tables import save_table
 from segtrace.tracking.explained import Explained, Network, scene
 
 VOLUME = ("plane", "row", "column")
 """Axes of a prediction in 3-D."""
 SLICES_SHOWN = 2
 """Of an organ on the page; the files hold all."""
+MOST = 3
+"""Channels of a stage on the page."""
 UNTRAINED = (
     "What an untrained network's maps, the CT itself and chance reach is not beside it: "
     "study=compare has them"
@@ -43,6 +46,7 @@ class StageMaps:
         left_out: stages for which the time did not suffice.
         passes: forward passes of one slice.
         seconds: that the work took.
+        weights: stage -> (O, N, K), what each channel weighs; of a method that weighs none, none.
     """
 
     by: Explainer
@@ -50,15 +54,19 @@ class StageMaps:
     left_out: tuple[str, ...]
     passes: int
     seconds: float
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
 
     def write(self, folder: Path | str) -> None:
         """Its files.
 
         ``maps.npz``, ``measures.csv`` and ``manifest.json`` as of every study, and
-        ``figures/{name}/{organ}.png`` with ``caption.txt`` and ``references.bib``.
+        ``figures/{name}/{organ}.png`` with ``caption.txt`` and ``references.bib``; ``weights.csv``,
+        a row a stage, organ, slice and channel, where channels are weighed.
         """
         folder = Path(folder)
         self.explained.write(folder, self.facts)
+        if self.weights:
+            save_table(folder / "weights.csv", self._weights())
         if self.explained.of_volumes:
             return
         figures = folder / "figures" / file_name(self.by.name)
@@ -117,7 +125,34 @@ class StageMaps:
             )
             for organ in flow.organs
         )
-        return Section(self.by.title, tuple(said), figures, (self._table(flow),))
+        return Section(self.by.title, tuple(said), figures, (self._table(flow), *self._heaviest()))
+
+    def _weights(self) -> list[dict[str, Any]]:
+        """A row a stage, organ, slice and channel."""
+        scene = self.explained.record.scene
+        return [
+            {"stage": stage, "organ": organ, "case": scene.cases[n], "slice": scene.slices[n],
+             "channel": k, "weight": weight}
+            for stage, of_stage in self.weights.items()
+            for organ, of_organ in zip(self.flow.organs, of_stage.tolist(), strict=True)
+            for n, of_slice in enumerate(of_organ)
+            for k, weight in enumerate(of_slice)
+        ]  # fmt: skip
+
+    def _heaviest(self) -> list[Table]:
+        """The channels of each stage that weigh most."""
+        rows = [
+            {"stage": stage}
+            | dict(zip(map(plain, self.flow.organs), map(heaviest, one), strict=True))
+            for stage, one in self.weights.items()
+        ]
+        together = options_of(self.by).get("at_once", 1) > 1
+        shared = "; channels cut together share theirs" if together else ""
+        words = (
+            f"The {MOST} channels of a stage with the largest weights (means over the slices; all "
+            f"channels and slices: weights.csv). Numbers of these slices, and no claim{shared}."
+        )
+        return [Table.of(words, rows)] * bool(rows)
 
     def _table(self, flow: Flow) -> Table:
         gain = over_slices(self.explained.measures)["gain"].sel(rule=self.by.name)
@@ -126,6 +161,17 @@ class StageMaps:
             for stage in flow.stages
         ]
         return Table.of(f"Gain over the slices; every slice: measures.csv. {UNTRAINED}.", rows)
+
+
+def heaviest(weights: Tensor) -> str:
+    """The channels of the largest mean weights (N, K), in words; slices without any are left out.
+
+    >>> heaviest(torch.tensor([[0.1, 0.5, -0.9, 0.2], [0.3, 0.5, 0.0, torch.nan]]))
+    '1 (0.5), 0 (0.2), 3 (0.2)'
+    """
+    means = weights.nanmean(0)
+    ranked = means.nan_to_num(nan=-torch.inf).sort(descending=True, stable=True).indices[:MOST]
+    return ", ".join(f"{k} ({float(means[k]):.2g})" for k in ranked if means[k].isfinite())
 
 
 def measured(by: Explainer, flow: Flow, network: Network, epoch: int | None) -> Explained:

@@ -19,9 +19,8 @@ LEAST_CASES = 5
 FLIPS = 4096
 
 RATE = (
-    "Of nothing, one or more claims are made on at most 5 % of pages or texts: measured on "
-    "null maps and null cases (below 5 cases none are made; where a few cases lie far below the "
-    "others, on up to 13 %); a network that finds no organ, or its usual place alone, makes none."
+    "Of nothing, at most 5 % of pages or texts make a claim: measured on null maps and null cases "
+    "(below 5 cases none; where a few cases lie far below the others, up to 13 %)."
 )
 """What must stand beside claims."""
 

@@ -68,8 +68,9 @@ def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
     axes = {count for m in net.modules() for kind, count in _AXES_OF if isinstance(m, kind)}
     if _AXES.search(said) or (len(axes) == 1 and axes != {x.ndim - 2}):
         return (
-            f"the network does not take images with {x.ndim - 2} axes, as {shape} has ({line}); a "
+            f"the network does not take images with {_axes(x)}, as {shape} has ({line}); a "
             "2-D network takes slices (N, C, H, W), a 3-D one volumes (N, C, D, H, W)"
+            f"{_unbatched(x)}"
         )
     counts = _CHANNELS.search(said)
     if counts is not None and int(counts[2]) == x.shape[1]:
@@ -88,6 +89,16 @@ def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
             f"{most}, e.g. {' x '.join(map(str, sides))}"
         )
     return None
+
+
+def _axes(x: Tensor) -> str:
+    """How many an image has, in words."""
+    return "1 axis" if x.ndim == 3 else f"{x.ndim - 2} axes"
+
+
+def _unbatched(x: Tensor) -> str:
+    """What to do about one slice that is alone."""
+    return "; of one slice (C, H, W) give image[None]" if x.ndim == 3 else ""
 
 
 def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -> Tensor:
@@ -119,7 +130,7 @@ def logits_of(returned: Any, x: Tensor, output: Output | None, net: nn.Module) -
     if found.ndim != x.ndim or len(found) != len(x):
         raise InputError(
             f"the logits have shape {tuple(found.shape)}; an image of {tuple(x.shape)} asks for "
-            f"({len(x)}, channels, …) with {x.ndim - 2} image axes; {_advice(returned, x)}"
+            f"({len(x)}, channels, …) with {_axes(x)}; {_advice(returned, x)}{_unbatched(x)}"
         )
     _refuse_other_axes(found.shape[2:], found.movedim(-1, 1).shape[2:], x.shape[2:], found.shape)
     return found

@@ -15,6 +15,7 @@ from segtrace.report.scene import (
     REGIONS,
     RESEARCH_USE,
     SIDES_WORDS,
+    Scene,
 )
 
 SCORES = {
@@ -56,7 +57,13 @@ def epoch_words(epoch: int | None) -> str:
 
 def marks(record: Record) -> list[str]:
     """What the image is not: a patient, or unseen in training."""
-    return mark_words(record.scene.phantom, record.scene.training)
+    return scene_marks(record.scene)
+
+
+def scene_marks(scene: Scene) -> list[str]:
+    """The same of slices, with what the network was trained on."""
+    found = mark_words(scene.phantom, scene.training)
+    return found + ["network of a phantom"] * scene.taught_by_phantom
 
 
 def mark_words(phantom: bool, training: bool) -> list[str]:

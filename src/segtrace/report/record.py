@@ -121,6 +121,7 @@ def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
         "phantom": np.array(scene.phantom),
         "sides_known": np.array(scene.sides_known),
         "hounsfield_known": np.array(scene.hounsfield_known),
+        "taught_by_phantom": np.array(scene.taught_by_phantom),
     }
     if scene.spacing is not None:
         named["spacing"] = scene.spacing.detach().cpu().numpy()
@@ -167,6 +168,7 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
         phantom=bool(arrays["phantom"]),
         sides_known=bool(arrays.get("sides_known", False)),
         hounsfield_known=bool(arrays.get("hounsfield_known", False)),
+        taught_by_phantom=bool(arrays.get("taught_by_phantom", False)),
     )
     if "spacing" in arrays:
         scene = replace(scene, spacing=torch.from_numpy(arrays["spacing"]))

@@ -65,6 +65,7 @@ class Scene:
         sides_known: rows run from anterior to posterior, columns from the patient's right to the
             left and slices from caudal, as the data says. Else no side is named anywhere.
         hounsfield_known: the values are HU, as the data says. Else they are called grey levels.
+        taught_by_phantom: the network was trained on a phantom, and these slices are none.
     """
 
     image: Tensor
@@ -78,6 +79,7 @@ class Scene:
     originals: tuple[Tensor, ...] | None = None
     sides_known: bool = False
     hounsfield_known: bool = False
+    taught_by_phantom: bool = False
 
     def name(self, n: int) -> str:
         """Case and slice of the nth slice, in words."""

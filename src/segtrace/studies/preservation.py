@@ -3,8 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import nan
 from pathlib import Path
 from typing import Any, ClassVar
+
+from matplotlib.figure import Figure
+from torch import Tensor, stack
 
 from segtrace.attribution.aggregate import aggregate, with_merged
 from segtrace.attribution.flow import Flow
@@ -12,22 +16,24 @@ from segtrace.causal.faithfulness.preservation import NUMBERS, WAYS, preservatio
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, rows, tensor
 from segtrace.measures.over_cases import by_case
-from segtrace.measures.significance import beyond_controls_p
+from segtrace.measures.significance import ALPHA, beyond_controls_p
 from segtrace.network.stages import resolve
 from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import Steps, counted, step
 from segtrace.report.captions import title_of
-from segtrace.report.claims.claim import Claim, listed, told
+from segtrace.report.claims.claim import Claim, listed, number, told
 from segtrace.report.claims.controls import control_claim
 from segtrace.report.claims.recognition import left_out_words, why_not
+from segtrace.report.figures.comparison import preserved_figure
+from segtrace.report.figures.drawing import save_figure
 from segtrace.report.page.page import Page
-from segtrace.report.page.sections import Section, Table
+from segtrace.report.page.sections import Section, Shown, Table, embedded
 from segtrace.report.references import PAPER, in_words
 from segtrace.report.tables import save_table
 from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.nuances.instances import redrawn
-from segtrace.studies.slices import Maps
+from segtrace.studies.slices import Closing, Maps
 from segtrace.studies.study import Result, refuse_beside
 from segtrace.tracking.explained import explain_probes, settled
 
@@ -70,12 +76,14 @@ class Preservation:
         for trained, within in networks:
             network = settled(trained.on(images.slices))
             steps.next(f"{trained.name}: maps of {counted(len(network.probes), 'slice')}")
+            before, untrained = networks.untrained_beside(trained), None
+            if before is not None:
+                other = explain_probes(*before.on(network.probes), epoch=before.epoch)
+                yield Maps(before, other, within / "untrained")
+                untrained = _merged(other.record.flow)
             explained = explain_probes(*network, epoch=trained.epoch)
             yield Maps(trained, explained, within)
             record = explained.record
-            before = networks.untrained_beside(trained)
-            if before is not None:
-                untrained = explain_probes(*before.on(network.probes)).record.flow
             channels = {organ: record.scene.channels[organ] for organ in record.flow.organs}
             with step(f"{trained.name}: masking the image by every map") as progress:
                 found = preservation(
@@ -84,7 +92,7 @@ class Preservation:
                     network.probes.images,
                     channels,
                     cases=record.scene.cases,
-                    untrained=None if before is None else _merged(untrained),
+                    untrained=untrained,
                     fill=self.fill,
                     draws=self.draws,
                     seed=networks.seed,
@@ -93,18 +101,19 @@ class Preservation:
             left_out = why_not(record.scene, record.flow.prediction, record.flow.organs)
             stages = resolve(unwrapped(network.net), network.stages)
             drawn = redrawn(tuple(stage.name for stage in stages))
-            yield Preserved(found, within, left_out, drawn)
+            yield Preserved(found, record.scene.slices, network.probes.marks, within, left_out,
+                            drawn)  # fmt: skip
+            yield Closing.of(trained)
 
 
 def _merged(flow: Flow) -> Flow:
     """The maps of the stages, and behind them those of the decoder and of both sides in one."""
-    sides = {"decoder": ("dec",), "encoder and decoder": ("enc", "dec")}
-    stages = {
-        name: [stage for stage in flow.stages if stage.startswith(begins)]
-        for name, begins in sides.items()
-    }
-    more = {name: aggregate(flow, own, "max") for name, own in stages.items() if len(own) > 1}
-    return with_merged(flow, more)
+    encoder, decoder = ([stage for stage in flow.stages if stage.startswith(side)]
+                        for side in ("enc", "dec"))  # fmt: skip
+    sides = {"decoder": decoder} if len(decoder) > 1 else {}
+    if encoder and decoder:
+        sides["encoder and decoder"] = encoder + decoder
+    return with_merged(flow, {name: aggregate(flow, own, "max") for name, own in sides.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,22 +122,28 @@ class Preserved:
 
     Attributes:
         data: as :func:`segtrace.causal.faithfulness.preservation.preservation` returns it.
+        slices: each one's index in its volume.
+        marks: what the slices are not, in capitals.
         within: where it goes, below the folder of all results.
         left_out: organ -> why no test rests on it.
         drawn: stages that no test is made of, since their maps are the prediction.
     """
 
     data: Dataset
+    slices: Sequence[int]
+    marks: Sequence[str]
     within: Path
     left_out: Mapping[str, str]
     drawn: Sequence[str]
 
     def write(self, folder: Path) -> None:
-        """``preservation.csv``: a row a stage, rule, organ, slice and way."""
-        named = self.data.assign_coords(slice=range(self.data.sizes["slice"]))
+        """``preservation.csv``: a row a stage, rule, organ, slice and way; and the figure."""
+        named = self.data.assign_coords(slice=list(self.slices))
         table = rows(named, ALONG, ["case", *ALONG, *NUMBERS])
         defined = [row for row in table if row[NUMBERS[0]] == row[NUMBERS[0]]]
         save_table(folder / self.within / "preservation.csv", defined)
+        if self.figure is not None:
+            save_figure(folder / self.within / "figures", "preservation", *self.figure)
         print("\n".join(self.sentences))
 
     def show(self, page: Page) -> None:
@@ -141,11 +156,35 @@ class Preserved:
             "Every map: preservation.csv."
         )
         table = Table.of(caption, self.means)
-        page.sections.append(
-            Section(
-                "What do the maps preserve of the prediction?", tuple(self.sentences), (), (table,)
-            )
-        )
+        drawn = () if self.figure is None else (Shown(embedded(self.figure[0]), self.figure[1]),)
+        heading = "What do the maps preserve of the prediction?"
+        page.sections.append(Section(heading, tuple(self.sentences), drawn, (table,)))
+
+    @cached_property
+    def figure(self) -> tuple[Figure, str] | None:
+        """Drawn once, for the file and the page; ``None`` where there is no sound map."""
+        kept = self._kept.nanmean(2)  # (S, R, W, C), over the organs
+        at = [WAYS.index(way) for way in self.ways]
+        found = [(name, kept[s, r, at]) for (s, r), name in self._names.items()
+                 if kept[s, r, 0].isfinite().any()]  # fmt: skip
+        if not found:
+            return None
+        names, values = zip(*found, strict=True)
+        passed = [name for name in names
+                  if self.claim.numbers.get(f"p of {name}", nan) <= ALPHA]  # fmt: skip
+        return preserved_figure(stack(values), names, self.ways, passed, self.marks)
+
+    @property
+    def _kept(self) -> Tensor:
+        """(S, R, O, W, C) of the prediction, mean over each case's slices."""
+        return by_case(tensor(self.data[NUMBERS[0]]), self.data["case"].values.tolist())
+
+    @property
+    def _names(self) -> dict[tuple[int, int], str]:
+        """(stage, rule) -> the map in words."""
+        sites, rules = (self.data[axis].values.tolist() for axis in ("site", "rule"))
+        return {(s, r): f"{title_of(rule)} at {site}" for s, site in enumerate(sites)
+                for r, rule in enumerate(rules)}  # fmt: skip
 
     @property
     def means(self) -> list[dict[str, Any]]:
@@ -184,7 +223,8 @@ class Preserved:
             "too. "
             f"{in_words([PAPER, 'mullan2023'])}"
         )
-        return [said, *told([self.claim]), *self._by_construction, *left_out_words(self.left_out)]
+        return [said, *told([self.claim]), *self._brightness, *self._by_construction,
+                *left_out_words(self.left_out)]  # fmt: skip
 
     @property
     def _by_construction(self) -> list[str]:
@@ -194,6 +234,21 @@ class Preserved:
         return [
             f"By construction, no finding: a map at {listed(there)} is the prediction drawn anew, "
             "and preserves what the prediction does."
+        ]
+
+    @property
+    def _brightness(self) -> list[str]:
+        """Of how many maps the image's own brightness preserves more, where there are any."""
+        means = self.means
+        less = [row for row in means if row["image"] > row["preserved"]]
+        if not less:
+            return []
+        best = max(row["preserved"] for row in means)
+        return [
+            "The CT's own brightness, which no explaining gave, preserves more of the prediction "
+            f"than {len(less)} of {counted(len(means), 'map')} (mean over organs and slices "
+            f"{number(max(row['image'] for row in means))}, of the best map {number(best)}; no "
+            "test)."
         ]
 
     @cached_property

@@ -69,3 +69,12 @@ def test_order_within_a_decoder_stage_is_spearmans_over_its_two_edges_and_all_ca
         if o == 0:  # of a slice that lacks it the second organ's estimate is no number
             assert float(own.sel(predictor="mine")) == pytest.approx(spearmanr(guesses, real)[0])
         assert torch.isnan(torch.tensor(float(own.sel(predictor="flat"))))
+        assert int(found["losses"].sel(organ=organ, stage="dec1")) == len(real)
+
+
+def test_of_fewer_than_four_losses_no_order_is_told():
+    lost = losses()
+    few = Necessity(lost.data.sel(site=list(EDGES)).isel(slice=[0, 1]))  # one case: two losses
+    found = within_stages(few, EDGES, {"mine": ESTIMATE[1:, :, :2]})
+    assert found["losses"].values.tolist() == [[2], [2]]
+    assert found["rho"].isnull().all()

@@ -27,6 +27,12 @@ def summed(activation, gradient):
     return (activation * gradient).sum(1)
 
 
+def test_options_of_an_explainer_that_is_not_asked_for_say_how_it_is():
+    given = {"rise": {"_target_": "segtrace.explainers.petsiuk2018.Rise"}, "misure": {"steps": 10}}
+    with pytest.raises(InputError, match=r"misure .*name it in 'explainer=\[rise,misure\]'"):
+        check({"explainers": given}, ("explainers",))
+
+
 def test_a_rule_with_options_is_named_in_yaml_and_its_caption_says_them():
     named = ["seg_grad_cam", {"_target_": "segtrace.attribution.rules.seg_xres_cam", "window": 4}]
     node = {"_target_": "segtrace.tracking.explained.Settings", "rules": named}

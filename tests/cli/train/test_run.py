@@ -343,7 +343,7 @@ def test_probes_need_not_be_embedded(tiny_raw, tmp_path):
         ("data.batch_size=many", "data.batch_size='many': .*integer"),
         ("data.batch_size='4'", "data.batch_size='4': .*int"),
         ("data.batch_size=true", "data.batch_size=True: .*int"),
-        ("data.augment=yes", "data.augment='yes': .*bool"),
+        ("data.augment=yes", "data.augment='yes': .*anatomical"),
         ("data.bach_size=2", "no option 'data.bach_size'.*did you mean data.batch_size"),
         ("model.optimizer.lr=fast", "model.optimizer.lr='fast'"),
         ("model.optimiser.lr=1", "model"),

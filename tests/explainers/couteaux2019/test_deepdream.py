@@ -90,9 +90,9 @@ def test_the_cost_is_said_before_the_start():
     ("options", "message"),
     [
         ({"steps": 0}, "steps of DeepDream is 0"),
-        ({"step_size": 0.0}, "step_size=0.0; give more than 0, or null"),
+        ({"step_size": 0.0}, "step_size=0.0; give more than 0, or None"),
         ({"norm": "l1"}, "no norm 'l1'; allowed are l2, std"),
-        ({"clamp": (1, 0)}, r"clamp=\[1, 0\]; give lower and upper end, or null"),
+        ({"clamp": (1, 0)}, r"clamp=\[1, 0\]; give lower and upper end, or None"),
         ({"clamp": (1,)}, r"clamp=\[1\]; give lower and upper end"),
         ({"max_seconds": 0.0}, "max_seconds=0.0; give more than 0"),
         ({"seed": -1}, "seed of DeepDream is -1"),

@@ -66,6 +66,9 @@ def test_the_decision_that_loses_most_is_named():
     lost = Inference.of(TRUTH, 0 * TRUTH, [*ORGANS.values()], masks, ("c",) * 3)
     words = kept(replace(found, inference=lost, erased=replace(found.erased, whole=whole)))
     assert "the organs' pixels 0.25 go the right way at decision 2, 0.75 at the others." in words
+    whole[[m for m, one in enumerate(numbers) if one == 1]] = torch.nan  # of what is nowhere
+    words = kept(replace(found, inference=lost, erased=replace(found.erased, whole=whole)))
+    assert "nan" not in words
 
 
 def test_dice_over_cases_is_a_ratio_of_sums_in_each():

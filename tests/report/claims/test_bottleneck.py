@@ -10,15 +10,16 @@ ORGANS = ("liver", "left_kidney", "spleen")
 def of(lost, cases=8, noise=0.01, seed=0):
     by = torch.Generator().manual_seed(seed)
     values = torch.tensor(lost).double()[:, None] + noise * torch.randn(3, cases, generator=by)
-    return bottleneck_claims(values, torch.full((3, 2), cases), ORGANS, "enc5", "Seg-Grad-CAM")
+    return bottleneck_claims(values, torch.full((3, 2), cases), ORGANS, "enc5", "Seg-Grad-CAM",
+                             "zero")  # fmt: skip
 
 
 def test_idle_needed_and_open_organs_are_told_apart():
     idle, needed, undecided = of([0.0, 0.4, 0.05])
     assert idle.words.startswith(
-        "A map where the stage does nothing: Seg-Grad-CAM draws one at enc5 in 8 of 8 slices"
+        "A map where the cut costs next to nothing: Seg-Grad-CAM draws one at enc5 in 8 of 8 slices"
     )
-    assert "Dice of liver (" in idle.words
+    assert "and cutting enc5 (zero in its place) costs less than 0.05 Dice of liver (" in idle.words
     assert "more than 0.05 Dice of left kidney (0.40)" in needed.words
     assert idle.holds
     assert needed.holds

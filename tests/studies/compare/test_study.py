@@ -26,21 +26,23 @@ def test_options_without_sense_are_refused(options, words):
         Compare(**options)
 
 
-def test_explainers_are_those_named_or_else_those_that_are_cheap(monkeypatch):
+def test_explainers_are_those_named_or_else_those_that_are_cheap(monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(Compare, "_found", lambda *given: asked.append(given[-1]))
     monkeypatch.setattr("segtrace.studies.compare.study.settled", lambda network: network)
-    probes = SimpleNamespace(marks=(), __len__=lambda: 0)
     trained = SimpleNamespace(name="net", on=lambda _: SimpleNamespace(probes=[]), facts={})
-    probes = type("Slices", (list,), {"marks": ()})()
-    trained.on = lambda _: SimpleNamespace(probes=probes)
+    probes = type("Slices", (list,), {"marks": (), "cases": ()})()
+    trained.on = lambda _: SimpleNamespace(probes=probes, settings=SimpleNamespace(region="gt"))
     networks, images = [(trained, None)], SimpleNamespace(slices=None)
-    own = object()
+    own = SimpleNamespace(max_seconds=90)
     assert isinstance(Compare(), RunsExplainers)
     for study, named in ((Compare(), {}), (Compare(explainers=False), {}), (Compare(), {"x": own})):
         list(study.run_beside(networks, images, named))
     assert [type(one) for one in asked[0]] == list(CHEAP)
     assert asked[1:] == [[], [own]]
+    words = [line for line in capsys.readouterr().out.split("\n") if "Then measuring: 60 f" in line]
+    limits = ["40:00 in all at most", "", "1:30 in all at most"]
+    assert [limit in line for limit, line in zip(limits, words, strict=True)] == [True] * 3
 
 
 def test_explain_py_compares_all_maps(run, tmp_path, monkeypatch):
@@ -64,3 +66,5 @@ def test_explain_py_compares_all_maps(run, tmp_path, monkeypatch):
     assert not (tmp_path / "out" / "explainers").exists()  # run once, as rows
     page = (tmp_path / "out" / "index.html").read_text()
     assert "Which maps carry the prediction?" in page
+    assert "sha256" in page
+    assert "(probes.n of each), and what they carry" in ran.out

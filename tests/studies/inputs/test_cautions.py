@@ -11,6 +11,7 @@ from segtrace.data.files.findings import Finding
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
 from segtrace.data.probes import Probes
+from segtrace.report.captions import scene_marks
 from segtrace.studies.inputs.cautions import (
     OF_A_PHANTOM,
     OTHER_VALUES,
@@ -18,6 +19,8 @@ from segtrace.studies.inputs.cautions import (
     about_volume,
     as_caution,
 )
+from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.tracking.explained import scene
 
 CT = np.where(np.indices((40, 40)).sum(0) < 40, -1000, 40).astype(np.int16)
 MR = np.where(CT < 0, 3, 700).astype(np.int16)
@@ -101,3 +104,6 @@ def test_a_network_of_the_phantom_is_named_before_a_patients_image(taught, shown
     assert about_volume(replace(volume(), phantom=shown), own) == expected
     found = said(capsys.readouterr().out)
     assert found == [(as_caution(line), None) for line in expected * 2]
+    trained = TrainedNetwork("net", torch.nn.Identity(), None, {}, None, probes=own.probes)
+    marked = "network of a phantom" in scene_marks(scene(trained.on(slices).probes, {}))
+    assert marked is bool(expected)

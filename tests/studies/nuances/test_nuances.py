@@ -1,7 +1,11 @@
 """The nuances of the paper as commands, on a run of the scripts, and their parts on toys."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
+import xarray
 
 import segtrace
 from helpers import nets
@@ -9,14 +13,16 @@ from helpers.scripts import answer_of
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
+from segtrace.report.claims.nuances.leakage import Cut
 from segtrace.report.tables import read_table
 from segtrace.studies.nuances.bottleneck import Bottleneck
-from segtrace.studies.nuances.instances import Instances, redrawn
-from segtrace.studies.nuances.leakage import Leakage, of_region
+from segtrace.studies.nuances.instances import Instances, _untrained, redrawn
+from segtrace.studies.nuances.leakage import Leakage, _peaks, of_region
+from segtrace.tracking.explained import DEFAULT, Network
 
 SAID = {
     "nuance_bottleneck": ("cutting enc5 and dec4", "no claim: that takes 5", "By construction"),
-    "nuance_instances": ("maps of two parts of every organ", "no claim: that takes 5", "dotted"),
+    "nuance_instances": ("maps of two parts of every organ", "No organ is recognised"),
     "nuance_leakage": ("No leakage event: ", "what follows are the largest"),
 }
 
@@ -33,10 +39,26 @@ def test_explain_py_runs_it(study, run, tmp_path, monkeypatch):
     for words in SAID[study]:
         assert words.lower() in ran.out.lower()
     assert read_table(tmp_path / "out" / f"{study}.csv")
-    assert (tmp_path / "out" / "figures" / f"{study}.png").stat().st_size > 10000
+    drawn = tmp_path / "out" / "figures" / f"{study}.png"
+    assert drawn.is_file() == ("no organ is recognised" not in ran.out.lower())
     page = (tmp_path / "out" / "index.html").read_text()
+    assert (tmp_path / "out" / "untrained" / "maps.npz").is_file()
+    assert '"epoch": 0' in page or '"epoch":0' in page
+    assert "Nothing to compare with" not in page
     assert f"{study}.csv" in page
     assert run.checkpoint(2).name in page  # what made it
+
+
+def test_stages_without_the_bottleneck_are_refused_before_any_work():
+    stages = {"enc1": "1", "enc2": "3", "dec1": "5"}
+    network = Network(nets.plain(), stages, None, {"a": 1}, DEFAULT)
+    Bottleneck().check_stages(network)
+    some = network._replace(settings=replace(DEFAULT, stages=["enc1", "dec1"]))
+    with pytest.raises(InputError, match=r"leaves out enc2.*say stages=\[enc2,dec1,enc1\]"):
+        Bottleneck().check_stages(some)
+    Bottleneck(bottleneck="enc1").check_stages(some)
+    with pytest.raises(InputError, match=r"no study\.last 'dec9'; this network has"):
+        Bottleneck(last="dec9").check_stages(network)
 
 
 def test_a_region_as_a_map_is_what_is_cut():
@@ -57,6 +79,36 @@ def test_the_output_and_the_stage_before_it_are_left_out():
     assert redrawn(("enc1", "enc2", "dec1", "dec2", "head")) == ("dec2", "head")
     assert redrawn(("enc1", "head")) == ("head",)
     assert redrawn(("features",)) == ()
+
+
+def test_the_highest_point_of_a_curve_that_is_no_event_says_why():
+    axes = ("site", "rule", "organ", "onto")
+    of_dec5 = {"density": 8.0, "null": 1.0, "share": 0.06, "centred": 5.0, "p": 0.13, "low": 3.3,
+               "high": 9.3, "mean": 6.0, "slices": 12.0, "cases": 11.0, "holds": 0.0,
+               "density_coarse": 0.0, "untrained": torch.nan, "density_mirrored": 0.1}  # fmt: skip
+    names = {"site": ["dec4", "dec5", "head"], "rule": ["grad_pam"], "organ": ["liver"],
+             "onto": ["spleen"]}  # fmt: skip
+    numbers = {name: (axes, torch.tensor([0.5, value, 9.0]).reshape(3, 1, 1, 1).numpy())
+               for name, value in of_dec5.items()}  # fmt: skip
+    tests, pair = xarray.Dataset(numbers, names), {"organ": "liver", "onto": "spleen"}
+    (words,) = _peaks(tests, "grad_pam", [pair], [])
+    assert words == (
+        "Grad-PAM, liver on spleen at dec5, its highest: 8.0 times uniform (mean over cases 6.0, "
+        "95 % t interval over 11 cases 3.3 to 9.3), 6% of the map; perfect coarse map 0.0, mirror "
+        "image 0.1; no event: p 0.13 after correction."
+    )
+    told = Cut("grad_pam", "liver", "spleen", "dec5", {}, {})
+    assert _peaks(tests, "grad_pam", [pair], [told]) == []
+    assert _peaks(None, "grad_pam", [pair], []) == []
+
+
+def test_the_untrained_network_is_told_of_where_there_is_one():
+    flow = SimpleNamespace(stages=("enc1", "dec1"), rules=("seg_grad_cam",))
+    each = {"parts": torch.full((2, 1, 3), 0.06), "untrained": torch.full((2, 1, 3), 0.34)}
+    (words,) = _untrained(each, flow, ("dec1",))
+    assert words.endswith("trained / untrained): Seg-Grad-CAM enc1 0.06 / 0.34.")
+    assert "without a verdict" in words
+    assert _untrained({"parts": each["parts"]}, flow, ()) == []
 
 
 def test_options_without_sense_are_refused():

@@ -220,10 +220,10 @@ def test_who_interrupts_the_explaining_does_not_want_it_once_more(tmp_path, monk
     watch = flow(tmp_path / "flow")
     made = trainer(tmp_path, watch, epochs=9)
 
-    def broken(*network, epoch, output):
+    def broken(*network, epoch, **more):
         if epoch == 2:
             raise KeyboardInterrupt
-        return explain_probes(*network, epoch=epoch, output=output)
+        return explain_probes(*network, epoch=epoch, **more)
 
     monkeypatch.setattr(STEP, broken)
     before = signal.getsignal(signal.SIGINT)

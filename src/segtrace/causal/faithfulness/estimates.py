@@ -12,6 +12,9 @@ from segtrace.labelled import Dataset, names_along, tensor
 from segtrace.measures.over_cases import by_case
 from segtrace.network.edges import Edge
 
+LEAST_LOSSES = 4
+"""Of fewer an order says nothing: two are in the right one half of the time."""
+
 
 def beside_cuts(estimate: Tensor, lost: Necessity) -> Dataset:
     """The estimates beside what the same cuts cost, and how far off they are at every site.
@@ -56,7 +59,8 @@ def within_stages(
 
     Returns:
         ``rho`` over ``predictor``, ``organ`` and ``stage``: Spearman's, over the two edges and all
-        cases together, with the score lost; NaN where one of the two does not vary.
+        cases together, with the score lost; NaN where one of the two does not vary, and of fewer
+        than :data:`LEAST_LOSSES`. ``losses`` over organ and stage: how many there are.
 
     Raises:
         InputError: no stage has two edges.
@@ -76,11 +80,14 @@ def within_stages(
         guess = of_stages(values)
         known = ~(guess.isnan() | real.isnan())
         found[name] = torch.tensor([
-            [float(by_row(spearmanr, g[k][None], r[k][None])) if k.any() else torch.nan
-             for g, r, k in zip(*stage, strict=True)]
+            [float(by_row(spearmanr, g[k][None], r[k][None])) if k.sum() >= LEAST_LOSSES
+             else torch.nan for g, r, k in zip(*stage, strict=True)]
             for stage in zip(guess, real, known, strict=True)
         ])  # fmt: skip
     rho = torch.stack([*found.values()]).transpose(1, 2)
     names = [list(predictors), names_along(lost.data, "organ"), list(two)]
     axes = ("predictor", "organ", "stage")
-    return xr.Dataset({"rho": (axes, rho)}, dict(zip(axes, names, strict=True)))
+    losses = real.isfinite().sum(-1).T
+    return xr.Dataset(
+        {"rho": (axes, rho), "losses": (axes[1:], losses)}, dict(zip(axes, names, strict=True))
+    )

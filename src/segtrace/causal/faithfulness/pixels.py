@@ -136,6 +136,11 @@ def pixels(
     return PIXELS.dataset(numbers | named)
 
 
+def passes_of_map(hidden: int, steps: int, thresholds: int) -> int:
+    """Forward passes of one slice for one map, with so many ways to hide pixels."""
+    return 2 * (steps - 1) * hidden + thresholds + 1
+
+
 @dataclass(frozen=True)
 class _Seen:
     """The network on slices of which pixels are hidden."""
@@ -154,7 +159,7 @@ class _Seen:
     @property
     def passes(self) -> int:
         """Of one map."""
-        return 2 * (self.steps - 1) * len(self.hidden) + self.thresholds + 1
+        return passes_of_map(len(self.hidden), self.steps, self.thresholds)
 
     def masks(self, images: Tensor) -> Tensor:
         """(O, n, *image) bool, what is predicted of every organ in images (n, C, *image)."""

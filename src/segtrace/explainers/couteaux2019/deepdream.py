@@ -22,6 +22,7 @@ from segtrace.explainers.couteaux2019.verdicts import judge
 from segtrace.explainers.explainer import Budget, checked_seconds
 from segtrace.explainers.scores import Scores, scoring
 from segtrace.network import guards
+from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import undisturbed, unwrapped
 from segtrace.progress import counted
 from segtrace.tracking.explained import Network, scene
@@ -42,8 +43,9 @@ class DeepDream:
 
     Gradient ascent on the image, x ← clamp(x + η g / |g|) with g = ∂S/∂x: S the score of an
     organ's region, which the network decides at the start. On the way the predicted regions of all
-    organs are measured. A forward and a backward pass a step, slice and organ, and 20 for the
-    controls; of a volume each is one of the whole volume, of which an image an organ is held.
+    organs are measured. A forward and a backward pass a step, slice and organ, and for the
+    controls 22, however many steps, with ``draws`` more a slice; of a volume each is one of the
+    whole volume, of which an image an organ is held.
     What may be said: :mod:`~segtrace.explainers.couteaux2019.verdicts`.
 
     Attributes:
@@ -89,11 +91,15 @@ class DeepDream:
         if self.norm not in NORMS:
             raise unknown("norm", self.norm, (L2, STD))
         if self.step_size is not None and not self.step_size > 0:
-            raise InputError(f"step_size={self.step_size}; give more than 0, or null for 0.02 sd")
+            raise InputError(
+                f"step_size={self.step_size}; give more than 0, or None (YAML: null) for 0.02 sd"
+            )
         for name in ("clamp", "hounsfield"):
             if (ends := getattr(self, name)) is not None:
                 if len(ends) != 2 or not ends[0] < ends[1]:
-                    raise InputError(f"{name}={[*ends]}; give lower and upper end, or null")
+                    raise InputError(
+                        f"{name}={[*ends]}; give lower and upper end, or None (YAML: null)"
+                    )
                 object.__setattr__(self, name, tuple(ends))
         checked_seconds(self.max_seconds)
 
@@ -108,7 +114,11 @@ class DeepDream:
         budget: Budget,
         epoch: int | None = None,
     ) -> Dreams:
-        """Climb; see :class:`~segtrace.explainers.explainer.Explainer`."""
+        """Climb; see :class:`~segtrace.explainers.explainer.Explainer`.
+
+        Raises:
+            InputError: an untrained network of other logits.
+        """
         with (
             scoring(network, targets, budget, self.title, volumes=True) as scores,
             ExitStack() as s,
@@ -117,6 +127,7 @@ class DeepDream:
             if before is not None:
                 s.enter_context(undisturbed(before, scores.x.device))
                 s.enter_context(torch.no_grad())  # which that ends
+                _check_alike(logits_at(before, scores.x[:1]), scores.logits)
             ruler = Ruler.of(
                 network.probes.spacing, scores.x.ndim - 2, self.hounsfield,
                 hounsfield=network.probes.hounsfield_known,
@@ -155,6 +166,15 @@ class DeepDream:
             {organ: _where(seen.there(organ), seen.found(organ, found)) for organ in organs},
             {organ: one.pixels(scores.logits) == 0 for organ, one in scores.weights.items()},
         )  # fmt: skip
+
+
+def _check_alike(untrained: Tensor, trained: Tensor) -> None:
+    """Refuse a network of other logits, which is not the same one before its training."""
+    if untrained.shape[1:] != trained.shape[1:]:
+        raise InputError(
+            f"untrained has logits {tuple(untrained.shape[1:])} of a slice, the network "
+            f"{tuple(trained.shape[1:])}; give the same network before its training, or None"
+        )
 
 
 def _where(there: Tensor | None, found: Tensor | None) -> Tensor:

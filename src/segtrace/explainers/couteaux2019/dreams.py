@@ -15,7 +15,7 @@ from segtrace.explainers.couteaux2019.words import NO_CONTROLS, of_organ, readin
 from segtrace.explainers.explainer import Explainer
 from segtrace.names import file_name
 from segtrace.progress import counted
-from segtrace.report.captions import SCORES, mark_words, plain, titled
+from segtrace.report.captions import SCORES, plain, scene_marks, titled
 from segtrace.report.files import save_arrays, save_bytes, save_manifest, save_png, save_text
 from segtrace.report.page.sections import Section, Shown, Table, embedded
 from segtrace.report.pictures.cells import Picture
@@ -129,7 +129,7 @@ class Dreams:
         partial = [] if done == by["steps"] else [f"partial: {done} of {by['steps']} steps"]
         return Shot(
             self.trajectory, organ, self.scene, self.ruler,
-            [*partial, *mark_words(self.scene.phantom, self.scene.training)], self.epoch,
+            [*partial, *scene_marks(self.scene)], self.epoch,
             f"region: {REGIONS.get(self.region, self.region)}  ·  score: "
             f"{SCORES.get(self.score, self.score)}",
         )  # fmt: skip
@@ -175,7 +175,8 @@ class Dreams:
         for organ in organs:
             figures += [
                 Shown(embedded(self.picture(organ)), f"{titled(organ)} on the way up its score, "
-                      f"and what was added; moving: {plain(organ)}.gif beside the files."),
+                      f"and what was added; moving: explainers/{self.by.name}/figures/"
+                      f"{self.by.name}/{file_name(organ, organs)}.gif."),
                 Shown(embedded(self.curves(organ)), f"{titled(organ)}: numbers over the steps, "
                       "means over slices. Every slice: trajectory.csv."),
             ]  # fmt: skip
@@ -206,8 +207,8 @@ class Dreams:
             {
                 "organ": plain(one.organ),
                 "feature": one.feature,
-                "start": f"{round(one.start, 2):g} {one.start_unit}",
-                "changes": one.unit,
+                "start": f"{round(one.start, 2):g} {one.start_unit}".rstrip(),
+                "unit of change": one.unit,
             }
             | {name.replace("_", " "): getattr(one, name) for name in told}
             | {"verdict": one.word}

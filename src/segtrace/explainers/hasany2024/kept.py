@@ -61,7 +61,9 @@ class Kept:
         return {name: self.spread(one) for name, one in (dice | sizes | rest).items()}
 
 
-def controls(pairs: Pairs, masks: Tensor, moves: int, seed: int, clock: Clock) -> dict[str, Tensor]:
+def controls(
+    pairs: Pairs, masks: Tensor, moves: int, seed: int, clock: Clock
+) -> tuple[dict[str, Tensor], int]:
     """What masks keep, and what they keep in other places, one of :data:`CONTROLS` each.
 
     A mask is moved by a quarter to three quarters of both sides, drawn by chance, and comes in
@@ -69,8 +71,10 @@ def controls(pairs: Pairs, masks: Tensor, moves: int, seed: int, clock: Clock) -
     rest alone is moved, what of it comes to lie on P_c is lost behind the mask's own part there.
 
     Returns:
-        name -> (P,) Dice; NaN where the time was over, but for the masks as they are.
+        name -> (P,) Dice; NaN where the time was over, but for the masks as they are; and the
+        passes that it took.
     """
+    passes = 0
     every, own = torch.arange(len(pairs), device=masks.device), pairs.own > 0
     height, width = masks.shape[1:]
     chance = torch.Generator().manual_seed(seed)
@@ -78,10 +82,12 @@ def controls(pairs: Pairs, masks: Tensor, moves: int, seed: int, clock: Clock) -
                       for side in (height, width)], 1).tolist()  # fmt: skip
 
     def kept(of: Callable[[Tensor], Tensor], *, always: bool = False) -> Tensor:
+        nonlocal passes
         if pairs.scores.is_over() and not always:
             return torch.full((len(pairs),), torch.nan).double().to(masks.device)
         found = pairs.kept(of, every)
         clock.step(len(pairs))
+        passes += len(pairs)
         return found
 
     def elsewhere(move: list[int]) -> Tensor:
@@ -94,9 +100,10 @@ def controls(pairs: Pairs, masks: Tensor, moves: int, seed: int, clock: Clock) -
 
         return kept(placed)
 
-    return {
+    found = {
         "dice": kept(masks.__getitem__, always=True),
         "organ_alone": kept(lambda which: masks[which] * own[which]),
         "context_elsewhere": torch.stack([around(move) for move in by]).mean(0),
         "elsewhere": torch.stack([elsewhere(move) for move in by]).mean(0),
     }
+    return found, passes

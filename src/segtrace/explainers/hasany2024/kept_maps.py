@@ -1,22 +1,21 @@
 """The result of MiSuRe: the mask of stage 2 as a map, with what it keeps and on how much."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
-from segtrace.attribution.flow import Status
-from segtrace.explainers.error_picture import Said, image_picture
+from segtrace.attribution.flow import INPUT, Status
+from segtrace.explainers.error_picture import Said, image_picture, share_cell
 from segtrace.explainers.hasany2024.kept import CONTROLS, Kept
 from segtrace.explainers.image_result import ImageResult, Rows, rows_of
-from segtrace.progress import counted
 from segtrace.report.captions import plain
 from segtrace.report.page.sections import Table
-from segtrace.report.pictures.cells import Picture, heat_cell
+from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.strip import Cell, Place, strip
-from segtrace.report.pictures.view import View
+from segtrace.report.pictures.view import View, array
 
 READING = (
     "A mask says what is enough and not what is needed, and another may keep as much: read the "
@@ -25,16 +24,22 @@ READING = (
 )
 FIRST, LAST = "stage 1, dilated", "stage 2, minimised"
 """Names of the masks in pictures."""
-BAR = ("Colour: shown to the network,", "hidden", "whole")
+BAR = ("Colour: shown to the network,", "0, hidden", "1, whole")
+BELOW = "lost"
+"""Beside a Dice that is less than what is to be kept."""
 CELLS = (
-    "Below a mask: the Dice of what is predicted under it to the prediction, its share of the slice"
+    "Below a mask: the Dice of what is predicted under it to the prediction, its share of the "
+    f"slice; {BELOW}: the Dice is less than what counts as kept"
 )
-ONLY_WHOLE, NOTHING, LOST, KEPT, LATE = (
+NAMED = 5
+"""Organs on slices that a remark names."""
+ONLY_WHOLE, NOTHING, LOST, KEPT, LATE, UNPREDICTED = (
     "only the whole slice is enough",
     "not even the whole slice is enough",
     "stage 2 lost it: read stage 1, or give less sparsity",
     "kept",
     "the time was over",
+    "not predicted",
 )
 """What becomes of an organ on a slice."""
 
@@ -71,13 +76,20 @@ class KeptMaps(ImageResult):
             image, last = strip(place, window)
             row = told[scene.cases[place.n], scene.slices[place.n]]
             if self.flow.status[0, 0, o, place.n] != Status.OK:
-                words = row["outcome"] or last.words
+                words = row["outcome"] if row["outcome"] != KEPT else last.words
                 return [image, Cell(FIRST, None, words), Cell(LAST, None, words)]
-            first = heat_cell(self._first[o, place.n], scene.image[place.n, 0], window)
-            return [
-                image,
-                Cell(FIRST, first, _words(row, "stage_1"), "", place.lines[:1]),
-                replace(last, name=LAST, words=_words(row, "stage_2"), grid=""),
+            masks = self._first[o, place.n], self.flow.maps[INPUT][0, o, place.n]
+            return [image] + [
+                Cell(
+                    name,
+                    share_cell(array(mask), scene.image[place.n, 0], window),
+                    self._words(row, stage),
+                    "",
+                    place.lines[:1],
+                )
+                for mask, name, stage in zip(
+                    masks, (FIRST, LAST), ("stage_1", "stage_2"), strict=True
+                )
             ]
 
         said = Said(self.by.title, self.drawn.words, self.drawn.whole, self.reading)
@@ -92,16 +104,34 @@ class KeptMaps(ImageResult):
         """What colours mean, and the options that matter."""
         return (
             f"Kept from a Dice of {self._option('keep')}; hidden: {self._option('baseline')}.",
-            f"Colour: how much of a pixel is shown, of the mask's largest value. {CELLS}.",
+            f"Colour: how much of a pixel is shown, from 0 to 1. {CELLS}.",
         )
 
     def remarks(self) -> Sequence[str]:
-        """How it ended where the masks are not what they are meant to be."""
-        ends = [row["outcome"] for row in self.rows if row["outcome"] not in ("", KEPT)]
-        return [
-            f"{end[:1].upper()}{end[1:]}: {counted(ends.count(end), 'organ')} of a slice."
-            for end in dict.fromkeys(ends)
-        ]
+        """How it ended where masks are not what they are meant to be, and where there are none."""
+        scene, organs = self.explained.record.scene, self.flow.organs
+        ends: dict[str, list[str]] = {}
+        for i, row in enumerate(self.rows):
+            if row["outcome"] not in (KEPT, UNPREDICTED):
+                where = f"{plain(row['organ'])} on {scene.name(i // len(organs))}"
+                ends.setdefault(row["outcome"], []).append(where)
+        said = [f"{end[:1].upper()}{end[1:]}: {_some(where)}." for end, where in ends.items()]
+        pixels = zip(organs, self.flow.region_px, strict=True)
+        nowhere = [plain(organ) for organ, own in pixels if not own.any()]
+        if nowhere:
+            said.append(f"Predicted on no slice, so without a mask: {', '.join(nowhere)}.")
+        if not self._controlled:
+            said.append(
+                "The time was over before the masks were changed or put elsewhere: the last "
+                "columns are empty; give more max_seconds, or fewer steps."
+            )
+        return said
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the manifest."""
+        found = super().facts
+        return found | {"whole": found["whole"] and self._controlled, "controls": self._controlled}
 
     def table(self) -> Table:
         """Dice and area over the slices."""
@@ -123,6 +153,16 @@ class KeptMaps(ImageResult):
         )
 
     @property
+    def _controlled(self) -> bool:
+        """Whether the time sufficed for all controls."""
+        return all(bool(one.isfinite().all()) for one in self.kept.beside.values())
+
+    def _words(self, row: Mapping[str, Any], stage: str) -> str:
+        dice = row[f"{stage}_dice"]
+        lost = f", {BELOW}" if dice < self._option("keep") else ""
+        return f"Dice {dice:.2f} on {100 * row[f'{stage}_area']:.1f} %{lost}"
+
+    @property
     def _first(self) -> Tensor:
         return self.kept.spread(self.kept.first, 0.0)
 
@@ -131,7 +171,7 @@ class KeptMaps(ImageResult):
 
     def _outcome(self, row: Mapping[str, Any]) -> str:
         if not row["predicted_px"]:
-            return ""
+            return UNPREDICTED
         before, after, keep = row["stage_1_dice"], row["stage_2_dice"], self._option("keep")
         if before != before:
             return LATE
@@ -153,5 +193,7 @@ def _mean(rows: Rows, name: str) -> float:
     return sum(values) / len(values) if values else float("nan")
 
 
-def _words(row: Mapping[str, Any], stage: str) -> str:
-    return f"Dice {row[f'{stage}_dice']:.2f} on {100 * row[f'{stage}_area']:.1f} %"
+def _some(names: Sequence[str]) -> str:
+    """The first of them, and how many more."""
+    more = f" and {len(names) - NAMED} more, see kept.csv" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"

@@ -49,8 +49,9 @@ class Misure:
     measured again, of the prediction and not of its probability, and beside it what the same mask
     keeps elsewhere, see :func:`~segtrace.explainers.hasany2024.kept.controls`.
 
-    Some 10 passes forward and 100 forward and back an organ and slice. Volumes are refused: in 3-D
-    each of these passes would be of a whole volume.
+    Forward passes an organ and slice: some 10 of stage 1, and 2 + 2 ``moves`` of the controls; of
+    stage 2 ``steps`` forward and back. Volumes are refused: in 3-D each of these passes would be of
+    a whole volume.
 
     Attributes:
         keep: the Dice from which on a prediction is kept.
@@ -121,12 +122,13 @@ class Misure:
         kept = regions.organs(chosen, REGION, activation=settings.activation)
         with scoring(network, kept, budget, self.title, SCORE) as scores:
             pairs = Pairs.of(scores, self.baseline)
+            forward = TRIES + 2 + 2 * self.moves
             words = (
-                f"{self.title}: some {TRIES} forward passes and {self.steps} forward and back for "
-                f"each organ predicted on a slice, {len(pairs)} of them"
+                f"{self.title}: some {forward} forward passes and {self.steps} forward and back "
+                f"for each organ predicted on a slice, {len(pairs)} of them"
             )
             with budget.shown(words) as tell:
-                most = TRIES + (1 + BACKWARD) * self.steps + 2 * self.moves + 2
+                most = forward + (1 + BACKWARD) * self.steps
                 second = seconds_per_slice(scores.net, scores.x[:SLICES])
                 clock = Clock(len(pairs) * most, second, tell)
                 found = self._found(pairs, clock)
@@ -149,8 +151,8 @@ class Misure:
         pairs, first, before = pairs.only(reached), first[reached], before[reached]
         loss = shrinking(pairs, self.sparsity, self.variation)
         last, steps = minimised(pairs, first, loss, self.rate, self.steps, clock)
-        beside = controls(pairs, last, self.moves, self.seed, clock)
+        beside, more = controls(pairs, last, self.moves, self.seed, clock)
         return Kept(
             pairs, first, last, before, beside, steps,
-            passes + len(pairs) * (steps + 2 + 2 * self.moves),
+            passes + len(pairs) * steps + more,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from segtrace.attribution.flow import Flow
 from segtrace.causal.estimate import estimated
+from segtrace.causal.faithfulness.estimates import LEAST_LOSSES
 from segtrace.explainers.nanda2023.against_cuts import Check
 from segtrace.explainers.stage_maps import StageMaps
 from segtrace.labelled import Dataset, names_along, rows
@@ -110,7 +111,8 @@ class Patched:
         save_table(folder / "agreement.csv", self._agreement(check))
         if check.ranks is not None:
             axes = ("stage", "organ", "predictor")
-            save_table(folder / "within_stages.csv", rows(check.ranks, axes, (*axes, "rho")))
+            ranks = rows(check.ranks, axes, (*axes, "rho", "losses"))
+            save_table(folder / "within_stages.csv", ranks)
         if check.tallies:
             save_table(folder / "paths_tally.csv", [asdict(one) for one in check.tallies])
         figure, caption = self._figure(check)
@@ -128,10 +130,12 @@ class Patched:
         tables = [Table.of(
             "How far the estimate is off at every site, over organs and slices; every organ and "
             "slice: estimates.csv.", self._agreement(check))]  # fmt: skip
-        if check.ranks is not None:
+        if check.ranks is not None and check.ranks["rho"].notnull().any():
+            most = int(check.ranks["losses"].max())
             tables += [Table.of(
-                "Spearman's ρ with the score that the cuts cost, within each decoder stage (its "
-                "two edges, all cases), mean over organs; every organ: within_stages.csv.",
+                "Spearman's ρ with the score that the cuts cost, within each decoder stage, over "
+                f"n = {most} losses at most (two edges, all cases), mean over organs; of fewer "
+                f"than {LEAST_LOSSES} none. Every organ with its n: within_stages.csv.",
                 _over_organs(check.ranks))]  # fmt: skip
         return Section(own.heading, said, (Shown(embedded(figure), caption), *own.figures),
                        (*tables, *own.tables))  # fmt: skip

@@ -26,6 +26,7 @@ from segtrace.report.figures.panels import (
 from segtrace.report.figures.route import GREY, RED, SCALE
 from segtrace.report.pictures.strip import Cell, Place, strip, two, view
 from segtrace.report.record import Record
+from segtrace.report.scene import RESEARCH_USE
 
 TREE_INCHES, WIDTH, NAMES = 2.1, 0.5, 0.75
 """Height of the tree, its part of the page's width, and inches for the names of classes."""
@@ -89,7 +90,8 @@ def tree_figure(
         top = MARGIN + 0.15 * bool(marks)
         low, tall = 1 - (top + TREE_INCHES - NAMES) / height, (TREE_INCHES - NAMES) / height
         draw_tree(figure.add_axes((0.06, low, WIDTH, tall)), tree, names, channel)
-        lines = [f"{titled(organ)}: {record.scene.name(n)}", *_said(tree, names, channel, chances)]
+        lines = [f"SegNBDT  ·  {titled(organ)}: {record.scene.name(n)}"]
+        lines += [*_said(tree, names, channel, chances), RESEARCH_USE.capitalize()]
         figure.text(0.08 + WIDTH, 1 - top / height, "\n".join(lines), va="top", linespacing=1.35)
     return figure
 
@@ -169,8 +171,9 @@ def removal_figure(
         height = ROW_INCHES * (1 + narrow / 2) * len(rows) + 1.5
         figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained", facecolor="white")
         ax = figure.subplots()
-        shown = np.where(own, np.nan, lost)
-        image = ax.imshow(shown, cmap=SCALE.with_extremes(bad=GREY), vmin=0, vmax=1, aspect="auto")
+        shown = np.where(own, -1.0, np.clip(lost, 0, 1))
+        scale = SCALE.with_extremes(under=GREY, bad="white")
+        image = ax.imshow(shown, cmap=scale, vmin=0, vmax=1, aspect="auto")
         turned: dict[str, Any] = (
             {"rotation": 35, "ha": "left", "rotation_mode": "anchor"} if narrow else {}
         )
@@ -189,8 +192,9 @@ def removal_figure(
                 beside = f"({two(control)})"
                 ax.text(column, row + up, beside, ha=beside_at, fontsize=SMALL_PT, **style)
         figure.colorbar(image, ax=ax, shrink=0.8, aspect=30, label="lost")
-        figure.suptitle(title, weight="bold", x=0.01, ha="left")
-        figure.supxlabel(fill(words, ACROSS), fontsize=7, x=0.01, ha="left")
+        figure.suptitle(f"SegNBDT  ·  {title}", weight="bold", x=0.01, ha="left")
+        below = fill(f"{words} {RESEARCH_USE.capitalize()}.", ACROSS)
+        figure.supxlabel(below, fontsize=7, x=0.01, ha="left")
         if marks:
             figure.text(0.995, 0.995, "  ·  ".join(marks).upper(), color=RED, weight="bold",
                         ha="right", va="top")  # fmt: skip

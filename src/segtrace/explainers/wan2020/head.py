@@ -59,7 +59,7 @@ def head_of(net: nn.Module, x: Tensor, named: str | None = None) -> Head:
     if named is not None:
         raise InputError(
             f"head={named} gives no row a channel of the {channels} logits, all over one input; "
-            "name another convolution, or say head=null to have it found"
+            "name another convolution, or say head=None (YAML: null) to have it found"
         )
     nearest = f", with as many rows: {', '.join(fitting)}" if fitting else ""
     raise InputError(

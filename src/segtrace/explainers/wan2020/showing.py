@@ -109,7 +109,8 @@ def _removals(found: Found) -> list[Drawn]:
         ]
         words = (
             f"Down: an organ with {beside}; across: what is erased. Mean over cases; in brackets "
-            "what the costlier control takes. Grey: an organ erased itself, which is no finding."
+            "what the costlier control takes. Grey: an organ erased itself, which is no "
+            "finding. –: one of the two is on none of the slices."
         )
         title = f"{what} lost when an organ is erased"
         matrix = lost[at], controls[at], rows, erased.organs, own[at]

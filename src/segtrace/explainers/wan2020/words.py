@@ -62,7 +62,8 @@ def _where(found: Found) -> str:
     whole = by_case(erased.whole, found.explained.record.scene.cases).nanmean(-1)
     numbers = torch.tensor([decision for _, decision in erased.measured])
     mean = {one.number: float(whole[numbers == one.number].nanmean())
-            for one in found.hierarchy.tree.decisions if (numbers == one.number).any()}  # fmt: skip
+            for one in found.hierarchy.tree.decisions
+            if whole[numbers == one.number].isfinite().any()}  # fmt: skip
     worst = min(mean, key=lambda decision: mean[decision])
     others = [value for decision, value in mean.items() if decision != worst]
     beside = f", {number(sum(others) / len(others))} at the others" if others else ""

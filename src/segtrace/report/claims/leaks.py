@@ -112,7 +112,7 @@ def held_against(
 
     The summary of ``found``, and beside it ``untrained``, that network's density; ``mean``,
     ``low``, ``high`` and ``cases`` of the density over cases; ``null``, the largest of what it is
-    held against; ``p``, corrected for all; ``holds``.
+    held against; ``centred``, the density on centred logits; ``p``, corrected for all; ``holds``.
 
     Raises:
         InputError: leakages of different stages, rules or organs.
@@ -142,7 +142,8 @@ def held_against(
     numbers = {"p": p, "holds": holds, "mean": over.mean, "low": over.low, "high": over.high,
                "cases": over.cases}  # fmt: skip
     named = {name: (axes, values) for name, values in numbers.items()}
-    return here.assign(named).assign(untrained=before, null=printed)
+    apart = here["density"] * torch.nan if centered is None else centered.summary["density"]
+    return here.assign(named).assign(untrained=before, null=printed, centred=apart)
 
 
 def _densities(
@@ -192,17 +193,11 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
     where = stages[run[0]] if len(run) == 1 else f"{stages[run[0]]}-{stages[run[-1]]}"
     end = f"within its nulls again at {gone}" if gone else "beyond them up to the end"
     sentence = f"{_words(at['organ'])} leaks onto {_words(at['onto'])} at {where}, {end}"
-    numbers = {
-        "times uniform": one["density"], "mean over cases": one["mean"], "low": one["low"],
-        "high": one["high"], "cases": one["cases"], "share": one["share"],
-        "perfect coarse map": one["density_coarse"], "untrained": one["untrained"],
-        "mirror image": one["density_mirrored"], "p": one["p"],
-    }  # fmt: skip
-    known = {name: float(value) for name, value in numbers.items() if value == value}
+    known = numbers_of(one)
     picture = picture_path(at["rule"], peak, stages)
     return Leak(
         kind="leak",
-        words=f"{sentence} ({_detail(known, peak)}; {picture})",
+        words=f"{sentence} ({peak}: {detail(known)}; {picture})",
         numbers=known,
         tests=(corrected(int(tests["p"].notnull().sum())), "95 % t interval above every null"),
         rule=at["rule"],
@@ -218,7 +213,18 @@ def picture_path(rule: str, peak: str, stages: Sequence[str]) -> str:
     return f"leak/{file_name(rule)}/{file_name(peak, stages)}.png"
 
 
-def _detail(known: Mapping[str, float], peak: str) -> str:
+def numbers_of(one: Dataset) -> dict[str, float]:
+    """Those of an entry of :func:`held_against` that are defined."""
+    numbers = {
+        "times uniform": one["density"], "mean over cases": one["mean"], "low": one["low"],
+        "high": one["high"], "cases": one["cases"], "share": one["share"],
+        "perfect coarse map": one["density_coarse"], "untrained": one["untrained"],
+        "mirror image": one["density_mirrored"], "p": one["p"],
+    }  # fmt: skip
+    return {name: float(value) for name, value in numbers.items() if value == value}
+
+
+def detail(known: Mapping[str, float]) -> str:
     """The numbers behind the sentence, in one line; what is not defined is not named."""
     cases = int(known["cases"])
     low, high = (known.get(end, torch.nan) for end in ("low", "high"))
@@ -226,7 +232,7 @@ def _detail(known: Mapping[str, float], peak: str) -> str:
     names = ("perfect coarse map", "untrained", "mirror image")
     nulls = [f"{name} {known[name]:.1f}" for name in names if name in known]
     return (
-        f"{peak}: {known['times uniform']:.1f} times uniform (mean over cases "
+        f"{known['times uniform']:.1f} times uniform (mean over cases "
         f"{known['mean over cases']:.1f}, {ends}), {known['share']:.0%} of the "
         f"map; {', '.join(nulls)}"
     )

@@ -13,8 +13,8 @@ from segtrace.report.captions import plain
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 from segtrace.report.pictures.palette import colour_of
 
-ACROSS = 5
-"""Panels side by side."""
+ACROSS, KEYS = 5, 4
+"""Panels, and organs of the key, side by side."""
 HEIGHT = 1.45
 """Inches of a row of panels."""
 
@@ -33,18 +33,19 @@ def estimate_figure(beside: Dataset, cut: str, marks: Sequence[str] = ()) -> tup
     sites, organs = (names_along(beside, axis) for axis in ("site", "organ"))
     down, across = ceil(len(sites) / ACROSS), min(ACROSS, len(sites))
     with print_style():
-        figure = Figure(figsize=(PAGE_WIDTH, HEIGHT * down + 0.7), layout="constrained")
+        height = HEIGHT * down + 0.7 + 0.15 * (ceil(len(organs) / KEYS) - 1)
+        figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained")
         panels = np.atleast_1d(figure.subplots(down, across)).ravel()
         for ax in panels[len(sites) :]:
             ax.set_axis_off()
         for ax, site in zip(panels, sites, strict=False):
             _panel(ax, beside.sel(site=site), site)
         panels[(down - 1) * across].set_xlabel("score that the cut costs", fontsize=6.5)
-        figure.supylabel("estimate from one gradient (per pixel of the organ)", fontsize=7)
+        figure.supylabel("estimate from one gradient", fontsize=7)
         dots = [Line2D([], [], marker="o", ls="", ms=3, color=_colour(n))
                 for n in range(len(organs))]  # fmt: skip
         figure.legend(dots, [plain(organ) for organ in organs], loc="outside lower center",
-                      ncols=min(len(organs), 8), frameon=False)  # fmt: skip
+                      ncols=min(len(organs), KEYS), frameon=False)  # fmt: skip
         title = ["What a cut costs: estimated, and real", f"cut: {cut}", *marks]
         figure.suptitle("  ·  ".join(title), fontsize=8)
     return figure, estimate_caption(beside, cut)

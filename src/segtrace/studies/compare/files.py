@@ -1,7 +1,7 @@
 """The comparison as files and on the page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from segtrace.report.tables import save_table
 ALONG = ("row", "organ", "slice")
 READING = (
     "To carry the prediction is not to explain it: the prediction itself is a row, which needs no "
-    "explaining, and a map of the last stage is much like it."
+    "explaining, and a map of the last stage is much like it. The maps themselves are not kept: "
+    "the same command without study=compare draws them."
 )
 CAPTION = (
     "Means over cases; every map: compare.csv. Seconds for all slices, and forward passes a slice, "
@@ -95,6 +96,8 @@ class Compared:
 
     def show(self, page: Page) -> None:
         """The finding, the figure, and the table of means."""
+        about = {"facts": self.facts, "cautions": self.facts.get("cautions", ())}
+        page.about = replace(page.about, **about)
         figure, caption = comparison_figure(self.standings, self.columns, self.marks)
         shown = Shown(embedded(figure), caption)
         page.sections.append(

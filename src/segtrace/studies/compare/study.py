@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from segtrace.causal.faithfulness.comparison import columns
+from segtrace.causal.faithfulness.pixels import passes_of_map
 from segtrace.errors import InputError, unknown
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
 from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Explainer
 from segtrace.explainers.mullan2023 import KernelWeighted
 from segtrace.explainers.petsiuk2018 import Rise
-from segtrace.progress import Steps, counted, say
+from segtrace.progress import Steps, clock, counted, say
 from segtrace.report.claims.recognition import why_not
 from segtrace.studies.compare.files import Compared
 from segtrace.studies.compare.numbers import HIDING, numbers
@@ -85,14 +86,27 @@ class Compare:
         cheap = [one() for one in CHEAP] if self.explainers and not named else []
         if cheap:
             titles = ", ".join(one.title for one in cheap)
-            say(f"With {titles}, each at most 10 minutes: explainer=[…] takes others, "
-                "study.explainers=false none")  # fmt: skip
+            say(f"With {titles}: explainer=[…] takes others, study.explainers=false none")
+        say(self._cost([*named, *cheap]))
         steps = Steps(len(networks))
         for trained, within in networks:
             network = settled(trained.on(images.slices))
-            slices = counted(len(network.probes), "slice")
+            cases = counted(len(set(network.probes.cases)), "case")
+            slices = f"{counted(len(network.probes), 'slice')} of {cases} (probes.n of each)"
             steps.next(f"{trained.name}: maps of {slices}, and what they carry")
             yield self._found(trained, network, networks, within, [*named, *cheap])
+
+    def _cost(self, explainers: Sequence[Explainer]) -> str:
+        """What all of it will take at most, in a sentence."""
+        limits = [one.max_seconds for one in explainers]
+        known = [one for one in limits if one is not None]
+        most = clock(sum(known)) if len(known) == len(limits) else "no limit"
+        each = 1 + passes_of_map(len(self.hidden), self.steps, self.steps)
+        made = f"Explainers: {most} in all at most (max_seconds of each). " if limits else ""
+        return (
+            f"{made}Then measuring: {each} forward passes of one slice for every row, organ and "
+            "slice; study.steps sets how many"
+        )
 
     def _found(
         self,
@@ -117,7 +131,11 @@ class Compare:
         return Compared(
             numbers(network, flow, rows, self.hidden, self.steps, networks.seed),
             columns(self.hidden),
-            trained.facts,
+            {
+                **trained.facts,
+                "region": network.settings.region,
+                "cases": list(dict.fromkeys(network.probes.cases)),
+            },
             why_not(shown, flow.prediction, flow.organs),
             network.probes.marks,
             within,

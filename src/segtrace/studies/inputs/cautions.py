@@ -10,7 +10,7 @@ from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible import not_hounsfield
 from segtrace.data.probes import Probes
 from segtrace.progress import say
-from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.studies.inputs.trained_network import TrainedNetwork, taught_by_phantom
 
 UNNAMED = "the image"
 """For an image without labels: its name is a file's, which may be a person's."""
@@ -57,7 +57,7 @@ def about_volume(
 def about_network(images: Probes | Volume, trained: TrainedNetwork) -> list[str]:
     """What it was trained on, and these images are not."""
     other = not images.hounsfield_known and _reads_hounsfield(trained.probes)
-    of_a_phantom = not images.phantom and bool((trained.probes or {}).get("phantom"))
+    of_a_phantom = taught_by_phantom(trained.probes, phantom=images.phantom)
     return [OTHER_VALUES] * other + [OF_A_PHANTOM] * of_a_phantom
 
 

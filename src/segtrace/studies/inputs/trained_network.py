@@ -66,7 +66,9 @@ class TrainedNetwork:
 
     def on(self, probes: Probes) -> Network:
         """This network on these slices."""
-        return Network(self.net, self.stages, probes, self.channels, self.settings)
+        taught = taught_by_phantom(self.probes, phantom=probes.phantom)
+        shown = replace(probes, taught_by_phantom=taught)
+        return Network(self.net, self.stages, shown, self.channels, self.settings)
 
     def slices(self, data: "SliceDataModule | None", n: int | None, part: str) -> Probes:
         """The slices to explain: of the given data, or those the network was watched on."""
@@ -137,6 +139,11 @@ def from_checkpoint(
         named=net,
         notes=notes,
     )
+
+
+def taught_by_phantom(own: Mapping[str, Any] | None, *, phantom: bool) -> bool:
+    """Whether a network with such slices was trained on a phantom, and images are none."""
+    return not phantom and bool((own or {}).get("phantom"))
 
 
 def channels_of(

@@ -11,7 +11,7 @@ from torch import Tensor
 from segtrace.attribution.flow import Flow, Status
 from segtrace.causal.necessity import necessity
 from segtrace.causal.sanity.similarity import Compared
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 from segtrace.labelled import tensor
 from segtrace.measures.locality import locality
 from segtrace.measures.over_cases import by_case
@@ -21,12 +21,13 @@ from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import step
 from segtrace.report.captions import title_of
 from segtrace.report.claims.nuances.bottleneck import bottleneck_claims
+from segtrace.report.figures.necessity import REPLACED
 from segtrace.report.figures.nuances.bottleneck import bottleneck_figure
 from segtrace.report.page.sections import Table
 from segtrace.report.scene import FINAL
 from segtrace.studies.nuances.nuance import Found, Looked, Nuance, check_cut, left_out_words
 from segtrace.tracking.cuts import CUT
-from segtrace.tracking.explained import flows_of_parts, organs_on
+from segtrace.tracking.explained import Network, flows_of_parts, organs_on
 
 EXACT = 1e-6
 """Up to here 1 - cos is what rounding leaves of 0."""
@@ -58,8 +59,7 @@ class Bottleneck(Nuance):
     def found(self, looked: Looked, within: Path) -> Found:
         """Gain and necessity of both stages, and the closed forms of the last one."""
         flow, scene = looked.record.flow, looked.record.scene
-        pair = (self._stage(flow, self.bottleneck, "enc", "bottleneck"),
-                self._stage(flow, self.last, "dec", "last"))  # fmt: skip
+        pair = self._pair(looked.network)
         rule = flow.rules[0]
         lost, held = self._lost(looked, pair)
         at, own = [flow.stages.index(name) for name in pair], [flow.organs.index(o) for o in held]
@@ -73,7 +73,7 @@ class Bottleneck(Nuance):
         status = flow.status[at[0], 0, own]
         drawn = torch.stack([(status == Status.OK).sum(-1), (status != Status.ABSENT).sum(-1)], -1)
         claims = bottleneck_claims(each["lost"][0, keep], drawn[keep], [held[o] for o in keep],
-                                   pair[0], title_of(rule))  # fmt: skip
+                                   pair[0], title_of(rule), REPLACED[self.cut])  # fmt: skip
         table = _rows(each, pair, held, drawn)
         return Found(
             self.name,
@@ -81,24 +81,41 @@ class Bottleneck(Nuance):
             claims,
             [self._closed_forms(looked, pair[1]), *left_out_words(looked)],
             bottleneck_figure({name: each[name] for name in gain}, each["lost"], pair, held,
-                              title_of(rule), looked.network.probes.marks),
+                              title_of(rule), REPLACED[self.cut], looked.network.probes.marks),
             table,
-            Table.of(f"Means over cases; the same: {self.name}.csv.", table),
+            Table.of(f"Means over cases; the same: {self.name}.csv. Cut: {REPLACED[self.cut]} in "
+                     "the stage's place.", table),
             within,
         )  # fmt: skip
 
-    def _stage(self, flow: Flow, asked: str | None, begins: str, option: str) -> str:
-        """The stage that was named, or the last one whose name begins so."""
-        if asked is None:
-            found = [name for name in flow.stages if name.startswith(begins)]
-        else:
-            found = [name for name in flow.stages if name == asked]
-        if not found:
+    def check_stages(self, network: Network) -> None:
+        """Refuse stages without the two, before any work.
+
+        Raises:
+            InputError: a stage that there is not, or that ``stages=`` leaves out.
+        """
+        asked, pair = network.settings.stages, self._pair(network)
+        if asked and (missing := [name for name in pair if name not in asked]):
             raise InputError(
-                f"study.{option}={asked}: there is no such stage among {', '.join(flow.stages)}; "
-                f"say study.{option}=…, one of them"
+                f"stages=[{','.join(asked)}] leaves out {' and '.join(missing)}, which "
+                f"study={self.name} looks at (the bottleneck {pair[0]}, the last stage "
+                f"{pair[1]}); say stages=[{','.join(dict.fromkeys([*pair, *asked]))}]"
             )
-        return found[-1]
+
+    def _pair(self, network: Network) -> tuple[str, str]:
+        """The bottleneck and the last stage: those named, or else the last enc… and dec…."""
+        names = [stage.name for stage in resolve(unwrapped(network.net), network.stages)]
+        found = []
+        for option, asked, begins in (("bottleneck", self.bottleneck, "enc"),
+                                      ("last", self.last, "dec")):  # fmt: skip
+            if asked is not None and asked not in names:
+                raise unknown(f"study.{option}", asked, names, "this network")
+            known = [asked] if asked else [name for name in names if name.startswith(begins)]
+            if not known:
+                raise InputError(f"no stage of this network is named {begins}…; say "
+                                 f"study.{option}=…, one of {', '.join(names)}")  # fmt: skip
+            found.append(known[-1])
+        return found[0], found[1]
 
     def _lost(self, looked: Looked, pair: Sequence[str]) -> tuple[Tensor, list[str]]:
         """(2, O, N) Dice lost, and the organs that the slices hold."""

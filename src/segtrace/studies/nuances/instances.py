@@ -12,6 +12,7 @@ from segtrace.measures.locality import locality, parts
 from segtrace.measures.over_cases import by_case, over_cases
 from segtrace.progress import say
 from segtrace.report.captions import title_of
+from segtrace.report.claims.claim import Claim, number
 from segtrace.report.claims.nuances.instances import (
     AVERAGED,
     instances_claims,
@@ -22,6 +23,8 @@ from segtrace.report.page.sections import Table
 from segtrace.report.scene import FINAL
 from segtrace.studies.nuances.nuance import Found, Looked, Nuance, left_out_words
 from segtrace.tracking.explained import flows_of_parts
+
+HEADING = "Two parts of one organ: do the maps tell them apart?"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ class Instances(Nuance):
             say(f"{looked.trained.name}: the same of the untrained network")
             apart["untrained"] = locality(*flows_of_parts(*looked.before, masks, None))
         keep = [o for o, name in enumerate(flow.organs) if name not in looked.left_out]
+        table = _rows(apart, flow, looked)
+        if not keep:
+            none = Claim("instances", "No organ is recognised on these slices, so that no maps of "
+                         f"two parts are compared. Every slice: {self.name}.csv.")  # fmt: skip
+            return Found(self.name, HEADING, [none], left_out_words(looked), None, table, None,
+                         within)  # fmt: skip
         cases = looked.record.scene.cases
         each = {name: by_case(values[:, :, keep], cases).nanmean(2)
                 for name, values in apart.items()}  # (S, R, C)  # fmt: skip
@@ -59,11 +68,12 @@ class Instances(Nuance):
                                   looked.network.probes.marks)  # fmt: skip
         return Found(
             self.name,
-            "Two parts of one organ: do the maps tell them apart?",
+            HEADING,
             claims,
-            [*_by_construction(each["parts"], flow, drawn), *left_out_words(looked)],
+            [*_untrained(each, flow, drawn), *_by_construction(each["parts"], flow, drawn),
+             *left_out_words(looked)],
             figure,
-            _rows(apart, flow, looked),
+            table,
             Table.of("1 - cos of positive maps, mean over organs and cases, and the 95 % t "
                      f"interval over cases; every slice: {self.name}.csv.", _shown(each, flow)),
             within,
@@ -81,18 +91,27 @@ def _of_next(flow: Flow) -> Flow:
     return replace(flow, maps={name: maps.roll(-1, 1) for name, maps in flow.maps.items()})
 
 
+def _untrained(each: dict[str, Tensor], flow: Flow, drawn: tuple[str, ...]) -> list[str]:
+    """What stands beside the trained network's numbers; nothing without an untrained one."""
+    if "untrained" not in each:
+        return []
+    both = [each[name].nanmean(-1) for name in ("parts", "untrained")]  # (S, R)
+    said = [
+        f"{title_of(rule)} " + ", ".join(
+            f"{site} {' / '.join(number(float(one[s, r])) for one in both)}"
+            for s, site in enumerate(flow.stages)
+            if site not in drawn and all(one[s, r].isfinite() for one in both))
+        for r, rule in enumerate(flow.rules)
+    ]  # fmt: skip
+    return [f"1 - cos of two parts' maps, trained / untrained: {'; '.join(said)}."]
+
+
 def _by_construction(apart: Tensor, flow: Flow, drawn: tuple[str, ...]) -> list[str]:
     means = {(site, rule): float(apart[flow.stages.index(site), r].nanmean())
              for site in drawn for r, rule in enumerate(flow.rules)}  # fmt: skip
-    said = [f"{title_of(rule)} {mean:.2f}, {site}"
+    said = [f"{title_of(rule)} {mean:.2f} at {site}"
             for (site, rule), mean in means.items() if mean == mean]  # fmt: skip
-    if not said:
-        return []
-    return [
-        "By construction, no finding: next to the output an averaged gradient is the same whatever "
-        "the region, and a gradient that keeps its place is 0 off the region (1 - cos: "
-        f"{'; '.join(said)}).",
-    ]
+    return [f"By construction, no finding: 1 - cos of {', '.join(said)}."] if said else []
 
 
 def _rows(apart: dict[str, Tensor], flow: Flow, looked: Looked) -> list[dict[str, Any]]:

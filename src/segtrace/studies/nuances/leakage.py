@@ -22,8 +22,15 @@ from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import counted, step
 from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import Claim
-from segtrace.report.claims.leaks import LEAST_SLICES, PAIR, held_against, picture_path
-from segtrace.report.claims.nuances.leakage import CONTROLS, Cut, leak_cut_claims
+from segtrace.report.claims.leaks import (
+    LEAST_SLICES,
+    PAIR,
+    detail,
+    held_against,
+    numbers_of,
+    picture_path,
+)
+from segtrace.report.claims.nuances.leakage import CONTROLS, Cut, leak_cut_claims, why_none
 from segtrace.report.figures.nuances.leakage import leakage_figure
 from segtrace.report.page.sections import Table
 from segtrace.report.scene import FINAL
@@ -33,6 +40,9 @@ from segtrace.tracking.leaks import LeakMeter, Leaks
 
 DRAWN, CUT_AT_MOST = 4, 5
 """Pairs in the figure, and leaks whose place is cut."""
+SIZE = {"mean": "mean over cases", "low": "low", "high": "high", "cases": "cases",
+        "untrained": "untrained", "mirror image": "mirror image", "p": "p"}  # fmt: skip
+"""Columns of the page's table, out of the numbers of a leak."""
 ALL_CELLS = 0.999
 """Part of a stage's cells that may be removed: all that lie on the organ."""
 
@@ -67,20 +77,25 @@ class Leakage(Nuance):
         told = [{"rule": e.rule, "organ": e.organ, "onto": e.onto, "site": e.peak} for e in events]
         largest = _largest(tests, leaks.not_found)
         asked = (told or largest)[:CUT_AT_MOST]
-        cuts = self._cut(looked, asked, is_event=bool(told))
+        why = () if leaks.tests is not None else ("not held against every control",)
+        cuts = self._cut(looked, asked, tests, why)
         rule = asked[0]["rule"] if asked else flow.rules[0]
-        pairs = [{axis: one[axis] for axis in PAIR} for one in asked if one["rule"] == rule]
+        pairs = _unique([{axis: one[axis] for axis in PAIR} for one in asked
+                         if one["rule"] == rule])[:DRAWN]  # fmt: skip
         first: list[Claim] = [*events[:CUT_AT_MOST]] or [_none(leaks, looked)]
         return Found(
             self.name,
             "Evidence for one organ on another: where, and is it needed?",
             [*first, *leak_cut_claims(cuts)],
-            left_out_words(looked),
-            leakage_figure(tests, rule, _unique(pairs)[:DRAWN], looked.network.probes.marks),
+            [*_peaks(leaks.tests, rule, pairs, cuts), *left_out_words(looked)],
+            leakage_figure(tests, rule, pairs, looked.network.probes.marks),
             leaks.rows(),
             Table.of("Dice that the organ loses when the cells of the other one, outside its own "
                      "rim, are cut out of the stage, beside as many cells elsewhere; mean over "
-                     f"cases. Every density: {self.name}.csv.", _shown(cuts)),
+                     "the cases that have such cells (cut cases). Before it the size of the leak: "
+                     "times uniform of all slices, mean over the cases with both organs and its "
+                     "95 % t interval, two of its nulls, p corrected for all entries. Every "
+                     f"density: {self.name}.csv.", _shown(cuts)),
             within,
             {picture_path(e.rule, e.peak, flow.stages): leaks.picture(e.rule, e.peak)
              for e in events[:CUT_AT_MOST]},
@@ -94,18 +109,22 @@ class Leakage(Nuance):
         return Leaks(record, meter.of(record), meter.of_centred(*looked.network), before)
 
     def _cut(
-        self, looked: Looked, asked: Sequence[Mapping[str, str]], *, is_event: bool
+        self,
+        looked: Looked,
+        asked: Sequence[Mapping[str, str]],
+        tests: Dataset,
+        untested: Sequence[str],
     ) -> list[Cut]:
-        """The places of the leaks, cut."""
+        """The places of the leaks, cut; ``untested`` is why none can be an event."""
         found = []
         for number, leak in enumerate(asked, 1):
             words = (f"{looked.trained.name}: leak {number} of {len(asked)}, cutting the "
                      f"{plain(leak['onto'])} out of {leak['site']}")  # fmt: skip
             with step(words) as progress:
                 lost = self._lost(looked, leak, progress)
-            found.append(
-                Cut(leak["rule"], leak["organ"], leak["onto"], leak["site"], is_event, lost)
-            )
+            one = tests.sel(leak)
+            found.append(Cut(leak["rule"], leak["organ"], leak["onto"], leak["site"], lost,
+                             numbers_of(one), untested or why_none(one)))  # fmt: skip
         return found
 
     def _lost(self, looked: Looked, leak: Mapping[str, str], progress: Any) -> dict[str, Tensor]:
@@ -168,6 +187,25 @@ def _largest(tests: Dataset, without: Sequence[str]) -> list[dict[str, str]]:
     return [{axis: row[axis] for axis in along} for row in ordered]
 
 
+def _peaks(
+    tests: Dataset | None, rule: str, pairs: Sequence[dict[str, str]], cuts: Sequence[Cut]
+) -> list[str]:
+    """Why the highest points of the curves are no events, of those that no other sentence tells."""
+    if tests is None:  # that is said once
+        return []
+    told, said = {(cut.rule, cut.organ, cut.onto, cut.stage) for cut in cuts}, []
+    for pair in pairs:
+        here = tests.sel({**pair, "rule": rule})
+        here = here.isel(site=(here["site"] != FINAL).values)
+        one = here.isel(site=int(here["density"].fillna(0.0).values.argmax()))
+        organ, onto, stage = (pair["organ"], pair["onto"], one["site"].item())
+        if (rule, organ, onto, stage) not in told and not bool(one["holds"]):
+            said.append(f"{title_of(rule)}, {plain(organ)} on {plain(onto)} at {stage}, its "
+                        f"highest: {detail(numbers_of(one))}; no event: "
+                        f"{', '.join(why_none(one))}.")  # fmt: skip
+    return said
+
+
 def _unique(pairs: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     return list({tuple(pair.values()): pair for pair in pairs}.values())
 
@@ -185,7 +223,10 @@ def _none(leaks: Leaks, looked: Looked) -> Claim:
 def _shown(cuts: Sequence[Cut]) -> list[dict[str, Any]]:
     return [
         {"rule": title_of(cut.rule), "organ": plain(cut.organ), "onto": plain(cut.onto),
-         "stage": cut.stage, "event": "yes" if cut.is_event else "no", "Dice lost": cut.mean("map"),
-         **{way: cut.mean(way) for way in CONTROLS}, "cases": cut.cases}
+         "stage": cut.stage, "times uniform": cut.size["times uniform"],
+         **{name: cut.size.get(key, torch.nan) for name, key in SIZE.items()},
+         "event": "yes" if cut.is_event else f"no: {', '.join(cut.why_none)}",
+         "Dice lost": cut.mean("map"), **{way: cut.mean(way) for way in CONTROLS},
+         "cut cases": cut.cases}
         for cut in cuts
     ]  # fmt: skip

@@ -28,7 +28,7 @@ from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.slices import Closing, Maps
 from segtrace.studies.study import Result, refuse_beside
-from segtrace.tracking.explained import Network, explain_probes, settled, traced
+from segtrace.tracking.explained import Network, explain_probes, settled
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class Found:
         heading: of its section.
         claims: in words; those without tests are no claims.
         notes: further sentences.
-        figure: with its caption.
+        figure: with its caption; ``None`` where there is nothing to draw.
         table: every number, for ``{name}.csv``.
-        shown: the rows that the page shows.
+        shown: the rows that the page shows; ``None`` for none.
         within: where it goes, below the folder of all results.
         pictures: further ones that the claims name, by their paths.
     """
@@ -103,9 +103,9 @@ class Found:
     heading: str
     claims: Sequence[Claim]
     notes: Sequence[str]
-    figure: tuple[Figure, str]
+    figure: tuple[Figure, str] | None
     table: Sequence[Row]
-    shown: Table
+    shown: Table | None
     within: Path
     pictures: Mapping[str, Picture] = field(default_factory=dict)
 
@@ -118,22 +118,17 @@ class Found:
         """``{name}.csv``, ``figures/{name}.png``, and the sentences in the terminal."""
         place = folder / self.within
         save_table(place / f"{self.name}.csv", self.table)
-        save_figure(place / "figures", self.name, *self.figure)
+        if self.figure is not None:
+            save_figure(place / "figures", self.name, *self.figure)
         for path, picture in self.pictures.items():
             save_png(place / path, picture)
         print("\n".join(self.sentences))
 
     def show(self, page: Page) -> None:
         """A section with all of it."""
-        picture, caption = self.figure
-        page.sections.append(
-            Section(
-                self.heading,
-                tuple(self.sentences),
-                (Shown(embedded(picture), caption),),
-                (self.shown,),
-            )
-        )
+        drawn = () if self.figure is None else (Shown(embedded(self.figure[0]), self.figure[1]),)
+        tables = () if self.shown is None else (self.shown,)
+        page.sections.append(Section(self.heading, tuple(self.sentences), drawn, tables))
 
 
 @dataclass(frozen=True)
@@ -157,15 +152,25 @@ class Nuance(ABC):
                 raise InputError(
                     f"study={self.name} needs labelled slices; give data=… data.root=…"
                 )
+            self.check_stages(network)
+            shown = networks.untrained_beside(trained)
+            before = shown or networks.untrained_of(trained)
+            other, untrained = None, None
+            if before is not None:
+                other = settled(before.on(network.probes))
+                found = explain_probes(*other, epoch=before.epoch)
+                untrained = found.record
+                if shown is not None:  # else the page would show other regions, or other epochs
+                    yield Maps(shown, found, within / "untrained")
             say(f"{trained.name}: maps of {counted(len(network.probes), 'slice')}")
             explained = explain_probes(*network, epoch=trained.epoch)
             yield Maps(trained, explained, within)
-            before = networks.untrained_of(trained)
-            other = None if before is None else settled(before.on(network.probes))
-            untrained = None if other is None else traced(*other, epoch=0)
             looked = Looked(trained, network, explained.record, untrained, other, networks.seed)
             yield self.found(looked, within)
             yield Closing.of(trained)
+
+    def check_stages(self, network: Network) -> None:  # noqa: B027  # most look at any stages
+        """Refuse stages without those that it looks at, before any work."""
 
     @abstractmethod
     def found(self, looked: Looked, within: Path) -> Found:

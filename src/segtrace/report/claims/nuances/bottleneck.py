@@ -13,13 +13,13 @@ from segtrace.report.captions import plain
 from segtrace.report.claims.claim import Claim, corrected, listed, number
 
 NOTHING = 0.05
-"""Dice. A stage whose cut costs less does nothing for an organ."""
+"""Dice. A cut that costs less is told as costing next to nothing."""
 
 
 def bottleneck_claims(
-    lost: Tensor, drawn: Tensor, organs: Sequence[str], stage: str, rule: str
+    lost: Tensor, drawn: Tensor, organs: Sequence[str], stage: str, rule: str, instead: str
 ) -> list[Claim]:
-    """Of which organs a map is drawn where the stage does nothing, and which need it.
+    """Of which organs a map is drawn where the cut costs next to nothing, and which need the stage.
 
     Args:
         lost: (O, C) Dice lost by cutting the stage; NaN where a case lacks the organ.
@@ -27,6 +27,7 @@ def bottleneck_claims(
         organs: names along O.
         stage: the bottleneck.
         rule: what draws the maps, in words.
+        instead: what stands in the stage's place when it is cut, in words.
     """
     p = family_p(stack([NOTHING - lost, lost - NOTHING]))  # (2, O)
     cases = int(lost.isfinite().any(0).sum())
@@ -40,20 +41,20 @@ def bottleneck_claims(
     def words(which: Sequence[int]) -> str:
         return listed([f"{plain(organs[o])} ({number(numbers[organs[o]])})" for o in which])
 
-    said = []
+    cut, said = f"cutting {stage} ({instead} in its place)", []
     if idle:
         maps, slices = drawn[idle].sum(0).tolist()
         said.append(Claim(
             "bottleneck",
-            f"A map where the stage does nothing: {rule} draws one at {stage} in {maps} of "
-            f"{slices} slices with these organs, and cutting {stage} costs less than {NOTHING} "
-            f"Dice of {words(idle)}.",
+            f"A map where the cut costs next to nothing: {rule} draws one at {stage} in {maps} of "
+            f"{slices} slices with these organs, and {cut} costs less than {NOTHING} Dice of "
+            f"{words(idle)}.",
             numbers, tests,
         ))  # fmt: skip
     if needed:
-        said.append(Claim("bottleneck", f"{stage} is needed: cutting it costs more than {NOTHING} "
+        said.append(Claim("bottleneck", f"{stage} is needed: {cut} costs more than {NOTHING} "
                           f"Dice of {words(needed)}.", numbers, tests))  # fmt: skip
     if open_ := [o for o in range(len(organs)) if o not in (*idle, *needed)]:
-        said.append(Claim("bottleneck", f"Whether {stage} is needed is not decided for "
-                          f"{words(open_)}."))  # fmt: skip
+        said.append(Claim("bottleneck", f"Whether {cut} costs {NOTHING} Dice is not decided "
+                          f"for {words(open_)}."))  # fmt: skip
     return said

@@ -1,14 +1,16 @@
 """Is it needed what a map shows on another organ? The leak's place cut out of its stage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, stack
 
+from segtrace.labelled import Dataset
 from segtrace.measures.significance import ALPHA, LEAST_CASES, weakest_p
 from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import Claim, corrected, number
+from segtrace.report.claims.leaks import LEAST_DENSITY, LEAST_SHARE, LEAST_SLICES, detail
 
 LOST = 0.01
 """Dice. What costs less when it is cut does not matter to the network."""
@@ -25,25 +27,53 @@ class Cut:
         organ: the organ that is explained.
         onto: the organ on which evidence lies.
         stage: where.
-        is_event: whether the leak passed its test; else it is only the largest of its kind.
         lost: way -> (C,) Dice lost by each case: ``map``, the other organ's cells, and controls.
+        size: what :func:`segtrace.report.claims.leaks.numbers_of` gives of the leak.
+        why_none: why it is no event; empty of an event.
     """
 
     rule: str
     organ: str
     onto: str
     stage: str
-    is_event: bool
     lost: dict[str, Tensor]
+    size: Mapping[str, float]
+    why_none: Sequence[str] = ()
+
+    @property
+    def is_event(self) -> bool:
+        """It passed its test."""
+        return not self.why_none
 
     @property
     def cases(self) -> int:
-        """With both organs."""
+        """Those that were cut: they have cells of the other organ outside the organ's rim."""
         return int(self.lost["map"].isfinite().sum())
 
     def mean(self, way: str) -> float:
         """Dice lost, mean over cases."""
         return float(self.lost[way].nanmean())
+
+
+def why_none(one: Dataset) -> list[str]:
+    """Which conditions of an event a leak does not meet, in words; none of an event.
+
+    Args:
+        one: its entry of :func:`segtrace.report.claims.leaks.held_against`.
+    """
+    density, share, centred, p, low, null = (
+        float(one[name]) for name in ("density", "share", "centred", "p", "low", "null")
+    )
+    unmet = {
+        f"less than {LEAST_DENSITY:.0f} times uniform": density < LEAST_DENSITY,
+        f"less than {LEAST_SHARE:.0%} of the map": share < LEAST_SHARE,
+        f"on fewer than {LEAST_SLICES} slices": int(one["slices"]) < LEAST_SLICES,
+        f"{centred:.1f} times uniform on centred logits": centred < LEAST_DENSITY,
+        f"a test takes {LEAST_CASES} cases": p != p,
+        f"p {p:.2g} after correction": p > ALPHA,
+        f"its interval reaches its largest null, {null:.1f}": low <= null,
+    }
+    return [words for words, so in unmet.items() if so]
 
 
 def leak_cut_claims(cuts: Sequence[Cut]) -> list[Claim]:
@@ -77,7 +107,9 @@ def _said(cut: Cut, p: float, tests: tuple[str, ...]) -> Claim:
     )
     numbers = {way: cut.mean(way) for way in cut.lost} | ({"p": p} if p == p else {})
     if not cut.is_event:
-        return Claim("leak_cut", f"{what}, no event: {lost}; no claim.", numbers)
+        return Claim("leak_cut", f"{what}: {detail(cut.size)}; no event: "
+                     f"{', '.join(cut.why_none)}. {lost[0].upper()}{lost[1:]}; no claim.",
+                     numbers)  # fmt: skip
     if p != p:
         return Claim("leak_cut", f"{what}: {lost}; no claim, that takes {LEAST_CASES} cases.",
                      numbers)  # fmt: skip

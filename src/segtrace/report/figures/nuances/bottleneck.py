@@ -24,6 +24,7 @@ def bottleneck_figure(
     stages: Sequence[str],
     organs: Sequence[str],
     rule: str,
+    instead: str,
     marks: Sequence[str] = (),
 ) -> tuple[Figure, str]:
     """Left what the maps show, right what cutting the stages costs: a row an organ.
@@ -34,6 +35,7 @@ def bottleneck_figure(
         stages: the bottleneck, and the last stage.
         organs: names along O.
         rule: what draws the maps, in words.
+        instead: what stands in a stage's place when it is cut, in words.
         marks: what the slices are not, e.g. ``PHANTOM``.
 
     Returns:
@@ -57,13 +59,14 @@ def bottleneck_figure(
         left.set_ylim(len(organs) - 0.5, -0.5)
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4,
                       frameon=False)  # fmt: skip
-        words = ["A map is drawn; does the network need the stage?", *marks]
+        words = ["A map is drawn; what does cutting the stage cost?", *marks]
         figure.suptitle("  ·  ".join(words), fontsize=8)
     return figure, (
         f"Left: gain of {rule}'s maps at {stages[0]}, the bottleneck, and at {stages[1]}, the last "
         "stage before the head; diamonds: of the untrained network. Right: Dice lost when the "
-        f"stage is cut; grey: less than {NOTHING}. Every path runs through {stages[1]}, so that "
-        "its cut takes all by construction: a yardstick, no finding. Mean over cases; line: "
+        f"stage is cut ({instead} in its place); grey: less than {NOTHING}. Every path runs "
+        f"through {stages[1]}, so that its cut takes all by construction: a yardstick, "
+        "no finding. Mean over cases; line: "
         f"{method(lost.shape[-1])}. {COVERAGE}"
     )
 

@@ -75,7 +75,7 @@ def instances_figure(
             _draw(rest[0], example)
         words = ["Is it in the map which part of the organ is explained?", *marks]
         above.suptitle("  ·  ".join(words), fontsize=8)
-    return figure, _caption(apart["parts"].shape[-1], example)
+    return figure, _caption(apart, example)
 
 
 def _curves(ax: Axes, apart: Mapping[str, Tensor], sites: Sequence[str]) -> None:
@@ -94,11 +94,11 @@ def _curves(ax: Axes, apart: Mapping[str, Tensor], sites: Sequence[str]) -> None
 def _draw(figure, example: Example) -> None:  # type: ignore[no-untyped-def]  # a SubFigure
     axes = figure.subplots(len(example.maps), 3, squeeze=False)
     for row, (rule, maps) in zip(axes, example.maps.items(), strict=True):
-        row[0].imshow(example.image, cmap="gray", vmin=0, vmax=1)
+        row[0].imshow(example.image.numpy(), cmap="gray", vmin=0, vmax=1)
         for mask, colour in zip(example.masks, ("#e69f00", "#56b4e9"), strict=True):
-            row[0].contour(mask.float(), [0.5], colors=[colour], linewidths=0.8)
+            row[0].contour(mask.float().numpy(), [0.5], colors=[colour], linewidths=0.8)
         for ax, one in zip(row[1:], maps, strict=True):
-            ax.imshow(one.relu(), cmap="viridis", interpolation="nearest")
+            ax.imshow(one.relu().numpy(), cmap="viridis", interpolation="nearest")
         for ax, words in zip(row, ("the two parts", "map of the first (orange)",
                                    "map of the second (blue)"), strict=True):  # fmt: skip
             ax.set_title(f"{title_of(rule)}: {words}", fontsize=6)
@@ -106,13 +106,13 @@ def _draw(figure, example: Example) -> None:  # type: ignore[no-untyped-def]  # 
     figure.suptitle(example.words, fontsize=7)
 
 
-def _caption(cases: int, example: Example | None) -> str:
+def _caption(apart: Mapping[str, Tensor], example: Example | None) -> str:
+    beside = " Dotted: the untrained network." if "untrained" in apart else ""
     shown = f" Below: {example.words}, each map on a scale of its own." if example else ""
     return (
         "1 - cos of the positive maps of two parts of an organ's region (its two largest connected "
         "components, or else its halves), mean over organs; line: mean over cases, bar: "
-        f"{method(cases)}. 0: the same map whichever part is explained; 1: maps that do not "
-        "overlap. Dashed: of the maps of two organs in the same slice. Dotted: the untrained "
-        "network; what it shows as well is the rule's doing, and nothing that was learned."
+        f"{method(apart['parts'].shape[-1])}. 0: the same map whichever part is explained; 1: maps "
+        f"that do not overlap. Dashed: of the maps of two organs in the same slice.{beside}"
         f"{shown} {COVERAGE}"
     )

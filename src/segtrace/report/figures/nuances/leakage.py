@@ -53,9 +53,10 @@ def leakage_figure(
     return figure, (
         f"Above: {title_of(rule)}, row: the organ that is explained, column: the organ on whose "
         "pixels its positive map lies, outside the organ itself and a rim; 1 is what a uniform map "
-        "puts there, grey: not both on enough slices. Below: the largest pairs along the stages, "
-        "beside the largest of their nulls (uniform, the perfect map of the stage's grid, the "
-        "mirror image of the other organ, the untrained network) and the untrained network alone. "
+        "puts there, grey: the organ itself, or not both on enough slices. Below: the largest "
+        "pairs along the stages, beside the largest of their nulls (uniform, the perfect map of "
+        "the stage's grid, the mirror image of the other organ, the untrained network) and the "
+        "untrained network alone. "
         "Above its null is no event yet: the sentences say which pass their test."
     )
 
@@ -74,7 +75,9 @@ def _matrices(figure: SubFigure, here: Dataset, sites: Sequence[str]) -> None:
         ax.set_xticks(range(len(onto)), map(plain, onto), rotation=90, fontsize=4.5)
         ax.set_yticks(range(len(organs)), map(plain, organs), fontsize=4.5)
         ax.tick_params(length=0)
-    figure.colorbar(image, ax=axes, label="times uniform", shrink=0.6, aspect=30)
+    bar = figure.colorbar(image, ax=axes, label="times uniform", shrink=0.6, aspect=30,
+                          extend="max", ticks=range(int(DENSEST) + 1))  # fmt: skip
+    bar.ax.set_yticklabels([*map(str, range(int(DENSEST))), f"≥{DENSEST:.0f}"])
 
 
 def _off_diagonal(
