@@ -16,19 +16,19 @@ from segtrace.report.page.page import Page
 from segtrace.report.tables import read_table
 from segtrace.studies.preservation import Preservation, Preserved, _merged
 
-CONTROLS = [0.1, 0.2, 0.4, 0.3]
-"""Of an even map, the image, another slice's, the untrained network's."""
+CONTROLS = [0.1, 0.2, 0.15, 0.4, 0.3]
+"""Of an even map, the image, the prediction, another slice's, the untrained network's."""
 
 
-def of_kept(kept, cases=6):
+def of_kept(kept, cases=6, left_out=(), drawn=()):
     """One rule and organ, a slice a case; stage -> (map, its controls) preserved, in all cases."""
     values = torch.tensor([*kept.values()]).double()[:, None, None, :, None]
     values = values * torch.linspace(0.98, 1.02, cases).double()
     named = {"sites": [*kept], "rules": ["grad_pam"], "organs": ["liver"], "ways": WAYS,
              "cases": [*map(str, range(cases))], "fill": 0.0, "draws": 1}  # fmt: skip
     numbers = {name: values if name == NUMBERS[0] else 0.5 + 0 * values for name in NUMBERS}
-    slices = range(20, 20 + cases)
-    return Preserved(PRESERVATION.dataset(named | numbers), slices, (), Path())
+    why, slices = dict.fromkeys(left_out, "Dice below 0.5"), range(20, 20 + cases)
+    return Preserved(PRESERVATION.dataset(named | numbers), slices, (), Path(), why, drawn)
 
 
 def test_maps_that_are_beyond_every_control_are_named_and_no_others(tmp_path, capsys):
@@ -37,21 +37,22 @@ def test_maps_that_are_beyond_every_control_are_named_and_no_others(tmp_path, ca
     found = of_kept(kept)
     (_, words, *passed) = found.sentences
     assert words == (
-        "More of the prediction than by every control (shuffled, even, image, other, untrained) "
+        "More of the prediction than by every control (shuffled, even, image, prediction, "
+        "other, untrained) "
         "is preserved by Grad-PAM at dec1, over 6 cases."
     )
     assert "corrected for 3 tests; against every control beside it" in passed[0]
     page = Page()
     found.show(page)
     (section,) = page.sections
-    assert section.tables[0].rows[0][:8] == (
-        "Grad-PAM", "enc1", "0.45", "0.5", "0.1", "0.2", "0.4", "0.3",
+    assert section.tables[0].rows[0][:9] == (
+        "Grad-PAM", "enc1", "0.45", "0.5", "0.1", "0.2", "0.15", "0.4", "0.3",
     )  # fmt: skip
     assert "mullan2023" in section.sentences[0]
     found.write(tmp_path)
     assert words in capsys.readouterr().out
     table = read_table(tmp_path / "preservation.csv")
-    assert len(table) == 3 * 6 * 6
+    assert len(table) == 3 * 7 * 6
     assert (table[0]["case"], table[0]["slice"]) == ("0", "20")
     assert (tmp_path / "figures" / "preservation.png").stat().st_size > 10000
     assert len(section.figures) == 1
@@ -68,8 +69,25 @@ def test_of_few_cases_nothing_is_claimed_and_where_nothing_passes_that_is_said()
     assert not none.holds
 
 
+def test_a_map_that_preserves_less_than_the_prediction_is_not_named():
+    beside = [0.1, 0.2, 0.95, 0.4, 0.3]
+    assert not of_kept({"dec1": [0.9, 0.5, *beside]}).claim.holds
+
+
+def test_organs_that_are_not_found_and_the_stage_next_to_the_head_are_in_no_test():
+    kept = {"dec1": [0.9, 0.5, *CONTROLS], "dec2": [0.95, 0.5, *CONTROLS]}
+    found = of_kept(kept, drawn=("dec2", "head"))
+    assert "is preserved by Grad-PAM at dec1, over 6 cases." in found.claim.words
+    assert [*found.claim.numbers] == ["p of Grad-PAM at dec1"]
+    assert "a map at dec2 is the prediction drawn anew" in found.sentences[-1]
+    none = of_kept(kept, left_out=["liver"])
+    assert not none.claim.holds
+    assert none.claim.words.endswith("no map that can be named: none was tested.")
+    assert none.sentences[-1] == "Left out of the test: liver: Dice below 0.5."
+
+
 def test_of_how_many_maps_the_brightness_preserves_more_is_told():
-    controls = [0.1, 0.9, 0.4, 0.3]
+    controls = [0.1, 0.9, 0.2, 0.4, 0.3]
     words = of_kept({"dec1": [0.8, 0.5, *controls], "dec2": [0.95, 0.5, *controls]}).sentences[-1]
     assert "than 1 of 2 maps (mean over organs and slices 0.90, of the best map 0.95;" in words
     assert "brightness, which" not in of_kept({"dec1": [0.95, 0.5, *controls]}).sentences[-1]
@@ -90,10 +108,13 @@ def test_sides_are_put_together_where_both_are_there():
 
 def test_what_is_not_known_is_in_no_mean_and_no_control():
     nan = torch.nan
-    found = of_kept({"enc1": [nan] * 6, "dec1": [0.5, 0.3, 0.2, 0.1, 0.4, nan]})
+    found = of_kept({"enc1": [nan] * 7, "dec1": [0.5, 0.3, 0.2, 0.1, 0.2, 0.4, nan]})
     assert [row["stage"] for row in found.means] == ["dec1"]
     assert "untrained" not in found.means[0]
-    assert "(shuffled, even, image, other) is preserved by Grad-PAM at dec1," in found.claim.words
+    assert (
+        "(shuffled, even, image, prediction, other) is preserved by Grad-PAM at dec1,"
+        in found.claim.words
+    )
 
 
 def test_of_maps_drawn_at_random_hardly_any_is_named():
@@ -109,7 +130,7 @@ def test_of_maps_drawn_at_random_hardly_any_is_named():
             one[:] = torch.rand(one.shape, generator=by)
         flow.status[:] = before.status[:] = Status.OK
         data = preservation(net, flow, x, {"a": 1}, untrained=before, draws=1)
-        named += Preserved(data, range(6), (), Path()).claim.holds
+        named += Preserved(data, range(6), (), Path(), {}, ()).claim.holds
     assert named <= 2
 
 

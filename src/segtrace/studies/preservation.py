@@ -17,10 +17,13 @@ from segtrace.errors import InputError
 from segtrace.labelled import Dataset, rows, tensor
 from segtrace.measures.over_cases import by_case
 from segtrace.measures.significance import ALPHA, beyond_controls_p
+from segtrace.network.stages import resolve
+from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import Steps, counted, step
 from segtrace.report.captions import title_of
-from segtrace.report.claims.claim import Claim, number, told
+from segtrace.report.claims.claim import Claim, listed, number, told
 from segtrace.report.claims.controls import control_claim
+from segtrace.report.claims.recognition import left_out_words, why_not
 from segtrace.report.figures.comparison import preserved_figure
 from segtrace.report.figures.drawing import save_figure
 from segtrace.report.page.page import Page
@@ -29,9 +32,10 @@ from segtrace.report.references import PAPER, in_words
 from segtrace.report.tables import save_table
 from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
+from segtrace.studies.nuances.instances import redrawn
 from segtrace.studies.slices import Closing, Maps
 from segtrace.studies.study import Result, refuse_beside
-from segtrace.tracking.explained import explain_probes
+from segtrace.tracking.explained import explain_probes, settled
 
 ALONG = ("site", "rule", "organ", "slice", "way")
 
@@ -44,7 +48,7 @@ class Preservation:
     in one (each divided by its maximum).
 
     Attributes:
-        draws: shuffled maps beside each; a sound map takes 5 + ``draws`` passes.
+        draws: shuffled maps beside each; a sound map takes 6 + ``draws`` passes.
         fill: what stands where the map is 0, as the network takes it: 0 is their choice, and air
             behind a window of [0, 1].
 
@@ -70,7 +74,7 @@ class Preservation:
         """The maps of every network, and what they preserve."""
         steps = Steps(len(networks))
         for trained, within in networks:
-            network = trained.on(images.slices)
+            network = settled(trained.on(images.slices))
             steps.next(f"{trained.name}: maps of {counted(len(network.probes), 'slice')}")
             before, untrained = networks.untrained_beside(trained), None
             if before is not None:
@@ -94,7 +98,11 @@ class Preservation:
                     seed=networks.seed,
                     progress=progress,
                 )
-            yield Preserved(found, record.scene.slices, network.probes.marks, within)
+            left_out = why_not(record.scene, record.flow.prediction, record.flow.organs)
+            stages = resolve(unwrapped(network.net), network.stages)
+            drawn = redrawn(tuple(stage.name for stage in stages))
+            yield Preserved(found, record.scene.slices, network.probes.marks, within, left_out,
+                            drawn)  # fmt: skip
             yield Closing.of(trained)
 
 
@@ -117,12 +125,16 @@ class Preserved:
         slices: each one's index in its volume.
         marks: what the slices are not, in capitals.
         within: where it goes, below the folder of all results.
+        left_out: organ -> why no test rests on it.
+        drawn: stages that no test is made of, since their maps are the prediction.
     """
 
     data: Dataset
     slices: Sequence[int]
     marks: Sequence[str]
     within: Path
+    left_out: Mapping[str, str]
+    drawn: Sequence[str]
 
     def write(self, folder: Path) -> None:
         """``preservation.csv``: a row a stage, rule, organ, slice and way; and the figure."""
@@ -139,8 +151,9 @@ class Preserved:
         caption = (
             "Means over organs and slices. Preserved: of the prediction, where the map masks the "
             "image; behind it the same of the controls: shuffled, even: maps that keep about as "
-            "much of it elsewhere, or everywhere; image: the CT's own brightness; other: another "
-            "slice's map; untrained: the untrained network's. Every map: preservation.csv."
+            "much of it elsewhere, or everywhere; image: the CT's own brightness; prediction: what "
+            "the network predicts; other: another slice's map; untrained: the untrained network's. "
+            "Every map: preservation.csv."
         )
         table = Table.of(caption, self.means)
         drawn = () if self.figure is None else (Shown(embedded(self.figure[0]), self.figure[1]),)
@@ -206,10 +219,22 @@ class Preserved:
             "probability compared. A map that keeps everything preserves everything: read each "
             "number beside those of its controls. The same map shuffled, and an even one, tear the "
             "image or dim it, so that any connected mask beats them; hence the image's brightness, "
-            "another slice's map and the untrained network's stand there, too. "
+            "the prediction itself, another slice's map and the untrained network's stand there, "
+            "too. "
             f"{in_words([PAPER, 'mullan2023'])}"
         )
-        return [said, *told([self.claim]), *self._brightness]
+        return [said, *told([self.claim]), *self._brightness, *self._by_construction,
+                *left_out_words(self.left_out)]  # fmt: skip
+
+    @property
+    def _by_construction(self) -> list[str]:
+        there = [site for site in self.data["site"].values.tolist() if site in self.drawn]
+        if not there:
+            return []
+        return [
+            f"By construction, no finding: a map at {listed(there)} is the prediction drawn anew, "
+            "and preserves what the prediction does."
+        ]
 
     @property
     def _brightness(self) -> list[str]:
@@ -229,14 +254,20 @@ class Preserved:
     @cached_property
     def claim(self) -> Claim:
         """Which rules and stages have maps that preserve more than every control."""
-        kept = tensor(self.data[NUMBERS[0]])  # (S, R, O, W, N)
+        sites, organs = (
+            [name for name in self.data[axis].values.tolist() if name not in without]
+            for axis, without in (("site", self.drawn), ("organ", self.left_out))
+        )
+        kept = tensor(self.data[NUMBERS[0]].sel(site=sites, organ=organs))  # (S, R, O, W, N)
         cases = self.data["case"].values.tolist()
         each = by_case(kept[..., :1, :] - kept[..., 1:, :], cases).nanmean(2)  # over the organs
+        names = [f"{title_of(rule)} at {site}" for site in sites
+                 for rule in self.data["rule"].values.tolist()]  # fmt: skip
         controls = ", ".join(self.ways[1:])
         return control_claim(
             "preservation",
             f"More of the prediction than by every control ({controls}) is preserved by",
-            [*self._names.values()],
+            names,
             beyond_controls_p(each.flatten(0, 1)),
             each.shape[-1],
             f"{counted(len(cases), 'slice')} of {counted(each.shape[-1], 'case')}",

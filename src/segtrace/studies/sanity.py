@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from segtrace.causal.sanity.cascade import JUDGED, Asked, cascade, passes_of
+from segtrace.causal.sanity.cascade import BESIDE, JUDGED, Asked, cascade, passes_of
 from segtrace.causal.sanity.groups import Group, groups_of
 from segtrace.causal.sanity.judging import STEPS, Sanity, judge
 from segtrace.errors import InputError
@@ -20,7 +20,7 @@ from segtrace.progress import counted, say, step
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.recognition import why_not
-from segtrace.report.claims.sanity import sanity_claims
+from segtrace.report.claims.sanity import COMPARED, sanity_claims
 from segtrace.report.figures.drawing import save_figure
 from segtrace.report.figures.sanity import sanity_figure
 from segtrace.report.page.page import Page
@@ -35,6 +35,12 @@ from segtrace.tracking.explained import Network, chosen_organs, explain_probes, 
 
 ALONG = ("step", "region", "site", "rule", "organ")
 REGIONS = ("gt", "pred")
+STEP = {"above": "all above new", "all": "all new"}
+MEANING = (
+    "A pass says less like the trained map than that bound, not unlike it, nor right. Where the "
+    "similarity lies at the bound in truth, a pass or a fail is told in at most 5 % of networks."
+)
+"""What the verdicts are, and what their error is of."""
 
 
 @dataclass(frozen=True)
@@ -171,10 +177,10 @@ class Cascaded:
     def sentences(self) -> list[str]:
         """What is read in brackets, what was found, and what is not clear of the network."""
         key = (
-            "In brackets the similarity that comes closest to a fail: |ρ| of the map, or ρ of "
-            "|map|, to the trained map, with the weights of all stages above or of all stages "
-            "drawn anew / the 95 % quantile of the same among the trained network's maps of other "
-            "cases."
+            "In brackets the similarity that decides, which comes closest to a fail: |ρ| of the "
+            "map, or ρ of |map|, to the trained map, with the weights of all stages above or of "
+            "all stages drawn anew / its bound, the 95 % quantile of the same among the trained "
+            f"network's maps of other cases. {MEANING}"
         )
         said = [key, *told(self.claims)]
         if permuted := self.data.attrs["permuted"]:
@@ -191,7 +197,7 @@ class Cascaded:
         organ: means over slices and draws. A row of ``sanity_verdicts.csv`` is a rule and stage.
         """
         place = folder / self.within
-        columns = (*ALONG, *JUDGED, "ssim", *(f"null_{name}" for name in JUDGED))
+        columns = (*ALONG, *JUDGED, *BESIDE, *(f"null_{name}" for name in JUDGED))
         table = rows(mean(self.data, "slice"), ALONG, columns)
         save_table(place / "sanity.csv", [row for row in table if row["ssim"] == row["ssim"]
                                           or row[JUDGED[0]] == row[JUDGED[0]]])  # fmt: skip
@@ -207,11 +213,11 @@ class Cascaded:
                 "rule": title_of(one.rule),
                 "stage": one.site,
                 "verdict": one.verdict,
-                "closest": one.like,
-                "bound": one.bound,
+                "decided by": f"{COMPARED[one.compared]}, {STEP[one.step]}",
+                "similarity": one.like,
+                "bound": one.null,
                 "all above new": one.above,
                 "all new": one.all,
-                "other cases": one.null,
                 "all new, other region": one.elsewhere,
                 "trained, other region": one.region,
             }
@@ -222,9 +228,8 @@ class Cascaded:
                 "Do the maps depend on the weights?",
                 tuple(self.sentences),
                 (Shown(embedded(picture), caption),),
-                (Table.of("|ρ| to the trained map, mean over organs and cases. Closest, bound: as "
-                          "in brackets above; a map passes below the bound, its 95 % quantile "
-                          "among maps of other cases. Every organ and step: sanity.csv; p: "
-                          "sanity_verdicts.csv.", table),),
+                (Table.of("Similarity to the trained map, mean over organs and cases; a row is of "
+                          "the one that decides: |ρ| of the map, or ρ of |map|. Every organ and "
+                          "step: sanity.csv; p: sanity_verdicts.csv.", table),),
             )
         )  # fmt: skip

@@ -49,6 +49,18 @@ def test_below_five_cases_nothing_is_marked():
     assert all(np.isnan(one.p["deletion_black"]) for one in standings(data, [DELETION]))
 
 
+def test_organs_that_are_left_out_are_in_every_mean_and_in_no_test():
+    values = np.array([0.1, 0.25, 0.2, 0.3])[:, None, None] * np.linspace(0.98, 1.02, CASES)
+    values = np.repeat(values, 2, 1)
+    values[0, 1] = 0.9  # of the second organ
+    data = data_of(ROWS, KINDS, deletion_black=values)
+    assert standings(data, [DELETION])[0].beats == ()
+    row = standings(data, [DELETION], ["b"])[0]
+    assert row.beats == ("deletion_black",)
+    assert row.mean["deletion_black"] == pytest.approx(0.5)
+    assert standings(data, [DELETION], ["a", "b"])[0].beats == ()
+
+
 def test_a_control_that_has_hardly_a_map_is_none_and_slices_are_compared_in_pairs():
     values = np.full((4, 2, CASES), 0.5)
     values[0] = 0.4

@@ -65,7 +65,7 @@ def slow(signed, n, channel, activation, b, steps, seed):
             for u in first:
                 seen[divmod(u, 16)] = away[divmod(u, 16)]
             curves[name].append(dice(predicted(seen, channel, activation), whole))
-    explained, ratio = [], np.nan
+    explained, ratio = [], 256 / int(whole.sum())
     for k in range(steps + 1):
         shows = image / image.max() > k / steps
         seen = torch.where(shows, X[n, 0], 0.0)
@@ -180,7 +180,7 @@ def test_what_orders_nothing_and_what_is_not_predicted_have_no_numbers():
         assert flat[name].isnull().all()
         assert none[name].isnull().all()
     weak = of_maps([1.0 - WHOLE.double()], IMAGE)  # all but the prediction reaches no Dice of .9
-    assert weak["saliency_ratio"].isnull().all()
+    assert float(weak["saliency_ratio"]) == pytest.approx(64 / 13)  # the whole image does
     assert float(weak["dice_explained"]) == 0
 
 

@@ -74,17 +74,21 @@ def test_every_map_s_numbers_are_those_of_a_slow_loop(activation, fill):
             continue
         maps, channel = flow.maps[flow.sites[s]][r, o], o + (activation == "softmax")
         masks = {"map": mask_of(maps[n]), "image": bright[n]}
+        logits = NET(X[n : n + 1])[0]
+        alone = logits.argmax(0) == channel if activation == "softmax" else logits[channel] > 0
+        if alone.any():
+            masks["prediction"] = alone.to(X)
         if int(other.status[s, r, o, n]) == Status.OK:
             masks["untrained"] = mask_of(other.maps[flow.sites[s]][r, o, n])
         for near in ((n + 1) % 3, (n + 2) % 3):
             if int(flow.status[s, r, o, near]) == Status.OK:
                 masks["other"] = mask_of(maps[near])
                 break
-        beside += len(masks) == 4
+        beside += len(masks) == 5
         for way, mask in masks.items():
             ours = [float(one[name].sel(way=way)) for name in NUMBERS]
             assert ours == pytest.approx(slow(mask, n, channel, activation, fill), rel=1e-9)
-        for way in {"other", "untrained"} - set(masks):
+        for way in {"prediction", "other", "untrained"} - set(masks):
             assert one["excess"].sel(way=way).isnull()
         kept = one["image_preserved"].values
         assert kept[2] == pytest.approx(kept[0])  # an even map keeps as much of the image
@@ -141,7 +145,7 @@ def test_a_map_that_keeps_all_preserves_all_and_so_does_every_control():
     for one in flow.maps.values():
         one[:] = 1.0
     flow.status[:] = Status.OK
-    ways = [way for way in WAYS if way != "image"]
+    ways = [way for way in WAYS if way not in ("image", "prediction")]
     found = preservation(NET, flow, X, organs, draws=1, untrained=flow, ways=ways)
     for name, value in zip(NUMBERS, (1, 1, 0, 1), strict=True):
         np.testing.assert_allclose(found[name], value, atol=1e-12)
@@ -179,7 +183,7 @@ def test_it_says_what_it_costs_and_comes_to_an_end():
     preservation(NET, flow, X, organs, draws=2, progress=told.append)
     preservation(NET, flow, X, organs, draws=2, ways=["map"], progress=told.append)
     count = int((flow.status == Status.OK).sum())
-    assert (told[0].done, told[0].total) == (0, count * 6)
+    assert (told[0].done, told[0].total) == (0, count * 7)
     assert (told[-1].done, told[-1].total) == (count, count)
 
 

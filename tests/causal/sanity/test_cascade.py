@@ -14,7 +14,7 @@ from segtrace.activation import Organ
 from segtrace.attribution import targets
 from segtrace.causal.sanity.cascade import CASCADE, Asked, cascade, others
 from segtrace.causal.sanity.groups import groups_of
-from segtrace.causal.sanity.judging import FAILS, OPEN, PASSES, TOO_FEW, judge
+from segtrace.causal.sanity.judging import FAILS, GIVEN, OPEN, PASSES, TOO_FEW, judge
 from segtrace.causal.sanity.randomise import randomise
 from segtrace.labelled import tensor
 from segtrace.network.stages import resolve
@@ -73,18 +73,21 @@ def test_the_other_region_is_that_of_the_next_organ_in_the_slice():
     assert not found[2].any()  # not there
 
 
-def test_grad_pam_at_the_logits_fails_and_it_is_the_regions_doing():
+def test_grad_pam_at_the_logits_is_alike_by_construction_and_it_is_the_regions_doing():
     """There its gradient is the region itself, whatever the weights."""
     found = judge(cascade(*setting(), CASES, seeds=2))
     (head,) = [one for one in found if (one.rule, one.site) == ("grad_pam", "head")]
-    assert head.verdict == FAILS
-    assert head.all > 2 * head.null
+    assert head.verdict == GIVEN
+    assert head.given
+    assert head.compared == "spearman"
+    assert head.all > head.null
     assert head.all > 1.5 * head.elsewhere
     assert head.above != head.above  # nothing stands above the head
     assert head.p_region <= 0.05
     (same,) = [one for one in found if (one.rule, one.site) == ("seg_grad_cam", "head")]
     assert same.region == pytest.approx(1)  # whose maps know no region
     assert same.verdict == PASSES
+    assert not same.given
 
 
 def simulated(by, like, cases=12, sites=4, rules=2):
@@ -111,10 +114,11 @@ def centred(maps):
     return flat / flat.norm(dim=-1, keepdim=True)
 
 
-def dataset(own, null):
+def dataset(own, null, support=None):
     _, _, sites, rules, _, cases = own.shape
     names = [f"s{n}" for n in range(sites)]
     values = {"spearman": own, "spearman_absolute": own, "ssim": own,
+              "support": own * torch.nan if support is None else support,
               "null_spearman": null, "null_spearman_absolute": null,
               "steps": ["trained", *names[::-1]], "regions": ["own", "other"], "sites": names,
               "rules": [f"r{n}" for n in range(rules)], "organs": ["a"],
@@ -159,3 +163,19 @@ def test_the_groups_above_a_stage_are_those_drawn_before_its_own():
     assert by_site["s2"] == 1
     assert by_site["s3"] != by_site["s3"]  # the head
     assert tensor(dataset(own, torch.zeros(4, 2, 1, 6))["ssim"]).shape == own.shape
+
+
+def test_where_the_support_is_the_regions_doing_the_absolute_map_is_not_judged():
+    """A |map| that is its support fails on any network; what the image makes 0 is judged."""
+    absolute, signed = torch.full((5, 2, 4, 2, 1, 6), 0.99), torch.full((5, 2, 4, 2, 1, 6), 0.1)
+    by, null = torch.Generator().manual_seed(0), torch.full((4, 2, 1, 6), 0.5)
+    signed = signed + 0.01 * torch.rand(signed.shape, generator=by)
+    for elsewhere, verdict in ((0.1, PASSES), (0.99, FAILS)):
+        support = torch.ones(5, 2, 4, 2, 1, 6)
+        support[:, 1] = elsewhere
+        found = dataset(absolute, null, support)
+        found["spearman"] = found["spearman"].copy(data=signed)
+        assert {one.verdict for one in judge(found)} == {verdict}
+        assert {one.given for one in judge(found)} == {verdict == PASSES}
+    support[:, 1] = 0.1
+    assert {one.verdict for one in judge(dataset(absolute, null, support))} == {GIVEN}

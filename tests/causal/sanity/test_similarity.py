@@ -37,6 +37,11 @@ def test_numbers_by_hand():
     nothing = Compared.of(torch.zeros(2, 2))
     assert bool(nothing.constant)
     assert float(Compared.of(one).like(nothing)["spearman"]) == 0
+    half = Compared.of(torch.tensor([[0.0, 0], [3, -4]]))
+    assert float(half.like(Compared.of(torch.tensor([[0.0, 0], [-1, 5]])))["support"]) == 1
+    assert float(half.like(Compared.of(torch.tensor([[0.0, 2], [0, 1]])))["support"]) == 0
+    assert float(half.like(Compared.of(one))["support"]) == 0
+    assert torch.isnan(Compared.of(one).like(half)["support"])
 
 
 @pytest.mark.parametrize(("size", "window"), [(20, 7), (7, 7), (6, 5), (4, 3)])

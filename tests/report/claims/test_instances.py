@@ -2,7 +2,7 @@
 
 import torch
 
-from segtrace.report.claims.nuances.instances import instances_claims
+from segtrace.report.claims.nuances.instances import instances_claims, learned_claim
 
 SITES, RULES = ("enc1", "dec1", "head"), ("seg_grad_cam", "grad_pam")
 
@@ -40,6 +40,30 @@ def test_rules_that_differ_by_chance_are_told_apart_in_at_most_5_percent():
     false = sum(
         any(claim.holds for claim in instances_claims(
             apart([0.1] * 3, [0.1] * 3, noise=0.05, seed=seed), SITES, RULES, ()))
+        for seed in range(200)
+    )  # fmt: skip
+    assert false <= 16  # of 200; 10 are meant
+
+
+def test_training_is_named_where_it_changed_how_far_parts_are_told_apart():
+    found = apart([0.06, 0.3, 0.0], [0.5, 0.8, 1.0])
+    before = apart([0.35, 0.3, 0.9], [0.2, 0.8, 0.1], seed=1)
+    claim = learned_claim(found, before, SITES, RULES, ("head",))
+    assert "told apart more by Grad-PAM at enc1 (0.5" in claim.words
+    assert "; less by Seg-Grad-CAM at enc1 (0.0" in claim.words
+    assert "dec1" not in claim.words
+    assert "head" not in claim.words
+    assert "corrected for 8 tests" in claim.tests[0]
+    few = learned_claim(found[..., :4], before[..., :4], SITES, RULES, ("head",))
+    assert not few.holds
+    assert "was not tested" in few.words
+
+
+def test_two_networks_of_one_law_differ_in_at_most_5_percent():
+    """Eight cases with noise of their own in either network, six maps, both ways."""
+    false = sum(
+        learned_claim(*(apart([0.3] * 3, [0.6] * 3, noise=0.1, seed=seed + 1000 * n)
+                        for n in range(2)), SITES, RULES, ()).holds
         for seed in range(200)
     )  # fmt: skip
     assert false <= 16  # of 200; 10 are meant

@@ -2,34 +2,44 @@
 
 import pytest
 
-from segtrace.causal.sanity.judging import FAILS, OPEN, PASSES, TOO_FEW, Sanity
+from segtrace.causal.sanity.judging import FAILS, GIVEN, OPEN, PASSES, TOO_FEW, Sanity
 from segtrace.report.claims.sanity import sanity_claims
 
 
-def one(site, verdict, elsewhere=0.1, p_region=0.01, cases=12):
+def one(site, verdict, elsewhere=0.4, p_region=0.01, cases=12, given=False):
+    compared = "spearman" if given else "spearman_absolute"
     return Sanity(
-        site, "grad_pam", verdict, "spearman_absolute", "all", 0.7, 0.4, 0.5, 0.6, 0.3, elsewhere,
-        0.2, 0.01, 0.02, p_region, cases,
+        site, "grad_pam", verdict, given, compared, "all", 0.5, 0.6, 0.3, elsewhere, 0.2, 0.01,
+        0.02, p_region, cases,
     )  # fmt: skip
 
 
 def test_stages_are_named_by_their_verdict_and_the_head_is_no_finding():
-    found = [one("enc1", PASSES), one("dec4", OPEN), one("dec5", FAILS), one("head", FAILS)]
+    found = [one("enc1", PASSES), one("dec4", OPEN), one("dec5", FAILS, 0.1), one("head", GIVEN)]
     (claim,) = sanity_claims(found, "12 slices", {}, 16)
     assert claim.holds
     assert (
-        "fails, as much like the trained map whatever the weights, at dec5 (|map| 0.70 / 0.40)"
-        in (claim.words)
-    )
-    assert (
-        "changes with the weights at enc1 (|map| 0.70 / 0.40); not decided at dec4" in claim.words
-    )
-    assert "than maps of other cases are (95 % quantile 0.40), not to be unlike it." in claim.words
-    assert "The region keeps it alike (echo)" in claim.words
-    assert "|ρ| falls at dec5 from 0.60 to 0.10." in claim.words
+        "fails, more like the trained map than the bound, at dec5 (|map| 0.60 / 0.30); passes, "
+        "less like it than the bound, at enc1 (|map| 0.60 / 0.30); not decided at dec4"
+    ) in claim.words
+    assert "What likeness is left is the region's doing (echo)" in claim.words
+    assert "it falls at dec5 (|map|) from 0.60 to 0.10." in claim.words
+    assert "not judged" not in claim.words
     assert claim.words.endswith("by construction: no finding.")
     assert claim.numbers["other region at dec5"] == 0.1
+    assert claim.tests[0].startswith("below (a pass) or above (a fail) the bound in 95 % of sign")
     assert "corrected for 16 tests" in claim.tests[0]
+
+
+def test_what_is_0_off_the_region_whatever_the_weights_is_told_as_such():
+    given = one("dec5", GIVEN, 0.1, given=True)
+    (claim,) = sanity_claims([given, one("dec3", PASSES, 0.1, given=True)], "", {}, 8)
+    assert "passes, less like it than the bound, at dec3 (map 0.60 / 0.30)" in claim.words
+    assert "by construction, no finding at dec5 (map 0.60 / 0.30)." in claim.words
+    assert "At dec5 and dec3 the map is 0 off the region whatever the weights" in claim.words
+    assert "(echo)" in claim.words
+    (alone,) = sanity_claims([given], "", {}, 8)
+    assert not alone.holds
 
 
 @pytest.mark.parametrize("not_an_echo", [{"elsewhere": 0.5}, {"p_region": 0.2}])

@@ -1,6 +1,6 @@
 """Methods side by side: their numbers over cases, and which are beyond every control row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
@@ -60,7 +60,8 @@ OTHERS = (
     Column("dice_explained", "Dice\nexplained",
            "Dice to the prediction of what is above a threshold, over all thresholds", "more"),
     Column("saliency_ratio", "saliency\nratio",
-           "Pixels kept at Dice 0.9 over pixels predicted, where it is reached", "less",
+           "Pixels kept at Dice 0.9 over pixels predicted; where no threshold reaches it, those of "
+           "the whole image", "less",
            range=(0.0, inf)),
     Column("prediction_preserved", "prediction\npreserved",
            "The organ's probability kept where the map masks the image", "more"),
@@ -106,20 +107,24 @@ class Standing:
         return tuple(name for name, p in self.p.items() if p <= ALPHA)
 
 
-def standings(data: Dataset, asked: Sequence[Column]) -> list[Standing]:
+def standings(
+    data: Dataset, asked: Sequence[Column], left_out: Collection[str] = ()
+) -> list[Standing]:
     """The rows over cases.
 
     Args:
         data: a number a column, and what their ratios are of, each with the axes row, organ and
             slice; coordinates ``row``, its ``kind``, and ``case`` along slice.
         asked: the columns.
+        left_out: organs that no test rests on.
     """
     cases = data["case"].values.tolist()
     kinds = data["kind"].values.tolist()
     names = [str(c) for c in range(len(dict.fromkeys(cases)))]
     found = {one.name: over_cases(_each(data, one, cases), names, within=one.range)
              for one in asked}  # fmt: skip
-    p = _tested(data, asked, cases, kinds)
+    rests = [organ for organ in data["organ"].values.tolist() if organ not in left_out]
+    p = _tested(data.sel(organ=rests), asked, cases, kinds)
     maps = tensor(data[asked[0].name]).isfinite().sum((1, 2)).tolist()
 
     def of(end: str, r: int) -> dict[str, float]:

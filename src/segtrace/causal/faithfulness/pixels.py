@@ -74,7 +74,9 @@ def pixels(
     ``insertion`` (more is) the areas under them over the fraction, by trapezoids. ``explained`` is
     Dice(pred(x where L / max L > t, else ``fill``), P_c) for t = 0 … 1 in as many steps as
     ``thresholds``, ``dice_explained`` the area under it, and ``saliency_ratio`` Σ[L / max L > t] /
-    #P_c at the largest t whose Dice is :data:`ENOUGH`; NaN where none is.
+    #P_c at the largest t whose Dice is :data:`ENOUGH`. Where none is, all that is left to show is
+    the whole image, and the ratio that of its pixels: left out, a map would look the better the
+    seldomer it is enough.
 
     Costs a sound map 2 (``steps`` - 1) passes a b, and ``thresholds`` + 1.
 
@@ -194,12 +196,12 @@ class _Seen:
         fill = torch.full_like(self.x[n], self.fill)
         explained = self._dice(shows, fill, whole, o, n)
         kept = (shows.flatten(1).sum(1) / whole.sum()).double().cpu()
-        enough = kept.masked_fill(explained < ENOUGH, torch.nan)
-        known = enough[~enough.isnan()]  # falling with t
+        whole_image = image.numel() / whole.sum().double().cpu()
+        enough = kept[explained >= ENOUGH]  # falling with t
         return {"deleted": deleted, "inserted": inserted, "explained": explained,
                 "deletion": _area(deleted), "insertion": _area(inserted),
                 "dice_explained": _area(explained),
-                "saliency_ratio": known[-1] if len(known) else enough[-1]}  # fmt: skip
+                "saliency_ratio": enough[-1] if len(enough) else whole_image}  # fmt: skip
 
     def _dice(self, shows: Tensor, hidden: Tensor, whole: Tensor, o: int, n: int) -> Tensor:
         """(k,) Dice to P_c where pixels (k, *image) of slice n are shown and the others hidden."""

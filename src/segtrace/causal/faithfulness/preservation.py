@@ -4,7 +4,7 @@ The image is multiplied by the map, scaled to [0, 1], and shown to the network a
 keeps everything preserves everything, so no number here says anything alone: beside each stand
 those of the same map with its cells shuffled, which keeps about as much of the image in other
 places, of an even map, which keeps as much everywhere, and of maps that no explaining gave: the
-image itself, another slice's map, and the untrained network's.
+image itself, the prediction itself, another slice's map, and the untrained network's.
 """
 
 import zlib
@@ -14,7 +14,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segtrace.activation import PROBABILITY, Organ, OrganLike, activation_of, organs_of
+from segtrace.activation import (
+    PROBABILITY,
+    Organ,
+    OrganLike,
+    activation_of,
+    organs_of,
+    predicted,
+    predicted_mask,
+)
 from segtrace.attribution.flow import A_FLOW, Flow, Status
 from segtrace.attribution.forward import Output
 from segtrace.causal import guards
@@ -29,10 +37,10 @@ from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.progress import OnProgress
 
-WAYS = ("map", "shuffled", "even", "image", "other", "untrained")
+WAYS = ("map", "shuffled", "even", "image", "prediction", "other", "untrained")
 """The map, and its controls: its cells shuffled; the same everywhere; the slice's own brightness;
-the map of the next slice (of another case, where there is one) that has a sound one; the untrained
-network's, where it is known."""
+the prediction itself, which needs no explaining; the map of the next slice (of another case, where
+there is one) that has a sound one; the untrained network's, where it is known."""
 NUMBERS = ("prediction_preserved", "image_preserved", "excess", "relative_entropy")
 PRESERVATION = Form(
     dict.fromkeys(NUMBERS, "site rule organ way slice"),
@@ -68,7 +76,7 @@ def preservation(
     ``relative_entropy`` the size of x' over that of x, both compressed by DEFLATE. Sums are over
     the whole image (Mullan and Sonka 2023, whose fill is 0; they take the predicted masks for P).
 
-    Costs 5 + ``draws`` passes a sound map, one less without the untrained network.
+    Costs 6 + ``draws`` passes a sound map, one less without the untrained network.
 
     Args:
         net: the network.
@@ -108,7 +116,9 @@ def preservation(
         refuse_shares("prob", logits, known)
         organs = organs_of(channels, known, logits.shape[1])
         seconds = seconds_per_slice(net, x[:1])
-        shown = _Ways(flow, untrained, names, brightness(x), tuple(ways), draws, seed)
+        whole = predicted(logits, known)
+        found_in = torch.stack([predicted_mask(whole, organ) for organ in organs.values()]).to(x)
+        shown = _Ways(flow, untrained, names, brightness(x), found_in, tuple(ways), draws, seed)
         sound = (flow.status == Status.OK).nonzero().tolist()
         clock = Clock(len(sound) * shown.most, seconds, progress)
         masked = _Masked(net, x, PROBABILITY[known](logits), known, fill, batch, output)
@@ -136,6 +146,7 @@ class _Ways:
     untrained: Flow | None
     cases: tuple[str, ...]
     bright: Tensor  # (N, *image)
+    predicted: Tensor  # (O, N, *image) 1 where an organ is predicted
     asked: tuple[str, ...]
     draws: int
     seed: int
@@ -157,6 +168,7 @@ class _Ways:
             "shuffled": lambda: self._shuffled(signed, image.max(), n),
             "even": lambda: own.mean().expand_as(own),
             "image": lambda: self.bright[n],
+            "prediction": lambda: self.predicted[o, n] if self.predicted[o, n].any() else None,
             "other": lambda: self._scaled(self.flow, site, r, o, self._beside(s, r, o, n)),
             "untrained": lambda: self._scaled(self.untrained, site, r, o, n),
         }

@@ -29,11 +29,13 @@ OWN, OTHER = "own", "other"
 """The region that the score is taken over: the organ's, or that of another organ in the slice."""
 JUDGED = ("spearman", "spearman_absolute")
 """The similarities that are judged: of the signed map, and of |map|."""
+BESIDE = ("ssim", "support")
+"""Those that are not judged: structure, and where the map is not 0."""
 NULL_QUANTILE = 0.95
 """Of the similarities of a map to those of other cases: what a randomised map is held against."""
 CASCADE = Form(
     {
-        **dict.fromkeys((*JUDGED, "ssim"), "step region site rule organ slice"),
+        **dict.fromkeys((*JUDGED, *BESIDE), "step region site rule organ slice"),
         **{f"null_{name}": "site rule organ slice" for name in JUDGED},
     },
     {
@@ -110,10 +112,11 @@ def cascade(
     Returns:
         Axes step (``trained``, and the stages whose weights were drawn last, the head first),
         region, site, rule, organ and slice: ``spearman`` in [0, 1], ``spearman_absolute`` (of
-        |map|) and ``ssim`` in [-1, 1], see :mod:`segtrace.causal.sanity.similarity`. NaN where a
-        map may not be read (gap-degenerate and worse), or the trained one is constant. ``null_…``
-        beside: the 95th percentile of the same among the trained network's maps of slices of other
-        cases; NaN without one. Attributes: ``permuted`` and ``unclear``, paths of modules.
+        |map|), ``ssim`` and ``support`` (of where the map is not 0; NaN where it is 0 nowhere) in
+        [-1, 1], see :mod:`segtrace.causal.sanity.similarity`. NaN where a map may not be read
+        (gap-degenerate and worse), or the trained one is constant. ``null_…`` beside: the 95th
+        percentile of the same among the trained network's maps of slices of other cases; NaN
+        without one. Attributes: ``permuted`` and ``unclear``, paths of modules.
     """
     net = unwrapped(net)
     began = time.perf_counter()
@@ -137,7 +140,7 @@ def cascade(
     steps = torch.cat([started[None], torch.stack(drawn).mean(0)]).movedim(1, 0)
     return CASCADE.dataset(
         {
-            **dict(zip((*JUDGED, "ssim"), steps, strict=True)),
+            **dict(zip((*JUDGED, *BESIDE), steps, strict=True)),
             **_nulls(trained, before, cases),
             "steps": [TRAINED, *(group.name for group in groups)],
             "regions": [OWN, OTHER],
@@ -184,8 +187,8 @@ def _alike(trained: Mapping[str, Compared], before: Flow, after: Flow) -> Tensor
     for s, (name, one) in enumerate(trained.items()):
         like = one.like(Compared.of(after.maps[name]))
         unread = _unread(before, s) | _unread(after, s) | one.constant
-        signed, absolute, ssim = like.values()
-        found.append(nan_where(unread, torch.stack([signed.abs(), absolute, ssim])))
+        signed, *others = like.values()
+        found.append(nan_where(unread, torch.stack([signed.abs(), *others])))
     return torch.stack(found, 1)
 
 

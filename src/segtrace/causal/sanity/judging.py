@@ -1,18 +1,22 @@
 """Does a map depend on the weights? Pass or fail of every rule and stage, at a stated error rate.
 
-After the groups above a stage, and after all groups are drawn anew, a map is held against its null:
-the 95th percentile of its similarity to the trained network's maps of other cases. Over cases the
-similarity lies above that (the map **fails**), below it (it **passes**), or neither can be told.
-Either error, a pass of a map that is as much like its old self as maps of other cases are, and a
-fail of one that is not more so, happens in at most 5 % of networks, over all rules, stages, steps
-and both ways to compare (:mod:`segtrace.measures.significance`). To pass takes all of a stage's
-tests, to fail one of them.
+After the groups above a stage, and after all groups are drawn anew, a map is held against a bound:
+the 95th percentile of its similarity to the trained network's maps of other cases. In the mean over
+cases the similarity lies above that (the map **fails**), below it (it **passes**), or neither can
+be told. Where it lies at the bound in truth, either verdict is given in at most 5 % of networks,
+over all rules, stages, steps and both ways to compare (:mod:`segtrace.measures.significance`). To
+pass takes all of a stage's tests, to fail one of them.
 
-A pass says that the map changes with the weights, not that it is right; a fail that it would look
-the same whatever was learned.
+So a pass says that the map is less like its old self than the most alike of other cases' maps are,
+and no more: one that is as alike as their *average* passes, and so it should. It does not say that
+the two are unlike (read the bound), nor that the map is right.
+
+Where a map is 0 off the region whatever the weights (a gradient that keeps its place, next to the
+output), its |map| is as good as the region's own mask, which other cases do not share: it would
+fail whatever was learned. So |map| is not judged there, and a signed map that is no less alike gets
+no fail but the word **by construction**: of one sign, it is the same mask.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -22,6 +26,7 @@ from torch import Tensor
 
 from segtrace.causal.sanity.cascade import JUDGED, OTHER, OWN, TRAINED
 from segtrace.labelled import Dataset, names_along, tensor
+from segtrace.measures.energy import nan_where
 from segtrace.measures.over_cases import by_case
 from segtrace.measures.significance import ALPHA, family_p
 
@@ -29,6 +34,10 @@ STEPS = ("above", "all")
 """What is drawn anew where a map is judged: the groups above its stage, and all."""
 TESTS = tuple(product(JUDGED, STEPS))
 PASSES, FAILS, OPEN, TOO_FEW = "passes", "fails", "not decided", "too few cases"
+GIVEN = "by construction"
+"""What stays alike since it is 0 off the region, whatever the weights."""
+SUPPORT = 0.5
+"""The least correlation of where a map is not 0, before and after, that is called the same."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +47,21 @@ class Sanity:
     Attributes:
         site: the stage.
         rule: the rule.
-        verdict: ``passes``, ``fails``, ``not decided`` or ``too few cases``.
-        compared: the similarity that comes closest to a fail, ``spearman`` or
-            ``spearman_absolute`` …
-        step: … after which step, ``above`` or ``all``.
-        like: that similarity, mean over cases.
-        bound: its null.
-        above: |ρ| to the trained map once all groups above the stage are drawn anew, mean over
-            cases; NaN where there is none above.
+        verdict: ``passes``, ``fails``, ``by construction``, ``not decided`` or ``too few cases``.
+        given: whether the map is 0 off the region whatever the weights, so that |map| is not
+            judged.
+        compared: the similarity that decides, which comes closest to a fail: ``spearman`` or
+            ``spearman_absolute``. All that follow are of it …
+        step: … and it does so after this step, ``above`` or ``all``.
+        above: similarity to the trained map once all groups above the stage are drawn anew, mean
+            over cases; NaN where there is none above.
         all: the same once all are.
-        null: its bound, mean over cases.
-        elsewhere: |ρ| once all are, with the score over another organ's region.
-        region: |ρ| of the trained network's own maps of both regions: how far the map depends on
-            the region, with no weight changed.
-        p_passes: that a map no less like its old self than its null passes so, corrected for all.
-        p_fails: that one no more like it fails so.
+        null: the bound, mean over cases.
+        elsewhere: once all are, with the score over another organ's region.
+        region: of the trained network's own maps of both regions: how far the map depends on the
+            region, with no weight changed.
+        p_passes: that a map whose similarity lies at the bound passes so, corrected for all.
+        p_fails: that it fails so.
         p_region: that ``all`` is no larger than ``elsewhere`` and looks so: above, it is the region
             that keeps the map alike; corrected for all.
         cases: number of cases.
@@ -61,10 +70,9 @@ class Sanity:
     site: str
     rule: str
     verdict: str
+    given: bool
     compared: str
     step: str
-    like: float
-    bound: float
     above: float
     all: float
     null: float
@@ -75,6 +83,11 @@ class Sanity:
     p_region: float
     cases: int
 
+    @property
+    def like(self) -> float:
+        """The similarity that decides, to be held against ``null``."""
+        return self.above if self.step == "above" else self.all
+
     def row(self) -> dict[str, Any]:
         """Plain values for a CSV."""
         return asdict(self)
@@ -82,43 +95,54 @@ class Sanity:
 
 def judge(found: Dataset) -> list[Sanity]:
     """A verdict a rule and stage of what :func:`segtrace.causal.sanity.cascade.cascade` found."""
-    beyond = torch.stack([_beyond(found, *test) for test in TESTS])
-    p = {"p_passes": _all_of(family_p(-beyond)), "p_fails": _one_of(family_p(beyond))}
-    own, elsewhere = (_at(found, JUDGED[0], "all", region) for region in (OWN, OTHER))
-    p["p_region"] = family_p(_by_case(found, own - elsewhere))
-    means = {name: _by_case(found, values).nanmean(-1) for name, values in {
-        "above": _at(found, JUDGED[0], "above"),
-        "all": own,
-        "null": tensor(found[f"null_{JUDGED[0]}"]),
-        "elsewhere": elsewhere,
-        "region": _at(found, JUDGED[0], TRAINED, OTHER),
-    }.items()}  # fmt: skip
-    closest = beyond.nanmean(-1).nan_to_num(nan=-torch.inf).argmax(0)
+    given = _given(found)
+    beyond = torch.stack([_beyond(found, *test) for test in TESTS])  # (tests, S, R, C)
+    absolute = torch.tensor([name == JUDGED[1] for name, _ in TESTS])
+    beyond = nan_where(absolute[:, None, None, None] & given[..., None], beyond)
+    closest = beyond.nanmean(-1).nan_to_num(nan=-torch.inf).argmax(0)  # (S, R)
+    numbers = {name: _of_closest(closest, each) for name, each in _similarities(found).items()}
+    numbers |= {"p_passes": _all_of(family_p(-beyond)), "p_fails": _one_of(family_p(beyond))}
     cases = beyond.isfinite().any(0).sum(-1)
+
+    def one(s: int, r: int, site: str, rule: str) -> Sanity:
+        own = {name: float(each[s, r]) for name, each in numbers.items()}
+        by, step = TESTS[int(closest[s, r])]
+        off = bool(given[s, r])
+        word = _word(own["p_passes"], own["p_fails"], off)
+        return Sanity(site, rule, word, off, by, step, **own, cases=int(cases[s, r]))
+
     return [
-        Sanity(
-            site=site,
-            rule=rule,
-            verdict=_word(float(p["p_passes"][s, r]), float(p["p_fails"][s, r])),
-            **_closest(found, TESTS[int(closest[s, r])], s, r),
-            **_numbers(means | p, s, r),
-            cases=int(cases[s, r]),
-        )
+        one(s, r, site, rule)
         for r, rule in enumerate(names_along(found, "rule"))
         for s, site in enumerate(names_along(found, "site"))
     ]
 
 
-def _numbers(values: Mapping[str, Tensor], s: int, r: int) -> dict[str, Any]:
-    return {name: float(own[s, r]) for name, own in values.items()}
+def _similarities(found: Dataset) -> dict[str, Tensor]:
+    """Means over cases of each of :data:`JUDGED`, and p of echo, (2, S, R)."""
+    own, elsewhere = (torch.stack([_at(found, name, "all", region) for name in JUDGED])
+                      for region in (OWN, OTHER))  # fmt: skip
+    each = {
+        "above": torch.stack([_at(found, name, "above") for name in JUDGED]),
+        "all": own,
+        "null": torch.stack([tensor(found[f"null_{name}"]) for name in JUDGED]),
+        "elsewhere": elsewhere,
+        "region": torch.stack([_at(found, name, TRAINED, OTHER) for name in JUDGED]),
+    }
+    means = {name: _by_case(found, values).nanmean(-1) for name, values in each.items()}
+    return means | {"p_region": family_p(_by_case(found, own - elsewhere))}
 
 
-def _closest(found: Dataset, test: tuple[str, str], s: int, r: int) -> dict[str, Any]:
-    name, step = test
-    like, bound = _at(found, name, step), tensor(found[f"null_{name}"])
-    both = {"like": _by_case(found, like), "bound": _by_case(found, bound)}
-    means = {what: float(values[s, r].nanmean()) for what, values in both.items()}
-    return {"compared": name, "step": step, **means}
+def _of_closest(closest: Tensor, each: Tensor) -> Tensor:
+    """(2, S, R) -> (S, R): of the similarity of the test that decides."""
+    return each.gather(0, (closest // len(STEPS))[None])[0]
+
+
+def _given(found: Dataset) -> Tensor:
+    """(S, R) where a map is not 0 in the same cells with all weights new, by the region's doing."""
+    own, elsewhere = (_by_case(found, _at(found, "support", "all", region)).nanmean(-1)
+                      for region in (OWN, OTHER))  # fmt: skip
+    return (own >= SUPPORT) & ~(elsewhere >= SUPPORT)
 
 
 def _all_of(p: Tensor) -> Tensor:
@@ -131,11 +155,11 @@ def _one_of(p: Tensor) -> Tensor:
     return p.nan_to_num(nan=1.0).amin(0).masked_fill(p.isnan().all(0), torch.nan)
 
 
-def _word(p_passes: float, p_fails: float) -> str:
+def _word(p_passes: float, p_fails: float, given: bool) -> str:
     if p_passes != p_passes:
         return TOO_FEW
     if p_fails <= ALPHA:
-        return FAILS
+        return GIVEN if given else FAILS
     return PASSES if p_passes <= ALPHA else OPEN
 
 
@@ -145,9 +169,8 @@ def _beyond(found: Dataset, name: str, step: str) -> Tensor:
 
 
 def _by_case(found: Dataset, values: Tensor) -> Tensor:
-    """(S, R, O, N) -> (S, R, C): the mean over organs of each case's mean over slices."""
-    each = by_case(values, names_along(found, "case"))
-    return each.nanmean(2)
+    """(…, O, N) -> (…, C): the mean over organs of each case's mean over slices."""
+    return by_case(values, names_along(found, "case")).nanmean(-2)
 
 
 def _at(found: Dataset, name: str, step: str, region: str = OWN) -> Tensor:

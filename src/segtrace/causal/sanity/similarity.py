@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from segtrace.measures.energy import ratio
+from segtrace.measures.energy import nan_where, ratio
 
 WINDOW = 7
 """Cells across of the window of SSIM."""
@@ -22,11 +22,13 @@ class Compared:
         signed: (…, cells) float64 ranks of the signed map over its cells, centred, of length 1; 0
             where it is constant.
         absolute: the same of |map|.
+        support: the same of where the map is not 0.
         shown: (…, h, w) the map as it is drawn: rectified, divided by its maximum.
     """
 
     signed: Tensor
     absolute: Tensor
+    support: Tensor
     shown: Tensor
 
     @classmethod
@@ -35,7 +37,7 @@ class Compared:
         cells = maps.double().flatten(-2)
         positive = maps.double().relu()
         shown = ratio(positive, positive.amax((-2, -1), keepdim=True)).nan_to_num(nan=0.0)
-        return cls(_ranked(cells), _ranked(cells.abs()), shown)
+        return cls(_ranked(cells), _ranked(cells.abs()), _ranked((cells != 0).double()), shown)
 
     @property
     def constant(self) -> Tensor:
@@ -43,14 +45,16 @@ class Compared:
         return ~self.signed.any(-1)
 
     def like(self, other: "Compared") -> dict[str, Tensor]:
-        """(…) each: ``spearman``, ``spearman_absolute``, ``ssim``.
+        """(…) each: ``spearman``, ``spearman_absolute``, ``ssim``, ``support``.
 
         Spearman's correlation is 0 where one of the two is constant: nothing of a map is left.
+        ``support`` is that of where the maps are not 0, NaN where this one is 0 in no cell.
         """
         return {
             "spearman": (self.signed * other.signed).sum(-1),
             "spearman_absolute": (self.absolute * other.absolute).sum(-1),
             "ssim": ssim(self.shown, other.shown),
+            "support": nan_where(~self.support.any(-1), (self.support * other.support).sum(-1)),
         }
 
     def across(self) -> dict[str, Tensor]:

@@ -52,10 +52,10 @@ def passed(claims: Iterable[Claim]) -> list[str]:
     return [*said, RATE] if said else []
 
 
-def corrected(tests: int, over: str = "cases") -> str:
+def corrected(tests: int, over: str = "cases", where: str = "above its null") -> str:
     """The test that a claim passed, in words."""
     return (
-        f"above its null in {1 - ALPHA:.0%} of sign flips over {over}, corrected for "
+        f"{where} in {1 - ALPHA:.0%} of sign flips over {over}, corrected for "
         f"{tests} {'test' if tests == 1 else 'tests'}"
     ).replace("%", " %", 1)
 

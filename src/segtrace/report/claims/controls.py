@@ -12,7 +12,7 @@ from segtrace.report.claims.claim import Claim, corrected, listed
 def control_claim(
     kind: str, lead: str, names: Sequence[str], p: Tensor, cases: int, about: str
 ) -> Claim:
-    """The maps that passed, or that none did, or that so few cases say nothing.
+    """The maps that passed, or that none did, or that so few cases, or organs, say nothing.
 
     Args:
         kind: of the claim.
@@ -23,8 +23,8 @@ def control_claim(
         cases: how many there are.
         about: the slices and cases.
     """
-    if cases < LEAST_CASES:
-        few = f"{counted(cases, 'case')}, and a claim takes {LEAST_CASES}"
+    few = f"{counted(cases, 'case')}, and a claim takes {LEAST_CASES}" * (cases < LEAST_CASES)
+    if few := few or "none was tested" * bool(p.isnan().all()):
         return Claim(kind, f"{lead} no map that can be named: {few}.", about=about)
     passing = [name for name, one in zip(names, p.tolist(), strict=True) if one <= ALPHA]
     numbers = {f"p of {name}": one for name, one in zip(names, p.tolist(), strict=True)

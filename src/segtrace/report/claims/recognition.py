@@ -15,6 +15,7 @@ from segtrace.activation import OrganLike, predicted_mask, true_mask
 from segtrace.dice import dice
 from segtrace.measures.over_cases import by_case
 from segtrace.measures.significance import ALPHA, family_p
+from segtrace.report.captions import plain
 from segtrace.report.claims.claim import FOUND, USUAL_PLACE
 from segtrace.report.scene import Scene
 
@@ -78,3 +79,9 @@ def why_not(scene: Scene, prediction: Tensor, organs: Sequence[str]) -> dict[str
     few = {organ: f"Dice below {FOUND}" for organ in organs
            if not scene.dice(organ, prediction) >= FOUND}  # fmt: skip
     return words | few
+
+
+def left_out_words(left_out: Mapping[str, str]) -> list[str]:
+    """Of which organs nothing is claimed, and why; empty where there are none."""
+    said = "; ".join(f"{plain(organ)}: {why}" for organ, why in left_out.items())
+    return [f"Left out of the test: {said}."] if said else []

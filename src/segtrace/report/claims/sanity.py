@@ -1,19 +1,22 @@
 """Which maps depend on the weights: what cascading randomisation says of every rule and stage.
 
 At the head the map is the logits, in the region or everywhere: whatever it shows there, it shows by
-construction, and no finding is made of it.
+construction, and no finding is made of it. Nor of maps that stay alike because they are 0 off the
+region whatever the weights.
 """
 
 from collections.abc import Mapping, Sequence
 
 from segtrace.causal.sanity.cascade import JUDGED
-from segtrace.causal.sanity.judging import FAILS, OPEN, PASSES, TOO_FEW, Sanity
+from segtrace.causal.sanity.judging import FAILS, GIVEN, OPEN, PASSES, TOO_FEW, Sanity
 from segtrace.measures.significance import ALPHA, LEAST_CASES
 from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import Claim, corrected, listed, number
 from segtrace.report.scene import FINAL
 
+COMPARED = {JUDGED[0]: "map", JUDGED[1]: "|map|"}
+"""How the similarities are named."""
 ECHO = 0.5
 """Of the similarity that is left this part at most survives another region where it is an echo."""
 
@@ -50,49 +53,49 @@ def _of(own: Sequence[Sanity], about: str, tests: int) -> Claim:
     parts = [
         f"{words} at {listed([_numbers(one) for one in there])}"
         for verdict, words in (
-            (FAILS, "fails, as much like the trained map whatever the weights,"),
-            (PASSES, "changes with the weights"),
+            (FAILS, "fails, more like the trained map than the bound,"),
+            (PASSES, "passes, less like it than the bound,"),
+            (GIVEN, "by construction, no finding"),
             (OPEN, "not decided"),
         )
         if (there := [one for one in judged if one.verdict == verdict])
     ]
     words = f"{name}: {'; '.join(parts) or 'no stage before the head can be judged'}."
     numbers = {f"{what} at {one.site}": value for one in own
-               for what, value in (("similarity", one.like), ("other cases", one.bound),
+               for what, value in (("similarity", one.like), ("other cases", one.null),
                                    ("other region", one.elsewhere), ("p passes", one.p_passes),
                                    ("p fails", one.p_fails)) if value == value}  # fmt: skip
     holds = any(one.verdict in (PASSES, FAILS) for one in judged)
     return Claim(
         "sanity",
-        f"{words}{_bar(judged)}{_echo(judged)}{_head(own)}",
+        f"{words}{_given(judged)}{_echo(judged)}{_head(own)}",
         numbers,
-        (corrected(tests),) if holds else (),
+        (corrected(tests, where="below (a pass) or above (a fail) the bound"),) if holds else (),
         about,
     )
 
 
-def _bar(judged: Sequence[Sanity]) -> str:
-    """How high the bar is that the passes stay below."""
-    bounds = [one.bound for one in judged if one.verdict == PASSES]
-    if not bounds:
+def _given(judged: Sequence[Sanity]) -> str:
+    """Where |map| is left out."""
+    if not (there := [one.site for one in judged if one.given]):
         return ""
-    low, high = (number(end(bounds)) for end in (min, max))
     return (
-        " To change with the weights is to be less like the trained map than maps of other cases "
-        f"are (95 % quantile {low if low == high else f'{low} to {high}'}), not to be unlike it."
+        f" At {listed(there)} the map is 0 off the region whatever the weights, by construction: "
+        "|map|, much the region's mask, is not judged."
     )
 
 
 def _echo(judged: Sequence[Sanity]) -> str:
     """Where what is left is the region's doing."""
-    there = [one for one in judged if one.verdict == FAILS and one.p_region <= ALPHA
-             and one.elsewhere <= ECHO * one.all]  # fmt: skip
+    there = [one for one in judged
+             if one.p_region <= ALPHA and one.elsewhere <= ECHO * one.all]  # fmt: skip
     if not there:
         return ""
-    at = listed([f"{one.site} from {number(one.all)} to {number(one.elsewhere)}" for one in there])
+    at = listed([f"{one.site} ({COMPARED[one.compared]}) from {number(one.all)} to "
+                 f"{number(one.elsewhere)}" for one in there])  # fmt: skip
     return (
-        " The region keeps it alike (echo): with all weights new, and the score over another "
-        f"organ's region, |ρ| falls at {at}."
+        " What likeness is left is the region's doing (echo): with all weights new, and the score "
+        f"over another organ's region, it falls at {at}."
     )
 
 
@@ -108,5 +111,4 @@ def _head(own: Sequence[Sanity]) -> str:
 
 def _numbers(one: Sanity) -> str:
     """E.g. ``dec5 (|map| 0.54 / 0.50)``."""
-    what = {JUDGED[0]: "map", JUDGED[1]: "|map|"}[one.compared]
-    return f"{one.site} ({what} {number(one.like)} / {number(one.bound)})"
+    return f"{one.site} ({COMPARED[one.compared]} {number(one.like)} / {number(one.null)})"

@@ -18,7 +18,14 @@ ROW, ROOM = 0.17, 1.1
 """Inches a row takes, and the rest of the figure."""
 APART = 0.5
 """Of a column's width, between two numbers below it that are not to touch."""
-BESIDE = {"shuffled": "x", "even": "+", "image": "s", "other": "d", "untrained": "^"}
+BESIDE = {
+    "shuffled": "x",
+    "even": "+",
+    "image": "s",
+    "prediction": "v",
+    "other": "d",
+    "untrained": "^",
+}
 """Control of a map -> its marker."""
 ARROWS = {"less": "← better", "more": "better →", None: ""}
 

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from segtrace.causal.sanity.cascade import JUDGED, NULL_QUANTILE, OTHER, OWN, TRAINED
-from segtrace.causal.sanity.judging import FAILS, OPEN, PASSES, TOO_FEW, Sanity
+from segtrace.causal.sanity.judging import FAILS, GIVEN, OPEN, PASSES, TOO_FEW, Sanity
 from segtrace.labelled import DataArray, Dataset, names_along, tensor
 from segtrace.measures.over_cases import by_case
 from segtrace.progress import counted
@@ -20,7 +20,7 @@ from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 ACROSS = 6
 HEIGHT, ROOM = 1.15, 0.75
 """Inches of a row of panels, and of what is around them."""
-COLOURS = {PASSES: "#0072b2", FAILS: "#d55e00", OPEN: "0.4", TOO_FEW: "0.4"}
+COLOURS = {PASSES: "#0072b2", FAILS: "#d55e00", OPEN: "0.4", GIVEN: "0.4", TOO_FEW: "0.4"}
 """Of the Okabe-Ito palette, to be told apart without red-green vision."""
 LINES = ((OWN, "#000000", "-", "the organ's region"), (OTHER, "#cc79a7", "-", "another organ's"))
 STRUCTURE = ("#009e73", ":", "the organ's region, SSIM")
@@ -111,7 +111,9 @@ def _caption(found: Dataset) -> str:
         f"{NULL_QUANTILE:.0%}".replace("%", " %", 1)
         + " quantile of |ρ| among maps of other cases; dashed: the same of |map|. Passes: below "
         "that over cases, both at the upright line (all above the stage is new) and at the right "
-        "end, for the signed map and for |map|; fails: above it at one of them. Either is wrong in "
-        "at most 5 % of networks, over all stages and rules. A pass says that a map depends on the "
-        "weights, not that it is right. Sources in references.bib: adebayo2018."
+        "end, for the signed map and for |map|; fails: above it at one of them; by construction: "
+        "so, but 0 off the region whatever the weights, where |map| is not judged. Where the "
+        "similarity lies at that quantile in truth, either verdict is given in at most 5 % of "
+        "networks, over all stages and rules. A pass says less alike than that, not unlike, nor "
+        "right. Sources in references.bib: adebayo2018."
     )

@@ -13,6 +13,7 @@ from segtrace.labelled import Dataset, rows
 from segtrace.progress import counted
 from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.controls import control_claim
+from segtrace.report.claims.recognition import left_out_words
 from segtrace.report.figures.comparison import comparison_figure, in_order
 from segtrace.report.figures.drawing import save_figure
 from segtrace.report.files import save_manifest
@@ -42,6 +43,7 @@ class Compared:
         data: what :func:`segtrace.studies.compare.numbers.numbers` gives.
         columns: of the table.
         facts: of the network, for the manifest.
+        left_out: organ -> why no test rests on it.
         marks: what the slices are not, in capitals.
         within: where it goes, below the folder of all results.
     """
@@ -49,13 +51,14 @@ class Compared:
     data: Dataset
     columns: tuple[Column, ...]
     facts: Mapping[str, Any]
+    left_out: Mapping[str, str]
     marks: tuple[str, ...]
     within: Path
 
     @cached_property
     def standings(self) -> list[Standing]:
         """The rows over cases, methods before controls."""
-        return in_order(standings(self.data, self.columns), self.columns[0])
+        return in_order(standings(self.data, self.columns, self.left_out), self.columns[0])
 
     @cached_property
     def claim(self) -> Claim:
@@ -68,6 +71,11 @@ class Compared:
         about = f"{counted(self.data.sizes['slice'], 'slice')} of {counted(cases, 'case')}"
         lead = "In deletion or insertion, beyond every control row is"
         return control_claim("compare", lead, names, p, cases, about)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The finding, and of which organs there is none."""
+        return [*told([self.claim]), *left_out_words(self.left_out)]
 
     def write(self, folder: Path) -> None:
         """``compare.csv``, ``compare_means.csv``, ``figures/compare.png`` and ``.pdf``.
@@ -84,7 +92,7 @@ class Compared:
         figure, caption = comparison_figure(self.standings, self.columns, self.marks)
         save_figure(place / "figures", "compare", figure, caption)
         save_manifest(place / "manifest.json", self.facts)
-        print("\n".join(told([self.claim])))
+        print("\n".join(self.sentences))
 
     def show(self, page: Page) -> None:
         """The finding, the figure, and the table of means."""
@@ -95,7 +103,7 @@ class Compared:
         page.sections.append(
             Section(
                 "Which maps carry the prediction?",
-                (*told([self.claim]), f"{READING} {in_words([PAPER, 'mullan2023'])}"),
+                (*self.sentences, f"{READING} {in_words([PAPER, 'mullan2023'])}"),
                 (shown,),
                 (Table.of(CAPTION, self._means()),),
             )

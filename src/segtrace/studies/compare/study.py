@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from segtrace.causal.faithfulness.comparison import columns
@@ -12,8 +13,8 @@ from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Explainer
 from segtrace.explainers.mullan2023 import KernelWeighted
 from segtrace.explainers.petsiuk2018 import Rise
-from segtrace.labelled import Dataset
 from segtrace.progress import Steps, clock, counted, say
+from segtrace.report.claims.recognition import why_not
 from segtrace.studies.compare.files import Compared
 from segtrace.studies.compare.numbers import HIDING, numbers
 from segtrace.studies.compare.rows import Row, controls, of_explainer, of_rules, telling, untrained
@@ -22,7 +23,7 @@ from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.study import Result, refuse_beside
-from segtrace.tracking.explained import Network, settled, targets_of
+from segtrace.tracking.explained import Network, scene, settled, targets_of
 
 LEFT_ASIDE = ("log_dir", "measures", "aggregate")
 """Options of ``explain.py`` that say nothing here."""
@@ -93,11 +94,7 @@ class Compare:
             cases = counted(len(set(network.probes.cases)), "case")
             slices = f"{counted(len(network.probes), 'slice')} of {cases} (probes.n of each)"
             steps.next(f"{trained.name}: maps of {slices}, and what they carry")
-            found = self._found(trained, network, networks, [*named, *cheap])
-            marks = network.probes.marks
-            facts = {**trained.facts, "region": network.settings.region,
-                     "cases": list(dict.fromkeys(network.probes.cases))}  # fmt: skip
-            yield Compared(found, columns(self.hidden), facts, marks, within)
+            yield self._found(trained, network, networks, within, [*named, *cheap])
 
     def _cost(self, explainers: Sequence[Explainer]) -> str:
         """What all of it will take at most, in a sentence."""
@@ -116,8 +113,9 @@ class Compare:
         trained: TrainedNetwork,
         network: Network,
         networks: Networks,
+        within: Path,
         explainers: Sequence[Explainer],
-    ) -> Dataset:
+    ) -> Compared:
         asked, settings = network.settings.stages, replace(network.settings, stages=None)
         flow, rows = of_rules(network._replace(settings=settings), asked)
         beside = self._untrained(trained, network, networks, asked)
@@ -129,7 +127,19 @@ class Compare:
                 on_network(explainer, trained, networks), short, targets, trained.epoch
             )
         rows += [*beside, *controls(flow, network, self.draws, networks.seed)]
-        return numbers(network, flow, rows, self.hidden, self.steps, networks.seed)
+        shown = scene(network.probes, network.channels)
+        return Compared(
+            numbers(network, flow, rows, self.hidden, self.steps, networks.seed),
+            columns(self.hidden),
+            {
+                **trained.facts,
+                "region": network.settings.region,
+                "cases": list(dict.fromkeys(network.probes.cases)),
+            },
+            why_not(shown, flow.prediction, flow.organs),
+            network.probes.marks,
+            within,
+        )
 
     def _untrained(
         self,

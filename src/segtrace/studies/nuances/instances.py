@@ -13,7 +13,11 @@ from segtrace.measures.over_cases import by_case, over_cases
 from segtrace.progress import say
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import Claim, number
-from segtrace.report.claims.nuances.instances import AVERAGED, instances_claims
+from segtrace.report.claims.nuances.instances import (
+    AVERAGED,
+    instances_claims,
+    learned_claim,
+)
 from segtrace.report.figures.nuances.instances import Example, instances_figure
 from segtrace.report.page.sections import Table
 from segtrace.report.scene import FINAL
@@ -57,6 +61,9 @@ class Instances(Nuance):
                 for name, values in apart.items()}  # (S, R, C)  # fmt: skip
         drawn = redrawn(flow.stages)
         claims = instances_claims(each["parts"], flow.stages, flow.rules, drawn)
+        if "untrained" in each:
+            claims.append(learned_claim(each["parts"], each["untrained"], flow.stages, flow.rules,
+                                        drawn))  # fmt: skip
         figure = instances_figure(each, flow.stages, flow.rules, _example(looked, halves, masks),
                                   looked.network.probes.marks)  # fmt: skip
         return Found(
@@ -96,8 +103,7 @@ def _untrained(each: dict[str, Tensor], flow: Flow, drawn: tuple[str, ...]) -> l
             if site not in drawn and all(one[s, r].isfinite() for one in both))
         for r, rule in enumerate(flow.rules)
     ]  # fmt: skip
-    return ["Beside the untrained network, without a verdict on what was learned (1 - cos of two "
-            f"parts' maps, trained / untrained): {'; '.join(said)}."]  # fmt: skip
+    return [f"1 - cos of two parts' maps, trained / untrained: {'; '.join(said)}."]
 
 
 def _by_construction(apart: Tensor, flow: Flow, drawn: tuple[str, ...]) -> list[str]:

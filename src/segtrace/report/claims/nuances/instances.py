@@ -49,6 +49,46 @@ def instances_claims(
     return said
 
 
+def learned_claim(
+    apart: Tensor,
+    untrained: Tensor,
+    sites: Sequence[str],
+    rules: Sequence[str],
+    drawn: Sequence[str],
+) -> Claim:
+    """Where training changed how far two parts are told apart: either way, over cases.
+
+    Args:
+        apart: as in :func:`instances_claims`.
+        untrained: the same of the untrained network.
+        sites: names along S.
+        rules: names along R.
+        drawn: stages that are left out.
+    """
+    left = [s for s, site in enumerate(sites) if site not in drawn]
+    more = apart[left] - untrained[left]
+    p = family_p(stack([more, -more]))  # (2, S, R)
+    means = [one.nanmean(-1) for one in (apart, untrained)]
+    if not (count := int(p.isfinite().sum())):
+        return Claim("instances", "Trained against untrained was not tested: that takes "
+                     f"{LEAST_CASES} cases and a stage inside.")  # fmt: skip
+    said = []
+    for words, own in zip(("more", "less"), p, strict=True):
+        there = [
+            f"{title_of(rules[r])} at {sites[s]} "
+            f"({' / '.join(number(float(one[s, r])) for one in means)})"
+            for r in range(len(rules)) for s, value in zip(left, own[:, r], strict=True)
+            if value <= ALPHA
+        ]  # fmt: skip
+        said += [f"{words} by {listed(there)}"] if there else []
+    if not said:
+        return Claim("instances", "No rule and stage is found at which the trained network's maps "
+                     "tell two parts apart more, or less, than the untrained one's.")  # fmt: skip
+    return Claim("instances", "Than by the untrained network's maps (1 - cos, trained / untrained)"
+                 f", two parts are told apart {'; '.join(said)}.",
+                 tests=(corrected(count),))  # fmt: skip
+
+
 def _claim(words: str, at: Sequence[tuple[str, str]], count: int) -> Claim:
     if not at:
         return Claim("instances", f"No stage is found at which {words}.")
