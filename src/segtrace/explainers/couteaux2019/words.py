@@ -55,8 +55,8 @@ def reading() -> list[str]:
         "That the score rises, and the organ's predicted region grows, is by construction.",
         "Sensitive is said of brightness alone, which must change more than with as many steps "
         f"along directions by chance, the untrained network's gradient and those of {SHUFFLED} "
-        "networks of shuffled weights; of networks that hold nothing one in 20 is called so at "
-        "most, all organs together (measured).",
+        "networks of shuffled weights; of networks of random weights 5 to 7 % are called so, "
+        "whichever organ it is (measured).",
         "A feature that changes little is not called robust: it changes as little in networks that "
         f"hold nothing. Below {LEAST_CASES} cases, and of an organ that the network does not find, "
         "no claim is made.",
