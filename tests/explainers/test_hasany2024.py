@@ -233,7 +233,10 @@ def test_a_batch_of_another_size_changes_nothing_and_a_seed_moves_the_controls_a
 @pytest.mark.parametrize(("keep", "late"), [(0.9, True), (0.5, False)])
 def test_time_that_runs_out_keeps_what_is_done_and_says_so(monkeypatch, tmp_path, keep, late):
     clock(monkeypatch)
-    found = explained(Misure(keep=keep, window=3, steps=50), max_seconds=6)
+    ran = []
+    with NET.register_forward_pre_hook(lambda _net, given: ran.append(len(given[0]))):
+        found = explained(Misure(keep=keep, window=3, steps=50), max_seconds=6)
+    assert 0 < sum(ran) - found.kept.passes <= 3 + 4  # the slices as they are, and to time a pass
     assert found.drawn.done < 50
     assert (found.drawn.done == 0) == late
     said = f"partial: {found.drawn.done} of 50 steps of stage 2"
@@ -278,6 +281,8 @@ def test_an_organ_that_is_nowhere_has_no_mask():
         ({"window": 4}, "window=4; give an odd number from 3"),
         ({"steps": 0}, "steps of Misure is 0"),
         ({"rate": 0.0}, "rate=0.0; give more than 0"),
+        ({"rate": float("inf")}, "rate=inf; give more than 0"),
+        ({"sparsity": float("inf")}, "sparsity=inf; give 0 or more"),
         ({"sparsity": -1.0}, "sparsity=-1.0; give 0 or more"),
         ({"baseline": "air"}, "no baseline 'air'"),
         ({"max_seconds": 0.0}, "max_seconds=0.0; give more than 0"),

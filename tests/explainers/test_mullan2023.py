@@ -136,14 +136,6 @@ def test_a_stage_that_passes_nothing_on_is_dead():
     assert (found.explained.record.flow.status == Status.DEAD).all()
 
 
-def test_slices_that_are_not_finite_have_no_map():
-    x = X.clone()
-    x[1, 0, 3, 3] = torch.nan
-    status = explained(network("all", x=x)).explained.record.flow.status
-    assert (status[..., 1] == Status.NONFINITE).all()
-    assert (status[..., [0, 2]] == Status.OK).all()
-
-
 def test_what_is_not_reached_in_time_is_left_out_or_told(monkeypatch):
     seconds = iter(range(1000))
     monkeypatch.setattr("segtrace.explainers.explainer.perf_counter", lambda: next(seconds))

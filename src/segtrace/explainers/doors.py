@@ -292,8 +292,8 @@ def segnbdt(
     """SegNBDT, with the options of :class:`.wan2020.segnbdt.SegNbdt`.
 
     Arguments and what is refused: as of :func:`ablation_cam`, and a sigmoid; the score is the
-    logit. The tree is in ``.found.tree``, its Dice in ``.inference``, what erased organs leave in
-    ``.erased``; ``.write(folder)`` writes all of it.
+    logit. The tree is in ``.hierarchy.tree``, its Dice in ``.inference``, what erased organs leave
+    in ``.erased``; ``.write(folder)`` writes all of it.
     """
     network, asked = asked_of(net, stages, image, organs, truth, region, "logit", activation)
     explainer = SegNbdt(**options)

@@ -17,6 +17,7 @@ from segtrace.causal.batches import SLICES, Batches, Clock, seconds_per_slice
 from segtrace.errors import InputError
 from segtrace.explainers.explainer import Budget
 from segtrace.explainers.stage_maps import flow_of
+from segtrace.network.guards import a_finite_image
 from segtrace.network.labels import refuse_shares
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
@@ -131,8 +132,10 @@ def scoring(
         passes: forward passes of each that it would take, to be told where it does not.
 
     Raises:
-        InputError: volumes that it does not take; a score that does not fit the logits.
+        InputError: volumes that it does not take; values that are not finite; a score that does not
+            fit the logits.
     """
+    a_finite_image("image", network.probes.images)
     if network.probes.images.ndim != 4 and not volumes:
         cost = f", {passes} forward passes of each volume" if passes else ""
         raise InputError(

@@ -63,8 +63,12 @@ class StageMaps:
         ``figures/{name}/{organ}.png`` with ``caption.txt`` and ``references.bib``; ``weights.csv``,
         a row a stage, organ, slice and channel, where channels are weighed.
         """
+        self.write_with(folder, self.facts)
+
+    def write_with(self, folder: Path | str, facts: Mapping[str, Any]) -> None:
+        """The same, with the manifest of a result that holds more."""
         folder = Path(folder)
-        self.explained.write(folder, self.facts)
+        self.explained.write(folder, facts)
         if self.weights:
             save_table(folder / "weights.csv", self._weights())
         if self.explained.of_volumes:

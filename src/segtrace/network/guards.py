@@ -6,6 +6,7 @@ the place of a module are answered here, by the name of the argument, before any
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any, Protocol, TypeVar
 
@@ -322,6 +323,18 @@ def ends(name: str, value: Any) -> None:
     """(start, stop), whole numbers."""
     if not (isinstance(value, Sequence) and len(value) == 2 and all(map(_is_whole, value))):
         raise wrong(name, value, "(start, stop), whole numbers")
+
+
+def a_range(name: str, value: Any) -> tuple[float, float]:
+    """Two finite numbers that rise, as they are."""
+    wanted = "lower and upper end, two finite numbers, or None (YAML: null)"
+    pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+    if not pair or any(isinstance(one, bool) or not isinstance(one, Real) for one in value):
+        raise wrong(name, value, wanted)
+    low, high = map(float, value)
+    if not (isfinite(low) and isfinite(high) and low < high):
+        raise wrong(name, value, wanted)
+    return low, high
 
 
 def instance(kind: type, words: str) -> Guard:

@@ -1,9 +1,11 @@
 """Attribution patching as an explainer: estimates beside cuts that are made here by hand."""
 
+import json
+
 import pytest
 import torch
 
-import segtrace
+import segtrace.explainers
 from helpers import nets
 from helpers.explaining import explained, network
 from helpers.scripts import answer_of
@@ -95,6 +97,7 @@ def test_without_time_labels_or_a_wish_nothing_stands_beside(monkeypatch, tmp_pa
     late = explained(AttributionPatching(baselines=MEANS), slices(), max_seconds=0.5)
     assert "The time was over before the cuts were done" in " ".join(late.section().sentences)
     late.write(tmp_path)
+    assert json.loads((tmp_path / "manifest.json").read_text())["whole"] is False
     assert "score_lost" not in read_table(tmp_path / "estimates.csv")[0]
     for explainer, of in (
         (AttributionPatching(check=False, baselines=MEANS), slices()),
@@ -134,3 +137,31 @@ def test_explain_py_takes_what_the_checkpoint_holds(run, tmp_path, monkeypatch):
     assert "enc1" not in sites
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<h2>Attribution patching</h2>" in page
+
+
+def test_sites_that_are_exact_by_construction_or_told_before_are_not_counted(tmp_path):
+    from helpers.explaining import NET as plain
+
+    found = segtrace.explainers.attribution_patching(
+        plain, {"enc1": "0", "same": "0", "head": "5"}, nets.images(3, 16), {"a": 1, "b": 2},
+        cut="zero",
+    )  # fmt: skip
+    said = " ".join(found.section().sentences)
+    assert "of 1 site the estimate" in said
+    assert "Not counted: head, exact, since all behind it is linear" in said
+    assert "Counted once: same is enc1." in said
+    found.write(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["options"]["cut"] == "zero"
+    assert manifest["passes_of"] == {"forward": 3, "backward": 6, "cuts": 9}
+    assert (manifest["passes"], manifest["whole"], manifest["cuts_made"]) == (18, True, True)
+
+
+@pytest.mark.parametrize("name", ["attribution_patching", "deepdream", "misure", "segnbdt", "rise"])
+def test_slices_that_are_not_finite_are_refused(name):
+    x = X.clone()
+    x[1, 0, 3, 3] = torch.nan
+    stages = () if name in ("deepdream", "misure", "rise") else (STAGES,)
+    options = {"cut": "zero"} if name == "attribution_patching" else {}
+    with pytest.raises(InputError, match="image holds 1 values that are NaN or infinite"):
+        getattr(segtrace.explainers, name)(NET, *stages, x, ORGANS, **options)

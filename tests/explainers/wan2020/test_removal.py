@@ -109,12 +109,14 @@ def test_a_slice_that_is_not_done_counts_as_not_done():
     assert {row["slice"] for row in rows} == {4 + n for n in range(cut)}
 
 
-def held(lost, dice=0.9):
+def held(lost, dice=0.9, beside=()):
     """A result in which every case is a slice: lost (O erased, W, O measured, C)."""
     organs = ("liver", "spleen", "aorta")[: len(lost)]
     whole = torch.full((len(organs), lost.shape[-1]), dice, dtype=torch.float64)
     measured = tuple((organ, 0) for organ in organs)
-    return Removed(organs, measured, whole, whole - lost, 1, 1)
+    near = torch.zeros(len(organs), len(organs), lost.shape[-1], dtype=torch.bool)
+    near[..., list(beside)] = True
+    return Removed(organs, measured, whole, whole - lost, near, 1, 1)
 
 
 def test_a_loss_beyond_both_controls_is_told_and_its_own_is_not():
@@ -126,6 +128,12 @@ def test_a_loss_beyond_both_controls_is_told_and_its_own_is_not():
     assert claim.words.startswith("Erasing the liver costs the spleen 0.31 Dice (")
     assert claim.holds
     assert claim.numbers["p"] <= 0.05
+    assert "; 8 cases apart from it)" in claim.words
+    (claim,) = claims(held(lost, beside=[0, 1]), list("abcdefgh"))
+    assert "; 6 cases apart from it)" in claim.words
+    touching = held(lost, beside=range(4))
+    assert not claims(touching, list("abcdefgh"))
+    assert "Not asked of 2 pairs of organs that touch" in nothing_found(touching, list("abcdefgh"))
     lost[0, 2, 1] += 0.3  # scattered pixels cost as much
     assert not claims(held(lost), list("abcdefgh"))
 
@@ -156,3 +164,36 @@ def test_of_erasures_that_cost_what_controls_do_there_is_rarely_a_claim(cases):
         lost = scale * torch.empty(3, len(WAYS), 3, cases).exponential_(1, generator=chance)
         told += bool(claims(held(lost.double()), [str(c) for c in range(cases)]))
     assert told <= 0.05 * runs
+
+
+class Smoothed(torch.nn.Module):
+    """A 9 x 9 mean, then a class a band of brightness: it looks for no organ beside another."""
+
+    def __init__(self):
+        super().__init__()
+        self.smooth = torch.nn.AvgPool2d(9, 1, 4, count_include_pad=False)
+        self.bands = torch.tensor([0.1, 0.55, 0.95]).view(1, 3, 1, 1)
+
+    def forward(self, x):
+        return -(self.smooth(x) - self.bands).abs()
+
+
+@pytest.mark.parametrize("gap", [0, 2, 4, 10])
+def test_of_an_edge_there_is_no_claim(gap):
+    masks = torch.zeros(2, 8, 64, 64, dtype=torch.bool)
+    for n in range(8):
+        masks[0, n, 20 + n % 6 :, 10:26] = masks[1, n, 20 + n % 6 :, 26 + gap : 42 + gap] = True
+    masks[:, :, 40:] = False
+    x = 0.1 + 0.45 * masks[0].float() + 0.85 * masks[1].float()
+    x += 0.02 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    net, todo = Smoothed(), erasures(masks, ~masks.any(0), 2, seed=0)
+
+    def run(part):
+        return net(torch.stack([x[one.n].masked_fill(one.where, 0) for one in part])[:, None])
+
+    judged, whole = Judged(TREE, [1, 2], masks), net(x[:, None])
+    found = removed(judged, ["a", "b"], whole, todo, run, at_once=8, is_over=lambda: False)
+    assert found.near[0, 1].all() == (gap < 4)
+    assert not claims(found, list("abcdefgh"))
+    touching = held(found.lost[:, :, :2]) if gap == 0 else None
+    assert touching is None or claims(touching, list("abcdefgh"))  # else it would be told

@@ -136,6 +136,11 @@ def test_options_without_sense_are_refused(options, message):
         SegNbdt(**options)
 
 
+def test_where_the_head_alone_is_named_its_maps_are_drawn():
+    found = segtrace.explainers.segnbdt(NET, {"head": "5"}, X, {"a": 1, "b": 2})
+    assert found.explained.record.flow.stages == ("head",)
+
+
 def test_a_sigmoid_is_refused_in_one_line():
     named = {"a": 1, "b": 2, "c": 3}
     with pytest.raises(InputError, match="each channel decides for itself: leave segnbdt out"):

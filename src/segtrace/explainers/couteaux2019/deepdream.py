@@ -25,6 +25,7 @@ from segtrace.network import guards
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import undisturbed, unwrapped
 from segtrace.progress import counted
+from segtrace.report.claims.recognition import why_not
 from segtrace.tracking.explained import Network, scene
 
 
@@ -36,6 +37,9 @@ from segtrace.tracking.explained import Network, scene
     draws=guards.a_count,
     seed=guards.from_zero,
     max_seconds=guards.optional(guards.a_number),
+    clamp=guards.optional(guards.a_range),
+    untrained=guards.optional(guards.a_network),
+    hounsfield=guards.optional(guards.a_range),
 )
 @dataclass(frozen=True)
 class DeepDream:
@@ -94,13 +98,6 @@ class DeepDream:
             raise InputError(
                 f"step_size={self.step_size}; give more than 0, or None (YAML: null) for 0.02 sd"
             )
-        for name in ("clamp", "hounsfield"):
-            if (ends := getattr(self, name)) is not None:
-                if len(ends) != 2 or not ends[0] < ends[1]:
-                    raise InputError(
-                        f"{name}={[*ends]}; give lower and upper end, or None (YAML: null)"
-                    )
-                object.__setattr__(self, name, tuple(ends))
         checked_seconds(self.max_seconds)
 
     def comparing(self, untrained: nn.Module | None, window: tuple[float, float]) -> "DeepDream":
@@ -151,7 +148,10 @@ class DeepDream:
                     controls = Controls(ascent, done, record, ruler.width, self.seed, clock.step)
                     lines = controls.run(self.draws, before)
             trajectory, own = record.trajectory(), scene(network.probes, network.channels)
-            verdicts = () if lines is None else judge(trajectory, lines, own.cases, ruler)
+            found = predicted(scores.logits, scores.activation).cpu()
+            unknown_to = why_not(own, found, trajectory.organs)
+            verdicts = (() if lines is None else
+                        judge(trajectory, lines, own.cases, ruler, unknown_to))  # fmt: skip
             climbed = Climbed(done, clock.done, scores.seconds, lines is not None)
             return Dreams(
                 self, own, ruler, trajectory, verdicts, climbed,

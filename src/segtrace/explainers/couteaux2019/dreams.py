@@ -150,7 +150,7 @@ class Dreams:
             f"Method: {self.by.equation}.",
             f"S: the sum of {SCORES.get(self.score, self.score)} over the region, "
             f"{REGIONS.get(self.region, self.region)}.",
-            *reading(self.ruler),
+            *reading(),
             *(self._said(organ)),
             *(f"Note: {mark}." for mark in shot.marks),
             f"{RESEARCH_USE.capitalize()}.",
@@ -169,7 +169,7 @@ class Dreams:
             f"{self.by.equation}. {sources([PAPER, *self.by.papers])}",
             self._cost(),
             *(" ".join(self._said(organ)) for organ in organs if self.verdicts),
-            " ".join(reading(self.ruler)),
+            " ".join(reading()),
         ]
         figures = []
         for organ in organs:

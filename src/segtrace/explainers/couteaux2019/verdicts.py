@@ -1,4 +1,4 @@
-"""Is a network sensitive to a feature of an organ, or robust? What was tried, and what it says.
+"""Is a network sensitive to a feature of an organ? What was tried, and what it says.
 
 Raising a score enlarges the organ's region and moves its shape in any network, by construction; so
 **sensitive** is said of the brightness of the region that there was at step 0 alone, where the
@@ -6,12 +6,12 @@ gradient of any other network is as good as the network's own. A step along the 
 change it more, over cases, than one along chance, the untrained network's gradient and those of
 networks of shuffled weights, and the whole ascent more than as many steps along the former two.
 Beyond, its mean, in units of what all these networks give, must exceed that of every feature and
-organ in each of the shuffled ones, as it does in one of 20 networks that hold nothing. **Robust**
-is said of any feature that changes over the whole ascent by less than :data:`LEAST`, where the
-ascent moved the prediction. Else nothing is claimed.
+organ in each of the shuffled ones, as it does in one of 20 networks that hold nothing. Else, and of
+an organ that the network does not find, nothing is claimed. Nothing is called robust: features
+change as little in networks that hold nothing, and the less the shorter the walk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
@@ -22,18 +22,11 @@ from segtrace.explainers.couteaux2019.controls import BRIGHTNESS, Lines
 from segtrace.explainers.couteaux2019.features import NAMES, Ruler
 from segtrace.explainers.couteaux2019.trajectory import Trajectory
 from segtrace.measures.over_cases import by_case, over_cases
-from segtrace.measures.significance import ALPHA, family_p, weakest_p
+from segtrace.measures.significance import ALPHA, weakest_p
 
-SENSITIVE, ROBUST, NO_CLAIM = "sensitive", "robust", "no claim"
+SENSITIVE, NO_CLAIM = "sensitive", "no claim"
 JUDGED = tuple(name for name in NAMES if name != "dice")
 """Whether the prediction stays is what the ascent is about, and no feature of the organ."""
-LEAST = {"area": 0.1, "mean": 0.025, "sd": 0.025, "compactness": 0.05, "elongation": 0.1,
-         "shift": 1.0}  # fmt: skip
-"""Changes that are told from none: a tenth of the area, a fortieth of the input's range (10 HU of
-400), a pixel of the centre's place, and so much of a shape's number."""
-
-MOVED = 0.95
-"""Dice to the prediction at step 0, up to which the ascent moved it: else all would be robust."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +51,7 @@ class Verdict:
         cases: how many have the feature.
         p_cases: of a change beyond all controls, corrected for all features and organs.
         p_networks: of a step beyond that of networks that hold nothing, corrected likewise.
-        p_robust: of a change below :data:`LEAST`, corrected for all features and organs; 1 where
-            the prediction did not move.
+        why_not: why nothing is claimed of the organ whatever the numbers are; "" where it may be.
     """
 
     organ: str
@@ -79,19 +71,21 @@ class Verdict:
     cases: int
     p_cases: float
     p_networks: float
-    p_robust: float
+    why_not: str
 
     @property
     def word(self) -> str:
         """What may be said."""
-        if self.p_robust <= ALPHA:
-            return ROBUST
-        passed = self.p_cases <= ALPHA and self.p_networks <= ALPHA
+        passed = not self.why_not and self.p_cases <= ALPHA and self.p_networks <= ALPHA
         return SENSITIVE if passed else NO_CLAIM
 
 
 def judge(
-    trajectory: Trajectory, lines: Lines, cases: Sequence[str], ruler: Ruler
+    trajectory: Trajectory,
+    lines: Lines,
+    cases: Sequence[str],
+    ruler: Ruler,
+    why_not: Mapping[str, str],
 ) -> tuple[Verdict, ...]:
     """Every feature of every organ.
 
@@ -100,6 +94,7 @@ def judge(
         lines: how it is without.
         cases: of the slices.
         ruler: units.
+        why_not: organ -> why nothing is claimed of it.
     """
     own = torch.stack([trajectory.own(name) for name in JUDGED])  # (f, J, O, N)
     lines = lines.without(trajectory.scores[0].isnan())
@@ -107,8 +102,6 @@ def judge(
     below = torch.ones_like(start)
     below[JUDGED.index("area")] = start[JUDGED.index("area")]
     seen = over_cases(change, cases, below)
-    still = ~(over_cases(trajectory.own("dice")[-1], cases).mean <= MOVED)
-    robust = robust_p(change, _least(below, ruler), cases, below).masked_fill(still, 1.0)
     p_cases, p_networks = sensitive_p(change, lines, cases)
     at = [NAMES.index(name) for name in JUDGED]
     before = _or_nan(lines.by_untrained, lines.by_chance)
@@ -136,7 +129,7 @@ def judge(
                 **{key: nan if b is None else float(one[b, o]) for key, one in bright.items()},
                 change=float(seen.mean[f, o]), low=float(seen.low[f, o]),
                 high=float(seen.high[f, o]), cases=int(seen.cases[f, o]),
-                p_robust=float(robust[f, o]),
+                why_not=why_not.get(organ, ""),
             ))  # fmt: skip
     return tuple(found)
 
@@ -163,20 +156,6 @@ def sensitive_p(change: Tensor, lines: Lines, cases: Sequence[str]) -> tuple[Ten
     return over, (1 + reached).double() / len(shares)
 
 
-def robust_p(change: Tensor, least: Tensor, cases: Sequence[str], below: Tensor) -> Tensor:
-    """(f, O) p of changes (f, O, N) whose size is below what is told, mean over cases."""
-    return family_p(by_case(least - change.abs(), cases, below)).nan_to_num(1.0)
-
-
 def _or_nan(values: Tensor | None, like: Tensor) -> Tensor:
     """What is known, or NaN in the shape of one of several."""
     return torch.full_like(like[0], nan) if values is None else values
-
-
-def _least(below: Tensor, ruler: Ruler) -> Tensor:
-    """(f, O, N) in the units of the changes; of the area, so much of that at step 0."""
-    least = torch.stack([LEAST[name] * one for name, one in zip(JUDGED, below, strict=True)])
-    for name in BRIGHTNESS:
-        least[JUDGED.index(name)] *= ruler.width
-    least[JUDGED.index("shift")] *= ruler.spacing.prod(1) ** (1 / ruler.spacing.shape[1])
-    return least

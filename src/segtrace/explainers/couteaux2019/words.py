@@ -1,19 +1,12 @@
-"""What is said of the features of an organ: sensitive, robust, or no claim."""
+"""What is said of the features of an organ: sensitive, or no claim."""
 
 from collections.abc import Sequence
 
 from segtrace.explainers.couteaux2019.controls import SHUFFLED
-from segtrace.explainers.couteaux2019.features import Ruler
-from segtrace.explainers.couteaux2019.verdicts import (
-    LEAST,
-    MOVED,
-    NO_CLAIM,
-    ROBUST,
-    SENSITIVE,
-    Verdict,
-)
+from segtrace.explainers.couteaux2019.verdicts import NO_CLAIM, SENSITIVE, Verdict
 from segtrace.measures.over_cases import in_words
 from segtrace.measures.significance import LEAST_CASES
+from segtrace.progress import counted
 from segtrace.report.captions import plain, titled
 
 NO_CONTROLS = "There was no time for the controls: no claim."
@@ -28,15 +21,13 @@ def of_organ(organ: str, verdicts: Sequence[Verdict], steps: int) -> list[str]:
     if cases < LEAST_CASES:
         return [f"{titled(organ)}: {cases} {'case' if cases == 1 else 'cases'}, no claim."]
     found = [_sensitive(one) for one in mine if one.word == SENSITIVE]
-    robust = [_robust(one) for one in mine if one.word == ROBUST]
-    if robust:
-        found.append(
-            f"{titled(organ)}, robust over {steps} steps up the score, by changes below what is "
-            f"told from none: {'; '.join(robust)}; means over {cases} cases."
-        )
-    left = [_named(one) for one in mine if one.word == NO_CLAIM]
+    left = [_changed(one) for one in mine if one.word == NO_CLAIM]
     if left:
-        found.append(f"{titled(organ)}, no claim: {', '.join(left)}.")
+        why = f" ({mine[0].why_not})" if mine[0].why_not else ""
+        found.append(
+            f"{titled(organ)}, no claim{why}. Changes of its region over "
+            f"{counted(steps, 'step')}, mean over cases: {'; '.join(left)}."
+        )
     return found
 
 
@@ -53,27 +44,20 @@ def _sensitive(one: Verdict) -> str:
     )
 
 
-def _robust(one: Verdict) -> str:
+def _changed(one: Verdict) -> str:
     inside = f"{one.change:+.2g} ({in_words(one.low, one.high, one.cases)})"
-    return f"{_named(one)} {inside} {one.unit}".rstrip()
+    return f"{NAMED.get(one.feature, plain(one.feature))} {inside} {one.unit}".rstrip()
 
 
-def _named(one: Verdict) -> str:
-    return NAMED.get(one.feature, plain(one.feature))
-
-
-def reading(ruler: Ruler) -> list[str]:
+def reading() -> list[str]:
     """What must be known to read it."""
-    width = LEAST["mean"] * ruler.width
     return [
         "That the score rises, and the organ's predicted region grows, is by construction.",
         "Sensitive is said of brightness alone, which must change more than with as many steps "
         f"along directions by chance, the untrained network's gradient and those of {SHUFFLED} "
         "networks of shuffled weights; of networks that hold nothing one in 20 is called so at "
         "most, all organs together (measured).",
-        f"Robust: changes by less than {100 * LEAST['area']:.0f} % of the area, {width:.3g} "
-        f"{ruler.value}, {LEAST['compactness']:g} of the compactness (4πA/P²), "
-        f"{LEAST['elongation']:g} of the elongation, a pixel's side of the place, while the "
-        f"prediction moves to a Dice of {MOVED:g} or less; of tables of features that change by as "
-        "much one in 20 says so at most. Below 5 cases no claim is made.",
+        "A feature that changes little is not called robust: it changes as little in networks that "
+        f"hold nothing. Below {LEAST_CASES} cases, and of an organ that the network does not find, "
+        "no claim is made.",
     ]

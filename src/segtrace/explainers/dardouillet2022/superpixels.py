@@ -36,7 +36,7 @@ def superpixels(
         compactness: of ``slic``, how square against how alike.
 
     Raises:
-        InputError: SLIC without scikit-image, or of values that are not finite; organs of another
+        InputError: SLIC without scikit-image; organs of another
             size than the slices, as a classifier's.
     """
     if kind == "organs" and masks.shape[-2:] != x.shape[-2:]:
@@ -44,8 +44,6 @@ def superpixels(
             f"superpixels=organs needs organs on the image, {x.shape[-2]} x {x.shape[-1]}, and "
             f"here they are {masks.shape[-2]} x {masks.shape[-1]}; say superpixels=grid"
         )
-    if kind == "slic" and not bool(x.isfinite().all()):
-        raise InputError("superpixels=slic needs finite values in the image; say superpixels=grid")
     size = x.shape[-2], x.shape[-1]
     if kind == "slic":
         found = [_slic(one, cells, compactness) for one in x.cpu()]

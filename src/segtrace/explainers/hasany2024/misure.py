@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import ClassVar
 
 from segtrace.attribution import targets as regions
@@ -97,11 +98,11 @@ class Misure:
             )
         if self.window < 3 or self.window % 2 == 0:
             raise InputError(f"window={self.window}; give an odd number from 3, 7 as in the paper")
-        if not self.rate > 0:
+        if not 0 < self.rate < inf:
             raise InputError(f"rate={self.rate}; give more than 0, 0.01 as in the paper")
         for name in ("sparsity", "variation"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name}={getattr(self, name)}; give 0 or more")
+            if not 0 <= getattr(self, name) < inf:
+                raise InputError(f"{name}={getattr(self, name)}; give 0 or more, and no infinity")
         check_baseline(self.baseline)
         checked_seconds(self.max_seconds)
 

@@ -94,10 +94,11 @@ class AttributionPatching:
 
         Raises:
             InputError: baselines that are missing or of another network; a single slice to
-                resample.
+                resample; values that are not finite.
         """
         start, net, settings = perf_counter(), unwrapped(network.net), network.settings
         images, cases = network.probes.images, network.probes.cases
+        guards.a_finite_image("image", images)
         sites = self._sites(network)
         x, draws = as_input(net, images), self.draws if self.cut == "resample" else 1
         with undisturbed(net, x.device), torch.no_grad():

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from matplotlib.figure import Figure
 
 from segtrace.attribution.flow import Flow
@@ -13,7 +14,7 @@ from segtrace.causal.estimate import estimated
 from segtrace.causal.faithfulness.estimates import LEAST_LOSSES
 from segtrace.explainers.nanda2023.against_cuts import Check
 from segtrace.explainers.stage_maps import StageMaps
-from segtrace.labelled import Dataset, names_along, rows
+from segtrace.labelled import Dataset, names_along, rows, tensor
 from segtrace.progress import counted
 from segtrace.report.captions import marks, title_of
 from segtrace.report.claims.claim import Claim
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 HALF = 0.5
 """Of the size of a site's losses: an estimate that is off by more is said to miss the site."""
+EXACT = 1e-4
+"""Of that size: an estimate that is off by no more is exact but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,16 @@ class Patched:
         found = None if self.check is None else self.check.tallies
         return path_claim(found) if found else None
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the manifest: passes by kind, and whether the cuts that were asked for are there."""
+        return self.maps.facts | {
+            "passes": sum(vars(self.spent).values()),
+            "passes_of": asdict(self.spent),
+            "whole": not self.late,
+            "cuts_made": self.check is not None,
+        }
+
     def write(self, folder: Path | str) -> None:
         """What an explainer of stages writes, and the estimates.
 
@@ -101,7 +114,7 @@ class Patched:
         stage, organ and predictor, ``paths_tally.csv`` and ``figures/estimates.png``.
         """
         folder, found = Path(folder), self.estimates
-        self.maps.write(folder)
+        self.maps.write_with(folder, self.facts)
         along, check = ("site", "organ", "slice"), self.check
         names = ["site", "enters", "organ", "case", "number", "estimate"]
         names += ["score_lost", "dice_lost"] if check is not None else []
@@ -149,7 +162,12 @@ class Patched:
 
     def _cost(self) -> str:
         one = self.spent
-        cuts = f"; the cuts beside them took {one.cuts} forward passes" if one.cuts else ""
+        cuts = ""
+        if one.cuts:
+            cuts = (
+                f"; the cuts beside them took {one.cuts} forward passes, not counting some of "
+                "every slice without a cut"
+            )
         return (
             f"All {len(self.stages)} sites from {one.forward} forward and {one.backward} backward "
             f"passes of one slice{cuts}."
@@ -163,7 +181,16 @@ class Patched:
 
     def _off(self, check: Check) -> str:
         """Where the estimate is near, and where it is not, as counts: of one network."""
-        sites = rows(check.beside, ("site",), ("site", "bias", "rmse", "size"))
+        every = rows(check.beside, ("site",), ("site", "bias", "rmse", "size"))
+        exact = [one["site"] for one in every if one["rmse"] <= EXACT * one["size"]]
+        again = {site: of for site, of in _twins(check.beside).items() if site not in exact}
+        sites = [one for one in every if one["site"] not in (*exact, *again)]
+        apart = f" Not counted: {', '.join(exact)}, exact, since all behind it is linear." * bool(
+            exact)  # fmt: skip
+        pairs = ", ".join(f"{site} is {of}" for site, of in again.items())
+        apart += f" Counted once: {pairs}." * bool(again)
+        if not sites:
+            return f"No site is left to count.{apart} No claim."
         missed = [one["site"] for one in sites if not one["rmse"] <= HALF * one["size"]]
         near = len(sites) - len(missed)
         where = f"; not at {', '.join(missed)}" if missed else ""
@@ -171,8 +198,22 @@ class Patched:
         return (
             f"At {near} of {counted(len(sites), 'site')} the estimate is off by less than half of "
             f"what an estimate of 0 is off by{where}. On average it is too low at {low} of "
-            "them. Of this network and these slices: no claim."
+            f"them.{apart} Of this network and these slices: no claim."
         )
+
+
+def _twins(beside: Dataset) -> dict[str, str]:
+    """Site -> an earlier one that is the same tensor: what is estimated and lost is the same."""
+    names = names_along(beside, "site")
+    both = [tensor(beside[name]).double().flatten(1) for name in ("estimate", "score_lost")]
+    each = torch.cat(both, 1).nan_to_num(0.0)  # absent of the same slices at every site
+    found: dict[str, str] = {}
+    for s, site in enumerate(names):
+        off, size = (each[:s] - each[s]).norm(dim=1), each[s].norm()
+        same = (off <= EXACT * size).nonzero()[:, 0].tolist() if size > 0 else []
+        if same:
+            found[site] = names[same[0]]
+    return found
 
 
 def _over_organs(ranks: Dataset) -> list[dict[str, Any]]:

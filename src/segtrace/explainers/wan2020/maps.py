@@ -30,10 +30,14 @@ def decision_name(organ: str, decision: Decision) -> str:
 
 
 def stages_for(network: Network, scores: Scores, named: Sequence[str] | None) -> Sites:
-    """The stages named; else the last decoder stage and the one below it, or the last two."""
+    """The stages named; else the last decoder stage and the one below it, or the last two.
+
+    The head, whose maps are the logits again, only where nothing else is known.
+    """
     if named is not None:
         return chosen(Sites.of(scores.net, network.stages), named)
-    found = [site for site in stages_of(scores.net, network) if site.name != FINAL]
+    stages = stages_of(scores.net, network)
+    found = [site for site in stages if site.name != FINAL] or [*stages]
     return Sites([site for site in found if site.name.startswith("dec")][-2:] or found[-2:])
 
 

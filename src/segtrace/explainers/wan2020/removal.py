@@ -11,9 +11,12 @@ from segtrace.activation import predicted
 from segtrace.causal.faithfulness.removal import marked, scattered, shifted
 from segtrace.dice import dice
 from segtrace.explainers.wan2020.hierarchy import Decision, Tree
+from segtrace.measures.places import rim_of
 
 WAYS = ("organ", "shifted", "scattered")
 """What is erased: the organ; its mask moved elsewhere in the body; as many pixels by chance."""
+NEAR = 8
+"""Organs lie near each other within half a cell of a grid of so many: 14 pixels of 224."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class Removed:
         whole: (O + P, N) of the slices as they are.
         left: (O erased, W ways, O + P, N), the mean over draws; NaN where nothing was erased, and
             where what is measured is absent.
+        near: (O erased, O, N) bool, whether one lies so near that it loses its edge to the other.
         passes: erased images that the network was shown.
         asked: that it was to be shown.
     """
@@ -123,6 +127,7 @@ class Removed:
     measured: tuple[tuple[str, int], ...]
     whole: Tensor
     left: Tensor
+    near: Tensor
     passes: int
     asked: int
 
@@ -175,7 +180,13 @@ def removed(
     left = torch.where(seen[:, :, None] > 0, total / seen[:, :, None], torch.nan)
     pairs = ((organs[o], decision.number) for o, decision in judged.decisions)
     measured = (*((organ, 0) for organ in organs), *pairs)
-    return Removed(tuple(organs), measured, as_it_is, left, done, len(todo))
+    return Removed(tuple(organs), measured, as_it_is, left, near(judged.masks), done, len(todo))
+
+
+def near(masks: Tensor) -> Tensor:
+    """(O, O, N) bool of masks (O, N, H, W): whether the first reaches what is around the second."""
+    around = masks | rim_of(masks, (NEAR, NEAR))
+    return torch.stack([(one & around).flatten(2).any(2) for one in masks])
 
 
 def rows_of(found: Removed, cases: Sequence[str], slices: Sequence[int]) -> list[dict[str, Any]]:

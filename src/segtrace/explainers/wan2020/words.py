@@ -24,8 +24,8 @@ OTHER = (
     "maps as what raises the mean logit of a group, and no decision as one that this network makes."
 )
 CAUTION = (
-    "An erased organ also leaves an edge where it touched another one: what it costs is no proof "
-    "that the network recognises the one by the other."
+    "Slices on which the two touch, or nearly do, do not count, since an erased organ leaves an "
+    "edge there: what it costs is still no proof that the network recognises the one by the other."
 )
 
 

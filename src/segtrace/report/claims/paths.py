@@ -68,4 +68,6 @@ def _counted(one: Tally) -> str:
     where = f"in {one.hits:g} of {one.pairs} pairs"
     if one.low != one.low:
         return where
-    return f"{where} ({one.rate:.2f}, {in_words(one.low, one.high, one.units)})"
+    unit = one.unit if one.units != 1 else one.unit.removesuffix("s")
+    between = in_words(one.low, one.high, one.units)
+    return f"{where} (mean of the rates of {one.units} {unit}: {one.rate:.2f}, {between})"

@@ -19,6 +19,9 @@ from segtrace.report.captions import plain
 from segtrace.report.claims.claim import FOUND, USUAL_PLACE
 from segtrace.report.scene import Scene
 
+NO_TRUTH = "without a truth it is not known whether the network finds it"
+"""Why nothing is claimed of any organ."""
+
 
 def beyond_others(mask: Tensor, truth: Tensor, cases: Sequence[str]) -> Tensor:
     """(C,) float64: Dice with the own truth less the mean Dice with those of the other cases.
@@ -61,15 +64,17 @@ def unseen(
 
 
 def why_not(scene: Scene, prediction: Tensor, organs: Sequence[str]) -> dict[str, str]:
-    """Organ -> why nothing is claimed of it: it is not found, or lies in its usual place.
+    """Organ -> why nothing is claimed of it: it is not found, lies in its usual place, or no truth.
 
     Args:
         scene: the slices, with their truth.
         prediction: of a flow on them.
         organs: those that are explained.
     """
+    if scene.truth is None:
+        return dict.fromkeys(organs, NO_TRUTH)
     channels = {organ: scene.channels[organ] for organ in organs if organ in scene.channels}
-    usual = () if scene.truth is None else unseen(prediction, scene.truth, channels, scene.cases)
+    usual = unseen(prediction, scene.truth, channels, scene.cases)
     words = {organ: USUAL_PLACE for organ in organs if organ in usual}
     few = {organ: f"Dice below {FOUND}" for organ in organs
            if not scene.dice(organ, prediction) >= FOUND}  # fmt: skip

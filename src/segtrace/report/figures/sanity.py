@@ -13,6 +13,7 @@ from segtrace.causal.sanity.cascade import JUDGED, NULL_QUANTILE, OTHER, OWN, TR
 from segtrace.causal.sanity.judging import FAILS, GIVEN, OPEN, PASSES, TOO_FEW, Sanity
 from segtrace.labelled import DataArray, Dataset, names_along, tensor
 from segtrace.measures.over_cases import by_case
+from segtrace.progress import counted
 from segtrace.report.captions import title_of
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 
@@ -102,11 +103,11 @@ def _caption(found: Dataset) -> str:
     return (
         "Similarity of each map to that of the trained network, from left to right with the "
         "weights of one stage more drawn anew, the head's first, cumulatively (Adebayo et al. "
-        f"2018); mean over {found.attrs['seeds']} draws, organs and cases. |ρ|: Spearman's "
-        "correlation over cells, of the signed map; SSIM: of the map as drawn, computed as "
-        "scikit-image does, and not judged, since two mostly black maps agree on the black. Black: "
-        "the score is taken over the organ's region as ever; pink: over another organ's. Grey: up "
-        "to the "
+        f"2018); mean over {counted(found.attrs['seeds'], 'draw')}, organs and cases. |ρ|: "
+        "Spearman's correlation over cells, of the signed map; SSIM: of the map as drawn, computed "
+        "as scikit-image does, and not judged, since two mostly black maps agree on the black. "
+        "Black: the score is taken over the organ's region as ever; pink: over another organ's. "
+        "Grey: up to the "
         f"{NULL_QUANTILE:.0%}".replace("%", " %", 1)
         + " quantile of |ρ| among maps of other cases; dashed: the same of |map|. Passes: below "
         "that over cases, both at the upright line (all above the stage is new) and at the right "
