@@ -233,7 +233,7 @@ class Preserved:
             return []
         return [
             f"By construction, no finding: a map at {listed(there)} is the prediction drawn anew, "
-            "and preserves what the prediction does."
+            "so that it is not tested."
         ]
 
     @property
