@@ -23,6 +23,7 @@ from segtrace.explainers.desai2020 import AblationCam
 from segtrace.explainers.explainer import Explainer, maps_by
 from segtrace.explainers.hasany2024.misure import Misure
 from segtrace.explainers.mullan2023 import KernelWeighted
+from segtrace.explainers.nanda2023.attribution_patching import AttributionPatching
 from segtrace.explainers.petsiuk2018 import Rise
 from segtrace.labelled import names_along
 from segtrace.measures.over_cases import in_words, over_cases
@@ -42,6 +43,7 @@ EXPLAINERS: dict[str, Explainer] = {
     "misure": Misure(baseline="mean", moves=1),
     "ablation_cam": AblationCam(),
     "kernel_weighted": KernelWeighted(),
+    "attribution_patching": AttributionPatching(cut="zero", check=False),
 }
 """Hidden by the mean: 0 would be a dark mark, which is evidence of class B."""
 SHALLOW = ["enc1"]
