@@ -131,6 +131,18 @@ def test_maps_of_a_function_are_scored_as_those_of_a_rule(reader, why):
     assert str(score_maps(of_rule, reader, why=why, net=Reader)) == str(rule)
 
 
+def test_maps_of_edges_are_left_out_since_what_is_held_there_is_not_known(reader):
+    def with_an_edge(network, asked):
+        flow = of_rule(network, asked)
+        more = {name: torch.cat([own, own[-1:]]) for name in ("kappa", "gradient_l1", "status")
+                for own in [getattr(flow, name)]}  # fmt: skip
+        return replace(flow, maps={**flow.maps, "skip_1": flow.maps["head"]}, **more)
+
+    assert str(score_maps(with_an_edge, reader, net=Reader)) == str(
+        score_maps(of_rule, reader, net=Reader)
+    )
+
+
 def test_an_explainer_is_put_to_the_same_test(reader):
     """The image holds all of the class, and RISE finds it; hidden by 0 all would be a dark mark."""
     explainer = Rise(masks=150, cells=8, baseline="mean")

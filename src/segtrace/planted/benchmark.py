@@ -159,6 +159,7 @@ def _scores(
             stages=tuple(
                 _scored((stage, r), slices, held[stage], flow, null, bool(reason))
                 for stage in flow.stages
+                if stage in held  # and not edges, of which it is not known
             ),
         )
         for r, rule in enumerate(flow.rules)
