@@ -203,7 +203,9 @@ def smooth(generator: torch.Generator, slices: int) -> Leakage:
     return leakage(flow_of(maps, places, organs=("a", "b", "c", "d")), places)
 
 
-@pytest.mark.parametrize("cases", [3, 5, 8, 12])
+@pytest.mark.parametrize(
+    "cases", [3, 5, *(pytest.param(n, marks=pytest.mark.long) for n in (8, 12))]
+)
 def test_maps_that_know_nothing_have_an_event_in_at_most_five_percent_of_texts(cases) -> None:
     generator, texts = torch.Generator().manual_seed(cases), 40
     names = [str(c) for c in range(cases) for _ in range(2)]

@@ -23,7 +23,9 @@ def most(texts):
     return 0.05 + 2 * math.sqrt(0.05 * 0.95 / texts)
 
 
-@pytest.mark.parametrize("cases", CASES)
+@pytest.mark.parametrize(
+    "cases", [pytest.param(n, marks=pytest.mark.long if n > LEAST_CASES else ()) for n in CASES]
+)
 @pytest.mark.parametrize(("kind", "effect"), NULLS)
 def test_of_nothing_a_claim_is_made_in_at_most_five_percent_of_texts(kind, effect, cases):
     texts = SLOW if kind in WITHOUT_EFFECTS else TEXTS
