@@ -120,6 +120,16 @@ def options_of(explainer: Explainer) -> dict[str, Any]:
     return {name: one for name, one in vars(explainer).items() if isinstance(one, plain)}
 
 
+def facts_of(explainer: Explainer) -> dict[str, Any]:
+    """What every manifest begins with: the method, its papers and its options."""
+    return {
+        "explainer": explainer.name,
+        "equation": explainer.equation,
+        "papers": list(explainer.papers),
+        "options": options_of(explainer),
+    }
+
+
 @runtime_checkable
 class Cutting(Protocol):
     """An explainer that cuts, for which a checkpoint holds what stands in an activation's place."""

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from segtrace.attribution.flow import INPUT, Flow
-from segtrace.explainers.explainer import Explainer, options_of
+from segtrace.explainers.explainer import Explainer, facts_of
 from segtrace.measures.localisation import over_slices
 from segtrace.names import file_name
 from segtrace.report.captions import final_words, marks, plain, titled
@@ -133,10 +133,7 @@ class ImageResult(ABC):
         """For the manifest."""
         drawn = self.drawn
         return {
-            "explainer": self.by.name,
-            "equation": self.by.equation,
-            "papers": list(self.by.papers),
-            "options": options_of(self.by),
+            **facts_of(self.by),
             "seconds": round(drawn.seconds, 1),
             "passes": drawn.passes,
             "backward": drawn.backward,

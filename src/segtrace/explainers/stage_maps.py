@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status, worst
 from segtrace.attribution.rules import Method
-from segtrace.explainers.explainer import Explainer, options_of
+from segtrace.explainers.explainer import Explainer, facts_of, options_of
 from segtrace.measures.localisation import measure, over_slices
 from segtrace.names import file_name
 from segtrace.report.captions import paragraph, plain, titled
@@ -91,10 +91,7 @@ class StageMaps:
     def facts(self) -> dict[str, Any]:
         """For the manifest."""
         return {
-            "explainer": self.by.name,
-            "equation": self.by.equation,
-            "papers": list(self.by.papers),
-            "options": options_of(self.by),
+            **facts_of(self.by),
             "passes": self.passes,
             "whole": not self.left_out,
             "seconds": round(self.seconds, 1),

@@ -12,7 +12,7 @@ from segtrace.explainers.couteaux2019.pictures import Shot, animation, curves, s
 from segtrace.explainers.couteaux2019.trajectory import Trajectory
 from segtrace.explainers.couteaux2019.verdicts import Verdict
 from segtrace.explainers.couteaux2019.words import NO_CONTROLS, of_organ, reading
-from segtrace.explainers.explainer import Explainer
+from segtrace.explainers.explainer import Explainer, facts_of
 from segtrace.names import file_name
 from segtrace.progress import counted
 from segtrace.report.captions import SCORES, plain, scene_marks, titled
@@ -101,11 +101,9 @@ class Dreams:
     @property
     def facts(self) -> dict[str, Any]:
         """For the manifest."""
-        return {
-            "explainer": self.by.name,
-            "equation": self.by.equation,
-            "papers": list(self.by.papers),
-            "options": vars(self.by) | {"untrained": vars(self.by)["untrained"] is not None},
+        found = facts_of(self.by)
+        found["options"] |= {"untrained": vars(self.by)["untrained"] is not None}
+        return found | {
             "seconds": round(self.climbed.seconds, 1),
             "passes": self.climbed.passes,
             "whole": self.whole,

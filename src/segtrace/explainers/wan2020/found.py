@@ -80,12 +80,10 @@ class Options:
     Attributes:
         against: maps of a group's logit less the other group's.
         baseline: what stands in the place of an erased organ.
-        plain: all options.
     """
 
     against: bool
     baseline: float | str
-    plain: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

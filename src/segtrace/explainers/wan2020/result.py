@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from segtrace.explainers.explainer import facts_of
 from segtrace.explainers.wan2020.found import Found
 from segtrace.explainers.wan2020.removal import rows_of
 from segtrace.explainers.wan2020.showing import Figures, figures
@@ -40,10 +41,7 @@ class SegNbdtResult(Found):
     def facts(self) -> dict[str, Any]:
         """For the manifest."""
         return {
-            "explainer": self.by.name,
-            "equation": self.by.equation,
-            "papers": list(self.by.papers),
-            "options": dict(self.options.plain),
+            **facts_of(self.by),
             "head": self.hierarchy.head.path,
             "head_is_the_logits": self.hierarchy.head.alone,
             "seconds": round(self.done.seconds, 1),

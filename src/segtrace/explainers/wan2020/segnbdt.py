@@ -147,7 +147,7 @@ class SegNbdt:
         names = {c: f"channel {c}" for c in tree.leaves} | {0: BACKGROUND}
         names |= {_channel(own): organ for organ, own in network.channels.items()}
         found = Hierarchy(tree, head, names, channels, chances)
-        options = Options(self.against, self.baseline, vars(self))
+        options = Options(self.against, self.baseline)
         return SegNbdtResult(self, options, explained, found, inference, erased, done, seen)
 
     def _removed(
