@@ -1,5 +1,7 @@
 """Channel cuts against a slow loop, and where it is known which channel carries an organ."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -97,6 +99,9 @@ def test_the_channel_that_carries_an_organ_is_found_and_claimed(tmp_path):
     assert claim.holds
     assert str(claim).startswith("At mid the channels that other cases name for a and b cost it")
     found.write(tmp_path)
+    assert found.flow is None  # as a comparison of maps asks it
+    asked = json.loads((tmp_path / "manifest.json").read_text())["options"]
+    assert asked == {"cut": "zero", "groups": 32, "max_seconds": 600.0, "baselines": None}
     rows = read_table(tmp_path / "channels.csv")
     assert {(r["channels"], r["organ"]) for r in rows if float(r["dice_lost"]) > 0} == {
         ("0", "a"), ("1", "b"),

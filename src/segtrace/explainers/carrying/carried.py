@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from segtrace.causal.channels import ChannelLosses, beyond, share
+from segtrace.explainers.explainer import facts_of
 from segtrace.measures.over_cases import by_case
 from segtrace.names import file_name
 from segtrace.report.claims.channels import channel_claims
@@ -84,10 +85,13 @@ class Carried:
         for stage in self.losses:
             name = f"channels_{file_name(stage, tuple(self.losses))}"
             save_figure(folder / "figures", name, *self._figure(stage))
-        facts = {"explainer": self.by.name, "equation": self.by.equation,
-                 "papers": list(self.by.papers), "cut": self.by.cut,
+        facts = {**facts_of(self.by), "cut": self.by.cut,
                  "seconds": round(self.seconds, 1), "left_out": list(self.left_out)}  # fmt: skip
         save_manifest(folder / "manifest.json", facts)
+
+    @property
+    def flow(self) -> None:
+        """It cuts channels, and draws no map."""
 
     def section(self) -> Section:
         """What is claimed, a figure a stage, and how few channels make up an organ's Dice."""
