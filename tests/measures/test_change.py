@@ -119,6 +119,31 @@ def test_stages_are_compared_with_the_next_one_on_the_image_s_grid() -> None:
     )
 
 
+def test_volumes_are_compared_on_their_own_grid_and_one_plane_as_the_slice() -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = {"enc": torch.randn(1, 1, 1, 2, 3, 4, generator=generator).double(),
+            "head": torch.rand(1, 1, 1, 4, 6, 8, generator=generator).double()}  # fmt: skip
+    masks = torch.ones(1, 1, 4, 6, 8, dtype=torch.bool)
+    found = between_stages(flow_of(maps, masks))
+    coarse = maps["enc"][0].relu()
+    image = interpolate(coarse, (4, 6, 8), mode="trilinear", align_corners=False).flatten().numpy()
+    head = maps["head"].flatten().numpy()
+    assert found["jensen_shannon_divergence"].item() == pytest.approx(
+        jensenshannon(image, head, base=2) ** 2
+    )
+    assert found["spearman"].item() == pytest.approx(spearmanr(image, head).statistic)
+    flat = {name: values[..., 0, :, :] for name, values in maps.items()}
+    deep = {name: values[..., None, :, :] for name, values in flat.items()}
+    one, other = (
+        between_stages(flow_of(of, mask))
+        for of, mask in ((flat, masks[:, :, 0]), (deep, masks[:, :, :1]))
+    )
+    for name, values in one.items():
+        assert other[name].item() == pytest.approx(values.item(), rel=1e-12)
+    with pytest.raises(InputError, match=r"size is \(4, 6\); the maps ask for \(D, H, W\)"):
+        between_stages(flow_of(maps, masks), size=(4, 6))
+
+
 def test_one_stage_has_no_neighbour() -> None:
     flow = flow_of({"head": BY_HAND[None, None, None]}, torch.ones(1, 1, 4, 4, dtype=torch.bool))
     assert between_stages(flow)["jensen_shannon_divergence"].shape == (0, 1, 1, 1)

@@ -2,6 +2,7 @@
 
 from math import ceil
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,6 +19,23 @@ from segtrace.measures.places import rim_of
 
 SIZE = (16, 24)
 GRIDS = {"enc1": (8, 12), "enc2": (2, 3), "head": SIZE}
+DEEP = (6, 10, 8)
+DEEP_GRIDS = {"enc1": (3, 5, 4), "enc2": (2, 3, 1), "head": DEEP}
+
+
+def volumes(seed: int) -> tuple[Flow, Tensor]:
+    """The same of 3 organs that touch along every axis, in 2 volumes."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.zeros(2, *DEEP, dtype=torch.long)
+    labels[:, :3, 1:6, 0:3] = 1
+    labels[:, 3:5, 1:6, 1:4] = 2
+    labels[0, :2, 6:9, 5:8] = 3
+    masks = torch.stack([labels == organ for organ in (1, 2, 3)])
+    maps = {
+        stage: torch.randn(2, 3, 2, *grid, generator=generator, dtype=torch.float64)
+        for stage, grid in DEEP_GRIDS.items()
+    }
+    return flow_of(maps, masks), masks
 
 
 def scene(seed: int) -> tuple[Flow, Tensor]:
@@ -45,43 +63,81 @@ def over(found: Leakage, name: str) -> Tensor:
     return tensor(found.summary[name])
 
 
-def loop_row(image: Tensor, masks: Tensor, row: int, rim: tuple[int, int]) -> dict[str, Tensor]:
+def loop_row(
+    image: Tensor, masks: Tensor, row: int, rim: tuple[int, ...], axis: int
+) -> dict[str, Tensor]:
     """Every pixel charged once: J organs, rim, background, and the J mirror images."""
     columns = len(masks)
     charged, mirrored = torch.zeros(columns + 2).double(), torch.zeros(columns).double()
     pixels = torch.zeros(columns)
-    for y in range(SIZE[0]):
-        for x in range(SIZE[1]):
-            near = masks[
-                row, max(0, y - rim[0]) : y + rim[0] + 1, max(0, x - rim[1]) : x + rim[1] + 1
-            ]
-            mirror = masks[:, y, SIZE[1] - 1 - x]
-            organ = int(masks[:, y, x].int().argmax()) if masks[:, y, x].any() else columns + 1
-            if near.any() and organ != row:
-                organ = columns
-            charged[organ] += image[y, x]
-            if organ < columns:
-                pixels[organ] += 1
-            if not near.any() and mirror.any():
-                mirrored[int(mirror.int().argmax())] += image[y, x]
+    for place in np.ndindex(*image.shape):
+        around = zip(place, rim, strict=True)
+        near = masks[(row, *(slice(max(0, at - reach), at + reach + 1) for at, reach in around))]
+        across = list(place)
+        across[axis] = image.shape[axis] - 1 - place[axis]
+        here, mirror = masks[(slice(None), *place)], masks[(slice(None), *across)]
+        organ = int(here.int().argmax()) if here.any() else columns + 1
+        if near.any() and organ != row:
+            organ = columns
+        charged[organ] += image[place]
+        if organ < columns:
+            pixels[organ] += 1
+        if not near.any() and mirror.any():
+            mirrored[int(mirror.int().argmax())] += image[place]
     return {"charged": charged / image.sum(), "mirrored": mirrored / image.sum(), "pixels": pixels}
 
 
-def test_every_entry_equals_the_loop_over_pixels() -> None:
-    flow, masks = scene(0)
-    found = leakage(flow, masks)
-    for s, (stage, grid) in enumerate(GRIDS.items()):
-        rim = tuple(max(2, ceil(n / cells / 2)) for n, cells in zip(SIZE, grid, strict=True))
+@pytest.mark.parametrize(
+    ("made", "size", "mode", "mirror"),
+    [
+        (scene, SIZE, "bilinear", -1),
+        (volumes, DEEP, "trilinear", -1),
+        (volumes, DEEP, "trilinear", -3),
+    ],
+)
+def test_every_entry_equals_the_loop_over_pixels(made, size, mode, mirror) -> None:
+    flow, masks = made(0)
+    found = leakage(flow, masks, mirror=mirror)
+    assert of(found, "mirrored").nan_to_num().max() > 0
+    for s, maps in enumerate(flow.maps.values()):
+        grid = maps.shape[3:]
+        rim = tuple(max(2, ceil(n / cells / 2)) for n, cells in zip(size, grid, strict=True))
         for r, o, n in [(0, 0, 0), (1, 1, 0), (0, 2, 0), (1, 0, 1)]:
-            signed = flow.maps[stage][r, o, n].relu()[None, None]
-            image = interpolate(signed, SIZE, mode="bilinear", align_corners=False)[0, 0]
-            slow = loop_row(image, masks[:, n], o, rim)
+            signed = maps[r, o, n].relu()[None, None]
+            image = interpolate(signed, size, mode=mode, align_corners=False)[0, 0]
+            slow = loop_row(image, masks[:, n], o, rim, mirror)
             torch.testing.assert_close(of(found, "share")[s, r, o, :, n], slow["charged"][:3])
             torch.testing.assert_close(of(found, "rim")[s, r, o, n], slow["charged"][3])
             torch.testing.assert_close(of(found, "background")[s, r, o, n], slow["charged"][4])
             torch.testing.assert_close(of(found, "mirrored")[s, r, o, :, n], slow["mirrored"])
-            pixels = (slow["pixels"] / (SIZE[0] * SIZE[1])).double()
+            pixels = (slow["pixels"] / image.numel()).double()
             torch.testing.assert_close(of(found, "area")[s, o, :, n], pixels, atol=1e-7, rtol=0)
+
+
+def test_a_volume_of_one_plane_is_charged_as_the_slice() -> None:
+    """At the grids where a rim reaches no further than the plane."""
+    flow, masks = scene(0)
+    maps = {stage: signed[..., None, :, :] for stage, signed in flow.maps.items()}
+    deep = leakage(flow_of(maps, masks[:, :, None]), masks[:, :, None])
+    flat = leakage(flow, masks)
+    for name in flat.form.numbers:
+        expected = of(flat, name)
+        close = (
+            {"rtol": 1e-12, "atol": 1e-15, "equal_nan": True}
+            if expected.is_floating_point()
+            else {}
+        )
+        torch.testing.assert_close(of(deep, name), expected, **close)
+    torch.testing.assert_close(over(deep, "density"), over(flat, "density"), equal_nan=True)
+
+
+def test_an_axis_that_the_image_lacks_mirrors_nothing() -> None:
+    flow, masks = scene(0)
+    for mirror in (-3, 0, 1):
+        with pytest.raises(
+            InputError, match=f"mirror is {mirror}; the image has the axes -2 to -1"
+        ):
+            leakage(flow, masks, mirror=mirror)
 
 
 def test_the_worked_example_charges_what_the_hand_says() -> None:

@@ -1,17 +1,20 @@
 """Localisation against the equations, the numbers by hand, and what must hold for any map."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.functional import interpolate
 
 from measures.flows import flow_of
-from segtrace.attribution.flow import Status
+from segtrace.attribution.flow import Flow, Status
 from segtrace.errors import InputError
 from segtrace.labelled import tensor
 from segtrace.measures.localisation import (
@@ -89,6 +92,9 @@ def test_the_body_is_the_largest_part_with_what_it_encloses() -> None:
     found = body_of(image)
     assert found[0].sum() == 49
     assert not found[1:].any()  # nothing says what is air
+    assert torch.equal(body_of(image[:, :, None])[:, 0], found)
+    lungs = image[:1, :, None].repeat(1, 1, 3, 1, 1)  # open at the first and the last plane
+    assert torch.equal(body_of(lungs), found[:1, None].repeat(1, 3, 1, 1))
 
 
 def test_a_map_of_the_organ_itself_is_perfect() -> None:
@@ -158,6 +164,15 @@ def test_an_organ_missing_from_the_masks_but_not_from_the_region_has_magnitudes_
     assert values["magnitude"].notnull().all()
 
 
+@pytest.mark.parametrize("stride", [1, 2, 4, 8])
+def test_a_perfect_coarse_map_of_a_volume_has_gain_one(stride: int) -> None:
+    mask = torch.zeros(1, 1, 16, 16, 16, dtype=torch.bool)
+    mask[0, 0, 3:9, 2:11, 5:14] = True
+    coarse = torch.nn.functional.avg_pool3d(mask.double(), stride)
+    values = measure(flow_of({"stage": coarse[None]}, mask), mask)
+    torch.testing.assert_close(values["gain"].item(), 1.0)
+
+
 @pytest.mark.parametrize("stride", [1, 2, 4, 8, 16, 32])
 def test_a_perfect_coarse_map_has_gain_one_at_every_stride(stride: int) -> None:
     mask = torch.zeros(2, 1, 64, 64, dtype=torch.bool)
@@ -179,25 +194,31 @@ def test_a_grid_that_cannot_show_the_organ_has_no_gain() -> None:
 
 def loop_mass(image: Tensor, mask: Tensor) -> float:
     """Σ_m U(L) / ΣU(L), pixel by pixel."""
-    size = tuple(mask.shape)
-    big = interpolate(image.relu()[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    mode = {2: "bilinear", 3: "trilinear"}[mask.ndim]
+    whole = image.relu()[None, None]
+    big = interpolate(whole, tuple(mask.shape), mode=mode, align_corners=False)[0, 0]
     inside = total = 0.0
-    for y in range(size[0]):
-        for x in range(size[1]):
-            total += big[y, x].item()
-            inside += big[y, x].item() if mask[y, x] else 0.0
+    for place in np.ndindex(*mask.shape):
+        total += big[place].item()
+        inside += big[place].item() if mask[place] else 0.0
     return inside / total
 
 
-@pytest.mark.parametrize("grid", [(24, 36), (12, 18), (5, 7), (1, 1), (24, 9)])
+@pytest.mark.parametrize(
+    ("grid", "size"),
+    [
+        *(((grid), (24, 36)) for grid in [(24, 36), (12, 18), (5, 7), (1, 1), (24, 9)]),
+        *(((grid), (6, 8, 10)) for grid in [(6, 8, 10), (3, 4, 5), (4, 3, 7), (1, 1, 1)]),
+    ],
+)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_mass_at_the_stage_s_resolution_equals_resizing_and_summing(
-    grid: tuple[int, int], dtype: torch.dtype
+    grid: tuple[int, ...], size: tuple[int, ...], dtype: torch.dtype
 ) -> None:
     generator = torch.Generator().manual_seed(3)
     maps = torch.randn(2, 3, 2, *grid, generator=generator, dtype=dtype)
-    maps[..., 0, 0] = 1.0  # a single cell must not be negative
-    masks = torch.rand(3, 2, 24, 36, generator=generator) > 0.7
+    maps.flatten(3)[..., 0] = 1.0  # a single cell must not be negative
+    masks = torch.rand(3, 2, *size, generator=generator) > 0.7
     found = tensor(measure(flow_of({"stage": maps}, masks), masks)["mass"][0])
     slow = [
         [[loop_mass(maps[r, o, n].double(), masks[o, n]) for n in range(2)] for o in range(3)]
@@ -206,6 +227,59 @@ def test_mass_at_the_stage_s_resolution_equals_resizing_and_summing(
     tolerance = 1e-12 if dtype == torch.float64 else 1e-5
     torch.testing.assert_close(
         found, torch.tensor(slow, dtype=torch.float64), rtol=tolerance, atol=0
+    )
+
+
+def in_a_volume(values: Tensor, plane: int = 0, planes: int = 1) -> Tensor:
+    """Slices (…, h, w) as one plane of volumes (…, planes, h, w) that are 0 elsewhere."""
+    whole = values.new_zeros(*values.shape[:-2], planes, *values.shape[-2:])
+    whole[..., plane, :, :] = values
+    return whole
+
+
+def a_flow_of_slices() -> tuple[Flow, Tensor, Tensor]:
+    """Maps, masks and bodies: an absent organ, a dead map and one that is not finite among them."""
+    generator = torch.Generator().manual_seed(8)
+    maps = {"enc": torch.randn(2, 3, 2, 4, 6, generator=generator).double(),
+            "head": torch.randn(2, 3, 2, 8, 12, generator=generator).double()}  # fmt: skip
+    masks = torch.rand(3, 2, 8, 12, generator=generator) > 0.7
+    masks[1, 1] = False
+    maps["enc"][0, 0, 0] = -1.0
+    maps["head"][1, 2, 1, 3, 3] = torch.nan
+    return flow_of(maps, masks), masks, torch.rand(2, 8, 12, generator=generator) > 0.2
+
+
+def test_a_volume_of_one_plane_has_the_numbers_of_the_slice() -> None:
+    flow, masks, body = a_flow_of_slices()
+    deep = replace(
+        flow_of({s: in_a_volume(m) for s, m in flow.maps.items()}, in_a_volume(masks)),
+        status=flow.status,
+    )
+    mm = torch.tensor([[1.5, 2.0], [0.7, 0.7]]).double()
+    options = {"measures": "all", "parts": (flow, flow)}
+    flat = measure(flow, masks, mm, body=body, **options)
+    found = measure(deep, in_a_volume(masks), functional.pad(mm, (1, 0), value=5.0),
+                    body=in_a_volume(body), measures="all", parts=(deep, deep))  # fmt: skip
+    assert list(found) == list(flat)
+    for name, numbers in flat.items():
+        expected = tensor(numbers)
+        torch.testing.assert_close(tensor(found[name]), expected, equal_nan=True, rtol=1e-12,
+                                   atol=1e-15)  # fmt: skip
+        assert name == "locality" or expected.isfinite().any(), name
+
+
+def test_planes_that_hold_nothing_change_no_share_but_that_of_the_image() -> None:
+    """Beside planes without evidence the evidence is where it was, in a larger image."""
+    flow, masks, _ = a_flow_of_slices()
+    maps = {"head": flow.maps["head"].relu().nan_to_num(0)}
+    flat = measure(flow_of(maps, masks), masks, measures="all")
+    wide = in_a_volume(masks, 1, 4)
+    deep = measure(flow_of({"head": in_a_volume(maps["head"], 1, 4)}, wide), wide, measures="all")
+    for name in ("mass", "max", "positive_fraction", "pointing_game"):
+        assert deep[name].identical(flat[name]), name
+    torch.testing.assert_close(tensor(deep["area"]), tensor(flat["area"]) / 4, equal_nan=True)
+    torch.testing.assert_close(
+        tensor(deep["effective_area"]), tensor(flat["effective_area"]) / 4, equal_nan=True
     )
 
 
@@ -315,6 +389,8 @@ def test_masks_of_other_slices_are_refused() -> None:
     flow = flow_of({"stage": BY_HAND[None, None, None]}, MIDDLE[None, None])
     with pytest.raises(InputError, match=r"masks have shape \(1, 2, 4, 4\)"):
         measure(flow, MIDDLE.expand(1, 2, 4, 4))
+    with pytest.raises(InputError, match=r"masks .*\(1, 1, 3, 4, 4\).* ask for \(1, 1, H, W\)"):
+        measure(flow, MIDDLE.expand(1, 1, 3, 4, 4))
 
 
 def test_an_unknown_set_of_measures_is_refused() -> None:

@@ -67,6 +67,20 @@ def test_an_organ_in_one_piece_is_cut_across_its_longer_axis() -> None:
     assert not (first & second).any()
 
 
+def test_an_organ_of_a_volume_is_split_across_its_longest_axis() -> None:
+    mask = torch.zeros(1, 1, 8, 5, 5, dtype=torch.bool)
+    mask[..., 1:7, 1:4, 2:4] = True
+    first, second = parts(mask)
+    planes = {tuple(part.flatten(3).any(-1).flatten().nonzero().flatten().tolist())
+              for part in (first, second)}  # fmt: skip
+    assert planes == {(1, 2, 3), (4, 5, 6)}
+    mask[..., 3:5, :, :] = False  # two pieces, one above the other
+    assert {part.sum().item() for part in parts(mask)} == {12}
+    one, other = (flow_of({"head": part[None].float()}, mask) for part in parts(mask))
+    assert locality(one, other).item() == 1
+    assert abs(locality(one, one).item()) < 1e-12
+
+
 def test_an_absent_organ_has_two_empty_parts() -> None:
     first, second = parts(torch.zeros_like(MASK))
     assert not first.any()

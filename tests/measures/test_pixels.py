@@ -14,12 +14,12 @@ from segtrace.measures.measure import MEASURES
 Image = NDArray[np.float64]
 
 
-def a_map(seed: int) -> tuple[Image, NDArray[np.bool_]]:
+def a_map(seed: int, size: tuple[int, ...]) -> tuple[Image, NDArray[np.bool_]]:
     """A small map with many ties and zeros, and an organ on it."""
     random = np.random.default_rng(seed)
-    image = random.integers(0, 5, (5, 6)).astype(float)
-    mask = random.random((5, 6)) > 0.6
-    image[2, 2], mask[1, 3] = 7.0, True
+    image = random.integers(0, 5, size).astype(float)
+    mask = random.random(size) > 0.6
+    image.ravel()[8], mask.ravel()[9] = 7.0, True
     return image, mask
 
 
@@ -45,6 +45,13 @@ def slow_rank(image: Image, mask: NDArray[np.bool_]) -> float:
     return mask.ravel()[first].mean()
 
 
+def slow_centre(weights: Image | NDArray[np.bool_]) -> list[float]:
+    places = [(place, float(weights[place])) for place in np.ndindex(*weights.shape)]
+    whole = sum(weight for _, weight in places)
+    return [sum(place[axis] * weight for place, weight in places) / whole
+            for axis in range(weights.ndim)]  # fmt: skip
+
+
 def slow_gini(image: Image) -> float:
     values = image.ravel() / image.sum()
     differences = sum(abs(a - b) for a in values for b in values)
@@ -52,10 +59,11 @@ def slow_gini(image: Image) -> float:
 
 
 @settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 10**6))
-def test_every_measure_equals_its_definition(seed: int) -> None:
-    image, mask = a_map(seed)
-    one = pixels.ImageMap(image, mask, np.ones(2))
+@given(seed=st.integers(0, 10**6), size=st.sampled_from([(5, 6), (3, 4, 5)]))
+def test_every_measure_equals_its_definition(seed: int, size: tuple[int, ...]) -> None:
+    image, mask = a_map(seed, size)
+    mm = np.array([0.7, 1.5, 4.0])[: len(size)]
+    one = pixels.ImageMap(image, mask, mm)
     found = {measure.name: measure.of(one) for measure in MEASURES if measure.each == "image"}
     assert found["average_precision"] == pytest.approx(slow_precision(image, mask))
     assert found["relevance_rank_accuracy"] == pytest.approx(slow_rank(image, mask))
@@ -63,7 +71,11 @@ def test_every_measure_equals_its_definition(seed: int) -> None:
     assert dice_at(image, mask, found["best_threshold"]) == found["best_dice"]
     assert found["gini"] == pytest.approx(slow_gini(image))
     top = np.argwhere(image == image.max())
-    assert found["pointing_game"] == float(any(mask[y, x] for y, x in top))
+    assert found["pointing_game"] == float(any(mask[tuple(place)] for place in top))
+    away = [a - b for a, b in zip(slow_centre(image), slow_centre(mask), strict=True)]
+    assert found["centre_distance_mm"] == pytest.approx(math.hypot(*(mm * away)))
+    entropy = -sum(v * math.log(v) for v in image.ravel() / image.sum() if v > 0)
+    assert found["effective_area"] == pytest.approx(math.exp(entropy) / image.size)
 
 
 def test_one_pixel_is_the_smallest_effective_area_and_the_largest_gini() -> None:

@@ -4,22 +4,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d, interpolate
 
-from segtrace.measures.resize import adjoint, area_matrix, inner, pooled, resized
+from segtrace.measures.resize import adjoint, area_matrix, inner, pooled, resized, total
 
 SIDE = st.integers(1, 12)
+MODES = {2: "bilinear", 3: "trilinear"}
+ON_IMAGE = st.integers(2, 3).flatmap(lambda axes: st.tuples(*[st.tuples(*[SIDE] * axes)] * 2))
+"""Cells and pixels along each axis of slices and volumes."""
 
 
-@settings(max_examples=40, deadline=None)
-@given(grid=st.tuples(SIDE, SIDE), size=st.tuples(SIDE, SIDE))
-def test_resizing_is_torch_s_bilinear_and_its_adjoint_takes_the_same_sums(
-    grid: tuple[int, int], size: tuple[int, int]
+@settings(max_examples=60, deadline=None)
+@given(sides=ON_IMAGE)
+def test_resizing_is_torch_s_linear_and_its_adjoint_takes_the_same_sums(
+    sides: tuple[tuple[int, ...], tuple[int, ...]],
 ) -> None:
+    (grid, size), axes = sides, len(sides[0])
     generator = torch.Generator().manual_seed(0)
     maps = torch.rand(2, 3, *grid, generator=generator, dtype=torch.float64)
     mask = torch.rand(3, *size, generator=generator, dtype=torch.float64)
-    truth = interpolate(maps, size, mode="bilinear", align_corners=False)
+    truth = interpolate(maps, size, mode=MODES[axes], align_corners=False)
     torch.testing.assert_close(resized(maps, size), truth)
-    torch.testing.assert_close(inner(maps, adjoint(mask, grid)), (truth * mask).sum((-2, -1)))
+    found = inner(maps, adjoint(mask, grid), axes)
+    torch.testing.assert_close(found, (truth * mask).flatten(2).sum(-1))
+    torch.testing.assert_close(total(maps, axes), maps.flatten(2).sum(-1))
 
 
 @pytest.mark.parametrize("dims", [1, 3])
@@ -42,8 +48,9 @@ def test_a_pixel_under_two_cells_is_shared_by_area() -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(grid=st.tuples(SIDE, SIDE), size=st.tuples(SIDE, SIDE))
-def test_pooling_keeps_the_mean(grid: tuple[int, int], size: tuple[int, int]) -> None:
+@given(sides=ON_IMAGE)
+def test_pooling_keeps_the_mean(sides: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    grid, size = sides
     mask = torch.rand(*size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     torch.testing.assert_close(pooled(mask, grid).mean(), mask.mean())
 

@@ -133,11 +133,12 @@ def _shares(
 
 
 def on_grid(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps (R, O, N, *cells) resized to (R, O, N, *size): bilinear, half-pixel centres."""
+    """Maps (…, *cells) resized to (…, *size): linear along each axis, half-pixel centres."""
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
-    flat = maps.flatten(0, 2)[:, None]
+    before = maps.shape[: -len(size)]
+    flat = maps.reshape(-1, 1, *maps.shape[-len(size) :])
     resized = nn.functional.interpolate(flat, size=tuple(size), mode=mode, align_corners=False)
-    return resized[:, 0].unflatten(0, maps.shape[:3])
+    return resized.reshape(*before, *size)
 
 
 def _scaled(maps: Tensor, from_minimum: bool) -> Tensor:

@@ -101,6 +101,11 @@ class Flow:
         """The same: names of stages, and behind them of edges."""
         return tuple(self.maps)
 
+    @property
+    def axes(self) -> int:
+        """Of the image: 2 of slices, 3 of volumes."""
+        return next(iter(self.maps.values())).ndim - 3
+
     def cpu(self) -> "Flow":
         """The same flow in main memory."""
         maps = {stage: tensor.cpu() for stage, tensor in self.maps.items()}

@@ -15,14 +15,15 @@ from segtrace.errors import InputError
 
 @dataclass(frozen=True)
 class Probes:
-    """Fixed slices with their labels.
+    """Fixed slices, or volumes and patches of them, with their labels.
 
     Attributes:
-        images: (n, 1, H, W) float32 in [0, 1].
-        labels: (n, H, W) uint8, channels; None for an image without labels.
+        images: (n, 1, *image) float32 in [0, 1].
+        labels: (n, *image) uint8, channels; None for an image without labels.
         cases: the case of each slice.
         slices: the index of each slice in its case, 0 = most caudal.
-        spacing: (n, 2) float64, pixel size in mm (row step, column step); NaN if unknown.
+        spacing: (n, axes) float64, pixel size in mm (row step, column step; of volumes the step
+            between planes before them); NaN if unknown.
         split: where the slices come from: ``"val"``, ``"train"`` or ``"user"``.
         phantom: any of the cases was generated.
         originals: of each slice its HU (rows, columns), int16, at the resolution of its file and
@@ -33,6 +34,8 @@ class Probes:
         findings: what a reader should know of their files, a line each; not kept in a checkpoint.
         taught_by_phantom: the network that is shown them was trained on a phantom, and they are
             none; not kept in a checkpoint.
+        mirror: the axis of the images, counted from the last, along which the patient's left and
+            right lie.
     """
 
     images: torch.Tensor
@@ -47,6 +50,7 @@ class Probes:
     hounsfield_known: bool = False
     findings: tuple[str, ...] = ()
     taught_by_phantom: bool = False
+    mirror: int = -1
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -82,6 +86,7 @@ class Probes:
             "sides_known": self.sides_known,
             "hounsfield_known": self.hounsfield_known,
             "hash": self.hash,
+            "mirror": self.mirror,
         }
         if embed:
             originals = self.originals and list(self.originals)
@@ -111,6 +116,7 @@ class Probes:
             originals=_tuple(plain.get("originals")),
             sides_known=bool(plain.get("sides_known", False)),
             hounsfield_known=bool(plain.get("hounsfield_known", False)),
+            mirror=int(plain.get("mirror", -1)),
         )
         return probes.checked(plain["hash"])
 

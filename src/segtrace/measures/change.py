@@ -17,7 +17,7 @@ from segtrace.attribution.flow import Flow
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset
 from segtrace.measures import guards
-from segtrace.measures.resize import resized
+from segtrace.measures.resize import IMAGE, Grid, resized
 
 Floats = NDArray[np.float64]
 
@@ -25,18 +25,21 @@ MEASURES = ("jensen_shannon_divergence", "spearman", "spearman_support")
 
 
 @guards.held()
-def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> Dataset:
+def between_stages(flow: Flow, size: Grid | None = None) -> Dataset:
     """Every stage against the next one, in the flow's order.
 
     Args:
         flow: the maps.
-        size: (H, W) of the common grid; default that of the prediction.
+        size: (H, W) or (D, H, W) of the common grid; default that of the prediction.
 
     Returns:
         :data:`MEASURES` of every stage but the last, float64; axes site, rule, organ, slice. NaN
         where a map is dead or not finite, and for the correlations where a map is constant.
+
+    Raises:
+        InputError: a size of slices for volumes, or the other way round.
     """
-    size = size or (flow.prediction.shape[-2], flow.prediction.shape[-1])
+    size = _common(flow, size)
     stages = list(flow.maps.values())
     before = _Ranked.of(stages[0], size)
     found = []
@@ -48,7 +51,7 @@ def between_stages(flow: Flow, size: tuple[int, int] | None = None) -> Dataset:
 
 
 @guards.held()
-def between_epochs(earlier: Flow, later: Flow, size: tuple[int, int] | None = None) -> Dataset:
+def between_epochs(earlier: Flow, later: Flow, size: Grid | None = None) -> Dataset:
     """Every map against the one of another epoch.
 
     With successive epochs ``jensen_shannon_divergence`` is the churn.
@@ -56,13 +59,14 @@ def between_epochs(earlier: Flow, later: Flow, size: tuple[int, int] | None = No
     Args:
         earlier: flow of the earlier epoch.
         later: flow of the later epoch; same stages, rules, organs and slices.
-        size: (H, W) of the common grid; default that of the prediction.
+        size: (H, W) or (D, H, W) of the common grid; default that of the prediction.
 
     Returns:
         The same of every stage.
 
     Raises:
-        InputError: flows of different stages or shapes.
+        InputError: flows of different stages or shapes; a size of slices for volumes, or the other
+            way round.
     """
     if earlier.stages != later.stages or earlier.status.shape != later.status.shape:
         raise InputError(
@@ -70,10 +74,16 @@ def between_epochs(earlier: Flow, later: Flow, size: tuple[int, int] | None = No
             f"{', '.join(earlier.stages)} {tuple(earlier.status.shape[1:])} and "
             f"{', '.join(later.stages)} {tuple(later.status.shape[1:])}"
         )
-    size = size or (later.prediction.shape[-2], later.prediction.shape[-1])
+    size = _common(later, size)
     pairs = ((earlier.maps[stage], later.maps[stage]) for stage in later.stages)
     found = [_compare(_Ranked.of(one, size), _Ranked.of(other, size)) for one, other in pairs]
     return _named(found, later)
+
+
+def _common(flow: Flow, size: Grid | None) -> Grid:
+    if size is not None and len(size) != flow.axes:
+        raise InputError(f"size is {size}; the maps ask for ({IMAGE[flow.axes]})")
+    return size or flow.prediction.shape[-flow.axes :]
 
 
 def _named(found: Sequence[Tensor], flow: Flow) -> Dataset:
@@ -94,8 +104,8 @@ class _Ranked:
         self.ranks = [None if share is None else average_ranks(share) for share in shares]
 
     @classmethod
-    def of(cls, maps: Tensor, size: tuple[int, int]) -> "_Ranked":
-        """Of maps (R, O, N, h, w), resized to (H, W); None for a map without evidence."""
+    def of(cls, maps: Tensor, size: Grid) -> "_Ranked":
+        """Of maps (R, O, N, *cells), resized to a size; None for a map without evidence."""
         images = resized(maps.detach().cpu().relu(), size).flatten(0, 2).flatten(1).numpy()
         return cls(tuple(maps.shape[:3]), [_share(image) for image in images])
 

@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from segtrace.measures.resize import adjoint, inner, pooled, total
+from segtrace.measures.resize import Grid, adjoint, inner, pooled, total
 
 GAIN_ROOM = 0.02
 """``gain`` needs a perfect map that beats the uniform one by this much of the map."""
@@ -25,12 +25,16 @@ def ratio(above: Tensor, below: Tensor) -> Tensor:
     return nan_where(below == 0, above / below)
 
 
-def area(masks: Tensor) -> Tensor:
-    """Part of the image under a mask, (…, H, W) -> (…) float64: the mass of a uniform map.
+def area(masks: Tensor, axes: int = 2) -> Tensor:
+    """Part of the image under a mask, (…, *image) -> (…) float64: the mass of a uniform map.
 
     NaN where the mask is empty.
+
+    Args:
+        masks: of 0 and 1.
+        axes: of the image: the last ones.
     """
-    part = total(masks) / masks.shape[-2:].numel()
+    part = total(masks, axes) / masks.shape[-axes:].numel()
     return nan_where(part == 0, part)
 
 
@@ -39,10 +43,10 @@ class Organs:
     """Masks as one grid sees them, for sums over maps of that grid without resizing them.
 
     Attributes:
-        weights: (…, h, w) Uᵀ(m), see :mod:`segtrace.measures.resize`.
-        everywhere: (h, w) Uᵀ(1).
+        weights: (…, *cells) Uᵀ(m), see :mod:`segtrace.measures.resize`.
+        everywhere: (*cells) Uᵀ(1).
         present: (…) bool, the mask is not empty.
-        perfect: (…, h, w) the mask averaged over each cell, the best map this grid can show.
+        perfect: (…, *cells) the mask averaged over each cell, the best map this grid can show.
     """
 
     weights: Tensor
@@ -51,14 +55,20 @@ class Organs:
     perfect: Tensor
 
     @classmethod
-    def on(cls, masks: Tensor, grid: tuple[int, int]) -> "Organs":
-        """Masks (…, H, W) of 0 and 1, in the dtype of the maps, as a grid (h, w) sees them."""
+    def on(cls, masks: Tensor, grid: Grid) -> "Organs":
+        """Masks (…, *image) of 0 and 1, in the dtype of the maps, as a grid sees them."""
+        axes = len(grid)
         return cls(
             weights=adjoint(masks, grid),
-            everywhere=adjoint(masks.new_ones(masks.shape[-2:]), grid),
-            present=masks.flatten(-2).any(-1),
+            everywhere=adjoint(masks.new_ones(masks.shape[-axes:]), grid),
+            present=masks.flatten(-axes).any(-1),
             perfect=pooled(masks, grid),
         )
+
+    @property
+    def axes(self) -> int:
+        """How many the grid has."""
+        return self.everywhere.ndim
 
     def mass(self, maps: Tensor) -> Tensor:
         """Part of the positive map that lies on the mask, in [0, 1] (energy-based pointing game).
@@ -66,7 +76,7 @@ class Organs:
         mass = Σ_m U(L) / Σ U(L), L = ReLU(map).
 
         Args:
-            maps: (…, h, w) signed maps; leading axes broadcast against those of the masks.
+            maps: (…, *cells) signed maps; leading axes broadcast against those of the masks.
 
         Returns:
             (…) float64; NaN where the mask is empty or no cell is positive.
@@ -75,13 +85,14 @@ class Organs:
 
     def mass_of_positive(self, positive: Tensor) -> Tensor:
         """The same of L = ReLU(map), where that is at hand."""
-        share = ratio(inner(positive, self.weights), inner(positive, self.everywhere))
+        whole = inner(positive, self.everywhere, self.axes)
+        share = ratio(inner(positive, self.weights, self.axes), whole)
         return nan_where(~self.present, share)
 
     def highest(self) -> Tensor:
         """The largest mass of any map, (…) float64: that of the cell most inside the mask."""
         share = self.weights.double() / self.everywhere.double().clamp(min=1e-12)
-        return nan_where(~self.present, share.amax((-2, -1)))
+        return nan_where(~self.present, share.flatten(-self.axes).amax(-1))
 
     def ceiling(self) -> Tensor:
         """Mass of the perfect map, (…) float64: 1 at full resolution, NaN for an empty mask."""
@@ -105,7 +116,7 @@ class StageMaps:
     """The maps of one stage against the organs; what several measures need is computed once.
 
     Attributes:
-        maps: (R, O, N, h, w) signed.
+        maps: (R, O, N, *cells) signed.
         organs: the masks (O, N, …) as the stage's grid sees them.
         part: (O, N) part of the image under each mask.
         body: (N, …) the patient's body as the stage's grid sees it; ``None`` where not known.
@@ -163,25 +174,25 @@ class StageMaps:
 
     @cached_property
     def positive(self) -> Tensor:
-        """L = ReLU(map), (R, O, N, h, w)."""
+        """L = ReLU(map), (R, O, N, *cells)."""
         return self.maps.relu()
 
     @cached_property
     def summed(self) -> Tensor:
         """ΣL."""
-        return total(self.positive)
+        return total(self.positive, self.organs.axes)
 
     @property
     def magnitude(self) -> Tensor:
-        """log10(1e-12 + ΣL/(h·w)): what every normalisation hides."""
-        return (FLOOR + self.summed / self.maps.shape[-2:].numel()).log10()
+        """log10(1e-12 + the mean of L): what every normalisation hides."""
+        return (FLOOR + self.summed / self.maps.shape[-self.organs.axes :].numel()).log10()
 
     @property
     def largest(self) -> Tensor:
         """The largest value of L, 0 for a dead map."""
-        return self.positive.amax((-2, -1)).double()
+        return self.positive.flatten(-self.organs.axes).amax(-1).double()
 
     @property
     def positive_fraction(self) -> Tensor:
         """ΣL / Σ|map| in [0, 1], NaN where the map is zero."""
-        return ratio(self.summed, total(self.maps.abs()))
+        return ratio(self.summed, total(self.maps.abs(), self.organs.axes))

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from segtrace.attribution.flow import A_FLOW
 from segtrace.errors import Guard, InputError, wrong
-from segtrace.network.guards import a_name, a_number, a_tensor, holding, names, optional
+from segtrace.network.guards import a_name, a_number, a_tensor, a_whole, holding, names, optional
 
 
 def masks(name: str, value: Any) -> Tensor:
-    """Where organs lie in slices, (O, N, H, W): bool, or numbers that are 0 and 1."""
+    """Where organs lie in slices or volumes, (O, N, *image): bool, or numbers that are 0 and 1."""
     a_tensor(name, value)
-    if value.ndim != 4 or not value.numel():
-        raise wrong(name, value, "masks (organs, slices, H, W)")
+    if value.ndim not in (4, 5) or not value.numel():
+        raise wrong(name, value, "masks (organs, slices, H, W), or (organs, volumes, D, H, W)")
     if value.dtype == torch.bool:
         return value
     if (off := (value != 0) & (value != 1)).any():
@@ -61,13 +61,13 @@ def numbers(name: str, value: Any) -> None:
 
 
 def a_size(name: str, value: Any) -> None:
-    """Rows and columns."""
+    """Rows and columns, of volumes planes before them."""
     if (
         _once_or_none(value)
-        or len(value) != 2
+        or len(value) not in (2, 3)
         or not all(_is(n, Integral) and n > 0 for n in value)
     ):
-        raise wrong(name, value, "(rows, columns), whole numbers")
+        raise wrong(name, value, "(rows, columns) or (planes, rows, columns), whole numbers")
 
 
 def tensors(name: str, value: Any) -> None:
@@ -119,6 +119,7 @@ ARGUMENTS: Mapping[str, Guard] = {
     "dice": optional(numbers),
     "head": optional(numbers),
     "body": optional(a_tensor),
+    "mirror": a_whole,
     "untrained_largest": a_number,
     "runs": tensors,
     "measures": a_name,
@@ -128,12 +129,13 @@ ARGUMENTS: Mapping[str, Guard] = {
 
 
 def spaced(given: Mapping[str, Any]) -> None:
-    """Two numbers of mm a slice."""
-    spacing, wanted = given.get("spacing"), (given["masks"].shape[1], 2)
+    """Two numbers of mm a slice, three a volume."""
+    masks, spacing = given["masks"], given.get("spacing")
+    wanted = (masks.shape[1], masks.ndim - 2)
     if spacing is not None and tuple(spacing.shape) != wanted:
+        along = "rows and columns of every slice" if wanted[1] == 2 else "every volume's axes"
         raise InputError(
-            f"the spacing has shape {tuple(spacing.shape)}; {wanted} is needed: mm along rows and "
-            "columns of every slice"
+            f"the spacing has shape {tuple(spacing.shape)}; {wanted} is needed: mm along {along}"
         )
 
 

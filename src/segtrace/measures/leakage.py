@@ -18,6 +18,7 @@ from segtrace.labelled import DataArray, Dataset, Form, Result, tensor
 from segtrace.measures import guards
 from segtrace.measures.energy import nan_where, ratio
 from segtrace.measures.places import Places
+from segtrace.measures.resize import IMAGE, Grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class Leakage(Result):
             ``share`` Λ, on organ onto outside the rim of the map's own; NaN for a map without
             evidence or one that may not be read (gap-degenerate and worse). ``rim``: on the rim,
             max(2 px, half a cell) around the organ. ``background``: on no organ. ``mirrored``: on
-            the mirror image of onto (left for right), outside the organ and its rim.
+            the mirror image of onto (left for right, along the axis asked for), outside the organ
+            and its rim.
             Whatever the rule: ``coarse``, the share that the perfect map of this stage's grid has;
             ``area``, the part of the image under the pixels that ``share`` counts;
             ``mirrored_area``, the same for ``mirrored``; ``counted``, both organs are there and
@@ -87,8 +89,8 @@ def _ratio(usable: Tensor, share: Tensor, area: Tensor) -> Tensor:
     return ratio(share.masked_fill(~there, 0).sum(-1), (area[:, None] * usable).sum(-1))
 
 
-Grids = dict[tuple[int, ...], Places]
-"""(h, w) -> where the organs lie, as maps of this size see them."""
+Grids = dict[Grid, Places]
+"""Cells along each axis -> where the organs lie, as maps of this size see them."""
 
 
 @guards.held()
@@ -97,30 +99,35 @@ def leakage(
     masks: Tensor,
     columns: Sequence[str] | None = None,
     *,
+    mirror: int = -1,
     known: Grids | None = None,
 ) -> Leakage:
     """Charge every positive map to the organs it lies on.
 
     Args:
         flow: the maps.
-        masks: (J, N, H, W) bool, where the organs lie; they must not overlap.
+        masks: (J, N, *image) bool, where the organs lie; they must not overlap.
         columns: names along J, among them all organs of the flow; default those organs.
-        known: what an earlier call with the same masks, columns and organs has worked out; it is
-            filled. Most of the time goes there.
+        mirror: the axis of the image along which the patient's left and right lie, counted from
+            the last: -1, columns, -2, rows, or in 3-D -3, planes.
+        known: what an earlier call with the same masks, columns, organs and mirror has worked out;
+            it is filled. Most of the time goes there.
 
     Raises:
-        InputError: masks that do not fit, overlap, or lack an organ of the flow.
+        InputError: masks that do not fit, overlap, or lack an organ of the flow; an axis that the
+            image does not have.
     """
     names = tuple(flow.organs if columns is None else columns)
     masks = masks.bool()
     _check(flow, masks, names)
+    _check_mirror(mirror, masks.ndim - 2)
     rows = [names.index(organ) for organ in flow.organs]
-    shapes = {maps.shape[-2:]: maps.dtype for maps in flow.maps.values()}
+    shapes = {maps.shape[3:]: maps.dtype for maps in flow.maps.values()}
     places = {} if known is None else known
     for grid, dtype in shapes.items():
         if grid not in places:
-            places[grid] = Places.on(masks, rows, (grid[0], grid[1]), dtype)
-    by_stage = [places[maps.shape[-2:]] for maps in flow.maps.values()]
+            places[grid] = Places.on(masks, rows, grid, dtype, mirror)
+    by_stage = [places[maps.shape[3:]] for maps in flow.maps.values()]
     charged = [
         place.charge(maps, status >= Status.GAP_DEGENERATE)
         for place, maps, status in zip(by_stage, flow.maps.values(), flow.status, strict=True)
@@ -134,18 +141,23 @@ def leakage(
 
 
 def overlapping(masks: Tensor) -> bool:
-    """Whether organs (J, N, H, W) share pixels, which cannot be charged to one of them."""
+    """Whether organs (J, N, *image) share pixels, which cannot be charged to one of them."""
     return bool((masks.sum(0) > 1).any())
 
 
 def _check(flow: Flow, masks: Tensor, columns: tuple[str, ...]) -> None:
-    if masks.ndim != 4 or masks.shape[:2] != (len(columns), flow.scores.shape[1]):
+    if masks.ndim != flow.axes + 2 or masks.shape[:2] != (len(columns), flow.scores.shape[1]):
         raise InputError(
             f"the masks have shape {tuple(masks.shape)}; the columns and the flow's slices ask for "
-            f"({len(columns)}, {flow.scores.shape[1]}, H, W)"
+            f"({len(columns)}, {flow.scores.shape[1]}, {IMAGE[flow.axes]})"
         )
     for organ in flow.organs:
         if organ not in columns:
             raise unknown("column", organ, columns, "the leakage matrix")
     if overlapping(masks):
         raise InputError("the masks overlap; a pixel can be charged to one organ only")
+
+
+def _check_mirror(mirror: int, axes: int) -> None:
+    if not -axes <= mirror < 0:
+        raise InputError(f"mirror is {mirror}; the image has the axes {-axes} to -1")

@@ -16,6 +16,7 @@ from segtrace.labelled import DataArray, Dataset, mean, tensor
 from segtrace.measures import energy, guards, pixels
 from segtrace.measures.measure import Measure, RatioOfSums, Traced, table, wanted
 from segtrace.measures.over_cases import by_case
+from segtrace.measures.resize import IMAGE
 
 AXES = ("site", "rule", "organ", "slice")
 """Of every measure."""
@@ -43,12 +44,12 @@ def measure(
 
     Args:
         flow: the maps.
-        masks: (O, N, H, W) bool, where each organ lies on the image's grid.
-        spacing: (N, 2) mm of a pixel of that grid along rows and columns; without it measures in
-            mm are NaN.
+        masks: (O, N, *image) bool, where each organ lies on the image's grid.
+        spacing: (N, 2) mm of a pixel of that grid along rows and columns, of volumes (N, 3) with
+            planes before them; without it measures in mm are NaN.
         measures: ``leading``, or ``all`` of them (slower: maps are resized and sorted).
         parts: the flows of two parts of every organ's region, for ``locality``.
-        body: (N, H, W) bool, where the patient is, for ``outside``.
+        body: (N, *image) bool, where the patient is, for ``outside``.
 
     Returns:
         A number a measure, float64, with its title and unit; NaN where it is not defined: the organ
@@ -58,10 +59,10 @@ def measure(
     Raises:
         InputError: masks that are not those of the flow's organs and slices.
     """
-    if tuple(masks.shape[:2]) != tuple(flow.scores.shape) or masks.ndim != 4:
+    if tuple(masks.shape[:2]) != tuple(flow.scores.shape) or masks.ndim != flow.axes + 2:
         raise InputError(
             f"the masks have shape {tuple(masks.shape)}; the flow's organs and slices ask for "
-            f"({', '.join(map(str, flow.scores.shape))}, H, W)"
+            f"({', '.join(map(str, flow.scores.shape))}, {IMAGE[flow.axes]})"
         )
     if measures not in ("leading", "all"):
         raise InputError(f"no measures {measures!r}; say 'leading' or 'all'")
@@ -85,11 +86,8 @@ def _precision(maps: Tensor) -> torch.dtype:
 
 def _by_grid(maps: Iterable[Tensor], masks: Tensor) -> dict[torch.Size, energy.Organs]:
     """The masks on every grid that a stage has, each computed once."""
-    dtypes = {signed.shape[-2:]: signed.dtype for signed in maps}
-    return {
-        grid: energy.Organs.on(masks.to(dtype), (grid[0], grid[1]))
-        for grid, dtype in dtypes.items()
-    }
+    dtypes = {signed.shape[3:]: signed.dtype for signed in maps}
+    return {grid: energy.Organs.on(masks.to(dtype), grid) for grid, dtype in dtypes.items()}
 
 
 def _of_stages(
@@ -98,10 +96,10 @@ def _of_stages(
     """Measure -> (S, R, O, N) of those that are read off all maps of a stage."""
     maps = [signed.to(_precision(signed)) for signed in flow.maps.values()]
     organs = _by_grid(maps, masks)
-    area = energy.area(masks.float())
+    area = energy.area(masks.float(), flow.axes)
     tissue = {} if body is None else _by_grid(maps, body)
     stages = (
-        energy.StageMaps(signed, organs[signed.shape[-2:]], area, tissue.get(signed.shape[-2:]))
+        energy.StageMaps(signed, organs[signed.shape[3:]], area, tissue.get(signed.shape[3:]))
         for signed in maps
     )
     by_stage = [[one.of(stage) for one in measures] for stage in stages]

@@ -42,8 +42,8 @@ def _apart(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _direction(maps: Tensor) -> Tensor:
-    """Positive maps (…, h, w) as unit vectors (…, h·w)."""
-    cells = maps.relu().double().flatten(-2)
+    """Positive maps (R, O, N, *cells) as unit vectors (R, O, N, cells)."""
+    cells = maps.relu().double().flatten(3)
     return ratio(cells, cells.norm(dim=-1, keepdim=True))
 
 
@@ -51,14 +51,14 @@ def _direction(maps: Tensor) -> Tensor:
 def parts(masks: Tensor) -> tuple[Tensor, Tensor]:
     """Split every organ's mask in two: its two largest components, or else its two halves.
 
-    A component is 4-connected; the second counts from a tenth of the first one's size on. An
-    organ in one piece is cut across its longer axis of inertia at its centre of mass.
+    A component is joined by its sides; the second counts from a tenth of the first one's size on.
+    An organ in one piece is cut across its longest axis of inertia at its centre of mass.
 
     Args:
-        masks: (O, N, H, W) bool.
+        masks: (O, N, *image) bool.
 
     Returns:
-        Two (O, N, H, W) bool; disjoint; both empty where the mask has fewer than two pixels.
+        Two (O, N, *image) bool; disjoint; both empty where the mask has fewer than two pixels.
     """
     masks = masks.bool()
     first, second = torch.zeros_like(masks), torch.zeros_like(masks)

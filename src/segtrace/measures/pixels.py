@@ -26,9 +26,9 @@ class ImageMap:
     """One positive map against one organ; what several measures need is computed once.
 
     Attributes:
-        image: (H, W) U(L), not negative, somewhere positive.
-        mask: (H, W) the organ, not empty.
-        spacing: (2,) mm of a pixel along rows and columns; NaN where not known.
+        image: (*image) U(L), not negative, somewhere positive.
+        mask: (*image) the organ, not empty.
+        spacing: (axes,) mm of a pixel along each axis; NaN where not known.
     """
 
     image: Floats
@@ -37,7 +37,7 @@ class ImageMap:
 
     @cached_property
     def rising(self) -> Floats:
-        """(H·W,) the values in rising order."""
+        """(pixels,) the values in rising order."""
         return np.sort(self.image, axis=None)
 
     @cached_property
@@ -55,18 +55,19 @@ def of_images(
     """Several measures of every map, each map resized and sorted once.
 
     Args:
-        maps: stage -> (R, O, N, h, w) signed maps.
-        masks: (O, N, H, W) bool.
-        spacing: (N, 2) mm along rows and columns of the image's grid.
+        maps: stage -> (R, O, N, *cells) signed maps.
+        masks: (O, N, *image) bool.
+        spacing: (N, axes) mm along each axis of the image's grid.
         measures: what gives a number of one map.
 
     Returns:
         (S, R, O, N) float64 a measure; NaN where the organ is absent or the map has no positive
         cell.
     """
-    size = (masks.shape[-2], masks.shape[-1])
+    size = masks.shape[2:]
     organs = masks.bool().cpu().numpy()
-    sides = np.full((masks.shape[1], 2), np.nan) if spacing is None else spacing.double().numpy()
+    unknown = np.full((masks.shape[1], len(size)), np.nan)
+    sides = unknown if spacing is None else spacing.double().numpy()
     by_stage = []
     for stage in maps.values():
         image = resized(stage.detach().cpu().relu(), size).numpy()
@@ -133,10 +134,11 @@ def gini(rising: Floats) -> float:
 
 
 def centre(weights: Floats | Bools) -> Floats:
-    """Centre of mass (2,) of an image (H, W), in pixels along rows and columns."""
-    rows, columns = weights.sum(1, dtype=np.float64), weights.sum(0, dtype=np.float64)
-    first = np.arange(rows.size) @ rows, np.arange(columns.size) @ columns
-    return np.array(first) / rows.sum()
+    """Centre of mass (axes,) of an image, in pixels along each axis."""
+    axes = range(weights.ndim)
+    along = [weights.sum(tuple(other for other in axes if other != axis), dtype=np.float64)
+             for axis in axes]  # fmt: skip
+    return np.array([np.arange(sums.size) @ sums for sums in along]) / along[0].sum()
 
 
 def centre_distance(image: Floats, mask: Bools, spacing: Floats) -> float:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from segtrace.measures.energy import nan_where
-from segtrace.measures.resize import adjoint, inner, pooled, total
+from segtrace.measures.resize import Grid, adjoint, inner, pooled, total
 
 LEAST_RIM = 2
 """Pixels around an organ that are never charged to a neighbour, on any grid."""
@@ -20,10 +21,11 @@ AIR = 0.02
 
 
 def body_of(image: Tensor) -> Tensor:
-    """Where the patient is in CT slices: (N, 1, H, W) in [0, 1] -> (N, H, W) bool.
+    """Where the patient is in CT slices or volumes: (N, 1, *image) in [0, 1] -> (N, *image) bool.
 
-    The largest part that is brighter than air, with what it encloses. Empty where nothing or
-    everything is: then nothing says what is air.
+    The largest part that is brighter than air, with what it encloses: in a volume plane by plane,
+    since lungs that the first or the last plane cuts open are no air around the patient. Empty
+    where nothing or everything is: then nothing says what is air.
     """
     from scipy import ndimage
 
@@ -32,7 +34,10 @@ def body_of(image: Tensor) -> Tensor:
         parts, count = ndimage.label((one > AIR).numpy())
         if count:
             sizes = ndimage.sum_labels(parts > 0, parts, range(1, count + 1))
-            whole = torch.from_numpy(ndimage.binary_fill_holes(parts == sizes.argmax() + 1))
+            largest = parts == sizes.argmax() + 1
+            planes = largest.reshape(-1, *largest.shape[-2:])
+            filled = np.stack([ndimage.binary_fill_holes(plane) for plane in planes])
+            whole = torch.from_numpy(filled.reshape(largest.shape))
             found[n] = whole & ~whole.all()
     return found
 
@@ -64,7 +69,7 @@ class Overlaps:
 
     Attributes:
         row, column, slice: (P,) which.
-        weights: (P, h, w) as the grid sees them.
+        weights: (P, *cells) as the grid sees them.
         pixels: (O, J, N) how many.
     """
 
@@ -76,23 +81,24 @@ class Overlaps:
 
     @classmethod
     def of(
-        cls, first: Tensor, labels: Tensor, columns: int, grid: tuple[int, int], dtype: torch.dtype
+        cls, first: Tensor, labels: Tensor, columns: int, grid: Grid, dtype: torch.dtype
     ) -> "Overlaps":
-        """Of ``first`` (O, N, H, W) bool with ``labels`` (N, H, W), J where no column lies."""
+        """Of ``first`` (O, N, *image) bool with ``labels`` (N, *image), J where no column lies."""
         rows, slices = first.shape[:2]
-        row, number, y, x = first.nonzero().unbind(1)
-        entry = (row * (columns + 1) + labels[number, y, x]) * slices + number
+        row, number, *place = first.nonzero().unbind(1)
+        entry = (row * (columns + 1) + labels[(number, *place)]) * slices + number
         pixels = entry.bincount(minlength=rows * (columns + 1) * slices)
         pixels = pixels.view(rows, columns + 1, slices)[:, :columns]
         row, column, number = pixels.nonzero().unbind(1)
-        shared = first[row, number] & (labels[number] == column[:, None, None])
+        own = column.reshape(-1, *[1] * len(grid))
+        shared = first[row, number] & (labels[number] == own)
         return cls(row, column, number, adjoint(shared.to(dtype), grid), pixels)
 
     def taken(self, lying: Tensor, positive: Tensor) -> Tensor:
         """What lies on whole columns (R, O, J, N) without what lies on the overlaps."""
         left = lying.clone()
         left[:, self.row, self.column, self.slice] -= inner(
-            positive[:, self.row, self.slice], self.weights
+            positive[:, self.row, self.slice], self.weights, positive.ndim - 3
         )
         return left
 
@@ -119,16 +125,17 @@ class Places:
     """The places of one grid. O rows, J columns, N slices.
 
     Attributes:
-        organs: (J, N, h, w) whole organs, as the grid sees them.
-        rims: (O, N, h, w) the rims around the rows' organs.
-        everywhere: (h, w) the whole image.
+        organs: (J, N, *cells) whole organs, as the grid sees them.
+        rims: (O, N, *cells) the rims around the rows' organs.
+        everywhere: (*cells) the whole image.
         present: (O, N) the row's organ is there.
         within: what a row's rim takes from the columns.
         opposite: what a row's organ and rim take from the columns' mirror images.
         area: (O, J, N) part of the image that counts for a column.
         mirrored_area: (O, J, N) the same for its mirror image.
         counted: (O, J, N) both organs are there and the rim leaves at least half of the column.
-        perfect: (O, N, h, w) the best maps this grid can show.
+        perfect: (O, N, *cells) the best maps this grid can show.
+        mirror: the axis of the image, counted from the last, along which left and right lie.
     """
 
     organs: Tensor
@@ -141,12 +148,13 @@ class Places:
     mirrored_area: Tensor
     counted: Tensor
     perfect: Tensor
+    mirror: int
 
     @classmethod
     def on(
-        cls, masks: Tensor, rows: Sequence[int], grid: tuple[int, int], dtype: torch.dtype
+        cls, masks: Tensor, rows: Sequence[int], grid: Grid, dtype: torch.dtype, mirror: int = -1
     ) -> "Places":
-        """The places of masks (J, N, H, W), ``rows`` of which are explained, on a grid."""
+        """The places of masks (J, N, *image), ``rows`` of which are explained, on a grid."""
         dtype = dtype if dtype == torch.float64 else torch.float32
         fields = masks.to(dtype)
         own = masks[list(rows)]
@@ -155,14 +163,14 @@ class Places:
         for column, mask in enumerate(masks):
             labels[mask] = column
         within = Overlaps.of(rims, labels, len(masks), grid, dtype)
-        opposite = Overlaps.of(own | rims, labels.flip(-1), len(masks), grid, dtype)
-        size = total(fields)  # (J, N)
+        opposite = Overlaps.of(own | rims, labels.flip(mirror), len(masks), grid, dtype)
+        size = total(fields, len(grid))  # (J, N)
         present = size[list(rows)] > 0
-        pixels = masks.shape[-2:].numel()
+        pixels = masks.shape[2:].numel()
         return cls(
             organs=adjoint(fields, grid),
             rims=adjoint(rims.to(dtype), grid),
-            everywhere=adjoint(fields.new_ones(masks.shape[-2:]), grid),
+            everywhere=adjoint(fields.new_ones(masks.shape[2:]), grid),
             present=present,
             within=within,
             opposite=opposite,
@@ -170,6 +178,7 @@ class Places:
             mirrored_area=(size - opposite.pixels) / pixels,
             counted=present[:, None] & (size > 0) & (within.pixels <= size / 2),
             perfect=pooled(fields[list(rows)], grid),
+            mirror=mirror,
         )
 
     @cached_property
@@ -178,17 +187,17 @@ class Places:
         return self.charge(self.perfect[None], ~self.present[None]).share[0]
 
     def charge(self, maps: Tensor, unreadable: Tensor) -> Charged:
-        """Charge maps (R, O, N, h, w) to the places.
+        """Charge maps (R, O, N, *cells) to the places.
 
         NaN where ``unreadable`` (R, O, N), the row's organ is absent or no cell is positive.
         """
-        positive = maps.to(self.organs).relu()
-        whole = nan_where(unreadable | ~self.present, inner(positive, self.everywhere))  # (R, O, N)
-        whole = nan_where(whole == 0, whole)
+        positive, axes = maps.to(self.organs).relu(), self.everywhere.ndim
+        summed = inner(positive, self.everywhere, axes)  # (R, O, N)
+        whole = nan_where(unreadable | ~self.present | (summed == 0), summed)
         share = self.within.taken(_lying(positive, self.organs), positive) / whole[:, :, None]
         # The mirror image of an adjoint mask is the adjoint of the mirror image.
-        opposite = _lying(positive, self.organs.flip(-1))
-        rim = inner(positive, self.rims) / whole
+        opposite = _lying(positive, self.organs.flip(self.mirror))
+        rim = inner(positive, self.rims, axes) / whole
         return Charged(
             share=share,
             rim=rim,
@@ -198,8 +207,8 @@ class Places:
 
 
 def _lying(positive: Tensor, weights: Tensor) -> Tensor:
-    """Σ map · weight, maps (R, O, N, h, w) and weights (J, N, h, w) -> (R, O, J, N) float64."""
+    """Σ map · weight, maps (R, O, N, *cells), weights (J, N, *cells) -> (R, O, J, N) float64."""
     rules, organs = positive.shape[:2]
-    cells = positive.flatten(-2).flatten(0, 1).transpose(0, 1)  # (N, R·O, cells)
-    summed = cells @ weights.flatten(-2).permute(1, 2, 0)  # (N, R·O, J)
+    cells = positive.flatten(3).flatten(0, 1).transpose(0, 1)  # (N, R·O, cells)
+    summed = cells @ weights.flatten(2).permute(1, 2, 0)  # (N, R·O, J)
     return summed.permute(1, 2, 0).unflatten(0, (rules, organs)).double()

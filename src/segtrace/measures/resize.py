@@ -6,14 +6,22 @@ A map L (h, w) is shown and measured on the image's grid as U(L) = A_h L A_wᵀ:
     Σ_m U(L) = <A_h L A_wᵀ, m> = <L, A_hᵀ m A_w>.
 
 The adjoint mask A_hᵀ m A_w is computed once a mask and grid; every rule and stage on that grid then
-costs one inner product at its own resolution, exactly.
+costs one inner product at its own resolution, exactly. A volume has one axis and one matrix more.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+from segtrace.attribution.aggregate import on_grid
+
+Grid = tuple[int, ...]
+"""Cells, or pixels, along each axis: rows and columns, of a volume planes before them."""
+IMAGE = {1: "W", 2: "H, W", 3: "D, H, W"}
+"""Axes of an image -> how a shape names them."""
 
 
 @lru_cache(maxsize=256)
@@ -36,46 +44,44 @@ def area_matrix(cells: int, pixels: int) -> Tensor:
     return overlap.clamp(min=0) * cells / pixels
 
 
-def between(left: Tensor, fields: Tensor, right: Tensor) -> Tensor:
-    """The product left · field · rightᵀ: left (c, a), fields (…, a, b), right (d, b)."""
-    return left.to(fields) @ (fields @ right.to(fields).T)
+def along(matrices: Sequence[Tensor], fields: Tensor) -> Tensor:
+    """Fields (…, *image) with a matrix (cells, pixels) applied along each of the last axes."""
+    if len(matrices) == 2:
+        above, beside = (matrix.to(fields) for matrix in matrices)
+        return above @ (fields @ beside.T)
+    for axis, matrix in enumerate(matrices, fields.ndim - len(matrices)):
+        fields = (fields.movedim(axis, -1) @ matrix.to(fields).T).movedim(-1, axis)
+    return fields
 
 
-def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """U(L): maps (…, h, w) on the image's grid (…, H, W)."""
-    if maps.shape[-2:] == size:
-        return maps
-    planes = maps.flatten(0, -3)[:, None]
-    images = interpolate(planes, size=size, mode="bilinear", align_corners=False)
-    return images.view(*maps.shape[:-2], *size)
+def resized(maps: Tensor, size: Grid) -> Tensor:
+    """U(L): maps (…, *cells) on the image's grid (…, *image)."""
+    return maps if maps.shape[-len(size) :] == size else on_grid(maps, size)
 
 
-def adjoint(masks: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Uᵀ(m): masks (…, H, W) -> (…, h, w) weights, with Σ U(L) m = Σ L Uᵀ(m)."""
-    if masks.shape[-2:] == grid:
+def adjoint(masks: Tensor, grid: Grid) -> Tensor:
+    """Uᵀ(m): masks (…, *image) -> (…, *cells) weights, with Σ U(L) m = Σ L Uᵀ(m)."""
+    image = masks.shape[-len(grid) :]
+    if image == grid:
         return masks
-    (height, width), (h, w) = masks.shape[-2:], grid
-    return between(bilinear_matrix(h, height).T, masks, bilinear_matrix(w, width).T)
+    return along([bilinear_matrix(*pair).T for pair in zip(grid, image, strict=True)], masks)
 
 
-def pooled(masks: Tensor, grid: tuple[int, ...]) -> Tensor:
+def pooled(masks: Tensor, grid: Grid) -> Tensor:
     """The perfect map of a grid: masks (…, *image) averaged over its cells, in [0, 1]."""
-    if masks.shape[-len(grid) :] == grid:
+    image = masks.shape[-len(grid) :]
+    if image == grid:
         return masks
-    matrices = [area_matrix(*pair) for pair in zip(grid, masks.shape[-len(grid) :], strict=True)]
-    if len(grid) == 2:
-        return between(matrices[0], masks, matrices[1])
-    for axis, matrix in enumerate(matrices, masks.ndim - len(grid)):
-        masks = (masks.movedim(axis, -1) @ matrix.to(masks).T).movedim(-1, axis)
-    return masks
+    return along([area_matrix(*pair) for pair in zip(grid, image, strict=True)], masks)
 
 
-def total(fields: Tensor) -> Tensor:
-    """Σ over the grid (…, h, w) -> (…) float64."""
+def total(fields: Tensor, axes: int = 2) -> Tensor:
+    """Σ over the last axes, those of the grid: (…, *cells) -> (…) float64."""
     # Along the rows in the fields' own precision: over all cells float64 costs five times as much.
-    return fields.sum(-1).sum(-1, dtype=torch.float64)
+    return fields.sum(-1).sum(tuple(range(1 - axes, 0)), dtype=torch.float64)
 
 
-def inner(maps: Tensor, weights: Tensor) -> Tensor:
-    """Σ map · weight over the grid, (…, h, w) -> (…) float64; broadcasts over leading axes."""
-    return torch.linalg.vecdot(maps, weights).sum(-1, dtype=torch.float64)
+def inner(maps: Tensor, weights: Tensor, axes: int = 2) -> Tensor:
+    """Σ map · weight over the grid, (…, *cells) -> (…) float64; broadcasts over leading axes."""
+    rows = torch.linalg.vecdot(maps, weights)
+    return rows.sum(tuple(range(1 - axes, 0)), dtype=torch.float64)

@@ -60,26 +60,26 @@ class Record:
     def gain(self) -> Tensor:
         """(S, R, O, N) how far the evidence lies on the organ, as in measures.csv."""
         masks = self.masks(self.flow.organs)
-        area = energy.area(masks.float())
-        grids = [(maps, (maps.shape[-2], maps.shape[-1])) for maps in self.flow.maps.values()]
-        return torch.stack([
-            energy.StageMaps(maps, energy.Organs.on(masks.to(maps.dtype), grid), area).gain
-            for maps, grid in grids
-        ])  # fmt: skip
+        area = energy.area(masks.float(), self.flow.axes)
+        gains = []
+        for maps in self.flow.maps.values():
+            organs = energy.Organs.on(masks.to(maps.dtype), maps.shape[3:])
+            gains.append(energy.StageMaps(maps, organs, area).gain)
+        return torch.stack(gains)
 
     def masks(self, organs: Sequence[str]) -> Tensor:
-        """(O, N, H, W) bool: where the truth, or else the prediction, has the organs."""
+        """(O, N, *image) bool: where the truth, or else the prediction, has the organs."""
         if self.scene.truth is None:
             return self.found(organs)
         return self._stacked([self.scene.there(organ) for organ in organs])
 
     def found(self, organs: Sequence[str]) -> Tensor:
-        """(O, N, H, W) bool: where the prediction has the organs."""
+        """(O, N, *image) bool: where the prediction has the organs."""
         return self._stacked([self.scene.found(organ, self.flow.prediction) for organ in organs])
 
     def _stacked(self, masks: Sequence[Tensor | None]) -> Tensor:
         """Those of organs without a channel are empty."""
-        shape = (len(self.scene.cases), *self.flow.prediction.shape[-2:])
+        shape = (len(self.scene.cases), *self.flow.prediction.shape[-self.flow.axes :])
         nowhere = torch.zeros(shape, dtype=torch.bool)
         return torch.stack([nowhere if mask is None else mask for mask in masks])
 
@@ -158,9 +158,8 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
         score=str(arrays["score"]),
         activation=str(arrays.get("activation", SOFTMAX)),
     )
-    image = flow.prediction.shape[3 - next(iter(flow.maps.values())).ndim :]  # of slice or volume
     scene = Scene(
-        image=torch.zeros(len(flow.prediction), 1, *image),
+        image=torch.zeros(len(flow.prediction), 1, *flow.prediction.shape[-flow.axes :]),
         cases=tuple(str(name) for name in arrays["cases"]),
         slices=tuple(int(index) for index in arrays["slices"]),
         channels=_channels(arrays),

@@ -49,23 +49,25 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """The slices a flow was traced on, as plain tensors and strings. ``N`` slices.
+    """The slices a flow was traced on, as plain tensors and strings. ``N`` slices, or volumes.
 
     Attributes:
-        image: (N, 1, H, W) window mapped to [0, 1]. Of several channels the first is shown.
+        image: (N, 1, *image) window mapped to [0, 1]. Of several channels the first is shown.
         cases: the case of each slice.
         slices: its index in the volume.
         channels: organ -> its number in ``truth`` and in the flow's prediction, or the two apart.
-        truth: (N, H, W) labels or (N, C, H, W) bool masks, or None for an image without.
+        truth: (N, *image) labels or (N, C, *image) bool masks, or None for an image without.
         training: the slices belong to the training split.
         phantom: the image was generated.
-        spacing: (N, 2) mm of a pixel along rows and columns, NaN where unknown; or None.
+        spacing: (N, axes) mm of a pixel along rows and columns, of volumes along planes before
+            them, NaN where unknown; or None.
         originals: of each slice its HU (rows, columns) at the resolution of its file, over the
             same square as ``image``; None where only the network's input is known.
         sides_known: rows run from anterior to posterior, columns from the patient's right to the
             left and slices from caudal, as the data says. Else no side is named anywhere.
         hounsfield_known: the values are HU, as the data says. Else they are called grey levels.
         taught_by_phantom: the network was trained on a phantom, and these slices are none.
+        mirror: the axis, counted from the last, along which the patient's left and right lie.
     """
 
     image: Tensor
@@ -80,6 +82,7 @@ class Scene:
     sides_known: bool = False
     hounsfield_known: bool = False
     taught_by_phantom: bool = False
+    mirror: int = -1
 
     def name(self, n: int) -> str:
         """Case and slice of the nth slice, in words."""
@@ -91,13 +94,13 @@ class Scene:
         return any(isinstance(organ, Organ) for organ in self.channels.values())
 
     def there(self, organ: str) -> Tensor | None:
-        """(N, H, W) bool where the truth has the organ; None without a truth or a channel."""
+        """(N, *image) bool where the truth has the organ; None without a truth or a channel."""
         if self.truth is None or organ not in self.channels:
             return None
         return true_mask(self.truth, self.channels[organ])
 
     def found(self, organ: str, prediction: Tensor) -> Tensor | None:
-        """(N, H, W) bool where a flow's prediction has the organ; None without a channel."""
+        """(N, *image) bool where a flow's prediction has the organ; None without a channel."""
         if organ not in self.channels:
             return None
         return predicted_mask(prediction, self.channels[organ])

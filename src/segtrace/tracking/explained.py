@@ -381,7 +381,7 @@ def _flow(
 
 
 def body_in(record: Record) -> Tensor | None:
-    """(N, H, W) where the patient is; ``None`` for what is no image with air around a body."""
+    """(N, *image) where the patient is; ``None`` for what is no image with air around a body."""
     found = body_of(record.scene.image)
     return found if found.any() else None
 
@@ -403,7 +403,7 @@ def flows_of_parts(
         probes: the slices.
         channels: organ -> channel.
         settings: what is explained.
-        masks: (O, N, H, W) bool, where the organs lie; see
+        masks: (O, N, *image) bool, where the organs lie; see
             :func:`segtrace.measures.locality.parts`.
         output: picks the logits from what the network returns.
     """
@@ -437,6 +437,7 @@ def scene(probes: Probes, channels: Mapping[str, OrganLike]) -> Scene:
         sides_known=probes.sides_known,
         hounsfield_known=probes.hounsfield_known,
         taught_by_phantom=probes.taught_by_phantom,
+        mirror=probes.mirror,
     )
 
 

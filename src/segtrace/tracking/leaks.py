@@ -61,7 +61,8 @@ class LeakMeter:
         masks = record.masks(names)
         if self._masks is None or not torch.equal(masks, self._masks):
             self._masks, self._known = masks, {}
-        return leakage(record.flow, masks, names, known=self._known)
+        mirror = record.scene.mirror
+        return leakage(record.flow, masks, names, mirror=mirror, known=self._known)
 
     def of_centred(
         self,
