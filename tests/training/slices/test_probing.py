@@ -172,6 +172,40 @@ def test_a_case_and_its_slices_are_named_by_what_the_numbers_say(case, slices):
     assert (probes.cases, probes.slices) == (("7", "7"), (3, 4))
 
 
+DEEP = torch.zeros(3, 2, 4, 4, dtype=torch.long)
+DEEP[0, 0, :2], DEEP[1, :, :1], DEEP[2, 1, 3] = 1, 1, 2
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_volumes_are_chosen_by_their_voxels(masks):
+    image = torch.rand(3, 1, 2, 4, 4)
+    label = torch.stack([c == DEEP for c in range(3)], 1) if masks else DEEP
+    batch = {"image": image, "label": label, "case": ["p", "q", "r"], "slice": [0, 0, 0]}
+    activation = "sigmoid" if masks else None
+    organs = {"a": Organ(1, 1), "b": Organ(2, 2)}
+    probes = probes_from([batch], organs, 2, activation=activation)
+    assert probes.cases == ("p", "r")  # of two with as many voxels the first
+    assert torch.equal(probes.images, image[[0, 2]])
+    assert torch.equal(probes.labels, label[[0, 2]].to(probes.labels.dtype))
+    assert (tuple(probes.spacing.shape), probes.mirror) == ((2, 3), -1)
+    with pytest.raises(
+        InputError, match=r"volumes \(B, C, D, H, W\) and label maps \(B, D, H, W\)"
+    ):
+        probes_from([{**batch, "label": label[..., :3]}], organs, 2, activation=activation)
+
+
+def test_a_loader_says_along_which_axis_left_and_right_lie():
+    class Said(list):
+        mirror = -3
+
+    batch = {"image": torch.rand(3, 1, 2, 4, 4), "label": DEEP}
+    assert probes_from(Said([batch]), {"a": 1}).mirror == -3
+    for wrong in (0, -4, True, "x"):
+        Said.mirror = wrong
+        with pytest.raises(InputError, match=r"the loader's mirror is .*is -3 to -1, counted from"):
+            probes_from(Said([batch]), {"a": 1})
+
+
 @pytest.mark.parametrize("case", [None, "77", ["7"], ["7", "8", "9"], ["7", None], [0.5, 1], 7])
 def test_names_that_are_not_one_an_image_are_one_line(case):
     with pytest.raises(InputError) as found:

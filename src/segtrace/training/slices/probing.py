@@ -21,10 +21,11 @@ from segtrace.activation import (
     true_mask,
 )
 from segtrace.data.probes import Probes, choose
-from segtrace.errors import InputError, wrong
+from segtrace.errors import InputError, shown, wrong
 from segtrace.network.labels import whole_numbers
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.training.slices.carried import unchanged_by_reading
+from segtrace.training.slices.lying import lying_of
 from segtrace.training.slices.rereading import Seen, differing
 from segtrace.training.slices.validation_batches import PROBES, Batches, validation_batches
 
@@ -34,7 +35,10 @@ SHOWN = 20
 """Labels that a message lists."""
 RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 Slice = tuple[tuple[str, int], Tensor, Tensor]
-"""((case, index), image (C, H, W), label (H, W) uint8)."""
+"""((case, index), image (C, *image), label (*image) uint8, or masks (channels, *image))."""
+
+VOLUMES = 5
+"""Axes of a batch of volumes."""
 
 _INSTEAD = "let the loader give that (FlowCallback also takes the slices themselves: probes=…)"
 
@@ -67,18 +71,21 @@ def probes_from(
     check: Callable[[Tensor], None] | None = None,
     activation: str | None = None,
 ) -> Probes:
-    """``n`` slices of a loader, by the rule of :func:`choose`.
+    """``n`` slices of a loader, or volumes, by the rule of :func:`choose`.
 
     Args:
         loader: batches that are mappings with ``image`` and ``label`` (and, if known, ``case``
             and ``slice``), or tuples (image, label, …). Images are (B, C, H, W), labels
             (B, H, W) or (B, 1, H, W) in channel numbers, in which a number beyond 0 … 255 (-1 for
-            what is ignored) is no organ; under a sigmoid also masks (B, channels, H, W). Of a
+            what is ignored) is no organ; under a sigmoid also masks (B, channels, H, W). Volumes
+            have an axis more. Of a
             classifier the label is a class (B,), or (B, channels) under a sigmoid. Read
             twice, in the same order. The
             patient's sides are named only where the loader or its ``dataset`` has an attribute
             ``sides_known`` that is True: rows run from anterior to posterior, columns from the
-            patient's right to the left, slices from the feet up.
+            patient's right to the left, slices from the feet up. Of volumes MONAI's affine of a
+            file says the mm and the axis along which left and right lie; else that is the last, or
+            the attribute ``mirror`` of the loader or its ``dataset``: -3, -2 or -1.
         organs: organ -> channel.
         n: how many.
         most: batches that are read of it.
@@ -111,22 +118,39 @@ def probes_from(
     if found := differing(first, again, shuffled=_shuffles(loader)):
         raise InputError(f"the validation loader {found}{instead}")
     picked = [kept[row] for row in chosen]
+    images = torch.stack([image.as_subclass(Tensor) for _, image, _ in picked]).float()
+    lying = lying_of([image for _, image, _ in picked]) if images.ndim == VOLUMES else None
+    unknown = torch.full((len(picked), images.ndim - 2), torch.nan, dtype=torch.float64)
     return Probes(
-        images=torch.stack([image for _, image, _ in picked]).float(),
+        images=images,
         labels=torch.stack([label for _, _, label in picked]),
         cases=tuple(case for (case, _), _, _ in picked),
         slices=tuple(index for (_, index), _, _ in picked),
-        spacing=torch.full((len(picked), 2), torch.nan, dtype=torch.float64),
+        spacing=unknown if lying is None else lying.spacing,
         split="val",
         phantom=False,
-        sides_known=_sides_known(loader),
+        sides_known=_said(loader, "sides_known") is True,
+        mirror=_mirror(loader, images.ndim - 2) if lying is None else lying.mirror,
     )
 
 
-def _sides_known(loader: Iterable[Any]) -> bool:
-    """Whether the loader, or its data set, says where the patient's right, front and feet are."""
+def _said(loader: Iterable[Any], name: str) -> Any:
+    """What the loader, or its data set, says of how its images lie; ``None`` where they do not."""
     places = (loader, getattr(loader, "dataset", None))
-    return any(getattr(place, "sides_known", False) is True for place in places)
+    said = (getattr(place, name, None) for place in places)
+    return next((one for one in said if one is not None), None)
+
+
+def _mirror(loader: Iterable[Any], axes: int) -> int:
+    found = _said(loader, "mirror")
+    if found is None:
+        return -1
+    if isinstance(found, bool) or not isinstance(found, int) or not -axes <= found < 0:
+        raise InputError(
+            f"the loader's mirror is {shown(found)}; the axis along which left and right lie is "
+            f"{-axes} to -1, counted from the last"
+        )
+    return found
 
 
 def _slices(
@@ -143,7 +167,8 @@ def _slices(
         count += len(image)
         for i, key in enumerate(keys):
             own = label[i].detach().cpu()
-            yield key, image[i].detach().cpu(), own > 0 if own.ndim == 3 else _labels(own, organs)
+            masks = own.ndim == image.ndim - 1
+            yield key, image[i].detach().cpu(), own > 0 if masks else _labels(own, organs)
 
 
 def _keys(batch: Mapping[str, Any], size: int) -> list[tuple[str, int]]:
@@ -226,8 +251,9 @@ def _image_and_label(batch: Any, activation: str | None) -> tuple[Tensor, Tensor
             f"gives {type(batch).__name__}: {_INSTEAD}"
         )
     of_classes = label.ndim == 1 + (activation == SIGMOID and label.ndim > 1)  # (B,) or (B, C)
-    if of_classes and image.ndim == 4 and len(label) == len(image):
-        return image, label[..., None, None]
+    volumes = image.ndim == VOLUMES
+    if of_classes and image.ndim in (VOLUMES - 1, VOLUMES) and len(label) == len(image):
+        return image, label[(..., *[None] * (image.ndim - 2))]
     if label.ndim == image.ndim and label.shape[1] == 1:
         label = label[:, 0]
     masks = label.ndim == image.ndim
@@ -238,14 +264,16 @@ def _image_and_label(batch: Any, activation: str | None) -> tuple[Tensor, Tensor
     ):
         raise InputError(
             f"the validation loader gives masks {tuple(label.shape)}, which may overlap, in the "
-            f"place of label maps (B, H, W): {SAY_SIGMOID} where every channel of the network "
-            f"decides for itself, else {_INSTEAD}"
+            f"place of label maps (B, {'D, ' * volumes}H, W): {SAY_SIGMOID} where every channel of "
+            f"the network decides for itself, else {_INSTEAD}"
         )
-    if image.ndim != 4 or (len(label), *label.shape[1 + masks :]) != (len(image), *image.shape[2:]):
+    fits = (len(label), *label.shape[1 + masks :]) == (len(image), *image.shape[2:])
+    if image.ndim not in (VOLUMES - 1, VOLUMES) or not fits:
+        wanted = ("volumes (B, C, D, H, W) and label maps (B, D, H, W)" if volumes
+                  else "slices (B, C, H, W) and label maps (B, H, W)")  # fmt: skip
         raise InputError(
             f"the validation loader gives images {tuple(image.shape)} and labels "
-            f"{tuple(label.shape)}; slices (B, C, H, W) and label maps (B, H, W) of channel "
-            f"numbers are needed: {_INSTEAD}"
+            f"{tuple(label.shape)}; {wanted} of channel numbers are needed: {_INSTEAD}"
         )
     return image, label
 
