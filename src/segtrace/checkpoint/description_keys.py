@@ -153,7 +153,7 @@ class Watched(TypedDict, total=False):
     split: Text
     phantom: bool
     sides_known: bool
-    mirror: Literal[-1, -2, -3]
+    axcodes: Annotated[str, Field(pattern="^([RLAPSI]{3})?$")]
     hounsfield_known: bool
     hash: Text
     images: Images

@@ -34,8 +34,9 @@ class Probes:
         findings: what a reader should know of their files, a line each; not kept in a checkpoint.
         taught_by_phantom: the network that is shown them was trained on a phantom, and they are
             none; not kept in a checkpoint.
-        mirror: the axis of the images, counted from the last, along which the patient's left and
-            right lie.
+        axcodes: of volumes, whereto planes, rows and columns run, as nibabel and MONAI say it: of
+            ``"SPL"`` planes run to the head (superior), rows to the back, columns to the patient's
+            left. Empty where nothing says it.
     """
 
     images: torch.Tensor
@@ -50,7 +51,7 @@ class Probes:
     hounsfield_known: bool = False
     findings: tuple[str, ...] = ()
     taught_by_phantom: bool = False
-    mirror: int = -1
+    axcodes: str = ""
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -86,7 +87,7 @@ class Probes:
             "sides_known": self.sides_known,
             "hounsfield_known": self.hounsfield_known,
             "hash": self.hash,
-            "mirror": self.mirror,
+            "axcodes": self.axcodes,
         }
         if embed:
             originals = self.originals and list(self.originals)
@@ -116,7 +117,7 @@ class Probes:
             originals=_tuple(plain.get("originals")),
             sides_known=bool(plain.get("sides_known", False)),
             hounsfield_known=bool(plain.get("hounsfield_known", False)),
-            mirror=int(plain.get("mirror", -1)),
+            axcodes=str(plain.get("axcodes", "")),
         )
         return probes.checked(plain["hash"])
 

@@ -67,7 +67,8 @@ class Scene:
             left and slices from caudal, as the data says. Else no side is named anywhere.
         hounsfield_known: the values are HU, as the data says. Else they are called grey levels.
         taught_by_phantom: the network was trained on a phantom, and these slices are none.
-        mirror: the axis, counted from the last, along which the patient's left and right lie.
+        axcodes: of volumes, whereto planes, rows and columns run, ``"SPL"``; empty where nothing
+            says it.
     """
 
     image: Tensor
@@ -82,11 +83,20 @@ class Scene:
     sides_known: bool = False
     hounsfield_known: bool = False
     taught_by_phantom: bool = False
-    mirror: int = -1
+    axcodes: str = ""
 
     def name(self, n: int) -> str:
         """Case and slice of the nth slice, in words."""
         return f"{self.cases[n]}, slice {self.slices[n]}"
+
+    @property
+    def mirror(self) -> int:
+        """The axis, counted from the last, along which the patient's left and right lie.
+
+        The last, of slices and where nothing says it.
+        """
+        along = [axis for axis, code in enumerate(self.axcodes) if code in "LR"]
+        return along[0] - len(self.axcodes) if along else -1
 
     @property
     def apart(self) -> bool:

@@ -437,7 +437,7 @@ def scene(probes: Probes, channels: Mapping[str, OrganLike]) -> Scene:
         sides_known=probes.sides_known,
         hounsfield_known=probes.hounsfield_known,
         taught_by_phantom=probes.taught_by_phantom,
-        mirror=probes.mirror,
+        axcodes=probes.axcodes,
     )
 
 

@@ -34,32 +34,35 @@ def loader(folder, affine, *transforms, count=2):
 
 
 @pytest.mark.parametrize(
-    ("affine", "transforms", "mirror", "mm"),
+    ("affine", "transforms", "axcodes", "mm"),
     [
-        (RAS, (), -3, [2, 1, 3]),
-        (TURNED, (), -1, [3, 1, 2]),
-        (TURNED, (Orientationd(KEYS, axcodes="RAS", labels=None),), -3, [2, 1, 3]),
-        (RAS, (Orientationd(KEYS, axcodes="SPR", labels=None),), -1, [3, 1, 2]),
-        (OBLIQUE, (), -3, [2 * 0.9**0.5, 0.9**0.5, 3]),
+        (RAS, (), "RAS", [2, 1, 3]),
+        (TURNED, (), "SAR", [3, 1, 2]),
+        (TURNED, (Orientationd(KEYS, axcodes="RAS", labels=None),), "RAS", [2, 1, 3]),
+        (RAS, (Orientationd(KEYS, axcodes="SPR", labels=None),), "SPR", [3, 1, 2]),
+        (OBLIQUE, (), "RAS", [2 * 0.9**0.5, 0.9**0.5, 3]),
     ],
 )
-def test_left_right_and_millimetres_are_read_off_the_file(tmp_path, affine, transforms, mirror, mm):
+def test_axes_and_millimetres_are_read_off_the_file(tmp_path, affine, transforms, axcodes, mm):
     probes = probes_from(loader(tmp_path, affine, *transforms), {"organ": 1}, 2)
-    assert probes.mirror == mirror
+    assert probes.axcodes == axcodes
     torch.testing.assert_close(probes.spacing, torch.tensor([mm, mm]).double(), rtol=1e-5, atol=0)
     assert type(probes.images) is torch.Tensor
 
 
 def test_volumes_that_lie_differently_are_refused_with_what_makes_them_alike(tmp_path):
     mixed = [RAS, TURNED]
-    with pytest.raises(InputError, match=r"let the loader give one orientation.*axcodes='RAS'"):
+    with pytest.raises(
+        InputError, match=r"differently .*\(RAS, SAR\).*one orientation.*axcodes='RAS'"
+    ):
         probes_from(loader(tmp_path, mixed), {"organ": 1}, 2)
 
 
 def test_an_affine_that_no_file_has_said_says_nothing():
     from monai.data import MetaTensor
 
-    assert lying_of([MetaTensor(torch.zeros(1, 4, 4, 4))]) is None
-    assert lying_of([torch.zeros(1, 4, 4, 4)]) is None
     broken = MetaTensor(torch.zeros(1, 4, 4, 4), torch.zeros(4, 4), {"original_affine": RAS})
-    assert lying_of([broken]) is None
+    for volume in (MetaTensor(torch.zeros(1, 4, 4, 4)), torch.zeros(1, 4, 4, 4), broken):
+        assert lying_of([volume]).axcodes == ""
+        assert lying_of([volume]).spacing.isnan().all()
+        assert lying_of([volume], "LPS").axcodes == "LPS"

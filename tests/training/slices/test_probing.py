@@ -187,23 +187,25 @@ def test_volumes_are_chosen_by_their_voxels(masks):
     assert probes.cases == ("p", "r")  # of two with as many voxels the first
     assert torch.equal(probes.images, image[[0, 2]])
     assert torch.equal(probes.labels, label[[0, 2]].to(probes.labels.dtype))
-    assert (tuple(probes.spacing.shape), probes.mirror) == ((2, 3), -1)
+    assert (tuple(probes.spacing.shape), probes.axcodes) == ((2, 3), "")
     with pytest.raises(
         InputError, match=r"volumes \(B, C, D, H, W\) and label maps \(B, D, H, W\)"
     ):
         probes_from([{**batch, "label": label[..., :3]}], organs, 2, activation=activation)
 
 
-def test_a_loader_says_along_which_axis_left_and_right_lie():
+def test_a_loader_says_whereto_the_axes_of_its_volumes_run():
     class Said(list):
-        mirror = -3
+        axcodes = "RAS"
 
     batch = {"image": torch.rand(3, 1, 2, 4, 4), "label": DEEP}
-    assert probes_from(Said([batch]), {"a": 1}).mirror == -3
-    for wrong in (0, -4, True, "x"):
-        Said.mirror = wrong
-        with pytest.raises(InputError, match=r"the loader's mirror is .*is -3 to -1, counted from"):
+    assert probes_from(Said([batch]), {"a": 1}).axcodes == "RAS"
+    for wrong in (0, "RA", "RLS", "XYZ", "RASS", ("R", "A", "S")):
+        Said.axcodes = wrong
+        with pytest.raises(InputError, match=r"the loader's axcodes are .*three letters, one of L"):
             probes_from(Said([batch]), {"a": 1})
+    Said.sides_known = True
+    assert probes_from(Said([batch]), {"a": 1}).axcodes == "SPL"
 
 
 @pytest.mark.parametrize("case", [None, "77", ["7"], ["7", "8", "9"], ["7", None], [0.5, 1], 7])

@@ -1,56 +1,85 @@
-"""How volumes lie in the patient: along which axis left and right are, and the mm of a voxel."""
+"""How volumes lie in the patient: whereto their axes run, and the mm of a voxel."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from segtrace.errors import InputError
+from segtrace.errors import InputError, shown
 
 FROM_A_FILE = "original_affine"
 """In the metadata of MONAI's readers; without it an affine is the identity by default."""
+ENDS = ("LR", "PA", "IS")
+"""Whereto the axes of the world run from negative to positive values, as in NIfTI."""
+SPL = "SPL"
+"""Volumes whose loader says ``sides_known``: planes from the feet up, rows from anterior to
+posterior, columns from the patient's right to the left."""
 
 
 class Lying(NamedTuple):
     """How volumes lie.
 
     Attributes:
-        mirror: the axis along which left and right lie, counted from the last.
-        spacing: (n, 3) mm along planes, rows and columns.
+        axcodes: whereto planes, rows and columns run, ``"RAS"``; empty where nothing says it.
+        spacing: (n, 3) mm along planes, rows and columns; NaN where not known.
     """
 
-    mirror: int
+    axcodes: str
     spacing: Tensor
 
 
-def lying_of(volumes: Sequence[Tensor]) -> Lying | None:
+def lying_of(volumes: Sequence[Tensor], said: Any = None) -> Lying:
     """Of volumes (C, D, H, W), as the affine says that MONAI keeps beside each.
 
-    ``None`` where one of them has none that a file has said.
+    Args:
+        volumes: of one orientation.
+        said: what their loader says, where there is no affine that a file has said.
 
     Raises:
-        InputError: left and right lie along other axes in one than in another.
+        InputError: axes that run otherwise in one than in another; codes that are none.
     """
-    found = [_of(volume) for volume in volumes]
-    if any(one is None for one in found):
-        return None
-    columns = torch.stack([one for one in found if one is not None])  # (n, 3 of the world, 3)
+    found = [affine for volume in volumes if (affine := _affine(volume)) is not None]
+    if len(found) < len(volumes):
+        unknown = torch.full((len(volumes), 3), torch.nan, dtype=torch.float64)
+        return Lying("" if said is None else _checked(said), unknown)
+    columns = torch.stack(found)  # (n, axes of the world, axes of the voxels)
     spacing = columns.norm(dim=1)
-    axes = {int(axis) for axis in (columns[:, 0] / spacing).abs().argmax(1)}
-    if len(axes) > 1:
+    codes = {_codes(one) for one in columns / spacing[:, None]}
+    if len(codes) > 1:
         raise InputError(
-            "the patient's left and right lie along other axes in some volumes than in others, so "
-            "that mirror images cannot be told of all: let the loader give one orientation, "
+            f"the volumes lie differently in the patient ({', '.join(sorted(codes))}), so that "
+            "mirror images and planes cannot be told of all: let the loader give one orientation, "
             "monai.transforms.Orientationd(keys, axcodes='RAS')"
         )
-    return Lying(axes.pop() - 3, spacing)
+    return Lying(codes.pop(), spacing)
 
 
-def _of(volume: Tensor) -> Tensor | None:
-    """(3, 3) world axes x voxel axes, the first of the world from left to right."""
+def _affine(volume: Tensor) -> Tensor | None:
+    """(3, 3) axes of the world x axes of the voxels."""
     meta = getattr(volume, "meta", None)
     if not isinstance(meta, Mapping) or FROM_A_FILE not in meta:
         return None
     affine = torch.as_tensor(meta["affine"]).double()
     return affine[:3, :3] if affine.shape == (4, 4) and affine[:3, :3].det() != 0 else None
+
+
+def _codes(directions: Tensor) -> str:
+    """The world's axes that the voxels' lie nearest to, each once, the nearest first."""
+    left, codes = directions.abs().clone(), [""] * 3
+    for _ in range(3):
+        world, axis = divmod(int(left.argmax()), 3)
+        codes[axis] = ENDS[world][int(directions[world, axis] > 0)]
+        left[world], left[:, axis] = -1, -1
+    return "".join(codes)
+
+
+def _checked(said: Any) -> str:
+    if not isinstance(said, str) or sorted(
+        next((n for n, ends in enumerate(ENDS) if code in ends), -1) for code in said
+    ) != [0, 1, 2]:
+        raise InputError(
+            f"the loader's axcodes are {shown(said)}; give three letters, one of L and R, one of P "
+            "and A, one of I and S, e.g. 'RAS'"
+        )
+    return said

@@ -21,11 +21,11 @@ from segtrace.activation import (
     true_mask,
 )
 from segtrace.data.probes import Probes, choose
-from segtrace.errors import InputError, shown, wrong
+from segtrace.errors import InputError, wrong
 from segtrace.network.labels import whole_numbers
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.training.slices.carried import unchanged_by_reading
-from segtrace.training.slices.lying import lying_of
+from segtrace.training.slices.lying import SPL, Lying, lying_of
 from segtrace.training.slices.rereading import Seen, differing
 from segtrace.training.slices.validation_batches import PROBES, Batches, validation_batches
 
@@ -84,8 +84,7 @@ def probes_from(
             patient's sides are named only where the loader or its ``dataset`` has an attribute
             ``sides_known`` that is True: rows run from anterior to posterior, columns from the
             patient's right to the left, slices from the feet up. Of volumes MONAI's affine of a
-            file says the mm and the axis along which left and right lie; else that is the last, or
-            the attribute ``mirror`` of the loader or its ``dataset``: -3, -2 or -1.
+            file says the mm and whereto the axes run; or an attribute ``axcodes``, ``"RAS"``.
         organs: organ -> channel.
         n: how many.
         most: batches that are read of it.
@@ -119,18 +118,21 @@ def probes_from(
         raise InputError(f"the validation loader {found}{instead}")
     picked = [kept[row] for row in chosen]
     images = torch.stack([image.as_subclass(Tensor) for _, image, _ in picked]).float()
-    lying = lying_of([image for _, image, _ in picked]) if images.ndim == VOLUMES else None
-    unknown = torch.full((len(picked), images.ndim - 2), torch.nan, dtype=torch.float64)
+    sides_known = _said(loader, "sides_known") is True
+    lying = Lying("", torch.full((len(picked), 2), torch.nan, dtype=torch.float64))
+    if images.ndim == VOLUMES:
+        said = SPL if sides_known else _said(loader, "axcodes")
+        lying = lying_of([image for _, image, _ in picked], said)
     return Probes(
         images=images,
         labels=torch.stack([label for _, _, label in picked]),
         cases=tuple(case for (case, _), _, _ in picked),
         slices=tuple(index for (_, index), _, _ in picked),
-        spacing=unknown if lying is None else lying.spacing,
+        spacing=lying.spacing,
         split="val",
         phantom=False,
-        sides_known=_said(loader, "sides_known") is True,
-        mirror=_mirror(loader, images.ndim - 2) if lying is None else lying.mirror,
+        sides_known=sides_known,
+        axcodes=lying.axcodes,
     )
 
 
@@ -139,18 +141,6 @@ def _said(loader: Iterable[Any], name: str) -> Any:
     places = (loader, getattr(loader, "dataset", None))
     said = (getattr(place, name, None) for place in places)
     return next((one for one in said if one is not None), None)
-
-
-def _mirror(loader: Iterable[Any], axes: int) -> int:
-    found = _said(loader, "mirror")
-    if found is None:
-        return -1
-    if isinstance(found, bool) or not isinstance(found, int) or not -axes <= found < 0:
-        raise InputError(
-            f"the loader's mirror is {shown(found)}; the axis along which left and right lie is "
-            f"{-axes} to -1, counted from the last"
-        )
-    return found
 
 
 def _slices(
