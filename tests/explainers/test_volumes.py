@@ -59,12 +59,16 @@ def test_a_volume_of_one_plane_gives_the_numbers_of_the_slice(name, activation, 
         torch.testing.assert_close(other.maps[stage][..., 0, :, :], one.maps[stage])
     torch.testing.assert_close(other.scores, one.scores)
     assert torch.equal(other.status, one.status)
-    deep.write(tmp_path)
-    kept = load_maps(tmp_path / "maps.npz").flow
+    folders = tmp_path / "flat", tmp_path / "deep"
+    for folder, found in zip(folders, (flat, deep), strict=True):
+        found.write(folder)
+    kept = load_maps(folders[1] / "maps.npz").flow
     assert torch.equal(kept.maps["enc2"], other.maps["enc2"])
-    rows = read_table(tmp_path / "measures.csv")
+    rows = read_table(folders[1] / "measures.csv")
     assert len(rows) == len(STAGES) * len(ORGANS) * len(X)
-    assert "Of volumes there are maps alone" in " ".join(deep.section().sentences)
+    gains = [[row["gain"] for row in read_table(folder / "measures.csv")] for folder in folders]
+    assert gains[0] == gains[1]
+    assert len(deep.section().figures) >= len(ORGANS)
     if options:
         for number in ("estimate", "score_lost", "dice_lost"):
             a, b = (torch.from_numpy(found.estimates[number].values) for found in (flat, deep))

@@ -13,6 +13,7 @@ from segtrace.attribution.rules import Method
 from segtrace.explainers.explainer import Explainer, facts_of, options_of
 from segtrace.measures.localisation import measure, over_slices
 from segtrace.names import file_name
+from segtrace.progress import counted
 from segtrace.report.captions import paragraph, plain, titled
 from segtrace.report.files import save_text
 from segtrace.report.page.sections import Section, Shown, Table, embedded
@@ -24,8 +25,6 @@ from segtrace.report.scene import REGIONS
 from segtrace.report.tables import save_table
 from segtrace.tracking.explained import Explained, Network, scene
 
-VOLUME = ("plane", "row", "column")
-"""Axes of a prediction in 3-D."""
 SLICES_SHOWN = 2
 """Of an organ on the page; the files hold all."""
 MOST = 3
@@ -71,8 +70,6 @@ class StageMaps:
         self.explained.write(folder, facts)
         if self.weights:
             save_table(folder / "weights.csv", self._weights())
-        if self.explained.of_volumes:
-            return
         figures = folder / "figures" / file_name(self.by.name)
         caption = "\n\n".join(map(self.caption, self.flow.organs)) + "\n"
         save_text(figures / "caption.txt", caption)
@@ -116,13 +113,12 @@ class StageMaps:
                 f"The time did not suffice for {', '.join(self.left_out)}: give more max_seconds, "
                 "or name fewer stages."
             )
-        if self.explained.of_volumes:
-            said.append("Of volumes there are maps alone, no pictures or measures: maps.npz.")
-            return Section(self.by.title, tuple(said))
+        kind = "volume" if self.explained.record.scene.of_volumes else "slice"
+        shown = counted(min(SLICES_SHOWN, flow.scores.shape[1]), kind)
         figures = tuple(
             Shown(
                 embedded(self.explained.picture(self.by.name, organ, SLICES_SHOWN)),
-                f"{self.by.title}: {plain(organ)}, {SLICES_SHOWN} slices. Maps: maps.npz.",
+                f"{self.by.title}: {plain(organ)}, {shown}. Maps: maps.npz.",
             )
             for organ in flow.organs
         )
@@ -180,7 +176,7 @@ def measured(by: Explainer, flow: Flow, network: Network, epoch: int | None) -> 
 
     Args:
         by: the explainer.
-        flow: its maps, under its name in the place of a rule; of volumes nothing is measured.
+        flow: its maps, under its name in the place of a rule.
         network: the network and its slices.
         epoch: finished passes, where known.
     """
@@ -188,8 +184,6 @@ def measured(by: Explainer, flow: Flow, network: Network, epoch: int | None) -> 
     known = Method(by.name, by.title, by.equation, by.papers)
     flow = replace(flow, methods={by.name: known, **flow.methods})
     record = Record(flow, scene(probes, network.channels), settings.region, epoch)
-    if probes.images.ndim > 4:  # measures are of slices
-        return Explained(record, flow.to_xarray(maps=False).drop_dims(VOLUME))
     values = measure(flow, record.masks(flow.organs), probes.spacing, settings.measures)
     return Explained(record, values)
 

@@ -39,6 +39,7 @@ class Record:
             since the maps say it.
         smooth: pictures resize a map to the image's grid before they rectify it, as the program of
             Vinogradova et al. 2020 does; not among the arrays either.
+        whole_gain: of slices that are planes of volumes, the gain of the volumes.
     """
 
     flow: Flow
@@ -47,6 +48,7 @@ class Record:
     epoch: int | None
     aggregate: Combined | None = None
     smooth: bool = False
+    whole_gain: Tensor | None = None
 
     @property
     def drawn(self) -> str:
@@ -59,6 +61,8 @@ class Record:
     @cached_property
     def gain(self) -> Tensor:
         """(S, R, O, N) how far the evidence lies on the organ, as in measures.csv."""
+        if self.whole_gain is not None:
+            return self.whole_gain
         masks = self.masks(self.flow.organs)
         area = energy.area(masks.float(), self.flow.axes)
         gains = []

@@ -20,6 +20,8 @@ MISSED_WORDS = (
 )
 SIDES_WORDS = "R, L: the patient's right and left"
 NO_SIDES_WORDS = "the patient's sides are not known"
+SLICES = 4
+"""Axes of a batch of slices."""
 REGIONS = {
     "gt": "ground truth",
     "pred": "prediction",
@@ -69,6 +71,7 @@ class Scene:
         taught_by_phantom: the network was trained on a phantom, and these slices are none.
         axcodes: of volumes, whereto planes, rows and columns run, ``"SPL"``; empty where nothing
             says it.
+        planes: of slices that are planes of volumes, what each is called there.
     """
 
     image: Tensor
@@ -84,10 +87,18 @@ class Scene:
     hounsfield_known: bool = False
     taught_by_phantom: bool = False
     axcodes: str = ""
+    planes: tuple[str, ...] = ()
+
+    @property
+    def of_volumes(self) -> bool:
+        """Whether the images are volumes."""
+        return self.image.ndim > SLICES
 
     def name(self, n: int) -> str:
-        """Case and slice of the nth slice, in words."""
-        return f"{self.cases[n]}, slice {self.slices[n]}"
+        """Case and slice of the nth slice, in words; of a plane also the number of its volume."""
+        kind = "volume" if self.of_volumes or self.planes else "slice"
+        plane = f", {self.planes[n]}" if self.planes else ""
+        return f"{self.cases[n]}, {kind} {self.slices[n]}{plane}"
 
     @property
     def mirror(self) -> int:

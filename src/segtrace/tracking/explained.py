@@ -142,11 +142,6 @@ class Explained:
         )
         object.__setattr__(self, "measures", named)
 
-    @property
-    def of_volumes(self) -> bool:
-        """Whether it explains volumes, of which no pictures are drawn."""
-        return self.record.scene.image.ndim > 4
-
     def rows(self) -> list[dict[str, Any]]:
         """The table of measures: one row a slice, organ, rule and stage."""
         labels = np.array([status.label for status in Status])
@@ -170,7 +165,7 @@ class Explained:
         save_maps(folder / "maps.npz", self.record)
         save_table(folder / "measures.csv", self.rows())
         flow = self.record.flow
-        for rule, organ in () if self.of_volumes else product(flow.rules, flow.organs):
+        for rule, organ in product(flow.rules, flow.organs):
             path = folder / "figures" / file_name(rule) / f"{file_name(organ, flow.organs)}.png"
             save_png(path, self.picture(rule, organ, shared=shared_scale))
         save_manifest(folder / "manifest.json", facts)

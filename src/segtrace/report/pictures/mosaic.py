@@ -9,6 +9,7 @@ from segtrace.report.captions import SCORES, epoch_words, marks, rule_title, tit
 from segtrace.report.captions import final_words as of_final
 from segtrace.report.combined import explained
 from segtrace.report.pictures.cells import PREDICTION, TRUTH, Picture
+from segtrace.report.pictures.planes import through, words
 from segtrace.report.pictures.sheet import band, head, key, sheet_width
 from segtrace.report.pictures.strip import (
     Place,
@@ -67,7 +68,8 @@ def flow_picture(
         rule: one of the flow's rules.
         organ: one of the flow's organs.
         side: pixels of a cell along its longer side.
-        rows: slices to show, or how many of those with most of the organ.
+        rows: slices to show, or how many of those with most of the organ; of each volume the plane
+            with most of it is shown.
         shared: one colour scale for all cells instead of one for each.
 
     Returns:
@@ -76,12 +78,14 @@ def flow_picture(
     flow, scene = record.flow, record.scene
     shown = choose_rows(flow, scene, organ, rows) if isinstance(rows, int) else list(rows)
     vmax = shared_maximum(flow, rule, organ) if shared else None
-    window, line = view(record, shown, side), across(count(record))
-    pixels = flow.region_px[flow.organs.index(organ)]
+    drawn, shown = of_slices(record, organ, shown)
+    window, line = view(drawn, shown, side), across(count(record))
+    pixels = drawn.flow.region_px[flow.organs.index(organ)]
+    unit = "voxels" if scene.of_volumes else "px"
     bands = [
         band(
-            f"{scene.name(n)}, {int(pixels[n])} px explained",
-            strip(Place(record, rule, organ, n), window, vmax),
+            f"{drawn.scene.name(n)}, {int(pixels[n])} {unit} explained",
+            strip(Place(drawn, rule, organ, n), window, vmax),
             window,
             line,
         )
@@ -98,6 +102,13 @@ def flow_picture(
         width,
     )  # fmt: skip
     return np.concatenate([above, *bands, below])
+
+
+def of_slices(record: Record, organ: str, shown: Sequence[int]) -> tuple[Record, list[int]]:
+    """What is drawn of slices, or of volumes: of each the plane with most of an organ."""
+    if not record.scene.of_volumes:
+        return record, list(shown)
+    return through(record, organ, shown), list(range(len(shown)))
 
 
 def colours(vmax: float | None) -> tuple[str, str, str]:
@@ -121,11 +132,12 @@ def sentences(record: Record, organ: str, *, shared: bool) -> list[str]:
     lines = f"{PREDICTION_LINE}: prediction"
     if scene.truth is not None:
         lines = f"{TRUTH_LINE}: ground truth, {lines}"
-    sides = SIDES_WORDS if scene.sides_known else NO_SIDES_WORDS
+    sides = SIDES_WORDS if scene.sides_known or scene.axcodes else NO_SIDES_WORDS
     aggregate = [] if record.aggregate is None else [explained(record.aggregate)]
     smooth = [f"maps {record.drawn}"] if record.smooth else []
     return [
         f"Number: {number_words(shared=shared)}",
+        *words(scene),
         "  ·  ".join(
             [f"Contour: {lines}", sides, *smooth, *aggregate, *of_final([record], [organ])]
         ),

@@ -11,7 +11,7 @@ from segtrace.report.captions import epoch_words, marks, plain, rule_title, titl
 from segtrace.report.pictures.cells import PREDICTION, TRUTH, Picture
 from segtrace.report.pictures.charts import table_picture
 from segtrace.report.pictures.curves import curves_picture
-from segtrace.report.pictures.mosaic import SIDE, choose_rows, colours, sentences
+from segtrace.report.pictures.mosaic import SIDE, choose_rows, colours, of_slices, sentences
 from segtrace.report.pictures.sheet import GAP, band, blank, head, key, sheet_width
 from segtrace.report.pictures.strip import Place, across, count, strip, view
 from segtrace.report.record import Record
@@ -59,15 +59,15 @@ def overview_picture(record: Record, course: Course) -> Picture:
         (H, W, 3).
     """
     rule, organ = leading(record.flow.rules), worst_organ(record, course.dice)
-    (n,) = choose_rows(record.flow, record.scene, organ, 1)
-    window, line = view(record, [n], SIDE), across(count(record))
+    drawn, (n,) = of_slices(record, organ, choose_rows(record.flow, record.scene, organ, 1))
+    window, line = view(drawn, [n], SIDE), across(count(record))
     table = _table(record, course, rule)
     width = max(sheet_width(window, line), CURVES_PX + GAP + table.shape[1])
     upper = _beside(_curves(course, max(table.shape[0], 3 * LOSS_PX)), table, width)
     dice = course.dice[organ][-1]
     lowest = "" if isnan(dice) else f", the organ with the lowest Dice ({dice:.2f})"
-    label = f"{titled(organ)}{lowest}  ·  {record.scene.name(n)}"
-    maps = band(label, strip(Place(record, rule, organ, n), window), window, line)
+    label = f"{titled(organ)}{lowest}  ·  {drawn.scene.name(n)}"
+    maps = band(label, strip(Place(drawn, rule, organ, n), window), window, line)
     title = f"Overview  ·  {epoch_words(record.epoch)}  ·  {rule_title(record.flow, rule)}"
     below = key(
         sentences(record, organ, shared=False),
