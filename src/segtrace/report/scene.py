@@ -71,7 +71,7 @@ class Scene:
         taught_by_phantom: the network was trained on a phantom, and these slices are none.
         axcodes: of volumes, whereto planes, rows and columns run, ``"SPL"``; empty where nothing
             says it.
-        planes: of slices that are planes of volumes, what each is called there.
+        planes: of slices that are planes of volumes, what each is called there, and its number.
     """
 
     image: Tensor
@@ -87,7 +87,7 @@ class Scene:
     hounsfield_known: bool = False
     taught_by_phantom: bool = False
     axcodes: str = ""
-    planes: tuple[str, ...] = ()
+    planes: tuple[tuple[str, int], ...] = ()
 
     @property
     def of_volumes(self) -> bool:
@@ -97,7 +97,7 @@ class Scene:
     def name(self, n: int) -> str:
         """Case and slice of the nth slice, in words; of a plane also the number of its volume."""
         kind = "volume" if self.of_volumes or self.planes else "slice"
-        plane = f", {self.planes[n]}" if self.planes else ""
+        plane = ", {} {}".format(*self.planes[n]) if self.planes else ""
         return f"{self.cases[n]}, {kind} {self.slices[n]}{plane}"
 
     @property

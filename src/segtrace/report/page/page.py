@@ -7,6 +7,7 @@ from pathlib import Path
 from segtrace.errors import InputError
 from segtrace.report.files import environment, save_text
 from segtrace.report.page.fitting import BUDGET, rendered, within_budget
+from segtrace.report.page.in_planes import Shown
 from segtrace.report.page.likeness import likeness
 from segtrace.report.page.page_data import PageData, fact_rows
 from segtrace.report.page.page_epoch import Measured, PageEpoch, body
@@ -43,7 +44,8 @@ class Page:
     """The page while its epochs come in; of each it keeps what it will show, and no more.
 
     Attributes:
-        first: the first record; the others differ from it in maps, numbers and prediction alone.
+        first: the first record, of volumes their planes; the others differ from it in maps, numbers
+            and prediction alone.
         newest: the last one, which other regions of it are held against.
         epochs: the epochs so far.
         about: what else stands there.
@@ -66,12 +68,12 @@ class Page:
         Raises:
             InputError: other slices or another network than before, or an epoch out of order.
         """
-        record = measured.record
-        self.first = self.first or record
-        _check(self.first, record, self.epochs)
+        record, shown = measured.record, Shown.by(measured.record)
+        self.first = self.first or shown.record
+        _check(self.first, shown.record, self.epochs)
         self.newest = record
         known = WholeCases() if whole is None or record.scene.truth is None else whole
-        self.epochs.append(PageEpoch.of(measured, body(self.first.scene.image), known))
+        self.epochs.append(PageEpoch.of(measured, body(self.first.scene.image), known, shown))
 
     def add_region(self, measured: Measured) -> None:
         """Take in the newest epoch explained for another region, which can be chosen then.
@@ -84,12 +86,12 @@ class Page:
         """
         if self.first is None or self.newest is None:
             raise InputError("no maps for a page; explain at least one checkpoint")
-        record = measured.record
-        _check(self.first, record, [])
+        record, shown = measured.record, Shown.by(measured.record)
+        _check(self.first, shown.record, [])
         newest = self.epochs[-1]
         other = replace(
-            PageEpoch.of(measured, body(self.first.scene.image)),
-            likeness=likeness(record.flow, self.newest.flow),
+            PageEpoch.of(measured, body(self.first.scene.image), seen=shown),
+            likeness=likeness(record.flow, self.newest.flow)[..., shown.of],
         )
         self.epochs[-1] = replace(newest, others={**newest.others, record.region: other})
 

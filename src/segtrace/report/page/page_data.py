@@ -91,7 +91,9 @@ class PageData:
     def headlines(self, page_epoch: PageEpoch) -> Headlines:
         """What may be claimed of an epoch's maps; of the untrained network nothing."""
         before, cases = self.untrained, self.first.scene.cases
-        about = f"{counted(len(cases), 'slice')} of {counted(len(set(cases)), 'case')}"
+        images = len(set(self._images)) if self.first.scene.planes else len(cases)
+        kind = "volume" if self.first.scene.planes else "slice"
+        about = f"{counted(images, kind)} of {counted(len(set(cases)), 'case')}"
         then = None if before is None or page_epoch.epoch == 0 else before.gains
         echo = page_epoch.gains.isel(case=0, drop=True).copy(data=self.echo)
         dice = echo.isel(site=0, rule=0, drop=True).copy(data=self.organ_dice(page_epoch))
@@ -103,7 +105,17 @@ class PageData:
             return ()
         channels = {organ: scene.channels[organ] for organ in organs if organ in scene.channels}
         truth = torch.from_numpy(cut(array(scene.truth), self.crop))
-        return unseen(torch.from_numpy(page_epoch.prediction), truth, channels, scene.cases)
+        found, cases = torch.from_numpy(page_epoch.prediction), scene.cases
+        if scene.planes:  # as volumes again
+            first = [n for n, image in enumerate(self._images) if image not in self._images[:n]]
+            found, truth = (labels.unflatten(0, (len(first), -1)) for labels in (found, truth))
+            cases = tuple(cases[n] for n in first)
+        return unseen(found, truth, channels, cases)
+
+    @property
+    def _images(self) -> list[tuple[str, int]]:
+        """Case and number of the image that each slice, or plane, is of."""
+        return list(zip(self.first.scene.cases, self.first.scene.slices, strict=True))
 
     def sentences(self, page_epoch: PageEpoch, found: Headlines) -> list[list[str]]:
         """By rule and organ: how well it is found, and where its maps lie."""
@@ -199,7 +211,8 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "rules": flow.rules,
         "stages": flow.stages,
         "cases": case_names(page_data.first),
-        "slices": scene.slices,
+        "slices": [number for _, number in scene.planes] or scene.slices,
+        "plane": scene.planes[0][0] if scene.planes else None,
         **numbering(page_data.first),
         "all_epochs": [page_epoch.epoch for page_epoch in page_data.epochs],
         "means": means,
@@ -290,9 +303,13 @@ def case_names(record: Record) -> list[str]:
     """Names of the slices' cases; numbers where the name is a file's, which may be a person's."""
     cases = record.scene.cases
     if record.scene.truth is not None:
-        return [base_name(case) for case in cases]
-    numbered = {case: f"image {i + 1}" for i, case in enumerate(dict.fromkeys(cases))}
-    return [numbered[case] for case in cases]
+        names = [base_name(case) for case in cases]
+    else:
+        numbered = {case: f"image {i + 1}" for i, case in enumerate(dict.fromkeys(cases))}
+        names = [numbered[case] for case in cases]
+    if not record.scene.planes:
+        return names
+    return [f"{name}, volume {n}" for name, n in zip(names, record.scene.slices, strict=True)]
 
 
 def base_name(value: str) -> str:

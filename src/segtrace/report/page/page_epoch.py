@@ -18,6 +18,7 @@ from segtrace.dice import dice
 from segtrace.labelled import DataArray, Dataset
 from segtrace.measures.localisation import gains_by_case, over_slices, readable
 from segtrace.measures.measure import on_page
+from segtrace.report.page.in_planes import Shown
 from segtrace.report.page.whole_cases import NAMES, WholeCases
 from segtrace.report.pictures.view import array
 from segtrace.report.record import Record
@@ -54,7 +55,8 @@ class PageEpoch:
 
     Attributes:
         epoch: finished passes; None where unknown.
-        numbers: measure -> (S, R, O, N), for :func:`~segtrace.measures.measure.on_page`.
+        numbers: measure -> (S, R, O, N), for :func:`~segtrace.measures.measure.on_page`; of a plane
+            those of its volume.
         gains: (S, R, O, case) of the readable maps of each case; its own ratio of sums.
         means: measure -> (S, R, O) over the readable maps, for those of them that the page holds
             over the slices.
@@ -89,10 +91,24 @@ class PageEpoch:
     likeness: Numbers | None = None
 
     @classmethod
-    def of(cls, measured: Measured, crop: Box, whole: WholeCases | None = None) -> "PageEpoch":
-        """The record's epoch, cropped to a box in pixels of its image."""
+    def of(
+        cls,
+        measured: Measured,
+        crop: Box,
+        whole: WholeCases | None = None,
+        seen: Shown | None = None,
+    ) -> "PageEpoch":
+        """The record's epoch, cropped to a box in pixels of its image.
+
+        Args:
+            measured: the record, whose numbers these are.
+            crop: the box.
+            whole: volumes and Dice of whole cases, as far as known.
+            seen: what is shown of the record, where that is at hand.
+        """
         record, measures = measured.record, measured.measures
-        flow = record.flow
+        seen = seen or Shown.by(record)
+        flow, scene = seen.record.flow, seen.record.scene
         means = over_slices(measures)
         shown = [one for one in on_page() if one.name in measures]
         size = (flow.prediction.shape[-2], flow.prediction.shape[-1])
@@ -100,21 +116,26 @@ class PageEpoch:
         boxes = {name: cells_of(crop, size, maps.shape[-2:]) for name, maps in flow.maps.items()}
         return cls(
             epoch=record.epoch,
-            numbers={one.name: _floats(measures[one.name]) for one in shown},
+            numbers={one.name: _floats(measures[one.name])[..., seen.of] for one in shown},
             gains=gains_by_case(readable(measures), record.scene.cases),
             means={one.name: _floats(means[one.name]) for one in shown if one.over_slices},
             status=status,
-            parts=_parts(record),
+            parts=_parts(record)[..., seen.of],
             missed=tuple(filter(record.missed, flow.organs)),
-            dice=_dice(record),
-            case_dice=_case_dice(record),
+            dice=_dice(seen.record),
+            case_dice=_case_dice(seen.record),
             whole={
-                name: (whole or WholeCases()).table(name, flow.organs, record.scene.cases)
+                name: (whole or WholeCases()).table(name, flow.organs, scene.cases)
                 for name in NAMES
             },
             prediction=_as_small(cut(array(flow.prediction), crop)),
             maps={
-                name: _levels(array(maps), status[s] == Status.OK, boxes[name])
+                name: _levels(
+                    array(maps),
+                    _peaks(record.flow.maps[name], seen),
+                    status[s] == Status.OK,
+                    boxes[name],
+                )
                 for s, (name, maps) in enumerate(flow.maps.items())
             },
             boxes=boxes,
@@ -184,10 +205,15 @@ def _floats(values: DataArray) -> Numbers:
     return values.values.astype(np.float32)
 
 
-def _levels(maps: NDArray, readable: NDArray[np.bool_], box: Box) -> bytes:
-    """Of maps (R, O, N, h, w): the positive part in 256 steps up to each map's own maximum."""
+def _peaks(maps: Tensor, seen: Shown) -> NDArray:
+    """The largest value of each map, of a plane that of its volume, and not below 0: (R, O, N)."""
+    return array(maps.flatten(3).amax(-1).clamp(min=0))[..., seen.of]
+
+
+def _levels(maps: NDArray, peaks: NDArray, readable: NDArray[np.bool_], box: Box) -> bytes:
+    """Of maps (R, O, N, h, w): the positive part in 256 steps up to the peaks."""
     positive = np.maximum(maps[readable], 0)
-    peak = positive.max((-1, -2), keepdims=True, initial=0)
+    peak = peaks[readable][:, None, None]
     share = positive / np.where(peak > 0, peak, 1)
     return zlib.compress((cut(share, box) * TOP_LEVEL + 0.5).astype(np.uint8).tobytes(), 9)
 

@@ -113,7 +113,7 @@ def cut(record: Record, direction: Direction, at: Sequence[tuple[int, int]]) -> 
         image=planes(scene.image),
         cases=tuple(scene.cases[n] for n in own),
         slices=tuple(scene.slices[n] for n in own),
-        planes=tuple(f"{direction.name} {plane}" for _, plane in at),
+        planes=tuple((direction.name, plane) for _, plane in at),
         truth=None if scene.truth is None else planes(scene.truth),
         spacing=None if mm is None else mm[own][:, [direction.rows, direction.columns]],
         sides_known=direction.sides,

@@ -94,9 +94,9 @@ function showCharts() {
   const now = DATA.all_epochs.indexOf(frame().epoch);
   const sound = (s) => readable(statusOf(frame(), s, rule, organ, slice));
   const byStage = (name, slices) => [
-    { name: "all slices", colour: "#e8e8e8", values: DATA.stages.map((_, s) =>
+    { name: DATA.plane ? "all volumes" : "all slices", colour: "#e8e8e8", values: DATA.stages.map((_, s) =>
       meanNow(name, s, rule, organ)) },
-    { name: "this slice", colour: "#f0e442", dots: "only", values: DATA.stages.map((_, s) =>
+    { name: DATA.plane ? "this volume" : "this slice", colour: "#f0e442", dots: "only", values: DATA.stages.map((_, s) =>
       slices(s) ? numberOf(frame(), name, s, rule, organ, slice) : NaN) },
     ...(UNTRAINED < 0 || frame().epoch === 0 || frame().region ? [] : [{ name: "untrained",
       colour: "#a9adb3", dash: "4 3", values: DATA.stages.map((_, s) =>
@@ -136,7 +136,7 @@ function focusOverEpochs(box, measure, now) {
       names: DATA.all_epochs.map(String), ...scaled(measure, []), chosen: now,
       pick: (e) => { state.frame = nearest(e); show(); },
       lines: [
-        { name: "focus, all slices", colour: "#e8e8e8",
+        { name: DATA.plane ? "focus, all volumes" : "focus, all slices", colour: "#e8e8e8",
           values: DATA.all_epochs.map((_, e) => meanOf("gain", e, stage, rule, organ)) },
         { name: `Dice, ${DATA.extent}`, colour: "#f09600", dash: "4 3",
           values: DATA.all_epochs.map((_, e) => DATA.organ_dice[e * ORGANS + organ]) }] });

@@ -16,7 +16,7 @@ function showOrgans() {
   }
   $("headline").textContent = frame().sentences[state.rule][state.organ];
   const found = inStep();
-  $("instep").textContent = `The slice below, ${sliceName()}: ` +
+  $("instep").textContent = `The ${IMAGE} below, ${sliceName()}: ` +
     `${found.map(([words]) => words).join("; ")}.`;
   $("instep").className = found.some(([, against]) => against) ? "strong" : "";
 }
@@ -73,10 +73,10 @@ function gainInStep(f, stage, says, rule, organ, slice) {
   const numbers = `gain ${brief(gain)} at ${at}` +
     (Number.isFinite(before) ? `, untrained ${brief(before)}` : "");
   if (says > 0 && beyond <= 0) {
-    return [`${numbers}: this slice does not show what the sentence says of ${at}`, true];
+    return [`${numbers}: this ${DATA.plane ? "volume" : IMAGE} does not show what the sentence says of ${at}`, true];
   }
   if (says < 0 && beyond >= DATA.margin) {
-    return [`${numbers}: this slice alone would say otherwise`, true];
+    return [`${numbers}: this ${DATA.plane ? "volume" : IMAGE} alone would say otherwise`, true];
   }
   return [numbers, false];
 }

@@ -17,7 +17,7 @@ function options(select, words, chosen) {
 function showControls() {
   options($("rule"), DATA.titles.map((title, i) => [i, title]), state.rule);
   options($("slice"), slicesOf(state.organ).map((n) => [n,
-    `${DATA.cases[n]}, slice ${DATA.slices[n]}` + (present(frame(), state.organ, n)
+    nameOf(n) + (present(frame(), state.organ, n)
       ? Number.isFinite(diceOf(state.organ, n)) ? ` · Dice ${brief(diceOf(state.organ, n))}` : ""
       : frame().region ? ` · no ${frame().region} here` : " · organ not here")]), state.slice);
   options($("region"), regionsHere().map((name) => [name, name]), regionOf(frame()));

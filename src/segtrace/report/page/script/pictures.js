@@ -83,7 +83,7 @@ function mapWords(look) {
     `${DATA.stages[stage]}, ${DATA.titles[rule]}, ${epochName(f.epoch)}`;
   if (statusIn(look) !== "ok") return `${words} · no map to show: ${DATA.reasons[statusIn(look)]}`;
   const off = numberIn(look, "outside");
-  return `${words} · on this slice gain ${brief(numberIn(look, "gain"))}` +
+  return `${words} · ${ITS} gain ${brief(numberIn(look, "gain"))}` +
     (Number.isFinite(off) ? `, ${Math.round(100 * off)} % of the evidence off the body` : "");
 }
 
@@ -111,9 +111,9 @@ function showLarge() {
 }
 
 function showPictures() {
-  $("ct-words").textContent = `${sliceName()}${DATA.sides ? " from caudal" : ""} · ` +
-    `${organName()}: ${sizes()}` + (DATA.truth ? ` · Dice of this slice ` +
-      `${brief(diceOf(state.organ, state.slice))}, of the case's slices here ` +
+  $("ct-words").textContent = `${sliceName()}${DATA.sides && !DATA.plane ? " from caudal" : ""} · ` +
+    `${organName()}: ${sizes()}` + (DATA.truth ? ` · Dice of this ${IMAGE} ` +
+      `${brief(diceOf(state.organ, state.slice))}, of the case's ${IMAGE}s here ` +
       `${brief(frame().case_dice[at2(state.organ, state.slice)])}` : "") + wholeCase();
   showLarge();
   [...$("strip").children].forEach((button, stage) => {
@@ -121,7 +121,7 @@ function showPictures() {
     picture(canvas, look, false);
     name.textContent = DATA.stages[stage] + (stage === named()[0] && named()[1] ? " ◆" : "");
     describe(canvas, statusIn(look) === "ok"
-      ? `gain ${brief(numberIn(look, "gain"))} on this slice` : DATA.reasons[statusIn(look)]);
+      ? `gain ${brief(numberIn(look, "gain"))} ${ITS}` : DATA.reasons[statusIn(look)]);
     button.setAttribute("aria-pressed", String(stage === state.stage));
   });
 }

@@ -40,14 +40,18 @@ const spacing = () => DATA.spacing[state.slice];
 
 const epochName = (epoch) =>
   epoch === null ? "epoch unknown" : epoch === 0 ? "epoch 0, untrained" : `epoch ${epoch}`;
-const sliceName = () => `${DATA.cases[state.slice]}, slice ${DATA.slices[state.slice]}`;
+// What is shown: a slice, whose numbers are its own, or a plane beside the numbers of its volume.
+const [IMAGE, ITS] = DATA.plane ? ["plane", "of the whole volume"] : ["slice", "on this slice"];
+const nameOf = (n) => `${DATA.cases[n]}, ${DATA.plane || "slice"} ${DATA.slices[n]}`;
+const sliceName = () => nameOf(state.slice);
 const organName = () => plain(DATA.organs[state.organ]);
 // A value of the image as the data says it is: HU, or a grey level that may be a small fraction.
 const valued = (value) => DATA.hounsfield ? `${Math.round(value)} HU`
   : `grey level ${brief(value, DATA.window[1] - DATA.window[0] < 20 ? 2 : 0)}`;
 
-// The organ's slices, the worst first; those without it last.
+// The organ's slices, the worst first; those without it last. Planes stay in their order.
 function slicesOf(o) {
+  if (DATA.plane) return [...Array(SLICES).keys()];
   const f = viewed(FRAMES[state.frame]);
   const place = (n) =>
     [present(f, o, n) ? 0 : 1, Number.isFinite(diceOf(o, n)) ? diceOf(o, n) : 2, n];
@@ -60,9 +64,16 @@ function slicesOf(o) {
 // The stage that the organ's headline names, -1 if none may be named, and what it says of it.
 const named = () => FRAMES[state.frame].named[state.rule][state.organ];
 
+// The plane with most of an organ.
+function largestOf(o) {
+  const labels = DATA.truth || FRAMES[state.frame].prediction;
+  const sizes = [...Array(SLICES).keys()].map((n) => countOf(labelsOf(labels, n), DATA.channels[o]));
+  return sizes.indexOf(Math.max(...sizes));
+}
+
 function chooseOrgan(o) {
   state.organ = o;
-  state.slice = slicesOf(o)[0];
+  state.slice = DATA.plane ? largestOf(o) : slicesOf(o)[0];
   followHeadline();
 }
 
@@ -78,5 +89,5 @@ function pickStage(s) {
 // Another region of the organ, on the slice of those that have it where the Dice is worst.
 function chooseRegion(name) {
   state.region = name;
-  [state.slice] = slicesOf(state.organ);
+  if (!DATA.plane) [state.slice] = slicesOf(state.organ);
 }

@@ -63,7 +63,7 @@ function showReading() {
     "Shown is the positive part; dark to bright is weak to strong, and no colour is no evidence.",
     `Gain, ${DATA.measures.find(({ name }) => name === "gain")?.words}.`,
     DATA.sides ? "Radiological convention: the patient's right (R) is on the left, anterior (A) " +
-      "is up. Slices are counted from caudal." : "Which side is the patient's right, which way is " +
+      "is up." + (DATA.plane ? "" : " Slices are counted from caudal.") : "Which side is the patient's right, which way is " +
       "up and from where slices are counted is not known: the data does not say.",
     aboutCT(),
     "A map says where the score is sensitive, not why, and not that the network is right.",
