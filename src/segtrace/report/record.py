@@ -39,7 +39,8 @@ class Record:
             since the maps say it.
         smooth: pictures resize a map to the image's grid before they rectify it, as the program of
             Vinogradova et al. 2020 does; not among the arrays either.
-        whole_gain: of slices that are planes of volumes, the gain of the volumes.
+        whole: of slices that are planes of volumes, the record of these, and of which of them each
+            is; gain and colours are theirs.
     """
 
     flow: Flow
@@ -48,7 +49,7 @@ class Record:
     epoch: int | None
     aggregate: Combined | None = None
     smooth: bool = False
-    whole_gain: Tensor | None = None
+    whole: "tuple[Record, list[int]] | None" = None
 
     @property
     def drawn(self) -> str:
@@ -61,8 +62,9 @@ class Record:
     @cached_property
     def gain(self) -> Tensor:
         """(S, R, O, N) how far the evidence lies on the organ, as in measures.csv."""
-        if self.whole_gain is not None:
-            return self.whole_gain
+        if self.whole is not None:
+            volumes, of = self.whole
+            return volumes.gain[..., of]
         masks = self.masks(self.flow.organs)
         area = energy.area(masks.float(), self.flow.axes)
         gains = []
@@ -70,6 +72,13 @@ class Record:
             organs = energy.Organs.on(masks.to(maps.dtype), maps.shape[3:])
             gains.append(energy.StageMaps(maps, organs, area).gain)
         return torch.stack(gains)
+
+    def peak(self, stage: str, rule: int, organ: int, n: int) -> float:
+        """The largest value of a map, which is drawn brightest; of a plane that of its volume."""
+        if self.whole is not None:
+            volumes, of = self.whole
+            return volumes.peak(stage, rule, organ, of[n])
+        return float(self.flow.maps[stage][rule, organ, n].max())
 
     def masks(self, organs: Sequence[str]) -> Tensor:
         """(O, N, *image) bool: where the truth, or else the prediction, has the organs."""

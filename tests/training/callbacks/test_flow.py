@@ -1,6 +1,7 @@
 """The callback leaves no mark on a training, in our module or in anybody's."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,13 +25,16 @@ from segtrace.tracking.history import timelines
 class Backbone(nn.Module):
     """A two-level U-Net with dropout and batch normalisation whose output is a tuple."""
 
-    def __init__(self):
+    def __init__(self, dims=2):
         super().__init__()
-        self.down = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
-        self.deep = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(4, 8, 3, padding=1), nn.ReLU())
+        conv, norm, pool = (
+            getattr(nn, f"{kind}{dims}d") for kind in ("Conv", "BatchNorm", "MaxPool")
+        )
+        self.down = nn.Sequential(conv(1, 4, 3, padding=1), norm(4), nn.ReLU())
+        self.deep = nn.Sequential(pool(2), conv(4, 8, 3, padding=1), nn.ReLU())
         self.drop = nn.Dropout(0.3)
         self.up = nn.Upsample(scale_factor=2)
-        self.last = nn.Conv2d(12, 3, 1)
+        self.last = conv(12, 3, 1)
 
     def forward(self, x):
         fine = self.down(x)
@@ -59,12 +63,12 @@ class TheirModule(pl.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
-def loader(shuffle):
+def loader(shuffle, planes=()):
     random = torch.Generator().manual_seed(0)
-    label = torch.zeros(6, 16, 16, dtype=torch.long)
-    label[1:, 2:7, 2:7] = 1
-    label[2:, 9:14, 9:14] = 2
-    image = label[:, None] / 2 + 0.1 * torch.randn(6, 1, 16, 16, generator=random)
+    label = torch.zeros(6, *planes, 16, 16, dtype=torch.long)
+    label[1:, ..., 2:7, 2:7] = 1
+    label[2:, ..., 9:14, 9:14] = 2
+    image = label[:, None] / 2 + 0.1 * torch.randn(6, 1, *planes, 16, 16, generator=random)
     return DataLoader(TensorDataset(image, label), batch_size=2, shuffle=shuffle)
 
 
@@ -85,7 +89,7 @@ def watch(**options):
     return FlowCallback(output=lambda out: out[0], **options)
 
 
-def fit(folder, callbacks, epochs=2, val=True, module=None, ckpt_path=None, **options):
+def fit(folder, callbacks, epochs=2, val=True, module=None, ckpt_path=None, planes=(), **options):
     torch.manual_seed(1)
     module = module or TheirModule()
     trainer = pl.Trainer(
@@ -102,8 +106,8 @@ def fit(folder, callbacks, epochs=2, val=True, module=None, ckpt_path=None, **op
         log_every_n_steps=1,
         **options,
     )
-    validation = loader(shuffle=False) if val else None
-    trainer.fit(module, loader(shuffle=True), validation, ckpt_path=ckpt_path)
+    validation = loader(shuffle=False, planes=planes) if val else None
+    trainer.fit(module, loader(shuffle=True, planes=planes), validation, ckpt_path=ckpt_path)
     return module
 
 
@@ -147,6 +151,31 @@ class TestInAnybodysModule:
         without = fit(tmp_path / "without", []).state_dict()
         assert all(torch.equal(with_it[name], without[name]) for name in without)
         assert without["backbone.down.1.running_mean"].abs().sum() > 0  # it did train
+
+    def test_patches_of_volumes_are_watched_and_cut_without_a_mark_too(self, tmp_path):
+        def trained(name, callbacks):
+            module = TheirModule(partial(Backbone, 3))
+            return fit(tmp_path / name, callbacks, module=module, planes=(4,)).state_dict()
+
+        patches = torch.cat([image for image, _ in loader(shuffle=False, planes=(4,))])
+        edges = {"up_1": {"stage": "head", "module": "up"}}
+        callback = watch(
+            probes=3, cut_every=2, training_slices=patches, edges=edges,
+            settings=Settings(list(RULES), measures="all"),
+        )  # fmt: skip
+        with_it, without = trained("with", [callback]), trained("without", [])
+        assert all(torch.equal(with_it[name], without[name]) for name in without)
+        flow = callback.explained.record.flow
+        assert flow.maps["enc2"].shape == (2, 2, 3, 2, 8, 8)
+        folder = tmp_path / "with" / "tb" / "flow"
+        rows = [row for row in read_table(folder / "measures.csv") if row["status"] != "absent"]
+        assert {float(row["area"]) for row in rows} == {25 / 256}
+        gains = [float(row["gain"]) for row in rows if row["status"] == "ok"]
+        assert gains
+        assert np.isfinite(gains).all()
+        for name in ("epoch_002/overview.png", "epoch_002/grad_pam/box.png", "leakage.csv",
+                     "necessity.csv", "epoch_002/necessity.png"):  # fmt: skip
+            assert (folder / name).exists()
 
     def test_it_logs_the_expected_tags_and_no_others(self, tmp_path):
         fit(tmp_path, [watch()])

@@ -46,10 +46,11 @@ def blend() -> NDArray[np.uint8]:
     return np.pad(_bytes(1 - (1 - colour) * (1 - dimmed)), ((0, 0), (0, 0), (0, 1)))
 
 
-def _heat(values: NDArray, view: View, vmax: float | None) -> NDArray[np.uint8]:
+def _heat(values: NDArray, view: View, vmax: float | None, top: float | None) -> NDArray[np.uint8]:
     """A signed map (h, w) as levels 0..255 of (height, width)."""
     positive = np.nan_to_num(np.maximum(values, 0), posinf=0)
-    top = float(positive.max()) if vmax is None else vmax
+    if vmax is not None or top is None:
+        top = float(positive.max()) if vmax is None else vmax
     shares = drawn(positive / (top if top > 0 else 1), view, cells=True)
     return _bytes(shares if vmax is None else np.sqrt(shares))
 
@@ -60,6 +61,7 @@ def heat_cell(
     view: View | None = None,
     vmax: float | None = None,
     grey: NDArray[np.uint8] | None = None,
+    top: float | None = None,
 ) -> Picture:
     """The picture of one map: every logged and every redrawn cell comes from here.
 
@@ -75,13 +77,14 @@ def heat_cell(
         view: what of it is shown; None: all of it, at 96 pixels.
         vmax: the value drawn brightest, in the map's unit; None: the map's own maximum.
         grey: ``grey_cell(image, view)`` if it is at hand.
+        top: of a plane of a volume, the volume's maximum, in the place of the map's own.
 
     Returns:
         (height, width, 3).
     """
     view = view or View()
     grey = grey_cell(image, view) if grey is None else grey
-    heat = _heat(array(values), view, vmax)
+    heat = _heat(array(values), view, vmax, top)
     packed = blend().view(np.uint32).reshape(-1)
     colours = packed.take(heat.astype(np.int32) << 8 | grey)
     return colours[..., None].view(np.uint8)[..., :3]

@@ -16,7 +16,7 @@ from segtrace.report.scene import Scene
 VIEWS = {"axial": "SI PL", "coronal": "AP IL", "sagittal": "LR IP"}
 """View -> the axis that it cuts across, and whereto its rows and columns run: as radiologists
 look at them, from the feet or the front, the patient's right at the left."""
-OF_VOLUMES = "{} with most of the organ; numbers are of the whole volume"
+OF_VOLUMES = "Shown: the {} with most of the organ; colours and numbers are of the whole volume"
 """What must stand on pictures of planes."""
 
 NUMBERS = ("kappa", "gradient_l1", "status", "scores", "region_px", "change", "completeness_error",
@@ -119,8 +119,7 @@ def cut(record: Record, direction: Direction, at: Sequence[tuple[int, int]]) -> 
         sides_known=direction.sides,
         axcodes="",
     )
-    whole = record.gain[..., own]
-    return replace(record, flow=cut_flow, scene=cut_scene, aggregate=combined, whole_gain=whole)
+    return replace(record, flow=cut_flow, scene=cut_scene, aggregate=combined, whole=(record, own))
 
 
 def through(record: Record, organ: str, volumes: Sequence[int]) -> Record:

@@ -131,7 +131,8 @@ def _of_stage(place: Place, stage: str, view: View, vmax: float | None, grey: np
     words = f"gain {'–' if np.isnan(gain) else two(gain)}"
     if vmax is not None:
         words = f"max {decimal(float(values.max()))}"
-    picture = heat_cell(values, place.record.scene.image[n, 0], view, vmax, grey)
+    top = None if place.record.whole is None else place.record.peak(stage, r, o, n)
+    picture = heat_cell(values, place.record.scene.image[n, 0], view, vmax, grey, top)
     return Cell(stage, picture, words + _beside(values, view), grid, place.lines[:1])
 
 
