@@ -47,7 +47,7 @@ def test_axes_and_millimetres_are_read_off_the_file(tmp_path, affine, transforms
     probes = probes_from(loader(tmp_path, affine, *transforms), {"organ": 1}, 2)
     assert probes.axcodes == axcodes
     torch.testing.assert_close(probes.spacing, torch.tensor([mm, mm]).double(), rtol=1e-5, atol=0)
-    assert type(probes.images) is torch.Tensor
+    assert type(probes.images) is type(probes.labels) is torch.Tensor
 
 
 def test_volumes_that_lie_differently_are_refused_with_what_makes_them_alike(tmp_path):

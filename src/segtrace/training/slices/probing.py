@@ -125,7 +125,7 @@ def probes_from(
         lying = lying_of([image for _, image, _ in picked], said)
     return Probes(
         images=images,
-        labels=torch.stack([label for _, _, label in picked]),
+        labels=torch.stack([label.as_subclass(Tensor) for _, _, label in picked]),
         cases=tuple(case for (case, _), _, _ in picked),
         slices=tuple(index for (_, index), _, _ in picked),
         spacing=lying.spacing,
