@@ -498,6 +498,20 @@ def test_volumes_are_traced_like_slices():
     assert flow.maps["enc2"].shape == (2, 1, 1, 8, 8, 8)
 
 
+def test_a_rule_that_writes_into_the_gradient_is_refused():
+    """Deeper sites are told what is left of it."""
+
+    def rectified(gradient, _stride):
+        return gradient.relu_()
+
+    net, x = nets.plain(), nets.images(1, 16)
+    rule = rules.Rule("mine", rectified)
+    with pytest.raises(
+        InputError, match=r"rule 'mine' writes into the gradient.*gradient.relu\(\)"
+    ):
+        segtrace.trace(net, nets.PLAIN_STAGES, x, targets.organ(1, "all"), [rule])
+
+
 def test_the_function_that_states_equation_3_is_what_a_trace_runs():
     net, places = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 2, 1)), {"enc1": "1"}
     called = []

@@ -13,6 +13,7 @@ from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.necessity import necessity
 from segtrace.causal.vertices import cut_vertices
+from segtrace.network.graph import gradients_of, hear_gradients
 from segtrace.network.sites import sites_of
 
 X, TRUTH = nets.images(2, 16), nets.labels(2, 16)
@@ -229,3 +230,39 @@ def test_a_network_that_overwrites_what_a_gradient_needs_is_refused_in_one_line(
 def test_a_network_that_runs_in_inference_mode_is_refused_in_one_line(name, whole):
     with pytest.raises(InputError, match=r"^a part of the network runs in inference mode, which"):
         every(Inferring(whole))[name]()
+
+
+class Branches(nn.Module):
+    """The image itself, two halves of one tensor, one tensor under two names, and one unused."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.first, self.last = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+        self.double()
+
+    def forward(self, x):
+        whole = self.first(x)
+        one, other = whole.chunk(2, 1)
+        idle = whole.sin()
+        joined = torch.cat([one.tanh(), other * one], 1)
+        logits = self.last(joined + whole)
+        return {"image": x, "one": one, "other": other, "whole": whole, "again": whole,
+                "idle": idle, "joined": joined, "logits": logits}  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [None, ("one", "other"), ("again", "joined"), ("logits",),
+                                   ("idle", "one")])  # fmt: skip
+def test_gradients_that_are_told_are_those_that_are_returned(names):
+    found = Branches()(X[:, :1].clone().requires_grad_())
+    tensors = {name: found[name] for name in names or found}
+    weights = torch.rand(found["logits"].shape, dtype=torch.float64)
+    told = {}
+    hear_gradients(found["logits"], tensors, weights, lambda name, g: told.update({name: g}))
+    returned = gradients_of(found["logits"], list(tensors.values()), weights)
+    expected = {name: g for name, g in zip(tensors, returned, strict=True) if g is not None}
+    assert told.keys() == expected.keys() == tensors.keys() - {"idle"}
+    for name, gradient in expected.items():
+        assert torch.equal(told[name], gradient), name
+    assert not any(one._backward_hooks for one in tensors.values())

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -34,7 +34,7 @@ from segtrace.attribution.weights import Weights
 from segtrace.errors import InputError, unknown
 from segtrace.network import guards
 from segtrace.network.edges import EdgesLike
-from segtrace.network.graph import gradients_of
+from segtrace.network.graph import hear_gradients
 from segtrace.network.labels import refuse_shares
 from segtrace.network.proposal.proposal import proposed
 from segtrace.network.sites import Site, Sites
@@ -197,12 +197,14 @@ class _Run:
         refuse_shares(score, logits, activation)
         return cls(acts, SCORES[score](logits, activation), logits.detach(), activation)
 
-    def gradients(self, weights: Tensor) -> dict[str, Tensor | None]:
-        """∂(Σ weights · φ)/∂A at every site; ``None`` where the score does not depend on it."""
-        gradients = gradients_of(self.scored, list(self.acts.values()), weights)
-        if all(gradient is None for gradient in gradients):
+    def backward(self, weights: Tensor, turn: "_Turn") -> None:
+        """Tell a turn ∂(Σ weights · φ)/∂A of every site on which the score depends.
+
+        One after the other, from the score on: no two need be in memory at once.
+        """
+        hear_gradients(self.scored, self.acts, weights, turn.hear)
+        if not turn.heard:
             raise InputError(f"the score depends on none of the sites {', '.join(self.acts)}")
-        return dict(zip(self.acts, gradients, strict=True))
 
 
 def together(present: Tensor) -> Iterator[Tensor]:
@@ -316,43 +318,14 @@ class _Evidence:
         turns: Iterable[Tensor],
     ) -> bool:
         """Explain the organs of each turn; whether a slice without one got a gradient."""
-        mixed, moved_all = False, wanted.moved(run)
-        for turn in turns:
-            slices = (turn >= 0).nonzero()[:, 0]
-            organs = turn[slices]
-            gradients = run.gradients(_seed(run.scored, weights, turn))
-            for e, site in enumerate(wanted.heard):
-                gradient = gradients[site.name]
-                if gradient is not None and site.name in moved_all:
-                    lost = inner(site.channels_first(gradient), moved_all[site.name])
-                    self.lost[e, organs, slices] = lost[slices]
+        mixed, moved = False, wanted.moved(run)
+        for organs in turns:
+            turn = _Turn(self, run, wanted, organs, moved)
+            run.backward(_seed(run.scored, weights, organs), turn)
             for s, site in enumerate(wanted.sites):
-                gradient = gradients[site.name]
-                if gradient is None:
-                    self.disconnected[s, organs, slices] = True
-                    continue
-                activation = site.channels_first(run.acts[site.name].detach())
-                gradient = site.channels_first(gradient)
-                cells = activation.shape[2:]
-                stride = tuple(i / c for i, c in zip(wanted.image, cells, strict=True))
-                alpha = global_average(gradient)  # Eq. 3: once, for Seg-Grad-CAM and for kappa
-                for r, rule in enumerate(wanted.rules):
-                    moved = activation
-                    if rule.reference is not None:
-                        moved = activation - rule.reference(site.name, activation, wanted.which)
-                    if rule.weigh is global_average:
-                        found = weighted_sum(alpha, moved)
-                    else:
-                        found = rule(moved, gradient, stride)
-                    self.maps[site.name][r, organs, slices] = found[slices]
-                    if wanted.estimates is not None and r == wanted.element_wise:
-                        lost = wanted.estimates.lost(site.name, found, activation, alpha)
-                        self.lost[s, organs, slices] = lost[slices]
-                l1 = _l1(gradient)
-                signed = alpha.flatten(1).abs().sum(1) * activation[0, 0].numel()
-                self.gradient_l1[s, organs, slices] = l1[slices]
-                self.kappa[s, organs, slices] = (signed / l1).clamp(max=1)[slices]
-                mixed |= bool((l1[turn < 0] > 0).any())
+                if site.name not in turn.heard:
+                    self.disconnected[s, turn.organs, turn.slices] = True
+            mixed |= turn.mixed
         return mixed
 
     @classmethod
@@ -409,3 +382,83 @@ class _Evidence:
             Status.NONFINITE: ~finite,
         }
         return worst(holds, degenerate.shape, degenerate.device)
+
+
+def _untouched(rule: Rule, activation: Tensor, gradient: Tensor, stride: Sequence[float]) -> Tensor:
+    """The map of a rule, which must leave the gradient as it is: it goes on to deeper sites."""
+    written = gradient._version
+    found = rule(activation, gradient, tuple(stride))
+    if gradient._version != written:
+        raise InputError(
+            f"rule {rule.name!r} writes into the gradient; let it make a tensor of its own, "
+            "gradient.relu() for gradient.relu_()"
+        )
+    return found
+
+
+@dataclass
+class _Turn:
+    """A backward pass that reduces every site's gradient to maps as soon as it is there.
+
+    Attributes:
+        into: where the maps go.
+        run: the forward pass.
+        wanted: what is asked of it.
+        turn: (n,) the organ of each slice; -1 for none.
+        moved: see :meth:`_Wanted.moved`.
+        heard: the sites so far.
+        mixed: whether a slice without an organ got a gradient.
+    """
+
+    into: _Evidence
+    run: _Run
+    wanted: _Wanted
+    turn: Tensor
+    moved: Mapping[str, Tensor]
+    heard: set[str] = field(default_factory=set)
+    mixed: bool = False
+
+    @property
+    def slices(self) -> Tensor:
+        """Those that have an organ."""
+        return (self.turn >= 0).nonzero()[:, 0]
+
+    @property
+    def organs(self) -> Tensor:
+        """Theirs."""
+        return self.turn[self.slices]
+
+    def hear(self, name: str, gradient: Tensor) -> None:
+        """Take the gradient of a site."""
+        self.heard.add(name)
+        s = [site.name for site in self.wanted.heard].index(name)
+        site, at = self.wanted.heard[s], (s, self.organs, self.slices)
+        gradient = site.channels_first(gradient)
+        if name in self.moved:
+            self.into.lost[at] = inner(gradient, self.moved[name])[self.slices]
+        if s < len(self.wanted.sites):
+            self._reduce(site, at, gradient)
+
+    def _reduce(self, site: Site, at: tuple[int, Tensor, Tensor], gradient: Tensor) -> None:
+        into, wanted, (_, organs, slices) = self.into, self.wanted, at
+        activation = site.channels_first(self.run.acts[site.name].detach())
+        cells = activation.shape[2:]
+        stride = tuple(i / c for i, c in zip(wanted.image, cells, strict=True))
+        alpha = global_average(gradient)  # Eq. 3: once, for Seg-Grad-CAM and for kappa
+        for r, rule in enumerate(wanted.rules):
+            moved = activation
+            if rule.reference is not None:
+                moved = activation - rule.reference(site.name, activation, wanted.which)
+            if rule.weigh is global_average:
+                found = weighted_sum(alpha, moved)
+            else:
+                found = _untouched(rule, moved, gradient, stride)
+            into.maps[site.name][r, organs, slices] = found[slices]
+            if wanted.estimates is not None and r == wanted.element_wise:
+                lost = wanted.estimates.lost(site.name, found, activation, alpha)
+                into.lost[at] = lost[slices]
+        l1 = _l1(gradient)
+        signed = alpha.flatten(1).abs().sum(1) * activation[0, 0].numel()
+        into.gradient_l1[at] = l1[slices]
+        into.kappa[at] = (signed / l1).clamp(max=1)[slices]
+        self.mixed |= bool((l1[self.turn < 0] > 0).any())

@@ -1,7 +1,9 @@
 """Autograd's graph behind a tensor: what it holds, and what no gradient can be taken through."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,10 +44,52 @@ def gradients_of(
     Raises:
         InputError: a network that has overwritten what the gradient is made of.
     """
-    try:
+    with _overwriting_told():
         return torch.autograd.grad(
             scored, list(tensors), weights, retain_graph=True, allow_unused=True
         )
+
+
+def hear_gradients(
+    scored: Tensor,
+    tensors: Mapping[str, Tensor],
+    weights: Tensor,
+    hear: Callable[[str, Tensor], None],
+) -> None:
+    """The same, each gradient told as soon as it is known, so that they need not be held at once.
+
+    Nothing is told of a tensor on which nothing depends. What is told must not be written to.
+
+    Args:
+        scored: of a pass with gradients on.
+        tensors: name -> on what it may depend.
+        weights: of its shape.
+        hear: takes name and gradient.
+
+    Raises:
+        InputError: see :func:`gradients_of`.
+    """
+    handles = [one.register_hook(partial(hear, name)) for name, one in tensors.items()]
+    try:
+        with _overwriting_told():
+            torch.autograd.grad(
+                scored, _shallowest(tensors), weights, retain_graph=True, allow_unused=True
+            )
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _shallowest(tensors: Mapping[str, Tensor]) -> list[Tensor]:
+    """Those behind which no other lies: a pass to them meets them all."""
+    nodes = {name: get_gradient_edge(one).node for name, one in tensors.items()}
+    return [one for name, one in tensors.items() if not _leads_to({*nodes.values()}, nodes[name])]
+
+
+@contextmanager
+def _overwriting_told() -> Iterator[None]:
+    try:
+        yield
     except RuntimeError as error:
         if _OVERWRITTEN not in str(error):
             raise
