@@ -114,6 +114,32 @@ def test_components_in_three_dimensions():
     assert torch.equal(placed, weights)
 
 
+@pytest.mark.parametrize("region", [*targets.REGIONS, "pixel:1:2", "component:0:1"])
+def test_a_volume_of_one_plane_has_the_regions_of_the_slice(region):
+    deep = region.replace(":", ":0:", 1)
+    flat = targets.organ(1, region, TRUTH)(LOGITS)
+    weights = targets.organ(1, deep, TRUTH[:, None])(LOGITS[:, :, None])
+    assert torch.equal(weights[:, :, 0], flat)
+    assert flat.any() or region in ("confident",)
+
+
+def test_the_border_of_a_volume_is_what_touches_the_outside_by_side_edge_or_corner():
+    prediction = torch.zeros(1, 7, 7, 7, dtype=torch.long)
+    prediction[0, 1:6, 1:6, 1:6] = 1
+    weights = targets.organ(1, "border")(logits_of(prediction))[0, 1]
+    expected = prediction[0].double()
+    expected[2:5, 2:5, 2:5] = 0
+    assert torch.equal(weights, expected)
+    prediction[0, 3, 3, 0] = 1
+    smallest = targets.organ(1, "smallest")(logits_of(prediction))[0, 1]
+    assert torch.equal(smallest, prediction[0].double())  # it touches by its side: one piece
+    prediction[0, 0, 0, 0] = 1
+    smallest = targets.organ(1, "smallest")(logits_of(prediction))[0, 1]
+    assert smallest.nonzero().tolist() == [[0, 0, 0]]  # by its corner: a piece of its own
+    with pytest.raises(InputError, match=r"has 2 axes; the image has 3: plane, row and column"):
+        targets.organ(1, "pixel:1:2")(logits_of(prediction))
+
+
 def test_a_margin_is_positive_at_one_organ_and_negative_at_the_other():
     weights = targets.margin(1, 2, "gt", TRUTH)(LOGITS)
     assert torch.equal(weights[:, 1], (TRUTH == 1).double())

@@ -29,7 +29,7 @@ Place = tuple[int, ...]
 
 PARTS = ("largest", "smallest")
 AT_A_PLACE = re.compile(r"(pixel|component)((?::\d{1,9}){1,3})")
-SPELLED = ("pixel:ROW:COLUMN", "component:ROW:COLUMN")
+SPELLED = ("pixel:ROW:COLUMN", "component:ROW:COLUMN")  # of volumes PLANE: before ROW
 
 
 def found(logits: Tensor, activation: str) -> Tensor:
@@ -121,7 +121,10 @@ def check(name: str, known: Sequence[str]) -> None:
 
 def _check_place(place: Sequence[int], image: Sequence[int]) -> None:
     if len(place) != len(image):
-        raise InputError(f"pixel {tuple(place)} has {len(place)} axes; the image has {len(image)}")
+        wanted = {2: ": row and column", 3: ": plane, row and column"}.get(len(image), "")
+        raise InputError(
+            f"pixel {tuple(place)} has {len(place)} axes; the image has {len(image)}{wanted}"
+        )
     if any(not -size <= index < size for index, size in zip(place, image, strict=True)):
         raise InputError(f"pixel {tuple(place)} lies outside the image of {tuple(image)}")
 

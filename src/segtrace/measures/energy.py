@@ -150,7 +150,7 @@ class StageMaps:
     @property
     def outside_uniform(self) -> Tensor:
         """The same of a uniform map."""
-        return self._off(torch.ones_like(self.positive))
+        return self._off(torch.ones_like(self.positive[:1, :1])).expand_as(self.mass)
 
     def _off(self, positive: Tensor) -> Tensor:
         if self.body is None:

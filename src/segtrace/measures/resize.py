@@ -46,11 +46,12 @@ def area_matrix(cells: int, pixels: int) -> Tensor:
 
 def along(matrices: Sequence[Tensor], fields: Tensor) -> Tensor:
     """Fields (…, *image) with a matrix (cells, pixels) applied along each of the last axes."""
-    if len(matrices) == 2:
-        above, beside = (matrix.to(fields) for matrix in matrices)
-        return above @ (fields @ beside.T)
-    for axis, matrix in enumerate(matrices, fields.ndim - len(matrices)):
-        fields = (fields.movedim(axis, -1) @ matrix.to(fields).T).movedim(-1, axis)
+    *before, beside = (matrix.to(fields) for matrix in matrices)
+    fields = fields @ beside.T
+    # From the last axis on: what is left becomes smaller, and no axis has to change its place.
+    for behind, matrix in enumerate(reversed(before), 1):
+        cells = fields.shape[-behind:]
+        fields = (matrix @ fields.flatten(-behind)).unflatten(-1, cells)
     return fields
 
 

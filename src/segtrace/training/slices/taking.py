@@ -20,7 +20,7 @@ OF_SHAPES = (RuntimeError, ValueError, AssertionError)
 _OF_A_SHAPE = re.compile(r"size|shape|channel|dimension|[Ee]xpected .*(input|\dD)|divisible|axes")
 VOLUMES = (
     "it takes volumes (N, C, D, H, W), and slices (N, C, H, W) are explained here; give a 2-D "
-    "network, or call segtrace.trace(net, …) from Python, which takes volumes"
+    "network, or call segtrace.explain(net, loader, …) from Python, which takes volumes"
 )
 
 
