@@ -3,7 +3,14 @@ import warnings
 import pytest
 import torch
 
+from helpers import routes as nets
+from segtrace.attribution import targets
+from segtrace.attribution.trace import trace
+from segtrace.causal.baselines import collect
 from segtrace.causal.batches import Batches, Clock, out_of_memory
+from segtrace.causal.necessity import necessity
+from segtrace.causal.route import route
+from segtrace.network.sites import sites_of
 
 
 def fits(most):
@@ -54,3 +61,20 @@ def test_progress_begins_with_an_estimate_and_ends_with_nothing_left():
     assert [t.done for t in told] == [0, 1, 4]
     assert told[0].left == 2.0
     assert told[-1].left == 0.0
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_volumes_go_through_one_by_one_unless_more_are_asked_for(dims):
+    net, x, truth = nets.dimensional(dims)
+    sites = sites_of(net, nets.DIMENSIONAL_STAGES, nets.DIMENSIONAL_EDGES)
+    sizes = []
+    handle = net.register_forward_pre_hook(lambda _m, given: sizes.append(len(given[0])))
+    means = collect(net, sites, [x])
+    trace(net, sites, x, targets.organs(nets.BOTH, "gt", truth))
+    necessity(net, sites, x, truth, nets.BOTH, means)
+    route(net, x, truth, nets.BOTH, means, edges=nets.DIMENSIONAL_EDGES, steps=2)
+    assert max(sizes) == (1 if dims == 3 else len(x))
+    sizes.clear()
+    trace(net, sites, x, targets.organs(nets.BOTH, "gt", truth), batch=2)
+    handle.remove()
+    assert max(sizes) == 2

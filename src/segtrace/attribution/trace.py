@@ -41,6 +41,8 @@ from segtrace.network.sites import Site, Sites
 from segtrace.network.stages import StagesLike, known
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 
+VOLUMES = 5
+"""Axes of a batch of volumes."""
 SLICES_ON_CPU = 4
 """Slices per forward pass on a CPU, whose caches larger batches outgrow (see ``make bench``)."""
 
@@ -95,10 +97,10 @@ def trace(
             pixel: ``lambda out: torch.nn.functional.interpolate(out, size=(224, 224))``.
         gradient_cut: stages known to have a wrong gradient (from ``describe``); of the network,
             in the table of known ones also those that are not traced.
-        batch: slices per pass; by default 4 on a CPU and all at once elsewhere. Slices do not
-            influence each other in evaluation mode, so this decides speed and memory, and results
-            up to rounding. For a network in which they do (attention over the slices of a batch),
-            give N.
+        batch: slices per pass; by default 4 on a CPU and all at once elsewhere, and volumes one by
+            one. Slices do not influence each other in evaluation mode, so this decides speed and
+            memory, and results up to rounding. For a network in which they do (attention over the
+            slices of a batch), give N.
         activation: ``softmax`` or ``sigmoid``, how logits become a prediction, see
             :mod:`segtrace.activation`; ``None`` for what the target says, or else of one channel a
             sigmoid, of several a softmax.
@@ -169,10 +171,13 @@ def _check_cut(net: nn.Module, places: Sequence[Site], cut: Iterable[str]) -> No
             raise unknown("stage", name, names, "gradient_cut: this network")
 
 
+def per_pass(x: Tensor, slices: int, batch: int | None = None) -> int:
+    """What goes through a network at once: what was asked for, or so many slices, or one volume."""
+    return int(batch) if batch is not None else slices if x.ndim < VOLUMES else 1
+
+
 def _batch(x: Tensor, batch: int | None) -> int:
-    if batch is None:
-        return min(len(x), SLICES_ON_CPU) if x.device.type == "cpu" else len(x)
-    return int(batch)
+    return per_pass(x, min(len(x), SLICES_ON_CPU) if x.device.type == "cpu" else len(x), batch)
 
 
 @dataclass(frozen=True)

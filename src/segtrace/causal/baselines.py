@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
-from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.trace import SLICES_ON_CPU, per_pass
 from segtrace.errors import InputError, unknown
 from segtrace.measures.energy import ratio
 from segtrace.network import guards
@@ -116,14 +116,14 @@ def laid_out(values: Tensor, like: Tensor) -> Tensor:
     return torch.empty_like(like).copy_(values)
 
 
-@guards.held(images=guards.batches)
+@guards.held(images=guards.batches, batch=guards.a_count_or_none)
 def collect(
     net: nn.Module,
     sites: Sequence[Site],
     images: Iterable[Tensor],
     *,
     maps: bool = False,
-    batch: int = SLICES_ON_CPU,
+    batch: int | None = None,
     output: Output | None = None,
 ) -> Baselines:
     """Mean activations of sites over slices, batch by batch; the network is left as it is.
@@ -133,7 +133,7 @@ def collect(
         sites: see :func:`segtrace.network.sites.sites_of`.
         images: batches (n, C, *image) of preprocessed training slices, without augmentation.
         maps: also keep mean maps; as large as one slice's activations.
-        batch: slices per forward pass; decides memory alone.
+        batch: slices per forward pass, by default 4, or one volume; decides memory alone.
         output: picks the logits from what the network returns.
 
     Raises:
@@ -147,7 +147,7 @@ def collect(
         x = as_input(net, images_of_batch)
         with undisturbed(net, x.device):
             sites = settled(net, sites, x)
-            for part in x.split(batch):
+            for part in x.split(per_pass(x, SLICES_ON_CPU, batch)):
                 for name, activation in observe(net, sites, part, output).activations.items():
                     sums[name].add(activation, maps)
     count = min((total.count for total in sums.values()), default=0)

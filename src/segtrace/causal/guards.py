@@ -7,6 +7,7 @@ from segtrace.causal.baselines import Baselines
 from segtrace.errors import Guard, InputError, wrong
 from segtrace.network import guards
 from segtrace.network.guards import (
+    a_count_or_none,
     a_finite_image,
     instance,
     labels,
@@ -17,7 +18,8 @@ from segtrace.network.guards import (
     tensors,
 )
 
-__all__ = ["BASELINES", "aligned", "held", "instance", "names", "optional", "some", "some_or_none"]
+__all__ = ["BASELINES", "a_count_or_none", "aligned", "held", "instance", "names", "optional",
+           "some", "some_or_none"]  # fmt: skip
 
 BASELINES = instance(Baselines, "the result of segtrace.collect")
 

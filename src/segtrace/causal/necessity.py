@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from segtrace.activation import OrganLike
 from segtrace.attribution.forward import Output
+from segtrace.attribution.trace import per_pass
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, seconds_per_slice
@@ -109,7 +110,7 @@ class Necessity(Result):
         return super().from_plain(flat | whole)
 
 
-@guards.held()
+@guards.held(batch=guards.a_count_or_none)
 def necessity(
     net: nn.Module,
     sites: Sequence[Site],
@@ -123,7 +124,7 @@ def necessity(
     draws: int = 5,
     seed: int = 0,
     score: str = "logit",
-    batch: int = SLICES,
+    batch: int | None = None,
     output: Output | None = None,
     activation: str | None = None,
     progress: OnProgress | None = None,
@@ -147,7 +148,7 @@ def necessity(
             all sites in main memory: 17 MB a slice of 128² for FlexibleUNet-ResNet-18.
         seed: of the draws.
         score: φ, a key of :data:`segtrace.attribution.forward.SCORES`.
-        batch: slices per pass; halves when memory runs out.
+        batch: slices per pass, by default 8, or one volume; halves when memory runs out.
         output: picks the logits from what the network returns.
         activation: ``softmax`` or ``sigmoid``; ``None`` where the number of channels says it.
         progress: called with an estimate before the start and after every pass.
@@ -161,6 +162,7 @@ def necessity(
     names = tuple(cases) if cases is not None else tuple(str(n) for n in range(len(images)))
     _check(sites, images, names)
     draws = draws if cut == "resample" else 1
+    batch = per_pass(images, SLICES, batch)
     x = as_input(net, images)
     with undisturbed(net, x.device), torch.no_grad():
         judge = Judge.at(net, x, channels, truth, score, activation, output).checked()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
-from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.trace import SLICES_ON_CPU, per_pass
 from segtrace.causal.baselines import Baselines, laid_out
 from segtrace.errors import InputError, unknown
 from segtrace.network.hooks import observe
@@ -79,7 +79,7 @@ def activations(
 ) -> dict[str, Tensor]:
     """Site name -> activations (N, K, *cells) of all slices, in main memory."""
     found: dict[str, list[Tensor]] = {site.name: [] for site in sites}
-    for part in x.split(SLICES_ON_CPU):
+    for part in x.split(per_pass(x, SLICES_ON_CPU)):
         for name, activation in observe(net, sites, part, output).activations.items():
             found[name].append(activation.cpu())
     return {name: torch.cat(parts) for name, parts in found.items()}

@@ -13,7 +13,7 @@ from segtrace.attribution import targets
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
 from segtrace.attribution.integrate import integrate
-from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.trace import SLICES_ON_CPU, per_pass
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Clock
@@ -74,7 +74,12 @@ class Route(Result):
         return self.data["part"].copy(data=ratio(part, change))
 
 
-@guards.held(guards.aligned, baselines=guards.BASELINES, edges=guards.some_or_none)
+@guards.held(
+    guards.aligned,
+    baselines=guards.BASELINES,
+    edges=guards.some_or_none,
+    batch=guards.a_count_or_none,
+)
 def route(
     net: nn.Module,
     images: Tensor,
@@ -86,7 +91,7 @@ def route(
     region: str = "gt",
     score: str = "logit",
     steps: int = STEPS,
-    batch: int = SLICES_ON_CPU,
+    batch: int | None = None,
     output: Output | None = None,
     activation: str | None = None,
     progress: OnProgress | None = None,
@@ -106,7 +111,7 @@ def route(
         region: of the explained score, see :func:`segtrace.attribution.targets.organ`.
         score: φ, a key of :data:`segtrace.attribution.forward.SCORES`.
         steps: of the rule, see :func:`segtrace.attribution.integrate.integrate`.
-        batch: slices per pass; decides memory alone.
+        batch: slices per pass, by default 4, or one volume; decides memory alone.
         output: picks the logits from what the network returns.
         activation: of the logits; ``None`` where the number of channels says it.
         progress: called with an estimate before the start and after every stage and batch.
@@ -115,7 +120,7 @@ def route(
         InputError: edges that cannot be found, baselines that are missing or of another network,
             an organ that is in none of the slices.
     """
-    net = unwrapped(net)
+    net, batch = unwrapped(net), per_pass(images, SLICES_ON_CPU, batch)
     x = as_input(net, images)
     with undisturbed(net, x.device):
         judge = Judge.at(net, x, channels, truth, score, activation, output).checked()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.activation import predicted
+from segtrace.attribution.trace import per_pass
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES
 from segtrace.causal.necessity import Necessity, necessity
@@ -226,7 +227,7 @@ def _prediction(
     net = unwrapped(net)
     x = as_input(net, probes.images)
     with undisturbed(net, x.device), torch.no_grad():
-        logits = (logits_at(net, part, output) for part in x.split(SLICES))
+        logits = (logits_at(net, part, output) for part in x.split(per_pass(x, SLICES)))
         return torch.cat([predicted(part, activation).cpu() for part in logits])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from segtrace.attribution.patching import Estimates
+from segtrace.attribution.trace import per_pass
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import SliceDataModule
@@ -134,8 +135,9 @@ def _collected(network: Network, edges: Any, asked: Asked) -> Baselines | None:
     if asked.training_slices is None:
         return None
     places = sites(network.net, network.stages, edges)
+    batch = per_pass(asked.training_slices, SLICES)
     images = [asked.training_slices]
-    return collect(network.net, places, images, batch=SLICES, output=asked.output)
+    return collect(network.net, places, images, batch=batch, output=asked.output)
 
 
 def _kept(pl_module: pl.LightningModule) -> Baselines | None:
