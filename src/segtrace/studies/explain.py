@@ -47,11 +47,11 @@ def explain(
     preprocessing: Mapping[str, Any] | None = None,
     activation: str | None = None,
 ) -> Explained:
-    """Maps and measures of a network on the most telling slices of a loader.
+    """Maps and measures of a network on the most telling slices, or volumes, of a loader.
 
     Args:
-        net: any network (N, C, H, W) -> logits (N, channels, H, W), or a classifier, (N, classes);
-            it is left as it was.
+        net: any network (N, C, H, W) -> logits (N, channels, H, W), or of volumes with an axis
+            more, or a classifier, (N, classes); it is left as it was.
         loader: batches ``{"image": …, "label": …}`` or (image, label), read twice. Of a classifier
             the label is a class (N,), and measures of place are NaN.
         stages: name -> module path; ``None`` for a network of the table, ``"proposed"`` to take

@@ -68,7 +68,8 @@ class FlowCallback(EitherCallback):
             ``"proposed"`` to take what :func:`segtrace.describe` proposes, and its edges.
         organs: organ -> channel, or ``{"channel": 0, "label": 1}``, see
             :func:`segtrace.explain`; ``None`` takes ``pl_module.organs``.
-        probes: the slices; or how many to choose from the validation loader.
+        probes: the slices, volumes or fixed patches; or how many to choose from the validation
+            loader.
         settings: rules, region, score, …
         every_n_epochs: how often; ``"auto"`` stays under 5 % of the training time, and says so.
             Epoch 0 and the last are always explained, whatever ends the training.
@@ -79,8 +80,8 @@ class FlowCallback(EitherCallback):
             relies on and take seconds to a minute; ``None`` for never. Epoch 0 and the last are.
         edges: name -> edge, see :func:`segtrace.network.edges.resolve`; ``None`` for a network
             of the table. Without edges the stages alone are cut.
-        training_slices: (n, C, H, W) preprocessed and not augmented, about 64 drawn at random: what
-            stands in the place of a cut activation is their mean. ``train.py`` needs none.
+        training_slices: (n, C, *image) preprocessed and not augmented, about 64 drawn at random:
+            what stands in the place of a cut activation is their mean. ``train.py`` needs none.
         output: picks the logits from what the network returns: an index, a key, a field or a
             function.
         folder: for files; ``None`` takes ``flow`` in the folder of the first logger, else in the
