@@ -37,6 +37,9 @@ class Probes:
         axcodes: of volumes, whereto planes, rows and columns run, as nibabel and MONAI say it: of
             ``"SPL"`` planes run to the head (superior), rows to the back, columns to the patient's
             left. Empty where nothing says it.
+        affines: (n, 2, 4, 4) from voxels to mm: of volumes, and of the files that they were read
+            from; None where not known. Not kept in a checkpoint, as the file sizes.
+        file_sizes: voxels of these files along each axis.
     """
 
     images: torch.Tensor
@@ -52,6 +55,8 @@ class Probes:
     findings: tuple[str, ...] = ()
     taught_by_phantom: bool = False
     axcodes: str = ""
+    affines: torch.Tensor | None = None
+    file_sizes: tuple[tuple[int, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.cases)

@@ -71,6 +71,9 @@ class Scene:
         taught_by_phantom: the network was trained on a phantom, and these slices are none.
         axcodes: of volumes, whereto planes, rows and columns run, ``"SPL"``; empty where nothing
             says it.
+        affines: (N, 2, 4, 4) from voxels to mm: of volumes, and of the files that they were read
+            from; None where not known.
+        file_sizes: voxels of these files along each axis.
         planes: of slices that are planes of volumes, what each is called there, and its number.
     """
 
@@ -87,6 +90,8 @@ class Scene:
     hounsfield_known: bool = False
     taught_by_phantom: bool = False
     axcodes: str = ""
+    affines: Tensor | None = None
+    file_sizes: tuple[tuple[int, ...], ...] = ()
     planes: tuple[tuple[str, int], ...] = ()
 
     @property

@@ -39,6 +39,7 @@ from segtrace.report.pictures.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 from segtrace.report.tables import save_table
+from segtrace.report.volumes import save_volumes
 
 
 @guards.fields(
@@ -154,6 +155,19 @@ class Explained:
     ) -> Picture:
         """The picture of one rule and organ, (H, W, 3); see :func:`flow_picture`."""
         return flow_picture(self.record, rule, organ, rows=rows, shared=shared)
+
+    def write_nifti(
+        self,
+        folder: Path | str,
+        organs: Sequence[str] | None = None,
+        rules: Sequence[str] | None = None,
+        stages: Sequence[str] | None = None,
+    ) -> list[Path]:
+        """Maps of volumes as NIfTI, each in the grid of the file that its volume was read from.
+
+        See :func:`~segtrace.report.volumes.save_volumes`, also for what is refused.
+        """
+        return save_volumes(Path(folder), self.record, organs, rules, stages)
 
     def write(self, folder: Path, facts: Mapping[str, Any], *, shared_scale: bool = False) -> None:
         """Maps, measures, pictures and manifest.
@@ -433,6 +447,8 @@ def scene(probes: Probes, channels: Mapping[str, OrganLike]) -> Scene:
         hounsfield_known=probes.hounsfield_known,
         taught_by_phantom=probes.taught_by_phantom,
         axcodes=probes.axcodes,
+        affines=probes.affines,
+        file_sizes=probes.file_sizes,
     )
 
 

@@ -10,6 +10,8 @@ from segtrace.errors import InputError, shown
 
 FROM_A_FILE = "original_affine"
 """In the metadata of MONAI's readers; without it an affine is the identity by default."""
+THREE = 3
+"""Axes of a file of one channel."""
 ENDS = ("LR", "PA", "IS")
 """Whereto the axes of the world run from negative to positive values, as in NIfTI."""
 SPL = "SPL"
@@ -23,10 +25,15 @@ class Lying(NamedTuple):
     Attributes:
         axcodes: whereto planes, rows and columns run, ``"RAS"``; empty where nothing says it.
         spacing: (n, 3) mm along planes, rows and columns; NaN where not known.
+        affines: (n, 2, 4, 4) float64, from voxels to mm: of the volumes, and of the files that they
+            were read from; ``None`` where not known.
+        file_sizes: voxels of these files along each axis.
     """
 
     axcodes: str
     spacing: Tensor
+    affines: Tensor | None = None
+    file_sizes: tuple[tuple[int, ...], ...] = ()
 
 
 def lying_of(volumes: Sequence[Tensor], said: Any = None) -> Lying:
@@ -43,7 +50,8 @@ def lying_of(volumes: Sequence[Tensor], said: Any = None) -> Lying:
     if len(found) < len(volumes):
         unknown = torch.full((len(volumes), 3), torch.nan, dtype=torch.float64)
         return Lying("" if said is None else _checked(said), unknown)
-    columns = torch.stack(found)  # (n, axes of the world, axes of the voxels)
+    affines = torch.stack(found)
+    columns = affines[:, 0, :3, :3]  # (n, axes of the world, axes of the voxels)
     spacing = columns.norm(dim=1)
     codes = {_codes(one) for one in columns / spacing[:, None]}
     if len(codes) > 1:
@@ -52,16 +60,26 @@ def lying_of(volumes: Sequence[Tensor], said: Any = None) -> Lying:
             "mirror images and planes cannot be told of all: let the loader give one orientation, "
             "monai.transforms.Orientationd(keys, axcodes='RAS')"
         )
-    return Lying(codes.pop(), spacing)
+    sizes = [_file_size(volume) for volume in volumes]
+    if not all(sizes):
+        return Lying(codes.pop(), spacing)
+    return Lying(codes.pop(), spacing, affines, tuple(sizes))
 
 
 def _affine(volume: Tensor) -> Tensor | None:
-    """(3, 3) axes of the world x axes of the voxels."""
+    """(2, 4, 4) of a volume, and of its file."""
     meta = getattr(volume, "meta", None)
     if not isinstance(meta, Mapping) or FROM_A_FILE not in meta:
         return None
-    affine = torch.as_tensor(meta["affine"]).double()
-    return affine[:3, :3] if affine.shape == (4, 4) and affine[:3, :3].det() != 0 else None
+    both = [torch.as_tensor(meta[name]).double() for name in ("affine", FROM_A_FILE)]
+    sound = all(one.shape == (4, 4) and one[:3, :3].det() != 0 for one in both)
+    return torch.stack(both) if sound else None
+
+
+def _file_size(volume: Tensor) -> tuple[int, ...]:
+    """As the header of a NIfTI file says it; empty where there is none."""
+    said = torch.as_tensor(getattr(volume, "meta", {}).get("dim", ())).flatten().tolist()
+    return tuple(int(count) for count in said[1:4]) if said and said[0] == THREE else ()
 
 
 def _codes(directions: Tensor) -> str:

@@ -133,6 +133,8 @@ def probes_from(
         phantom=False,
         sides_known=sides_known,
         axcodes=lying.axcodes,
+        affines=lying.affines,
+        file_sizes=lying.file_sizes,
     )
 
 
