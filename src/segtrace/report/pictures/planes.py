@@ -13,9 +13,9 @@ from segtrace.report.pictures.view import array
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 
-VIEWS = {"axial": "SI PL", "coronal": "AP IL", "sagittal": "LR IP"}
-"""View -> the axis that it cuts across, and whereto its rows and columns run: as radiologists
-look at them, from the feet or the front, the patient's right at the left."""
+VIEWS = {"axial": ("S", "P", "L"), "coronal": ("A", "I", "L"), "sagittal": ("L", "I", "P")}
+"""View -> an end of the axis that it cuts across, and whereto its rows and columns run: as
+radiologists look at them, from the feet or the front, the patient's right at the left."""
 OF_VOLUMES = "Shown: the {} with most of the organ; colours and numbers are of the whole volume"
 """What must stand on pictures of planes."""
 
@@ -68,15 +68,15 @@ def directions(axcodes: str) -> tuple[Direction, ...]:
     """
     if not axcodes:
         names = ("plane", "plane along axis 2", "plane along axis 3")
-        return tuple(Direction(name, axis, *(other for other in range(3) if other != axis))
-                     for axis, name in enumerate(names))  # fmt: skip
+        others = ((1, 2), (0, 2), (0, 1))
+        return tuple(Direction(names[axis], axis, *others[axis]) for axis in range(3))
     found = []
-    for view, words in VIEWS.items():
-        across, (rows, columns) = words.split()
-        axis, *along = (_axis_of(axcodes, end) for end in (across[0], rows, columns))
-        pairs = zip((-2, -1), along, (rows, columns), strict=True)
-        flipped = tuple(dim for dim, own, end in pairs if axcodes[own] != end)
-        found.append(Direction(f"{view} plane", axis, *along, flipped, view != "sagittal"))
+    for view, ends in VIEWS.items():
+        axis, rows, columns = (_axis_of(axcodes, end) for end in ends)
+        turned = zip((-2, -1), (rows, columns), ends[1:], strict=True)
+        flipped = tuple(dim for dim, own, end in turned if axcodes[own] != end)
+        sides = view != "sagittal"
+        found.append(Direction(f"{view} plane", axis, rows, columns, flipped, sides))
     return tuple(found)
 
 
