@@ -39,7 +39,7 @@ from segtrace.report.pictures.mosaic import ROWS, flow_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 from segtrace.report.tables import save_table
-from segtrace.report.volumes import save_volumes
+from segtrace.report.volumes.nifti import save_volumes
 
 
 @guards.fields(
@@ -165,7 +165,7 @@ class Explained:
     ) -> list[Path]:
         """Maps of volumes as NIfTI, each in the grid of the file that its volume was read from.
 
-        See :func:`~segtrace.report.volumes.save_volumes`, also for what is refused.
+        See :func:`~segtrace.report.volumes.nifti.save_volumes`, also for what is refused.
         """
         return save_volumes(Path(folder), self.record, organs, rules, stages)
 

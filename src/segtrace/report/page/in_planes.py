@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from segtrace.report.pictures.planes import cut, directions
 from segtrace.report.record import Record
+from segtrace.report.volumes.planes import cut, directions
 
 MOST_VOXELS = 2**22
 """Of all volumes on a page; of larger ones every second plane is left out, and so on."""

@@ -9,7 +9,6 @@ from segtrace.report.captions import SCORES, epoch_words, marks, rule_title, tit
 from segtrace.report.captions import final_words as of_final
 from segtrace.report.combined import explained
 from segtrace.report.pictures.cells import PREDICTION, TRUTH, Picture
-from segtrace.report.pictures.planes import through, words
 from segtrace.report.pictures.sheet import band, head, key, sheet_width
 from segtrace.report.pictures.strip import (
     Place,
@@ -32,6 +31,7 @@ from segtrace.report.scene import (
     TRUTH_LINE,
     Scene,
 )
+from segtrace.report.volumes.planes import through, words
 
 SIDE = 150
 """Pixels of a cell: six side by side are as wide as a page, or as what a logger shows."""

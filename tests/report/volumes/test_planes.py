@@ -9,9 +9,9 @@ import torch
 
 from measures.flows import flow_of
 from segtrace.report.pictures.mosaic import flow_picture
-from segtrace.report.pictures.planes import cut, directions, through
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
+from segtrace.report.volumes.planes import cut, directions, through
 
 SIZE = (4, 6, 8)
 """Voxels from left to right, from back to front, from the feet up."""

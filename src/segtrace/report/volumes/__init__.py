@@ -1,0 +1,1 @@
+"""Volumes: planes of them as slices, and their maps as NIfTI."""
