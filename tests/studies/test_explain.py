@@ -123,7 +123,10 @@ class Shuffling:
             (torch.ones(2, 1, 8, 8), torch.ones(2, 3, 8, 8)),
             r"masks \(2, 3, 8, 8\), .*: say activation='sigmoid' .* where .*, else let",
         ),
-        ((torch.ones(2, 1, 8, 8, 8), torch.ones(2, 8, 8, 8)), r"images \(2, 1, 8, 8, 8\)"),
+        (
+            (torch.ones(2, 1, 8, 8, 8), torch.ones(2, 8, 8)),
+            r"volumes \(B, C, D, H, W\) and label maps",
+        ),
     ],
 )
 def test_batches_of_another_kind_are_named_with_what_is_read(batch, message):

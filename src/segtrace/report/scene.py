@@ -75,6 +75,7 @@ class Scene:
             from; None where not known.
         file_sizes: voxels of these files along each axis.
         planes: of slices that are planes of volumes, what each is called there, and its number.
+        ends: whereto their upper, lower, left and right edges lie; empty where not known.
     """
 
     image: Tensor
@@ -93,6 +94,7 @@ class Scene:
     affines: Tensor | None = None
     file_sizes: tuple[tuple[int, ...], ...] = ()
     planes: tuple[tuple[str, int], ...] = ()
+    ends: tuple[str, ...] = ()
 
     @property
     def of_volumes(self) -> bool:

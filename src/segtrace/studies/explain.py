@@ -31,6 +31,10 @@ from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.probing import probes_from
 from segtrace.training.slices.taking import check_channels
 
+PAGES = {"axial": "index.html", "coronal": "coronal.html", "sagittal": "sagittal.html"}
+"""View -> the page of a folder's results; the first alone of slices, and of volumes of which it is
+not known how they lie."""
+
 
 @guards.held(stages=places_or_proposed)
 def explain(
@@ -93,11 +97,16 @@ def explain(
             return explained
         facts = {"network": type(net).__name__}
         explained.write(Path(out), facts)
-        page = Page(about=About(facts))
-        page.add(explained)
+        views = PAGES if probes.axcodes else dict([*PAGES.items()][:1])
+        pages = {file: Page(about=About(facts), view=view, views=views if probes.axcodes else {})
+                 for view, file in enumerate(views.values())}  # fmt: skip
+        for page in pages.values():
+            page.add(explained)
         for other in of_failures(probes, settings):
             wrong = explain_probes(net, stages, probes, labels, other, epoch, output)
             wrong.write(Path(out) / other.region, facts)
-            page.add_region(wrong)
-        page.write(Path(out) / "index.html")
+            for page in pages.values():
+                page.add_region(wrong)
+        for file, page in pages.items():
+            page.write(Path(out) / file)
     return explained

@@ -22,12 +22,17 @@ class Shown:
     of: list[int]
 
     @classmethod
-    def by(cls, record: Record) -> "Shown":
-        """The slices themselves, or the planes of the volumes: axial where that is known."""
+    def by(cls, record: Record, view: int = 0) -> "Shown":
+        """The slices themselves, or the planes of the volumes.
+
+        Args:
+            record: of either.
+            view: which planes: axial, coronal or sagittal, where they are known.
+        """
         scene = record.scene
         if not scene.of_volumes:
             return cls(record, list(range(len(scene.cases))))
-        direction = directions(scene.axcodes)[0]
+        direction = directions(scene.axcodes)[view]
         planes, step = scene.image.shape[direction.axis - 3], 1
         while scene.image[:, 0].numel() / step > MOST_VOXELS and step < planes:
             step *= 2

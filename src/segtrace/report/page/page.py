@@ -50,6 +50,8 @@ class Page:
         epochs: the epochs so far.
         about: what else stands there.
         sections: of studies and explainers, below the maps or alone.
+        view: which planes of volumes: axial, coronal or sagittal, where they are known.
+        views: of the pages of one folder, view -> file, beside the maps.
     """
 
     first: Record | None = None
@@ -57,6 +59,8 @@ class Page:
     epochs: list[PageEpoch] = field(default_factory=list)
     about: About = field(default_factory=About)
     sections: list[Section] = field(default_factory=list)
+    view: int = 0
+    views: Mapping[str, str] = field(default_factory=dict)
 
     def add(self, measured: Measured, whole: WholeCases | None = None) -> None:
         """Take in the next epoch.
@@ -68,7 +72,7 @@ class Page:
         Raises:
             InputError: other slices or another network than before, or an epoch out of order.
         """
-        record, shown = measured.record, Shown.by(measured.record)
+        record, shown = measured.record, Shown.by(measured.record, self.view)
         self.first = self.first or shown.record
         _check(self.first, shown.record, self.epochs)
         self.newest = record
@@ -86,7 +90,7 @@ class Page:
         """
         if self.first is None or self.newest is None:
             raise InputError("no maps for a page; explain at least one checkpoint")
-        record, shown = measured.record, Shown.by(measured.record)
+        record, shown = measured.record, Shown.by(measured.record, self.view)
         _check(self.first, shown.record, [])
         newest = self.epochs[-1]
         other = replace(
@@ -125,6 +129,7 @@ class Page:
             "routes": dict(about.routes),
             "route_caution": CAUTION,
             "slice_cautions": list(about.cautions),
+            "views": dict(self.views),
         }
         save_text(path, within_budget(page_data, told, about.window, budget, self.sections))
 

@@ -72,7 +72,7 @@ class PageData:
     def extent(self) -> str:
         """What :meth:`organ_dice` is the Dice of."""
         if not self.whole:
-            return "these slices"
+            return "these volumes" if self.first.scene.planes else "these slices"
         return "the whole case" if len(set(self.first.scene.cases)) == 1 else "whole cases"
 
     def organ_dice(self, page_epoch: PageEpoch) -> NDArray[np.float64]:
@@ -227,6 +227,7 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "methods": {rule: equation(flow, rule) for rule in flow.rules},
         "phantom": scene.phantom,
         "sides": scene.sides_known,
+        "ends": scene.ends or (("A", "P", "R", "L") if scene.sides_known else None),
         "hounsfield": scene.hounsfield_known,
         "training": scene.training,
         "statuses": [status.label for status in Status],

@@ -16,6 +16,7 @@ from segtrace.report.scene import Scene
 VIEWS = {"axial": ("S", "P", "L"), "coronal": ("A", "I", "L"), "sagittal": ("L", "I", "P")}
 """View -> an end of the axis that it cuts across, and whereto its rows and columns run: as
 radiologists look at them, from the feet or the front, the patient's right at the left."""
+OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 OF_VOLUMES = "Shown: the {} with most of the organ; colours and numbers are of the whole volume"
 """What must stand on pictures of planes."""
 
@@ -35,7 +36,7 @@ class Direction:
         rows: the axis that becomes the rows.
         columns: the axis that becomes the columns.
         flipped: those of the picture's axes, -2 and -1, that are turned round.
-        sides: the patient's right is at the left of the picture.
+        ends: whereto the picture's upper, lower, left and right edges lie; empty where not known.
     """
 
     name: str
@@ -43,7 +44,12 @@ class Direction:
     rows: int
     columns: int
     flipped: tuple[int, ...] = ()
-    sides: bool = False
+    ends: tuple[str, ...] = ()
+
+    @property
+    def sides(self) -> bool:
+        """The patient's right is at the left of the picture."""
+        return "R" in self.ends
 
     def of(self, volumes: Tensor, plane: int, planes: int) -> Tensor:
         """A plane (…, rows, columns) of volumes (…, D, H, W), of the cells that it runs through.
@@ -75,8 +81,8 @@ def directions(axcodes: str) -> tuple[Direction, ...]:
         axis, rows, columns = (_axis_of(axcodes, end) for end in ends)
         turned = zip((-2, -1), (rows, columns), ends[1:], strict=True)
         flipped = tuple(dim for dim, own, end in turned if axcodes[own] != end)
-        sides = view != "sagittal"
-        found.append(Direction(f"{view} plane", axis, rows, columns, flipped, sides))
+        edges = (OPPOSITE[ends[1]], ends[1], OPPOSITE[ends[2]], ends[2])
+        found.append(Direction(f"{view} plane", axis, rows, columns, flipped, edges))
     return tuple(found)
 
 
@@ -117,6 +123,7 @@ def cut(record: Record, direction: Direction, at: Sequence[tuple[int, int]]) -> 
         truth=None if scene.truth is None else planes(scene.truth),
         spacing=None if mm is None else mm[own][:, [direction.rows, direction.columns]],
         sides_known=direction.sides,
+        ends=direction.ends,
         axcodes="",
     )
     return replace(record, flow=cut_flow, scene=cut_scene, aggregate=combined, whole=(record, own))

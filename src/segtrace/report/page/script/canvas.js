@@ -163,11 +163,12 @@ function letters(canvas, view, spacing) {
     context.fillText(words, x, y);
   };
   context.font = `bold ${size}px sans-serif`;
-  if (DATA.sides) {
-    write("R", 5, height / 2 + size / 3, "left");
-    write("L", width - 5, height / 2 + size / 3, "right");
-    write("A", width / 2, size + 2, "center");
-    write("P", width / 2, height - 5, "center");
+  if (DATA.ends) {
+    const [top, bottom, left, right] = DATA.ends;
+    write(left, 5, height / 2 + size / 3, "left");
+    write(right, width - 5, height / 2 + size / 3, "right");
+    write(top, width / 2, size + 2, "center");
+    write(bottom, width / 2, height - 5, "center");
   }
   if (!spacing) return;
   const scale = width / view.width / spacing[1];

@@ -155,6 +155,10 @@ async function begin() {
   restore(location.hash);
   document.querySelector("label.truth").hidden = !DATA.truth;
   showOrigin();
+  if (DATA.plane) $("slice").parentElement.firstChild.textContent = "Plane ";
+  for (const [view, file] of Object.entries(DATA.views)) {
+    if (DATA.plane !== `${view} plane`) child($("views"), "a", `${view} `, { href: file });
+  }
   await show();
   listen();
   listenToPictures();

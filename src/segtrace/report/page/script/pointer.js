@@ -111,7 +111,7 @@ function under({ x, y }) {
   const i = row * WIDTH + column, mm = spacing(), value = valueAt(state.ct, y, x);
   const [low, high] = DATA.ct.clipped ? DATA.window : [];
   const words = [(value <= low ? "≤ " : value >= high ? "≥ " : "") + valued(value)];
-  const [side, front] = DATA.sides ? ["R", "A"] : ["left", "upper"];
+  const [front, , side] = DATA.ends || ["upper", "lower", "left"];
   words.push(mm
     ? `${brief((x + LEFT) * mm[1], 1)} mm from the ${side} edge, ` +
       `${brief((y + TOP) * mm[0], 1)} mm from the ${front} edge`

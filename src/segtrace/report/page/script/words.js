@@ -51,6 +51,8 @@ function showCautions() {
   }
 }
 
+const ENDS = { R: "the patient's right (R)", A: "anterior (A)", S: "superior (S)" };
+
 function showReading() {
   const lines = [
     `Explained is ${DATA.score}, summed over the region: ${regionOf(frame())}.` + (frame().region
@@ -62,9 +64,10 @@ function showReading() {
       }),
     "Shown is the positive part; dark to bright is weak to strong, and no colour is no evidence.",
     `Gain, ${DATA.measures.find(({ name }) => name === "gain")?.words}.`,
-    DATA.sides ? "Radiological convention: the patient's right (R) is on the left, anterior (A) " +
-      "is up." + (DATA.plane ? "" : " Slices are counted from caudal.") : "Which side is the patient's right, which way is " +
-      "up and from where slices are counted is not known: the data does not say.",
+    DATA.ends ? `Radiological convention: ${ENDS[DATA.ends[2]]} is on the left, ` +
+      `${ENDS[DATA.ends[0]]} is up.` + (DATA.plane ? "" : " Slices are counted from caudal.")
+      : "Which side is the patient's right, which way is up and from where slices are counted " +
+      "is not known: the data does not say.",
     aboutCT(),
     "A map says where the score is sensitive, not why, and not that the network is right.",
   ];
