@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from scipy.ndimage import rotate
 from torch.nn import functional
 
 from segtrace.errors import unknown
@@ -73,8 +74,8 @@ def transunet(
     """TransUNet's: half of the slices are turned by 0 to 3 right angles and flipped along an axis.
 
     Of the others one half is turned by a whole number of degrees from -20 to 19, the image too by
-    nearest pixels; the rest stays. Flips exchange the patient's left and right. Theirs come before
-    the slice is made small, ours after it.
+    nearest pixels; the rest stays. Flips exchange the patient's left and right. It comes before
+    the slice is made small (``RandomGenerator`` in their dataset_synapse.py).
     """
     random = _generator(seed)
     if random.random() > 0.5:
@@ -82,11 +83,9 @@ def transunet(
         moved = [torch.rot90(plane, turns).flip(axis) for plane in (image, label)]
         return moved[0].contiguous(), moved[1].contiguous()
     if random.random() > 0.5:
-        radians = np.deg2rad(int(random.integers(-20, 20)))
-        cosine, sine = float(np.cos(radians)), float(np.sin(radians))
-        theta = torch.tensor([[[cosine, -sine, 0.0], [sine, cosine, 0.0]]])
-        turned = _resample(label.float(), theta, "nearest").to(label.dtype)
-        return _resample(image, theta, "nearest"), turned
+        angle = int(random.integers(-20, 20))
+        turned = [rotate(plane.numpy(), angle, order=0, reshape=False) for plane in (image, label)]
+        return torch.from_numpy(turned[0]), torch.from_numpy(turned[1])
     return image, label
 
 
@@ -100,6 +99,9 @@ RECIPES: dict[str, Recipe | None] = {
 
 Named = Literal[True, False, "anatomical", "transunet", "none"]
 """How a recipe is asked for; written out, so that a wrong one is told before any work."""
+
+BEFORE_RESIZING = ("transunet",)
+"""Recipes that are for slices as their files have them, which are made small by splines then."""
 
 
 def recipe_of(given: Named) -> Recipe | None:

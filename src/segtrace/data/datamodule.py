@@ -3,19 +3,19 @@
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
-from segtrace.data.augment import Named, recipe_of
+from segtrace.data.augment import BEFORE_RESIZING, Named, recipe_of
 from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
 from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
-from segtrace.data.preprocessing import window_of
+from segtrace.data.preprocessing import CUBIC, LINEAR, window_of
 from segtrace.data.probes import Probes, choose, usual
 from segtrace.data.sampling import Draw, EpochSampler, Slices
 from segtrace.data.sources import CaseSource
@@ -49,6 +49,8 @@ class SliceDataModule(LightningDataModule):
         cache_dir: where prepared slices are kept.
         augment: how training slices are changed at random: ``"anatomical"`` (True), ``"none"``
             (False) or ``"transunet"``, see :data:`segtrace.data.augment.RECIPES`.
+        resizing: of all slices: ``"linear"``, or ``"cubic"`` as TransUNet's program does it, which
+            overshoots [0, 1]; None: ``"cubic"`` with ``"transunet"``, and otherwise ``"linear"``.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class SliceDataModule(LightningDataModule):
         steps_per_epoch: int | None = None,
         cache_dir: str = "data/cache",
         augment: Named = True,
+        resizing: Literal["linear", "cubic"] | None = None,
     ) -> None:
         super().__init__()
         _check_ranges(
@@ -75,7 +78,10 @@ class SliceDataModule(LightningDataModule):
         )
         self.source = source
         self.organs = organ_table(organs, source.numbering)
-        self._preprocessing = Preprocessing(window_of(window), size, self.organs)
+        early = augment in BEFORE_RESIZING
+        how = resizing or (CUBIC if early else LINEAR)
+        self._preprocessing = Preprocessing(window_of(window), size, self.organs, how)
+        self._native = early and how == CUBIC
         check_shown("case", source.cases())
         self.split = chosen_split(source, split, fold, seed)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
@@ -99,8 +105,9 @@ class SliceDataModule(LightningDataModule):
         self._check_part(part)
         if part not in self._cases:
             self._cases[part] = prepare(
-                self.source, self.split[part], self._preprocessing, self.cache_dir, self.num_workers
-            )
+                self.source, self.split[part], self._preprocessing, self.cache_dir,
+                self.num_workers, native=self._native and part == "train",
+            )  # fmt: skip
         return self._cases[part]
 
     def setup(self, stage: str | None = None) -> None:

@@ -12,7 +12,7 @@ from segtrace.data.files.geometry import Geometry
 from segtrace.data.files.nifti import Volume
 from segtrace.data.labels import to_channels
 from segtrace.data.limits import FARTHEST, SIDE
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError, shown, unknown
 
 VERSION = 1
 """Of the preprocessing; a change of its results needs another number, so that old caches die."""
@@ -22,6 +22,15 @@ PERCENTILES = (0.5, 99.5)
 DEVIATIONS = 3.0
 NORMALISATIONS = ("percentile", "zscore")
 """Windows by name, of every case its own; see :func:`own_window`. MR has values without a unit."""
+LINEAR, CUBIC = "linear", "cubic"
+RESIZINGS = {
+    LINEAR: (
+        "to a square in mm, centred, with the window's low end",
+        "image antialiased bilinear, label nearest",
+    ),
+    CUBIC: ("none", "scipy.ndimage.zoom, image of order 3, label of order 0"),
+}
+"""How slices are made square and small, by name; in a checkpoint, in these words."""
 AIR = -1024
 """HU of what lies outside the image."""
 
@@ -34,11 +43,13 @@ class Preprocessing:
         window: HU that become 0 and 1; or one of :data:`NORMALISATIONS`.
         size: rows and columns.
         organs: organ name -> channel.
+        resizing: ``linear``, or ``cubic`` as TransUNet's program does it; the latter overshoots.
     """
 
     window: tuple[float, float] | str
     size: int
     organs: dict[str, int]
+    resizing: str = LINEAR
 
     def __post_init__(self) -> None:
         if isinstance(self.window, str):
@@ -48,6 +59,8 @@ class Preprocessing:
             self._check_window(self.window)
         if not 1 <= self.size <= SIDE:
             raise InputError(f"data.size={self.size}; give 1 to {SIDE} pixels")
+        if self.resizing not in RESIZINGS:
+            raise unknown("resizing (data.resizing)", self.resizing, RESIZINGS)
 
     @staticmethod
     def _check_window(window: tuple[float, float]) -> None:
@@ -63,13 +76,14 @@ class Preprocessing:
 
     def to_plain(self) -> dict[str, Any]:
         """Dicts, lists, text and numbers alone."""
+        padding, resizing = RESIZINGS[self.resizing]
         return {
             "window": self.window if isinstance(self.window, str) else list(self.window),
             "size": self.size,
             "organs": dict(self.organs),
             "orientation": "LPS, slices transposed: row 0 anterior, column 0 patient right",
-            "padding": "to a square in mm, centred, with the window's low end",
-            "resizing": "image antialiased bilinear, label nearest",
+            "padding": padding,
+            "resizing": resizing,
             "version": VERSION,
         }
 
@@ -78,14 +92,23 @@ class Preprocessing:
         """Undoes :meth:`to_plain`.
 
         Raises:
-            InputError: it was written by another version of the preprocessing.
+            InputError: it was written by another version of the preprocessing, or resized in a
+                way that this one does not know.
         """
         if plain["version"] != VERSION:
             raise InputError(
                 f"preprocessing version {plain['version']}; this segtrace has version {VERSION}: "
                 "use the segtrace that wrote it"
             )
-        return cls(window_of(plain["window"]), int(plain["size"]), dict(plain["organs"]))
+        names = {words: name for name, (_, words) in RESIZINGS.items()}
+        resized = plain.get("resizing", RESIZINGS[LINEAR][1])
+        if resized not in names:
+            raise InputError(
+                f"slices resized by {shown(resized)}, which this segtrace does not do: use the "
+                "segtrace that wrote it"
+            )
+        window, size, organs = window_of(plain["window"]), int(plain["size"]), dict(plain["organs"])
+        return cls(window, size, organs, names[resized])
 
     @property
     def shown(self) -> tuple[float, float]:
@@ -97,13 +120,17 @@ class Preprocessing:
         return volume.hounsfield_known and not isinstance(self.window, str)
 
     def images(self, volume: Volume) -> tuple[NDArray[np.float32], Geometry]:
-        """Images (D, size, size) float32 in [0, 1], and the geometry that leads back.
+        """Images (D, size, size) float32 in [0, 1], beyond by splines, and what leads back.
 
         Raises:
             InputError: the files were already windowed, and otherwise.
         """
-        geometry = Geometry.fit(volume.grid, self.size)
+        geometry = self.geometry(volume)
         return geometry.resize_images(self.windowed(volume)), geometry
+
+    def geometry(self, volume: Volume) -> Geometry:
+        """What is done to the slices of a volume."""
+        return Geometry.fit(volume.grid, self.size, cubic=self.resizing == CUBIC)
 
     def originals(
         self, volume: Volume, indices: Sequence[int]
@@ -116,7 +143,7 @@ class Preprocessing:
         """
         if isinstance(self.window, str):
             return None
-        geometry = Geometry.fit(volume.grid, self.size)
+        geometry = self.geometry(volume)
         return tuple(
             geometry.pad(_hounsfield(volume, index)[None], fill=AIR)[0] for index in indices
         )
@@ -187,20 +214,28 @@ def _hounsfield(volume: Volume, index: int) -> NDArray[np.int16]:
     return image.round().clip(limits.min, limits.max).astype(np.int16)
 
 
-def labels_of(
-    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, geometry: Geometry
+def channels_of(
+    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing
 ) -> NDArray[np.uint8]:
-    """Channels (D, size, size) of a labelled volume.
+    """Channels (D, H, W) of a labelled volume, on the file's own slices.
 
     Raises:
         InputError: a label value outside the numbering, or no label.
     """
     if volume.label is None:
         raise InputError(f"{volume.where}: no label belongs to this image")
-    channels = to_channels(
-        volume.label, numbering, preprocessing.organs, volume.where, volume.remedy
-    )
-    return geometry.resize_labels(channels)
+    return to_channels(volume.label, numbering, preprocessing.organs, volume.where, volume.remedy)
+
+
+def labels_of(
+    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, geometry: Geometry
+) -> NDArray[np.uint8]:
+    """Channels (D, size, size) of a labelled volume.
+
+    Raises:
+        InputError: see :func:`channels_of`.
+    """
+    return geometry.resize_labels(channels_of(volume, numbering, preprocessing))
 
 
 def organ_areas(labels: NDArray[np.uint8], organs: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from segtrace.data.augment import Recipe
+from segtrace.data.cache.entries import ARRAYS
 from segtrace.data.prepare import PreparedCase
 
 Draw = tuple[int, int, int]
@@ -49,9 +50,11 @@ class Slices(Dataset[dict[str, Any]]):
         """
         row, index = self.keys[draw if isinstance(draw, int) else draw[2]]
         case = self.cases[row]
-        image, label = torch.from_numpy(case.image(index)), torch.from_numpy(case.label(index))
+        image, label = (torch.from_numpy(case.stored(name, index)) for name in ARRAYS)
         if self.augmentation and not isinstance(draw, int):
             image, label = self.augmentation(image, label, (self.seed, *draw))
+        image = torch.from_numpy(case.fitted_image(image.numpy()))
+        label = torch.from_numpy(case.fitted_label(label.numpy()))
         return {"image": image[None], "label": label[None], "case": case.name, "slice": index}
 
 

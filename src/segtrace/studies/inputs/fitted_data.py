@@ -134,8 +134,9 @@ def _module(
 ) -> "SliceDataModule":
     # Handed over as they are: a value of a checkpoint is never a part of the configuration.
     module: SliceDataModule = construct(
-        "data", node, size=wanted.size, window=wanted.window, organs=organs
-    )
+        "data", node, size=wanted.size, window=wanted.window, organs=organs,
+        resizing=wanted.resizing,
+    )  # fmt: skip
     return module
 
 
