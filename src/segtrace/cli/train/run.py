@@ -32,7 +32,7 @@ from segtrace.tracking.edges import chosen_places, named_edges
 from segtrace.tracking.explained import check_chosen
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.flow import FlowCallback
-from segtrace.training.construction import construct, expect
+from segtrace.training.construction import construct, expect, in_yaml
 from segtrace.training.either_lightning import tensorboard_writer
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.module import SegmentationModule
@@ -48,10 +48,10 @@ def data(plan: TrainConfig) -> SliceDataModule:
     node = plan.config["data"]
     module: SliceDataModule = construct("data", node)
     expect("data", node, module, SliceDataModule)
-    if plan.test and not module.split.get("test"):
+    if plan.protocols and not module.split.get("test"):
         raise InputError(
-            "test=true, but the split has no test cases; name some, "
-            "'data.split={train: […], val: […], test: […]}', or leave test=true out"
+            f"test={in_yaml(plan.config['test'])}, but the split has no test cases; name some, "
+            "'data.split={train: […], val: […], test: […]}', or say test=false"
         )
     module.setup("fit")
     return module
@@ -142,7 +142,7 @@ def take_up(
         )
     plan.keep()
     if is_first():
-        anew = ("test/",) if plan.test else ()
+        anew = ("test/",) if plan.protocols else ()
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 rewind(Path(logger.log_dir), plan.left.epoch, plan.left.batches, anew)
@@ -165,6 +165,11 @@ def announce(
     free = shutil.disk_usage(plan.folder).free
     parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
     say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
+    letter = plan.letter
+    if letter and (found := letter.differences(plan.config, data.split, data.source)):
+        say("What differs from the published protocol:")
+        for difference in found:
+            say(f"- {difference}")
     # Small networks, in tests say, take some MiB.
     unit, power = ("GiB", 30) if need >= 2**30 / 10 else ("MiB", 20)
     each = f", and {weights / 2**power:.2f} {unit} more with every epoch"
@@ -226,7 +231,7 @@ def score(
     if not known and trainer.limit_val_batches != 0 and data.split["val"]:
         with _loggers_of(trainer, none=over):
             trainer.validate(module, data, verbose=False)
-    if plan.test:
+    if plan.protocols:
         trainer.test(module, data, verbose=False)
 
 
@@ -251,11 +256,14 @@ def test(
     plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """With ``test=true`` the test cases as whole volumes, at the files' own size: ``test/``."""
-    if plan.test and trainer.is_global_zero:
+    if plan.protocols and trainer.is_global_zero:
         settings = settings_of(plan.config)
-        found = score_whole_cases(plan.folder, data, module, trainer, settings)
-        means = {row["organ"]: row["dice_mean"] for row in found.summary}
-        _tell_dice(f"test cases, whole and at their own size ({plan.folder / 'test'})", means)
+        for found in score_whole_cases(
+            plan.folder, data, module, trainer, settings, plan.protocols
+        ):
+            means = {row["organ"]: row["dice_mean"] for row in found.summary}
+            where = f"by {found.protocol.name} ({plan.folder / found.within})"
+            _tell_dice(f"test cases, whole and at their own size, {where}", means)
 
 
 def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer) -> None:
