@@ -41,7 +41,7 @@ class Augmentation:
         """The transformed slice; equal seeds give equal slices in any process.
 
         Args:
-            image: (H, W) float32 in [0, 1].
+            image: (H, W) float32 in [0, 1]; of several channels (C, H, W), changed alike.
             label: (H, W) uint8.
             seed: non-negative numbers, e.g. (seed, epoch, index).
         """
@@ -80,11 +80,14 @@ def transunet(
     random = _generator(seed)
     if random.random() > 0.5:
         turns, axis = int(random.integers(4)), int(random.integers(2))
-        moved = [torch.rot90(plane, turns).flip(axis) for plane in (image, label)]
+        planes = (-2, -1)
+        moved = [torch.rot90(one, turns, planes).flip(planes[axis]) for one in (image, label)]
         return moved[0].contiguous(), moved[1].contiguous()
     if random.random() > 0.5:
         angle = int(random.integers(-20, 20))
-        turned = [rotate(plane.numpy(), angle, order=0, reshape=False) for plane in (image, label)]
+        turned = [
+            rotate(one.numpy(), angle, (-1, -2), order=0, reshape=False) for one in (image, label)
+        ]
         return torch.from_numpy(turned[0]), torch.from_numpy(turned[1])
     return image, label
 
@@ -120,8 +123,9 @@ def _generator(seed: tuple[int, ...]) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
 
 
-def _resample(plane: torch.Tensor, theta: torch.Tensor, mode: str) -> torch.Tensor:
-    grid = functional.affine_grid(theta, [1, 1, *plane.shape], align_corners=False)
+def _resample(planes: torch.Tensor, theta: torch.Tensor, mode: str) -> torch.Tensor:
+    flat = planes.reshape(1, -1, *planes.shape[-2:])
+    grid = functional.affine_grid(theta, list(flat.shape), align_corners=False)
     return functional.grid_sample(
-        plane[None, None], grid, mode=mode, padding_mode="zeros", align_corners=False
-    )[0, 0]
+        flat, grid, mode=mode, padding_mode="zeros", align_corners=False
+    ).view(planes.shape)

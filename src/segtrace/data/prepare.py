@@ -90,10 +90,12 @@ Task = tuple[CaseSource, str, Preprocessing, Path, bool]
 
 
 def _settings(preprocessing: Preprocessing, native: bool) -> dict[str, Any]:
-    """What decides how a case is kept; without splines as it was before there were any."""
+    """What decides how a case is kept; as before, where it is kept as before."""
     found = asdict(preprocessing)
     if preprocessing.resizing == LINEAR:
         del found["resizing"]
+    if preprocessing.channels == 1:
+        del found["channels"]
     return {**found, "native": True} if native else found
 
 
@@ -165,12 +167,12 @@ def _write(
 ) -> None:
     geometry = preprocessing.geometry(volume)
     images, labels = preprocessing.windowed(volume), channels_of(volume, numbering, preprocessing)
-    resized = geometry.resize_labels(labels)
+    small = geometry.resize_labels(labels)
     if not native:
-        images, labels = geometry.resize_images(images), resized
+        images, labels = geometry.resize_images(images), small
     found = (*volume.findings, *_judged(volume, numbering))
     facts = {
-        "areas": organ_areas(resized, len(preprocessing.organs)).tolist(),
+        "areas": organ_areas(small, len(preprocessing.organs)).tolist(),
         "geometry": geometry.to_plain(),
         "phantom": volume.phantom,
         "hounsfield_known": preprocessing.hounsfield_known(volume),

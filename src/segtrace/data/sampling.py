@@ -44,7 +44,7 @@ class Slices(Dataset[dict[str, Any]]):
         return all(case.geometry.sides_known for case in self.cases)
 
     def __getitem__(self, draw: int | Draw) -> dict[str, Any]:
-        """One slice: image (1, H, W) float32, label (1, H, W) uint8, case, slice.
+        """One slice: image (C, H, W) float32, label (1, H, W) uint8, case, slice.
 
         A draw carries its epoch with it: what a worker returns depends on nothing else.
         """
@@ -55,7 +55,8 @@ class Slices(Dataset[dict[str, Any]]):
             image, label = self.augmentation(image, label, (self.seed, *draw))
         image = torch.from_numpy(case.fitted_image(image.numpy()))
         label = torch.from_numpy(case.fitted_label(label.numpy()))
-        return {"image": image[None], "label": label[None], "case": case.name, "slice": index}
+        image = image if image.ndim == 3 else image[None]
+        return {"image": image, "label": label[None], "case": case.name, "slice": index}
 
 
 class EpochSampler(Sampler[Draw]):

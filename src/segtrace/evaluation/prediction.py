@@ -4,16 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, uint8
 
 from segtrace.data.files.nifti import Volume
-from segtrace.data.preprocessing import CUBIC, Preprocessing
+from segtrace.data.preprocessing import CUBIC, Preprocessing, batch_of
 from segtrace.evaluation.protocols import Protocol
 
 Predict = Callable[[Tensor], Tensor]
-"""Slices (D, 1, h, w) -> label map (D, h, w), or masks (D, C, h, w) of bool."""
+"""Slices (D, C, h, w) -> label map (D, h, w), or masks (D, C, h, w) of bool."""
 
 
 def native(
@@ -32,7 +31,7 @@ def native(
     if protocol.cubic:
         preprocessing = replace(preprocessing, resizing=CUBIC)
     images, geometry = preprocessing.images(volume)
-    found = _numbers(predict(torch.from_numpy(images)[:, None]))
+    found = _numbers(predict(batch_of(images)))
 
     def back(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return volume.grid.to_slices(geometry.to_source(stack, "nearest"))
@@ -43,5 +42,5 @@ def native(
 
 
 def _numbers(prediction: Tensor) -> NDArray[np.uint8]:
-    numbers: NDArray[np.uint8] = prediction.to(torch.uint8).cpu().numpy()
+    numbers: NDArray[np.uint8] = prediction.to(uint8).cpu().numpy()
     return numbers

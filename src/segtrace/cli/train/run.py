@@ -36,7 +36,7 @@ from segtrace.training.construction import construct, expect, in_yaml
 from segtrace.training.either_lightning import tensorboard_writer
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.module import SegmentationModule
-from segtrace.training.slices.fitting_input import Fitting
+from segtrace.training.slices.fitting_input import INPUTS, Fitting
 
 
 def data(plan: TrainConfig) -> SliceDataModule:
@@ -74,8 +74,11 @@ def module(plan: TrainConfig, data: SliceDataModule, probes: Probes) -> Segmenta
     channels = len(data.organs) + (chosen.activation == SOFTMAX)  # which has a background
     if "out_channels" in recipe and recipe["out_channels"] is None:
         recipe["out_channels"] = channels
-    net = checkpoint.build(recipe)
     image = probes.images[:1]  # as the data give it, whatever the network was made for
+    for name in INPUTS:  # 1 is what the files of networks say, and not what was asked for
+        if recipe.get(name, 0) in (None, 1):
+            recipe[name] = image.shape[1]
+    net = checkpoint.build(recipe)
     Fitting(net, image, channels, recipe, data.smallest_batch).check()
     places, joins = chosen_places(net, image, model.get("stages"), model.get("edges"))
     stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, places)}
@@ -165,6 +168,8 @@ def announce(
     free = shutil.disk_usage(plan.folder).free
     parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
     say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
+    if (channels := data.source.channels) > 1:
+        say(f"Slices have {channels} channels: the network sees all, and pictures show the first.")
     letter = plan.letter
     if letter and (found := letter.differences(plan.config, data.split, data.source)):
         say("What differs from the published protocol:")

@@ -65,7 +65,10 @@ class PreparedCase:
         return rows * columns * self.geometry.grid.spacing[2] / 1000
 
     def image(self, index: int) -> NDArray[np.float32]:
-        """One slice (size, size) in [0, 1], or as far beyond as its resizing goes."""
+        """One slice (size, size) in [0, 1], or as far beyond as its resizing goes.
+
+        Of several channels (C, size, size).
+        """
         return self.fitted_image(self.stored("image.npy", index))
 
     def label(self, index: int) -> NDArray[np.uint8]:

@@ -153,12 +153,16 @@ class Geometry:
     def resize_images(self, stack: NDArray[np.float32]) -> NDArray[np.float32]:
         """(D, H, W) in [0, 1], padded with 0 -> (D, size, size): antialiased bilinear.
 
+        Slices of several channels alike, (D, C, H, W).
+
         Cubic, as the published protocol has it, overshoots [0, 1], and is left so; bilinear cannot.
         """
+        planes, shape = stack.reshape(-1, *stack.shape[-2:]), (self.size, self.size)
         if self.cubic:
-            return zoomed(stack, (self.size, self.size), order=3)
-        padded = torch.from_numpy(self.pad(stack))
-        return _interpolate(padded, (self.size, self.size), "linear").numpy()
+            small = zoomed(planes, shape, order=3)
+        else:
+            small = _interpolate(torch.from_numpy(self.pad(planes)), shape, "linear").numpy()
+        return small.reshape(*stack.shape[:-2], *shape)
 
     def resize_labels(self, stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(D, H, W) -> (D, size, size): the nearest voxel, no half-pixel shift to the image."""

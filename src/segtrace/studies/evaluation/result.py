@@ -113,7 +113,9 @@ class Evaluation:
     def show(self, page: Page) -> None:
         """Means and counts, and every case."""
         said = [*self.cautions, *[TRAINED_ON] * (self.part in ("train", ALL))]
-        facts = {**self.trained.facts, "protocol": self.protocol.name, "part": self.part}
+        before = str(page.about.facts.get("protocol", self.protocol.name))
+        protocols = ", ".join(dict.fromkeys([before, self.protocol.name]))
+        facts = {**self.trained.facts, "protocol": protocols, "part": self.part}
         cautions = (*page.about.cautions, *(one for one in said if one not in page.about.cautions))
         page.about = replace(page.about, facts=facts, cautions=cautions)
         page.sections.append(self._scores())
