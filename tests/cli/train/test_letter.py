@@ -26,7 +26,7 @@ def letter_of(*typed, experiment=NAME):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", [*map(opened, arguments), *FOLDERS])
     choices = {"experiment": experiment, "data": "synapse", "model": "flexible_unet"}
-    return Letter.of(choices, [ROOT / "conf"], arguments), plainly(config)
+    return Letter.of(choices, arguments), plainly(config)
 
 
 def told(*typed, split=PROTOCOL, source=None):
@@ -92,5 +92,5 @@ def test_cases_are_told_as_they_are():
 def test_another_experiment_is_no_letter():
     for experiment in (None, "planted"):
         letter, _ = letter_of(experiment=None)
-        assert Letter.of({"experiment": experiment}, [ROOT / "conf"], ()) is None
+        assert Letter.of({"experiment": experiment}, ()) is None
         assert letter is None

@@ -4,14 +4,14 @@ Told from the configuration as it is: what the experiment's own YAML file asks f
 and beside it the network, the weights it begins with, and the cases.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from segtrace.cli.command_line import parse
+from segtrace.cli.configuration import CONF
 from segtrace.cli.limits import leaves, protocols_of
 from segtrace.cli.train.run_config import may_change
 from segtrace.data.cases import TEST12, TRAIN18, Split
@@ -49,21 +49,16 @@ class Letter:
     typed: Sequence[str]
 
     @classmethod
-    def of(
-        cls, choices: Mapping[str, Any], sources: Collection[Path], typed: Sequence[str]
-    ) -> "Letter | None":
+    def of(cls, choices: Mapping[str, Any], typed: Sequence[str]) -> "Letter | None":
         """``None`` where another experiment, or none, was chosen.
 
         Args:
             choices: group -> what was chosen of it.
-            sources: folders of the YAML files.
             typed: the overrides of the command line.
         """
-        files = [source / GROUP / f"{NAME}.yaml" for source in sources]
-        found = next((file for file in files if file.is_file()), None)
-        if choices.get(GROUP) != NAME or found is None:
+        if choices.get(GROUP) != NAME:
             return None
-        asked = OmegaConf.to_container(OmegaConf.load(found))
+        asked = OmegaConf.to_container(OmegaConf.load(CONF / GROUP / f"{NAME}.yaml"))
         paths = [one.key_or_group for one in map(parse, typed)]
         return cls(_flat(asked), [path for path in paths if path not in choices])
 

@@ -118,8 +118,8 @@ def checked(config: DictConfig) -> TrainConfig:
         check_places(plain, folder)
         if kept is not None:
             check_no_checkpoints(kept)
-    runtime, typed = HydraConfig.get().runtime, HydraConfig.get().overrides.task
-    letter = Letter.of(runtime.choices, _folders(runtime), typed)
+    asked = HydraConfig.get()
+    letter = Letter.of(asked.runtime.choices, asked.overrides.task)
     plan = TrainConfig(plain, folder, lock, letter=letter)
     plan.keep()
     return plan
@@ -142,7 +142,7 @@ def _going_on(config: DictConfig, folder: Path) -> TrainConfig:
         plainly(config, whole=False),
         typed=HydraConfig.get().overrides.task,
         groups=runtime.choices,
-        known=_known(_folders(runtime)),
+        known=_known([Path(s.path) for s in runtime.config_sources if s.schema == "file"]),
     )
     check_all(plain)
     rehearse(plain, folder)
@@ -150,11 +150,6 @@ def _going_on(config: DictConfig, folder: Path) -> TrainConfig:
         check_places(plain, folder)
     left = _left(plain, folder, resume)
     return TrainConfig(plain | {"resume": None}, folder, lock, left)
-
-
-def _folders(runtime: Any) -> list[Path]:
-    """Of the YAML files."""
-    return [Path(source.path) for source in runtime.config_sources if source.schema == "file"]
 
 
 def _known(conf: Sequence[Path]) -> set[str]:
