@@ -39,7 +39,7 @@ def test_where_nothing_differs_nothing_is_told():
 
 
 def test_the_default_network_is_told_and_that_it_begins_with_random_weights():
-    assert told() == [
+    assert told("+model.net.width=16") == [
         "the network is FlexibleUNet, theirs TransUNet (R50-ViT-B_16)",
         "it begins with random weights, theirs with those of ImageNet",
     ]
@@ -61,6 +61,7 @@ def test_the_default_network_is_told_and_that_it_begins_with_random_weights():
         ("trainer.precision=bf16-mixed", "trainer.precision=bf16-mixed, theirs is 32-true"),
         ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val=1 is not said in theirs"),
         ("seed=1", "seed=1, theirs is 1234"),
+        ("+model.net.width=16", "model.net.width=16 is not said in theirs"),
         ("test=false", "the last epoch is not scored by transunet: say test=transunet"),
         ("+callbacks.stop._target_=pytorch_lightning.callbacks.EarlyStopping",
          "callbacks.stop takes part, which theirs has not"),

@@ -24,7 +24,7 @@ GROUP = "experiment"
 DECIDES = ("data", "model", "trainer", "seed")
 """Keys on which the numbers depend; others watch, draw and keep."""
 TOLD = (
-    "data.split", "model.net",
+    "data.split", "model.net._target_", "model.net.pretrained", "model.net.weights",
     "data.labels", "data.spacing", "data.sides", "data.images", "data.masks", "data.other",
 )  # fmt: skip
 """Options of which more is told than their values; and those that say how files are read."""
@@ -83,6 +83,8 @@ class Letter:
             if has.get(path) != theirs and path not in TOLD:
                 yield f"{path}={in_yaml(has.get(path))}, theirs is {in_yaml(theirs)}"
         for path, value in has.items():
+            if path.startswith("model.net.") and not _is_theirs(has["model.net._target_"]):
+                continue  # the arguments of another network
             typed = any(path == one or path.startswith(f"{one}.") for one in self.typed)
             told = path in self.asked or path.startswith(TOLD) or may_change(path)
             if typed and value is not None and not told:
@@ -101,9 +103,13 @@ def _flat(config: Any) -> dict[str, Any]:
     return {path: value for path, value in found.items() if path.split(".")[0] in DECIDES}
 
 
+def _is_theirs(target: str) -> bool:
+    return str(target).rsplit(".", 1)[-1] in THEIRS
+
+
 def _of_network(net: Mapping[str, Any]) -> Iterator[str]:
-    name = str(net["_target_"]).rsplit(".", 1)[-1]
-    if name not in THEIRS:
+    if not _is_theirs(net["_target_"]):
+        name = str(net["_target_"]).rsplit(".", 1)[-1]
         yield f"the network is {name}, theirs TransUNet (R50-ViT-B_16)"
     if not any(net.get(key) for key in FROM_ELSEWHERE):
         yield "it begins with random weights, theirs with those of ImageNet"
