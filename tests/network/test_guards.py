@@ -132,7 +132,7 @@ def trace(**given):
         ({"rules": []}, "rules are []; give at least one"),
         ({"rules": iter([3])}, "a rule is 3; give the name of a rule"),
         ({"rules": lambda a, g: None}, "rule '<lambda>' returns None; (2, 8, 8) is needed"),
-        ({"rules": lambda a, g: a}, "returns a Tensor of shape (2, 4, 8, 8), torch.float32"),
+        ({"rules": lambda a, g: a}, "returns a Tensor of shape (2, 3, 8, 8), torch.float32"),
         ({"score": 3}, "score is 3; give a name"),
         ({"score": ["logit"]}, "score is ['logit']; give a name"),
         ({"output": 0.5}, "output is 0.5; give an index, key or field of what the network returns"),
