@@ -24,6 +24,7 @@ from segtrace.data.cache.entries import (
     remember,
     write_index,
 )
+from segtrace.data.cache.needs import check_room, entry_bytes
 from segtrace.data.files import findings
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible_labels import judge_order
@@ -56,7 +57,7 @@ def prepare(
         workers: processes that write, where there are several cases; changes nothing in them.
 
     Raises:
-        InputError: a broken file, or a cache folder that cannot be written.
+        InputError: a broken file, a cache folder that cannot be written, or no room in it.
     """
     cache = Path(cache_dir).expanduser()
     sweep(cache)
@@ -65,6 +66,8 @@ def prepare(
     prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
     todo = [case for case in cases if prepared[case] is None]
     _tell_damaged([case for case in todo if folders[case].exists()], cache)
+    if todo:
+        _check_room(source, todo, preprocessing.size, cache)
     tasks = [(source, name, preprocessing, folders[name]) for name in todo]
     _write_all(tasks, f"Preparing the slices of {counted(len(todo), 'case')}", workers)
     prepared |= {name: read_case(name, folders[name], digests) for name in todo}
@@ -73,6 +76,12 @@ def prepare(
         remember(case.folder, source.files(case.name), digests)
     findings.warn((case.name, finding) for case in found for finding in case.findings)
     return found
+
+
+def _check_room(source: CaseSource, cases: Sequence[str], size: int, cache: Path) -> None:
+    depths = [source.depth(case) or 0 for case in cases]
+    needed = sum(entry_bytes(depth, size, size) for depth in depths)
+    check_room(cache, needed, f"{sum(depths)} slices of {counted(len(cases), 'case')}")
 
 
 Task = tuple[CaseSource, str, Preprocessing, Path]

@@ -20,6 +20,7 @@ from segtrace.data.files.finding_files import (
     named,
 )
 from segtrace.data.files.nifti import Volume, read_volume
+from segtrace.data.files.stored import depth_of
 from segtrace.data.labels import BTCV, only_known, whole_numbers
 from segtrace.data.published.numberings import numbering_of
 from segtrace.errors import InputError, why
@@ -37,6 +38,10 @@ class CaseSource(Protocol):
 
     def files(self, case: str) -> tuple[Path, ...]:
         """The files that determine the case."""
+        ...
+
+    def depth(self, case: str) -> int | None:
+        """Slices of the case, without reading them; None where ``load`` will say what is wrong."""
         ...
 
     def load(self, case: str) -> Volume:
@@ -106,6 +111,10 @@ class NiftiSource:
     def files(self, case: str) -> tuple[Path, ...]:
         """The image and the label."""
         return named(self.root, self.images, case), named(self.root, self.masks, case)
+
+    def depth(self, case: str) -> int | None:
+        """Slices of the image, by its header."""
+        return depth_of(self.files(case)[0])
 
     def load(self, case: str) -> Volume:
         """The case as slices.

@@ -13,7 +13,7 @@ from segtrace.data.files.finding_files import existing_folder, find_layout
 from segtrace.data.files.findings import judge_constant
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
-from segtrace.data.files.transunet_files import read_h5, read_npz
+from segtrace.data.files.transunet_files import h5_depth, read_h5, read_npz
 from segtrace.data.files.transunet_lists import PARTS, read_lists, slice_name
 from segtrace.data.published.numberings import numbering_of
 from segtrace.errors import InputError
@@ -76,6 +76,10 @@ class TransUNetSource:
         return tuple(
             slices / f"{slice_name(case, index)}.npz" for index in range(self._slices[case])
         )
+
+    def depth(self, case: str) -> int | None:
+        """As many slices as the lists say, or as the file of a test case."""
+        return self._slices.get(case) or h5_depth(self.files(case)[0])
 
     def load(self, case: str) -> Volume:
         """The case as slices.

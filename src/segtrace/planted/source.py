@@ -62,6 +62,10 @@ class PlantedSource:
         """None: a case is made from its number."""
         return ()
 
+    def depth(self, case: str) -> int:
+        """As many slices as were asked for."""
+        return self.slices
+
     def split(self) -> Split:
         """Training, validation and test cases."""
         return self._split

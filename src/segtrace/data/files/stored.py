@@ -16,6 +16,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from segtrace.data.files.geometry import Grid
 from segtrace.data.files.unpacking import read_nifti_bytes
 from segtrace.errors import InputError
 
@@ -71,6 +72,17 @@ def read_stored(path: Path) -> Stored:
             remedy = "repair its header, or copy it again"
         raise InputError(f"{path}: not a readable NIfTI file ({reason}); {remedy}") from error
     return Stored(path, values.reshape(values.shape[:3]), file.affine, header)
+
+
+def depth_of(path: Path) -> int | None:
+    """Axial slices of a volume, by its header alone; None where that cannot be read."""
+    try:
+        with _silent():
+            file: Any = nibabel.load(path)
+            _check_kind(path, file)
+            return Grid.from_affine(file.shape[:3], file.affine, str(path)).depth
+    except _BROKEN:  # an InputError too: whoever reads the whole file says what is wrong
+        return None
 
 
 @contextmanager

@@ -53,6 +53,15 @@ def read_h5(path: Path) -> Pair:
     return _pair(path, image, label, ("slice", "x", "y"))
 
 
+def h5_depth(path: Path) -> int | None:
+    """Slices of a volume, which is not read; None where that cannot be told."""
+    try:
+        with h5py.File(path, "r") as file:
+            return int(file["image"].shape[0])
+    except (*_BROKEN, AttributeError, IndexError):
+        return None
+
+
 def _pair(path: Path, image: Any, label: Any, axes: tuple[str, ...]) -> Pair:
     image, label = _plane(path, "image", image, axes), _plane(path, "label", label, axes)
     if image.shape != label.shape:
