@@ -45,7 +45,7 @@ def test_it_is_said_beside_what_is_free(tmp_path, monkeypatch, capsys):
     needs.check_room(tmp_path / "new" / "cache", 2**20, "16 slices of 2 cases")
     said = capsys.readouterr().out
     assert "Cache: 16 slices of 2 cases take 1.0 MiB in" in said
-    assert said.endswith("new/cache; 3.0 GiB are free.\n")
+    assert said.endswith("new/cache; 3.00 GiB are free.\n")
     assert not (tmp_path / "new").exists()
 
 

@@ -50,7 +50,6 @@ def in_words(size: int) -> str:
     """Bytes in the unit in which they are read best.
 
     >>> in_words(3 * 2**30), in_words(2**20)
-    ('3.0 GiB', '1.0 MiB')
+    ('3.00 GiB', '1.0 MiB')
     """
-    unit, power = ("GiB", 30) if size >= 2**30 / 10 else ("MiB", 20)
-    return f"{size / 2**power:.1f} {unit}"
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.1f} MiB"
