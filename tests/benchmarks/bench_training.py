@@ -1,7 +1,7 @@
 """What a training costs beside its bare steps; each ratio of rounds in turn, in one run.
 
     .venv/bin/python tests/benchmarks/bench_training.py [--parts step loader first prepare]
-        [--rounds 30] [--place FOLDER]
+        [--rounds 20] [--place FOLDER]
 
 * step: one through Lightning, with our module and all callbacks, beside forward, loss, backward
   and optimiser alone, on the same batches; FlexibleUNet-ResNet-18, batches of 8.
@@ -15,6 +15,7 @@ Seconds of the CPU stand beside those by the clock: another process at work make
 import argparse
 import copy
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -248,11 +249,12 @@ def prepare_cases(place: Path, rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--place", type=Path, help="keeps phantoms and caches for another time")
     options = parser.parse_args()
     torch.set_flush_denormal(True)
     warnings.simplefilter("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as name:
         place = (options.place or Path(name)).resolve()
         shutil.rmtree(place / "runs", ignore_errors=True)

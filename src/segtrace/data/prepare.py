@@ -79,9 +79,10 @@ def prepare(
 
 
 def _check_room(source: CaseSource, cases: Sequence[str], size: int, cache: Path) -> None:
-    depths = [source.depth(case) or 0 for case in cases]
-    needed = sum(entry_bytes(depth, size, size) for depth in depths)
-    check_room(cache, needed, f"{sum(depths)} slices of {counted(len(cases), 'case')}")
+    shapes = [shape for case in cases if (shape := source.shape(case)) is not None]
+    needed = sum(entry_bytes(depth, size, size) for depth, *_ in shapes)
+    slices = sum(depth for depth, *_ in shapes)
+    check_room(cache, needed, f"{slices} slices of {counted(len(cases), 'case')}")
 
 
 Task = tuple[CaseSource, str, Preprocessing, Path]

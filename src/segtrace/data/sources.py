@@ -20,7 +20,7 @@ from segtrace.data.files.finding_files import (
     named,
 )
 from segtrace.data.files.nifti import Volume, read_volume
-from segtrace.data.files.stored import depth_of
+from segtrace.data.files.stored import Shape, shape_of
 from segtrace.data.labels import BTCV, only_known, whole_numbers
 from segtrace.data.published.numberings import numbering_of
 from segtrace.errors import InputError, why
@@ -40,8 +40,8 @@ class CaseSource(Protocol):
         """The files that determine the case."""
         ...
 
-    def depth(self, case: str) -> int | None:
-        """Slices of the case, without reading them; None where ``load`` will say what is wrong."""
+    def shape(self, case: str) -> Shape | None:
+        """Of the case as slices, which are not read; None where ``load`` will say what is wrong."""
         ...
 
     def load(self, case: str) -> Volume:
@@ -112,9 +112,9 @@ class NiftiSource:
         """The image and the label."""
         return named(self.root, self.images, case), named(self.root, self.masks, case)
 
-    def depth(self, case: str) -> int | None:
-        """Slices of the image, by its header."""
-        return depth_of(self.files(case)[0])
+    def shape(self, case: str) -> Shape | None:
+        """Of the image, by its header."""
+        return shape_of(self.files(case)[0])
 
     def load(self, case: str) -> Volume:
         """The case as slices.

@@ -62,9 +62,9 @@ class PlantedSource:
         """None: a case is made from its number."""
         return ()
 
-    def depth(self, case: str) -> int:
-        """As many slices as were asked for."""
-        return self.slices
+    def shape(self, case: str) -> tuple[int, int, int]:
+        """As many slices as were asked for, all of one size."""
+        return self.slices, SIDE, SIDE
 
     def split(self) -> Split:
         """Training, validation and test cases."""

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from segtrace.data.cache import needs
-from segtrace.data.files.stored import depth_of
-from segtrace.data.files.transunet_files import h5_depth
+from segtrace.data.files.stored import shape_of
+from segtrace.data.files.transunet_files import stored_shape
 from segtrace.data.labels import BTCV, organ_table
 from segtrace.data.prepare import prepare
 from segtrace.data.preprocessing import Preprocessing
@@ -73,32 +73,35 @@ def test_slices_are_counted_along_the_body_without_reading_a_voxel(tmp_path, axe
     content = gzip.decompress(path.read_bytes()) if ending == ".nii.gz" else path.read_bytes()
     header = content[:352]
     path.write_bytes(gzip.compress(header) if ending == ".nii.gz" else header)
-    assert depth_of(path) == 7
+    assert shape_of(path) == (7, 6, 5)
 
 
 def test_what_has_no_readable_header_is_left_to_the_reading(tmp_path):
     (tmp_path / "text.nii.gz").write_text("no scan")
-    assert depth_of(tmp_path / "text.nii.gz") is None
-    assert depth_of(tmp_path / "missing.nii.gz") is None
+    assert shape_of(tmp_path / "text.nii.gz") is None
+    assert shape_of(tmp_path / "missing.nii.gz") is None
 
 
 def test_every_source_counts_what_it_loads(ct_root):
     for source in (
         PlantedSource(cases=(1, 1, 1), slices=4),
         TransUNetSource(str(ct_root / "transunet")),
+        RawSource(str(ct_root)),
     ):
         for case in source.cases():
-            assert source.depth(case) == len(source.load(case).image)
+            assert source.shape(case) == source.load(case).image.shape
 
 
-def test_slices_of_an_h5_file_are_counted_without_reading_them(tmp_path):
+def test_the_shape_of_an_h5_file_is_told_without_reading_it(tmp_path):
     path = tmp_path / "case0001.npy.h5"
-    assert h5_depth(path) is None
+    assert stored_shape(path) is None
     path.write_bytes(b"none")
-    assert h5_depth(path) is None
+    assert stored_shape(path) is None
     with h5py.File(path, "w") as file:
         file["label"] = [1]
-    assert h5_depth(path) is None
+    assert stored_shape(path) is None
     with h5py.File(path, "w") as file:
-        file["image"] = np.zeros((5, 8, 8))
-    assert h5_depth(path) == 5
+        file["image"] = np.zeros((5, 8, 9))
+    assert stored_shape(path) == (5, 9, 8)  # stored [slice, x, y]
+    (tmp_path / "one.npz").write_bytes(b"none")
+    assert stored_shape(tmp_path / "one.npz") is None

@@ -13,13 +13,15 @@ HEADER = 128
 """Bytes before the numbers of an array's file."""
 
 
-def entry_bytes(slices: int, rows: int, columns: int, image: DTypeLike = np.float32) -> int:
+def entry_bytes(
+    slices: int, rows: int, columns: int, channels: int = 1, image: DTypeLike = np.float32
+) -> int:
     """Bytes of the two arrays of a case: its images, and its labels of one byte a pixel.
 
     >>> entry_bytes(100, 224, 224)
     25088256
     """
-    return slices * rows * columns * (np.dtype(image).itemsize + 1) + 2 * HEADER
+    return slices * rows * columns * (channels * np.dtype(image).itemsize + 1) + 2 * HEADER
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:

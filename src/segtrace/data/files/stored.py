@@ -23,6 +23,9 @@ from segtrace.errors import InputError
 _BROKEN = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError,
            TypeError, KeyError, OverflowError, MemoryError)  # fmt: skip
 
+Shape = tuple[int, int, int]
+"""Slices, rows and columns."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -74,13 +77,14 @@ def read_stored(path: Path) -> Stored:
     return Stored(path, values.reshape(values.shape[:3]), file.affine, header)
 
 
-def depth_of(path: Path) -> int | None:
-    """Axial slices of a volume, by its header alone; None where that cannot be read."""
+def shape_of(path: Path) -> Shape | None:
+    """A volume's slices, rows and columns, by its header; None where that cannot be read."""
     try:
         with _silent():
             file: Any = nibabel.load(path)
             _check_kind(path, file)
-            return Grid.from_affine(file.shape[:3], file.affine, str(path)).depth
+            grid = Grid.from_affine(file.shape[:3], file.affine, str(path))
+            return grid.depth, *grid.rows_columns
     except _BROKEN:  # an InputError too: whoever reads the whole file says what is wrong
         return None
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrace.data.files.nifti import check_finite
+from segtrace.data.files.stored import Shape
 from segtrace.data.files.unpacking import check_file
 from segtrace.errors import InputError
 
@@ -53,12 +54,18 @@ def read_h5(path: Path) -> Pair:
     return _pair(path, image, label, ("slice", "x", "y"))
 
 
-def h5_depth(path: Path) -> int | None:
-    """Slices of a volume, which is not read; None where that cannot be told."""
+def stored_shape(path: Path) -> Shape | None:
+    """Slices, rows and columns of either file, which is not read; None where it cannot be told."""
     try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive, archive.open("image.npy") as file:
+                np.lib.format.read_magic(file)
+                columns, rows = np.lib.format.read_array_header_1_0(file)[0][:2]
+            return 1, rows, columns
         with h5py.File(path, "r") as file:
-            return int(file["image"].shape[0])
-    except (*_BROKEN, AttributeError, IndexError):
+            depth, columns, rows = file["image"].shape[:3]
+        return int(depth), int(rows), int(columns)
+    except (*_BROKEN, AttributeError):
         return None
 
 
