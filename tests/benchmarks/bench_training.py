@@ -1,13 +1,12 @@
 """What a training costs beside its bare steps; each ratio of rounds in turn, in one run.
 
-    .venv/bin/python tests/benchmarks/bench_training.py [--parts step loader first prepare]
+    .venv/bin/python tests/benchmarks/bench_training.py [--parts step loader first]
         [--rounds 20] [--place FOLDER]
 
 * step: one through Lightning, with our module and all callbacks, beside forward, loss, backward
   and optimiser alone, on the same batches; FlexibleUNet-ResNet-18, batches of 8.
 * loader: slices a second of two processes, recipe by recipe, beside those of a bare step.
 * first: seconds from the start of train.py to its first optimiser step, the slices prepared.
-* prepare: cases on one and two processes, beside reading and unpacking their files alone.
 
 Seconds of the CPU stand beside those by the clock: another process at work makes these longer.
 """
@@ -41,14 +40,11 @@ from segtrace.cli.train import run
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.augment import RECIPES
 from segtrace.data.datamodule import SliceDataModule
-from segtrace.data.files.nifti import read_volume
 from segtrace.data.modules import PhantomData
-from segtrace.data.prepare import Preprocessing, prepare
-from segtrace.data.sources import PhantomSource
 from segtrace.training.module import SegmentationModule
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("step", "loader", "first", "prepare")
+PARTS = ("step", "loader", "first")
 Pair = tuple[float, float]
 """Seconds by the clock, and of the CPU."""
 
@@ -225,27 +221,6 @@ def first(place: Path, data_options: list[str], rounds: int) -> None:
     )
 
 
-def prepare_cases(place: Path, rounds: int) -> None:
-    source = PhantomSource(str(place / "large"), cases=4, shape=(256, 256, 96))
-    numbers = {name: n for n, name in enumerate(source.numbering, start=1)}
-    took = {name: Watch() for name in ("read and unpacked", "1 process", "2 processes")}
-    for turn in range(rounds):
-        with took["read and unpacked"].round():
-            for case in source.cases():
-                read_volume(case, *source.files(case))
-        for workers in (1, 2):
-            cache = place / f"prepared_{turn}_{workers}"
-            with took[f"{workers} process{'es' * (workers > 1)}"].round():
-                prepare(source, source.cases(), Preprocessing((-125.0, 275.0), 224, numbers),
-                        cache, workers)  # fmt: skip
-            shutil.rmtree(cache)
-    base = took["read and unpacked"].medians
-    for name, watch in took.items():
-        clock, cpu = watch.medians
-        print(f"prepare, 4 cases of 256 x 256 x 96: {name:18} {clock:6.2f} s, ratio "
-              f"{clock / base[0]:.2f}; {cpu:.2f} s of this process", flush=True)  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
@@ -268,8 +243,6 @@ def main() -> None:
         if "first" in options.parts:
             PhantomData(str(root), size=96, cache_dir=str(place / "cache")).setup("fit")
             first(place, data, few)
-        if "prepare" in options.parts:
-            prepare_cases(place, few)
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, load "
           f"{os.getloadavg()[0]:.1f} at the end")  # fmt: skip
 

@@ -146,6 +146,11 @@ def test_steps_per_epoch_must_be_positive(build):
             build(**options)
 
 
+def test_processes_are_counted_or_left_to_the_device(build):
+    with pytest.raises(InputError, match=r"data\.num_workers='many'; give a whole number, or auto"):
+        build(num_workers="many")
+
+
 def test_a_window_has_two_ends(build):
     with pytest.raises(InputError, match=r"data.window=\[0, 1, 2\]; give \[low, high\] in HU"):
         build(window=[0, 1, 2])

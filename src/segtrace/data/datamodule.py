@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from segtrace.data.limits import RANGES, check_range
 from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
 from segtrace.data.preprocessing import window_of
 from segtrace.data.probes import Probes, choose, usual
-from segtrace.data.sampling import Draw, EpochSampler, Loader, Slices, workers_beside
+from segtrace.data.sampling import AUTO, Draw, EpochSampler, Loader, Slices, workers_beside
 from segtrace.data.sources import CaseSource
 from segtrace.data.splits.choosing import chosen_split
 from segtrace.errors import InputError, unknown
@@ -61,7 +61,7 @@ class SliceDataModule(LightningDataModule):
         split: str | dict[str, list[str | int]] | None = None,
         fold: str | int | None = None,
         batch_size: int = 8,
-        num_workers: int | Literal["auto"] = "auto",
+        num_workers: int | str = AUTO,
         seed: int = 0,
         steps_per_epoch: int | None = None,
         cache_dir: str = "data/cache",
@@ -71,7 +71,7 @@ class SliceDataModule(LightningDataModule):
         _check_ranges(
             batch_size=batch_size,
             steps_per_epoch=steps_per_epoch,
-            num_workers=None if num_workers == "auto" else num_workers,
+            num_workers=_counted(num_workers),
             seed=seed,
         )
         self.source = source
@@ -176,8 +176,8 @@ class SliceDataModule(LightningDataModule):
         return self._loaders[wanted]
 
     def _workers(self) -> int:
-        if self.num_workers != "auto":
-            return self.num_workers
+        if (given := _counted(self.num_workers)) is not None:
+            return given
         beside = self.trainer.num_devices if self.trainer is not None else 1
         return workers_beside(self._device, beside)
 
@@ -327,6 +327,13 @@ class SliceDataModule(LightningDataModule):
 def _keys(case: PreparedCase) -> list[tuple[str, int]]:
     """Case and index of each of its slices."""
     return [(case.name, index) for index in range(len(case))]
+
+
+def _counted(workers: int | str) -> int | None:
+    """Processes that were asked for; None where nobody has counted them."""
+    if workers != AUTO and not isinstance(workers, int):
+        raise InputError(f"data.num_workers={workers!r}; give a whole number, or {AUTO}")
+    return None if isinstance(workers, str) else workers
 
 
 def _check_ranges(**options: int | None) -> None:

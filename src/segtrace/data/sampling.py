@@ -14,6 +14,8 @@ from segtrace.errors import InputError, why
 
 Draw = tuple[int, int, int]
 """(epoch, pass, index): all that a training slice's randomness depends on, beside the seed."""
+AUTO = "auto"
+"""As many processes as suit the device."""
 MOST_WORKERS = 8
 """Processes that a loader takes by itself: as many as feed one fast GPU slices of 224 pixels."""
 
