@@ -25,6 +25,7 @@ from segtrace.data.cache.entries import (
     remember,
     write_index,
 )
+from segtrace.data.cache.needs import check_room, entry_bytes
 from segtrace.data.files import findings
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible_labels import judge_order
@@ -66,7 +67,7 @@ def prepare(
         native: keep the files' own slices, which are resized when they are read.
 
     Raises:
-        InputError: a broken file, or a cache folder that cannot be written.
+        InputError: a broken file, a cache folder that cannot be written, or no room in it.
     """
     cache = Path(cache_dir).expanduser()
     sweep(cache)
@@ -76,6 +77,8 @@ def prepare(
     prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
     todo = [case for case in cases if prepared[case] is None]
     _tell_damaged([case for case in todo if folders[case].exists()], cache)
+    if todo:
+        _check_room(source, todo, preprocessing, native, cache)
     tasks = [(source, name, preprocessing, folders[name], native) for name in todo]
     _write_all(tasks, f"Preparing the slices of {counted(len(todo), 'case')}", workers)
     prepared |= {name: read_case(name, folders[name], digests) for name in todo}
@@ -97,6 +100,23 @@ def _settings(preprocessing: Preprocessing, native: bool) -> dict[str, Any]:
     if preprocessing.channels == 1:
         del found["channels"]
     return {**found, "native": True} if native else found
+
+
+def _check_room(
+    source: CaseSource,
+    cases: Sequence[str],
+    preprocessing: Preprocessing,
+    native: bool,
+    cache: Path,
+) -> None:
+    shapes = [shape for case in cases if (shape := source.shape(case)) is not None]
+    side = preprocessing.size
+    needed = sum(
+        entry_bytes(depth, *((rows, columns) if native else (side, side)), preprocessing.channels)
+        for depth, rows, columns in shapes
+    )
+    slices = sum(depth for depth, *_ in shapes)
+    check_room(cache, needed, f"{slices} slices of {counted(len(cases), 'case')}")
 
 
 def _write_all(tasks: Sequence[Task], words: str, workers: int) -> None:

@@ -1,18 +1,35 @@
 """Which slice comes when, and what is done to it: functions of (seed, epoch, index) alone."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segtrace.data.augment import Recipe
 from segtrace.data.cache.entries import ARRAYS
 from segtrace.data.prepare import PreparedCase
+from segtrace.errors import InputError, why
 
 Draw = tuple[int, int, int]
 """(epoch, pass, index): all that a training slice's randomness depends on, beside the seed."""
+AUTO = "auto"
+"""As many processes as suit the device."""
+MOST_WORKERS = 8
+"""Processes that a loader takes by itself: as many as feed one fast GPU slices of 224 pixels."""
+
+
+class SliceError(InputError):
+    """A slice that cannot be read any more.
+
+    A loader's process hands an error on as the text of its whole traceback; the words proper are
+    its end.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
 
 
 class Slices(Dataset[dict[str, Any]]):
@@ -47,10 +64,20 @@ class Slices(Dataset[dict[str, Any]]):
         """One slice: image (C, H, W) float32, label (1, H, W) uint8, case, slice.
 
         A draw carries its epoch with it: what a worker returns depends on nothing else.
+
+        Raises:
+            SliceError: the prepared slices are gone, or not what they were.
         """
         row, index = self.keys[draw if isinstance(draw, int) else draw[2]]
         case = self.cases[row]
-        image, label = (torch.from_numpy(case.stored(name, index)) for name in ARRAYS)
+        try:
+            image, label = (torch.from_numpy(case.stored(name, index)) for name in ARRAYS)
+        except (OSError, ValueError, IndexError, EOFError) as error:
+            reason = why(error) if isinstance(error, OSError) else error
+            raise SliceError(
+                f"case {case.name}, slice {index}: {case.folder} cannot be read any more "
+                f"({reason}); say the same again: what is missing there is made anew"
+            ) from error
         if self.augmentation and not isinstance(draw, int):
             image, label = self.augmentation(image, label, (self.seed, *draw))
         image = torch.from_numpy(case.fitted_image(image.numpy()))
@@ -86,3 +113,29 @@ class EpochSampler(Sampler[Draw]):
             random = np.random.default_rng([self.seed, epoch, turn])
             for index in random.permutation(self.size)[: self.draws - start]:
                 yield epoch, turn, int(index)
+
+
+class Loader(DataLoader[dict[str, Any]]):
+    """torch's loader, whose order is settled when the first batch is asked for.
+
+    Lightning asks for iterators that it does not use, one of them before it restores the epoch of a
+    resumed run. Workers that were set to work at once would do so on slices of another epoch.
+    """
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """The batches; workers begin, or go on, with the first of them."""
+        yield from super().__iter__()
+
+
+def workers_beside(device: str, processes: int = 1) -> int:
+    """Processes that load slices for one that trains: none on a CPU, which has its cores to use.
+
+    Args:
+        device: type of the device that is trained on.
+        processes: that train side by side on this computer.
+    """
+    if device == "cpu":
+        return 0
+    own = getattr(os, "sched_getaffinity", None)
+    cores = len(own(0)) if own else os.cpu_count() or 1
+    return max(1, min(cores // processes - 1, MOST_WORKERS))

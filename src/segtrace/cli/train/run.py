@@ -16,7 +16,6 @@ from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
 from segtrace.cli.train.continuity import check_same
 from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
-from segtrace.cli.train.tested import score_whole_cases
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
@@ -263,6 +262,9 @@ def test(
 ) -> None:
     """With ``test=true`` the test cases as whole volumes, at the files' own size: ``test/``."""
     if plan.protocols and trainer.is_global_zero:
+        # Here: the page and all evaluation, which no step waits for.
+        from segtrace.cli.train.tested import score_whole_cases
+
         settings = settings_of(plan.config)
         for found in score_whole_cases(
             plan.folder, data, module, trainer, settings, plan.protocols
