@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.report.page.page import Page
-from segtrace.studies.evaluation.cases import Scoring, evaluate, moved
+from segtrace.studies.evaluation.cases import Scoring, evaluate
 from segtrace.studies.evaluation.result import Beside, Evaluation
 from segtrace.studies.inputs.trained_network import TrainedNetwork, channels_of
 from segtrace.tracking.explained import Settings
@@ -49,11 +49,10 @@ def score_whole_cases(
         facts={"network": module.description["network"], "data": module.description["source"]},
     )
     cases, source = data.split[PART], data.source
-    with moved(module.net, trainer.strategy.root_device):
-        found = evaluate(
-            trained, map(source.load, cases), cases, PART, source.numbering, Scoring(),
-            folder / PART,
-        )  # fmt: skip
+    found = evaluate(
+        trained, source.load, cases, PART, source.numbering, Scoring(), folder / PART,
+        trainer.strategy.root_device,
+    )  # fmt: skip
     found = replace(found, within=Path(PART))
     page = Page()
     for result in (found, Beside([found], found.within)):
