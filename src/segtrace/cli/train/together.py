@@ -43,7 +43,8 @@ class Launcher(_SubprocessScriptLauncher):
             os.environ[FIRST] = str(os.getpid())
             self._call_children_scripts()
             threading.Thread(target=self._observe, daemon=True).start()
-        keep_to_allotment(self.num_processes)
+        # What SLURM starts has a share of its own already.
+        keep_to_allotment(self.num_processes if FIRST in os.environ else 1)
         try:
             return function(*args, **options)
         except InputError:  # which the others may be about to say as well
