@@ -66,5 +66,8 @@ def over() -> None:
 
 
 # Not in the worker of a loader, nor in a process that has long begun: a test, a notebook.
-if multiprocessing.parent_process() is None and "torch" not in sys.modules:
+if sys.modules.get("__mp_main__") is not sys.modules["__main__"]:
+    # Started for a pool, and reads the script once more.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the first is told, which ends this one
+elif multiprocessing.parent_process() is None and "torch" not in sys.modules:
     _listen()
