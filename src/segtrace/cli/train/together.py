@@ -17,7 +17,7 @@ from pytorch_lightning.strategies.launchers.subprocess_script import _Subprocess
 
 from segtrace.cli.command_line import parse
 from segtrace.cli.endings import PLAIN, whole_here
-from segtrace.cli.start_up import FIRST, say
+from segtrace.cli.start_up import FIRST, called, say
 from segtrace.errors import InputError
 from segtrace.processes import keep_to_allotment
 
@@ -141,12 +141,13 @@ def _as_loop(arguments: Sequence[str]) -> str:
     """The sweep as it is typed in a shell: over the option of which several values are given."""
     typed = [argument.lstrip("+") for argument in arguments if not argument.startswith("-")]
     found = [override for override in map(parse, typed) if override.is_sweep_override()]
-    words = "for seed in 1 2 3; do python train.py seed=$seed trainer.devices=2; done"
+    script = called("train")
+    words = f"for seed in 1 2 3; do {script} seed=$seed trainer.devices=2; done"
     if len(found) != 1 or found[0].value_type != ValueType.SIMPLE_CHOICE_SWEEP:
         return words
     key, _, values = str(found[0].input_line).lstrip("+").partition("=")
     if not set(values) <= PLAIN | {","}:
         return words
     others = [shlex.quote(one) for one in typed if not one.startswith(f"{key}=")]
-    command = " ".join(["python train.py", f"{key}=$value", *others])
+    command = " ".join([script, f"{key}=$value", *others])
     return f"for value in {values.replace(',', ' ')}; do {command}; done"
