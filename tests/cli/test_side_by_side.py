@@ -12,12 +12,13 @@ import pytest
 from helpers.scripts import ROOT, answer_of, run_script, tiny_data
 
 pytestmark = pytest.mark.long
+SECONDS = re.compile(rb'"seconds": [\d.]+|of one slice in \d+ s')
 
 
 def written(folder):
     """Path -> bytes, without seconds, and without the configuration, which differs."""
     return {
-        str(path.relative_to(folder)): re.sub(rb'"seconds": [\d.]+', b"", path.read_bytes())
+        str(path.relative_to(folder)): SECONDS.sub(b"", path.read_bytes())
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "config.yaml"
     }
