@@ -68,7 +68,7 @@ from segtrace.network.stages import not_in_table
         ("train.py", ("callbacks=null",), ("callbacks is needed",)),
         ("train.py", ("~trainer",), ("trainer is needed",)),
         ("train.py", ("~trainer._target_",), ("trainer names no class",)),
-        ("train.py", ("++trainer=3",), ("no trainer 3; allowed are default, gpu",)),
+        ("train.py", ("++trainer=3",), ("no trainer 3; allowed are ddp, default, gpu",)),
         ("train.py", ("++probes=3",), ("probes=3; give its options one by one",)),
         ("train.py", ("explain=null", "trainer.max_epochs=1"), ("explain is needed",)),
         (

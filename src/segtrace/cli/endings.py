@@ -98,12 +98,12 @@ def told() -> Iterator[None]:
 def _as_answer(error: BaseException) -> InputError | None:
     """What is told of an error; ``None`` for what is told by itself, or is a defect."""
     if isinstance(error, InputError) and is_full(error.__cause__):
-        return InputError(f"{error}; {whole(_folder())}")
+        return InputError(f"{error}; {whole_here()}")
     if isinstance(error, OSError) and (error.errno in REMEDIES or is_full(error)):
         remedy = REMEDIES.get(error.errno or 0, "free some space")
         place = f" {error.filename}" if error.filename else ""
         line = f"cannot write{place}: {why(error)}; {remedy}"
-        return InputError(f"{line}; {whole(_folder())}" if is_full(error) else line)
+        return InputError(f"{line}; {whole_here()}" if is_full(error) else line)
     return None
 
 
@@ -123,6 +123,11 @@ def whole(folder: Path) -> str:
             continue
         return f"{folder} is whole up to epoch {epoch}; to go on: {command}"
     return f"no epoch was finished, what was prepared is kept; to begin again: {command}"
+
+
+def whole_here() -> str:
+    """The same of the run that this process is at work on."""
+    return whole(_folder())
 
 
 def typed(key: str, value: str) -> str:
@@ -185,7 +190,7 @@ def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
 
 def _with_words(stop: KeyboardInterrupt) -> Stopped:
     found = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)
-    found.words = whole(_folder())
+    found.words = whole_here()
     return found
 
 

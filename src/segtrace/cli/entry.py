@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,8 @@ STAGES = (
     "to take what is proposed, and told"
 )
 """How a user of explain.py names stages."""
+PATIENCE = 2.0
+"""Seconds until a process of a training that the first has started says what it alone found."""
 TRACEBACK = "traceback.txt"
 """What the user's own code raised, in the folder of the run that it ended."""
 
@@ -262,6 +265,8 @@ def _of_the_environment(error: Exception) -> str:
 
 
 def _stop(message: str) -> None:
+    if start_up.helps():  # the first process, which ends this one, may well say the same
+        time.sleep(PATIENCE)
     say(message)
     sys.exit(1)
 

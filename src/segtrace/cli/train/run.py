@@ -16,6 +16,7 @@ from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
 from segtrace.cli.train.continuity import check_same
 from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
+from segtrace.cli.train.together import together
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
@@ -119,6 +120,7 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
             "settings": settings_of(plan.config),
         },
     )
+    together(built)
     for logger in built.loggers:
         if isinstance(logger, TensorBoardLogger):
             check_writable(logger.log_dir)

@@ -1,11 +1,13 @@
 """A checked configuration: what ``train.py`` was asked to do."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from segtrace.cli.limits import check_limits, check_probes, protocols_of
@@ -16,6 +18,7 @@ from segtrace.cli.train.full_state import Expected
 from segtrace.cli.train.letter import Letter
 from segtrace.cli.train.rehearsal import rehearse
 from segtrace.cli.train.run_config import gone_on, targets_in
+from segtrace.cli.train.together import check_processes
 from segtrace.errors import InputError
 from segtrace.names import CONFIG
 from segtrace.network.known.monai import MONAI
@@ -112,7 +115,7 @@ def checked(config: DictConfig) -> TrainConfig:
     plain = plainly(config)
     check_all(plain)
     lock = taken(folder, "train", f"to go on, or to begin it anew, say resume={folder}")
-    rehearse(plain, folder)
+    _rehearse(plain, folder)
     kept = _folder_of(plain, "EpochCheckpoints")
     if is_first():
         check_places(plain, folder)
@@ -145,11 +148,16 @@ def _going_on(config: DictConfig, folder: Path) -> TrainConfig:
         known=_known([Path(s.path) for s in runtime.config_sources if s.schema == "file"]),
     )
     check_all(plain)
-    rehearse(plain, folder)
+    _rehearse(plain, folder)
     if is_first():
         check_places(plain, folder)
     left = _left(plain, folder, resume)
     return TrainConfig(plain | {"resume": None}, folder, lock, left)
+
+
+def _rehearse(plain: Mapping[str, Any], folder: Path) -> None:
+    sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
+    check_processes(rehearse(plain, folder), sys.argv[1:], sweeps=sweeps)
 
 
 def _known(conf: Sequence[Path]) -> set[str]:

@@ -13,6 +13,7 @@ from segtrace.errors import InputError
 from segtrace.progress import say
 from segtrace.report.files import check_writable
 from segtrace.training.averaging import kept_weights
+from segtrace.training.callbacks.meeting import Meeting
 from segtrace.training.callbacks.own_folder import check_no_checkpoints
 from segtrace.training.callbacks.whole_files import WholeFiles
 from segtrace.training.epochs import finished_epochs, is_final
@@ -25,6 +26,9 @@ class EpochCheckpoints(Checkpoint):
     and description only; ``last.ckpt`` and, from the second on, the one before it as
     ``previous.ckpt``, with the full state of the training; a damaged one takes nobody's place.
     Lightning's own ``ModelCheckpoint`` counts from 0 after the first pass and has no slim kind.
+
+    Where several processes train, they wait here for the first, which explains alone: as long as it
+    takes, see :class:`~segtrace.training.callbacks.meeting.Meeting`.
 
     Args:
         folder: where they go.
@@ -44,6 +48,7 @@ class EpochCheckpoints(Checkpoint):
         self.every_n_epochs = every_n_epochs
         self._slim: int | None = None
         self._begun = False
+        self._meeting: Meeting | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse a folder that cannot be written, before any work is done."""
@@ -56,10 +61,12 @@ class EpochCheckpoints(Checkpoint):
         """Refuse another run's folder; only now is it known whether this one goes on."""
         if trainer.is_global_zero and trainer.ckpt_path is None and not self._begun:
             check_no_checkpoints(self.folder)
+        self._meeting = Meeting()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the untrained network."""
         self._slim, self._begun = None, True
+        self._meet()
         if finished_epochs(trainer) == 0:
             self._save(trainer, "epoch_000.ckpt", slim=True)
 
@@ -68,15 +75,22 @@ class EpochCheckpoints(Checkpoint):
         epoch, final = finished_epochs(trainer), is_final(trainer)
         if final:
             _make_up(trainer, pl_module)
+        self._meet()
         if epoch % self.every_n_epochs == 0 or final:
             self._keep(trainer, epoch)
         self._save(trainer, "last.ckpt", slim=False, previous="previous.ckpt")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the last epoch, where it was not known that none follows."""
+        self._meet()
         epoch = finished_epochs(trainer)
         if epoch > 0 and self._slim != epoch:
             self._keep(trainer, epoch)
+
+    def _meet(self) -> None:
+        """Wait for the first process, which has explained, or collected baselines, alone."""
+        if self._meeting is not None:
+            self._meeting.wait()
 
     def _keep(self, trainer: pl.Trainer, epoch: int) -> None:
         self._save(trainer, f"epoch_{epoch:03d}.ckpt", slim=True)
