@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import segtrace
 from foreign.networks import NETWORKS as FOREIGN
 from helpers.known_checks import Known, check_maps, logits_at
-from helpers.known_networks import MONAI, TWINS
+from helpers.known_networks import MONAI, OURS, TWINS
 from helpers.nets import stirred
 from segtrace.attribution import targets
 from segtrace.models.networks import key_of
@@ -153,7 +153,7 @@ def row(name: str, known: Known) -> str:
 
 def tested(name: str, net: nn.Module) -> Iterator[str]:
     """Axes, as what, and whether a checkpoint may ask for the class."""
-    known = {**MONAI, **FOREIGN}
+    known = {**MONAI, **OURS, **FOREIGN}
     name = name.removeprefix("MONAI ")
     yield "2-D, 3-D" if f"{name} 3-D" in known else "2-D"
     yield "itself" if name in known else "twin"
@@ -161,7 +161,7 @@ def tested(name: str, net: nn.Module) -> Iterator[str]:
 
 
 def shown() -> Iterator[tuple[str, Known]]:
-    for name, known in (MONAI | FOREIGN | TWINS).items():
+    for name, known in (MONAI | OURS | FOREIGN | TWINS).items():
         published = name in ("TransUNet", "Swin-Unet")
         if known.axes == 2 and (name not in TWINS or published or name in FOREIGN):
             prefix = "MONAI " if name in MONAI else ""
