@@ -28,6 +28,7 @@ from segtrace.cli.train.train_config import TrainConfig, plainly
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.report.files import save_text
 from segtrace.report.tensorboard import LEARNING_RATE_TAG
+from segtrace.training.construction import construct
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
@@ -368,17 +369,22 @@ def test_probes_need_not_be_embedded(tiny_raw, tmp_path):
     assert probes["cases"] == ["0027"] * 3
 
 
+def without_validation(*arguments):
+    """The data of a split that keeps no case for the validation."""
+    made = construct(*arguments)
+    made.split = {**made.split, "val": []}
+    return made
+
+
 @pytest.mark.parametrize("name", ["early_stopping", "best"])
-@pytest.mark.parametrize(
-    "nobody",
-    ["data.split={train: ['0005'], val: [], test: ['0001']}", "trainer.limit_val_batches=0"],
-)
+@pytest.mark.parametrize("typed", [[], ["trainer.limit_val_batches=0"]])
 def test_what_watches_cases_that_nobody_validates_is_refused_before_the_data(
-    tiny_raw, tmp_path, name, nobody, monkeypatch
+    tiny_raw, tmp_path, name, typed, monkeypatch
 ):
     monkeypatch.setattr(SliceDataModule, "setup", lambda *_: pytest.fail("data were prepared"))
+    monkeypatch.setattr(run, "construct", construct if typed else without_validation)
     folder = [f"callbacks.best.folder={tmp_path}"] * (name == "best")
-    plan = plan_of(tmp_path / "run", tiny_raw, f"callbacks=[default,{name}]", *folder, nobody)
+    plan = plan_of(tmp_path / "run", tiny_raw, f"callbacks=[default,{name}]", *folder, *typed)
     refused = f"callbacks.{name}.monitor=val/dice/mean, but no case is validated; "
     with pytest.raises(InputError, match=f"{refused}say callbacks.{name}=null"):
         run.data(plan)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -30,12 +31,14 @@ from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.tracking.cut_tables import report
 from segtrace.tracking.edges import chosen_places, named_edges
 from segtrace.tracking.explained import check_chosen
+from segtrace.training.callbacks.best import BEST, BestCheckpoint
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.flow import FlowCallback
 from segtrace.training.construction import construct, expect
 from segtrace.training.either_lightning import tensorboard_writer
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.module import SegmentationModule
+from segtrace.training.slices.compiling import check_compiles
 from segtrace.training.slices.fitting_input import Fitting
 
 
@@ -43,7 +46,8 @@ def data(plan: TrainConfig) -> SliceDataModule:
     """The data module, its slices prepared.
 
     Raises:
-        InputError: data that cannot be read; test cases that are asked for and are not there.
+        InputError: data that cannot be read; test cases that are asked for and are not there, or
+            cases to validate on that a callback watches.
     """
     node = plan.config["data"]
     module: SliceDataModule = construct("data", node)
@@ -53,8 +57,21 @@ def data(plan: TrainConfig) -> SliceDataModule:
             "test=true, but the split has no test cases; name some, "
             "'data.split={train: […], val: […], test: […]}', or leave test=true out"
         )
+    if not module.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
+        _check_unwatched(plan.config["callbacks"])
     module.setup("fit")
     return module
+
+
+def _check_unwatched(callbacks: Mapping[str, Any]) -> None:
+    """Refuse what stops or chooses by validation cases that there are not."""
+    for name, node in callbacks.items():
+        monitor = str((node or {}).get("monitor", ""))
+        if monitor.startswith("val/"):
+            raise InputError(
+                f"callbacks.{name}.monitor={monitor}, but no case is validated; say "
+                f"callbacks.{name}=null, or name such cases, 'data.split={{train: […], val: […]}}'"
+            )
 
 
 def probes(plan: TrainConfig, data: SliceDataModule) -> Probes:
@@ -104,7 +121,8 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
     """Lightning's trainer with the callbacks and loggers of the configuration.
 
     Raises:
-        InputError: a value that a constructor refuses; a folder that cannot be written.
+        InputError: a value that a constructor refuses; a folder that cannot be written; a network
+            that cannot be compiled and is to be.
     """
     built = trainer_of(
         plan.config,
@@ -119,6 +137,10 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
     for logger in built.loggers:
         if isinstance(logger, TensorBoardLogger):
             check_writable(logger.log_dir)
+    if plan.config["model"].get("compile"):
+        say("The network is compiled, which may take some minutes.")
+        batch = probes.images[:1].repeat(plan.config["data"]["batch_size"], 1, 1, 1)
+        check_compiles(module.net, batch, built.strategy.root_device)
     return built
 
 
@@ -273,10 +295,22 @@ def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer
     if last is not None:
         network = module.description.get("network", {})
         print(f"Explain    python explain.py {checkpoint.named(last, network)}")
+        _tell_best(trainer, network)
     shown = [c.overview for c in flow_callbacks(trainer) if c.overview is not None]
     made = [*shown, plan.folder / "dice.csv", plan.folder / CONFIG]
     if opened := [path for path in made if path.is_file()]:
         say(f"Done: open {opened[0]}")
+
+
+def _tell_best(trainer: pl.Trainer, network: Mapping[str, Any]) -> None:
+    """What explains the best epoch, where it is kept."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, BestCheckpoint) and callback.epoch:
+            explain = checkpoint.named(callback.folder / BEST, network)
+            print(
+                f"Best       epoch {callback.epoch}, {callback.monitor} {callback.dice:.3f}: "
+                f"python explain.py {explain}"
+            )
 
 
 def _tell_dice(whose: str, means: Mapping[str, float]) -> None:
