@@ -72,6 +72,9 @@ What to know of some:
   output; a skip is the encoder's own feature, beside which other blocks enter. FPN: edges of the
   pyramid.
 * nnU-Net: InstanceNorm, so Seg-Grad-CAM is void at most stages; Grad-PAM is the rule to read.
+* The two of `segtrace.models`, `model=transunet` and `model=unet_ronneberger`, are built from their
+  papers; in what they differ from the authors' programs their docstrings say. TransUNet and
+  Swin-Unet in the table are those programs.
 * TransUNet, Swin-Unet and Segformer have stages of tokens, which are laid on a square grid: give
   square images, or the layout by hand, `{module: …, layout: tokens(h, w)}`.
 * torchvision's networks have no edges: their decoder takes in the encoder's last feature alone.

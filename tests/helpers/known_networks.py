@@ -1,6 +1,5 @@
 """Small networks of the table: MONAI's own, and twins of others that bear the same names."""
 
-import pytest
 from monai.networks import nets
 
 from helpers import nets as own
@@ -28,18 +27,15 @@ def dyn_unet(dims, **options):
 
 
 def unetr(dims):
-    pytest.importorskip("einops", reason="MONAI's transformers need einops")
     sizes = {"hidden_size": 12, "mlp_dim": 16, "num_heads": 2}
     return nets.UNETR(1, 3, 32, 2, spatial_dims=dims, norm_name="batch", **sizes)
 
 
 def swin_unetr(dims):
-    pytest.importorskip("einops", reason="MONAI's transformers need einops")
     return nets.SwinUNETR(1, 3, feature_size=12, spatial_dims=dims, norm_name="batch", **HEADS)
 
 
 def trans_unet():
-    pytest.importorskip("einops", reason="MONAI's attention needs einops")
     sizes = {"hidden_size": 12, "mlp_dim": 16, "num_heads": 2, "num_layers": 2}
     widths = {"width": 4, "blocks": (1, 1, 2), "decoder_channels": (8, 8, 6, 4, 4)}
     return TransUNet(1, 3, 32, **sizes, **widths)

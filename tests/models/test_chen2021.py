@@ -9,8 +9,6 @@ from helpers.nets import images, stirred
 from segtrace import InputError
 from segtrace.models.chen2021 import TransUNet
 
-pytest.importorskip("einops", reason="MONAI's attention needs einops")
-
 
 def test_it_has_the_105_million_weights_that_are_published():
     with torch.device("meta"):
