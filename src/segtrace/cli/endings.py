@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from segtrace.checkpoint.loading import describe
-from segtrace.cli.start_up import NOTHING, SIGNALS, say
+from segtrace.cli.start_up import NOTHING, SIGNALS, called, say
 from segtrace.cli.train.broken_off import LAST, PREVIOUS
 from segtrace.errors import InputError, is_full, why
 from segtrace.progress import is_first
@@ -115,7 +115,7 @@ def whole(folder: Path) -> str:
         if (page := folder / "index.html").exists():  # which is written last
             return f"{folder} is complete: open {page}"
         return f"{folder} is not complete: name another folder, or delete it"
-    command = f"python {Path(sys.argv[0]).name} {typed('resume', str(folder))}"
+    command = f"{called('train')} {typed('resume', str(folder))}"
     for name in (LAST, PREVIOUS):
         try:
             epoch = describe(folder / "checkpoints" / name)["epoch"]

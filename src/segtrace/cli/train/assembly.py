@@ -129,3 +129,21 @@ def check_monitor(where: str, callback: pl.Callback) -> None:
         raise InputError(
             f"{where}.monitor={monitor} is not logged; allowed are {', '.join(LOGGED)}"
         )
+
+
+def check_unwatched(callbacks: Mapping[str, Any]) -> None:
+    """Refuse what stops or chooses by validation cases that there are not.
+
+    Args:
+        callbacks: their configuration.
+
+    Raises:
+        InputError: there is such a callback.
+    """
+    for name, node in callbacks.items():
+        monitor = str((node or {}).get("monitor", ""))
+        if monitor.startswith("val/"):
+            raise InputError(
+                f"callbacks.{name}.monitor={monitor}, but no case is validated; say "
+                f"callbacks.{name}=null, or name such cases, 'data.split={{train: […], val: […]}}'"
+            )

@@ -12,7 +12,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from segtrace.activation import SOFTMAX
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
+from segtrace.cli.start_up import called
+from segtrace.cli.train.assembly import check_unwatched, module_of, settings_of, trainer_of
 from segtrace.cli.train.continuity import check_same
 from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
@@ -58,20 +59,9 @@ def data(plan: TrainConfig) -> SliceDataModule:
             "'data.split={train: […], val: […], test: […]}', or leave test=true out"
         )
     if not module.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
-        _check_unwatched(plan.config["callbacks"])
+        check_unwatched(plan.config["callbacks"])
     module.setup("fit")
     return module
-
-
-def _check_unwatched(callbacks: Mapping[str, Any]) -> None:
-    """Refuse what stops or chooses by validation cases that there are not."""
-    for name, node in callbacks.items():
-        monitor = str((node or {}).get("monitor", ""))
-        if monitor.startswith("val/"):
-            raise InputError(
-                f"callbacks.{name}.monitor={monitor}, but no case is validated; say "
-                f"callbacks.{name}=null, or name such cases, 'data.split={{train: […], val: […]}}'"
-            )
 
 
 def probes(plan: TrainConfig, data: SliceDataModule) -> Probes:
@@ -290,11 +280,11 @@ def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer
     if module.counted is not None:
         _tell_dice("validation cases", module.counted.per_organ())
     _tell_cuts(trainer)
-    print(f"\nRun        {plan.folder}\nLook       make tensorboard RUN={plan.folder}")
+    print(f"\nRun        {plan.folder}\nLook       {_tensorboard(plan.folder)}")
     last = last_checkpoint(trainer)
     if last is not None:
         network = module.description.get("network", {})
-        print(f"Explain    python explain.py {checkpoint.named(last, network)}")
+        print(f"Explain    {called('explain')} {checkpoint.named(last, network)}")
         _tell_best(trainer, network)
     shown = [c.overview for c in flow_callbacks(trainer) if c.overview is not None]
     made = [*shown, plan.folder / "dice.csv", plan.folder / CONFIG]
@@ -309,8 +299,15 @@ def _tell_best(trainer: pl.Trainer, network: Mapping[str, Any]) -> None:
             explain = checkpoint.named(callback.folder / BEST, network)
             print(
                 f"Best       epoch {callback.epoch}, {callback.monitor} {callback.dice:.3f}: "
-                f"python explain.py {explain}"
+                f"{called('explain')} {explain}"
             )
+
+
+def _tensorboard(folder: Path) -> str:
+    """What opens TensorBoard; a Makefile lies in a checkout alone."""
+    if called("train").startswith("python"):
+        return f"make tensorboard RUN={folder}"
+    return f"tensorboard --logdir {folder} --samples_per_plugin images=1000,text=1000"
 
 
 def _tell_dice(whose: str, means: Mapping[str, float]) -> None:
