@@ -94,6 +94,10 @@ def test_its_maps_are_taken_away_in_the_runs_folder_alone(tmp_path):
     begin_anew(folder, elsewhere)
     assert (elsewhere / "measures.csv").is_file()
     begin_anew(folder, folder / "maps")
+    for name in ("epoch_001.ckpt", "best.ckpt", "mine.txt"):
+        (elsewhere / name).touch()
+    begin_anew(folder, None, elsewhere)
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["measures.csv", "mine.txt"]
     assert list((folder / "maps").iterdir()) == []
 
 

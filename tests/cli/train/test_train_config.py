@@ -53,6 +53,29 @@ def folder(tmp_path) -> Path:
     return tmp_path / "run"
 
 
+def test_ready_callbacks_stand_beside_the_default_ones_and_are_refused_in_their_place(tmp_path):
+    plan = plan_of(tmp_path / "run", *FIRST, "callbacks=[default,early_stopping,ema,best]")
+    assert {"flow", "checkpoints", "early_stopping", "ema", "best"} <= plan.config[
+        "callbacks"
+    ].keys()
+    for typed in ("callbacks=ema", "callbacks=[ema]"):
+        with pytest.raises(
+            InputError, match=r"leaves out what .*; say 'callbacks=\[default,ema\]'"
+        ):
+            plan_of(tmp_path / "other", *FIRST, typed)
+
+
+def test_a_run_keeps_the_arguments_that_its_network_takes(tmp_path):
+    typed = "model.net._target_=monai.networks.nets.BasicUNet"
+    plan_of(tmp_path / "run", *FIRST, typed)
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["model"]["net"]
+    assert kept.keys() == {"_target_", "spatial_dims", "in_channels", "out_channels"}
+    assert (
+        plan_of(tmp_path / "run", f"resume={tmp_path / 'run'}", typed).config["model"]["net"]
+        == kept
+    )
+
+
 def test_a_new_run_keeps_its_options_and_holds_its_folder(tmp_path):
     plan = plan_of(tmp_path / "run", *FIRST)
     assert plan.resume is None
