@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,13 @@ from segtrace.data.files import findings
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible_labels import judge_order
 from segtrace.data.files.unpacking import check_file
-from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
+from segtrace.data.preprocessing import (
+    LINEAR,
+    VERSION,
+    Preprocessing,
+    channels_of,
+    organ_areas,
+)
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
@@ -41,6 +48,8 @@ def prepare(
     preprocessing: Preprocessing,
     cache_dir: str | Path,
     workers: int = 0,
+    *,
+    native: bool = False,
 ) -> list[PreparedCase]:
     """The cases from the cache; those that are not in it are written first.
 
@@ -54,6 +63,7 @@ def prepare(
         preprocessing: what makes slices of a volume.
         cache_dir: where they are kept.
         workers: processes that write, where there are several cases; changes nothing in them.
+        native: keep the files' own slices, which are resized when they are read.
 
     Raises:
         InputError: a broken file, or a cache folder that cannot be written.
@@ -61,11 +71,12 @@ def prepare(
     cache = Path(cache_dir).expanduser()
     sweep(cache)
     digests = Digests()
-    folders = {case: cache / _name(source, case, preprocessing, cache, digests) for case in cases}
+    settings = _settings(preprocessing, native)
+    folders = {case: cache / _name(source, case, settings, cache, digests) for case in cases}
     prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
     todo = [case for case in cases if prepared[case] is None]
     _tell_damaged([case for case in todo if folders[case].exists()], cache)
-    tasks = [(source, name, preprocessing, folders[name]) for name in todo]
+    tasks = [(source, name, preprocessing, folders[name], native) for name in todo]
     _write_all(tasks, f"Preparing the slices of {counted(len(todo), 'case')}", workers)
     prepared |= {name: read_case(name, folders[name], digests) for name in todo}
     found = [_checked(case, prepared[case], folders[case]) for case in cases]
@@ -75,7 +86,17 @@ def prepare(
     return found
 
 
-Task = tuple[CaseSource, str, Preprocessing, Path]
+Task = tuple[CaseSource, str, Preprocessing, Path, bool]
+
+
+def _settings(preprocessing: Preprocessing, native: bool) -> dict[str, Any]:
+    """What decides how a case is kept; as before, where it is kept as before."""
+    found = asdict(preprocessing)
+    if preprocessing.resizing == LINEAR:
+        del found["resizing"]
+    if preprocessing.channels == 1:
+        del found["channels"]
+    return {**found, "native": True} if native else found
 
 
 def _write_all(tasks: Sequence[Task], words: str, workers: int) -> None:
@@ -103,19 +124,19 @@ def _beside_others() -> None:
 
 
 def _write_case(task: Task) -> None:
-    source, name, preprocessing, folder = task
-    _write(source.load(name), source.numbering, preprocessing, folder)
+    source, name, preprocessing, folder, native = task
+    _write(source.load(name), source.numbering, preprocessing, folder, native)
 
 
 def _name(
-    source: CaseSource, case: str, preprocessing: Preprocessing, cache: Path, digests: Digests
+    source: CaseSource, case: str, settings: Mapping[str, Any], cache: Path, digests: Digests
 ) -> str:
     short = file_name(case)
     learn_hashes(cache, short, digests)
-    return f"{short}-{_key(source, case, preprocessing, digests)}"
+    return f"{short}-{_key(source, case, settings, digests)}"
 
 
-def _key(source: CaseSource, case: str, preprocessing: Preprocessing, digests: Digests) -> str:
+def _key(source: CaseSource, case: str, settings: Mapping[str, Any], digests: Digests) -> str:
     """A hash of all that determines the prepared case."""
     files = []
     for path in source.files(case):
@@ -124,7 +145,7 @@ def _key(source: CaseSource, case: str, preprocessing: Preprocessing, digests: D
             files.append((path.name, digests.of(path)))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    parts = [type(source).__name__, case, files, source.settings(), asdict(preprocessing), VERSION]
+    parts = [type(source).__name__, case, files, source.settings(), settings, VERSION]
     return hashlib.sha256(json.dumps([*parts, FORMAT]).encode()).hexdigest()[:16]
 
 
@@ -138,17 +159,25 @@ def _tell_damaged(cases: Sequence[str], cache: Path) -> None:
 
 
 def _write(
-    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, folder: Path
+    volume: Volume,
+    numbering: Mapping[str, int],
+    preprocessing: Preprocessing,
+    folder: Path,
+    native: bool,
 ) -> None:
-    images, geometry = preprocessing.images(volume)
-    labels = labels_of(volume, numbering, preprocessing, geometry)
+    geometry = preprocessing.geometry(volume)
+    images, labels = preprocessing.windowed(volume), channels_of(volume, numbering, preprocessing)
+    small = geometry.resize_labels(labels)
+    if not native:
+        images, labels = geometry.resize_images(images), small
     found = (*volume.findings, *_judged(volume, numbering))
     facts = {
-        "areas": organ_areas(labels, len(preprocessing.organs)).tolist(),
+        "areas": organ_areas(small, len(preprocessing.organs)).tolist(),
         "geometry": geometry.to_plain(),
         "phantom": volume.phantom,
         "hounsfield_known": preprocessing.hounsfield_known(volume),
         "findings": [finding.to_plain() for finding in found],
+        "native": native,
     }
     try:
         with draft(folder, _sound, mode=0o700) as partial:
