@@ -151,7 +151,7 @@ def _deeper(name: str) -> list[str]:
     """The options below a key of a script's YAML file, or a group of it, in full, each once."""
     own = _own(name)
     found = dict.fromkeys(_options(own, ""))
-    for file in (file for group in _chosen(own) for file in sorted((CONF / group).glob("*.yaml"))):
+    for file in (file for group in _chosen(own) for file in sorted((CONF / group).rglob("*.yaml"))):
         text = file.read_text(encoding="utf-8")
         package = re.match(r"# @package (\S+)", text)
         place = package[1].removeprefix("_global_") if package else file.parent.name

@@ -12,7 +12,7 @@ from helpers.saving import full_checkpoint
 from segtrace import InputError
 from segtrace.cli.train.broken_off import begin_anew, left_in, read_left, remove_drafts
 from segtrace.cli.train.full_state import Expected, State
-from segtrace.training.callbacks.checkpoints import EpochCheckpoints
+from segtrace.training.callbacks.checkpoints import save
 
 
 def damage(path: Path) -> None:
@@ -94,6 +94,10 @@ def test_its_maps_are_taken_away_in_the_runs_folder_alone(tmp_path):
     begin_anew(folder, elsewhere)
     assert (elsewhere / "measures.csv").is_file()
     begin_anew(folder, folder / "maps")
+    for name in ("epoch_001.ckpt", "best.ckpt", "mine.txt"):
+        (elsewhere / name).touch()
+    begin_anew(folder, None, elsewhere)
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["measures.csv", "mine.txt"]
     assert list((folder / "maps").iterdir()) == []
 
 
@@ -217,12 +221,11 @@ def epoch_of(path):
 @pytest.mark.parametrize("how", ["cut", "empty", "flipped", "text"])
 def test_a_damaged_checkpoint_takes_the_place_of_no_whole_one(folder, how, capsys):
     damaged(folder / "last.ckpt", how)
-    keeper = EpochCheckpoints(str(folder))
-    keeper._save(Writer(3), "last.ckpt", slim=False, previous="previous.ckpt")
+    save(Writer(3), folder / "last.ckpt", slim=False, previous="previous.ckpt")
     assert epoch_of(folder / "last.ckpt") == 3
     assert epoch_of(folder / "previous.ckpt") == 1
     assert "it does not become previous.ckpt" in capsys.readouterr().out
-    keeper._save(Writer(4), "last.ckpt", slim=False, previous="previous.ckpt")
+    save(Writer(4), folder / "last.ckpt", slim=False, previous="previous.ckpt")
     assert (epoch_of(folder / "previous.ckpt"), epoch_of(folder / "last.ckpt")) == (3, 4)
     assert capsys.readouterr().out == ""
     assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "previous.ckpt"]
@@ -232,7 +235,7 @@ def test_a_checkpoint_has_checksums_whatever_torch_was_told(folder):
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
     try:
-        EpochCheckpoints(str(folder))._save(Writer(3), "last.ckpt", slim=False)
+        save(Writer(3), folder / "last.ckpt", slim=False)
         (folder / "previous.ckpt").unlink()
         damaged(folder / "last.ckpt", "flipped")
         with pytest.raises(InputError, match="Bad CRC-32"):

@@ -68,7 +68,7 @@ class EpochCheckpoints(Checkpoint):
         self._slim, self._begun = None, True
         self._meet()
         if finished_epochs(trainer) == 0:
-            self._save(trainer, "epoch_000.ckpt", slim=True)
+            save(trainer, self.folder / "epoch_000.ckpt", slim=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep this epoch; runs after every other callback, validation included."""
@@ -78,7 +78,7 @@ class EpochCheckpoints(Checkpoint):
         self._meet()
         if epoch % self.every_n_epochs == 0 or final:
             self._keep(trainer, epoch)
-        self._save(trainer, "last.ckpt", slim=False, previous="previous.ckpt")
+        save(trainer, self.folder / "last.ckpt", slim=False, previous="previous.ckpt")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the last epoch, where it was not known that none follows."""
@@ -93,20 +93,29 @@ class EpochCheckpoints(Checkpoint):
             self._meeting.wait()
 
     def _keep(self, trainer: pl.Trainer, epoch: int) -> None:
-        self._save(trainer, f"epoch_{epoch:03d}.ckpt", slim=True)
+        save(trainer, self.folder / f"epoch_{epoch:03d}.ckpt", slim=True)
         self._slim = epoch
 
-    def _save(self, trainer: pl.Trainer, name: str, slim: bool, previous: str = "") -> None:
-        # Written under another name first: a killed run leaves no half checkpoint.
-        partial, final = self.folder / f".{name}.partial", self.folder / name
-        # Callbacks have no say in a slim checkpoint, so averaged weights are put in their place.
-        kept = kept_weights(trainer, trainer.lightning_module) if slim else nullcontext()
-        with kept, checksums():
-            trainer.save_checkpoint(partial, weights_only=slim)
-        if trainer.is_global_zero:
-            if previous and final.exists():
-                _keep(final, self.folder / previous)
-            partial.replace(final)
+
+def save(trainer: pl.Trainer, path: Path, *, slim: bool, previous: str = "") -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        trainer: of the training; all its processes call this together.
+        path: the file.
+        slim: weights and description only, of the weights that are explained.
+        previous: the name that a file of before gets, beside it; none, and it is replaced.
+    """
+    # Written under another name first: a killed run leaves no half checkpoint.
+    partial = path.with_name(f".{path.name}.partial")
+    # Callbacks have no say in a slim checkpoint, so averaged weights are put in their place.
+    kept = kept_weights(trainer, trainer.lightning_module) if slim else nullcontext()
+    with kept, checksums():
+        trainer.save_checkpoint(partial, weights_only=slim)
+    if trainer.is_global_zero:
+        if previous and path.exists():
+            _keep(path, path.with_name(previous))
+        partial.replace(path)
 
 
 def _make_up(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
