@@ -53,6 +53,8 @@ def data(plan: TrainConfig) -> SliceDataModule:
             "test=true, but the split has no test cases; name some, "
             "'data.split={train: […], val: […], test: […]}', or leave test=true out"
         )
+    if plan.test:  # a test case that cannot be read is told now, and not when all is trained
+        module.gather("train", "val", "test")
     module.setup("fit")
     return module
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from segtrace.data.cache.digests import Digests
 from segtrace.data.files.findings import Finding
 from segtrace.data.files.geometry import Geometry
+from segtrace.errors import InputError, why
 
 FORMAT = 3
 """Of these folders; a change of what they hold needs another number."""
@@ -28,6 +29,10 @@ INDEX = "index.json"
 ARRAYS = ("image.npy", "label.npy")
 
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+
+
+class LostSlicesError(InputError):
+    """Prepared slices that were whole when the work began, and cannot be read any more."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,27 @@ class PreparedCase:
         return rows * columns * self.geometry.grid.spacing[2] / 1000
 
     def image(self, index: int) -> NDArray[np.float32]:
-        """One slice (size, size) in [0, 1]."""
-        # Mapped anew each time: an open map would be pickled whole into every worker.
-        return np.array(np.load(self.folder / "image.npy", mmap_mode="r")[index])
+        """One slice (size, size) in [0, 1].
+
+        Raises:
+            LostSlicesError: see there.
+        """
+        return self._slice("image.npy", index)
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """One slice's channels (size, size)."""
-        return np.array(np.load(self.folder / "label.npy", mmap_mode="r")[index])
+        """One slice's channels (size, size); likewise."""
+        return self._slice("label.npy", index)
+
+    def _slice(self, name: str, index: int) -> NDArray[Any]:
+        try:
+            # Mapped anew each time: an open map would be pickled whole into every worker.
+            return np.array(np.load(self.folder / name, mmap_mode="r")[index])
+        except (OSError, ValueError, EOFError) as error:
+            reason = why(error) if isinstance(error, OSError) else error
+            raise LostSlicesError(
+                f"{self.folder / name} was taken away or changed while it was in use ({reason}); "
+                "the next start makes it anew"
+            ) from error
 
 
 def read_case(name: str, folder: Path, digests: Digests) -> PreparedCase | None:
@@ -98,6 +117,15 @@ def learn_hashes(cache: Path, case: str, digests: Digests) -> None:
             digests.learn(_read_index(path.parent).get("seen"))
 
 
+def versions_of(cache: Path, case: str) -> set[str]:
+    """What the entries of a case say of the versions that made them."""
+    found = set()
+    for path in cache.glob(f"{_escaped(case)}-*/{INDEX}"):
+        with suppress(*_DAMAGE):
+            found.add(str(_read_index(path.parent)["made_by"]))
+    return found
+
+
 def _escaped(case: str) -> str:
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in case)
 
@@ -122,8 +150,12 @@ def remember(folder: Path, files: Sequence[Path], digests: Digests) -> None:
         index = _read_index(folder)
         if rows and index.get("seen") != rows:
             new = folder / f".{INDEX}.{os.getpid()}"
-            new.write_text(json.dumps({**index, "seen": rows}))
-            new.replace(folder / INDEX)
+            try:
+                new.write_text(json.dumps({**index, "seen": rows}))
+                new.replace(folder / INDEX)
+            finally:  # also what others left that were killed; of those that live it is no loss
+                for draft in folder.glob(f".{INDEX}.*"):
+                    draft.unlink()
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
