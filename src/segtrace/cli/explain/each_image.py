@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtrace.errors import InputError, printable
+from segtrace.errors import InputError, is_full, printable
 from segtrace.names import file_name
 from segtrace.progress import Steps, counted, say
 from segtrace.report.captions import plain
@@ -106,10 +106,18 @@ def _tried(
         remove(place)
         draft.rename(place)
     except InputError as error:
-        remove(draft)
+        if is_full(error.__cause__):  # as it will be for all others
+            raise
         say(f"{printable(path.name)} failed: {error}")
         return FAILED, str(error)
+    finally:
+        remove(draft)
     return DONE, ""
+
+
+def whole_in(folder: Path) -> int:
+    """Images whose results lie whole in a folder."""
+    return len(list(folder.glob(f"*/{WHOLE}")))
 
 
 def _key(path: Path, by: Sequence[str]) -> str:
