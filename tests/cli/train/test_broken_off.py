@@ -138,6 +138,9 @@ def damaged(path, how):
         path.unlink()
     elif how == "text":
         path.write_text("hello")
+    elif how == "a folder":
+        path.unlink()
+        path.mkdir()
     elif how == "slim":
         torch.save({"state_dict": {}}, path)
     else:
@@ -146,7 +149,7 @@ def damaged(path, how):
         path.write_bytes(content)
 
 
-HOWS = ["cut", "empty", "gone", "text", "slim", "flipped"]
+HOWS = ["cut", "empty", "gone", "text", "slim", "flipped", "a folder"]
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -226,6 +229,20 @@ def test_a_damaged_checkpoint_takes_the_place_of_no_whole_one(folder, how, capsy
     assert (epoch_of(folder / "previous.ckpt"), epoch_of(folder / "last.ckpt")) == (3, 4)
     assert capsys.readouterr().out == ""
     assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "previous.ckpt"]
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_moved_and_kept(folder, capsys):
+    for name in ("last.ckpt", "previous.ckpt"):
+        damaged(folder / name, "a folder")
+        (folder / name / "thesis.doc").touch()
+    keeper = EpochCheckpoints(str(folder))
+    for epoch in (3, 4):
+        keeper._save(Writer(epoch), "last.ckpt", slim=False, previous="previous.ckpt")
+    assert (epoch_of(folder / "previous.ckpt"), epoch_of(folder / "last.ckpt")) == (3, 4)
+    said = capsys.readouterr().out
+    for name in ("last.ckpt", "previous.ckpt"):
+        assert (folder / f"{name}.folder" / "thesis.doc").is_file()
+        assert f"{folder / name} was a folder: it is {folder / name}.folder now" in said
 
 
 def test_a_checkpoint_has_checksums_whatever_torch_was_told(folder):

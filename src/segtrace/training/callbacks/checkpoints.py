@@ -70,6 +70,8 @@ class EpochCheckpoints(Checkpoint):
             _make_up(trainer, pl_module)
         if epoch % self.every_n_epochs == 0 or final:
             self._keep(trainer, epoch)
+        for logger in trainer.loggers:  # whoever goes on from here logs no more of what lies behind
+            logger.save()
         self._save(trainer, "last.ckpt", slim=False, previous="previous.ckpt")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -92,7 +94,7 @@ class EpochCheckpoints(Checkpoint):
         if trainer.is_global_zero:
             if previous and final.exists():
                 _keep(final, self.folder / previous)
-            partial.replace(final)
+            _put(partial, final)
 
 
 def _make_up(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -113,4 +115,13 @@ def _keep(last: Path, previous: Path) -> None:
     except InputError as error:
         say(f"{error}: it does not become {previous.name}")
     else:
-        last.replace(previous)
+        _put(last, previous)
+
+
+def _put(file: Path, place: Path) -> None:
+    """Give a file its place; a folder that somebody made there is moved, and not taken away."""
+    if place.is_dir():
+        aside = place.with_name(f"{place.name}.folder")
+        place.rename(aside)
+        say(f"{place} was a folder: it is {aside} now")
+    file.replace(place)
