@@ -16,6 +16,8 @@ from typing import Any
 from segtrace.progress import clear
 
 SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    SIGNALS[signal.SIGHUP] = "stopped by SIGHUP, as its terminal was closed"
 NOTHING = "nothing has begun"
 made: list[Path] = []
 """Folders that were made meanwhile, for what has not begun."""
@@ -26,7 +28,8 @@ _before: dict[signal.Signals, Any] = {}
 def say(message: str) -> None:
     """One line to the user, in the place of one that counts along."""
     clear()
-    print(f"{Path(sys.argv[0]).name}: {message}\n", end="", file=sys.stderr, flush=True)
+    with suppress(OSError):  # a terminal that was closed
+        print(f"{Path(sys.argv[0]).name}: {message}\n", end="", file=sys.stderr, flush=True)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

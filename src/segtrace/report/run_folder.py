@@ -133,12 +133,12 @@ def _is_its_own(folder: Path, run: Path) -> bool:
 
 
 def _is_training(folder: Path) -> bool:
-    return _kept_in(folder).keys() >= ASKED
+    return kept_in(folder).keys() >= ASKED
 
 
 def kind_of(folder: Path) -> str | None:
     """Which script's configuration lies there: ``train``, ``explain``, or ``None``."""
-    found = _kept_in(folder)
+    found = kept_in(folder)
     return ("train" if "callbacks" in found else "explain") if found else None
 
 
@@ -150,7 +150,7 @@ def _text_in(folder: Path) -> str:
         return ""
 
 
-def _kept_in(folder: Path) -> dict[str, object]:
+def kept_in(folder: Path) -> dict[str, object]:
     """The configuration that lies there; empty where there is none."""
     try:
         found = yaml.safe_load(_text_in(folder))
