@@ -6,6 +6,7 @@
 import os
 import random
 import shlex
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 
 from helpers.deadly import Nursery
 from helpers.scripts import SMALL_NET, tiny_data
+from segtrace.checkpoint.loading import load
 
 pytestmark = pytest.mark.long
 KILLS = int(os.environ.get("SEGTRACE_KILLS", "4"))
@@ -130,7 +132,7 @@ def test_a_run_killed_anywhere_ends_as_if_nobody_had(number, nursery, whole, tin
     told, typed = [], arguments(kind, tiny_raw)
     for _ in range(chance.choice([1, 1, 2, 3])):
         inside = number // 2 % 2 == 0  # five kinds of turns: of each one as often as the other
-        at = chance.randint(1, ended["steps"]) if inside else None
+        at = [chance.randint(1, ended["steps"])] if inside else ()
         after = None if inside else chance.uniform(0, ended["seconds"])
         killed = nursery.run("train.py", folder, *typed, at=at, after=after)
         told.append(killed["place"] or f"after {after:.2f} s" if killed["killed"] else "not")
@@ -146,7 +148,7 @@ def test_a_run_killed_anywhere_ends_as_if_nobody_had(number, nursery, whole, tin
 STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
 
-@pytest.mark.parametrize("number", range(KILLS // 2))
+@pytest.mark.parametrize("number", range(KILLS // 4))
 def test_a_run_that_is_stopped_anywhere_goes_on_by_the_command_that_it_prints(
     number, nursery, whole, tiny_raw, tmp_path
 ):
@@ -157,7 +159,8 @@ def test_a_run_that_is_stopped_anywhere_goes_on_by_the_command_that_it_prints(
     _, ended, expected = whole[kind]
     told, typed = [], arguments(kind, tiny_raw)
     for signal_ in chance.sample(list(STOPS), chance.choice([1, 1, 2])):
-        at = chance.randint(1, ended["steps"])
+        first = chance.randint(1, ended["steps"])
+        at = [first, first + chance.randint(1, 20)][: chance.choice([1, 2])]  # once, or once more
         stop = nursery.run("train.py", folder, *typed, at=at, number=signal_)
         told.append(f"{STOPS[signal_]} at {stop['place']}")
         if stop["code"] == 0:  # nothing was left to do, or fewer steps
@@ -175,3 +178,58 @@ def test_a_run_that_is_stopped_anywhere_goes_on_by_the_command_that_it_prints(
     assert last["code"] == 0, (told, last["said"][-3000:])
     print(f"\n{number} {kind}: {'; '.join(told)}")
     assert differences(expected, left_by(folder)) == [], told
+
+
+def test_a_worker_that_is_killed_is_one_line_and_the_run_goes_on(
+    nursery, whole, tiny_raw, tmp_path
+):
+    kind = "workers, averaged, sigmoid"
+    folder = tmp_path / "here"
+    folder.mkdir()
+    ended = nursery.run("train.py", folder, *arguments(kind, tiny_raw), worker_at=12)
+    assert ended["code"] == 1, ended["said"][-3000:]
+    (line,) = [one for one in ended["said"].splitlines() if one.startswith("train.py: ")]
+    assert "a process that reads slices was ended from outside" in line
+    assert "Traceback" not in ended["said"]
+    typed = shlex.split(line.partition("to go on: python train.py ")[2])
+    last = nursery.run("train.py", folder, *typed, "data.num_workers=0")
+    assert last["code"] == 0, last["said"][-3000:]
+    weights = load(folder / "run" / "checkpoints" / "epoch_003.ckpt").net.state_dict()
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_data_that_are_taken_away_from_a_training_are_not_missed(
+    nursery, whole, tiny_raw, tmp_path
+):
+    kind, folder = TURNS[0], tmp_path / "here"
+    folder.mkdir()
+    own = shutil.copytree(tiny_raw, tmp_path / "own")
+    _, ended, expected = whole[kind]
+    typed = (*arguments(kind, tiny_raw), f"data.root={own}")
+    half = ended["steps"] // 2
+    last = nursery.run("train.py", folder, *typed, at=[half], removing=own)
+    assert last["code"] == 0, last["said"][-3000:]
+    assert not own.exists()
+    weights = "run/checkpoints/epoch_003.ckpt"
+    assert (
+        differences(expected[weights]["state_dict"], left_by(folder)[weights]["state_dict"]) == []
+    )
+
+
+def test_a_cache_that_is_taken_away_is_one_line_and_the_run_goes_on(
+    nursery, whole, tiny_raw, tmp_path
+):
+    kind, folder = TURNS[0], tmp_path / "here"
+    folder.mkdir()
+    _, ended, expected = whole[kind]
+    lost = nursery.run(
+        "train.py", folder, *arguments(kind, tiny_raw),
+        at=[ended["steps"] // 2], removing=folder / "cache",
+    )  # fmt: skip
+    assert lost["code"] == 1, lost["said"][-3000:]
+    (line,) = [one for one in lost["said"].splitlines() if one.startswith("train.py: ")]
+    assert "was taken away or changed while it was in use" in line
+    typed = shlex.split(line.partition("python train.py ")[2])
+    last = nursery.run("train.py", folder, *typed)
+    assert last["code"] == 0, last["said"][-3000:]
+    assert differences(expected, left_by(folder)) == []

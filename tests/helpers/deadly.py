@@ -11,9 +11,11 @@ import json
 import os
 import resource
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +40,11 @@ class Nursery:
         script: str,
         folder: Path,
         *arguments: str,
-        at: int | None = None,
+        at: Sequence[int] = (),
         after: float | None = None,
         number: int = signal.SIGKILL,
         worker_at: int | None = None,
+        removing: Path | None = None,
     ) -> dict[str, Any]:
         """One run of train.py or explain.py.
 
@@ -49,13 +52,15 @@ class Nursery:
             script: which.
             folder: where it runs; what it does to files elsewhere is no step.
             arguments: its overrides.
-            at: the signal comes at this step, counted from 1.
+            at: the signal comes at these steps, counted from 1.
             after: it is killed after so many seconds of its CPU time.
             number: of the signal.
             worker_at: before this batch, of all that workers read, one of them is killed.
+            removing: a folder that is taken away in the place of the signal.
         """
-        asked = {"script": script, "folder": str(folder), "arguments": arguments, "at": at,
-                 "after": after, "number": number, "worker_at": worker_at}  # fmt: skip
+        asked = {"script": script, "folder": str(folder), "arguments": arguments, "at": [*at],
+                 "after": after, "number": number, "worker_at": worker_at,
+                 "removing": removing and str(removing)}  # fmt: skip
         print(json.dumps(asked), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
@@ -67,8 +72,8 @@ class Nursery:
 class Steps:
     """Counts what is done to files below a folder, and ends the process at one of these steps."""
 
-    def __init__(self, folder: str, at: int | None, number: int) -> None:
-        self.folder, self.at, self.number = folder, at, number
+    def __init__(self, folder: str, at: list[int], number: int, removing: str | None) -> None:
+        self.folder, self.at, self.number, self.removing = folder, at, number, removing
         self.count, self.owner = 0, os.getpid()
 
     def listen(self) -> None:
@@ -99,12 +104,15 @@ class Steps:
         if os.getpid() != self.owner:  # a process that only helps
             return False
         self.count += 1
-        return self.count == self.at
+        return self.count in self.at
 
     def die(self, event: str, path: Any) -> None:
         place = self._place(path).removeprefix(f"{self.folder}/")
         os.write(2, f"\nkilled at {event} {place}\n".encode())
-        os.kill(os.getpid(), self.number)
+        if self.removing is not None:
+            shutil.rmtree(self.removing)
+        else:
+            os.kill(os.getpid(), self.number)
 
 
 class Torn:
@@ -115,7 +123,7 @@ class Torn:
 
     def write(self, data: Any) -> int:
         if self._steps.is_next():
-            if self._steps.number == signal.SIGKILL:
+            if self._steps.number == signal.SIGKILL and self._steps.removing is None:
                 self._file.write(data[: len(data) // 2])
                 self._file.flush()
             self._steps.die("write", self._file.name)
@@ -148,7 +156,7 @@ def _run(asked: dict[str, Any], number: int) -> None:
         signal.setitimer(signal.ITIMER_PROF, asked["after"])
     sys.argv = [str(ROOT / asked["script"]), *asked["arguments"]]
     start_up._listen()  # as a process does that begins
-    steps = Steps(asked["folder"], asked["at"], asked["number"])
+    steps = Steps(asked["folder"], asked["at"], asked["number"], asked["removing"])
     steps.listen()
     if asked["worker_at"] is not None:
         _kill_worker(asked["worker_at"])

@@ -122,7 +122,8 @@ def test_results_of_either_script_keep_both_out(tmp_path, name, script):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("kept")
-    with pytest.raises(InputError, match=r"holds results already .* nothing is overwritten; name"):
+    words = r"holds results already .*, and nothing is overwritten; name"
+    with pytest.raises(InputError, match=words):
         taken(tmp_path, script, "to go on, say resume=…")
     assert path.read_text() == "kept"
     assert not (tmp_path / LOCK).exists()

@@ -42,7 +42,9 @@ def test_the_one_before_takes_the_place_of_a_damaged_or_missing_one_with_a_word(
 def test_where_both_are_damaged_nothing_begins_anew(tmp_path):
     for name in ("last.ckpt", "previous.ckpt"):
         damage(full_checkpoint(tmp_path / name, 3))
-    with pytest.raises(InputError, match=r"last.ckpt .*; .*previous.ckpt .*; begin") as e:
+    with pytest.raises(
+        InputError, match=r"last.ckpt .*; .*previous.ckpt .*; begin another run in another folder"
+    ) as e:
         left_in(tmp_path)
     assert "\n" not in str(e.value)
 
