@@ -8,15 +8,15 @@ import random
 import shlex
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
 from helpers.deadly import Nursery
+from helpers.left_behind import differences, left_by
 from helpers.scripts import SMALL_NET, tiny_data
 from segtrace.checkpoint.loading import load
 
@@ -67,60 +67,6 @@ def arguments(kind: str, root: Path) -> tuple[str, ...]:
     return (*tiny_data(root), *SMALL_NET, shared, *LITTLE, *KINDS[kind], "hydra.run.dir=run")
 
 
-def points(folder: Path) -> list[tuple[str, int, bytes]]:
-    """(tag, step, value) of all that stands in the log, in order of tag and step."""
-    found = []
-    for path in folder.glob("events*"):
-        for event in LegacyEventFileLoader(str(path)).Load():
-            for value in event.summary.value:
-                plain = type(value)()
-                plain.CopyFrom(value)
-                found.append((value.tag, event.step, plain.SerializeToString(deterministic=True)))
-    return sorted(found)
-
-
-def left_by(folder: Path) -> dict[str, Any]:
-    """File -> what it holds, of a run and its cache; the log is one."""
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("*")
-        if path.is_file() and "events" not in path.name
-    }
-    found: dict[str, Any] = {}
-    for name, path in files.items():
-        if name.endswith(".ckpt"):
-            found[name] = torch.load(path, weights_only=True)
-        elif name != "run/config.yaml" and not name.endswith("index.json"):
-            found[name] = path.read_bytes()
-        else:
-            found[name] = None
-    return found | {"log": points(folder / "run" / "tensorboard")}
-
-
-COUNTED = ("validate_loop",)
-"""Keys of a checkpoint under which Lightning counts what came before the training, and reads it no
-more: a run that goes on validates no untrained network."""
-
-
-def differences(one: Any, other: Any, where: str = "") -> list[str]:
-    """Where two nests of values are not the same to the bit."""
-    if isinstance(one, torch.Tensor):
-        same = one.dtype == other.dtype and torch.equal(one.nan_to_num(), other.nan_to_num())
-        return [] if same and torch.equal(one.isnan(), other.isnan()) else [where]
-    if isinstance(one, dict) and isinstance(other, dict):
-        if one.keys() != other.keys():
-            return [f"{where}: {sorted(map(str, one.keys() ^ other.keys()))}"]
-        keys = [key for key in one if key not in COUNTED]
-        return [d for key in keys for d in differences(one[key], other[key], f"{where}.{key}")]
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        if len(one) != len(other):
-            return [f"{where}: {len(one)} and {len(other)} of them"]
-        pairs = enumerate(zip(one, other, strict=True))
-        return [d for i, (a, b) in pairs for d in differences(a, b, f"{where}[{i}]")]
-    same = one == other or (one != one and other != other)  # NaN
-    return [] if same else [f"{where}: {str(one)[:80]} and {str(other)[:80]}"]
-
-
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_run_killed_anywhere_ends_as_if_nobody_had(number, nursery, whole, tiny_raw, tmp_path):
     """At any moment of its time, or any step of its writing; some of them again and again."""
@@ -161,8 +107,11 @@ def test_a_run_that_is_stopped_anywhere_goes_on_by_the_command_that_it_prints(
     for signal_ in chance.sample(list(STOPS), chance.choice([1, 1, 2])):
         first = chance.randint(1, ended["steps"])
         at = [first, first + chance.randint(1, 20)][: chance.choice([1, 2])]  # once, or once more
-        stop = nursery.run("train.py", folder, *typed, at=at, number=signal_)
-        told.append(f"{STOPS[signal_]} at {stop['place']}")
+        after = chance.uniform(0, ended["seconds"]) if number % 2 else None
+        stop = nursery.run(
+            "train.py", folder, *typed, at=() if number % 2 else at, after=after, number=signal_
+        )
+        told.append(f"{STOPS[signal_]} {stop['place'] or after}")
         if stop["code"] == 0:  # nothing was left to do, or fewer steps
             break
         assert stop["code"] == 128 + signal_, (told, stop["said"][-3000:])
@@ -178,6 +127,64 @@ def test_a_run_that_is_stopped_anywhere_goes_on_by_the_command_that_it_prints(
     assert last["code"] == 0, (told, last["said"][-3000:])
     print(f"\n{number} {kind}: {'; '.join(told)}")
     assert differences(expected, left_by(folder)) == [], told
+
+
+@pytest.fixture
+def small(tmp_path) -> Iterator[Path]:
+    """A disk of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
+    if not shutil.which("mount") or subprocess.run(mounted, capture_output=True).returncode:
+        pytest.skip("no disk may be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("number", range(max(1, KILLS // 4)))
+def test_a_disk_that_gets_full_anywhere_is_one_line_and_the_run_goes_on(
+    number, nursery, whole, tiny_raw, small
+):
+    chance = random.Random(number)
+    kind = TURNS[number % len(TURNS)]
+    folder = small / "here"
+    folder.mkdir()
+    _, ended, expected = whole[kind]
+    typed, at = arguments(kind, tiny_raw), chance.randint(2, ended["steps"])
+    full = nursery.run("train.py", folder, *typed, at=[at], filling=small / "filler")
+    print(f"\n{number} {kind}: {full['place']}")
+    (small / "filler").unlink(missing_ok=True)
+    if full["code"]:
+        assert full["code"] == 1, full["said"][-3000:]
+        (line,) = [one for one in full["said"].splitlines() if one.startswith("train.py: ")]
+        assert "No space left on device; " in line, line
+        assert "Traceback" not in full["said"], full["said"][-3000:]
+        *_, command = line.partition("python train.py ")
+        typed = tuple(shlex.split(command)) or typed
+        last = nursery.run("train.py", folder, *typed)
+        assert last["code"] == 0, (line, last["said"][-3000:])
+    assert differences(expected, left_by(folder)) == []
+
+
+def test_a_disk_that_can_only_be_read_serves_as_a_cache_and_not_for_a_run(
+    nursery, whole, tiny_raw, small, tmp_path
+):
+    kind, folder = TURNS[0], tmp_path / "here"
+    folder.mkdir()
+    before, _, expected = whole[kind]
+    shutil.copytree(before, small, dirs_exist_ok=True)
+    subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+    refused = nursery.run("train.py", folder, f"resume={small / 'run'}", "trainer.max_epochs=4")
+    assert refused["code"] == 1, refused["said"][-3000:]
+    (line,) = [one for one in refused["said"].splitlines() if one.startswith("train.py: ")]
+    assert line.endswith("Read-only file system; choose a folder you may write to"), line
+    typed = (*arguments(kind, tiny_raw), f"data.cache_dir={small / 'cache'}")
+    last = nursery.run("train.py", folder, *typed)
+    assert last["code"] == 0, last["said"][-3000:]
+    weights = "run/checkpoints/epoch_003.ckpt"
+    assert (
+        differences(expected[weights]["state_dict"], left_by(folder)[weights]["state_dict"]) == []
+    )
 
 
 def test_a_worker_that_is_killed_is_one_line_and_the_run_goes_on(
@@ -233,3 +240,56 @@ def test_a_cache_that_is_taken_away_is_one_line_and_the_run_goes_on(
     last = nursery.run("train.py", folder, *typed)
     assert last["code"] == 0, last["said"][-3000:]
     assert differences(expected, left_by(folder)) == []
+
+
+@pytest.fixture
+def images(tiny_raw, tmp_path) -> Path:
+    folder = tmp_path / "images of mine"
+    folder.mkdir()
+    for name in ("a", "b"):
+        shutil.copy(tiny_raw / "img" / "img0001.nii.gz", folder / f"{name}.nii.gz")
+    return folder
+
+
+def test_images_that_are_stopped_or_killed_go_on(nursery, whole, images, tmp_path):
+    """Stopped in the middle of the second one, then killed there, and gone on by the command."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    network = whole[TURNS[0]][0] / "run" / "checkpoints" / "epoch_003.ckpt"
+    typed = (f"checkpoint={network}", f"image={images}", "rules=[grad_pam]", "stages=[dec4]",
+             "region=all", "probes.n=1", "hydra.run.dir=out")  # fmt: skip
+    whole_ = nursery.run("explain.py", folder, *typed)
+    assert whole_["code"] == 0, whole_["said"][-3000:]
+    expected = left_by(folder)
+    shutil.rmtree(folder / "out")
+    at = [whole_["steps"] * 3 // 4]
+    stopped = nursery.run("explain.py", folder, *typed, at=at, number=signal.SIGTERM)
+    assert stopped["code"] == 128 + signal.SIGTERM, stopped["said"][-3000:]
+    (line,) = [one for one in stopped["said"].splitlines() if one.startswith("explain.py: ")]
+    assert "stopped by SIGTERM; 1 image explained; to go on: python explain.py " in line
+    assert not list((folder / "out").glob(".*.part"))
+    typed = shlex.split(line.partition("python explain.py ")[2])
+    killed = nursery.run("explain.py", folder, *typed, at=[whole_["steps"] // 4])
+    assert killed["killed"], killed["said"][-3000:]
+    last = nursery.run("explain.py", folder, *typed)
+    assert last["code"] == 0, last["said"][-3000:]
+    left = left_by(folder)
+    assert left.keys() == expected.keys()
+    for name in ("out/a/maps.npz", "out/b/maps.npz", "out/b/measures.csv"):
+        assert left[name] == expected[name], name
+
+
+def test_a_study_that_is_stopped_says_that_it_is_not_complete(nursery, whole, tmp_path):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    network = whole[TURNS[0]][0] / "run" / "checkpoints" / "epoch_003.ckpt"
+    typed = (f"checkpoint={network}", "study=ablation", "hydra.run.dir=out")
+    whole_ = nursery.run("explain.py", folder, *typed)
+    assert whole_["code"] == 0, whole_["said"][-3000:]
+    shutil.rmtree(folder / "out")
+    at = [whole_["steps"] * 3 // 4]
+    stopped = nursery.run("explain.py", folder, *typed, at=at, number=signal.SIGINT)
+    assert stopped["code"] == 130, stopped["said"][-3000:]
+    (line,) = [one for one in stopped["said"].splitlines() if one.startswith("explain.py: ")]
+    assert line.endswith("is not complete: name another folder, or delete it"), line
+    assert not list((folder / "out").rglob(".*"))

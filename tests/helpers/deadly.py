@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Nursery:
         number: int = signal.SIGKILL,
         worker_at: int | None = None,
         removing: Path | None = None,
+        filling: Path | None = None,
     ) -> dict[str, Any]:
         """One run of train.py or explain.py.
 
@@ -53,14 +55,16 @@ class Nursery:
             folder: where it runs; what it does to files elsewhere is no step.
             arguments: its overrides.
             at: the signal comes at these steps, counted from 1.
-            after: it is killed after so many seconds of its CPU time.
+            after: it comes after so many seconds of CPU time.
             number: of the signal.
             worker_at: before this batch, of all that workers read, one of them is killed.
             removing: a folder that is taken away in the place of the signal.
+            filling: a file that takes all room that its disk has, likewise.
         """
         asked = {"script": script, "folder": str(folder), "arguments": arguments, "at": [*at],
                  "after": after, "number": number, "worker_at": worker_at,
-                 "removing": removing and str(removing)}  # fmt: skip
+                 "removing": removing and str(removing),
+                 "filling": filling and str(filling)}  # fmt: skip
         print(json.dumps(asked), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
@@ -72,8 +76,8 @@ class Nursery:
 class Steps:
     """Counts what is done to files below a folder, and ends the process at one of these steps."""
 
-    def __init__(self, folder: str, at: list[int], number: int, removing: str | None) -> None:
-        self.folder, self.at, self.number, self.removing = folder, at, number, removing
+    def __init__(self, asked: dict[str, Any]) -> None:
+        self.folder, self.at, self.asked = asked["folder"], asked["at"], asked
         self.count, self.owner = 0, os.getpid()
 
     def listen(self) -> None:
@@ -106,13 +110,20 @@ class Steps:
         self.count += 1
         return self.count in self.at
 
+    @property
+    def kills(self) -> bool:
+        asked = self.asked
+        return asked["number"] == signal.SIGKILL and not (asked["removing"] or asked["filling"])
+
     def die(self, event: str, path: Any) -> None:
         place = self._place(path).removeprefix(f"{self.folder}/")
         os.write(2, f"\nkilled at {event} {place}\n".encode())
-        if self.removing is not None:
-            shutil.rmtree(self.removing)
+        if self.asked["removing"]:
+            shutil.rmtree(self.asked["removing"])
+        elif self.asked["filling"]:
+            _fill(self.asked["filling"])
         else:
-            os.kill(os.getpid(), self.number)
+            os.kill(os.getpid(), self.asked["number"])
 
 
 class Torn:
@@ -123,7 +134,7 @@ class Torn:
 
     def write(self, data: Any) -> int:
         if self._steps.is_next():
-            if self._steps.number == signal.SIGKILL and self._steps.removing is None:
+            if self._steps.kills:
                 self._file.write(data[: len(data) // 2])
                 self._file.flush()
             self._steps.die("write", self._file.name)
@@ -152,11 +163,15 @@ def _run(asked: dict[str, Any], number: int) -> None:
     log = os.open(folder.with_name(f"{folder.name}.{number}.log"), os.O_CREAT | os.O_WRONLY)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    if asked["after"] is not None:  # nobody listens to this signal: the system ends the process
+    if asked["after"] is not None:
+        if (
+            asked["number"] != signal.SIGKILL
+        ):  # for that one the system ends the process: none hears
+            signal.signal(signal.SIGPROF, lambda *_: os.kill(os.getpid(), asked["number"]))
         signal.setitimer(signal.ITIMER_PROF, asked["after"])
     sys.argv = [str(ROOT / asked["script"]), *asked["arguments"]]
     start_up._listen()  # as a process does that begins
-    steps = Steps(asked["folder"], asked["at"], asked["number"], asked["removing"])
+    steps = Steps(asked)
     steps.listen()
     if asked["worker_at"] is not None:
         _kill_worker(asked["worker_at"])
@@ -165,6 +180,14 @@ def _run(asked: dict[str, Any], number: int) -> None:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         os.write(log, f"\nsteps {steps.count}\n".encode())
+
+
+def _fill(path: str) -> None:
+    file = os.open(path, os.O_CREAT | os.O_WRONLY)
+    with suppress(OSError):
+        while True:
+            os.write(file, bytes(4096))
+    os.close(file)
 
 
 def _kill_worker(at: int) -> None:
