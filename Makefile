@@ -15,7 +15,8 @@ help:  ## Show this list
 # The pinned set, then the project itself; made anew when either list of packages changes.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[explain]' --group dev
 	@touch $@
 
 train: $(VENV)/installed  ## Train on the phantom and explain every epoch; ARGS='data=synapse data.root=…'

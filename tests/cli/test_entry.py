@@ -196,7 +196,7 @@ def test_a_defect_keeps_its_traceback(tmp_path, monkeypatch):
         monkeypatch.setattr("segtrace.cli.entry._return_to_where_it_was_typed", lambda: None)
         monkeypatch.setattr("sys.argv", ["train.py"])
         with pytest.raises(type(error)):
-            start(lambda main=main: main(None))
+            start(lambda main=main: main(None), "train")
 
 
 def test_paths_mean_what_they_meant_where_they_were_typed(tmp_path, monkeypatch):

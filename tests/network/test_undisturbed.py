@@ -4,11 +4,11 @@ import random
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
 
 import segtrace
 from helpers import nets
+from helpers.alone import group_of_one
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.necessity import necessity
@@ -187,16 +187,12 @@ def test_a_compiled_network_is_traced_before_and_after_it_has_run():
 
 def test_a_network_under_ddp_is_traced_without_firing_the_reducer(tmp_path):
     expected = segtrace.trace(network(), PLACES, X, TARGET, RULES)
-    store = dist.FileStore(str(tmp_path / "store"), 1)
-    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
-    try:
+    with group_of_one(tmp_path):
         wrapped = nn.parallel.DistributedDataParallel(network())
         before = marks(wrapped.module)
         flow = segtrace.trace(wrapped, PLACES, X, TARGET, RULES)
         assert_same(before, marks(wrapped.module))
         wrapped(X).square().sum().backward()  # the reducer's own pass is undisturbed
-    finally:
-        dist.destroy_process_group()
     torch.testing.assert_close(flow.maps, expected.maps)
 
 

@@ -41,6 +41,8 @@ def readable(
             ``-m``; a group that is set to no option of it.
     """
     known = _known(arguments)
+    if known.shell_completion:  # install=bash is no option of ours
+        return list(arguments)
     overrides: list[str] = known.overrides
     theirs = known.config_dir or known.config_path or known.config_name
     elsewhere = theirs or any(o.startswith("hydra.searchpath=") for o in overrides)

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from segtrace.checkpoint.loading import describe
-from segtrace.cli.start_up import NOTHING, SIGNALS, say
+from segtrace.cli.start_up import NOTHING, SIGNALS, called, say
 from segtrace.cli.train.broken_off import LAST, PREVIOUS
 from segtrace.data.cache.entries import LostSlicesError
 from segtrace.errors import InputError, is_full, why
@@ -133,8 +133,7 @@ def whole(folder: Path) -> str:
         if (done := _images_explained(folder)) is not None:
             return f"{counted(done, 'image')} explained; to go on: {_again(folder)}"
         return f"{folder} is not complete: name another folder, or delete it"
-    script = Path(sys.argv[0]).name
-    command = " ".join(["python", script, typed("resume", str(folder)), *_named_again()])
+    command = " ".join([called("train"), typed("resume", str(folder)), *_named_again()])
     for name in (LAST, PREVIOUS):
         try:
             epoch = describe(folder / "checkpoints" / name)["epoch"]
@@ -162,8 +161,7 @@ def _again(folder: Path) -> str:
     """The command as it was typed, with the folder in which it goes on."""
     given = [one.removeprefix("++") for one in sys.argv[1:]]
     kept = [one for one in given if not one.startswith("hydra.run.dir=")]
-    command = shlex.join(["python", Path(sys.argv[0]).name, *kept])
-    return f"{command} {typed('hydra.run.dir', str(folder))}"
+    return f"{called('explain')} {shlex.join(kept)} {typed('hydra.run.dir', str(folder))}"
 
 
 def typed(key: str, value: str) -> str:

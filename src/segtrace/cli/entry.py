@@ -4,7 +4,6 @@ What takes seconds to import, torch and Lightning among it, waits until Hydra ha
 arguments: ``--help`` and a misspelt option are answered at once.
 """
 
-import inspect
 import logging
 import os
 import re
@@ -25,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrace.cli import start_up
 from segtrace.cli.command_line import opened, readable
+from segtrace.cli.configuration import CONF
 from segtrace.cli.lasting import lasting_output
 from segtrace.cli.resumed import in_its_folder
 from segtrace.cli.start_up import say
@@ -80,7 +80,7 @@ def _traceback_kept(error: UsersCodeError) -> str:
 
 def _typable(said: str) -> str:
     """What a command line cannot take of a remedy for Python, as it can."""
-    if Path(sys.argv[0]).name != "explain.py":
+    if not start_up.is_explaining():
         return said
     from segtrace.network.stages import NAMING  # torch: what raised has imported it
 
@@ -92,6 +92,7 @@ def _typable(said: str) -> str:
 
 def start(
     main: Callable[[], None],
+    name: str,
     written_out: Callable[[Sequence[str]], Sequence[str]] = list,
     short: Sequence[str] = (),
 ) -> None:
@@ -99,6 +100,7 @@ def start(
 
     Args:
         main: of the script.
+        name: of its YAML file.
         written_out: puts what short options stand for in their place.
         short: names of the short options.
     """
@@ -107,8 +109,8 @@ def start(
     lasting_output()
     _quiet()
     try:
-        groups, keys = _groups(main), [*_keys(main), *short]
-        readable(sys.argv[1:], groups, keys, lambda: _deeper(main))
+        groups, keys = _groups(), [*_keys(name), *short]
+        readable(sys.argv[1:], groups, keys, lambda: _deeper(name))
         sys.argv[1:] = in_its_folder(readable(written_out(sys.argv[1:]), groups, keys))
         main()
     except Exception as error:
@@ -117,24 +119,23 @@ def start(
         _stop(_told(error))  # nothing of ours has run: it is about what was typed
 
 
-def _groups(main: Callable[[], None]) -> dict[str, list[str]]:
-    """The groups of options beside the script, and their options."""
-    folders = Path(inspect.getfile(inspect.unwrap(main))).with_name("conf").glob("*/")
+def _groups() -> dict[str, list[str]]:
+    """The groups of options, and their options."""
+    folders = CONF.glob("*/")
     return {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in folders}
 
 
-def _keys(main: Callable[[], None]) -> list[str]:
-    """The keys of the script's own YAML file, and the groups that it chooses from."""
-    own = _own(main)
+def _keys(name: str) -> list[str]:
+    """The keys of a script's own YAML file, and the groups that it chooses from."""
+    own = _own(name)
     keys = (*own, *_chosen(own))
     return [key for key in keys if key not in ("defaults", "hydra") and " " not in key]
 
 
-def _own(main: Callable[[], None]) -> dict[str, Any]:
-    """What the script's own YAML file holds; nothing where there is none."""
-    script = Path(inspect.getfile(inspect.unwrap(main)))
-    file = script.with_name("conf") / script.with_suffix(".yaml").name
-    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+def _own(name: str) -> dict[str, Any]:
+    """What a script's own YAML file holds."""
+    own: dict[str, Any] = yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
+    return own
 
 
 def _chosen(own: Mapping[str, Any]) -> list[str]:
@@ -143,11 +144,11 @@ def _chosen(own: Mapping[str, Any]) -> list[str]:
     return [group for entry in entries if isinstance(entry, dict) for group in entry]
 
 
-def _deeper(main: Callable[[], None]) -> list[str]:
-    """The options below a key of the script's YAML file, or a group of it, in full, each once."""
-    own, conf = _own(main), Path(inspect.getfile(inspect.unwrap(main))).with_name("conf")
+def _deeper(name: str) -> list[str]:
+    """The options below a key of a script's YAML file, or a group of it, in full, each once."""
+    own = _own(name)
     found = dict.fromkeys(_options(own, ""))
-    for file in (file for group in _chosen(own) for file in sorted((conf / group).glob("*.yaml"))):
+    for file in (file for group in _chosen(own) for file in sorted((CONF / group).glob("*.yaml"))):
         text = file.read_text(encoding="utf-8")
         package = re.match(r"# @package (\S+)", text)
         place = package[1].removeprefix("_global_") if package else file.parent.name

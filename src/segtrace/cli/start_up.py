@@ -32,6 +32,21 @@ def say(message: str) -> None:
         print(f"{Path(sys.argv[0]).name}: {message}\n", end="", file=sys.stderr, flush=True)
 
 
+def is_explaining() -> bool:
+    """Whether ``explain.py`` runs, by that name or as ``segtrace-explain``."""
+    return Path(sys.argv[0]).stem.endswith("explain")
+
+
+def called(name: str) -> str:
+    """How one of the two scripts is called by whoever called this one.
+
+    Args:
+        name: ``train`` or ``explain``.
+    """
+    own = Path(sys.argv[0])
+    return f"segtrace-{name}" if own.stem.startswith("segtrace-") else f"python {name}.py"
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
     """At once: an exception might be caught, or dropped, by whatever is being imported."""
     if os.environ.get("LOCAL_RANK", "0") == "0":  # the others of a training only help it

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
 
+from helpers.alone import group_of_one
 from segtrace import InputError
 from segtrace.network.undisturbed import unwrapped
 from segtrace.training.slices.entering import Entering
@@ -98,10 +98,8 @@ def test_remedies_that_are_typed_work():
 @pytest.fixture
 def alone(tmp_path):
     """A group of this process alone."""
-    store = dist.FileStore(str(tmp_path / "store"), 1)
-    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+    with group_of_one(tmp_path):
+        yield
 
 
 @pytest.mark.usefixtures("alone")

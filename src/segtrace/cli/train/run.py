@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from segtrace.activation import SOFTMAX
 from segtrace.checkpoint import loading as checkpoint
+from segtrace.cli.start_up import called
 from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
 from segtrace.cli.train.continuity import check_same
 from segtrace.cli.train.rehearsal import check_optimisation
@@ -270,15 +271,22 @@ def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer
     if module.counted is not None:
         _tell_dice("validation cases", module.counted.per_organ())
     _tell_cuts(trainer)
-    print(f"\nRun        {plan.folder}\nLook       make tensorboard RUN={plan.folder}")
+    print(f"\nRun        {plan.folder}\nLook       {_tensorboard(plan.folder)}")
     last = last_checkpoint(trainer)
     if last is not None:
         network = module.description.get("network", {})
-        print(f"Explain    python explain.py {checkpoint.named(last, network)}")
+        print(f"Explain    {called('explain')} {checkpoint.named(last, network)}")
     shown = [c.overview for c in flow_callbacks(trainer) if c.overview is not None]
     made = [*shown, plan.folder / "dice.csv", plan.folder / CONFIG]
     if opened := [path for path in made if path.is_file()]:
         say(f"Done: open {opened[0]}")
+
+
+def _tensorboard(folder: Path) -> str:
+    """What opens TensorBoard; a Makefile lies in a checkout alone."""
+    if called("train").startswith("python"):
+        return f"make tensorboard RUN={folder}"
+    return f"tensorboard --logdir {folder} --samples_per_plugin images=1000,text=1000"
 
 
 def _tell_dice(whose: str, means: Mapping[str, float]) -> None:
