@@ -70,6 +70,7 @@ class Nursery:
 
     def close(self) -> None:
         self._process.stdin.close()
+        self._process.stdout.close()
         self._process.wait(60)
 
 
@@ -130,14 +131,14 @@ class Torn:
     """A file of which the half of a write is there when the process is killed at it."""
 
     def __init__(self, file: Any, steps: Steps) -> None:
-        self._file, self._steps = file, steps
+        self._file, self._steps, self._name = file, steps, file.name
 
     def write(self, data: Any) -> int:
         if self._steps.is_next():
             if self._steps.kills:
                 self._file.write(data[: len(data) // 2])
                 self._file.flush()
-            self._steps.die("write", self._file.name)
+            self._steps.die("write", self._name)
         return self._file.write(data)
 
     def __getattr__(self, name: str) -> Any:
