@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 
@@ -64,6 +65,36 @@ def test_a_process_that_was_killed_holds_nobody_up(tmp_path):
     with Lock(tmp_path):
         assert f"process {os.getpid()} " in (tmp_path / LOCK).read_text()
     assert list(tmp_path.iterdir()) == []
+
+
+FORKED = """
+import os, sys, time
+from pathlib import Path
+from segtrace.report.run_folder import Lock
+lock = Lock(Path(sys.argv[1]))
+if os.fork() == 0:
+    os.close(1)
+    time.sleep(60)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_worker_that_outlives_a_killed_process_holds_nobody_up(tmp_path):
+    """A loader's looks every few seconds whether it is still wanted."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", FORKED, str(tmp_path)], start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=f"written by process {holder.pid} on "):
+        Lock(tmp_path)
+    holder.kill()
+    try:
+        holder.communicate()
+        Lock(tmp_path).release()
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

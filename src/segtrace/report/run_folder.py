@@ -54,6 +54,7 @@ class Lock(AbstractContextManager["Lock"]):
         check_writable(folder)
         self.path = folder / LOCK
         self._file = _held(self.path, named)
+        _held_here.add(self)
         # At the latest when the interpreter ends; not in a worker process, which has a copy.
         self.release = weakref.finalize(self, _release, self._file, self.path, os.getpid())
 
@@ -65,6 +66,18 @@ class Lock(AbstractContextManager["Lock"]):
     ) -> None:
         self.release()
 
+
+_held_here: "weakref.WeakSet[Lock]" = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a fork: a worker that outlives the process, which may be killed, holds nothing for it."""
+    for lock in _held_here:
+        lock._file.close()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_let_go)
 
 Held = Lock | nullcontext[None]
 """What stands for a folder that is taken."""
