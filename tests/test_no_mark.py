@@ -330,7 +330,9 @@ class Marks(pl.Callback):
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
-@pytest.mark.filterwarnings("ignore:FlowCallback found no TensorBoard", "ignore:.*in eval mode at")
+@pytest.mark.filterwarnings(
+    "ignore:FlowCallback found no logger that shows", "ignore:.*in eval mode at"
+)
 def test_the_callback_leaves_it_as_it_was(task, tmp_path):
     watching = segtrace.FlowCallback(
         stages=task.stages,

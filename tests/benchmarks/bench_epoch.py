@@ -24,6 +24,7 @@ from segtrace.data.probes import Probes
 from segtrace.measures.localisation import measure
 from segtrace.models.flexible_unet import FlexibleUNet
 from segtrace.report.checksums import hasten_tensorboard
+from segtrace.report.sinks import TensorBoardSink
 from segtrace.tracking.explained import DEFAULT, Explained, Network, traced
 from segtrace.tracking.leaks import Leaks
 from segtrace.tracking.tracker import Epoch, Tracker
@@ -81,7 +82,7 @@ def draw(network: Network, kinds: list[Explained], folder: Path, epochs: int) ->
     """Draw and write all epochs; by step, the seconds that each took."""
     seconds: Seconds = {}
     board = SummaryWriter(str(folder / "log"))
-    writer, tracker = Writer(folder / "flow", board), Timed()
+    writer, tracker = Writer(folder / "flow", (TensorBoardSink(board),)), Timed()
     for epoch in range(epochs + 1):
         kind = kinds[0] if epoch == 0 else kinds[1 + epoch % (NETWORKS - 1)]
         now = replace(kind, record=replace(kind.record, epoch=epoch))

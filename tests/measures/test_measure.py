@@ -16,6 +16,7 @@ from segtrace.measures.localisation import measure, over_slices
 from segtrace.measures.measure import MEASURES, Measure, RatioOfSums, followed, on_page, wanted
 from segtrace.report.page.page import Page
 from segtrace.report.page.page_data import PageData, common
+from segtrace.report.sinks import TensorBoardSink
 from segtrace.report.tables import read_table
 from segtrace.report.tensorboard import scalar_tag, timeline_tag
 from segtrace.tracking.history import History, charts, timelines
@@ -97,7 +98,11 @@ def test_values_stay_within_the_range_that_the_table_names() -> None:
 def test_a_measure_more_is_in_tables_logger_and_page(monkeypatch, tmp_path) -> None:
     with_measure(monkeypatch, EVEN)
     board, history = SummaryWriter(str(tmp_path / "log")), History()
-    writer, first, second = Writer(tmp_path / "flow", board, more=True), again(0), again(1)
+    writer, first, second = (
+        Writer(tmp_path / "flow", (TensorBoardSink(board),), more=True),
+        again(0),
+        again(1),
+    )
     for one in (first, second):
         history.add(one, {})
         writer.numbers(one, history)

@@ -27,7 +27,7 @@ def oddly_named(epoch):
 
 def test_every_file_of_an_epoch_lies_in_its_folder_under_a_name_of_its_own(tmp_path):
     folder = tmp_path / "deep" / "flow"
-    writer, history, epoch = Writer(folder, None), History(), oddly_named(0)
+    writer, history, epoch = Writer(folder), History(), oddly_named(0)
     history.add(epoch, {})
     writer.pictures(epoch, ["grad_pam"])
     writer.numbers(epoch, history)

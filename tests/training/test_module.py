@@ -26,7 +26,7 @@ from segtrace.training.weights import fingerprint
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
     "ignore:.*LeafSpec.*",
-    "ignore:.*no TensorBoardLogger.*",
+    "ignore:.*no logger that shows.*",
     "ignore:.*smaller than the logging interval.*",
     "ignore:.*Found .* module.s. in eval mode.*",
 )

@@ -18,7 +18,7 @@ from training.slices.test_validation_batches import Net
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
     "ignore:.*LeafSpec.*",
-    "ignore:.*no TensorBoardLogger.*",
+    "ignore:.*no logger that shows.*",
 )
 
 

@@ -11,7 +11,7 @@ from segtrace.errors import InputError
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import passed
 from segtrace.report.files import check_writable
-from segtrace.report.tensorboard import Board
+from segtrace.report.sinks import TensorBoardSink
 from segtrace.studies.cut_networks import Ablated
 from segtrace.studies.epoch_figures import EpochFigures
 from segtrace.tracking.cuts import Cuts
@@ -49,14 +49,15 @@ class FromCheckpoints:
         *,
         shared_scale: bool = False,
     ) -> None:
-        board: Board | None = None
+        self._board: SummaryWriter | None = None
         if log_dir is not None:
             check_writable(log_dir)
             _refuse_logged(Path(log_dir), list(epochs))
-            board = SummaryWriter(log_dir)
+            self._board = SummaryWriter(log_dir)
         self.tracker = Tracker(cut_every=cut_every, files=False)
         self.events: list[str] | None = None
-        self._writer = Writer(folder, board)
+        sinks = () if self._board is None else (TensorBoardSink(self._board),)
+        self._writer = Writer(folder, sinks)
         self._last = max(epochs)
         self._figures = EpochFigures(epochs, shared_scale)
 
@@ -91,8 +92,8 @@ class FromCheckpoints:
             self.events = _sentences(leaks)
         if final:
             self._figures.write(self._writer.folder / "figures")
-            if self._writer.board is not None:
-                self._writer.board.close()
+            if self._board is not None:
+                self._board.close()
 
 
 def _sentences(leaks: Leaks) -> list[str]:

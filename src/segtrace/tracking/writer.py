@@ -1,4 +1,4 @@
-"""Where the numbers and pictures of a run go: a folder, and TensorBoard beside it."""
+"""Where the numbers and pictures of a run go: a folder, and what its loggers show beside it."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,17 +18,13 @@ from segtrace.report.figures.estimates import course_figure
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
 from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.overview import overview_picture
+from segtrace.report.sinks import Sink
 from segtrace.report.tables import append_rows, forget_rows, save_table
 from segtrace.report.tensorboard import (
     ESTIMATE_TAG,
     NECESSITY_TAG,
     OVERVIEW_TAG,
     ROUTES_TAG,
-    Board,
-    add_chart,
-    add_picture,
-    add_scalars,
-    add_text,
     estimate_tag,
     events_tag,
     flow_tag,
@@ -80,7 +76,7 @@ ENDS = "emergence.csv"
 
 @dataclass(frozen=True)
 class Writer:
-    """A folder, and a board of TensorBoard where there is one.
+    """A folder, and the sinks of the loggers that there are.
 
     Files: ``epoch_003/overview.png``; ``epoch_003/{rule}/{organ}.png``; ``measures.csv``, a row a
     slice; ``timeline.csv``, a row a stage beside the untrained network's, with the gain over cases
@@ -94,12 +90,12 @@ class Writer:
     and ``timeline/estimate.png``, the real cuts beside it. Names become files by
     :func:`segtrace.names.file_name`.
 
-    The writer gets what tells most, some 40 tags; with ``more``, all that is drawn, and a curve of
+    A sink gets what tells most, some 40 tags; with ``more``, all that is drawn, and a curve of
     every measure at every stage.
     """
 
     folder: Path
-    board: Board | None
+    sinks: tuple[Sink, ...] = ()
     more: bool = False
 
     def truncate(self, reached: Mapping[str, int]) -> None:
@@ -131,28 +127,28 @@ class Writer:
     def pictures(self, explained: Explained, rules: Iterable[str], *, files: bool = True) -> None:
         """Draw an epoch's maps under these rules."""
         epoch, organs = explained.record.epoch or 0, explained.record.flow.organs
-        for rule in rules if files or self.board is not None else ():
+        for rule in rules if files or self.sinks else ():
             for organ in organs:
                 picture = explained.picture(rule, organ)
                 if files:
                     names = file_name(rule), f"{file_name(organ, organs)}.png"
                     save_png(self.epoch(epoch).joinpath(*names), picture)
-                if self.board is not None:
-                    add_picture(self.board, flow_tag(rule, organ), picture, epoch)
+                for sink in self.sinks:
+                    sink.picture(flow_tag(rule, organ), picture, epoch)
 
     def overview(self, explained: Explained, history: History, loss: Mapping[int, float]) -> None:
         """Draw the newest epoch in one picture; ``loss``: epoch -> mean over its steps."""
         picture = overview_picture(explained.record, history.course(loss))
         save_png(self.epoch(history.epochs[-1]) / "overview.png", picture)
-        if self.board is not None:
-            add_picture(self.board, OVERVIEW_TAG, picture, history.epochs[-1])
+        for sink in self.sinks:
+            sink.picture(OVERVIEW_TAG, picture, history.epochs[-1])
 
     def numbers(self, explained: Explained, history: History) -> None:
         """Write the numbers of the newest epoch."""
         append_rows(self.folder / "measures.csv", explained.rows())
         append_rows(self.folder / "timeline.csv", history.rows())
         append_rows(self.folder / "depth.csv", history.depth_rows())
-        if self.board is None or not self.more:
+        if not self.sinks or not self.more:
             return
         blocks, left_out = scalar_blocks(
             charts(history.rules, history.measures), history.organs, history.stages
@@ -167,7 +163,8 @@ class Writer:
         if first and left_out:
             names = ", ".join(f"{measure} of {rule}" for measure, rule in left_out)
             say(f"More than 400 charts: {names} only in timeline.csv")
-        add_scalars(self.board, points, history.epochs[-1], words if first else {})
+        for sink in self.sinks:
+            sink.scalars(points, history.epochs[-1], words if first else {})
 
     def changes(self, rows: list[dict[str, Any]]) -> None:
         """Write how the maps differ along depth and epochs."""
@@ -191,8 +188,8 @@ class Writer:
         for rule in names_along(leaks.found.data, "rule"):
             text = leaks.text(rule)
             save_text(self.epoch(epoch) / "events" / f"{file_name(rule)}.txt", text)
-            if self.board is not None:
-                add_text(self.board, events_tag(rule), text, epoch)
+            for sink in self.sinks:
+                sink.text(events_tag(rule), text, epoch)
             for stage in stages:
                 name = f"{file_name(stage, stages)}.png"
                 path = self.epoch(epoch) / "leak" / file_name(rule) / name
@@ -217,8 +214,8 @@ class Writer:
             self.chart(path, route_tag(organ), picture, epoch)
         text = "\n\n".join(f"* {words}" for words in told(cuts.claims())) + "\n"
         save_text(folder / "sentences.txt", text)
-        if self.board is not None:
-            add_text(self.board, ROUTES_TAG, text, epoch)
+        for sink in self.sinks:
+            sink.text(ROUTES_TAG, text, epoch)
 
     def cut_timelines(self, cuts: Cuts, epochs: Sequence[int], lost: Sequence[Tensor]) -> None:
         """Draw the (S, O) Dice lost over the epochs that were cut; the last is that of ``cuts``."""
@@ -232,9 +229,9 @@ class Writer:
         if not lines:
             return
         append_rows(self.folder / "estimates.csv", lines)
-        if self.board is not None and self.more:
-            points = {estimate_tag(one["organ"], one["site"]): one["estimate"] for one in lines}
-            add_scalars(self.board, points, lines[0]["epoch"])
+        points = {estimate_tag(one["organ"], one["site"]): one["estimate"] for one in lines}
+        for sink in self.sinks if self.more else ():
+            sink.scalars(points, lines[0]["epoch"], {})
 
     def estimate_course(self, course: Course, cuts: Cuts) -> None:
         """Draw the estimates of all epochs with what cuts cost at some beside them."""
@@ -255,11 +252,11 @@ class Writer:
     def chart(
         self, path: Path, tag: str, picture: Picture, epoch: int, *, tells: bool = True
     ) -> None:
-        """Write a picture of few colours, as a file and, if it tells much, to TensorBoard."""
+        """Write a picture of few colours, as a file and, if it tells much, to the loggers."""
         encoded = png(picture)
         save_bytes(path, encoded)
-        if self.board is not None and (tells or self.more):
-            add_chart(self.board, tag, picture, encoded, epoch)
+        for sink in self.sinks if tells or self.more else ():
+            sink.chart(tag, picture, encoded, epoch)
 
     def epoch(self, epoch: int) -> Path:
         """The folder of an epoch's pictures."""

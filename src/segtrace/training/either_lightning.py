@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 
 from segtrace.names import LIGHTNING
+from segtrace.report.sinks import writes_events
 from segtrace.report.tensorboard import Board
 
 
@@ -36,15 +37,9 @@ def tensorboard_writer(trainer: pl.Trainer) -> Board | None:
     """The writer of the first logger that has one for TensorBoard, known by what it can do."""
     for logger in trainer.loggers:
         writer: Any = getattr(logger, "experiment", None)
-        if _writes_events(writer):
+        if writes_events(writer):
             return writer
     return None
-
-
-def _writes_events(experiment: Any) -> bool:
-    files = getattr(experiment, "_get_file_writer", None)
-    # A dummy logger has every attribute, and gives nothing.
-    return callable(files) and hasattr(files(), "add_summary")
 
 
 def logged_into(trainer: pl.Trainer) -> str:

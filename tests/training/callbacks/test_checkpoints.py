@@ -17,7 +17,7 @@ from training.test_module import Data, fingerprint, kept, module, of_file, truth
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
     "ignore:.*LeafSpec.*",
-    "ignore:.*no TensorBoardLogger.*",
+    "ignore:.*no logger that shows.*",
 )
 
 

@@ -17,7 +17,7 @@ from training.slices.test_validation_batches import Net, slice_of
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
     "ignore:.*LeafSpec.*",
-    "ignore:.*no TensorBoardLogger.*",
+    "ignore:.*no logger that shows.*",
     "ignore:.*Checkpoint directory .* exists and is not empty.*",
 )
 STAGES = {"enc1": "1", "head": "2"}

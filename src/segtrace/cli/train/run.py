@@ -271,7 +271,9 @@ def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer
     if module.counted is not None:
         _tell_dice("validation cases", module.counted.per_organ())
     _tell_cuts(trainer)
-    print(f"\nRun        {plan.folder}\nLook       {_tensorboard(plan.folder)}")
+    print(f"\nRun        {plan.folder}")
+    if tensorboard_writer(trainer) is not None:
+        print(f"Look       {_tensorboard(plan.folder)}")
     last = last_checkpoint(trainer)
     if last is not None:
         network = module.description.get("network", {})

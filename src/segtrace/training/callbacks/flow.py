@@ -23,6 +23,7 @@ from segtrace.network.logits import Output
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import say
 from segtrace.report.files import check_writable
+from segtrace.report.sinks import Sink, show_pictures, sinks_of
 from segtrace.tracking import guards
 from segtrace.tracking.cuts import Cuts
 from segtrace.tracking.explained import (
@@ -42,7 +43,7 @@ from segtrace.training.callbacks.choosing import choose
 from segtrace.training.callbacks.interrupts import once_more_leaves
 from segtrace.training.callbacks.own_folder import claim
 from segtrace.training.callbacks.watch import Asked, Watch
-from segtrace.training.either_lightning import EitherCallback, logged_into, tensorboard_writer
+from segtrace.training.either_lightning import EitherCallback, logged_into
 from segtrace.training.epochs import finished_epochs, is_final
 from segtrace.training.losses import Losses
 from segtrace.training.precision import refuse_half
@@ -85,7 +86,7 @@ class FlowCallback(EitherCallback):
             function.
         folder: for files; ``None`` takes ``flow`` in the folder of the first logger, else in the
             trainer's. One that holds another run's results is refused. Of several callbacks in one
-            trainer each needs its own, and the first alone writes to TensorBoard.
+            trainer each needs its own, and the first alone writes to loggers.
         activation: ``softmax`` or ``sigmoid``, see :func:`segtrace.explain`.
 
     Logged, with the epoch as step (see :mod:`segtrace.report.tensorboard`):
@@ -196,9 +197,9 @@ class FlowCallback(EitherCallback):
         refuse_half(trainer.precision)
         check_names(self._organs(pl_module) or ())
         check_writable(self._folder(trainer))
-        if self._logs and tensorboard_writer(trainer) is None:
+        if self._logs and not show_pictures(self._sinks(trainer)):
             warnings.warn(
-                "FlowCallback found no TensorBoardLogger: pictures and numbers go to "
+                "FlowCallback found no logger that shows pictures: they go to "
                 f"{self._folder(trainer)} alone",
                 stacklevel=2,
             )
@@ -418,8 +419,11 @@ class FlowCallback(EitherCallback):
         return Path(logged_into(trainer)) / "flow" if self.folder is None else Path(self.folder)
 
     def _writer(self, trainer: pl.Trainer) -> Writer:
-        board = tensorboard_writer(trainer) if self._logs else None
-        return Writer(self._folder(trainer), board, self._asked.settings.measures == "all")
+        more = self._asked.settings.measures == "all"
+        return Writer(self._folder(trainer), self._sinks(trainer), more)
+
+    def _sinks(self, trainer: pl.Trainer) -> tuple[Sink, ...]:
+        return sinks_of(trainer.loggers) if self._logs else ()
 
 
 def _come_last(trainer: pl.Trainer, callback: pl.Callback) -> None:
