@@ -114,6 +114,9 @@ def test_a_key_that_is_lacking_is_named_when_it_is_asked_for():
         ({"preprocessing": {"window": [0.0]}}, "preprocessing.window: .*at least 2"),
         ({"preprocessing": {"window": [0.0, math.inf]}}, "window.1 is inf"),
         ({"preprocessing": {"window": "any"}}, "preprocessing.window is 'any'"),
+        ({"preprocessing": {"window": ["zscore", [1.0]]}}, "preprocessing.window: .*at least 2"),
+        ({"preprocessing": {"window": ["zscore"] * 65}}, "preprocessing.window: .*at most 2"),
+        ({"preprocessing": {"channels": 0}}, "preprocessing.channels is 0"),
         ({"explain": {"rules": "grad_pam"}}, "explain.rules is 'grad_pam'"),
         ({"explain": {"measures": "some"}}, "explain.measures is 'some'"),
         ({"memory_format": "nhwc"}, "memory_format is 'nhwc'"),
@@ -168,7 +171,7 @@ def test_pixel_sizes_that_are_not_known_are_allowed():
     assert found["probes"]["spacing"].isnan().all()
 
 
-@pytest.mark.parametrize("window", NORMALISATIONS)
+@pytest.mark.parametrize("window", [*NORMALISATIONS, [[0.0, 1.0], "zscore"]])
 def test_a_window_may_be_named(window):
     assert NORMALISATIONS == WINDOWS
     told = {"format": FORMAT, "preprocessing": {"window": window}}

@@ -3,7 +3,7 @@
 import pytest
 
 from segtrace import InputError
-from segtrace.cli.limits import LARGEST_SEED, check_end, check_limits, leaves
+from segtrace.cli.limits import LARGEST_SEED, check_end, check_limits, leaves, protocols_of
 
 PLAIN = {
     "seed": 0,
@@ -31,7 +31,17 @@ def test_a_seed_is_one_that_numpy_takes(seed):
         check_limits(PLAIN | {"seed": seed})
 
 
-@pytest.mark.parametrize("test", [1, 0, "maybe", None, ["0001"]])
+@pytest.mark.parametrize(
+    ("test", "protocols"),
+    [(False, ()), (True, ("strict",)), ("transunet", ("transunet",)),
+     (["transunet", "strict", "transunet"], ("transunet", "strict"))],
+)  # fmt: skip
+def test_test_cases_are_scored_by_the_protocols_that_are_named(test, protocols):
+    check_limits(PLAIN | {"test": test})
+    assert protocols_of(test) == protocols
+
+
+@pytest.mark.parametrize("test", [1, 0, "maybe", None, ["0001"], [], ["strict", 1], [["strict"]]])
 def test_whether_to_score_the_test_cases_is_yes_or_no(test):
     with pytest.raises(InputError, match="; give true or false"):
         check_limits(PLAIN | {"test": test})

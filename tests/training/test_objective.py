@@ -1,5 +1,7 @@
 """The loss of classes is MONAI's, and that of every channel for itself by hand."""
 
+import math
+
 import pytest
 import torch
 from monai.losses import DiceCELoss
@@ -15,6 +17,31 @@ def test_behind_a_softmax_it_is_monais():
     theirs = DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True, batch=True,
                         lambda_dice=0.3, lambda_ce=0.7)  # fmt: skip
     assert loss_of("softmax", 0.3)(LOGITS, labels) == theirs(LOGITS, labels)
+
+
+def test_half_and_half_it_is_transunets_in_their_own_terms():
+    """Cross-entropy, and Dice over the batch with squares, of every class: the background too."""
+    logits = torch.randn(3, 9, 6, 5, generator=torch.Generator().manual_seed(3)).double()
+    labels = torch.randint(0, 7, (3, 1, 6, 5), generator=torch.Generator().manual_seed(4))
+    entropy, overlaps = 0.0, []
+    squares = [[0.0, 0.0, 0.0] for _ in range(9)]
+    for n in range(3):
+        for y in range(6):
+            for x in range(5):
+                powers = [math.exp(float(logits[n, c, y, x])) for c in range(9)]
+                true = int(labels[n, 0, y, x])
+                entropy -= math.log(powers[true] / sum(powers)) / (3 * 6 * 5)
+                for c in range(9):
+                    p, t = powers[c] / sum(powers), float(c == true)
+                    for place, part in enumerate((p * t, t * t, p * p)):
+                        squares[c][place] += part
+    for both, true, found in squares:  # classes 7 and 8 are nowhere in the truth
+        overlaps.append(1 - (2 * both + 1e-5) / (found + true + 1e-5))
+    expected = 0.5 * entropy + 0.5 * sum(overlaps) / 9
+    assert float(loss_of("softmax", 0.5)(logits, labels)) == pytest.approx(
+        expected,
+        abs=1e-7,  # MONAI sums truth in float32
+    )
 
 
 def test_one_channel_behind_a_sigmoid_is_monais_too():

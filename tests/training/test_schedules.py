@@ -47,6 +47,23 @@ def test_a_rise_without_steps_is_refused(warmup):
         rates(one_cycle, 5, warmup=warmup)
 
 
+def test_late_it_is_set_as_transunets_program_sets_it():
+    """After a step, by the number of that step."""
+    base, most, expected = 0.01, 7, []
+    rate = base
+    for iteration in range(most):
+        expected.append(rate)
+        rate = base * (1.0 - iteration / most) ** 0.9
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=base)
+    schedule, found = polynomial(optimizer, most, late=True), []
+    for _ in range(most):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert found == expected
+    assert found[:2] == [base, base]
+
+
 @pytest.mark.parametrize("power", [0, -1])
 def test_a_power_with_which_the_rate_would_not_fall_is_refused(power):
     with pytest.raises(InputError, match=r"^model.scheduler.power=.*; give more than 0"):

@@ -124,11 +124,16 @@ class Entry(TypedDict, total=False):
     layout: Layout
 
 
+CHANNELS = 64
+"""Of an image, at most."""
 WINDOWS = ("percentile", "zscore")
 """:data:`segtrace.data.preprocessing.NORMALISATIONS`, for which this file does not wait."""
 
 
 def _or_a_name(value: Any, numbers: Callable[[Any], Any]) -> Any:
+    several = isinstance(value, list) and value and all(isinstance(v, list | str) for v in value)
+    if several and len(value) <= CHANNELS:
+        return [_or_a_name(one, numbers) for one in value]
     return value if isinstance(value, str) and value in WINDOWS else numbers(value)
 
 
@@ -141,6 +146,7 @@ class Prepared(TypedDict, total=False):
     orientation: Text
     padding: Text
     resizing: Text
+    channels: Annotated[int, Field(ge=1, le=CHANNELS)]
     version: Whole
 
 

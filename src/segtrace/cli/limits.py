@@ -6,6 +6,7 @@ from typing import Any
 
 from segtrace.data.limits import LARGEST_SEED
 from segtrace.errors import InputError, unknown
+from segtrace.evaluation.protocols import PROTOCOLS
 
 AT_LEAST = {
     "trainer.accumulate_grad_batches": 1,
@@ -34,8 +35,7 @@ def check_limits(config: Mapping[str, Any]) -> None:
     seed = config["seed"]
     if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
         raise InputError(f"seed={seed!r}; give a whole number from 0 to {LARGEST_SEED}")
-    if type(config["test"]) is not bool:
-        raise InputError(f"test={config['test']!r}; give true or false")
+    protocols_of(config["test"])
     for key in ELSEWHERE:
         _, name = key.split(".")
         if name in config["trainer"]:
@@ -47,6 +47,21 @@ def check_limits(config: Mapping[str, Any]) -> None:
     check_end(config["trainer"], config["model"].get("scheduler"))
     if config["test"] and config["trainer"].get("limit_test_batches") == 0:
         raise InputError("test=true scores nothing with trainer.limit_test_batches=0; leave it out")
+
+
+def protocols_of(test: Any) -> tuple[str, ...]:
+    """By which protocols the test cases are scored: ``True`` is ``strict``, ``False`` none.
+
+    Raises:
+        InputError: it is neither of these, nor a protocol's name or several.
+    """
+    if isinstance(test, bool):
+        return ("strict",) * test
+    names = [test] if isinstance(test, str) else test
+    if not isinstance(names, list) or not names or any(name not in [*PROTOCOLS] for name in names):
+        known = ",".join(PROTOCOLS)
+        raise InputError(f"test={test!r}; give true or false, or of the protocols, [{known}]")
+    return tuple(dict.fromkeys(names))
 
 
 def check_devices(trainer: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from scipy.ndimage import rotate
 from torch.nn import functional
 
 from segtrace.errors import unknown
@@ -40,7 +41,7 @@ class Augmentation:
         """The transformed slice; equal seeds give equal slices in any process.
 
         Args:
-            image: (H, W) float32 in [0, 1].
+            image: (H, W) float32 in [0, 1]; of several channels (C, H, W), changed alike.
             label: (H, W) uint8.
             seed: non-negative numbers, e.g. (seed, epoch, index).
         """
@@ -73,20 +74,21 @@ def transunet(
     """TransUNet's: half of the slices are turned by 0 to 3 right angles and flipped along an axis.
 
     Of the others one half is turned by a whole number of degrees from -20 to 19, the image too by
-    nearest pixels; the rest stays. Flips exchange the patient's left and right. Theirs come before
-    the slice is made small, ours after it.
+    nearest pixels; the rest stays. Flips exchange the patient's left and right. It comes before
+    the slice is made small (``RandomGenerator`` in their dataset_synapse.py).
     """
     random = _generator(seed)
     if random.random() > 0.5:
         turns, axis = int(random.integers(4)), int(random.integers(2))
-        moved = [torch.rot90(plane, turns).flip(axis) for plane in (image, label)]
+        planes = (-2, -1)
+        moved = [torch.rot90(one, turns, planes).flip(planes[axis]) for one in (image, label)]
         return moved[0].contiguous(), moved[1].contiguous()
     if random.random() > 0.5:
-        radians = np.deg2rad(int(random.integers(-20, 20)))
-        cosine, sine = float(np.cos(radians)), float(np.sin(radians))
-        theta = torch.tensor([[[cosine, -sine, 0.0], [sine, cosine, 0.0]]])
-        turned = _resample(label.float(), theta, "nearest").to(label.dtype)
-        return _resample(image, theta, "nearest"), turned
+        angle = int(random.integers(-20, 20))
+        turned = [
+            rotate(one.numpy(), angle, (-1, -2), order=0, reshape=False) for one in (image, label)
+        ]
+        return torch.from_numpy(turned[0]), torch.from_numpy(turned[1])
     return image, label
 
 
@@ -100,6 +102,9 @@ RECIPES: dict[str, Recipe | None] = {
 
 Named = Literal[True, False, "anatomical", "transunet", "none"]
 """How a recipe is asked for; written out, so that a wrong one is told before any work."""
+
+BEFORE_RESIZING = ("transunet",)
+"""Recipes that are for slices as their files have them, which are made small by splines then."""
 
 
 def recipe_of(given: Named) -> Recipe | None:
@@ -118,8 +123,9 @@ def _generator(seed: tuple[int, ...]) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
 
 
-def _resample(plane: torch.Tensor, theta: torch.Tensor, mode: str) -> torch.Tensor:
-    grid = functional.affine_grid(theta, [1, 1, *plane.shape], align_corners=False)
+def _resample(planes: torch.Tensor, theta: torch.Tensor, mode: str) -> torch.Tensor:
+    flat = planes.reshape(1, -1, *planes.shape[-2:])
+    grid = functional.affine_grid(theta, list(flat.shape), align_corners=False)
     return functional.grid_sample(
-        plane[None, None], grid, mode=mode, padding_mode="zeros", align_corners=False
-    )[0, 0]
+        flat, grid, mode=mode, padding_mode="zeros", align_corners=False
+    ).view(planes.shape)

@@ -3,19 +3,19 @@
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
-from segtrace.data.augment import Named, recipe_of
+from segtrace.data.augment import BEFORE_RESIZING, Named, recipe_of
 from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
 from segtrace.data.prepare import BrokenCasesError, PreparedCase, Preprocessing, prepare
-from segtrace.data.preprocessing import window_of
+from segtrace.data.preprocessing import CUBIC, LINEAR, Window, batch_of, window_of
 from segtrace.data.probes import Probes, choose, usual
 from segtrace.data.sampling import Draw, EpochSampler, Slices
 from segtrace.data.sources import CaseSource
@@ -28,7 +28,7 @@ from segtrace.progress import counted, over, say
 class SliceDataModule(LightningDataModule):
     """Axial CT slices of a case source.
 
-    Batches are dicts: image (B, 1, H, W) float32 in [0, 1], label (B, 1, H, W) uint8 channels,
+    Batches are dicts: image (B, C, H, W) float32 in [0, 1], label (B, 1, H, W) uint8 channels,
     case (list of B names), slice (B,) indices, 0 = most caudal. All randomness is a function of
     (seed, epoch, index); set ``reload_dataloaders_every_n_epochs=1`` on the trainer.
 
@@ -36,7 +36,8 @@ class SliceDataModule(LightningDataModule):
         source: where the cases come from.
         organs: ``"synapse8"``, ``"btcv13"``, ``"all"`` or organ names in channel order.
         size: rows and columns of a slice.
-        window: HU that become 0 and 1; or ``"percentile"`` or ``"zscore"``, of every case its own.
+        window: HU that become 0 and 1; or ``"percentile"`` or ``"zscore"``, of every case its own;
+            or a list of these, one for each input channel.
         split: part (train, val and, if wanted, test) -> case names; a name of a split or a file
             that holds one; None for the source's own (:func:`chosen_split`).
         fold: ``"k/n"``: part k of n of the cases that are not for the test validates; or the
@@ -49,6 +50,8 @@ class SliceDataModule(LightningDataModule):
         cache_dir: where prepared slices are kept.
         augment: how training slices are changed at random: ``"anatomical"`` (True), ``"none"``
             (False) or ``"transunet"``, see :data:`segtrace.data.augment.RECIPES`.
+        resizing: of all slices: ``"linear"``, or ``"cubic"`` as TransUNet's program does it, which
+            overshoots [0, 1]; None: ``"cubic"`` with ``"transunet"``, and otherwise ``"linear"``.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class SliceDataModule(LightningDataModule):
         source: CaseSource,
         organs: str | list[str] = "synapse8",
         size: int = 224,
-        window: tuple[float, float] | str = (-125.0, 275.0),
+        window: Window | list[Window] = (-125.0, 275.0),
         split: str | dict[str, list[str | int]] | None = None,
         fold: str | int | None = None,
         batch_size: int = 8,
@@ -65,6 +68,7 @@ class SliceDataModule(LightningDataModule):
         steps_per_epoch: int | None = None,
         cache_dir: str = "data/cache",
         augment: Named = True,
+        resizing: Literal["linear", "cubic"] | None = None,
     ) -> None:
         super().__init__()
         _check_ranges(
@@ -75,7 +79,12 @@ class SliceDataModule(LightningDataModule):
         )
         self.source = source
         self.organs = organ_table(organs, source.numbering)
-        self._preprocessing = Preprocessing(window_of(window), size, self.organs)
+        early = augment in BEFORE_RESIZING
+        how = resizing or (CUBIC if early else LINEAR)
+        self._preprocessing = Preprocessing(
+            window_of(window), size, self.organs, how, source.channels
+        )
+        self._native = early and how == CUBIC
         check_shown("case", source.cases())
         self.split = chosen_split(source, split, fold, seed)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
@@ -99,8 +108,9 @@ class SliceDataModule(LightningDataModule):
         self._check_part(part)
         if part not in self._cases:
             self._cases[part] = prepare(
-                self.source, self.split[part], self._preprocessing, self.cache_dir, self.num_workers
-            )
+                self.source, self.split[part], self._preprocessing, self.cache_dir,
+                self.num_workers, native=self._native and part == "train",
+            )  # fmt: skip
         return self._cases[part]
 
     def setup(self, stage: str | None = None) -> None:
@@ -191,7 +201,7 @@ class SliceDataModule(LightningDataModule):
             n: how many; all where there are fewer.
 
         Returns:
-            (n, 1, H, W) float32, in the order of cases and slices.
+            (n, C, H, W) float32, in the order of cases and slices.
         """
         slices = Slices(self.cases("train"))
         drawn = np.random.default_rng(self.seed).permutation(len(slices))[:n]
@@ -286,7 +296,7 @@ class SliceDataModule(LightningDataModule):
 
     def _originals(self, keys: Sequence[tuple[str, int]]) -> tuple[torch.Tensor, ...] | None:
         """The slices as their files have them in HU, which the cache does not hold."""
-        if isinstance(self._preprocessing.window, str):
+        if isinstance(self._preprocessing.windows[0], str):
             return None
         found: dict[tuple[str, int], torch.Tensor] = {}
         names = list(dict.fromkeys(name for name, _ in keys))
@@ -305,7 +315,7 @@ class SliceDataModule(LightningDataModule):
                 raise InputError(f"no slice {index} of case {name} among the {part} cases")
         used = {name: cases[name] for name, _ in keys}
         return Probes(
-            images=torch.stack([torch.from_numpy(cases[name].image(i))[None] for name, i in keys]),
+            images=batch_of(np.stack([cases[name].image(i) for name, i in keys])),
             labels=torch.stack([torch.from_numpy(cases[name].label(i)) for name, i in keys]),
             cases=tuple(name for name, _ in keys),
             slices=tuple(i for _, i in keys),

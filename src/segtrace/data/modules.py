@@ -83,7 +83,8 @@ class NiftiData(SliceDataModule):
         root: the folder, or a JSON file that lists the cases.
         labels: organ name -> number in the label files, or the name of such a table; None where
             the files say it.
-        images: pattern below ``root`` with one ``*`` for the case name; None to look for it.
+        images: pattern below ``root`` with one ``*`` for the case name, or a list of one for each
+            input channel; None to look for it.
         masks: the same for the label files.
         other: label values outside the table: ``refuse``, or take as ``background``.
         options: of :class:`SliceDataModule`.
@@ -93,7 +94,7 @@ class NiftiData(SliceDataModule):
         self,
         root: str,
         labels: str | dict[str, int] | None = None,
-        images: str | None = None,
+        images: str | list[str] | None = None,
         masks: str | None = None,
         other: str = "refuse",
         **options: Any,

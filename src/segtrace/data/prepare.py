@@ -35,7 +35,13 @@ from segtrace.data.files import findings
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible_labels import judge_order
 from segtrace.data.files.unpacking import check_file
-from segtrace.data.preprocessing import VERSION, Preprocessing, labels_of, organ_areas
+from segtrace.data.preprocessing import (
+    LINEAR,
+    VERSION,
+    Preprocessing,
+    channels_of,
+    organ_areas,
+)
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
@@ -83,6 +89,8 @@ def prepare(
     preprocessing: Preprocessing,
     cache_dir: str | Path,
     workers: int = 0,
+    *,
+    native: bool = False,
 ) -> list[PreparedCase]:
     """The cases from the cache; those that are not in it are written first.
 
@@ -96,6 +104,7 @@ def prepare(
         preprocessing: what makes slices of a volume.
         cache_dir: where they are kept.
         workers: processes that write, where there are several cases; changes nothing in them.
+        native: keep the files' own slices, which are resized when they are read.
 
     Raises:
         BrokenCasesError: files that cannot be read, of all such cases; the others are in the cache.
@@ -104,12 +113,13 @@ def prepare(
     cache = Path(cache_dir).expanduser()
     sweep(cache)
     digests = Digests()
-    folders, wrong = _folders(source, cases, preprocessing, cache, digests)
+    settings = _settings(preprocessing, native)
+    folders, wrong = _folders(source, cases, settings, cache, digests)
     prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
     todo = [case for case in folders if prepared[case] is None]
     _tell_damaged([case for case in todo if folders[case].exists()], cache)
     _tell_others([case for case in todo if not folders[case].exists()], cache)
-    tasks = [(source, name, preprocessing, folders[name]) for name in todo]
+    tasks = [(source, name, preprocessing, folders[name], native) for name in todo]
     words = f"Preparing the slices of {counted(len(todo), 'case')}"
     wrong |= _write_all(tasks, words, workers)
     if wrong:
@@ -122,7 +132,17 @@ def prepare(
     return found
 
 
-Task = tuple[CaseSource, str, Preprocessing, Path]
+Task = tuple[CaseSource, str, Preprocessing, Path, bool]
+
+
+def _settings(preprocessing: Preprocessing, native: bool) -> dict[str, Any]:
+    """What decides how a case is kept; as before, where it is kept as before."""
+    found = asdict(preprocessing)
+    if preprocessing.resizing == LINEAR:
+        del found["resizing"]
+    if preprocessing.channels == 1:
+        del found["channels"]
+    return {**found, "native": True} if native else found
 
 
 def _write_all(tasks: Sequence[Task], words: str, workers: int) -> dict[str, str]:
@@ -163,10 +183,10 @@ def _end_with(first: BaseProcess) -> None:
 
 def _write_case(task: Task) -> str:
     """What is wrong with the files of a case; nothing where its slices are written now."""
-    source, name, preprocessing, folder = task
+    source, name, preprocessing, folder, native = task
     try:
         volume = source.load(name)
-        arrays, facts = _made(volume, source.numbering, preprocessing)
+        arrays, facts = _made(volume, source.numbering, preprocessing, native)
     except InputError as error:
         return str(error)
     _write(arrays, facts, folder)
@@ -176,7 +196,7 @@ def _write_case(task: Task) -> str:
 def _folders(
     source: CaseSource,
     cases: Sequence[str],
-    preprocessing: Preprocessing,
+    settings: Mapping[str, Any],
     cache: Path,
     digests: Digests,
 ) -> tuple[dict[str, Path], dict[str, str]]:
@@ -184,21 +204,21 @@ def _folders(
     found, wrong = {}, {}
     for case in cases:
         try:
-            found[case] = cache / _name(source, case, preprocessing, cache, digests)
+            found[case] = cache / _name(source, case, settings, cache, digests)
         except InputError as error:
             wrong[case] = str(error)
     return found, wrong
 
 
 def _name(
-    source: CaseSource, case: str, preprocessing: Preprocessing, cache: Path, digests: Digests
+    source: CaseSource, case: str, settings: Mapping[str, Any], cache: Path, digests: Digests
 ) -> str:
     short = file_name(case)
     learn_hashes(cache, short, digests)
-    return f"{short}-{_key(source, case, preprocessing, digests)}"
+    return f"{short}-{_key(source, case, settings, digests)}"
 
 
-def _key(source: CaseSource, case: str, preprocessing: Preprocessing, digests: Digests) -> str:
+def _key(source: CaseSource, case: str, settings: Mapping[str, Any], digests: Digests) -> str:
     """A hash of all that determines the prepared case."""
     files = []
     for path in source.files(case):
@@ -207,7 +227,7 @@ def _key(source: CaseSource, case: str, preprocessing: Preprocessing, digests: D
             files.append((path.name, digests.of(path)))
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    parts = [type(source).__name__, case, files, source.settings(), asdict(preprocessing), VERSION]
+    parts = [type(source).__name__, case, files, source.settings(), settings, VERSION]
     return hashlib.sha256(json.dumps([*parts, FORMAT]).encode()).hexdigest()[:16]
 
 
@@ -230,19 +250,23 @@ def _tell_others(cases: Sequence[str], cache: Path) -> None:
 
 
 def _made(
-    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing
+    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, native: bool
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The arrays of an entry by their files, and its facts."""
-    images, geometry = preprocessing.images(volume)
-    labels = labels_of(volume, numbering, preprocessing, geometry)
+    geometry = preprocessing.geometry(volume)
+    images, labels = preprocessing.windowed(volume), channels_of(volume, numbering, preprocessing)
+    small = geometry.resize_labels(labels)
+    if not native:
+        images, labels = geometry.resize_images(images), small
     found = (*volume.findings, *_judged(volume, numbering))
     facts = {
-        "areas": organ_areas(labels, len(preprocessing.organs)).tolist(),
+        "areas": organ_areas(small, len(preprocessing.organs)).tolist(),
         "geometry": geometry.to_plain(),
         "phantom": volume.phantom,
         "hounsfield_known": preprocessing.hounsfield_known(volume),
         "findings": [finding.to_plain() for finding in found],
         "made_by": MADE_BY,
+        "native": native,
     }
     return dict(zip(ARRAYS, (images, labels), strict=True)), facts
 

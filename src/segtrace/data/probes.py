@@ -18,7 +18,7 @@ class Probes:
     """Fixed slices with their labels.
 
     Attributes:
-        images: (n, 1, H, W) float32 in [0, 1].
+        images: (n, C, H, W) float32 in [0, 1]; pictures show the first channel.
         labels: (n, H, W) uint8, channels; None for an image without labels.
         cases: the case of each slice.
         slices: the index of each slice in its case, 0 = most caudal.

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from segtrace.data.augment import Recipe
+from segtrace.data.cache.entries import ARRAYS
 from segtrace.data.prepare import PreparedCase
 
 Draw = tuple[int, int, int]
@@ -43,16 +44,19 @@ class Slices(Dataset[dict[str, Any]]):
         return all(case.geometry.sides_known for case in self.cases)
 
     def __getitem__(self, draw: int | Draw) -> dict[str, Any]:
-        """One slice: image (1, H, W) float32, label (1, H, W) uint8, case, slice.
+        """One slice: image (C, H, W) float32, label (1, H, W) uint8, case, slice.
 
         A draw carries its epoch with it: what a worker returns depends on nothing else.
         """
         row, index = self.keys[draw if isinstance(draw, int) else draw[2]]
         case = self.cases[row]
-        image, label = torch.from_numpy(case.image(index)), torch.from_numpy(case.label(index))
+        image, label = (torch.from_numpy(case.stored(name, index)) for name in ARRAYS)
         if self.augmentation and not isinstance(draw, int):
             image, label = self.augmentation(image, label, (self.seed, *draw))
-        return {"image": image[None], "label": label[None], "case": case.name, "slice": index}
+        image = torch.from_numpy(case.fitted_image(image.numpy()))
+        label = torch.from_numpy(case.fitted_label(label.numpy()))
+        image = image if image.ndim == 3 else image[None]
+        return {"image": image, "label": label[None], "case": case.name, "slice": index}
 
 
 class EpochSampler(Sampler[Draw]):

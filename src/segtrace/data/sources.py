@@ -31,6 +31,11 @@ class CaseSource(Protocol):
     numbering: dict[str, int]
     """Organ name -> number in the files."""
 
+    @property
+    def channels(self) -> int:
+        """Of an image."""
+        ...
+
     def cases(self) -> tuple[str, ...]:
         """Every case name, in order."""
         ...
@@ -64,7 +69,7 @@ class NiftiSource:
         labels: organ name -> number in the label files; or a name of
             :data:`segtrace.data.published.numberings.NUMBERINGS`.
         images: pattern below ``root`` with one ``*``, which stands for the case name; a pattern
-            for ``.nii.gz`` finds ``.nii`` as well.
+            for ``.nii.gz`` finds ``.nii`` as well. Of several input channels one for each.
         masks: the same for the label files.
         other: what to do with label values outside the table: ``"refuse"`` or ``"background"``.
     """
@@ -77,17 +82,25 @@ class NiftiSource:
         self,
         root: str,
         labels: str | dict[str, int],
-        images: str = "img/img*.nii.gz",
+        images: str | Sequence[str] = "img/img*.nii.gz",
         masks: str = "label/label*.nii.gz",
         other: str = "refuse",
     ) -> None:
+        self.images = (images,) if isinstance(images, str) else tuple(images)
+        if not self.images:
+            raise InputError("data.images=[]; give a pattern for each input channel")
         if other not in ("refuse", "background"):
             raise InputError(f"data.other={other!r}; allowed are refuse, background")
-        for option, pattern in (("images", images), ("masks", masks)):
+        for option, pattern in (*(("images", one) for one in self.images), ("masks", masks)):
             check_pattern(option, pattern)
         self.numbering = numbering_of(labels)
         self.root = existing_folder(root)
-        self.images, self.masks, self.other = images, masks, other
+        self.masks, self.other = masks, other
+
+    @property
+    def channels(self) -> int:
+        """Of an image: as many as there are files of it."""
+        return len(self.images)
 
     def cases(self) -> tuple[str, ...]:
         """Every name for which there is an image.
@@ -95,17 +108,18 @@ class NiftiSource:
         Raises:
             InputError: no image at all, or a label without an image.
         """
-        images, masks = matches(self.root, self.images), matches(self.root, self.masks)
+        first = self.images[0]
+        images, masks = matches(self.root, first), matches(self.root, self.masks)
         if not images:
-            raise InputError(f"{self.root}: no file matches {self.images}; check data.root")
+            raise InputError(f"{self.root}: no file matches {first}; check data.root")
         for name in sorted(masks.keys() - images.keys()):
-            missing = self.root / self.images.replace("*", name)
+            missing = self.root / first.replace("*", name)
             raise InputError(f"{masks[name]}: its image {missing} is missing; add it")
         return tuple(sorted(images))
 
     def files(self, case: str) -> tuple[Path, ...]:
-        """The image and the label."""
-        return named(self.root, self.images, case), named(self.root, self.masks, case)
+        """The image, channel by channel, and the label."""
+        return tuple(named(self.root, one, case) for one in (*self.images, self.masks))
 
     def load(self, case: str) -> Volume:
         """The case as slices.
@@ -113,7 +127,8 @@ class NiftiSource:
         Raises:
             InputError: see :func:`segtrace.data.files.nifti.read_volume`.
         """
-        volume = read_volume(case, *self.files(case))
+        *images, mask = self.files(case)
+        volume = read_volume(case, images[0], mask, images[1:])
         if volume.label is None:
             return volume
         numbers = whole_numbers if self.other == "refuse" else only_known

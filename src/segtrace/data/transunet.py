@@ -40,6 +40,8 @@ class TransUNetSource:
             a side.
     """
 
+    channels = 1
+
     def __init__(
         self,
         root: str,

@@ -33,6 +33,8 @@ class PlantedSource:
         slices: of a case, an even number: each image has a twin.
     """
 
+    channels = 1
+
     def __init__(
         self,
         task: str = "far",

@@ -3,19 +3,30 @@
 from math import nextafter
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, PolynomialLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, PolynomialLR
 
 from segtrace.errors import InputError
 
 
-def polynomial(optimizer: Optimizer, steps: int, power: float = 0.9) -> LRScheduler:
+def polynomial(
+    optimizer: Optimizer, steps: int, power: float = 0.9, *, late: bool = False
+) -> LRScheduler:
     """The rate falls as (1 - step/steps)^power: the schedule of the Synapse benchmark.
+
+    Args:
+        optimizer: whose rate it is.
+        steps: of the training.
+        power: by which it falls.
+        late: as TransUNet's program has it: a step's number sets the rate of the one after it, so
+            that the first two have the whole.
 
     Raises:
         InputError: a power of 0 or less, with which it would not fall.
     """
     if power <= 0:
         raise InputError(f"model.scheduler.power={power}; give more than 0")
+    if late:
+        return LambdaLR(optimizer, lambda step: max(1 - max(step - 1, 0) / steps, 0.0) ** power)
     return PolynomialLR(optimizer, total_iters=steps, power=power)
 
 

@@ -58,6 +58,23 @@ def test_what_is_whole_is_not_done_again(images, tmp_path):
     assert len(ran(images, Explaining())[1]) == 3
 
 
+def test_of_several_channels_the_first_files_are_images(images, tmp_path):
+    with pytest.raises(InputError, match="takes 2 channels, and no name there ends in _0000"):
+        images_in(images, 2)
+    for name in ("d_0000.nii", "d_0001.nii", "e_0000.nii"):
+        (images / name).write_bytes(name.encode())
+    first = images_in(images, 2)
+    assert [path.name for path in first] == ["d_0000.nii", "e_0000.nii"]
+    (out := tmp_path / "out").mkdir()
+    for seen in (["d_0000.nii", "e_0000.nii"], []):
+        explain = Explaining()
+        [*each_image(first, out, [tmp_path / "net.ckpt"], explain, 2)]
+        assert explain.seen == seen
+    (images / "d_0001.nii").write_bytes(b"another second channel")
+    [*each_image(first, out, [tmp_path / "net.ckpt"], explain := Explaining(), 2)]
+    assert explain.seen == ["d_0000.nii"]
+
+
 def test_a_run_that_is_killed_goes_on_where_it_was(images, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         ran(images, Explaining(killed=["b.nii.gz"]))

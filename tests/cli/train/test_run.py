@@ -374,6 +374,28 @@ def test_the_benchmarks_protocol_is_a_valid_experiment(tiny_raw, tmp_path):
     assert plan.config["callbacks"]["checkpoints"]["every_n_epochs"] == 10
 
 
+def test_a_network_has_as_many_input_channels_as_the_data(tiny_raw, tmp_path, capsys):
+    for folder, name in (("imagesTr", "img{}"), ("labelsTr", "label{}")):
+        (tmp_path / "two" / folder).mkdir(parents=True)
+        for case in ("0005", "0006", "0027"):
+            file = tiny_raw / folder.removesuffix("sTr").replace("image", "img")
+            file = file / f"{name.format(case)}.nii.gz"
+            for ending in ("_0000", "_0001") if folder == "imagesTr" else ("",):
+                shutil.copy(file, tmp_path / "two" / folder / f"{case}{ending}.nii.gz")
+    plan = plan_of(
+        tmp_path / "run", tiny_raw,
+        "data._target_=segtrace.data.modules.NiftiData", f"data.root={tmp_path}/two",
+        "+data.labels=btcv", "data.split.test=[]", "data.window=[[-125,275],percentile]",
+    )  # fmt: skip
+    check(plan.config, list(plan.config))
+    data = run.data(plan)
+    module = run.module(plan, data, probes := run.probes(plan, data))
+    assert probes.images.shape[1] == module.net(probes.images).shape[1] - 3 == 2
+    assert module.description["network"]["in_channels"] == 2
+    run.announce(plan, data, module, run.trainer(plan, module, probes))
+    assert "Slices have 2 channels" in capsys.readouterr().out
+
+
 def test_a_network_and_classes_of_the_users_own_stay_open(tiny_raw, tmp_path):
     plan = plan_of(
         tmp_path / "run", tiny_raw,

@@ -67,6 +67,14 @@ def test_a_new_run_keeps_its_options_and_holds_its_folder(tmp_path):
     plan_of(tmp_path / "run", *FIRST)  # nothing had come of it
 
 
+def test_the_published_protocol_is_known_where_it_is_asked_for(tmp_path):
+    asked = plan_of(tmp_path / "run", "experiment=transunet_protocol", "trainer.accelerator=cpu")
+    assert asked.letter.asked["data.batch_size"] == 24
+    assert asked.letter.typed == ["trainer.accelerator"]
+    assert asked.protocols == ("strict", "transunet")
+    assert plan_of(tmp_path / "other", *FIRST).letter is None
+
+
 def test_a_folder_with_results_is_refused_with_the_command_that_goes_on(folder):
     full(folder, 2)
     before = (folder / "config.yaml").read_bytes()

@@ -96,7 +96,8 @@ def test_listed_cases_are_read_with_their_split(tiny_raw, tmp_path, channel):
         ({"training": entries("0005", image="/etc/{}")}, "is no file below"),
         ({"training": entries("0005", image="../{}")}, "is no file below"),
         ({"training": entries("0005", image="a/../../{}")}, "is no file below"),
-        ({"training": [{"image": ["a", "b"], "label": "c"}]}, "of 2 channels, and one is read"),
+        ({"training": [{"image": ["a", "b"], "label": "c"}, {"image": "d", "label": "e"}]},
+         "case e has 1 channels, and others have 2"),
         ({"training": [{"image": 3, "label": "c"}]}, "3 in training is no file"),
         ({"training": entries("0005", "0005")}, "lists 0005.nii.gz twice"),
         ({"training": entries("0005"), "validation": entries("0005")}, "training and validation"),
@@ -106,8 +107,6 @@ def test_listed_cases_are_read_with_their_split(tiny_raw, tmp_path, channel):
         ({"labels": 3}, "its labels are 3"),
         ({"labels": {"liver": "x"}}, "no single number"),
         ({"file_ending": ".png", "labels": NNUNET}, "save them as NIfTI"),
-        ({"labels": NNUNET, "channel_names": {"0": "T1", "1": "T2"}},
-         r"several input channels \(T1, T2\), and one .* 'data.images=imagesTr/\*_0000.nii.gz'"),
         ({}, "says which organ has which number; give data.labels"),
         ([1], r"it holds \[1\]"),
     ],
@@ -122,20 +121,52 @@ def test_a_dataset_json_that_cannot_be_followed_is_one_line(tiny_raw, tmp_path, 
     assert "\n" not in str(caught.value)
 
 
+def test_several_channels_in_one_file_are_refused(tiny_raw, tmp_path):
+    copied(tiny_raw, tmp_path, "imagesTr/*.nii.gz", "labelsTr/*.nii.gz")
+    content = {"labels": NNUNET, "modality": {"0": "T1", "1": "T2"}}
+    for listed in ({}, {"training": entries("0005")}):
+        (tmp_path / "dataset.json").write_text(json.dumps(content | listed))
+        with pytest.raises(InputError, match=r"2 input channels \(T1, T2\), and one file a case"):
+            find_source(str(tmp_path))
+
+
 def test_a_broken_dataset_json_is_named(tmp_path):
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(InputError, match=r"dataset.json: not readable as JSON"):
         find_source(str(tmp_path))
 
 
-def test_of_several_channels_one_is_named_by_the_user(tiny_raw, tmp_path):
-    copied(tiny_raw, tmp_path, "imagesTr/*_0000.nii.gz", "labelsTr/*.nii.gz")
-    copied(tiny_raw, tmp_path, "imagesTr/*_0001.nii.gz", "labelsTr/*.nii.gz")
-    with pytest.raises(InputError, match=r"say which, e.g. 'data.images=imagesTr/\*_0000"):
-        find_source(str(tmp_path), "btcv")
-    # The remedy, typed:
+@pytest.mark.parametrize("told", [True, False])
+def test_several_channels_are_found_by_their_numbers(tiny_raw, tmp_path, told):
+    for number in range(2):
+        copied(tiny_raw, tmp_path, f"imagesTr/*_{number:04d}.nii.gz", "labelsTr/*.nii.gz")
+    if told:
+        content = {"labels": NNUNET, "channel_names": {"0": "T1", "1": "T2"}}
+        (tmp_path / "dataset.json").write_text(json.dumps(content))
+    source = find_source(str(tmp_path), "btcv")
+    assert source.channels == 2
+    names = [path.name for path in source.files("0005")]
+    assert names == ["0005_0000.nii.gz", "0005_0001.nii.gz", "0005.nii.gz"]
+    image, other = source.load("0005").channels
+    assert np.array_equal(image, other)
+    # One of them is named by the user:
     options = {"images": "imagesTr/*_0000.nii.gz", "masks": "labelsTr/*.nii.gz"}
     same(find_source(str(tmp_path), "btcv", **options), tiny_raw)
+
+
+@pytest.mark.parametrize("listed", ["0005.nii.gz", ["0005_0000.nii.gz", "0005_0001.nii.gz"]])
+def test_several_channels_of_a_list(tiny_raw, tmp_path, listed):
+    for number in range(2):
+        copied(tiny_raw, tmp_path, f"imagesTr/*_{number:04d}.nii.gz", "labelsTr/*.nii.gz")
+    several = [f"imagesTr/{one}" for one in listed] if isinstance(listed, list) else None
+    entry = {"image": several or f"imagesTr/{listed}", "label": "labelsTr/0005.nii.gz"}
+    content = {"labels": NNUNET, "modality": {"0": "T1", "1": "T2"}, "training": [entry]}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    source = find_source(str(tmp_path))
+    assert source.channels == 2
+    assert [path.name for path in source.files("0005")[:2]] == [
+        "0005_0000.nii.gz", "0005_0001.nii.gz",
+    ]  # fmt: skip
 
 
 def test_a_folder_of_no_known_form_says_what_was_looked_for(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from helpers.pages import COLUMNS, ROWS, blind, epoch, original, unpacked
+from segtrace.report.page.labels import numbering
 from segtrace.report.page.page import Page
 from segtrace.report.page.page_data import PageData, base_name, common, fact_rows, frame
 from segtrace.report.page.page_epoch import body, cut
@@ -46,6 +47,8 @@ def test_labels_are_those_of_the_record(page_data, shared):
         found, cut(epoch(8).record.flow.prediction.numpy(), page_data.crop)
     )
     assert shared["size"] == (ROWS, COLUMNS)
+    assert shared["channels"] == numbering(page_data.first)["channels"]
+    assert shared["input_channels"] == 1
 
 
 def test_stages_that_localise_untrained_are_marked_as_echo(shared):

@@ -93,15 +93,30 @@ def test_predictions_lie_on_the_files_and_are_what_was_scored(activation, tiny_r
     assert found.summary[-1]["absent"] == 2
 
 
-def test_transunets_numbers_are_those_of_its_own_formulas(tiny_raw, tmp_path):
-    found = evaluated(tiny_raw, tmp_path, "transunet")
+@pytest.mark.parametrize("size", [48, 96])
+@pytest.mark.parametrize("resizing", ["linear", "cubic"])
+@pytest.mark.parametrize(
+    ("organs", "findings"),
+    [
+        (ORGANS, ["both", "both", "absent"]),
+        ({"esophagus": 1, "aorta": 2, "spleen": 3}, ["false", "both", "missing"]),
+    ],
+)
+def test_transunets_numbers_are_those_of_its_own_formulas(
+    tiny_raw, tmp_path, organs, findings, resizing, size
+):
+    """Slices made smaller and larger, organs that are missing, false and absent."""
+    preprocessing = Preprocessing((-125.0, 275.0), size, organs, resizing)
+    trained = replace(network(), channels=organs, preprocessing=preprocessing)
+    found = evaluated(tiny_raw, tmp_path, "transunet", trained)
+    numbers = RawSource(str(tiny_raw)).numbering
     cases = []
     for volume in map(RawSource(str(tiny_raw)).load, CASES):
         image = (volume.image.clip(-125, 275) + np.float32(125)) / np.float32(400)
         labels = slow_scores.transunet_prediction(
-            image, lambda x: Bands()(torch.from_numpy(x)[None, None])[0].argmax(0).numpy(), 48
+            image, lambda x: Bands()(torch.from_numpy(x)[None, None])[0].argmax(0).numpy(), size
         )
-        truth = sum(np.where(volume.label == n, c, 0) for c, n in ((1, 6), (2, 8), (3, 11)))
+        truth = sum(np.where(volume.label == numbers[o], c, 0) for o, c in organs.items())
         cases.append((labels, truth))
     of_classes, mean = slow_scores.transunet_table(cases, 3)
     *organs, last = found.summary
@@ -109,6 +124,9 @@ def test_transunets_numbers_are_those_of_its_own_formulas(tiny_raw, tmp_path):
     np.testing.assert_allclose(ours, of_classes, atol=1e-6)
     np.testing.assert_allclose((last["dice_mean"], last["hd95_voxels_mean"]), mean, atol=1e-6)
     assert 0 < last["dice_mean"] < 1
+    assert [row["finding"] for row in read_table(tmp_path / "evaluation.csv")] == 2 * findings
+    # Theirs knows no spacing: a voxel of 1 along every axis, whatever the file says.
+    assert last["hd95_mm_mean"] != pytest.approx(last["hd95_voxels_mean"])
 
 
 def test_one_case_is_held_at_a_time_and_leaves_its_rows(tiny_raw, tmp_path):

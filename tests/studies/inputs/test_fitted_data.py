@@ -51,6 +51,14 @@ def test_labels_come_in_the_networks_channels_size_and_window(node):
     assert torch.equal(fitted.spread(1, "val").labels, both[None])
 
 
+def test_data_of_other_input_channels_are_refused(node):
+    several = replace(WANTED, channels=2, window=((-100.0, 200.0), "zscore"))
+    with pytest.raises(
+        InputError, match="takes 2 input channels, and these data have 1; say which"
+    ):
+        FittedData.of(node, several)
+
+
 def test_label_files_are_numbered_by_the_networks_names(node):
     assert FittedData.of(node, WANTED).numbering == {"left_kidney": 5, "liver": 17, "spleen": 9}
 

@@ -11,6 +11,7 @@ from segtrace.attribution.targets import check_region
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.limits import check_devices, check_probes
+from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown
 from segtrace.network.guards import PROPOSED, refuse_misspelt
 from segtrace.studies.inputs.checkpoints import paths_of
@@ -23,7 +24,7 @@ from segtrace.training.slices.entering import Entering
 PARTS = ("val", "train", "test")
 FILES = ("image", "untrained", "weights", "edges")
 """Options that name one file."""
-FITTED = ("size", "window", "organs")
+FITTED = ("size", "window", "organs", "resizing")
 """What a checkpoint's network has of its own, and a data set is made to fit."""
 
 
@@ -205,6 +206,7 @@ def check_asked_of_data(typed: Collection[str], plain: Mapping[str, Any]) -> Non
         return
     path = paths_of(plain["checkpoint"])[0]
     own = checkpoint.describe(path)["preprocessing"]
+    own = {**own, "resizing": Preprocessing.from_plain(own).resizing}
     for key in asked:
         needed, given = own[key], plain["data"].get(key)
         if list(needed) != listed(given) if key == "organs" else needed != given:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segtrace.data.files.nifti import FIRST, channel_files, stem
 from segtrace.errors import InputError, is_full, printable
 from segtrace.names import file_name
 from segtrace.progress import Steps, counted, say
@@ -23,8 +24,10 @@ HIDDEN = ("file", "folder", "why")
 DONE, BEFORE, FAILED = "explained", "explained before", "failed"
 
 
-def images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path, channels: int = 1) -> list[Path]:
     """The NIfTI files of a folder, in order; none for what is no folder, or one of another kind.
+
+    Of images of several channels the first ones, whose names end in ``_0000``.
 
     Raises:
         InputError: two files whose results would lie in one folder.
@@ -32,6 +35,13 @@ def images_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     found = [path for path in sorted(folder.iterdir()) if _is_image(path)]
+    if channels > 1:
+        found = [path for path in found if stem(path).endswith(FIRST)]
+        if not found:
+            raise InputError(
+                f"image={folder}: the network takes {channels} channels, and no name there ends in "
+                f"{FIRST}; call the files CASE{FIRST}.nii.gz to CASE_{channels - 1:04d}.nii.gz"
+            )
     names: dict[str, Path] = {}
     for path in found:
         if (other := names.setdefault(_name(path), path)) is not path:
@@ -46,7 +56,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _name(path: Path) -> str:
-    return file_name(path.name.removesuffix(".gz").removesuffix(".nii"))
+    return file_name(stem(path))
 
 
 def each_image(
@@ -54,6 +64,7 @@ def each_image(
     folder: Path,
     made_by: Sequence[Path],
     explain: Callable[[Path, Path], None],
+    channels: int = 1,
 ) -> Iterator["Explained"]:
     """Explain every image, but for those whose results are whole already.
 
@@ -65,6 +76,7 @@ def each_image(
         folder: of all results; each image has one below it, of its name.
         made_by: the checkpoints.
         explain: (image, its folder) -> all of its results written.
+        channels: of an image.
 
     Raises:
         InputError: none of them could be explained.
@@ -74,7 +86,7 @@ def each_image(
         f"the same command with hydra.run.dir={folder} goes on"
     )
     by, rows = [sha256(path) for path in made_by], []
-    todo = {path: _key(path, by) for path in images}
+    todo = {path: _key(path, channels, by) for path in images}
     whole = [path for path, key in todo.items() if _read(folder / _name(path)) == key]
     steps = Steps(len(images) - len(whole))
     for number, (path, key) in enumerate(todo.items(), 1):
@@ -120,8 +132,13 @@ def whole_in(folder: Path) -> int:
     return len(list(folder.glob(f"*/{WHOLE}")))
 
 
-def _key(path: Path, by: Sequence[str]) -> str:
-    return json.dumps({"image": sha256(path), "checkpoints": list(by)}) + "\n"
+def _key(path: Path, channels: int, by: Sequence[str]) -> str:
+    """By the bytes of all that its results are made of; one that lacks a file is like no other."""
+    try:
+        files = [sha256(file) for file in channel_files(path, channels)]
+    except InputError:
+        files = [sha256(path)]
+    return json.dumps({"image": "-".join(files), "checkpoints": list(by)}) + "\n"
 
 
 def _read(place: Path) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.checks import (
     check_asked_of_data,
     check_files,
@@ -69,7 +70,9 @@ class ExplainConfig:
         """
         if self.images:
             checkpoints = paths_of(self.options["checkpoint"] or [])
-            yield from each_image(self.images, self.folder, checkpoints, self._explain)
+            yield from each_image(
+                self.images, self.folder, checkpoints, self._explain, channels_of(self.options)
+            )
             return
         networks, images = self.networks, self.networks.images
         if isinstance(self.study, RunsExplainers):
@@ -82,7 +85,7 @@ class ExplainConfig:
     def images(self) -> list[Path]:
         """The images of the folder that was named in the place of one."""
         named = self.options["image"]
-        return [] if named is None else images_in(Path(named))
+        return [] if named is None else images_in(Path(named), channels_of(self.options))
 
     def _explain(self, image: Path, folder: Path) -> None:
         """All of one image of several."""
@@ -116,10 +119,18 @@ def checked(config: DictConfig) -> ExplainConfig:
     check_asked_of_data(typed, plain)
     folder = Path(HydraConfig.get().runtime.output_dir)
     words, several = OmegaConf.to_yaml(config, resolve=True), plain["image"] is not None
-    several = several and bool(images_in(Path(plain["image"])))
+    several = several and bool(images_in(Path(plain["image"]), channels_of(plain)))
     lock = taken(folder, "explain", goes_on=words if several else None)
     save_text(folder / CONFIG, words)
     return ExplainConfig(plain, study, explainers, folder, lock)
+
+
+def channels_of(options: Mapping[str, Any]) -> int:
+    """Of an image that the network of a checkpoint takes."""
+    if not options["checkpoint"]:
+        return 1
+    described = checkpoint.describe(paths_of(options["checkpoint"])[0])
+    return int(described["preprocessing"].get("channels", 1))
 
 
 def _check(plain: Mapping[str, Any], typed: Collection[str]) -> None:

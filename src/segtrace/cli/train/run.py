@@ -33,11 +33,11 @@ from segtrace.tracking.edges import chosen_places, named_edges
 from segtrace.tracking.explained import check_chosen
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.flow import FlowCallback
-from segtrace.training.construction import construct, expect
+from segtrace.training.construction import construct, expect, in_yaml
 from segtrace.training.either_lightning import tensorboard_writer
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.module import SegmentationModule
-from segtrace.training.slices.fitting_input import Fitting
+from segtrace.training.slices.fitting_input import INPUTS, Fitting
 
 
 def data(plan: TrainConfig) -> SliceDataModule:
@@ -49,12 +49,12 @@ def data(plan: TrainConfig) -> SliceDataModule:
     node = plan.config["data"]
     module: SliceDataModule = construct("data", node)
     expect("data", node, module, SliceDataModule)
-    if plan.test and not module.split.get("test"):
+    if plan.protocols and not module.split.get("test"):
         raise InputError(
-            "test=true, but the split has no test cases; name some, "
-            "'data.split={train: […], val: […], test: […]}', or leave test=true out"
+            f"test={in_yaml(plan.config['test'])}, but the split has no test cases; name some, "
+            "'data.split={train: […], val: […], test: […]}', or say test=false"
         )
-    if plan.test:  # a test case that cannot be read is told now, and not when all is trained
+    if plan.protocols:  # a test case that cannot be read is told now, and not when all is trained
         module.gather("train", "val", "test")
     module.setup("fit")
     return module
@@ -77,8 +77,11 @@ def module(plan: TrainConfig, data: SliceDataModule, probes: Probes) -> Segmenta
     channels = len(data.organs) + (chosen.activation == SOFTMAX)  # which has a background
     if "out_channels" in recipe and recipe["out_channels"] is None:
         recipe["out_channels"] = channels
-    net = checkpoint.build(recipe)
     image = probes.images[:1]  # as the data give it, whatever the network was made for
+    for name in INPUTS:  # 1 is what the files of networks say, and not what was asked for
+        if recipe.get(name, 0) in (None, 1):
+            recipe[name] = image.shape[1]
+    net = checkpoint.build(recipe)
     Fitting(net, image, channels, recipe, data.smallest_batch).check()
     places, joins = chosen_places(net, image, model.get("stages"), model.get("edges"))
     stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, places)}
@@ -145,7 +148,7 @@ def take_up(
         )
     plan.keep()
     if is_first():
-        anew = ("test/",) if plan.test else ()
+        anew = ("test/",) if plan.protocols else ()
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 rewind(Path(logger.log_dir), plan.left.epoch, plan.left.batches, anew)
@@ -168,6 +171,13 @@ def announce(
     free = shutil.disk_usage(plan.folder).free
     parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
     say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
+    if (channels := data.source.channels) > 1:
+        say(f"Slices have {channels} channels: the network sees all, and pictures show the first.")
+    letter = plan.letter
+    if letter and (found := letter.differences(plan.config, data.split, data.source)):
+        say("What differs from the published protocol:")
+        for difference in found:
+            say(f"- {difference}")
     # Small networks, in tests say, take some MiB.
     unit, power = ("GiB", 30) if need >= 2**30 / 10 else ("MiB", 20)
     each = f", and {weights / 2**power:.2f} {unit} more with every epoch"
@@ -229,7 +239,7 @@ def score(
     if not known and trainer.limit_val_batches != 0 and data.split["val"]:
         with _loggers_of(trainer, none=over):
             trainer.validate(module, data, verbose=False)
-    if plan.test:
+    if plan.protocols:
         trainer.test(module, data, verbose=False)
 
 
@@ -254,11 +264,14 @@ def test(
     plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """With ``test=true`` the test cases as whole volumes, at the files' own size: ``test/``."""
-    if plan.test and trainer.is_global_zero:
+    if plan.protocols and trainer.is_global_zero:
         settings = settings_of(plan.config)
-        found = score_whole_cases(plan.folder, data, module, trainer, settings)
-        means = {row["organ"]: row["dice_mean"] for row in found.summary}
-        _tell_dice(f"test cases, whole and at their own size ({plan.folder / 'test'})", means)
+        for found in score_whole_cases(
+            plan.folder, data, module, trainer, settings, plan.protocols
+        ):
+            means = {row["organ"]: row["dice_mean"] for row in found.summary}
+            where = f"by {found.protocol.name} ({plan.folder / found.within})"
+            _tell_dice(f"test cases, whole and at their own size, {where}", means)
 
 
 def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer) -> None:

@@ -1,5 +1,6 @@
 """The test cases of ``test=true``: scored once, at the end, by the weights that are left."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytorch_lightning as pl
 
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
+from segtrace.evaluation.protocols import TRANSUNET
 from segtrace.report.page.page import Page
 from segtrace.studies.evaluation.cases import Scoring, evaluate, moved
 from segtrace.studies.evaluation.result import Beside, Evaluation
@@ -24,8 +26,11 @@ def score_whole_cases(
     module: SegmentationModule,
     trainer: pl.Trainer,
     settings: Settings,
-) -> Evaluation:
+    protocols: Sequence[str],
+) -> list[Evaluation]:
     """What ``explain.py evaluate=true`` would leave of the last checkpoint, in ``test/``.
+
+    Of several protocols each has a folder in it; on the page they stand one below the other.
 
     Args:
         folder: of the run.
@@ -33,6 +38,7 @@ def score_whole_cases(
         module: whose network is scored.
         trainer: says the epoch, and on which device.
         settings: those of the explanation, for the activation.
+        protocols: by which.
 
     Raises:
         InputError: see :func:`segtrace.studies.evaluation.cases.evaluate`.
@@ -49,14 +55,19 @@ def score_whole_cases(
         facts={"network": module.description["network"], "data": module.description["source"]},
     )
     cases, source = data.split[PART], data.source
-    with moved(module.net, trainer.strategy.root_device):
-        found = evaluate(
-            trained, map(source.load, cases), cases, PART, source.numbering, Scoring(),
-            folder / PART,
-        )  # fmt: skip
-    found = replace(found, within=Path(PART))
+    found = []
+    for protocol in protocols:
+        within = Path(PART, *[protocol] * (len(protocols) > 1))
+        with moved(module.net, trainer.strategy.root_device):
+            scores = evaluate(
+                trained, map(source.load, cases), cases, PART, source.numbering,
+                Scoring(protocol), folder / within,
+            )  # fmt: skip
+        found.append(replace(scores, within=within))
     page = Page()
-    for result in (found, Beside([found], found.within)):
+    comparable = [one for one in found if one.protocol == TRANSUNET]
+    results: list[Evaluation | Beside] = [*found, Beside(comparable or found, Path(PART))]
+    for result in results:
         result.write(folder)
         result.show(page)
     page.write(folder / PART / "index.html")

@@ -8,11 +8,12 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from segtrace.cli.limits import check_limits, check_probes
+from segtrace.cli.limits import check_limits, check_probes, protocols_of
 from segtrace.cli.resumed import run_of
 from segtrace.cli.schema import check, plainly
 from segtrace.cli.train.broken_off import Left, begin_anew, left_in, remove_drafts
 from segtrace.cli.train.full_state import Expected
+from segtrace.cli.train.letter import Letter
 from segtrace.cli.train.rehearsal import rehearse
 from segtrace.cli.train.run_config import gone_on, targets_in
 from segtrace.errors import InputError
@@ -41,12 +42,14 @@ class TrainConfig:
         folder: of the run.
         lock: on the folder, as long as the run writes there.
         left: the checkpoint to go on from; ``None`` where the run begins.
+        letter: what the experiment asks for that stands for a published protocol, if it is that.
     """
 
     config: Mapping[str, Any]
     folder: Path
     lock: Held | None = None
     left: Left | None = None
+    letter: Letter | None = None
 
     @property
     def seed(self) -> int:
@@ -80,9 +83,9 @@ class TrainConfig:
         return None
 
     @property
-    def test(self) -> bool:
-        """Whether to score the test cases."""
-        return bool(self.config["test"])
+    def protocols(self) -> tuple[str, ...]:
+        """By which the test cases are scored; none where they are not."""
+        return protocols_of(self.config["test"])
 
 
 def _flat(node: Any, where: str = "") -> Iterator[tuple[str, float | str | bool]]:
@@ -115,7 +118,9 @@ def checked(config: DictConfig) -> TrainConfig:
         check_places(plain, folder)
         if kept is not None:
             check_no_checkpoints(kept)
-    plan = TrainConfig(plain, folder, lock)
+    asked = HydraConfig.get()
+    letter = Letter.of(asked.runtime.choices, asked.overrides.task)
+    plan = TrainConfig(plain, folder, lock, letter=letter)
     plan.keep()
     return plan
 

@@ -14,6 +14,7 @@ from nibabel import orientations
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from segtrace.data.files.splines import step, zoomed
 from segtrace.errors import InputError
 
 Triple = tuple[float, float, float]
@@ -108,16 +109,21 @@ class Geometry:
         grid: the file's own grid.
         square: (rows, columns) after centred padding; as many mm high as wide.
         size: rows and columns after resizing.
+        cubic: resized as TransUNet's program does it, see
+            :mod:`segtrace.data.files.splines`, and not padded.
     """
 
     grid: Grid
     square: tuple[int, int]
     size: int
+    cubic: bool = False
 
     @classmethod
-    def fit(cls, grid: Grid, size: int) -> "Geometry":
+    def fit(cls, grid: Grid, size: int, *, cubic: bool = False) -> "Geometry":
         """Pad the shorter side until a slice is square in mm (in voxels if mm are unknown)."""
         rows, columns = grid.rows_columns
+        if cubic:
+            return cls(grid, (rows, columns), size, cubic=True)
         dx, dy = grid.spacing[:2]
         if not np.isfinite([dx, dy]).all():
             dx = dy = 1.0
@@ -129,7 +135,10 @@ class Geometry:
     def spacing(self) -> tuple[float, float]:
         """Size of a resized pixel in mm (row step, column step); NaN if unknown."""
         dx, dy = self.grid.spacing[:2]
-        return dy * self.square[0] / self.size, dx * self.square[1] / self.size
+        rows, columns = self.square
+        if self.cubic:
+            return dy * step(rows, self.size), dx * step(columns, self.size)
+        return dy * rows / self.size, dx * columns / self.size
 
     @property
     def sides_known(self) -> bool:
@@ -144,13 +153,21 @@ class Geometry:
     def resize_images(self, stack: NDArray[np.float32]) -> NDArray[np.float32]:
         """(D, H, W) in [0, 1], padded with 0 -> (D, size, size): antialiased bilinear.
 
-        Order 3, the protocol's choice, overshoots [0, 1]; bilinear cannot.
+        Slices of several channels alike, (D, C, H, W).
+
+        Cubic, as the published protocol has it, overshoots [0, 1], and is left so; bilinear cannot.
         """
-        padded = torch.from_numpy(self.pad(stack))
-        return _interpolate(padded, (self.size, self.size), "linear").numpy()
+        planes, shape = stack.reshape(-1, *stack.shape[-2:]), (self.size, self.size)
+        if self.cubic:
+            small = zoomed(planes, shape, order=3)
+        else:
+            small = _interpolate(torch.from_numpy(self.pad(planes)), shape, "linear").numpy()
+        return small.reshape(*stack.shape[:-2], *shape)
 
     def resize_labels(self, stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(D, H, W) -> (D, size, size): the nearest voxel, no half-pixel shift to the image."""
+        if self.cubic:
+            return zoomed(stack, (self.size, self.size), order=0)
         padded = torch.from_numpy(self.pad(stack))
         return _interpolate(padded, (self.size, self.size), "nearest").numpy()
 
@@ -169,9 +186,24 @@ class Geometry:
             stack: (D, h, w) that covers the square slices at any resolution.
             mode: ``"nearest"`` for labels, ``"linear"`` for maps.
         """
-        full = _interpolate(torch.from_numpy(np.ascontiguousarray(stack)), self.square, mode)
+        cells = torch.from_numpy(np.ascontiguousarray(stack))
+        full = (self._unzoomed if self.cubic else self._enlarged)(cells, mode)
         (top, left), (rows, columns) = self._offset, self.grid.rows_columns
-        return self.grid.from_slices(full[:, top : top + rows, left : left + columns].numpy())
+        return self.grid.from_slices(full[:, top : top + rows, left : left + columns])
+
+    def _enlarged(self, cells: torch.Tensor, mode: str) -> NDArray[Any]:
+        return _interpolate(cells, self.square, mode).numpy()
+
+    def _unzoomed(self, cells: torch.Tensor, mode: str) -> NDArray[Any]:
+        """Cells tile the network's image, whose outer pixels have the centres of the file's."""
+        image = (self.size, self.size)
+        if cells.shape[1:] != image:
+            cells = _interpolate(cells, image, mode)
+        if mode == "nearest":
+            return zoomed(cells.numpy(), self.square, order=0)
+        return functional.interpolate(
+            cells[:, None], size=self.square, mode="bilinear", align_corners=True
+        )[:, 0].numpy()
 
     def to_plain(self) -> dict[str, Any]:
         """Dicts, lists and numbers alone: for JSON and for checkpoints."""
@@ -197,6 +229,7 @@ class Geometry:
             ),
             square=tuple(plain["square"]),
             size=plain["size"],
+            cubic=plain.get("cubic") is True,
         )
 
 

@@ -1,6 +1,6 @@
 """NIfTI files as slices: an image, and the label that lies on it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from segtrace.data.files.stored import Stored, read_stored
 from segtrace.data.labels import REMEDY
 from segtrace.errors import InputError, printable
 
+FIRST = "_0000"
+"""How the file of an image's first channel is marked, by nnU-Net's rule."""
 PHANTOM_MARK = "segtrace phantom"
 """How the ``descrip`` field of a generated image starts."""
 
@@ -38,6 +40,7 @@ class Volume:
         unit: in which the affine is, as NIfTI calls it.
         findings: what its user should know of it.
         remedy: what to do where the label holds a number that the label table does not.
+        beside: further channels of the image, each as ``image`` is.
     """
 
     name: str
@@ -52,10 +55,19 @@ class Volume:
     unit: str = "mm"
     findings: tuple[Finding, ...] = ()
     remedy: str = REMEDY
+    beside: tuple[NDArray[np.float32], ...] = ()
+
+    @property
+    def channels(self) -> tuple[NDArray[np.float32], ...]:
+        """All of the image, the first one first."""
+        return self.image, *self.beside
 
 
 def read_volume(
-    name: str, image_path: Path, label_path: Path | Mapping[int, Path] | None = None
+    name: str,
+    image_path: Path,
+    label_path: Path | Mapping[int, Path] | None = None,
+    beside: Sequence[Path] = (),
 ) -> Volume:
     """An image in HU and its label, as slices in radiological convention.
 
@@ -65,6 +77,7 @@ def read_volume(
         name: the case.
         image_path: its image.
         label_path: its label, or number -> the file of that organ alone; None for no label.
+        beside: the files of its further channels.
 
     Raises:
         InputError: a file that is missing, broken, not 3-D, holds NaN or colours, or a label that
@@ -78,7 +91,7 @@ def read_volume(
         label = grid.to_slices(_composed(image, label_path))
         where = next(iter(label_path.values())).parent
     elif label_path is not None:
-        label = grid.to_slices(_label_on(image, label_path))
+        label = grid.to_slices(_values_on(image, label_path))
     findings = (*findings, *judge_values(image.values))
     return Volume(
         name=name,
@@ -91,13 +104,56 @@ def read_volume(
         placing=placing(image.header),
         unit=unit(image.header),
         findings=findings,
+        beside=tuple(grid.to_slices(_values_on(image, path)) for path in beside),
     )
 
 
-def read_image(path: str | Path) -> Volume:
-    """One image file without a label; its case name is the file name without the ending."""
-    path = Path(path)
-    return read_volume(printable(path.name.removesuffix(".gz").removesuffix(".nii")), path)
+def read_image(path: str | Path, channels: int = 1) -> Volume:
+    """One image without a label; its case name is the file name without the ending.
+
+    Args:
+        path: its file; of several channels that of the first.
+        channels: how many it has.
+
+    Raises:
+        InputError: see :func:`read_volume`; a channel's file that is not there.
+    """
+    first, *beside = channel_files(Path(path), channels)
+    return read_volume(printable(stem(first)), first, beside=beside)
+
+
+def stem(path: Path) -> str:
+    """The name of a NIfTI file without its ending."""
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def channel_files(path: Path, channels: int) -> tuple[Path, ...]:
+    """The files of an image, one a channel, called as nnU-Net calls them.
+
+    Args:
+        path: of the first, which of several ends in ``_0000``.
+        channels: how many.
+
+    Raises:
+        InputError: it is called otherwise, or another one is not there.
+    """
+    name, ending = stem(path), path.name[len(stem(path)) :]
+    if channels == 1:
+        return (path,)
+    bare = name.removesuffix(FIRST)
+    if bare == name:
+        raise InputError(
+            f"{path}: the network takes {channels} channels; call their files CASE{FIRST}{ending} "
+            f"to CASE_{channels - 1:04d}{ending}, and name the first"
+        )
+    files = tuple(path.with_name(f"{bare}_{number:04d}{ending}") for number in range(channels))
+    for file in files[1:]:
+        if not file.is_file():
+            raise InputError(
+                f"{path}: the network takes {channels} channels, and {file.name} is not beside it; "
+                "add it"
+            )
+    return files
 
 
 def check_finite(values: NDArray[Any], where: str) -> None:
@@ -111,8 +167,8 @@ def check_finite(values: NDArray[Any], where: str) -> None:
         raise InputError(f"{where}: {broken} voxels are NaN or infinite; repair the file")
 
 
-def _label_on(image: Stored, path: Path) -> NDArray[np.float32]:
-    """A label's values (i, j, k) at the image's voxels."""
+def _values_on(image: Stored, path: Path) -> NDArray[np.float32]:
+    """The values (i, j, k) of a label, or another channel, at the image's voxels."""
     stored = read_stored(path)
     check_finite(stored.values, str(path))
     return _in_order_of(image, stored)
@@ -122,7 +178,7 @@ def _composed(image: Stored, organs: Mapping[int, Path]) -> NDArray[np.uint16]:
     """One label of the files of single organs."""
     label = np.zeros(image.shape, np.uint16)
     for number, path in organs.items():
-        values = _label_on(image, path)
+        values = _values_on(image, path)
         mask = values > 0
         if (values[mask] != values.max()).any() or values.min() < 0:
             raise InputError(
@@ -150,7 +206,7 @@ def _in_order_of(image: Stored, label: Stored) -> NDArray[np.float32]:
     if turned.shape != image.shape:
         raise InputError(
             f"{label.path}: shape {label.shape} differs from {image.shape} of {image.path}; "
-            "resample the label to the image's grid"
+            "resample it to the image's grid"
         )
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in image.shape])).reshape(3, -1)
     corners = np.vstack([corners, np.ones(8)])
@@ -182,4 +238,4 @@ def _why_apart(image: Stored, label: Stored) -> str:
                 f"affine that is the identity); if it was drawn on {other.path.name}, save it with "
                 "that affine"
             )
-    return "resample the label to the image's grid"
+    return "resample it to the image's grid"

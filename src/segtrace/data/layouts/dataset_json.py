@@ -27,14 +27,15 @@ class DatasetJson:
         labels: organ -> number; None where it does not say.
         channels: names of the input channels; empty where it does not say.
         ending: of the files, for where they are not listed.
-        parts: ``train`` and ``val`` -> case -> image and label; empty where none is listed.
+        parts: ``train`` and ``val`` -> case -> image, channel by channel, and label; empty where
+            none is listed.
     """
 
     path: Path
     labels: dict[str, int] | None
     channels: tuple[str, ...]
     ending: str
-    parts: Mapping[str, Mapping[str, tuple[Path, Path]]]
+    parts: Mapping[str, Mapping[str, tuple[Path, ...]]]
 
 
 def read_dataset_json(path: Path, labelled: bool = False) -> DatasetJson:
@@ -54,7 +55,7 @@ def read_dataset_json(path: Path, labelled: bool = False) -> DatasetJson:
     names = content.get("channel_names", content.get("modality", {}))
     channels = names.values() if isinstance(names, Mapping) else ()
     parts = {
-        ours: _listed(path, theirs, content[theirs])
+        ours: _listed(path, theirs, content[theirs], len(channels) or 1)
         for theirs, ours in _PARTS.items()
         if isinstance(content.get(theirs), list)
     }
@@ -111,30 +112,35 @@ def _labels(path: Path, given: Any) -> dict[str, int]:
     return found
 
 
-def _listed(path: Path, part: str, entries: list[Any]) -> dict[str, tuple[Path, Path]]:
-    """Case -> image and label, of entries that name both."""
-    found: dict[str, tuple[Path, Path]] = {}
+def _listed(
+    path: Path, part: str, entries: list[Any], channels: int
+) -> dict[str, tuple[Path, ...]]:
+    """Case -> image, channel by channel, and label, of entries that name both."""
+    found: dict[str, tuple[Path, ...]] = {}
     for entry in entries:
         if not isinstance(entry, Mapping) or not {"image", "label"} <= {*entry}:
             continue
-        image, label = (_inside(path, part, entry[key]) for key in ("image", "label"))
+        given = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
+        images = [_inside(path, part, one) for one in given]
+        label = _inside(path, part, entry["label"])
         case = re.sub(r"\.nii(\.gz)?$", "", label.name)
         if case in found:
             raise InputError(f"{path}: {part} lists {label.name} twice; take one entry out")
-        plain = image.with_name(re.sub(r"(\.nii(\.gz)?)$", r"_0000\1", image.name))
-        # nnU-Net's first version lists a case, and its file carries the number of the channel.
-        found[case] = (image if image.exists() or not plain.exists() else plain, label)
+        found[case] = (*(_numbered(images[0], channels) if len(images) == 1 else images), label)
     return found
+
+
+def _numbered(image: Path, channels: int) -> list[Path]:
+    """nnU-Net's first version lists a case, and its files carry the numbers of their channels."""
+    files = [
+        image.with_name(re.sub(r"(\.nii(\.gz)?)$", rf"_{number:04d}\1", image.name))
+        for number in range(channels)
+    ]
+    return [image] if image.exists() or not files[0].exists() else files
 
 
 def _inside(path: Path, part: str, given: Any) -> Path:
     """A file below the folder of the list."""
-    if isinstance(given, list) and len(given) == 1:
-        given = given[0]
-    if isinstance(given, list):
-        raise InputError(
-            f"{path}: {part} lists images of {len(given)} channels, and one is read here; list one"
-        )
     name = PurePosixPath(str(given))
     if not isinstance(given, str) or name.is_absolute() or ".." in name.parts or not name.name:
         raise InputError(

@@ -1,11 +1,14 @@
 """Which form a folder of labelled NIfTI files has."""
 
+from itertools import takewhile
 from pathlib import Path
 
 from segtrace.data.files.finding_files import existing_folder, matches
+from segtrace.data.files.nifti import FIRST
 from segtrace.data.layouts.dataset_json import DatasetJson, read_dataset_json
 from segtrace.data.layouts.listed import ListedSource
 from segtrace.data.layouts.organ_files import IMAGE, ORGANS, OrganFilesSource
+from segtrace.data.preprocessing import MOST_CHANNELS
 from segtrace.data.sources import NiftiSource
 from segtrace.errors import InputError
 
@@ -26,7 +29,7 @@ Labels = str | dict[str, int] | None
 def find_source(
     root: str,
     labels: Labels = None,
-    images: str | None = None,
+    images: str | list[str] | None = None,
     masks: str | None = None,
     other: str = "refuse",
 ) -> NiftiSource:
@@ -35,12 +38,12 @@ def find_source(
     Args:
         root: the folder, or the file.
         labels: organ -> number, or a name of such a table; None where the files say it.
-        images: pattern of the images; None to look for it.
+        images: pattern of the images, or one for each input channel; None to look for it.
         masks: pattern of the labels; None to look for it.
         other: label values outside the table: ``"refuse"`` or ``"background"``.
 
     Raises:
-        InputError: a form that is not known, or of several channels; labels that nothing says.
+        InputError: a form that is not known; labels that nothing says.
     """
     path = Path(root).expanduser()
     if path.suffix == ".json" and path.is_file():
@@ -55,17 +58,16 @@ def find_source(
         return _listed(told, labels, other)
     if any((top / case / ORGANS).is_dir() for case in matches(top, IMAGE)):
         return OrganFilesSource(root, labels)
-    images, masks = _patterns(top)
-    _refuse_channels(top, images, masks, told)
-    return NiftiSource(root, _known(labels, told, top), images, masks, other)
+    first, masks = _patterns(top)
+    return NiftiSource(root, _known(labels, told, top), _channels(top, first, told), masks, other)
 
 
 def _listed(told: DatasetJson, labels: Labels, other: str) -> NiftiSource:
     if not told.parts:
         raise InputError(f"{told.path}: it lists no training images with their labels; add them")
-    first = next(iter(next(iter(told.parts.values())).values()))[0]
-    image = f"{first.parent.name}/*_0000.nii.gz"
-    _refuse_channels(told.path.parent, image, "labelsTr/*.nii.gz", told)
+    files = next(iter(next(iter(told.parts.values())).values()))
+    if len(told.channels) > 1 and len(files) == 2:
+        _channels(told.path.parent, files[0].name, told)
     return ListedSource(told, _known(labels, told, told.path.parent), other)
 
 
@@ -98,13 +100,19 @@ def _patterns(top: Path) -> tuple[str, str]:
     )
 
 
-def _refuse_channels(top: Path, images: str, masks: str, told: DatasetJson | None) -> None:
-    """Several channels of a case: which of them is meant is the user's to say."""
-    second = images.replace("_0000", "_0001")
-    several = "_0000" in images and bool(matches(top, second))
-    if several or (told is not None and len(told.channels) > 1):
-        names = f" ({', '.join(told.channels)})" if told and told.channels else ""
-        raise InputError(
-            f"{top}: its cases have several input channels{names}, and one is read here; say "
-            f"which, e.g. 'data.images={images}' 'data.masks={masks}'"
-        )
+def _channels(top: Path, images: str, told: DatasetJson | None) -> list[str]:
+    """A pattern for each input channel, by nnU-Net's rule.
+
+    Raises:
+        InputError: several channels that are told of, and one file a case.
+    """
+    several = len(told.channels) if told is not None else 0
+    if FIRST not in images:
+        if told is not None and several > 1:
+            raise InputError(
+                f"{told.path}: {several} input channels ({', '.join(told.channels)}), and one file "
+                f"a case; save each as a file of its own, CASE{FIRST}.nii.gz and so on"
+            )
+        return [images]
+    numbered = (images.replace(FIRST, f"_{n:04d}") for n in range(several or MOST_CHANNELS))
+    return [*numbered] if several else [*takewhile(lambda one: matches(top, one), numbered)]

@@ -25,6 +25,13 @@ class ListedSource(NiftiSource):
         self._files = {
             case: files for cases in listed.parts.values() for case, files in cases.items()
         }
+        self._channels = len(next(iter(self._files.values()))) - 1
+        for case, files in self._files.items():
+            if len(files) - 1 != self._channels:
+                raise InputError(
+                    f"{listed.path}: case {case} has {len(files) - 1} channels, and others have "
+                    f"{self._channels}; list the same of every case"
+                )
         names = [case for cases in self._parts.values() for case in cases]
         if twice := sorted({case for case in names if names.count(case) > 1}):
             raise InputError(
@@ -36,8 +43,13 @@ class ListedSource(NiftiSource):
         return tuple(sorted(self._files))
 
     def files(self, case: str) -> tuple[Path, ...]:
-        """The image and the label."""
+        """The image, channel by channel, and the label."""
         return self._files[case]
+
+    @property
+    def channels(self) -> int:
+        """As many as the list has of a case."""
+        return self._channels
 
     def split(self) -> Split | None:
         """The list's own, if it names validation cases."""

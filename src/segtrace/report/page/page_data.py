@@ -258,6 +258,7 @@ def _pictures(page_data: PageData, window: tuple[float, float]) -> dict[str, Any
     truth = None if scene.truth is None else cut(array(scene.truth), page_data.crop)
     return {
         "size": scene.image.shape[-2:],
+        "input_channels": scene.image.shape[1],
         "crop": page_data.crop,
         "boxes": page_data.epochs[0].boxes,
         "grids": {stage: maps.shape[-2:] for stage, maps in flow.maps.items()},

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -93,7 +94,8 @@ class Evaluation:
     @property
     def name(self) -> str:
         """Of the network, and of its folder where there are several."""
-        return ", ".join([*self.within.parts[:-1], self.trained.name])
+        networks = takewhile(lambda folder: folder != self.part, self.within.parts)
+        return ", ".join([*networks, self.trained.name])
 
     @property
     def own_row(self) -> dict[str, Any]:
@@ -111,7 +113,9 @@ class Evaluation:
     def show(self, page: Page) -> None:
         """Means and counts, and every case."""
         said = [*self.cautions, *[TRAINED_ON] * (self.part in ("train", ALL))]
-        facts = {**self.trained.facts, "protocol": self.protocol.name, "part": self.part}
+        before = str(page.about.facts.get("protocol", self.protocol.name))
+        protocols = ", ".join(dict.fromkeys([before, self.protocol.name]))
+        facts = {**self.trained.facts, "protocol": protocols, "part": self.part}
         cautions = (*page.about.cautions, *(one for one in said if one not in page.about.cautions))
         page.about = replace(page.about, facts=facts, cautions=cautions)
         page.sections.append(self._scores())
@@ -129,8 +133,8 @@ class Evaluation:
         )
         files = (
             f"evaluation.csv has a row a case and organ, summary.csv all of the table; both lie in "
-            f"{self.part}/, with the predictions as NIfTI in the files' own grid and a table of "
-            "their labels."
+            f"{self.within.as_posix()}/, with the predictions as NIfTI in the files' own grid and "
+            "a table of their labels."
         )
         caption = (
             "Mean and sd over cases, scored at the files' own size. HD95: 95th percentile of the "

@@ -11,7 +11,7 @@ from torch import Tensor
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
-from segtrace.progress import say
+from segtrace.progress import counted, say
 from segtrace.tracking.explained import Settings
 from segtrace.training.construction import construct
 
@@ -43,9 +43,16 @@ class FittedData:
             wanted: what made the network's own slices.
 
         Raises:
-            InputError: see :class:`SliceDataModule`; no organ that both know.
+            InputError: see :class:`SliceDataModule`; no organ that both know; another number of
+                input channels.
         """
-        numbering = _module(node, wanted, "all").source.numbering
+        source = _module(node, replace(wanted, window=wanted.windows[0]), "all").source
+        if source.channels != wanted.channels:
+            raise InputError(
+                f"the network takes {counted(wanted.channels, 'input channel')}, and these data "
+                f"have {source.channels}; say which with data.images, a pattern for each channel"
+            )
+        numbering = source.numbering
         names = common(list(wanted.organs), list(numbering))
         if not names:
             raise InputError(
@@ -134,8 +141,9 @@ def _module(
 ) -> "SliceDataModule":
     # Handed over as they are: a value of a checkpoint is never a part of the configuration.
     module: SliceDataModule = construct(
-        "data", node, size=wanted.size, window=wanted.window, organs=organs
-    )
+        "data", node, size=wanted.size, window=wanted.window, organs=organs,
+        resizing=wanted.resizing,
+    )  # fmt: skip
     return module
 
 

@@ -111,7 +111,7 @@ class Images:
     def volumes(self, cases: Sequence[str | int]) -> Iterator[Volume]:
         """The volumes to explain, one at a time: the image, or the cases with their labels."""
         if self.options["image"] is not None:
-            yield read_image(self.options["image"])
+            yield read_image(self.options["image"], self.last().preprocessing.channels)
             return
         source = self.module.source
         available = source.cases()

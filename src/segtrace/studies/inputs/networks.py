@@ -182,8 +182,8 @@ class Networks:
 
 def _with_void_told(trained: TrainedNetwork) -> TrainedNetwork:
     """The network, with a note of rules that it makes void, and another one leading."""
-    size = trained.preprocessing.size
-    image = torch.zeros(1, 1, size, size)
+    size, channels = trained.preprocessing.size, trained.preprocessing.channels
+    image = torch.zeros(1, channels, size, size)
     settings, void = void_told(trained.net, trained.stages, image, trained.settings)
     notes = trained.notes if void is None else (*trained.notes, void)
     return replace(trained, settings=settings, notes=notes)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from segtrace.activation import predicted, predicted_mask
 from segtrace.data.files.findings import told
 from segtrace.data.files.nifti import read_image
+from segtrace.data.preprocessing import batch_of
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError
 from segtrace.network.logits import logits_at
@@ -24,9 +25,10 @@ def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
     Raises:
         InputError: a file that cannot be read, or in which the network finds no organ.
     """
-    volume, preprocessing = read_image(path), trained.preprocessing
+    preprocessing = trained.preprocessing
+    volume = read_image(path, preprocessing.channels)
     stack, geometry = preprocessing.images(volume)
-    images = torch.from_numpy(stack)[:, None]  # (D, 1, H, W)
+    images = batch_of(stack)
     labels = predict(trained.net, images, trained.settings.activation)
     masks = [predicted_mask(labels, organ) for organ in trained.channels.values()]
     areas = torch.stack([mask.flatten(1).sum(1) for mask in masks], 1).numpy()
@@ -55,7 +57,7 @@ def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
 def predict(
     net: nn.Module, images: Tensor, activation: str | None = None, *, said: bool = True
 ) -> Tensor:
-    """What the network predicts on every slice (D, 1, H, W), in batches.
+    """What the network predicts on every slice (D, C, H, W), in batches.
 
     Args:
         net: the network.

@@ -67,6 +67,11 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
     if options["output"] is not None:
         _return_alone(net, options["output"])
     preprocessing = Preprocessing.from_plain(data.preprocessing)
+    if preprocessing.channels > 1:
+        raise InputError(
+            f"these data have {preprocessing.channels} channels, and a network of your own is "
+            "shown one here; explain it in Python, segtrace.explain(net, loader, …)"
+        )
     if isinstance(preprocessing.window, str):
         raise InputError(
             f"data.window={preprocessing.window} is for networks trained here; say what yours was "

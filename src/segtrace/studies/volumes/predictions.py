@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from segtrace.activation import SOFTMAX, OrganLike, organ_of, predicted_mask
 from segtrace.data.files.nifti import Volume, read_image
+from segtrace.data.preprocessing import batch_of
 from segtrace.names import file_name
 from segtrace.report.tables import save_table
 from segtrace.studies.inputs.cautions import IN_SHORT, about_network
@@ -34,9 +35,9 @@ def save_prediction(trained: TrainedNetwork, image: Path, folder: Path) -> None:
     Raises:
         InputError: an image that cannot be read, or a file that cannot be written.
     """
-    volume = read_image(image)
+    volume = read_image(image, trained.preprocessing.channels)
     images, geometry = trained.preprocessing.images(volume)
-    found = predict(trained.net, torch.from_numpy(images)[:, None], trained.settings.activation)
+    found = predict(trained.net, batch_of(images), trained.settings.activation)
     stack, back = found.to(torch.uint8).numpy(), partial(geometry.to_source, mode="nearest")
     said = about_network(volume, trained)
     mark = "".join(f", {IN_SHORT[caution]}" for caution in said)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from segtrace.data.files.geometry import Geometry
 from segtrace.data.files.nifti import Volume
-from segtrace.data.preprocessing import Preprocessing, labels_of
+from segtrace.data.preprocessing import Preprocessing, batch_of, labels_of
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
@@ -106,7 +106,7 @@ class VolumeSlices(Dataset[int]):
 
     Args:
         volume: the file.
-        images: (D, size, size) in [0, 1].
+        images: (D, size, size) in [0, 1]; of several channels (D, C, size, size).
         labels: (D, size, size) channels, or ``None``.
         geometry: the way back.
     """
@@ -137,7 +137,7 @@ class VolumeSlices(Dataset[int]):
         """These slices, as the network takes them."""
         chosen = list(indices)
         return Probes(
-            images=torch.from_numpy(self.images[chosen])[:, None],
+            images=batch_of(self.images[chosen]),
             labels=None if self.labels is None else torch.from_numpy(self.labels[chosen]),
             cases=(self.volume.name,) * len(chosen),
             slices=tuple(chosen),

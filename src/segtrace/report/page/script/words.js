@@ -66,6 +66,8 @@ function showReading() {
       "is up. Slices are counted from caudal." : "Which side is the patient's right, which way is " +
       "up and from where slices are counted is not known: the data does not say.",
     aboutCT(),
+    ...(DATA.input_channels > 1 ? [`The network was given ${DATA.input_channels} channels of each ` +
+      "slice; pictures show the first."] : []),
     "A map says where the score is sensitive, not why, and not that the network is right.",
   ];
   $("reading").replaceChildren();
