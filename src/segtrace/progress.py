@@ -6,7 +6,7 @@ In a terminal a line below counts along, and is gone when the step is done; a fi
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from statistics import mean, median_low
 from typing import TypeVar
@@ -91,7 +91,8 @@ def clear() -> None:
     """Take away the line that counts along, if one stands there."""
     global _shown
     if _shown:
-        print(f"\r{' ' * _shown}\r", end="", file=sys.stderr, flush=True)
+        with suppress(OSError):  # a terminal that was closed
+            print(f"\r{' ' * _shown}\r", end="", file=sys.stderr, flush=True)
     _shown = 0
 
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from segtrace.data.augment import Augmentation
+from segtrace.data.cache.entries import LostSlicesError
 from segtrace.data.labels import BTCV, organ_table
 from segtrace.data.prepare import prepare
 from segtrace.data.preprocessing import Preprocessing
-from segtrace.data.sampling import EpochSampler, Loader, SliceError, Slices, workers_beside
+from segtrace.data.sampling import EpochSampler, Loader, Slices, workers_beside
 from segtrace.data.sources import RawSource
 
 
@@ -102,11 +103,12 @@ def test_a_slice_that_cannot_be_read_any_more_is_named(slices, workers, damage):
         shutil.rmtree(folder)
     else:
         os.truncate(folder / "label.npy", 300)
-    with pytest.raises(SliceError) as caught:
+    with pytest.raises(LostSlicesError) as caught:
         list(Loader(slices, batch_size=16, num_workers=workers, generator=torch.Generator()))
     words = str(caught.value)
-    assert words.startswith(f"case 0006, slice 0: {folder} cannot be read any more (")
-    assert words.endswith("; say the same again: what is missing there is made anew")
+    assert words.startswith(f"case 0006, slice 0: {folder}/")
+    assert ".npy was taken away or changed while it was in use (" in words
+    assert words.endswith("; the next start makes it anew")
     assert "Traceback" not in words
 
 

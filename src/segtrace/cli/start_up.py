@@ -17,6 +17,8 @@ from segtrace.processes import end_with
 from segtrace.progress import clear
 
 SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    SIGNALS[signal.SIGHUP] = "stopped by SIGHUP, as its terminal was closed"
 NOTHING = "nothing has begun"
 FIRST = "SEGTRACE_FIRST_PROCESS"
 """Where a process that is started to help in a training finds the number of the first one."""
@@ -29,7 +31,8 @@ _before: dict[signal.Signals, Any] = {}
 def say(message: str) -> None:
     """One line to the user, in the place of one that counts along."""
     clear()
-    print(f"{Path(sys.argv[0]).name}: {message}\n", end="", file=sys.stderr, flush=True)
+    with suppress(OSError):  # a terminal that was closed
+        print(f"{Path(sys.argv[0]).name}: {message}\n", end="", file=sys.stderr, flush=True)
 
 
 def helps() -> bool:

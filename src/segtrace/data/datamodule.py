@@ -14,7 +14,7 @@ from segtrace.data.augment import BEFORE_RESIZING, Named, recipe_of
 from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
-from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
+from segtrace.data.prepare import BrokenCasesError, PreparedCase, Preprocessing, prepare
 from segtrace.data.preprocessing import CUBIC, LINEAR, Window, batch_of, window_of
 from segtrace.data.probes import Probes, choose, usual
 from segtrace.data.sampling import AUTO, Draw, EpochSampler, Loader, Slices, workers_beside
@@ -117,13 +117,28 @@ class SliceDataModule(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Prepare what the stage needs; of an organ that no case of a training holds, warn."""
-        for part in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(
-            stage or "fit", ()
-        ):
-            new = part not in self._cases
-            self.cases(part)
-            if new and stage in (None, "fit") and self.split[part]:
+        parts = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        asked = parts.get(stage or "fit", ())
+        new = [part for part in asked if part not in self._cases]
+        self.gather(*asked)
+        for part in new if stage in (None, "fit") else ():
+            if self.split[part]:
                 self._warn_of_absent(part)
+
+    def gather(self, *parts: str) -> None:
+        """Prepare the cases of several parts of the split.
+
+        Raises:
+            InputError: see :meth:`cases`; broken files of all parts are named at once.
+        """
+        wrong: dict[str, str] = {}
+        for part in parts:
+            try:
+                self.cases(part)
+            except BrokenCasesError as error:
+                wrong |= error.wrong
+        if wrong:
+            raise BrokenCasesError(wrong)
 
     def _warn_of_absent(self, part: str) -> None:
         held = np.sum([case.areas.sum(0) for case in self.cases(part)], axis=0)

@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from segtrace.data.augment import Recipe
 from segtrace.data.cache.entries import ARRAYS
 from segtrace.data.prepare import PreparedCase
-from segtrace.errors import InputError, why
 
 Draw = tuple[int, int, int]
 """(epoch, pass, index): all that a training slice's randomness depends on, beside the seed."""
@@ -19,17 +18,6 @@ AUTO = "auto"
 """As many processes as suit the device."""
 MOST_WORKERS = 8
 """Processes that a loader takes by itself: as many as feed one fast GPU slices of 224 pixels."""
-
-
-class SliceError(InputError):
-    """A slice that cannot be read any more.
-
-    A loader's process hands an error on as the text of its whole traceback; the words proper are
-    its end.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
 
 
 class Slices(Dataset[dict[str, Any]]):
@@ -66,18 +54,11 @@ class Slices(Dataset[dict[str, Any]]):
         A draw carries its epoch with it: what a worker returns depends on nothing else.
 
         Raises:
-            SliceError: the prepared slices are gone, or not what they were.
+            LostSlicesError: the prepared slices are gone, or not what they were.
         """
         row, index = self.keys[draw if isinstance(draw, int) else draw[2]]
         case = self.cases[row]
-        try:
-            image, label = (torch.from_numpy(case.stored(name, index)) for name in ARRAYS)
-        except (OSError, ValueError, IndexError, EOFError) as error:
-            reason = why(error) if isinstance(error, OSError) else error
-            raise SliceError(
-                f"case {case.name}, slice {index}: {case.folder} cannot be read any more "
-                f"({reason}); say the same again: what is missing there is made anew"
-            ) from error
+        image, label = (torch.from_numpy(case.stored(name, index)) for name in ARRAYS)
         if self.augmentation and not isinstance(draw, int):
             image, label = self.augmentation(image, label, (self.seed, *draw))
         image = torch.from_numpy(case.fitted_image(image.numpy()))

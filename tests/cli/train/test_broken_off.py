@@ -42,7 +42,9 @@ def test_the_one_before_takes_the_place_of_a_damaged_or_missing_one_with_a_word(
 def test_where_both_are_damaged_nothing_begins_anew(tmp_path):
     for name in ("last.ckpt", "previous.ckpt"):
         damage(full_checkpoint(tmp_path / name, 3))
-    with pytest.raises(InputError, match=r"last.ckpt .*; .*previous.ckpt .*; begin") as e:
+    with pytest.raises(
+        InputError, match=r"last.ckpt .*; .*previous.ckpt .*; begin another run in another folder"
+    ) as e:
         left_in(tmp_path)
     assert "\n" not in str(e.value)
 
@@ -142,6 +144,9 @@ def damaged(path, how):
         path.unlink()
     elif how == "text":
         path.write_text("hello")
+    elif how == "a folder":
+        path.unlink()
+        path.mkdir()
     elif how == "slim":
         torch.save({"state_dict": {}}, path)
     else:
@@ -150,7 +155,7 @@ def damaged(path, how):
         path.write_bytes(content)
 
 
-HOWS = ["cut", "empty", "gone", "text", "slim", "flipped"]
+HOWS = ["cut", "empty", "gone", "text", "slim", "flipped", "a folder"]
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -229,6 +234,19 @@ def test_a_damaged_checkpoint_takes_the_place_of_no_whole_one(folder, how, capsy
     assert (epoch_of(folder / "previous.ckpt"), epoch_of(folder / "last.ckpt")) == (3, 4)
     assert capsys.readouterr().out == ""
     assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "previous.ckpt"]
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_moved_and_kept(folder, capsys):
+    for name in ("last.ckpt", "previous.ckpt"):
+        damaged(folder / name, "a folder")
+        (folder / name / "thesis.doc").touch()
+    for epoch in (3, 4):
+        save(Writer(epoch), folder / "last.ckpt", slim=False, previous="previous.ckpt")
+    assert (epoch_of(folder / "previous.ckpt"), epoch_of(folder / "last.ckpt")) == (3, 4)
+    said = capsys.readouterr().out
+    for name in ("last.ckpt", "previous.ckpt"):
+        assert (folder / f"{name}.folder" / "thesis.doc").is_file()
+        assert f"{folder / name} was a folder: it is {folder / name}.folder now" in said
 
 
 def test_a_checkpoint_has_checksums_whatever_torch_was_told(folder):

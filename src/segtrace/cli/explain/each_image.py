@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from segtrace.data.files.nifti import FIRST, channel_files, stem
-from segtrace.errors import InputError, printable
+from segtrace.errors import InputError, is_full, printable
 from segtrace.names import file_name
 from segtrace.processes import side_by_side
 from segtrace.progress import Steps, counted, say
@@ -126,10 +126,18 @@ def _tried(explain: Callable[[Path, Path], None], one: tuple[Path, Path, str]) -
         remove(place)
         draft.rename(place)
     except InputError as error:
-        remove(draft)
+        if is_full(error.__cause__):  # as it will be for all others
+            raise
         say(f"{printable(path.name)} failed: {error}")
         return FAILED, str(error)
+    finally:
+        remove(draft)
     return DONE, ""
+
+
+def whole_in(folder: Path) -> int:
+    """Images whose results lie whole in a folder."""
+    return len(list(folder.glob(f"*/{WHOLE}")))
 
 
 def _key(path: Path, channels: int, by: Sequence[str]) -> str:

@@ -58,7 +58,7 @@ def left_in(folder: Path, named: Path | None = None, expected: Expected = ANY) -
     damage = []
     for path in names:
         try:
-            found = read_left(path, expected) if path.is_file() else None
+            found = read_left(path, expected) if path.exists() else None
         except InputError as error:
             damage.append(str(error))
             continue

@@ -60,6 +60,8 @@ def data(plan: TrainConfig) -> SliceDataModule:
         )
     if not module.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
         check_unwatched(plan.config["callbacks"])
+    if plan.protocols:  # a test case that cannot be read is told now, and not when all is trained
+        module.gather("train", "val", "test")
     module.setup("fit")
     return module
 

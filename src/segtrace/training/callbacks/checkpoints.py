@@ -78,6 +78,8 @@ class EpochCheckpoints(Checkpoint):
         self._meet()
         if epoch % self.every_n_epochs == 0 or final:
             self._keep(trainer, epoch)
+        for logger in trainer.loggers:  # whoever goes on from here logs no more of what lies behind
+            logger.save()
         save(trainer, self.folder / "last.ckpt", slim=False, previous="previous.ckpt")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -115,7 +117,7 @@ def save(trainer: pl.Trainer, path: Path, *, slim: bool, previous: str = "") -> 
     if trainer.is_global_zero:
         if previous and path.exists():
             _keep(path, path.with_name(previous))
-        partial.replace(path)
+        _put(partial, path)
 
 
 def _make_up(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -136,4 +138,13 @@ def _keep(last: Path, previous: Path) -> None:
     except InputError as error:
         say(f"{error}: it does not become {previous.name}")
     else:
-        last.replace(previous)
+        _put(last, previous)
+
+
+def _put(file: Path, place: Path) -> None:
+    """Give a file its place; a folder that somebody made there is moved, and not taken away."""
+    if place.is_dir():
+        aside = place.with_name(f"{place.name}.folder")
+        place.rename(aside)
+        say(f"{place} was a folder: it is {aside} now")
+    file.replace(place)
