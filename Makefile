@@ -72,6 +72,8 @@ bench: $(VENV)/installed  ## Measure speed against the floor and the neighbours;
 	$(BIN)/python tests/benchmarks/bench_epoch.py
 	$(BIN)/python tests/benchmarks/bench_scripts.py
 	$(BIN)/python tests/benchmarks/bench_explainers.py
+	$(BIN)/python tests/benchmarks/bench_training.py
+	$(BIN)/python tests/benchmarks/bench_prepare.py
 
 planted: $(VENV)/installed  ## Train on planted evidence and put rules and explainers to it; takes an hour
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/planted_table.py $(ARGS)

@@ -12,7 +12,8 @@ import segtrace
 SOURCE = Path(segtrace.__file__).parent
 
 LEAVES = {
-    f"segtrace.{name}" for name in ("activation", "dice", "errors", "labelled", "names", "progress")
+    f"segtrace.{name}"
+    for name in ("activation", "dice", "errors", "labelled", "names", "processes", "progress")
 }
 CORE = ("network", "attribution", "measures", "causal")
 # package -> packages of ours that it may import besides itself: only what stands above it.

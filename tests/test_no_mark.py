@@ -217,8 +217,6 @@ BY_HAND = {
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def task(request):
-    if request.param in ("UNETR", "SwinUNETR"):
-        pytest.importorskip("einops", reason="MONAI's transformers need einops")
     return Task(request.param)
 
 

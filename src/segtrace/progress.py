@@ -6,9 +6,9 @@ In a terminal a line below counts along, and is gone when the step is done; a fi
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from statistics import median_low
+from statistics import mean, median_low
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,6 +21,8 @@ RANKS = "lightning_utilities.core.rank_zero"
 """Where Lightning keeps the number of a process, once it is imported."""
 _shown = 0
 """Letters of the line that counts along."""
+_heard: list[str] | None = None
+"""What was said since another process is to say it."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,31 @@ def say(words: str, left: float | None = None) -> None:
         words: what is done now, or was found.
         left: seconds still needed, where that is known.
     """
-    if is_first():
+    if _heard is not None:
+        _heard.append(words)
+    elif is_first():
         clear()
         print(f"{_line(words, left)}\n", end="", flush=True)  # at once: a signal may come between
+
+
+@contextmanager
+def hearing() -> Iterator[list[str]]:
+    """Inside the block nothing is printed: what is said is listed, for another process to say."""
+    global _heard
+    said: list[str] = []
+    _heard = said
+    try:
+        yield said
+    finally:
+        _heard = None
 
 
 def clear() -> None:
     """Take away the line that counts along, if one stands there."""
     global _shown
     if _shown:
-        print(f"\r{' ' * _shown}\r", end="", file=sys.stderr, flush=True)
+        with suppress(OSError):  # a terminal that was closed
+            print(f"\r{' ' * _shown}\r", end="", file=sys.stderr, flush=True)
     _shown = 0
 
 
@@ -87,7 +104,7 @@ def counted(count: int, what: str) -> str:
 def count(words: str, progress: Progress) -> None:
     """Let the line in the terminal say how far the work has come; a file is told nothing."""
     global _shown
-    if is_first() and sys.stderr.isatty():
+    if _heard is None and is_first() and sys.stderr.isatty():
         clear()
         line = _line(f"{words}: {progress.done} of {progress.total}", progress.left)
         print(line, end="", file=sys.stderr, flush=True)
@@ -148,10 +165,12 @@ class Steps:
 
     Args:
         total: how many there will be.
+        processes: that take a step each, so that steps end several at a time.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, processes: int = 1) -> None:
         self._total = total
+        self._usual = median_low if processes == 1 else mean  # a few do more than the others
         self._began: list[float] = []
 
     def next(self, words: str) -> None:
@@ -160,7 +179,7 @@ class Steps:
         if 0 < len(self._began) < self._total:
             ends = [*self._began[1:], time.monotonic()]
             took = [end - began for began, end in zip(self._began, ends, strict=True)]
-            left = median_low(took) * (self._total - len(took))  # a few do more than the others
+            left = self._usual(took) * (self._total - len(took))
         say(words, left)
         self._began.append(time.monotonic())
 

@@ -17,6 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from segtrace import InputError
 from segtrace.cli import endings
 from segtrace.cli.endings import listening, told, typed, whole
+from segtrace.data.cache.entries import LostSlicesError
 from segtrace.report.files import atomic
 
 TRAINING = "callbacks: {}\nseed: 0\n"
@@ -40,7 +41,7 @@ def finish(folder: Path, epoch: int, name: str = "last.ckpt") -> None:
 
 def test_what_is_whole_is_the_last_full_checkpoint_and_the_command_goes_on_from_it(folder):
     begin = f"to begin again: python train.py resume={folder}"
-    assert whole(folder).endswith(begin)
+    assert whole(folder) == f"no epoch was finished, what was prepared is kept; {begin}"
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "epoch_000.ckpt").write_bytes(b"")
     assert whole(folder).endswith(begin)
@@ -60,6 +61,16 @@ def test_of_explain_it_is_said_whether_it_is_complete(folder):
     assert whole(folder) == f"{folder} is complete: open {folder / 'index.html'}"
 
 
+def test_classes_and_places_of_the_users_own_are_named_again(folder, monkeypatch):
+    """As a run that goes on asks for them."""
+    ema = "callbacks.ema._target_=pytorch_lightning.callbacks.EMAWeightAveraging"
+    typed_ = ["++data.size=64", f"++{ema}", "++callbacks.flow.folder=/my maps", "seed=1"]
+    monkeypatch.setattr(sys, "argv", ["train.py", *typed_])
+    assert whole(folder).endswith(
+        f": python train.py resume={folder} {ema} 'callbacks.flow.folder=/my maps'"
+    )
+
+
 def test_the_command_is_typed_as_the_shell_and_hydra_read_it():
     for value in ("/runs/a", "/runs/lr=1, b", "/runs/it's", '/runs/a"b', "/runs/ä", "/a\\b"):
         (argument,) = shlex.split(typed("resume", value))
@@ -68,7 +79,11 @@ def test_the_command_is_typed_as_the_shell_and_hydra_read_it():
 
 @pytest.mark.parametrize(
     ("number", "code", "word"),
-    [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")],
+    [
+        (signal.SIGINT, 130, "Ctrl-C"),
+        (signal.SIGTERM, 143, "SIGTERM"),
+        (signal.SIGHUP, 129, "SIGHUP, as its terminal was closed"),
+    ],
 )
 def test_a_signal_ends_the_script_with_one_line_and_its_code(folder, capsys, number, code, word):
     finish(folder, 2)
@@ -240,6 +255,57 @@ def test_a_full_disk_is_one_line_that_says_what_is_whole(folder, way):
     assert said.endswith(f"{folder} is whole up to epoch 2; "
                          f"to go on: python train.py resume={folder}")  # fmt: skip
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("DataLoader worker (pid 77) is killed by signal: Killed. ", "killed by signal: Killed"),
+        ("DataLoader worker (pid(s) 7, 8) exited unexpectedly", "exited unexpectedly"),
+    ],
+)
+def test_a_worker_that_is_killed_is_one_line_that_says_how_to_go_on(folder, error, reason):
+    finish(folder, 2)
+    with pytest.raises(InputError) as caught, told():
+        raise RuntimeError(error)
+    assert str(caught.value) == (
+        f"a process that reads slices was ended from outside ({reason}), by a lack of memory or of "
+        f"/dev/shm perhaps; data.num_workers=0 does without; {folder} is whole up to epoch 2; "
+        f"to go on: python train.py resume={folder}"
+    )
+
+
+class Lost(torch.utils.data.Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        raise LostSlicesError("/cache/0005/image.npy was taken away")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_slices_that_a_worker_lost_are_one_line_without_its_traceback(folder, workers):
+    finish(folder, 2)
+    with pytest.raises(InputError) as caught, told():
+        next(iter(torch.utils.data.DataLoader(Lost(), num_workers=workers)))
+    assert str(caught.value) == (
+        f"/cache/0005/image.npy was taken away; {folder} is whole up to epoch 2; "
+        f"to go on: python train.py resume={folder}"
+    )
+
+
+def test_of_a_folder_of_images_it_is_said_how_to_go_on(folder, monkeypatch):
+    images = folder.parent / "images of mine"
+    images.mkdir()
+    (images / "a.nii").touch()
+    (folder / "config.yaml").write_text(f"image: {images}\n")
+    (folder / "a").mkdir()
+    (folder / "a" / "whole.json").touch()
+    (folder / "a" / "manifest.json").touch()
+    monkeypatch.setattr(sys, "argv", ["explain.py", "++image=images of mine", "hydra.run.dir=out"])
+    command = f"python explain.py 'image=images of mine' hydra.run.dir={folder}"
+    assert whole(folder) == f"1 image explained; to go on: {command}"
 
 
 def test_a_folder_that_must_not_be_written_is_one_line_and_no_run_to_go_on_with(folder):

@@ -65,10 +65,10 @@ from segtrace.network.stages import not_in_table
         ("train.py", ("data=null",), ("data is needed; leave data=null",)),
         ("train.py", ("model=null",), ("model is needed; leave model=null",)),
         ("train.py", ("logger=null",), ("logger is needed; leave logger=null",)),
-        ("train.py", ("callbacks=null",), ("callbacks is needed",)),
+        ("train.py", ("callbacks=null",), ("callbacks cannot be taken out",)),
         ("train.py", ("~trainer",), ("trainer is needed",)),
         ("train.py", ("~trainer._target_",), ("trainer names no class",)),
-        ("train.py", ("++trainer=3",), ("no trainer 3; allowed are default, gpu",)),
+        ("train.py", ("++trainer=3",), ("no trainer 3; allowed are ddp, default, gpu",)),
         ("train.py", ("++probes=3",), ("probes=3; give its options one by one",)),
         ("train.py", ("explain=null", "trainer.max_epochs=1"), ("explain is needed",)),
         (

@@ -1,7 +1,10 @@
 import hashlib
+import multiprocessing
+import os
 import shutil
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -143,6 +146,11 @@ def test_steps_per_epoch_must_be_positive(build):
             build(**options)
 
 
+def test_processes_are_counted_or_left_to_the_device(build):
+    with pytest.raises(InputError, match=r"data\.num_workers='many'; give a whole number, or auto"):
+        build(num_workers="many")
+
+
 def test_a_window_has_two_ends(build):
     with pytest.raises(InputError, match=r"data.window=\[0, 1, 2\]; give \[low, high\] in HU"):
         build(window=[0, 1, 2])
@@ -266,29 +274,50 @@ def test_probes_saved_without_images_are_found_again(build):
         build().read_probes(plain | {"slices": [99, *plain["slices"][1:]]})
 
 
+def test_a_gpu_is_fed_by_processes_from_pinned_memory(build, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(9), raising=False)
+    data = build()
+    for device, devices, workers in (("cuda", 1, 8), ("cuda", 3, 2), ("cpu", 1, 0)):
+        strategy = SimpleNamespace(root_device=torch.device(device))
+        data.trainer = SimpleNamespace(strategy=strategy, num_devices=devices, current_epoch=0)
+        loader = data.train_dataloader()
+        assert data.train_dataloader() is loader  # its processes stay
+        assert loader.num_workers == workers
+        assert loader.persistent_workers == (workers > 0)
+        assert loader.pin_memory == (device == "cuda")
+    data.trainer = None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert data.val_dataloader().num_workers == 8
+    assert not data.val_dataloader().persistent_workers  # nobody would end them
+
+
 class Recorder(LightningModule):
     """Records what it is fed; its weight depends on all of it."""
 
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
-        self.seen = {}
+        self.seen, self.helpers = {}, set()
 
     def training_step(self, batch, _):
+        self.helpers |= {process.pid for process in multiprocessing.active_children()}
         self.seen.setdefault(self.current_epoch, []).append(fingerprint(batch))
         return (self.weight * batch["image"]).square().mean()
 
     def configure_optimizers(self):
+        assert (
+            self.trainer.estimated_stepping_batches
+        )  # Lightning then makes the loader before it restores the epoch
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def fit(data, folder, epochs, checkpoint=None):
+def fit(data, folder, epochs, checkpoint=None, reload=0):
     module = Recorder()
     keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1)
     trainer = Trainer(
         max_epochs=epochs, accelerator="cpu", logger=False, callbacks=[keep],
         enable_progress_bar=False, enable_model_summary=False, limit_val_batches=0,
-        reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=reload, num_sanity_val_steps=0,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice on workers and loggers
@@ -296,10 +325,12 @@ def fit(data, folder, epochs, checkpoint=None):
     return module
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(build, tmp_path, workers):
+@pytest.mark.parametrize(("workers", "reload"), [(0, 0), (2, 0), (2, 1)])
+def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(build, tmp_path, workers, reload):
     options = {"num_workers": workers, "batch_size": 6, "steps_per_epoch": 4}
-    whole = fit(build(**options), tmp_path / "whole", 4)
+    before = {process.pid for process in multiprocessing.active_children()}
+    whole = fit(build(**options), tmp_path / "whole", 4, reload=reload)
+    assert len(whole.helpers - before) == workers  # which stay from epoch to epoch
     assert {epoch: len(batches) for epoch, batches in whole.seen.items()} == dict.fromkeys(
         range(4), 4
     )
@@ -307,7 +338,7 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(build, tmp_path, work
         assert batches == epoch_of(build(**options), epoch)
     for last in (0, 2):
         checkpoint = tmp_path / "whole" / f"epoch={last}.ckpt"
-        resumed = fit(build(**options), tmp_path / f"resumed{last}", 4, checkpoint)
+        resumed = fit(build(**options), tmp_path / f"resumed{last}", 4, checkpoint, reload)
         assert resumed.seen == {e: whole.seen[e] for e in range(last + 1, 4)}
         assert torch.equal(resumed.weight, whole.weight)
 

@@ -1,10 +1,13 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 import warnings
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -12,8 +15,9 @@ import pytest
 
 from segtrace.data import prepare as preparing
 from segtrace.data.cache import digests
+from segtrace.data.cache.entries import LostSlicesError
 from segtrace.data.labels import BTCV, TRANSUNET, organ_table
-from segtrace.data.prepare import prepare
+from segtrace.data.prepare import BrokenCasesError, prepare
 from segtrace.data.preprocessing import Preprocessing, labels_of
 from segtrace.data.sources import NiftiSource, RawSource
 from segtrace.data.transunet import TransUNetSource
@@ -241,7 +245,7 @@ def test_an_interrupted_cache_is_never_taken_for_a_whole_one(source, tmp_path, m
 def test_two_processes_that_prepare_the_same_case_agree(source, tmp_path, monkeypatch):
     (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
     before = (case.folder / "image.npy").stat().st_ino
-    preparing._write(source.load("0005"), BTCV, SETTINGS, case.folder, native=False)
+    preparing._write_case((source, "0005", SETTINGS, case.folder, False))
     assert folders(tmp_path) == [case.folder.name]
     assert (case.folder / "image.npy").stat().st_ino == before  # the first one's stays
 
@@ -373,5 +377,112 @@ def test_a_process_that_dies_is_one_line(source, tmp_path, monkeypatch):
             raise BrokenProcessPool
 
     monkeypatch.setattr(preparing, "ProcessPoolExecutor", Broken)
-    with pytest.raises(InputError, match=r"was ended, .* say data.num_workers=0"):
+    words = "a process that prepared slices was ended, by a lack of memory perhaps; say data.num"
+    with pytest.raises(InputError, match=words):
         prepare(source, ["0005", "0006"], SETTINGS, tmp_path, workers=2)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_all_broken_cases_are_named_at_once_and_the_others_are_kept(tiny_raw, tmp_path, workers):
+    source = RawSource(str(shutil.copytree(tiny_raw, tmp_path / "own")))
+    first, second, missing, whole = source.cases()
+    image, label = source.files(first)[0], source.files(second)[1]
+    image.write_bytes(image.read_bytes()[:-30])
+    label.write_bytes(label.read_bytes()[:200])
+    gone = source.files(missing)[1]
+    gone.unlink()
+    with pytest.raises(BrokenCasesError, match=r"^3 cases cannot be read, ") as caught:
+        prepare(source, source.cases(), SETTINGS, tmp_path / "cache", workers)
+    assert caught.value.wrong.keys() == {first, second, missing}
+    for file in (image, label, gone):
+        assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [name.split("-")[0] for name in folders(tmp_path / "cache")] == [whole]
+
+
+def test_of_many_broken_cases_some_are_named():
+    said = str(
+        BrokenCasesError({f"{n:04}": f"img{n:04}.nii.gz: it ends too early" for n in range(30)})
+    )
+    assert said.startswith("30 cases cannot be read, 0000, 0001, 0002, 0003, 0004 and 25 more: ")
+    assert said.endswith("img0004.nii.gz: it ends too early; and 25 more")
+
+
+def test_entries_of_another_version_are_left_to_it_and_told_of(
+    source, tmp_path, monkeypatch, capsys
+):
+    (old,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    before = {path.name: path.read_bytes() for path in old.folder.iterdir()}
+    prepare(source, ["0005"], replace(SETTINGS, size=32), tmp_path)  # other settings are no word
+    assert "another version" not in capsys.readouterr().out
+    monkeypatch.setattr(preparing, "VERSION", 99)
+    monkeypatch.setattr(preparing, "MADE_BY", "other")
+    for word in (True, False):  # once
+        (new,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+        words = "there are another version's of segtrace; they are made anew beside those"
+        assert (f"the slices of 0005 {words}" in capsys.readouterr().out) == word
+    assert new.folder != old.folder
+    assert {path.name: path.read_bytes() for path in old.folder.iterdir()} == before
+    assert np.array_equal(old.image(3), new.image(3))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "missing"])
+def test_slices_that_are_lost_while_they_are_read_are_named(source, tmp_path, damage):
+    (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    DAMAGE[damage](case.folder / "image.npy")
+    with pytest.raises(LostSlicesError, match=r"image.npy was taken away or changed while") as lost:
+        case.image(7)
+    assert str(lost.value).endswith("); the next start makes it anew")
+
+
+def test_a_disk_that_is_full_while_an_entry_is_looked_up_leaves_no_half_file(
+    source, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(digests, "_SETTLED", 0)
+    (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    (case.folder / ".index.json.77").write_text("half")  # of a process that was killed
+    index = json.loads((case.folder / "index.json").read_text())
+    (case.folder / "index.json").write_text(json.dumps({**index, "seen": None}))
+
+    def full(self, text):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.write_text", full)
+        prepare(source, ["0005"], SETTINGS, tmp_path)
+    assert folders(case.folder) == ["image.npy", "index.json", "label.npy"]
+
+
+ORPHANED = """
+import os, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from segtrace.data.prepare import _beside_others
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, get_context("spawn"), _beside_others) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_processes_that_prepare_do_not_outlive_a_killed_one(tmp_path):
+    script = tmp_path / "orphaned.py"
+    script.write_text(ORPHANED)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -9
+    until = time.monotonic() + 20
+    while runs(int(done.stdout)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not runs(int(done.stdout))
+
+
+def runs(process: int) -> bool:
+    """Zombies have ended."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"

@@ -1,13 +1,46 @@
+import os
 import pickle
+import shutil
 
 import numpy as np
+import pytest
+import torch
 
 from segtrace.data.augment import Augmentation
+from segtrace.data.cache.entries import LostSlicesError
 from segtrace.data.labels import BTCV, organ_table
 from segtrace.data.prepare import prepare
 from segtrace.data.preprocessing import Preprocessing
-from segtrace.data.sampling import EpochSampler, Slices
+from segtrace.data.sampling import EpochSampler, Loader, Slices, workers_beside
 from segtrace.data.sources import RawSource
+
+
+@pytest.fixture
+def slices(tiny_raw, tmp_path):
+    settings = Preprocessing((-125.0, 275.0), 48, organ_table(["liver"], BTCV))
+    cases = prepare(RawSource(str(tiny_raw)), ["0005", "0006"], settings, tmp_path)
+    return Slices(cases, seed=1, augmentation=Augmentation())
+
+
+def drawn(batches):
+    return [(*batch["case"], *batch["slice"].tolist()) for batch in batches]
+
+
+def same(one, other):
+    """Whether two loaders' batches are the same bits."""
+    return len(one) == len(other) and all(
+        torch.equal(a["image"], b["image"]) and torch.equal(a["label"], b["label"])
+        and (a["case"], a["slice"].tolist()) == (b["case"], b["slice"].tolist())
+        for a, b in zip(one, other, strict=True)
+    )  # fmt: skip
+
+
+def by_hand(slices, epoch, batch_size=3):
+    """What an epoch is, without any loader."""
+    draws = list(EpochSampler(len(slices), 1, lambda: epoch))
+    rows = [[slices[draw] for draw in draws[at : at + batch_size]]
+            for at in range(0, len(draws), batch_size)]  # fmt: skip
+    return [torch.utils.data.default_collate(row) for row in rows]
 
 
 def test_the_sampler_asks_for_the_epoch_when_iteration_starts():
@@ -33,3 +66,56 @@ def test_slices_travel_to_workers_as_paths_not_as_pixels(tiny_raw, tmp_path):
     sent = pickle.dumps(slices)
     assert len(sent) < 10_000 < 224 * 224
     assert np.array_equal(pickle.loads(sent)[2, 0, 9]["image"], slices[2, 0, 9]["image"])
+
+
+def kept_loader(slices, epoch, workers, kept=True, context=None):
+    return Loader(
+        slices, batch_size=3, sampler=EpochSampler(len(slices), 1, lambda: epoch[0]),
+        num_workers=workers, persistent_workers=kept and workers > 0, generator=torch.Generator(),
+        multiprocessing_context=context,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("workers", "kept"), [(0, False), (1, True), (2, False), (2, True)])
+def test_batches_are_the_same_bits_whatever_loads_them(slices, workers, kept):
+    epoch = [0]
+    loader = kept_loader(slices, epoch, workers, kept)
+    for now in (0, 1, 5, 1):
+        early = iter(loader)  # as Lightning does, before it knows the epoch
+        epoch[0] = now
+        assert same([next(early)], by_hand(slices, now)[:1])  # and broken off
+        assert same(list(loader), by_hand(slices, now))
+    assert drawn(by_hand(slices, 0)) != drawn(by_hand(slices, 1))
+
+
+@pytest.mark.long
+def test_batches_are_the_same_bits_where_processes_start_from_nothing(slices):
+    epoch = [0]
+    loader = kept_loader(slices, epoch, 2, context="spawn")
+    for epoch[0] in (0, 3):
+        assert same(list(loader), by_hand(slices, epoch[0]))
+
+
+@pytest.mark.parametrize(("workers", "damage"), [(0, "gone"), (1, "gone"), (0, "cut short")])
+def test_a_slice_that_cannot_be_read_any_more_is_named(slices, workers, damage):
+    folder = slices.cases[1].folder
+    if damage == "gone":
+        shutil.rmtree(folder)
+    else:
+        os.truncate(folder / "label.npy", 300)
+    with pytest.raises(LostSlicesError) as caught:
+        list(Loader(slices, batch_size=16, num_workers=workers, generator=torch.Generator()))
+    words = str(caught.value)
+    assert words.startswith(f"case 0006, slice 0: {folder}/")
+    assert ".npy was taken away or changed while it was in use (" in words
+    assert words.endswith("; the next start makes it anew")
+    assert "Traceback" not in words
+
+
+@pytest.mark.parametrize(("cores", "processes", "found"), [
+    (1, 1, 1), (2, 1, 1), (6, 1, 5), (64, 1, 8), (16, 4, 3),
+])  # fmt: skip
+def test_a_gpu_is_fed_by_the_cores_that_are_there(monkeypatch, cores, processes, found):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
+    assert workers_beside("cuda", processes) == found
+    assert workers_beside("cpu", processes) == 0

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import segtrace
 from foreign.networks import NETWORKS as FOREIGN
 from helpers.known_checks import Known, check_maps, logits_at
-from helpers.known_networks import MONAI, TWINS
+from helpers.known_networks import MONAI, OURS, TWINS
 from helpers.nets import stirred
 from segtrace.attribution import targets
 from segtrace.models.networks import key_of
@@ -72,6 +72,9 @@ What to know of some:
   output; a skip is the encoder's own feature, beside which other blocks enter. FPN: edges of the
   pyramid.
 * nnU-Net: InstanceNorm, so Seg-Grad-CAM is void at most stages; Grad-PAM is the rule to read.
+* The two of `segtrace.models`, `model=transunet` and `model=unet_ronneberger`, are built from their
+  papers; in what they differ from the authors' programs their docstrings say. TransUNet and
+  Swin-Unet in the table are those programs.
 * TransUNet, Swin-Unet and Segformer have stages of tokens, which are laid on a square grid: give
   square images, or the layout by hand, `{module: …, layout: tokens(h, w)}`.
 * torchvision's networks have no edges: their decoder takes in the encoder's last feature alone.
@@ -153,7 +156,7 @@ def row(name: str, known: Known) -> str:
 
 def tested(name: str, net: nn.Module) -> Iterator[str]:
     """Axes, as what, and whether a checkpoint may ask for the class."""
-    known = {**MONAI, **FOREIGN}
+    known = {**MONAI, **OURS, **FOREIGN}
     name = name.removeprefix("MONAI ")
     yield "2-D, 3-D" if f"{name} 3-D" in known else "2-D"
     yield "itself" if name in known else "twin"
@@ -161,7 +164,7 @@ def tested(name: str, net: nn.Module) -> Iterator[str]:
 
 
 def shown() -> Iterator[tuple[str, Known]]:
-    for name, known in (MONAI | FOREIGN | TWINS).items():
+    for name, known in (MONAI | OURS | FOREIGN | TWINS).items():
         published = name in ("TransUNet", "Swin-Unet")
         if known.axes == 2 and (name not in TWINS or published or name in FOREIGN):
             prefix = "MONAI " if name in MONAI else ""

@@ -1,11 +1,12 @@
 """Small networks of the table: MONAI's own, and twins of others that bear the same names."""
 
-import pytest
 from monai.networks import nets
 
 from helpers import nets as own
 from helpers.known_checks import Known
 from helpers.twins import libraries, nnunet, published, segmentation_models
+from segtrace.models.chen2021 import TransUNet
+from segtrace.models.ronneberger2015 import RonnebergerUNet
 
 NARROW = (8, 8, 4, 4, 4)
 HEADS = {"num_heads": (1, 1, 2, 2), "depths": (1, 1, 1, 1), "window_size": 4}
@@ -26,14 +27,18 @@ def dyn_unet(dims, **options):
 
 
 def unetr(dims):
-    pytest.importorskip("einops", reason="MONAI's transformers need einops")
     sizes = {"hidden_size": 12, "mlp_dim": 16, "num_heads": 2}
     return nets.UNETR(1, 3, 32, 2, spatial_dims=dims, norm_name="batch", **sizes)
 
 
 def swin_unetr(dims):
-    pytest.importorskip("einops", reason="MONAI's transformers need einops")
     return nets.SwinUNETR(1, 3, feature_size=12, spatial_dims=dims, norm_name="batch", **HEADS)
+
+
+def trans_unet():
+    sizes = {"hidden_size": 12, "mlp_dim": 16, "num_heads": 2, "num_layers": 2}
+    widths = {"width": 4, "blocks": (1, 1, 2), "decoder_channels": (8, 8, 6, 4, 4)}
+    return TransUNet(1, 3, 32, **sizes, **widths)
 
 
 def plus_plus(dims):
@@ -172,6 +177,22 @@ def segformer_halves(layers):
     return {name: (f"decode_head.{layers}.{i}", 0, ...) for i, name in enumerate(names)}
 
 
+_STAGE = "decoder.{}".format
+
+
+def entered(skips, ups):
+    """The skip as the second argument of a stage, the up path behind the stage's own ``up``."""
+    return halves(
+        lambda i: (_STAGE(i), 1, ...), lambda i: (f"{_STAGE(i)}.up", None, ...), skips, ups
+    )
+
+
+OURS = {
+    "segtrace RonnebergerUNet": Known(
+        lambda: RonnebergerUNet(1, 3, FEATURES), halves=entered(range(1, 5), range(1, 5))
+    ),
+    "segtrace TransUNet": Known(trans_unet, halves=entered(range(1, 4), range(1, 5))),
+}
 _BLOCK = "decoder.blocks.{}".format
 _NESTED = "decoder.blocks.x_0_{}".format
 _PYRAMID = [f"decoder.p{i}" for i in (5, 4, 3, 2)]
@@ -247,7 +268,7 @@ TWINS = {
     "Swin-Unet": Known(published.SwinUnet, side=64, halves=swin_halves("swin_unet.")),
     "Swin-Unet alone": Known(published.SwinTransformerSys, side=64, halves=swin_halves("")),
 }
-NETWORKS = {**MONAI, **TWINS}
+NETWORKS = {**MONAI, **OURS, **TWINS}
 FLAT = [name for name in NETWORKS if "3-D" not in name]
 
 

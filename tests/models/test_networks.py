@@ -41,6 +41,10 @@ BUILT = {
     "BasicUNetPlusPlus": BASIC | {"deep_supervision": True},
     "MedNeXt": {"spatial_dims": 2, "init_filters": 2, "kernel_size": 3, "norm_type": "layer",
                 "encoder_expansion_ratio": [1, 2, 2, 2], "deep_supervision": True},
+    "RonnebergerUNet": {"in_channels": 1, "out_channels": 3, "features": [4, 6, 8], "norm": ""},
+    "TransUNet": {"in_channels": 1, "out_channels": 3, "img_size": 32, "width": 4,
+                  "blocks": [1, 1, 1], "hidden_size": 12, "mlp_dim": 16, "num_heads": 2,
+                  "num_layers": 1, "decoder_channels": [8, 8, 6, 4, 4]},
 }  # fmt: skip
 
 
@@ -109,6 +113,9 @@ def test_only_what_imports_a_package_or_is_a_class_is_left_out():
         ("SegResNetDS", {"resolution": ["os.system"]}),
         ("MedNeXt", {"norm_type": "os.system"}),
         ("MedNeXt", {"blocks_down": [10**6]}),
+        ("RonnebergerUNet", {"norm": "os.system"}),
+        ("TransUNet", {"num_layers": 10**6}),
+        ("TransUNet", {"img_size": "os.system"}),
         ("os.system", {"command": "true"}),
         ("torch.nn.Linear", {}),
     ],
@@ -140,6 +147,8 @@ def test_nothing_is_downloaded_for_a_checkpoint_whatever_it_asks_for(monkeypatch
         ("BasicUNet", {"features": [65536] * 6}),
         ("UNETR", {"hidden_size": 65535}),
         ("UNETR", {"img_size": 65536}),
+        ("TransUNet", {"img_size": 65536}),
+        ("RonnebergerUNet", {"features": [65536] * 5}),
         ("SegResNet", {"init_filters": 65536}),
         ("SegResNet", {"blocks_down": [64] * 32, "blocks_up": []}),
     ],

@@ -1,11 +1,12 @@
 import pytest
 import torch
+from monai.networks.nets import UNet
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import segtrace
 from helpers import routes as nets
-from helpers.nets import basic_unet, flexible_unet, images, labels, plain
+from helpers.nets import basic_unet, flexible_unet, images, labels, plain, stirred
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.integrate import integrate
@@ -71,6 +72,22 @@ def test_looking_at_every_site_of_a_real_network_changes_no_bit(build):
     assert torch.equal(run(net, x, {site: lambda a: a for site in sites}), clean)
     assert torch.equal(run(net, x, dict.fromkeys(sites, torch.clone)), clean)
     assert torch.equal(observe(net, sites, x).logits, clean)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_maps_are_the_same_bits_with_edges_beside_the_stages(layout):
+    """Kernels round by the layout, also that of a gradient which comes back out of a join."""
+    net = stirred(
+        lambda: UNet(2, 1, 3, channels=(8, 16, 32), strides=(2, 2), num_res_units=1, norm="batch")
+    )
+    net = net.float().eval().to(memory_format=layout)
+    x, target = images(2, 32).float(), targets.organs({"liver": 1}, "gt", labels(2, 32))
+    every = sites_of(net)
+    assert any(site.joined == "cat" for site in every if isinstance(site, Edge))
+    alone = segtrace.trace(net, None, x, target, ("seg_grad_cam", "grad_pam"))
+    beside = segtrace.trace(net, every, x, target, ("seg_grad_cam", "grad_pam"))
+    for stage, maps in alone.maps.items():
+        assert torch.equal(maps, beside.maps[stage]), stage
 
 
 @pytest.mark.parametrize("build", [flexible_unet, basic_unet])

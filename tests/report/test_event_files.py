@@ -1,9 +1,11 @@
 """A log is rewound to where a run goes on: no step of a tag twice, and none lost."""
 
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch.utils.tensorboard import SummaryWriter
 
@@ -54,6 +56,17 @@ def test_after_going_on_every_step_of_every_tag_stands_once_and_none_is_missing(
     write(tmp_path / "broken", range(3, 5), range(20, 40))
     assert max(points(tmp_path / "broken").values()) == 1
     assert points(tmp_path / "broken") == points(tmp_path / "whole")
+
+
+def test_where_the_clock_was_set_back_the_points_of_a_curve_stay_in_order(tmp_path, monkeypatch):
+    now = time.time()
+    for began, epochs in ((now + 900, range(2)), (now + 1000, range(2, 4)), (now, range(4, 6))):
+        with monkeypatch.context() as patched:
+            rewind(tmp_path, epoch=epochs[0] - 1, batches=99)
+            patched.setattr("time.time", lambda began=began: began)
+            write(tmp_path, epochs, ())
+    found = EventAccumulator(str(tmp_path)).Reload().Scalars("val/dice/mean")
+    assert [event.step for event in found] == list(range(6))
 
 
 def test_an_event_of_several_tags_keeps_those_that_stay(tmp_path):

@@ -142,7 +142,7 @@ def test_whoever_reads_the_old_file_while_a_new_one_comes_reads_it_whole(tmp_pat
 @pytest.mark.parametrize(
     ("code", "remedy"),
     [
-        (errno.ENOSPC, "free some space"),
+        (errno.ENOSPC, "free some space or name another folder"),
         (errno.EACCES, "you may write to"),
         (errno.EROFS, "you may write to"),
         (errno.EIO, "choose another place"),

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 
@@ -66,6 +67,36 @@ def test_a_process_that_was_killed_holds_nobody_up(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+FORKED = """
+import os, sys, time
+from pathlib import Path
+from segtrace.report.run_folder import Lock
+lock = Lock(Path(sys.argv[1]))
+if os.fork() == 0:
+    os.close(1)
+    time.sleep(60)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_worker_that_outlives_a_killed_process_holds_nobody_up(tmp_path):
+    """A loader's looks every few seconds whether it is still wanted."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", FORKED, str(tmp_path)], start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=f"written by process {holder.pid} on "):
+        Lock(tmp_path)
+    holder.kill()
+    try:
+        holder.communicate()
+        Lock(tmp_path).release()
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_copy_does_not_give_the_folder_back(tmp_path):
     """As a data loader's process is one, which ends while the training goes on."""
@@ -122,7 +153,8 @@ def test_results_of_either_script_keep_both_out(tmp_path, name, script):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("kept")
-    with pytest.raises(InputError, match=r"holds results already .* nothing is overwritten; name"):
+    words = r"holds results already .*, and nothing is overwritten; name"
+    with pytest.raises(InputError, match=words):
         taken(tmp_path, script, "to go on, say resume=…")
     assert path.read_text() == "kept"
     assert not (tmp_path / LOCK).exists()

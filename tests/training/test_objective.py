@@ -6,7 +6,8 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from segtrace.training.objective import loss_of
+from segtrace import InputError
+from segtrace.training.objective import LOSSES, loss_of
 
 LOGITS = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(0)).double()
 MASKS = (torch.rand(2, 3, 5, 4, generator=torch.Generator().manual_seed(1)) > 0.5).double()
@@ -60,3 +61,56 @@ def test_of_several_behind_a_sigmoid_each_is_lost_by_itself():
     over = (0, 2, 3)
     dice = 1 - (2 * (p * MASKS).sum(over) + 1e-5) / ((p**2 + MASKS).sum(over) + 1e-5)
     assert float(found) == pytest.approx(float(0.3 * dice.mean() + 0.7 * entropy), rel=1e-6)
+
+
+def by_hand(p, masks, name, weight=0.5):
+    """The loss of probabilities (N, C, h, w), by loops over channels and pixels."""
+    dice, entropy, focal = [], [], []
+    for k in range(p.shape[1]):
+        each, true = p[:, k].flatten().tolist(), masks[:, k].flatten().tolist()
+        both = sum(a * b for a, b in zip(each, true, strict=True))
+        sizes = sum(a * a for a in each) + sum(b * b for b in true)
+        dice.append(1 - (2 * both + 1e-5) / (sizes + 1e-5))
+        for a, b in zip(each, true, strict=True):
+            right = a if b else 1 - a
+            entropy.append(-math.log(right))
+            focal.append(-((1 - right) ** 2) * math.log(right))
+    of_true = [
+        -math.log(a) for a, b in zip(p.flatten().tolist(), masks.flatten(), strict=True) if b
+    ]
+    exclusive = float((p.sum(1) - 1).abs().max()) < 1e-9
+    if exclusive:  # each pixel has one true class, and only that counts
+        entropy = of_true
+        focal = [-((1 - math.exp(-a)) ** 2) * -a for a in of_true]
+        focal += [0] * (p.numel() - len(focal))  # the mean is over pixels and channels
+    mean = [sum(values) / len(values) for values in (dice, entropy, focal)]
+    shares = {"dice": (1, 0, 0), "ce": (0, 1, 0)}
+    shares["dice_ce"], shares["dice_focal"] = (weight, 1 - weight, 0), (weight, 0, 1 - weight)
+    return sum(share * value for share, value in zip(shares[name], mean, strict=True))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_every_loss_is_that_of_a_loop_over_pixels(activation, name):
+    weight = 0.3 if name.startswith("dice_") else None
+    if activation == "softmax":
+        truth = torch.randint(0, 3, (2, 1, 5, 4), generator=torch.Generator().manual_seed(2))
+        masks = torch.cat([truth == k for k in range(3)], 1).double()
+        p = LOGITS.exp() / LOGITS.exp().sum(1, keepdim=True)
+    else:
+        truth, masks, p = MASKS, MASKS, 1 / (1 + (-LOGITS).exp())
+    found = loss_of(activation, weight, name)(LOGITS, truth)
+    assert float(found) == pytest.approx(by_hand(p, masks, name, 0.3), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((None, "dise"), "no model.loss 'dise'; .*did you mean dice"),
+        ((0.3, "ce"), "dice_weight=0.3: model.loss=ce has one term; leave it out"),
+        ((1.5, "dice_focal"), "model.dice_weight=1.5; give 0 to 1"),
+    ],
+)
+def test_a_loss_that_there_is_not_and_a_weight_of_no_term_are_one_line(given, message):
+    with pytest.raises(InputError, match=message):
+        loss_of("softmax", *given)

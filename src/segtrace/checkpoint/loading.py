@@ -162,6 +162,21 @@ def in_channels_last(net: nn.Module) -> nn.Module:
     return net
 
 
+def class_of(target: str, where: str) -> type[nn.Module]:
+    """The class of networks that the user's configuration names.
+
+    Raises:
+        InputError: no such class, or of something else.
+    """
+    try:
+        cls = get_object(target)
+    except (HydraException, ImportError, ValueError, AttributeError) as error:
+        raise InputError(f"{where}: cannot import {target!r}: {_first_line(error)}") from error
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise InputError(f"{where}: {target!r} is no network; a subclass of nn.Module is needed")
+    return cls
+
+
 def build(recipe: Mapping[str, Any], where: str = "model.net") -> nn.Module:
     """The network that the user's configuration names: ``_target_``, a class, and its arguments.
 
@@ -169,12 +184,7 @@ def build(recipe: Mapping[str, Any], where: str = "model.net") -> nn.Module:
         InputError: no such class, no network class, or arguments it does not take.
     """
     target = str(recipe.get("_target_"))
-    try:
-        cls = get_object(target)
-    except (HydraException, ImportError, ValueError, AttributeError) as error:
-        raise InputError(f"{where}: cannot import {target!r}: {_first_line(error)}") from error
-    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-        raise InputError(f"{where}: {target!r} is no network; a subclass of nn.Module is needed")
+    cls = class_of(target, where)
     given = {name: value for name, value in recipe.items() if name not in HYDRA}
     return networks.called(cls, _keywords(given, f"{where}: {target}"), f"{where}: {target}")
 

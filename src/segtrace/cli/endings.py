@@ -1,6 +1,7 @@
 """How a script ends when it is stopped, or the disk is full: one line that says how to go on."""
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -16,15 +17,22 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from segtrace.checkpoint.loading import describe
 from segtrace.cli.start_up import NOTHING, SIGNALS, called, say
 from segtrace.cli.train.broken_off import LAST, PREVIOUS
+from segtrace.data.cache.entries import LostSlicesError
 from segtrace.errors import InputError, is_full, why
-from segtrace.progress import is_first
+from segtrace.progress import counted, is_first
 from segtrace.report.files import REMEDIES
-from segtrace.report.run_folder import kind_of, result_in
+from segtrace.report.run_folder import kept_in, kind_of, result_in
 
 PATIENCE = 2.0
 """Seconds until a signal that nobody has taken notice of is sent once more."""
 PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+")
 """Letters that neither the shell nor Hydra reads as anything else."""
+
+
+PLACE = re.compile(r"(callbacks|logger)\.[^=]*\.(folder|save_dir)=")
+"""Options that say where something is written."""
+DEAD = re.compile(r"DataLoader worker.*?(killed by signal: [^.]+|exited unexpectedly)")
+"""What torch says of a loader's process that it has not ended itself."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -97,13 +105,20 @@ def told() -> Iterator[None]:
 
 def _as_answer(error: BaseException) -> InputError | None:
     """What is told of an error; ``None`` for what is told by itself, or is a defect."""
+    if isinstance(error, LostSlicesError):
+        return InputError(f"{error}; {whole_here()}")
+    if isinstance(error, RuntimeError) and (found := DEAD.search(str(error))):
+        return InputError(
+            f"a process that reads slices was ended from outside ({found[1]}), by a lack of memory "
+            f"or of /dev/shm perhaps; data.num_workers=0 does without; {whole_here()}"
+        )
     if isinstance(error, InputError) and is_full(error.__cause__):
-        return InputError(f"{error}; {whole(_folder())}")
+        return InputError(f"{error}; {whole_here()}")
     if isinstance(error, OSError) and (error.errno in REMEDIES or is_full(error)):
         remedy = REMEDIES.get(error.errno or 0, "free some space")
         place = f" {error.filename}" if error.filename else ""
         line = f"cannot write{place}: {why(error)}; {remedy}"
-        return InputError(f"{line}; {whole(_folder())}" if is_full(error) else line)
+        return InputError(f"{line}; {whole_here()}" if is_full(error) else line)
     return None
 
 
@@ -114,8 +129,10 @@ def whole(folder: Path) -> str:
             return "nothing was written"
         if (page := folder / "index.html").exists():  # which is written last
             return f"{folder} is complete: open {page}"
+        if (done := _images_explained(folder)) is not None:
+            return f"{counted(done, 'image')} explained; to go on: {_again(folder)}"
         return f"{folder} is not complete: name another folder, or delete it"
-    command = f"{called('train')} {typed('resume', str(folder))}"
+    command = " ".join([called("train"), typed("resume", str(folder)), *_named_again()])
     for name in (LAST, PREVIOUS):
         try:
             epoch = describe(folder / "checkpoints" / name)["epoch"]
@@ -123,6 +140,32 @@ def whole(folder: Path) -> str:
             continue
         return f"{folder} is whole up to epoch {epoch}; to go on: {command}"
     return f"no epoch was finished, what was prepared is kept; to begin again: {command}"
+
+
+def whole_here() -> str:
+    """The same of the run that this process is at work on."""
+    return whole(_folder())
+
+
+def _images_explained(folder: Path) -> int | None:
+    """Of a folder of images, how many are whole; ``None`` where one image or none was named."""
+    from segtrace.cli.explain.each_image import images_in, whole_in  # train.py needs none of it
+
+    named = kept_in(folder).get("image")
+    return whole_in(folder) if isinstance(named, str) and images_in(Path(named)) else None
+
+
+def _named_again() -> list[str]:
+    """Of what was typed, the classes and places that a run which goes on asks for again."""
+    given = [one.lstrip("+") for one in sys.argv[1:]]
+    return [shlex.quote(one) for one in given if "_target_" in one or PLACE.match(one)]
+
+
+def _again(folder: Path) -> str:
+    """The command as it was typed, with the folder in which it goes on."""
+    given = [one.removeprefix("++") for one in sys.argv[1:]]
+    kept = [one for one in given if not one.startswith("hydra.run.dir=")]
+    return f"{called('explain')} {shlex.join(kept)} {typed('hydra.run.dir', str(folder))}"
 
 
 def typed(key: str, value: str) -> str:
@@ -185,7 +228,7 @@ def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
 
 def _with_words(stop: KeyboardInterrupt) -> Stopped:
     found = stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT)
-    found.words = whole(_folder())
+    found.words = whole_here()
     return found
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,8 @@ STAGES = (
     "to take what is proposed, and told"
 )
 """How a user of explain.py names stages."""
+PATIENCE = 2.0
+"""Seconds until a process of a training that the first has started says what it alone found."""
 TRACEBACK = "traceback.txt"
 """What the user's own code raised, in the folder of the run that it ended."""
 
@@ -148,7 +151,7 @@ def _deeper(name: str) -> list[str]:
     """The options below a key of a script's YAML file, or a group of it, in full, each once."""
     own = _own(name)
     found = dict.fromkeys(_options(own, ""))
-    for file in (file for group in _chosen(own) for file in sorted((CONF / group).glob("*.yaml"))):
+    for file in (file for group in _chosen(own) for file in sorted((CONF / group).rglob("*.yaml"))):
         text = file.read_text(encoding="utf-8")
         package = re.match(r"# @package (\S+)", text)
         place = package[1].removeprefix("_global_") if package else file.parent.name
@@ -262,6 +265,8 @@ def _of_the_environment(error: Exception) -> str:
 
 
 def _stop(message: str) -> None:
+    if start_up.helps():  # the first process, which ends this one, may well say the same
+        time.sleep(PATIENCE)
     say(message)
     sys.exit(1)
 

@@ -13,10 +13,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from segtrace.processes import end_with
 from segtrace.progress import clear
 
 SIGNALS = {signal.SIGINT: "stopped by Ctrl-C", signal.SIGTERM: "stopped by SIGTERM"}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    SIGNALS[signal.SIGHUP] = "stopped by SIGHUP, as its terminal was closed"
 NOTHING = "nothing has begun"
+FIRST = "SEGTRACE_FIRST_PROCESS"
+"""Where a process that is started to help in a training finds the number of the first one."""
 made: list[Path] = []
 """Folders that were made meanwhile, for what has not begun."""
 _before: dict[signal.Signals, Any] = {}
@@ -26,7 +31,13 @@ _before: dict[signal.Signals, Any] = {}
 def say(message: str) -> None:
     """One line to the user, in the place of one that counts along."""
     clear()
-    print(f"{Path(sys.argv[0]).name}: {message}\n", end="", file=sys.stderr, flush=True)
+    with suppress(OSError):  # a terminal that was closed
+        print(f"{Path(sys.argv[0]).name}: {message}\n", end="", file=sys.stderr, flush=True)
+
+
+def helps() -> bool:
+    """Whether the first process of a training has started this one."""
+    return os.environ.get(FIRST) == str(os.getppid())
 
 
 def is_explaining() -> bool:
@@ -55,6 +66,11 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _listen() -> None:
+    if helps():  # the first one is told, and ends the others
+        end_with(os.getppid())
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        return
     for number in SIGNALS:
         # What the process was started with to ignore, in the background say, it goes on to ignore.
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -68,5 +84,8 @@ def over() -> None:
 
 
 # Not in the worker of a loader, nor in a process that has long begun: a test, a notebook.
-if multiprocessing.parent_process() is None and "torch" not in sys.modules:
+if sys.modules.get("__mp_main__") is not sys.modules["__main__"]:
+    # Started for a pool, and reads the script once more.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the first is told, which ends this one
+elif multiprocessing.parent_process() is None and "torch" not in sys.modules:
     _listen()

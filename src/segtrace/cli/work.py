@@ -7,6 +7,7 @@ import torch
 
 from segtrace.cli import start_up
 from segtrace.cli.endings import listening, told
+from segtrace.processes import keep_to_allotment
 from segtrace.report.checksums import hasten_tensorboard
 from segtrace.training.construction import running
 
@@ -16,6 +17,7 @@ def at_work() -> Iterator[None]:
     """Inside the block a script is stopped, or refused by Lightning, with one line."""
     # A trained network on real CT is several times slower while tiny numbers are kept exact.
     torch.set_flush_denormal(True)
+    keep_to_allotment()
     hasten_tensorboard()
     start_up.over()
     with listening(), told(), running():

@@ -8,16 +8,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from segtrace.data.augment import BEFORE_RESIZING, Named, recipe_of
 from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
-from segtrace.data.prepare import PreparedCase, Preprocessing, prepare
+from segtrace.data.prepare import BrokenCasesError, PreparedCase, Preprocessing, prepare
 from segtrace.data.preprocessing import CUBIC, LINEAR, Window, batch_of, window_of
 from segtrace.data.probes import Probes, choose, usual
-from segtrace.data.sampling import Draw, EpochSampler, Slices
+from segtrace.data.sampling import AUTO, Draw, EpochSampler, Loader, Slices, workers_beside
 from segtrace.data.sources import CaseSource
 from segtrace.data.splits.choosing import chosen_split
 from segtrace.errors import InputError, unknown
@@ -30,7 +30,8 @@ class SliceDataModule(LightningDataModule):
 
     Batches are dicts: image (B, C, H, W) float32 in [0, 1], label (B, 1, H, W) uint8 channels,
     case (list of B names), slice (B,) indices, 0 = most caudal. All randomness is a function of
-    (seed, epoch, index); set ``reload_dataloaders_every_n_epochs=1`` on the trainer.
+    (seed, epoch, index): batches are the same bits whatever loads them. Loader processes stay from
+    epoch to epoch, and a GPU is fed from pinned memory.
 
     Args:
         source: where the cases come from.
@@ -43,8 +44,8 @@ class SliceDataModule(LightningDataModule):
         fold: ``"k/n"``: part k of n of the cases that are not for the test validates; or the
             number of a fold in the file ``split``.
         batch_size: slices per batch.
-        num_workers: loader processes, and processes that prepare slices; the batches do not depend
-            on it.
+        num_workers: loader processes, and processes that prepare slices; ``"auto"``: none on a CPU,
+            up to 8 beside a GPU.
         seed: of the order and the augmentation.
         steps_per_epoch: training batches per epoch; None for one pass over the slices.
         cache_dir: where prepared slices are kept.
@@ -63,7 +64,7 @@ class SliceDataModule(LightningDataModule):
         split: str | dict[str, list[str | int]] | None = None,
         fold: str | int | None = None,
         batch_size: int = 8,
-        num_workers: int = 0,
+        num_workers: int | str = AUTO,
         seed: int = 0,
         steps_per_epoch: int | None = None,
         cache_dir: str = "data/cache",
@@ -74,7 +75,7 @@ class SliceDataModule(LightningDataModule):
         _check_ranges(
             batch_size=batch_size,
             steps_per_epoch=steps_per_epoch,
-            num_workers=num_workers,
+            num_workers=_counted(num_workers),
             seed=seed,
         )
         self.source = source
@@ -92,6 +93,7 @@ class SliceDataModule(LightningDataModule):
         self.cache_dir = cache_dir
         self._augmentation = recipe_of(augment)
         self._cases: dict[str, list[PreparedCase]] = {}
+        self._loaders: dict[tuple[Any, ...], Loader] = {}
         self._epoch = 0
 
     @property
@@ -109,19 +111,34 @@ class SliceDataModule(LightningDataModule):
         if part not in self._cases:
             self._cases[part] = prepare(
                 self.source, self.split[part], self._preprocessing, self.cache_dir,
-                self.num_workers, native=self._native and part == "train",
+                self._workers(), native=self._native and part == "train",
             )  # fmt: skip
         return self._cases[part]
 
     def setup(self, stage: str | None = None) -> None:
         """Prepare what the stage needs; of an organ that no case of a training holds, warn."""
-        for part in {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}.get(
-            stage or "fit", ()
-        ):
-            new = part not in self._cases
-            self.cases(part)
-            if new and stage in (None, "fit") and self.split[part]:
+        parts = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+        asked = parts.get(stage or "fit", ())
+        new = [part for part in asked if part not in self._cases]
+        self.gather(*asked)
+        for part in new if stage in (None, "fit") else ():
+            if self.split[part]:
                 self._warn_of_absent(part)
+
+    def gather(self, *parts: str) -> None:
+        """Prepare the cases of several parts of the split.
+
+        Raises:
+            InputError: see :meth:`cases`; broken files of all parts are named at once.
+        """
+        wrong: dict[str, str] = {}
+        for part in parts:
+            try:
+                self.cases(part)
+            except BrokenCasesError as error:
+                wrong |= error.wrong
+        if wrong:
+            raise BrokenCasesError(wrong)
 
     def _warn_of_absent(self, part: str) -> None:
         held = np.sum([case.areas.sum(0) for case in self.cases(part)], axis=0)
@@ -142,13 +159,12 @@ class SliceDataModule(LightningDataModule):
     def _current_epoch(self) -> int:
         return self.trainer.current_epoch if self.trainer is not None else self._epoch
 
-    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+    def train_dataloader(self) -> Loader:
         """Shuffled, augmented slices; organ-free ones included."""
         slices = Slices(self.cases("train"), self.seed, self._augmentation)
         draws = self.steps_per_epoch and self.steps_per_epoch * self.batch_size
-        return self._loader(
-            slices, EpochSampler(len(slices), self.seed, self._current_epoch, draws)
-        )
+        sampler = EpochSampler(len(slices), self.seed, self._current_epoch, draws)
+        return self._loader("train", slices, sampler)
 
     @property
     def smallest_batch(self) -> int:
@@ -158,26 +174,44 @@ class SliceDataModule(LightningDataModule):
         slices = sum(len(case) for case in self.cases("train"))
         return slices % self.batch_size or self.batch_size
 
-    def val_dataloader(self) -> DataLoader[dict[str, Any]] | list[Any]:
+    def val_dataloader(self) -> Loader | list[Any]:
         """Every slice of the validation cases, in order; none where the split has no such cases."""
-        return self._loader(Slices(self.cases("val"))) if self.split["val"] else []
+        return self._loader("val", Slices(self.cases("val"))) if self.split["val"] else []
 
-    def test_dataloader(self) -> DataLoader[dict[str, Any]]:
+    def test_dataloader(self) -> Loader:
         """Every slice of the test cases, in order."""
-        return self._loader(Slices(self.cases("test")))
+        return self._loader("test", Slices(self.cases("test")))
 
-    def _loader(
-        self, slices: Slices, sampler: Sampler[Draw] | None = None
-    ) -> DataLoader[dict[str, Any]]:
-        # torch's loader, not MONAI's: no worker holds random state that would need seeding. A
-        # generator of its own keeps the loader from drawing on the global one.
-        return DataLoader(
-            slices,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            generator=torch.Generator(),
-        )
+    def _loader(self, part: str, slices: Slices, sampler: Sampler[Draw] | None = None) -> Loader:
+        """The one loader of a part, whose processes stay where Lightning asks for it again."""
+        workers, kept = self._workers(), self.trainer is not None
+        wanted = (part, self.batch_size, self.steps_per_epoch, workers, kept, self._device)
+        if wanted not in self._loaders:
+            # torch's loader, not MONAI's: no worker holds random state that would need seeding. A
+            # generator of its own keeps the loader from drawing on the global one.
+            self._loaders[wanted] = Loader(
+                slices,
+                batch_size=self.batch_size,
+                sampler=sampler,
+                num_workers=workers,
+                persistent_workers=workers > 0 and kept,  # a trainer ends them
+                pin_memory=self._device == "cuda",
+                generator=torch.Generator(),
+            )
+        return self._loaders[wanted]
+
+    def _workers(self) -> int:
+        if (given := _counted(self.num_workers)) is not None:
+            return given
+        beside = self.trainer.num_devices if self.trainer is not None else 1
+        return workers_beside(self._device, beside)
+
+    @property
+    def _device(self) -> str:
+        """Type of the device that is trained on, or would be."""
+        if self.trainer is not None:
+            return str(self.trainer.strategy.root_device.type)
+        return "cuda" if torch.cuda.is_available() else "cpu"
 
     def sample(self, n: int) -> torch.Tensor:
         """Training slices drawn at random, without augmentation: a function of the seed alone.
@@ -318,6 +352,13 @@ class SliceDataModule(LightningDataModule):
 def _keys(case: PreparedCase) -> list[tuple[str, int]]:
     """Case and index of each of its slices."""
     return [(case.name, index) for index in range(len(case))]
+
+
+def _counted(workers: int | str) -> int | None:
+    """Processes that were asked for; None where nobody has counted them."""
+    if workers != AUTO and not isinstance(workers, int):
+        raise InputError(f"data.num_workers={workers!r}; give a whole number, or {AUTO}")
+    return None if isinstance(workers, str) else workers
 
 
 def _check_ranges(**options: int | None) -> None:

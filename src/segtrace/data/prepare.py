@@ -2,29 +2,36 @@
 
 import hashlib
 import json
+import os
 import signal
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from segtrace.data.cache.digests import Digests
 from segtrace.data.cache.drafts import draft, sweep
 from segtrace.data.cache.entries import (
+    ARRAYS,
     FORMAT,
     PreparedCase,
     learn_hashes,
     read_case,
     remember,
+    versions_of,
     write_index,
 )
+from segtrace.data.cache.needs import check_room, entry_bytes
 from segtrace.data.files import findings
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible_labels import judge_order
@@ -39,7 +46,42 @@ from segtrace.data.preprocessing import (
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
-from segtrace.progress import counted, over
+from segtrace.progress import counted, over, say
+
+MADE_BY = f"{FORMAT}.{VERSION}"
+"""What an entry says of the version that made it."""
+SHOWN = 5
+"""Cases that a message names."""
+
+
+class BrokenCasesError(InputError):
+    """Cases whose files cannot be read.
+
+    Args:
+        wrong: case -> the reason, which names the file.
+    """
+
+    def __init__(self, wrong: Mapping[str, str]) -> None:
+        self.wrong = dict(wrong)
+        if len(wrong) == 1:
+            super().__init__(*wrong.values())
+            return
+        reasons = list(wrong.values())
+        more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
+        super().__init__(
+            f"{len(wrong)} cases cannot be read, {shortened(list(wrong))}: "
+            f"{'; '.join(reasons[:SHOWN])}{more}"
+        )
+
+
+def shortened(cases: Sequence[str]) -> str:
+    """The first of many names.
+
+    >>> shortened(["0001", "0002"]), shortened(list("abcdefgh"))
+    ('0001, 0002', 'a, b, c, d, e and 3 more')
+    """
+    more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
+    return ", ".join(cases[:SHOWN]) + more
 
 
 def prepare(
@@ -66,18 +108,25 @@ def prepare(
         native: keep the files' own slices, which are resized when they are read.
 
     Raises:
-        InputError: a broken file, or a cache folder that cannot be written.
+        BrokenCasesError: files that cannot be read, of all such cases; the others are in the cache.
+        InputError: a cache folder that cannot be written, or no room in it.
     """
     cache = Path(cache_dir).expanduser()
     sweep(cache)
     digests = Digests()
     settings = _settings(preprocessing, native)
-    folders = {case: cache / _name(source, case, settings, cache, digests) for case in cases}
+    folders, wrong = _folders(source, cases, settings, cache, digests)
     prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
-    todo = [case for case in cases if prepared[case] is None]
+    todo = [case for case in folders if prepared[case] is None]
     _tell_damaged([case for case in todo if folders[case].exists()], cache)
+    _tell_others([case for case in todo if not folders[case].exists()], cache)
+    if todo:
+        _check_room(source, todo, preprocessing, native, cache)
     tasks = [(source, name, preprocessing, folders[name], native) for name in todo]
-    _write_all(tasks, f"Preparing the slices of {counted(len(todo), 'case')}", workers)
+    words = f"Preparing the slices of {counted(len(todo), 'case')}"
+    wrong |= _write_all(tasks, words, workers)
+    if wrong:
+        raise BrokenCasesError(wrong)
     prepared |= {name: read_case(name, folders[name], digests) for name in todo}
     found = [_checked(case, prepared[case], folders[case]) for case in cases]
     for case in found:
@@ -99,17 +148,32 @@ def _settings(preprocessing: Preprocessing, native: bool) -> dict[str, Any]:
     return {**found, "native": True} if native else found
 
 
-def _write_all(tasks: Sequence[Task], words: str, workers: int) -> None:
+def _check_room(
+    source: CaseSource,
+    cases: Sequence[str],
+    preprocessing: Preprocessing,
+    native: bool,
+    cache: Path,
+) -> None:
+    shapes = [shape for case in cases if (shape := source.shape(case)) is not None]
+    side = preprocessing.size
+    needed = sum(
+        entry_bytes(depth, *((rows, columns) if native else (side, side)), preprocessing.channels)
+        for depth, rows, columns in shapes
+    )
+    slices = sum(depth for depth, *_ in shapes)
+    check_room(cache, needed, f"{slices} slices of {counted(len(cases), 'case')}")
+
+
+def _write_all(tasks: Sequence[Task], words: str, workers: int) -> dict[str, str]:
+    """Case -> what is wrong with its files; all others are written."""
     workers = min(workers, len(tasks))
     if workers < 2:
-        for task in over(tasks, words):
-            _write_case(task)
-        return
+        return _wrong(tasks, map(_write_case, over(tasks, words)))
     # Spawned, since a fork of a process in which torch has threads may hang.
     with ProcessPoolExecutor(workers, get_context("spawn"), _beside_others) as pool:
         try:
-            for _ in over(pool.map(_write_case, tasks), words, len(tasks)):
-                pass
+            return _wrong(tasks, over(pool.map(_write_case, tasks), words, len(tasks)))
         except BrokenProcessPool as error:
             raise InputError(
                 "a process that prepared slices was ended, by a lack of memory perhaps; say "
@@ -117,15 +181,53 @@ def _write_all(tasks: Sequence[Task], words: str, workers: int) -> None:
             ) from error
 
 
+def _wrong(tasks: Sequence[Task], found: Iterable[str]) -> dict[str, str]:
+    return {task[1]: reason for task, reason in zip(tasks, found, strict=True) if reason}
+
+
 def _beside_others() -> None:
-    """A process that leaves Ctrl-C to the one that waits for it, and the other cores to others."""
+    """A process that leaves Ctrl-C to the one that waits for it, and the other cores to others.
+
+    It does not outlive that one, which may be killed and then ends no other.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    if (first := parent_process()) is not None:
+        Thread(target=_end_with, args=(first,), daemon=True).start()
 
 
-def _write_case(task: Task) -> None:
+def _end_with(first: BaseProcess) -> None:
+    first.join()
+    os._exit(1)
+
+
+def _write_case(task: Task) -> str:
+    """What is wrong with the files of a case; nothing where its slices are written now."""
     source, name, preprocessing, folder, native = task
-    _write(source.load(name), source.numbering, preprocessing, folder, native)
+    try:
+        volume = source.load(name)
+        arrays, facts = _made(volume, source.numbering, preprocessing, native)
+    except InputError as error:
+        return str(error)
+    _write(arrays, facts, folder)
+    return ""
+
+
+def _folders(
+    source: CaseSource,
+    cases: Sequence[str],
+    settings: Mapping[str, Any],
+    cache: Path,
+    digests: Digests,
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Case -> its entry; and case -> why its files cannot be read."""
+    found, wrong = {}, {}
+    for case in cases:
+        try:
+            found[case] = cache / _name(source, case, settings, cache, digests)
+        except InputError as error:
+            wrong[case] = str(error)
+    return found, wrong
 
 
 def _name(
@@ -158,13 +260,19 @@ def _tell_damaged(cases: Sequence[str], cache: Path) -> None:
         )
 
 
-def _write(
-    volume: Volume,
-    numbering: Mapping[str, int],
-    preprocessing: Preprocessing,
-    folder: Path,
-    native: bool,
-) -> None:
+def _tell_others(cases: Sequence[str], cache: Path) -> None:
+    """Of what another version of segtrace left: it stays, since a run of it may be reading it."""
+    if others := [case for case in cases if versions_of(cache, file_name(case)) - {MADE_BY}]:
+        say(
+            f"{cache}: the slices of {shortened(others)} there are another version's of segtrace; "
+            "they are made anew beside those, which may be deleted once nothing of it runs."
+        )
+
+
+def _made(
+    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, native: bool
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays of an entry by their files, and its facts."""
     geometry = preprocessing.geometry(volume)
     images, labels = preprocessing.windowed(volume), channels_of(volume, numbering, preprocessing)
     small = geometry.resize_labels(labels)
@@ -177,12 +285,17 @@ def _write(
         "phantom": volume.phantom,
         "hounsfield_known": preprocessing.hounsfield_known(volume),
         "findings": [finding.to_plain() for finding in found],
+        "made_by": MADE_BY,
         "native": native,
     }
+    return dict(zip(ARRAYS, (images, labels), strict=True)), facts
+
+
+def _write(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], folder: Path) -> None:
     try:
         with draft(folder, _sound, mode=0o700) as partial:
-            np.save(partial / "image.npy", images)
-            np.save(partial / "label.npy", labels)
+            for name, values in arrays.items():
+                np.save(partial / name, values)
             write_index(partial, facts)
     except OSError as error:
         raise InputError(

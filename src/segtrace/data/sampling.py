@@ -1,11 +1,12 @@
 """Which slice comes when, and what is done to it: functions of (seed, epoch, index) alone."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segtrace.data.augment import Recipe
 from segtrace.data.cache.entries import ARRAYS
@@ -13,6 +14,10 @@ from segtrace.data.prepare import PreparedCase
 
 Draw = tuple[int, int, int]
 """(epoch, pass, index): all that a training slice's randomness depends on, beside the seed."""
+AUTO = "auto"
+"""As many processes as suit the device."""
+MOST_WORKERS = 8
+"""Processes that a loader takes by itself: as many as feed one fast GPU slices of 224 pixels."""
 
 
 class Slices(Dataset[dict[str, Any]]):
@@ -47,6 +52,9 @@ class Slices(Dataset[dict[str, Any]]):
         """One slice: image (C, H, W) float32, label (1, H, W) uint8, case, slice.
 
         A draw carries its epoch with it: what a worker returns depends on nothing else.
+
+        Raises:
+            LostSlicesError: the prepared slices are gone, or not what they were.
         """
         row, index = self.keys[draw if isinstance(draw, int) else draw[2]]
         case = self.cases[row]
@@ -86,3 +94,29 @@ class EpochSampler(Sampler[Draw]):
             random = np.random.default_rng([self.seed, epoch, turn])
             for index in random.permutation(self.size)[: self.draws - start]:
                 yield epoch, turn, int(index)
+
+
+class Loader(DataLoader[dict[str, Any]]):
+    """torch's loader, whose order is settled when the first batch is asked for.
+
+    Lightning asks for iterators that it does not use, one of them before it restores the epoch of a
+    resumed run. Workers that were set to work at once would do so on slices of another epoch.
+    """
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """The batches; workers begin, or go on, with the first of them."""
+        yield from super().__iter__()
+
+
+def workers_beside(device: str, processes: int = 1) -> int:
+    """Processes that load slices for one that trains: none on a CPU, which has its cores to use.
+
+    Args:
+        device: type of the device that is trained on.
+        processes: that train side by side on this computer.
+    """
+    if device == "cpu":
+        return 0
+    own = getattr(os, "sched_getaffinity", None)
+    cores = len(own(0)) if own else os.cpu_count() or 1
+    return max(1, min(cores // processes - 1, MOST_WORKERS))

@@ -20,6 +20,7 @@ from segtrace.data.files.finding_files import (
     named,
 )
 from segtrace.data.files.nifti import Volume, read_volume
+from segtrace.data.files.stored import Shape, shape_of
 from segtrace.data.labels import BTCV, only_known, whole_numbers
 from segtrace.data.published.numberings import numbering_of
 from segtrace.errors import InputError, why
@@ -42,6 +43,10 @@ class CaseSource(Protocol):
 
     def files(self, case: str) -> tuple[Path, ...]:
         """The files that determine the case."""
+        ...
+
+    def shape(self, case: str) -> Shape | None:
+        """Of the case as slices, which are not read; None where ``load`` will say what is wrong."""
         ...
 
     def load(self, case: str) -> Volume:
@@ -120,6 +125,10 @@ class NiftiSource:
     def files(self, case: str) -> tuple[Path, ...]:
         """The image, channel by channel, and the label."""
         return tuple(named(self.root, one, case) for one in (*self.images, self.masks))
+
+    def shape(self, case: str) -> Shape | None:
+        """Of the image, by its header."""
+        return shape_of(self.files(case)[0])
 
     def load(self, case: str) -> Volume:
         """The case as slices.

@@ -13,7 +13,8 @@ from segtrace.data.files.finding_files import existing_folder, find_layout
 from segtrace.data.files.findings import judge_constant
 from segtrace.data.files.geometry import Grid
 from segtrace.data.files.nifti import Volume
-from segtrace.data.files.transunet_files import read_h5, read_npz
+from segtrace.data.files.stored import Shape
+from segtrace.data.files.transunet_files import read_h5, read_npz, stored_shape
 from segtrace.data.files.transunet_lists import PARTS, read_lists, slice_name
 from segtrace.data.published.numberings import numbering_of
 from segtrace.errors import InputError
@@ -78,6 +79,12 @@ class TransUNetSource:
         return tuple(
             slices / f"{slice_name(case, index)}.npz" for index in range(self._slices[case])
         )
+
+    def shape(self, case: str) -> Shape | None:
+        """As many slices as the lists say, each as large as the first; or that of a test case."""
+        files = self.files(case)
+        found = stored_shape(files[0])
+        return found and (found[0] * len(files), *found[1:])
 
     def load(self, case: str) -> Volume:
         """The case as slices.

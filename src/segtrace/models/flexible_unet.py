@@ -6,6 +6,7 @@ gradients at enc1 … enc4 are wrong by 9 to 71 % and the encoder is trained on 
 """
 
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from monai.networks.nets import FlexibleUNet as MonaiFlexibleUNet
@@ -40,6 +41,8 @@ class FlexibleUNet(MonaiFlexibleUNet):
     weights can be exchanged. Its stages are the U-Net's of the paper's Figure 1. Arguments as in
     MONAI; the normalisation is BatchNorm unless said otherwise.
     """
+
+    __signature__ = signature(MonaiFlexibleUNet)  # what it takes, for whoever asks
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -256,6 +256,34 @@ NETWORKS: Mapping[str, Known] = {
         norm_type=Literal["group", "layer"],
         global_resp_norm=kinds.Flag,
     ),
+    "RonnebergerUNet": Known(
+        "segtrace.models.ronneberger2015",
+        "RonnebergerUNet",
+        {
+            "in_channels": kinds.Width,
+            "out_channels": kinds.Width,
+            "features": kinds.Widths,
+            "norm": kinds.Norm,
+            "dropout": kinds.Share,
+        },
+    ),
+    "TransUNet": Known(
+        "segtrace.models.chen2021",
+        "TransUNet",
+        {
+            "in_channels": kinds.Width,
+            "out_channels": kinds.Width,
+            "img_size": kinds.Width | kinds.Widths,
+            "width": kinds.Width,
+            "blocks": kinds.Counts,
+            "hidden_size": kinds.Width,
+            "mlp_dim": kinds.Width,
+            "num_layers": kinds.Count,
+            "num_heads": kinds.Width,
+            "dropout_rate": kinds.Share,
+            "decoder_channels": kinds.Widths,
+        },
+    ),
 }
 """key -> class."""
 

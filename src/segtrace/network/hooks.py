@@ -22,6 +22,8 @@ Alteration = Callable[[Tensor], Tensor]
 """The tensor that passes a site, as the network lays it out -> what passes on."""
 Edit = Callable[[Tensor], Tensor]
 """The activation of a site, (N, K, *cells) whatever the layout -> another one of that shape."""
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""Axes of a tensor -> the layout with channels innermost."""
 
 
 @dataclass(frozen=True)
@@ -253,11 +255,33 @@ def _half(edge: Edge, argument: Tensor, other: _Latest) -> Span:
 
 def _altered_half(part: Span, axis: int, argument: Tensor, alteration: Alteration) -> Tensor:
     bounds = (0, *part, argument.shape[axis])
-    first, before, last = (argument.narrow(axis, a, b - a) for a, b in pairwise(bounds))
+    first, before, last = _Apart.apply(argument, [b - a for a, b in pairwise(bounds)], axis)
     after = alteration(before)
     if after is before:
         return argument
-    return cat([piece for piece in (first, after, last) if piece.shape[axis]], axis)
+    whole = cat([piece for piece in (first, after, last) if piece.shape[axis]], axis)
+    return whole.contiguous(memory_format=_layout_of(argument))
+
+
+class _Apart(autograd.Function):
+    """Pieces of a tensor along an axis, whose gradients come together in its layout."""
+
+    @staticmethod
+    def forward(ctx: Any, whole: Tensor, sizes: list[int], axis: int) -> tuple[Tensor, ...]:
+        ctx.axis, ctx.layout = axis, _layout_of(whole)
+        return tuple(piece.clone() for piece in whole.split(sizes, axis))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return cat(gradients, ctx.axis).contiguous(memory_format=ctx.layout), None, None
+
+
+def _layout_of(tensor: Tensor) -> torch.memory_format:
+    """By which kernels round."""
+    layout = CHANNELS_LAST.get(tensor.ndim)
+    if layout is not None and tensor.is_contiguous(memory_format=layout):
+        return layout
+    return torch.contiguous_format
 
 
 @contextmanager

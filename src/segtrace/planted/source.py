@@ -64,6 +64,10 @@ class PlantedSource:
         """None: a case is made from its number."""
         return ()
 
+    def shape(self, case: str) -> tuple[int, int, int]:
+        """As many slices as were asked for, all of one size."""
+        return self.slices, SIDE, SIDE
+
     def split(self) -> Split:
         """Training, validation and test cases."""
         return self._split

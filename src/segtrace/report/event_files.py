@@ -1,5 +1,6 @@
 """Event files of TensorBoard, rewound to where a run goes on: every step of a tag stands once."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from segtrace.report.files import atomic
 from segtrace.report.tensorboard import BY_EPOCH
 
-FILES = "events.out.tfevents.*"
+BEGIN = "events.out.tfevents."
+FILES = f"{BEGIN}*"
 
 
 def rewind(folder: Path, epoch: int, batches: int, anew: tuple[str, ...] = ()) -> None:
@@ -35,6 +37,21 @@ def rewind(folder: Path, epoch: int, batches: int, anew: tuple[str, ...] = ()) -
                 writer = RecordWriter(file)
                 for event in kept:
                     writer.write(event.SerializeToString())
+    _call_earlier(folder, int(time.time()))
+
+
+def _call_earlier(folder: Path, latest: int) -> None:
+    """Let no file be called by a later time than this one, as after a clock was set back.
+
+    TensorBoard reads them in the order of their names, which begin with the second they are of.
+    """
+    for path in sorted(folder.glob(FILES), reverse=True):
+        stamp, _, rest = path.name.removeprefix(BEGIN).partition(".")
+        if stamp.isdigit() and int(stamp) > latest:
+            path.rename(folder / f"{BEGIN}{latest:010d}.{rest}")
+            latest -= 1
+        elif stamp.isdigit():
+            latest = int(stamp)
 
 
 def _events(path: Path) -> Iterator[Event]:

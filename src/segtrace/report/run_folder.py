@@ -54,6 +54,7 @@ class Lock(AbstractContextManager["Lock"]):
         check_writable(folder)
         self.path = folder / LOCK
         self._file = _held(self.path, named)
+        _held_here.add(self)
         # At the latest when the interpreter ends; not in a worker process, which has a copy.
         self.release = weakref.finalize(self, _release, self._file, self.path, os.getpid())
 
@@ -65,6 +66,18 @@ class Lock(AbstractContextManager["Lock"]):
     ) -> None:
         self.release()
 
+
+_held_here: "weakref.WeakSet[Lock]" = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """In a fork: a worker that outlives the process, which may be killed, holds nothing for it."""
+    for lock in _held_here:
+        lock._file.close()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_let_go)
 
 Held = Lock | nullcontext[None]
 """What stands for a folder that is taken."""
@@ -133,12 +146,12 @@ def _is_its_own(folder: Path, run: Path) -> bool:
 
 
 def _is_training(folder: Path) -> bool:
-    return _kept_in(folder).keys() >= ASKED
+    return kept_in(folder).keys() >= ASKED
 
 
 def kind_of(folder: Path) -> str | None:
     """Which script's configuration lies there: ``train``, ``explain``, or ``None``."""
-    found = _kept_in(folder)
+    found = kept_in(folder)
     return ("train" if "callbacks" in found else "explain") if found else None
 
 
@@ -150,7 +163,7 @@ def _text_in(folder: Path) -> str:
         return ""
 
 
-def _kept_in(folder: Path) -> dict[str, object]:
+def kept_in(folder: Path) -> dict[str, object]:
     """The configuration that lies there; empty where there is none."""
     try:
         found = yaml.safe_load(_text_in(folder))

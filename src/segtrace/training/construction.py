@@ -25,7 +25,8 @@ TRIED = ("pytorch_lightning", "torch", "monai")
 """Packages whose objects may be made once more, to find the option that is refused."""
 LENGTH, SHORT = 300, 80
 """Letters of another package's reason, and of a value, that are printed."""
-LIGHTNING = ("pytorch_lightning", "lightning_fabric")
+FABRIC = "lightning_fabric"
+LIGHTNING = ("pytorch_lightning", FABRIC)
 UNUSED = "parameters that were not used in producing the loss"
 """How Lightning says that DDP waits for gradients that nobody will have."""
 REFUSALS = (ValueError, TypeError, ArithmeticError, AttributeError, ImportError)
@@ -84,7 +85,7 @@ def build_trainer(node: Node, **objects: Any) -> "pl.Trainer":
     """
     import pytorch_lightning as pl  # which takes seconds, and sets its loggers' levels
 
-    for name in LOGGERS:
+    for name in (*LOGGERS, FABRIC):
         logging.getLogger(name).setLevel(logging.WARNING)
     made: pl.Trainer = construct("trainer", node, **objects)
     expect("trainer", node, made, pl.Trainer)

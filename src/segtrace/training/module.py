@@ -31,13 +31,13 @@ from segtrace.training.averaging import kept_weights
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.losses import Losses
 from segtrace.training.metrics import CaseDice, Counted
-from segtrace.training.objective import loss_of
+from segtrace.training.objective import BOTH, loss_of
 from segtrace.training.randomness import seed_of
 from segtrace.training.weights import fingerprint
 
 
 class SegmentationModule(pl.LightningModule):
-    """Train a 2-D segmentation network with Dice and cross-entropy.
+    """Train a 2-D segmentation network with Dice and cross-entropy, or another loss.
 
     Args:
         net: (N, 1, H, W) slices -> (N, 1 + organs, H, W) logits; under a sigmoid (N, organs, H, W).
@@ -45,7 +45,7 @@ class SegmentationModule(pl.LightningModule):
             sigmoid, which has none, channels count from 0 in this order.
         optimizer: parameters -> optimiser.
         scheduler: (optimiser, number of steps) -> schedule stepped after every step, or ``None``.
-        dice_weight: weight of the Dice term; cross-entropy has the rest. 0.5 is TransUNet's.
+        dice_weight: weight of the Dice term; the other has the rest. ``None`` for 0.5, TransUNet's.
         channels_last: memory format of the network; faster on CPU, and part of the description,
             since the last bits of a map depend on it.
         seed: the origin of all randomness of a training step (dropout).
@@ -53,10 +53,14 @@ class SegmentationModule(pl.LightningModule):
             ``sigmoid``, every channel for itself, trained with binary cross-entropy.
         description: plain values that the checkpoint carries: how to rebuild the network, the
             stages and edges, labels, preprocessing, probes and settings of the explanation.
+        loss: ``dice_ce``, ``dice_focal``, ``dice`` or ``ce``, see
+            :func:`segtrace.training.objective.loss_of`.
+        compile: whether the network is compiled for the training (``torch.compile``, in place, so
+            that its names stay). It is explained as it is written.
 
     Raises:
-        InputError: a weight of the Dice term outside 0 to 1; a seed that is
-            none; an organ of a reserved name; an unknown activation.
+        InputError: see :func:`segtrace.training.objective.loss_of`; a seed that is none; an organ
+            of a reserved name; an unknown activation.
 
     Logged with the epoch (finished passes) as step: ``train/loss``, mean over its batches;
     ``val/dice/{organ}`` and ``val/dice/mean``, per case, absent organs left out, mean over cases,
@@ -69,15 +73,15 @@ class SegmentationModule(pl.LightningModule):
         organs: Mapping[str, int],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = torch.optim.AdamW,
         scheduler: Callable[[Optimizer, int], LRScheduler] | None = None,
-        dice_weight: float = 0.5,
+        dice_weight: float | None = None,
         channels_last: bool = True,
         seed: int = 0,
         activation: str = SOFTMAX,
         description: Mapping[str, Any] | None = None,
+        loss: str = BOTH,
+        compile: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 <= dice_weight <= 1:
-            raise InputError(f"model.dice_weight={dice_weight}; give 0 to 1")
         check_range("model.seed", seed, 0, LARGEST_SEED)
         check_names(organs)
         if activation not in ACTIVATIONS:
@@ -99,7 +103,9 @@ class SegmentationModule(pl.LightningModule):
         self._validated: tuple[str, Counted] | None = None
         self.baselines: dict[str, Any] | None = None
         """Mean activations of the weights as they are, as plain values; see ``KeepBaselines``."""
-        self.loss = loss_of(activation, dice_weight)
+        self.loss = loss_of(activation, dice_weight, loss)
+        if compile:
+            self.net.compile()
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of a batch of slices."""

@@ -1,5 +1,6 @@
 """A folder of images: what is whole is done once, what is broken holds up nothing else."""
 
+import errno
 import json
 
 import nibabel
@@ -9,6 +10,7 @@ import pytest
 from helpers.scripts import answer_of, run_script
 from segtrace import InputError
 from segtrace.cli.explain.each_image import each_image, images_in
+from segtrace.report.files import writing
 from segtrace.report.page.page import Page
 from segtrace.report.tables import read_table
 
@@ -76,7 +78,7 @@ def test_of_several_channels_the_first_files_are_images(images, tmp_path):
 def test_a_run_that_is_killed_goes_on_where_it_was(images, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         ran(images, Explaining(killed=["b.nii.gz"]))
-    assert not (tmp_path / "out" / "b").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
     states, seen = ran(images, Explaining())
     assert states == ["explained before", "explained", "explained"]
     assert seen == ["b.nii.gz", "c.nii.gz"]
@@ -90,6 +92,16 @@ def test_a_broken_image_holds_up_no_other_and_is_tried_again(images, capsys):
     (images.parent / "net.ckpt").write_bytes(b"x")
     with pytest.raises(InputError, match="none of 3 images could be explained: it ends"):
         ran(images, Explaining(failing=["a.nii", "b.nii.gz", "c.nii.gz"]))
+
+
+def test_a_disk_that_gets_full_ends_it_and_is_no_fault_of_an_image(images, tmp_path):
+    def full(image, folder):
+        with writing(folder):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InputError, match="No space left on device"):
+        ran(images, full)
+    assert ran(images, Explaining())[0] == ["explained"] * 3
 
 
 def test_a_folder_of_somebody_elses_is_left_alone(images, tmp_path):

@@ -12,7 +12,7 @@ from helpers.saving import full_checkpoint
 from segtrace import InputError
 from segtrace.cli.train.broken_off import begin_anew, left_in, read_left, remove_drafts
 from segtrace.cli.train.full_state import Expected, State
-from segtrace.training.callbacks.checkpoints import EpochCheckpoints
+from segtrace.training.callbacks.checkpoints import save
 
 
 def damage(path: Path) -> None:
@@ -42,7 +42,9 @@ def test_the_one_before_takes_the_place_of_a_damaged_or_missing_one_with_a_word(
 def test_where_both_are_damaged_nothing_begins_anew(tmp_path):
     for name in ("last.ckpt", "previous.ckpt"):
         damage(full_checkpoint(tmp_path / name, 3))
-    with pytest.raises(InputError, match=r"last.ckpt .*; .*previous.ckpt .*; begin") as e:
+    with pytest.raises(
+        InputError, match=r"last.ckpt .*; .*previous.ckpt .*; begin another run in another folder"
+    ) as e:
         left_in(tmp_path)
     assert "\n" not in str(e.value)
 
@@ -94,6 +96,10 @@ def test_its_maps_are_taken_away_in_the_runs_folder_alone(tmp_path):
     begin_anew(folder, elsewhere)
     assert (elsewhere / "measures.csv").is_file()
     begin_anew(folder, folder / "maps")
+    for name in ("epoch_001.ckpt", "best.ckpt", "mine.txt"):
+        (elsewhere / name).touch()
+    begin_anew(folder, None, elsewhere)
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["measures.csv", "mine.txt"]
     assert list((folder / "maps").iterdir()) == []
 
 
@@ -138,6 +144,9 @@ def damaged(path, how):
         path.unlink()
     elif how == "text":
         path.write_text("hello")
+    elif how == "a folder":
+        path.unlink()
+        path.mkdir()
     elif how == "slim":
         torch.save({"state_dict": {}}, path)
     else:
@@ -146,7 +155,7 @@ def damaged(path, how):
         path.write_bytes(content)
 
 
-HOWS = ["cut", "empty", "gone", "text", "slim", "flipped"]
+HOWS = ["cut", "empty", "gone", "text", "slim", "flipped", "a folder"]
 
 
 @pytest.mark.parametrize("how", HOWS)
@@ -217,22 +226,34 @@ def epoch_of(path):
 @pytest.mark.parametrize("how", ["cut", "empty", "flipped", "text"])
 def test_a_damaged_checkpoint_takes_the_place_of_no_whole_one(folder, how, capsys):
     damaged(folder / "last.ckpt", how)
-    keeper = EpochCheckpoints(str(folder))
-    keeper._save(Writer(3), "last.ckpt", slim=False, previous="previous.ckpt")
+    save(Writer(3), folder / "last.ckpt", slim=False, previous="previous.ckpt")
     assert epoch_of(folder / "last.ckpt") == 3
     assert epoch_of(folder / "previous.ckpt") == 1
     assert "it does not become previous.ckpt" in capsys.readouterr().out
-    keeper._save(Writer(4), "last.ckpt", slim=False, previous="previous.ckpt")
+    save(Writer(4), folder / "last.ckpt", slim=False, previous="previous.ckpt")
     assert (epoch_of(folder / "previous.ckpt"), epoch_of(folder / "last.ckpt")) == (3, 4)
     assert capsys.readouterr().out == ""
     assert sorted(path.name for path in folder.iterdir()) == ["last.ckpt", "previous.ckpt"]
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_moved_and_kept(folder, capsys):
+    for name in ("last.ckpt", "previous.ckpt"):
+        damaged(folder / name, "a folder")
+        (folder / name / "thesis.doc").touch()
+    for epoch in (3, 4):
+        save(Writer(epoch), folder / "last.ckpt", slim=False, previous="previous.ckpt")
+    assert (epoch_of(folder / "previous.ckpt"), epoch_of(folder / "last.ckpt")) == (3, 4)
+    said = capsys.readouterr().out
+    for name in ("last.ckpt", "previous.ckpt"):
+        assert (folder / f"{name}.folder" / "thesis.doc").is_file()
+        assert f"{folder / name} was a folder: it is {folder / name}.folder now" in said
 
 
 def test_a_checkpoint_has_checksums_whatever_torch_was_told(folder):
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
     try:
-        EpochCheckpoints(str(folder))._save(Writer(3), "last.ckpt", slim=False)
+        save(Writer(3), folder / "last.ckpt", slim=False)
         (folder / "previous.ckpt").unlink()
         damaged(folder / "last.ckpt", "flipped")
         with pytest.raises(InputError, match="Bad CRC-32"):

@@ -14,8 +14,11 @@ from helpers.scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.limits import check_limits
 from segtrace.cli.schema import check
+from segtrace.cli.train.assembly import _in_order
 from segtrace.cli.train.rehearsal import check_optimisation, rehearse
 from segtrace.cli.train.train_config import KEYS, check_probes, plainly
+from segtrace.training.callbacks.best import BestCheckpoint
+from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 
 PLACES = (
     "callbacks.flow.folder=/nowhere/flow",
@@ -286,3 +289,8 @@ def test_rehearsing_draws_nothing_at_random(composed):
     torch.manual_seed(0)
     accept(composed)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_which_epoch_is_the_best_is_known_before_the_state_is_kept():
+    keeper, best = EpochCheckpoints("/nowhere"), BestCheckpoint("/nowhere")
+    assert _in_order([keeper, best], {}) == [best, keeper]

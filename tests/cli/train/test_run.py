@@ -4,6 +4,7 @@ import errno
 import io
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from segtrace.cli.schema import check
 from segtrace.cli.train import run
 from segtrace.cli.train.broken_off import left_in
 from segtrace.cli.train.train_config import TrainConfig, plainly
+from segtrace.data.datamodule import SliceDataModule
 from segtrace.report.files import save_text
 from segtrace.report.tensorboard import LEARNING_RATE_TAG
+from segtrace.training.construction import construct
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",
@@ -35,7 +38,9 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def plan_of(folder: Path, root: Path, *overrides: str) -> TrainConfig:
+def plan_of(
+    folder: Path, root: Path, *overrides: str, net: Sequence[str] = SMALL_NET
+) -> TrainConfig:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose(
             "train",
@@ -43,7 +48,7 @@ def plan_of(folder: Path, root: Path, *overrides: str) -> TrainConfig:
                 opened(override)
                 for override in (
                     *tiny_data(root),
-                    *SMALL_NET,
+                    *net,
                     f"callbacks.flow.folder={folder}/flow",
                     f"callbacks.checkpoints.folder={folder}/checkpoints",
                     f"logger.tensorboard.save_dir={folder}",
@@ -154,6 +159,37 @@ def test_a_killed_run_that_resumes_ends_with_the_weights_of_an_uninterrupted_one
                          "previous.ckpt"]  # fmt: skip
     assert_same_files(tmp_path / "whole" / "flow", tmp_path / "broken" / "flow")
     assert points(tmp_path / "whole") == points(tmp_path / "broken")
+
+
+ADDED = "callbacks=[default,early_stopping,ema,best]"
+
+
+@pytest.mark.long
+def test_a_killed_run_with_ready_callbacks_ends_as_an_uninterrupted_one(tiny_raw, tmp_path):
+    def plan(name):
+        folder = tmp_path / name
+        return plan_of(
+            folder, tiny_raw, ADDED, f"callbacks.best.folder={folder}/checkpoints",
+            "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1",
+            "callbacks.ema.decay=0.5", "callbacks.flow=null", "trainer.max_epochs=9",
+        )  # fmt: skip
+
+    whole = fit(plan("whole"))  # stopped after its second pass
+    fit(plan("broken"), kill=1)
+    resumed = fit(going_on(plan("broken")))
+    assert_same_weights(whole, resumed)
+    for folder in (tmp_path / "whole" / "checkpoints", tmp_path / "broken" / "checkpoints"):
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "best.ckpt", "epoch_000.ckpt", "epoch_001.ckpt", "epoch_002.ckpt", "last.ckpt",
+            "previous.ckpt",
+        ]  # fmt: skip
+    one, other = (
+        load(tmp_path / name / "checkpoints" / "best.ckpt") for name in ("whole", "broken")
+    )
+    assert one.epoch == other.epoch
+    assert_same_weights(one.net, other.net)
+    full = read(tmp_path / "whole" / "checkpoints" / "last.ckpt")["callbacks"]
+    assert full["BestCheckpoint"]["epoch"] == one.epoch
 
 
 def test_a_run_that_had_finished_gets_its_end_made_up(tiny_raw, tmp_path):
@@ -333,6 +369,27 @@ def test_probes_need_not_be_embedded(tiny_raw, tmp_path):
     assert "images" not in probes
     assert "labels" not in probes
     assert probes["cases"] == ["0027"] * 3
+
+
+def without_validation(*arguments):
+    """The data of a split that keeps no case for the validation."""
+    made = construct(*arguments)
+    made.split = {**made.split, "val": []}
+    return made
+
+
+@pytest.mark.parametrize("name", ["early_stopping", "best"])
+@pytest.mark.parametrize("typed", [[], ["trainer.limit_val_batches=0"]])
+def test_what_watches_cases_that_nobody_validates_is_refused_before_the_data(
+    tiny_raw, tmp_path, name, typed, monkeypatch
+):
+    monkeypatch.setattr(SliceDataModule, "setup", lambda *_: pytest.fail("data were prepared"))
+    monkeypatch.setattr(run, "construct", construct if typed else without_validation)
+    folder = [f"callbacks.best.folder={tmp_path}"] * (name == "best")
+    plan = plan_of(tmp_path / "run", tiny_raw, f"callbacks=[default,{name}]", *folder, *typed)
+    refused = f"callbacks.{name}.monitor=val/dice/mean, but no case is validated; "
+    with pytest.raises(InputError, match=f"{refused}say callbacks.{name}=null"):
+        run.data(plan)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,29 @@ def folder(tmp_path) -> Path:
     return tmp_path / "run"
 
 
+def test_ready_callbacks_stand_beside_the_default_ones_and_are_refused_in_their_place(tmp_path):
+    plan = plan_of(tmp_path / "run", *FIRST, "callbacks=[default,early_stopping,ema,best]")
+    assert {"flow", "checkpoints", "early_stopping", "ema", "best"} <= plan.config[
+        "callbacks"
+    ].keys()
+    for typed in ("callbacks=ema", "callbacks=[ema]"):
+        with pytest.raises(
+            InputError, match=r"leaves out what .*; say 'callbacks=\[default,ema\]'"
+        ):
+            plan_of(tmp_path / "other", *FIRST, typed)
+
+
+def test_a_run_keeps_the_arguments_that_its_network_takes(tmp_path):
+    typed = "model.net._target_=monai.networks.nets.BasicUNet"
+    plan_of(tmp_path / "run", *FIRST, typed)
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["model"]["net"]
+    assert kept.keys() == {"_target_", "spatial_dims", "in_channels", "out_channels"}
+    assert (
+        plan_of(tmp_path / "run", f"resume={tmp_path / 'run'}", typed).config["model"]["net"]
+        == kept
+    )
+
+
 def test_a_new_run_keeps_its_options_and_holds_its_folder(tmp_path):
     plan = plan_of(tmp_path / "run", *FIRST)
     assert plan.resume is None
@@ -120,7 +143,7 @@ def test_without_a_full_checkpoint_it_begins_anew_with_its_own_options(folder, c
         ("seed=1", r"not with seed=1 \(the run has 3\)"),
         ("data.size=96", r"not with data.size=96 \(the run has 64\)"),
         ("data=synapse", r"not with data._target_=segtrace.data.modules.SynapseData"),
-        ("model=basic_unet", r"not with model.net._target_=monai.networks.nets.BasicUNet"),
+        ("model=basic_unet", r"not with .*model.net._target_=monai.networks.nets.BasicUNet"),
         ("model.optimizer.lr=1", r"not with model.optimizer.lr=1 \(the run has 0.002\)"),
         ("trainer.max_epochs=1", r"max_epochs=1, but .* has finished 2 epochs; give 2 or more"),
         ("trainer.max_epochs=null", "trainer.max_epochs=null: the training has no end"),

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,28 @@ with draft(pathlib.Path(sys.argv[1])) as partial:
     (partial / "a").touch()
     os.kill(os.getpid(), 9)
 """
+
+
+def test_a_name_that_others_take_aside_and_give_back_meanwhile_is_had_all_the_same(
+    tmp_path, monkeypatch
+):
+    """As two do that both find an entry damaged."""
+    final, replace, calls = tmp_path / "final", Path.replace, []
+
+    def beaten(path, target):
+        if target == final and len(calls) < 2:
+            calls.append(path)
+            if len(calls) == 1:
+                raise OSError(39, "Directory not empty")  # and it is gone before one looks
+            final.mkdir()
+            (final / "b").touch()
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", beaten)
+    with draft(final, lambda folder: (folder / "a").exists()) as partial:
+        (partial / "a").touch()
+    assert names(final) == ["a"]
+    assert names(tmp_path) == ["final"]
 
 
 def test_a_draft_of_a_killed_process_is_removed_and_one_of_a_living_process_is_not(tmp_path):

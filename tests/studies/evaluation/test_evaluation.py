@@ -60,10 +60,8 @@ def network(activation="softmax", **options):
 
 def evaluated(root, folder, protocol="strict", trained=None):
     source = RawSource(str(root))
-    volumes = map(source.load, CASES)
-    return evaluate(
-        trained or network(), volumes, CASES, "test", source.numbering, Scoring(protocol), folder
-    )
+    trained, scoring = trained or network(), Scoring(protocol)
+    return evaluate(trained, source.load, CASES, "test", source.numbering, scoring, folder)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -130,14 +128,15 @@ def test_transunets_numbers_are_those_of_its_own_formulas(
 
 
 def test_one_case_is_held_at_a_time_and_leaves_its_rows(tiny_raw, tmp_path):
-    def volumes():
-        yield RawSource(str(tiny_raw)).load("0001")
+    def load(case):
+        if case == "0001":
+            return RawSource(str(tiny_raw)).load(case)
         assert {row["case"] for row in read_table(tmp_path / "evaluation.csv")} == {"0001"}
         raise InputError("the second is truncated")
 
     numbering = RawSource(str(tiny_raw)).numbering
     with pytest.raises(InputError, match="truncated"):
-        evaluate(network(), volumes(), CASES, "test", numbering, Scoring(), tmp_path)
+        evaluate(network(), load, CASES, "test", numbering, Scoring(), tmp_path)
     assert (tmp_path / "predictions" / "0001" / "prediction.nii.gz").is_file()
 
 
@@ -173,7 +172,7 @@ def test_organs_that_are_asked_for_alone_are_scored(tiny_raw, tmp_path):
     assert {row["organ"] for row in read_table(tmp_path / "evaluation.csv")} == {"liver"}
     source = RawSource(str(tiny_raw))
     with pytest.raises(InputError, match="no organ to score: the network knows liver"):
-        evaluate(trained, [source.load("0001")], CASES, "test", {"a": 1}, Scoring(), tmp_path)
+        evaluate(trained, source.load, CASES, "test", {"a": 1}, Scoring(), tmp_path)
 
 
 OPTIONS = dict.fromkeys(

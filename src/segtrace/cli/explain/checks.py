@@ -14,6 +14,7 @@ from segtrace.cli.limits import check_devices, check_probes
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown
 from segtrace.network.guards import PROPOSED, refuse_misspelt
+from segtrace.studies.evaluation.study import Evaluate
 from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import given_of, listed
 from segtrace.studies.study import Study
@@ -61,6 +62,19 @@ def check_together(
         _check_own_network(plain)
     refuse_half(plain["trainer"].get("precision"), "trainer.precision")
     check_devices(plain["trainer"])
+
+
+def check_processes(plain: Mapping[str, Any], study: Study, *, several: bool) -> None:
+    """Refuse processes that would have nothing to do.
+
+    Raises:
+        InputError: neither cases nor a folder of images is gone through.
+    """
+    if plain["processes"] > 1 and not (isinstance(study, Evaluate) or several):
+        raise InputError(
+            f"processes={plain['processes']}: they share the cases of evaluate=true, or the images "
+            "of image=FOLDER; leave it out"
+        )
 
 
 def _check_names(plain: Mapping[str, Any]) -> None:

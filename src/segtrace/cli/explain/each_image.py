@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from segtrace.data.files.nifti import FIRST, channel_files, stem
-from segtrace.errors import InputError, printable
+from segtrace.errors import InputError, is_full, printable
 from segtrace.names import file_name
+from segtrace.processes import side_by_side
 from segtrace.progress import Steps, counted, say
 from segtrace.report.captions import plain
 from segtrace.report.files import remove, save_text, sha256
@@ -65,6 +67,7 @@ def each_image(
     made_by: Sequence[Path],
     explain: Callable[[Path, Path], None],
     channels: int = 1,
+    processes: int = 1,
 ) -> Iterator["Explained"]:
     """Explain every image, but for those whose results are whole already.
 
@@ -77,6 +80,7 @@ def each_image(
         made_by: the checkpoints.
         explain: (image, its folder) -> all of its results written.
         channels: of an image.
+        processes: that take an image each; changes nothing in the results, with as many threads.
 
     Raises:
         InputError: none of them could be explained.
@@ -86,16 +90,21 @@ def each_image(
         f"the same command with hydra.run.dir={folder} goes on"
     )
     by, rows = [sha256(path) for path in made_by], []
-    todo = {path: _key(path, channels, by) for path in images}
-    whole = [path for path, key in todo.items() if _read(folder / _name(path)) == key]
-    steps = Steps(len(images) - len(whole))
-    for number, (path, key) in enumerate(todo.items(), 1):
-        state, why, place = BEFORE, "", folder / _name(path)
-        if path not in whole:
-            steps.next(f"Image {number} of {len(images)}: {printable(path.name)}")
-            state, why = _tried(explain, path, place, key)
-        rows.append({"image": number, "file": path.name, "folder": place.name, "state": state,
-                     "why": why, **_volumes(place)})  # fmt: skip
+    keys = {path: _key(path, channels, by) for path in images}
+    todo = [
+        (path, folder / _name(path), key)
+        for path, key in keys.items()
+        if _read(folder / _name(path)) != key
+    ]
+    steps, asked = Steps(len(todo), processes), {path for path, *_ in todo}
+    with side_by_side(partial(_tried, explain), todo, processes, "processes=1") as tried:
+        for number, path in enumerate(images, 1):
+            state, why, place = BEFORE, "", folder / _name(path)
+            if path in asked:
+                steps.next(f"Image {number} of {len(images)}: {printable(path.name)}")
+                state, why = next(tried)
+            rows.append({"image": number, "file": path.name, "folder": place.name, "state": state,
+                         "why": why, **_volumes(place)})  # fmt: skip
     failed = [row for row in rows if row["state"] == FAILED]
     if failed and len(failed) == len(rows):
         raise InputError(f"none of {counted(len(rows), 'image')} could be explained: {why}")
@@ -104,10 +113,9 @@ def each_image(
     yield Explained(rows)
 
 
-def _tried(
-    explain: Callable[[Path, Path], None], path: Path, place: Path, key: str
-) -> tuple[str, str]:
+def _tried(explain: Callable[[Path, Path], None], one: tuple[Path, Path, str]) -> tuple[str, str]:
     """What became of an image, and why; its folder appears whole or not at all."""
+    path, place, key = one
     draft = place.with_name(f".{place.name}.part")
     try:
         if place.exists() and _read(place) is None:
@@ -118,10 +126,18 @@ def _tried(
         remove(place)
         draft.rename(place)
     except InputError as error:
-        remove(draft)
+        if is_full(error.__cause__):  # as it will be for all others
+            raise
         say(f"{printable(path.name)} failed: {error}")
         return FAILED, str(error)
+    finally:
+        remove(draft)
     return DONE, ""
+
+
+def whole_in(folder: Path) -> int:
+    """Images whose results lie whole in a folder."""
+    return len(list(folder.glob(f"*/{WHOLE}")))
 
 
 def _key(path: Path, channels: int, by: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from segtrace.cli.explain.checks import (
     check_asked_of_data,
     check_files,
     check_organs,
+    check_processes,
     check_together,
 )
 from segtrace.cli.explain.each_image import each_image, images_in
@@ -70,8 +71,10 @@ class ExplainConfig:
         """
         if self.images:
             checkpoints = paths_of(self.options["checkpoint"] or [])
+            explain = replace(self, lock=None)._explain  # which other processes can be sent
+            channels, processes = channels_of(self.options), self.options["processes"]
             yield from each_image(
-                self.images, self.folder, checkpoints, self._explain, channels_of(self.options)
+                self.images, self.folder, checkpoints, explain, channels, processes
             )
             return
         networks, images = self.networks, self.networks.images
@@ -120,6 +123,7 @@ def checked(config: DictConfig) -> ExplainConfig:
     folder = Path(HydraConfig.get().runtime.output_dir)
     words, several = OmegaConf.to_yaml(config, resolve=True), plain["image"] is not None
     several = several and bool(images_in(Path(plain["image"]), channels_of(plain)))
+    check_processes(plain, study, several=several)
     lock = taken(folder, "explain", goes_on=words if several else None)
     save_text(folder / CONFIG, words)
     return ExplainConfig(plain, study, explainers, folder, lock)

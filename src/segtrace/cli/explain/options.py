@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import Field, TypeAdapter, ValidationError
 
 from segtrace.cli.command_line import quoted
+from segtrace.cli.limits import DEVICES
 from segtrace.data.limits import LARGEST_SEED
 from segtrace.errors import InputError
 from segtrace.training.construction import in_yaml
@@ -54,6 +55,7 @@ class Options:
     explainers: Annotated[Group, "their options one by one, explainers.NAME.max_seconds=60"]
     trainer: Annotated[Group, "its options one by one, trainer.accelerator=cpu"]
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED), "a whole number, 0 or more and below 2**32"]
+    processes: Annotated[int, Field(ge=1, le=DEVICES), f"a whole number from 1 to {DEVICES}"]
     data: Annotated[Group | None, "the name of a data set"] = None
     study: Annotated[Group | None, "the name of a study"] = None
 

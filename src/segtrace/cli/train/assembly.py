@@ -15,6 +15,7 @@ from segtrace.cli.train.run_config import settled
 from segtrace.errors import InputError
 from segtrace.tracking.explained import Settings, under
 from segtrace.training.callbacks.baselines import KeepBaselines
+from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.flow import FlowCallback
 from segtrace.training.callbacks.soundness import Soundness
 from segtrace.training.construction import build_trainer, construct, expect
@@ -97,11 +98,13 @@ def _in_order(callbacks: list[pl.Callback], trainer: Mapping[str, Any]) -> list[
     if not trainer.get("enable_progress_bar", True):
         callbacks = [c for c in callbacks if not isinstance(c, ProgressBar)]
     # Weights are looked at before they are explained or kept. Explaining comes last, on those that
-    # the checkpoint will hold; what it cuts with before.
+    # the checkpoint will hold; what it cuts with before. What is the best so far belongs to the
+    # state that is kept.
     return sorted(
         callbacks,
         key=lambda c: (
-            3 * isinstance(c, FlowCallback)
+            4 * isinstance(c, EpochCheckpoints)
+            + 3 * isinstance(c, FlowCallback)
             + 2 * isinstance(c, KeepBaselines)
             - isinstance(c, Soundness)
         ),
@@ -126,3 +129,21 @@ def check_monitor(where: str, callback: pl.Callback) -> None:
         raise InputError(
             f"{where}.monitor={monitor} is not logged; allowed are {', '.join(LOGGED)}"
         )
+
+
+def check_unwatched(callbacks: Mapping[str, Any]) -> None:
+    """Refuse what stops or chooses by validation cases that there are not.
+
+    Args:
+        callbacks: their configuration.
+
+    Raises:
+        InputError: there is such a callback.
+    """
+    for name, node in callbacks.items():
+        monitor = str((node or {}).get("monitor", ""))
+        if monitor.startswith("val/"):
+            raise InputError(
+                f"callbacks.{name}.monitor={monitor}, but no case is validated; say "
+                f"callbacks.{name}=null, or name such cases, 'data.split={{train: […], val: […]}}'"
+            )

@@ -12,6 +12,7 @@ from segtrace.cli.train.full_state import IDENTITY, Expected, check_full
 from segtrace.errors import InputError
 from segtrace.progress import is_first, say
 from segtrace.report.run_folder import TRAINED
+from segtrace.training.callbacks.own_folder import KEPT
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 EPOCH = re.compile(r"epoch_(\d+)(\.ckpt)?")
@@ -57,7 +58,7 @@ def left_in(folder: Path, named: Path | None = None, expected: Expected = ANY) -
     damage = []
     for path in names:
         try:
-            found = read_left(path, expected) if path.is_file() else None
+            found = read_left(path, expected) if path.exists() else None
         except InputError as error:
             damage.append(str(error))
             continue
@@ -133,7 +134,7 @@ def _begun(folder: Path, flow: Path | None, checkpoints: Path | None) -> Iterato
     if flow is not None and folder in flow.parents and flow != folder / "flow" and flow.is_dir():
         yield from flow.iterdir()
     if checkpoints is not None and checkpoints != folder / "checkpoints":
-        yield from checkpoints.glob("epoch_*.ckpt")
+        yield from (path for name in KEPT for path in checkpoints.glob(name))
 
 
 def remove_drafts(folder: Path) -> None:

@@ -15,6 +15,7 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.fingerprint import fingerprints
 from segtrace.errors import InputError
 from segtrace.names import CONFIG
+from segtrace.progress import say
 from segtrace.training.construction import in_yaml
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.module import SegmentationModule
@@ -49,7 +50,7 @@ class Continuity(pl.Callback):
         for config in trainer.lr_scheduler_configs:
             plan_anew(module, trainer.optimizers[0], config, steps, _done(trainer, steps))
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            print(
+            say(
                 f"The schedule now has {steps} steps instead of {self.steps}: the learning rate "
                 f"goes on at {rate:.3g}."
             )

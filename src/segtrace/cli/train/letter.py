@@ -32,7 +32,7 @@ THEIRS = ("TransUNet", "VisionTransformer")
 """The network, as it is called here and in their program."""
 FROM_ELSEWHERE = ("pretrained", "weights")
 """Arguments with which a network begins with weights of another training."""
-HARMLESS = ("soundness", "baselines", "flow", "checkpoints", "learning_rate", "progress")
+HARMLESS = ("soundness", "baselines", "flow", "checkpoints", "best", "learning_rate", "progress")
 """Callbacks that leave the training as it is."""
 
 

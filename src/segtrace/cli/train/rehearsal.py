@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -18,8 +19,11 @@ STEPS = 3
 """Of the stand-in's training, over which the whole schedule is run."""
 
 
-def rehearse(config: Config, folder: Path) -> None:
+def rehearse(config: Config, folder: Path) -> pl.Trainer:
     """Refuse what the run would only refuse when its data are prepared and its network is built.
+
+    Returns:
+        A trainer like that of the run.
 
     Raises:
         InputError: the value of an option that a constructor refuses, with the reason.
@@ -30,7 +34,7 @@ def rehearse(config: Config, folder: Path) -> None:
         module_of(known, nn.Identity(), {}, {})
         weights = _stand_ins(channels_last=known["model"].get("channels_last", True))
         check_optimisation(known["model"], weights, step=True)
-    trainer_of(known, folder, {})
+    return trainer_of(known, folder, {})
 
 
 def _stand_ins(*, channels_last: bool) -> list[nn.Parameter]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -12,11 +13,11 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from segtrace.activation import SOFTMAX
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.start_up import called
-from segtrace.cli.train.assembly import module_of, settings_of, trainer_of
+from segtrace.cli.train.assembly import check_unwatched, module_of, settings_of, trainer_of
 from segtrace.cli.train.continuity import check_same
 from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
-from segtrace.cli.train.tested import score_whole_cases
+from segtrace.cli.train.together import together
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
@@ -31,12 +32,14 @@ from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.tracking.cut_tables import report
 from segtrace.tracking.edges import chosen_places, named_edges
 from segtrace.tracking.explained import check_chosen
+from segtrace.training.callbacks.best import BEST, BestCheckpoint
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.flow import FlowCallback
 from segtrace.training.construction import construct, expect, in_yaml
 from segtrace.training.either_lightning import tensorboard_writer
 from segtrace.training.epochs import finished_epochs
 from segtrace.training.module import SegmentationModule
+from segtrace.training.slices.compiling import check_compiles
 from segtrace.training.slices.fitting_input import INPUTS, Fitting
 
 
@@ -44,7 +47,8 @@ def data(plan: TrainConfig) -> SliceDataModule:
     """The data module, its slices prepared.
 
     Raises:
-        InputError: data that cannot be read; test cases that are asked for and are not there.
+        InputError: data that cannot be read; test cases that are asked for and are not there, or
+            cases to validate on that a callback watches.
     """
     node = plan.config["data"]
     module: SliceDataModule = construct("data", node)
@@ -54,6 +58,10 @@ def data(plan: TrainConfig) -> SliceDataModule:
             f"test={in_yaml(plan.config['test'])}, but the split has no test cases; name some, "
             "'data.split={train: […], val: […], test: […]}', or say test=false"
         )
+    if not module.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
+        check_unwatched(plan.config["callbacks"])
+    if plan.protocols:  # a test case that cannot be read is told now, and not when all is trained
+        module.gather("train", "val", "test")
     module.setup("fit")
     return module
 
@@ -108,7 +116,8 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
     """Lightning's trainer with the callbacks and loggers of the configuration.
 
     Raises:
-        InputError: a value that a constructor refuses; a folder that cannot be written.
+        InputError: a value that a constructor refuses; a folder that cannot be written; a network
+            that cannot be compiled and is to be.
     """
     built = trainer_of(
         plan.config,
@@ -120,9 +129,14 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
             "settings": settings_of(plan.config),
         },
     )
+    together(built)
     for logger in built.loggers:
         if isinstance(logger, TensorBoardLogger):
             check_writable(logger.log_dir)
+    if plan.config["model"].get("compile"):
+        say("The network is compiled, which may take some minutes.")
+        batch = probes.images[:1].repeat(plan.config["data"]["batch_size"], 1, 1, 1)
+        check_compiles(module.net, batch, built.strategy.root_device)
     return built
 
 
@@ -263,6 +277,9 @@ def test(
 ) -> None:
     """With ``test=true`` the test cases as whole volumes, at the files' own size: ``test/``."""
     if plan.protocols and trainer.is_global_zero:
+        # Here: the page and all evaluation, which no step waits for.
+        from segtrace.cli.train.tested import score_whole_cases
+
         settings = settings_of(plan.config)
         for found in score_whole_cases(
             plan.folder, data, module, trainer, settings, plan.protocols
@@ -289,10 +306,22 @@ def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer
     if last is not None:
         network = module.description.get("network", {})
         print(f"Explain    {called('explain')} {checkpoint.named(last, network)}")
+        _tell_best(trainer, network)
     shown = [c.overview for c in flow_callbacks(trainer) if c.overview is not None]
     made = [*shown, plan.folder / "dice.csv", plan.folder / CONFIG]
     if opened := [path for path in made if path.is_file()]:
         say(f"Done: open {opened[0]}")
+
+
+def _tell_best(trainer: pl.Trainer, network: Mapping[str, Any]) -> None:
+    """What explains the best epoch, where it is kept."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, BestCheckpoint) and callback.epoch:
+            explain = checkpoint.named(callback.folder / BEST, network)
+            print(
+                f"Best       epoch {callback.epoch}, {callback.monitor} {callback.dice:.3f}: "
+                f"{called('explain')} {explain}"
+            )
 
 
 def _tensorboard(folder: Path) -> str:

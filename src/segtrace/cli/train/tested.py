@@ -10,7 +10,7 @@ from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.evaluation.protocols import TRANSUNET
 from segtrace.report.page.page import Page
-from segtrace.studies.evaluation.cases import Scoring, evaluate, moved
+from segtrace.studies.evaluation.cases import Scoring, evaluate
 from segtrace.studies.evaluation.result import Beside, Evaluation
 from segtrace.studies.inputs.trained_network import TrainedNetwork, channels_of
 from segtrace.tracking.explained import Settings
@@ -58,11 +58,10 @@ def score_whole_cases(
     found = []
     for protocol in protocols:
         within = Path(PART, *[protocol] * (len(protocols) > 1))
-        with moved(module.net, trainer.strategy.root_device):
-            scores = evaluate(
-                trained, map(source.load, cases), cases, PART, source.numbering,
-                Scoring(protocol), folder / within,
-            )  # fmt: skip
+        scores = evaluate(
+            trained, source.load, cases, PART, source.numbering, Scoring(protocol),
+            folder / within, trainer.strategy.root_device,
+        )  # fmt: skip
         found.append(replace(scores, within=within))
     page = Page()
     comparable = [one for one in found if one.protocol == TRANSUNET]

@@ -1,21 +1,26 @@
 """A checked configuration: what ``train.py`` was asked to do."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from segtrace.cli.command_line import parse
 from segtrace.cli.limits import check_limits, check_probes, protocols_of
 from segtrace.cli.resumed import run_of
 from segtrace.cli.schema import check, plainly
 from segtrace.cli.train.broken_off import Left, begin_anew, left_in, remove_drafts
 from segtrace.cli.train.full_state import Expected
 from segtrace.cli.train.letter import Letter
+from segtrace.cli.train.network_options import of_its_class
 from segtrace.cli.train.rehearsal import rehearse
 from segtrace.cli.train.run_config import gone_on, targets_in
+from segtrace.cli.train.together import check_processes
 from segtrace.errors import InputError
 from segtrace.names import CONFIG
 from segtrace.network.known.monai import MONAI
@@ -29,6 +34,8 @@ KEYS = (
     "seed", "resume", "test", "probes",
     "data", "model", "explain", "trainer", "callbacks", "logger",
 )  # fmt: skip
+ADDED = frozenset(("early_stopping", "ema", "best"))
+"""Callbacks that are of use beside the default ones alone."""
 PLACES = ("data.root", "data.cache_dir", "data.lists")
 """Folders on somebody's disk, which a result does not depend on."""
 
@@ -110,9 +117,13 @@ def checked(config: DictConfig) -> TrainConfig:
     if config.get("resume") is not None:
         return _going_on(config, folder)
     plain = plainly(config)
+    runtime, typed = HydraConfig.get().runtime, HydraConfig.get().overrides.task
+    _check_defaults(typed)
     check_all(plain)
+    net = of_its_class(plain["model"]["net"], typed, _folders(runtime))
+    plain["model"] = {**plain["model"], "net": net}
     lock = taken(folder, "train", f"to go on, or to begin it anew, say resume={folder}")
-    rehearse(plain, folder)
+    _rehearse(plain, folder)
     kept = _folder_of(plain, "EpochCheckpoints")
     if is_first():
         check_places(plain, folder)
@@ -142,14 +153,24 @@ def _going_on(config: DictConfig, folder: Path) -> TrainConfig:
         plainly(config, whole=False),
         typed=HydraConfig.get().overrides.task,
         groups=runtime.choices,
-        known=_known([Path(s.path) for s in runtime.config_sources if s.schema == "file"]),
+        known=_known(_folders(runtime)),
     )
     check_all(plain)
-    rehearse(plain, folder)
+    _rehearse(plain, folder)
     if is_first():
         check_places(plain, folder)
     left = _left(plain, folder, resume)
     return TrainConfig(plain | {"resume": None}, folder, lock, left)
+
+
+def _rehearse(plain: Mapping[str, Any], folder: Path) -> None:
+    sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
+    check_processes(rehearse(plain, folder), sys.argv[1:], sweeps=sweeps)
+
+
+def _folders(runtime: Any) -> list[Path]:
+    """Of YAML files, ours and the user's."""
+    return [Path(s.path) for s in runtime.config_sources if s.schema == "file"]
 
 
 def _known(conf: Sequence[Path]) -> set[str]:
@@ -194,6 +215,18 @@ def _check_length(trainer: Mapping[str, Any], left: Left, folder: Path) -> None:
             f"{folder} has finished its {epochs} epochs; to train on say "
             f"resume={folder} trainer.max_epochs={2 * epochs}"
         )
+
+
+def _check_defaults(typed: Sequence[str]) -> None:
+    """Refuse callbacks of ours in the place of those that explain and keep checkpoints."""
+    for override in map(parse, typed):
+        value = override.value() if override.key_or_group == "callbacks" else []
+        named = [str(name) for name in (value if isinstance(value, list) else [value])]
+        if ADDED.intersection(named) and "default" not in named:
+            raise InputError(
+                f"callbacks={','.join(named)} leaves out what explains and keeps every epoch; say "
+                f"'callbacks=[{','.join(['default', *named])}]'"
+            )
 
 
 def check_all(plain: Mapping[str, Any]) -> None:

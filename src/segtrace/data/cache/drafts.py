@@ -8,11 +8,13 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _HERE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _NAME = re.compile(r"\.partial-([0-9a-f]{8})-(\d+)-\w+")
+TRIES = 4
+"""To take a name that several processes want at once."""
 _ABANDONED = 24 * 3600.0  # seconds, for a draft of which nobody knows whether it is being written
 
 
@@ -50,16 +52,19 @@ def _new(folder: Path, mode: int = 0o700) -> Path:
 
 
 def _publish(partial: Path, final: Path, sound: Callable[[Path], bool]) -> None:
-    try:
-        partial.replace(final)
-    except OSError:
-        if not os.path.lexists(final):
-            raise
-        if final.is_dir() and sound(final):
+    for tries in reversed(range(TRIES)):
+        try:
+            partial.replace(final)
+            return
+        except OSError:
+            there = os.path.lexists(final)  # or another process has just taken it aside
+            if not tries and not there:
+                raise
+        if there and final.is_dir() and sound(final):
             return
         aside = _new(final.parent)
-        final.replace(aside / "old")  # into a folder goes a file as well
-        partial.replace(final)
+        with suppress(FileNotFoundError):
+            final.replace(aside / "old")  # into a folder goes a file as well
         shutil.rmtree(aside, ignore_errors=True)
 
 

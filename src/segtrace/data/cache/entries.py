@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from segtrace.data.cache.digests import Digests
 from segtrace.data.files.findings import Finding
 from segtrace.data.files.geometry import Geometry
+from segtrace.errors import InputError, why
 
 FORMAT = 3
 """Of these folders; a change of what they hold needs another number."""
@@ -29,6 +30,17 @@ INDEX = "index.json"
 ARRAYS = ("image.npy", "label.npy")
 
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+
+
+class LostSlicesError(InputError):
+    """Prepared slices that were whole when the work began, and cannot be read any more.
+
+    A loader's process hands an error on as the text of its whole traceback; the words proper are
+    its end.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
 
 
 @dataclass(frozen=True)
@@ -68,17 +80,27 @@ class PreparedCase:
         """One slice (size, size) in [0, 1], or as far beyond as its resizing goes.
 
         Of several channels (C, size, size).
+
+        Raises:
+            LostSlicesError: see there.
         """
         return self.fitted_image(self.stored("image.npy", index))
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """One slice's channels (size, size)."""
+        """One slice's channels (size, size); likewise."""
         return self.fitted_label(self.stored("label.npy", index))
 
     def stored(self, name: str, index: int) -> NDArray[Any]:
-        """One slice of one of :data:`ARRAYS`, as it is kept: what is augmented."""
-        # Mapped anew each time: an open map would be pickled whole into every worker.
-        return np.array(np.load(self.folder / name, mmap_mode="r")[index])
+        """One slice of one of :data:`ARRAYS`, as it is kept: what is augmented; likewise."""
+        try:
+            # Mapped anew each time: an open map would be pickled whole into every worker.
+            return np.array(np.load(self.folder / name, mmap_mode="r")[index])
+        except (OSError, ValueError, IndexError, EOFError) as error:
+            reason = why(error) if isinstance(error, OSError) else error
+            raise LostSlicesError(
+                f"case {self.name}, slice {index}: {self.folder / name} was taken away or changed "
+                f"while it was in use ({reason}); the next start makes it anew"
+            ) from error
 
     def fitted_image(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """A slice as it is kept -> (size, size)."""
@@ -117,6 +139,15 @@ def learn_hashes(cache: Path, case: str, digests: Digests) -> None:
             digests.learn(_read_index(path.parent).get("seen"))
 
 
+def versions_of(cache: Path, case: str) -> set[str]:
+    """What the entries of a case say of the versions that made them."""
+    found = set()
+    for path in cache.glob(f"{_escaped(case)}-*/{INDEX}"):
+        with suppress(*_DAMAGE):
+            found.add(str(_read_index(path.parent)["made_by"]))
+    return found
+
+
 def _escaped(case: str) -> str:
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in case)
 
@@ -141,8 +172,12 @@ def remember(folder: Path, files: Sequence[Path], digests: Digests) -> None:
         index = _read_index(folder)
         if rows and index.get("seen") != rows:
             new = folder / f".{INDEX}.{os.getpid()}"
-            new.write_text(json.dumps({**index, "seen": rows}))
-            new.replace(folder / INDEX)
+            try:
+                new.write_text(json.dumps({**index, "seen": rows}))
+                new.replace(folder / INDEX)
+            finally:  # also what others left that were killed; of those that live it is no loss
+                for draft in folder.glob(f".{INDEX}.*"):
+                    draft.unlink()
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

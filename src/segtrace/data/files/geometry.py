@@ -97,8 +97,17 @@ class Grid:
     @property
     def rows_columns(self) -> tuple[int, int]:
         """(H, W) of a slice before padding."""
-        size = {axis: n for (axis, _), n in zip(self.axes, self.shape, strict=True)}
-        return size[1], size[0]
+        return self._along[1], self._along[0]
+
+    @property
+    def depth(self) -> int:
+        """Number of slices."""
+        return self._along[2]
+
+    @property
+    def _along(self) -> dict[int, int]:
+        """Voxels along each LPS axis."""
+        return {axis: n for (axis, _), n in zip(self.axes, self.shape, strict=True)}
 
 
 @dataclass(frozen=True)

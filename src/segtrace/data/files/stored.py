@@ -16,11 +16,15 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from segtrace.data.files.geometry import Grid
 from segtrace.data.files.unpacking import read_nifti_bytes
 from segtrace.errors import InputError
 
 _BROKEN = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError,
            TypeError, KeyError, OverflowError, MemoryError)  # fmt: skip
+
+Shape = tuple[int, int, int]
+"""Slices, rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,18 @@ def read_stored(path: Path) -> Stored:
             remedy = "repair its header, or copy it again"
         raise InputError(f"{path}: not a readable NIfTI file ({reason}); {remedy}") from error
     return Stored(path, values.reshape(values.shape[:3]), file.affine, header)
+
+
+def shape_of(path: Path) -> Shape | None:
+    """A volume's slices, rows and columns, by its header; None where that cannot be read."""
+    try:
+        with _silent():
+            file: Any = nibabel.load(path)
+            _check_kind(path, file)
+            grid = Grid.from_affine(file.shape[:3], file.affine, str(path))
+            return grid.depth, *grid.rows_columns
+    except _BROKEN:  # an InputError too: whoever reads the whole file says what is wrong
+        return None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrace.data.files.nifti import check_finite
+from segtrace.data.files.stored import Shape
 from segtrace.data.files.unpacking import check_file
 from segtrace.errors import InputError
 
@@ -51,6 +52,21 @@ def read_h5(path: Path) -> Pair:
     except _BROKEN as error:
         raise _unreadable(path, error) from error
     return _pair(path, image, label, ("slice", "x", "y"))
+
+
+def stored_shape(path: Path) -> Shape | None:
+    """Slices, rows and columns of either file, which is not read; None where it cannot be told."""
+    try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive, archive.open("image.npy") as file:
+                np.lib.format.read_magic(file)
+                columns, rows = np.lib.format.read_array_header_1_0(file)[0][:2]
+            return 1, rows, columns
+        with h5py.File(path, "r") as file:
+            depth, columns, rows = file["image"].shape[:3]
+        return int(depth), int(rows), int(columns)
+    except (*_BROKEN, AttributeError):
+        return None
 
 
 def _pair(path: Path, image: Any, label: Any, axes: tuple[str, ...]) -> Pair:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from torch import nn
 
 from segtrace.network.known.libraries import LIBRARIES
+from segtrace.network.known.models import MODELS
 from segtrace.network.known.monai import MONAI
 from segtrace.network.known.nnunet import NNUNET
 from segtrace.network.known.published import PUBLISHED
 from segtrace.network.known.record import Known
 from segtrace.network.known.segmentation_models import SEGMENTATION_MODELS
 
-NETWORKS = (*MONAI, *NNUNET, *SEGMENTATION_MODELS, *LIBRARIES, *PUBLISHED)
+NETWORKS = (*MONAI, *MODELS, *NNUNET, *SEGMENTATION_MODELS, *LIBRARIES, *PUBLISHED)
 
 _BY_CLASS: Mapping[str, Known] = {path: known for known in NETWORKS for path in known.classes}
 

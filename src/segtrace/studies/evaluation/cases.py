@@ -1,6 +1,6 @@
 """One case at a time: predicted, scored, written."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,15 +20,17 @@ from segtrace.evaluation.protocols import Protocol, protocol_of
 from segtrace.evaluation.scores import TOLERANCE_MM, Score, score
 from segtrace.evaluation.summary import Evaluated, rows
 from segtrace.names import file_name
+from segtrace.processes import side_by_side
 from segtrace.progress import over, say
 from segtrace.report.tables import save_table
 from segtrace.studies.evaluation.result import Evaluation, cases_of
-from segtrace.studies.inputs.cautions import IN_SHORT, about_volume
+from segtrace.studies.inputs.cautions import IN_SHORT, of_volume, say_cautions
 from segtrace.studies.inputs.new_image import predict
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.volumes.predictions import save_predictions
 from segtrace.studies.volumes.viewers import save_label_tables
 
+CPU = torch.device("cpu")
 FARTHEST = 100.0
 """mm: no tolerance is larger."""
 
@@ -59,25 +61,84 @@ class Scoring:
         return protocol_of(self.protocol)
 
 
+@dataclass(frozen=True)
+class Case:
+    """What one case gave.
+
+    Attributes:
+        name: of the case.
+        scores: of every organ.
+        cautions: what must be said of its images.
+        phantom: they were generated.
+        placed: its prediction was written.
+    """
+
+    name: str
+    scores: Mapping[str, Score]
+    cautions: Sequence[str]
+    phantom: bool
+    placed: bool
+
+
+@dataclass(frozen=True)
+class Evaluating:
+    """A network that scores case after case.
+
+    Attributes:
+        trained: the network.
+        load: name of a case -> the case with its labels.
+        organs: those that are scored.
+        numbering: organ, by the network's name, -> number in the label files.
+        scoring: how.
+        folder: of the part's files.
+        device: where it predicts.
+    """
+
+    trained: TrainedNetwork
+    load: Callable[[str], Volume]
+    organs: Sequence[str]
+    numbering: Mapping[str, int]
+    scoring: Scoring
+    folder: Path
+    device: torch.device
+
+    def __call__(self, name: str) -> Case:
+        """Predict and score it, and write its prediction where the files say where it lies."""
+        volume, trained = self.load(name), self.trained
+        with moved(trained.net, self.device):
+            stack = _predicted(trained, volume, self.scoring.rules)
+        scores = _scored(stack, trained.channels, volume, self.numbering, self.organs, self.scoring)
+        cautions, placed = of_volume(volume, trained), volume.grid.affine is not None
+        if placed:
+            mark = "".join(f", {IN_SHORT[one]}" for one in cautions if one in IN_SHORT)
+            place = self.folder / "predictions" / file_name(volume.name)
+            _save(place, stack, trained, volume, mark)
+        return Case(volume.name, scores, cautions, volume.phantom, placed)
+
+
 def evaluate(
     trained: TrainedNetwork,
-    volumes: Iterable[Volume],
-    cases: Collection[str],
+    load: Callable[[str], Volume],
+    cases: Sequence[str],
     part: str,
     numbering: Mapping[str, int],
     scoring: Scoring,
     folder: Path,
+    device: torch.device = CPU,
+    processes: int = 1,
 ) -> Evaluation:
     """Score every case, and leave its prediction and its rows before the next is read.
 
     Args:
         trained: the network.
-        volumes: the cases with their labels, one at a time.
+        load: name of a case -> the case with its labels.
         cases: their names.
         part: of the split: ``test``, ``val``, ``train``, or ``all``.
         numbering: organ, by the network's name, -> number in the label files.
         scoring: how.
         folder: of the part's files, ``evaluation.csv`` and ``predictions/CASE/``.
+        device: where the network predicts.
+        processes: that take a case each; changes nothing in what is found, with as many threads.
 
     Raises:
         InputError: a case without a label; a file that cannot be read or written; no organ that
@@ -90,27 +151,27 @@ def evaluate(
             f"no organ to score: the network knows {', '.join(trained.channels)}, the labels "
             f"{', '.join(numbering)}; name them alike in data.labels"
         )
-    scores: dict[str, dict[str, Score]] = {}
+    one = Evaluating(trained, load, organs, numbering, scoring, folder, device)
+    found: list[Case] = []
     table: list[dict[str, object]] = []
-    cautions: dict[str, None] = {}
-    phantom = placed = True
     words = f"Scoring {cases_of(part, len(cases))} by the protocol {scoring.protocol}"
-    for volume in over(volumes, words, len(cases)):
-        found = about_volume(volume, trained, cautions)
-        cautions |= dict.fromkeys(found)
-        phantom &= volume.phantom
-        stack = _predicted(trained, volume, scoring.rules)
-        scores[volume.name] = _scored(stack, trained.channels, volume, numbering, organs, scoring)
-        table += rows(volume.name, scores[volume.name], scoring.tolerance)
-        save_table(folder / "evaluation.csv", table)
-        if volume.grid.affine is None and placed:
-            placed = False
-            say("No predictions are written: npz and h5 files hold no affine to lay them by")
-        elif placed:
-            mark = "".join(f", {IN_SHORT[one]}" for one in found if one in IN_SHORT)
-            _save(folder / "predictions" / file_name(volume.name), stack, trained, volume, mark)
-    known = Evaluated(scores)
+    with side_by_side(one, cases, processes, "processes=1") as scored:
+        for case in over(scored, words, len(cases)):
+            _tell(case, found)
+            found.append(case)
+            table += rows(case.name, case.scores, scoring.tolerance)
+            save_table(folder / "evaluation.csv", table)
+    known = Evaluated({case.name: case.scores for case in found})
+    cautions = dict.fromkeys(caution for case in found for caution in case.cautions)
+    phantom = all(case.phantom for case in found)
     return Evaluation(trained, known, part, scoring.rules, scoring.tolerance, phantom, [*cautions])
+
+
+def _tell(case: Case, before: Sequence[Case]) -> None:
+    """What must be said of a case and was not said of another one."""
+    say_cautions([c for c in case.cautions if not any(c in other.cautions for other in before)])
+    if not case.placed and all(other.placed for other in before):
+        say("No predictions are written: npz and h5 files hold no affine to lay them by")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from segtrace.data.cases import PARTS
 from segtrace.errors import InputError, unknown
 from segtrace.evaluation.scores import TOLERANCE_MM
-from segtrace.studies.evaluation.cases import Scoring, evaluate, moved
+from segtrace.studies.evaluation.cases import Scoring, evaluate
 from segtrace.studies.evaluation.result import ALL, Beside, Evaluation
 from segtrace.studies.inputs.images import Images, LooksAt, given_of
 from segtrace.studies.inputs.networks import Networks
@@ -64,10 +64,11 @@ class Evaluate:
             raise InputError(f"the split has no {part} cases; say study.part=val, or data.split=…")
         device, scored = networks.device, list[Evaluation]()
         for trained, within in networks:
-            with moved(trained.net, device):
-                volumes, place = images.volumes(cases), within / part
-                folder = networks.folder / place
-                found = evaluate(trained, volumes, cases, part, numbering, self._scoring, folder)
+            place = within / part
+            found = evaluate(
+                trained, module.source.load, cases, part, numbering, self._scoring,
+                networks.folder / place, device, networks.processes,
+            )  # fmt: skip
             scored.append(replace(found, within=place))
             yield scored[-1]
         yield Beside(scored, Path(part))

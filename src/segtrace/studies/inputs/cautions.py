@@ -1,6 +1,6 @@
 """What must be said of images before a network's maps of them are read."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,20 +38,21 @@ def about_slices(probes: Probes, trained: TrainedNetwork) -> list[str]:
     if probes.labels is None:
         cases = [f"case {case}: " for case in dict.fromkeys(probes.cases)]
         found = [_renamed(line, cases) for line in found]
-        _say(found)
-    return found + _say(about_network(probes, trained))
+        say_cautions(found)
+    return found + say_cautions(about_network(probes, trained))
 
 
-def about_volume(
-    volume: Volume, trained: TrainedNetwork, before: Collection[str] = ()
-) -> list[str]:
-    """The same for a whole volume; what was found ``before`` is not said once more."""
+def about_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
+    """The same for a whole volume; printed."""
+    return say_cautions(of_volume(volume, trained))
+
+
+def of_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
+    """The same for a whole volume, for somebody else to say."""
     found = told((volume.name, finding) for finding in volume.findings)
     if volume.label is None:
         found = [_renamed(line, [f"case {volume.name}: "]) for line in found]
-    found += about_network(volume, trained)
-    _say([caution for caution in found if caution not in before])
-    return found
+    return found + about_network(volume, trained)
 
 
 def about_network(images: Probes | Volume, trained: TrainedNetwork) -> list[str]:
@@ -76,7 +77,8 @@ def _renamed(line: str, beginnings: Sequence[str]) -> str:
     return line
 
 
-def _say(cautions: list[str]) -> list[str]:
+def say_cautions(cautions: list[str]) -> list[str]:
+    """Each as a line of its own."""
     for caution in cautions:
         say(as_caution(caution))
     return cautions

@@ -126,6 +126,11 @@ class Networks:
         """What the trainer's options choose, for what predicts without it."""
         return build_trainer(self.options["trainer"]).strategy.root_device
 
+    @property
+    def processes(self) -> int:
+        """That work side by side, where the study can."""
+        return int(self.options["processes"])
+
     def __len__(self) -> int:
         return len(self._checkpoints) or 1
 

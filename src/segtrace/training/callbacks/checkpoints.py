@@ -13,6 +13,7 @@ from segtrace.errors import InputError
 from segtrace.progress import say
 from segtrace.report.files import check_writable
 from segtrace.training.averaging import kept_weights
+from segtrace.training.callbacks.meeting import Meeting
 from segtrace.training.callbacks.own_folder import check_no_checkpoints
 from segtrace.training.callbacks.whole_files import WholeFiles
 from segtrace.training.epochs import finished_epochs, is_final
@@ -25,6 +26,9 @@ class EpochCheckpoints(Checkpoint):
     and description only; ``last.ckpt`` and, from the second on, the one before it as
     ``previous.ckpt``, with the full state of the training; a damaged one takes nobody's place.
     Lightning's own ``ModelCheckpoint`` counts from 0 after the first pass and has no slim kind.
+
+    Where several processes train, they wait here for the first, which explains alone: as long as it
+    takes, see :class:`~segtrace.training.callbacks.meeting.Meeting`.
 
     Args:
         folder: where they go.
@@ -44,6 +48,7 @@ class EpochCheckpoints(Checkpoint):
         self.every_n_epochs = every_n_epochs
         self._slim: int | None = None
         self._begun = False
+        self._meeting: Meeting | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse a folder that cannot be written, before any work is done."""
@@ -56,43 +61,63 @@ class EpochCheckpoints(Checkpoint):
         """Refuse another run's folder; only now is it known whether this one goes on."""
         if trainer.is_global_zero and trainer.ckpt_path is None and not self._begun:
             check_no_checkpoints(self.folder)
+        self._meeting = Meeting()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the untrained network."""
         self._slim, self._begun = None, True
+        self._meet()
         if finished_epochs(trainer) == 0:
-            self._save(trainer, "epoch_000.ckpt", slim=True)
+            save(trainer, self.folder / "epoch_000.ckpt", slim=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep this epoch; runs after every other callback, validation included."""
         epoch, final = finished_epochs(trainer), is_final(trainer)
         if final:
             _make_up(trainer, pl_module)
+        self._meet()
         if epoch % self.every_n_epochs == 0 or final:
             self._keep(trainer, epoch)
-        self._save(trainer, "last.ckpt", slim=False, previous="previous.ckpt")
+        for logger in trainer.loggers:  # whoever goes on from here logs no more of what lies behind
+            logger.save()
+        save(trainer, self.folder / "last.ckpt", slim=False, previous="previous.ckpt")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the last epoch, where it was not known that none follows."""
+        self._meet()
         epoch = finished_epochs(trainer)
         if epoch > 0 and self._slim != epoch:
             self._keep(trainer, epoch)
 
+    def _meet(self) -> None:
+        """Wait for the first process, which has explained, or collected baselines, alone."""
+        if self._meeting is not None:
+            self._meeting.wait()
+
     def _keep(self, trainer: pl.Trainer, epoch: int) -> None:
-        self._save(trainer, f"epoch_{epoch:03d}.ckpt", slim=True)
+        save(trainer, self.folder / f"epoch_{epoch:03d}.ckpt", slim=True)
         self._slim = epoch
 
-    def _save(self, trainer: pl.Trainer, name: str, slim: bool, previous: str = "") -> None:
-        # Written under another name first: a killed run leaves no half checkpoint.
-        partial, final = self.folder / f".{name}.partial", self.folder / name
-        # Callbacks have no say in a slim checkpoint, so averaged weights are put in their place.
-        kept = kept_weights(trainer, trainer.lightning_module) if slim else nullcontext()
-        with kept, checksums():
-            trainer.save_checkpoint(partial, weights_only=slim)
-        if trainer.is_global_zero:
-            if previous and final.exists():
-                _keep(final, self.folder / previous)
-            partial.replace(final)
+
+def save(trainer: pl.Trainer, path: Path, *, slim: bool, previous: str = "") -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        trainer: of the training; all its processes call this together.
+        path: the file.
+        slim: weights and description only, of the weights that are explained.
+        previous: the name that a file of before gets, beside it; none, and it is replaced.
+    """
+    # Written under another name first: a killed run leaves no half checkpoint.
+    partial = path.with_name(f".{path.name}.partial")
+    # Callbacks have no say in a slim checkpoint, so averaged weights are put in their place.
+    kept = kept_weights(trainer, trainer.lightning_module) if slim else nullcontext()
+    with kept, checksums():
+        trainer.save_checkpoint(partial, weights_only=slim)
+    if trainer.is_global_zero:
+        if previous and path.exists():
+            _keep(path, path.with_name(previous))
+        _put(partial, path)
 
 
 def _make_up(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -113,4 +138,13 @@ def _keep(last: Path, previous: Path) -> None:
     except InputError as error:
         say(f"{error}: it does not become {previous.name}")
     else:
-        last.replace(previous)
+        _put(last, previous)
+
+
+def _put(file: Path, place: Path) -> None:
+    """Give a file its place; a folder that somebody made there is moved, and not taken away."""
+    if place.is_dir():
+        aside = place.with_name(f"{place.name}.folder")
+        place.rename(aside)
+        say(f"{place} was a folder: it is {aside} now")
+    file.replace(place)

@@ -14,7 +14,7 @@ from segtrace.tracking.writer import ENDS, PICTURES, TABLES, Writer
 TIMELINE, CHARTED = "timeline.csv", "timeline"
 WRITTEN = {"callbacks": "folder", "logger": "save_dir"}
 """Group -> the option of its classes that names where they write."""
-KEPT = ("last.ckpt", "previous.ckpt", "epoch_*.ckpt")
+KEPT = ("last.ckpt", "previous.ckpt", "best.ckpt", "epoch_*.ckpt")
 """Checkpoints of a training."""
 
 

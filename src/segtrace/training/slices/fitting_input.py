@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from segtrace.checkpoint.loading import build
 from segtrace.errors import InputError
 from segtrace.network.logits import known_logits
 from segtrace.network.undisturbed import unchanged_generators
@@ -114,12 +115,21 @@ class Fitting:
         for other in [*_sizes(self.recipe), *sorted(tried)]:
             image = self.image.new_zeros(1, self.image.shape[1], other, other)
             try:
-                fits = [self._fit(self._sent(image, t), image, t) for t in (False, True)]
+                made = self._made_for(other)
+                fits = [made._fit(made._sent(image, t), image, t) for t in (False, True)]
             except Exception:  # this one does not fit either
                 continue
             if all(fits):
                 return other
         return None
+
+    @unchanged_generators()
+    def _made_for(self, size: int) -> "Fitting":
+        """With the network that there would be: one that was made for the data's size, anew."""
+        bound = {name: size for name in SIZES if self.recipe.get(name) == self.image.shape[-1]}
+        if not bound or "_target_" not in self.recipe:
+            return self
+        return replace(self, net=build({**self.recipe, **bound}))
 
 
 def _sizes(recipe: Mapping[str, Any]) -> Iterator[int]:
