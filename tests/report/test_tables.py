@@ -121,3 +121,12 @@ def test_numbers_stay_numbers(tmp_path):
 def test_a_name_that_is_no_whole_text_can_be_written(tmp_path):
     save_table(tmp_path / "t.csv", [{"case": "img\udcff"}])
     assert (tmp_path / "t.csv").read_text() == "case\nimg\\udcff\n"
+
+
+@pytest.mark.parametrize("content", [b"epoch,a\n0,\xff\xfe\x00\n", b"a,b\n1,2\n", b"epoch\nx\n"])
+def test_a_table_that_is_damaged_is_one_line_before_any_of_it_is_lost(tmp_path, content):
+    path = tmp_path / "measures.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"measures.csv is damaged \(.*\); put a whole one in its"):
+        forget_rows(path, "epoch", since=1)
+    assert path.read_bytes() == content

@@ -63,13 +63,27 @@ def _check_columns(path: Path, rows: Sequence[Row], header: Sequence[str]) -> No
 
 
 def read_table(path: Path | str) -> list[dict[str, str]]:
-    """All rows, as text as it was given; an empty list if the file does not exist."""
+    """All rows, as text as it was given; an empty list if the file does not exist.
+
+    Raises:
+        InputError: it is no table.
+    """
     path = Path(path)
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
-        return [{name: _given(field) for name, field in row.items()} for row in rows]
+        try:
+            return [{name: _given(field) for name, field in row.items()} for row in rows]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} is damaged ({error}); put a whole one in its place, or move it away and do "
+        "without what it held"
+    )
 
 
 def save_table(path: Path | str, rows: Sequence[Row], header: Sequence[str] | None = None) -> None:
@@ -115,10 +129,16 @@ def forget_rows(path: Path | str, column: str, since: int) -> None:
     """Drop the rows whose ``column`` is ``since`` or more: what a resumed run writes anew.
 
     With them goes a last line without an end, which a killed run may leave.
+
+    Raises:
+        InputError: it is no table, or not of that column.
     """
     _cut_torn_line(Path(path))
     rows = read_table(path)
-    kept = [row for row in rows if int(row[column]) < since]
+    try:
+        kept = [row for row in rows if int(row[column]) < since]
+    except (KeyError, ValueError, TypeError) as error:
+        raise _damaged(Path(path), error) from error
     if len(kept) < len(rows):
         save_table(path, kept, list(rows[0]))
 

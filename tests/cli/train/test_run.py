@@ -2,6 +2,7 @@
 
 import errno
 import io
+import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -81,6 +82,7 @@ def fit(plan: TrainConfig, kill: int | None = None):
     module = run.module(plan, data, probes)
     trainer = run.trainer(plan, module, probes)
     run.take_up(plan, data, module, trainer)
+    run.announce(plan, data, module, trainer)
     if kill is not None:
         trainer.callbacks.append(KillAfter(kill))
         with pytest.raises(Killed):
@@ -190,6 +192,51 @@ def test_a_killed_run_with_ready_callbacks_ends_as_an_uninterrupted_one(tiny_raw
     assert_same_weights(one.net, other.net)
     full = read(tmp_path / "whole" / "checkpoints" / "last.ckpt")["callbacks"]
     assert full["BestCheckpoint"]["epoch"] == one.epoch
+
+
+def test_a_run_that_early_stopping_ended_is_not_trained_on(tiny_raw, tmp_path, capsys):
+    def plan():
+        return plan_of(
+            tmp_path / "run", tiny_raw, "callbacks=[default,early_stopping]", "callbacks.flow=null",
+            "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1",
+            "trainer.max_epochs=9",
+        )  # fmt: skip
+
+    ended = fit(plan())
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert "epoch_002.ckpt" in kept
+    assert "epoch_003.ckpt" not in kept
+    capsys.readouterr()
+    again = fit(going_on(plan()))
+    said = capsys.readouterr().out
+    assert "Early stopping ended the training after epoch 2: val/dice/mean did not imp" in said
+    assert "in 1 validations. Nothing more is trained." in said
+    assert_same_weights(ended, again)
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == kept
+
+
+def test_a_logger_that_cannot_begin_is_one_line_before_the_training():
+    pytest.importorskip("mlflow")
+    logger = pl.loggers.MLFlowLogger(tracking_uri="http://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"^MLFlowLogger cannot begin: .*; mend that, or say logg"):
+        run._begin(logger)
+
+
+@pytest.mark.parametrize(("every", "files"), [(1, 5), (3, 3), (10, 2)])
+def test_the_disk_that_checkpoints_take_is_told_by_how_many_there_are(
+    tiny_raw, tmp_path, capsys, every, files
+):
+    plan = plan_of(
+        tmp_path / "run", tiny_raw, "trainer.max_epochs=4", "callbacks.flow=null",
+        f"callbacks.checkpoints.every_n_epochs={every}",
+    )  # fmt: skip
+    fit(plan)
+    (told,) = re.findall(r"checkpoints take about ([\d.]+) MiB", capsys.readouterr().out)
+    folder = plan.folder / "checkpoints"
+    slim = list(folder.glob("epoch_*.ckpt"))
+    assert len(slim) == files
+    taken = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
+    assert float(told) == pytest.approx(taken, rel=0.35, abs=0.2)
 
 
 def test_a_run_that_had_finished_gets_its_end_made_up(tiny_raw, tmp_path):

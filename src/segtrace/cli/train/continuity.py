@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities.types import LRSchedulerConfig
 from torch.optim import Optimizer
 
@@ -45,6 +46,10 @@ class Continuity(pl.Callback):
         if self.steps not in (None, steps) and isinstance(pl_module, SegmentationModule):
             self._plan_anew(trainer, pl_module, steps)
         self.steps = steps
+        if (words := ended_early(trainer)) is not None:  # by the state that was just restored
+            trainer.should_stop = True
+            if trainer.is_global_zero:
+                say(f"{words} Nothing more is trained.")
 
     def _plan_anew(self, trainer: pl.Trainer, module: SegmentationModule, steps: int) -> None:
         for config in trainer.lr_scheduler_configs:
@@ -62,6 +67,20 @@ class Continuity(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Only the steps: the rest was compared before."""
         self.steps = state_dict["steps"]
+
+
+def ended_early(trainer: pl.Trainer) -> str | None:
+    """Why early stopping has ended the training, in a sentence; ``None`` where it has not."""
+    for callback in vars(trainer)["callbacks"]:
+        if isinstance(callback, EarlyStopping) and (
+            callback.stopped_epoch or callback.wait_count >= max(1, callback.patience)
+        ):
+            return (
+                f"Early stopping ended the training after epoch {callback.stopped_epoch + 1}: "
+                f"{callback.monitor} did not improve by {abs(callback.min_delta):g} or more in "
+                f"{callback.wait_count} validations."
+            )
+    return None
 
 
 def cases_of(data: SliceDataModule) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What ``train.py`` does, step by step: a configuration becomes a run."""
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,20 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from torch import Tensor
 
 from segtrace.activation import SOFTMAX
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.start_up import called
 from segtrace.cli.train.assembly import check_unwatched, module_of, settings_of, trainer_of
-from segtrace.cli.train.continuity import check_same
+from segtrace.cli.train.continuity import check_same, ended_early
 from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
 from segtrace.cli.train.together import together
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError
+from segtrace.errors import InputError, printable
 from segtrace.names import CONFIG
 from segtrace.network.stages import resolve as resolve_stages
 from segtrace.progress import is_first, say
@@ -41,6 +43,9 @@ from segtrace.training.epochs import finished_epochs
 from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.compiling import check_compiles
 from segtrace.training.slices.fitting_input import INPUTS, Fitting
+
+TRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+"""MLflow's variable; its own number is seven, for minutes and without a word."""
 
 
 def data(plan: TrainConfig) -> SliceDataModule:
@@ -133,11 +138,30 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
     for logger in built.loggers:
         if isinstance(logger, TensorBoardLogger):
             check_writable(logger.log_dir)
+        elif is_first():
+            _begin(logger)
     if plan.config["model"].get("compile"):
         say("The network is compiled, which may take some minutes.")
         batch = probes.images[:1].repeat(plan.config["data"]["batch_size"], 1, 1, 1)
         check_compiles(module.net, batch, built.strategy.root_device)
     return built
+
+
+def _begin(logger: Logger) -> None:
+    """Let a logger reach its server, or log in, now: it would do so at the first point."""
+    own = os.environ.get(TRIES)
+    os.environ[TRIES] = own or "1"
+    try:
+        getattr(logger, "experiment")  # noqa: B009 (begins the run; untyped in Lightning)
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(
+            f"{type(logger).__name__} cannot begin: {printable(reason, 300)}; mend that, or say "
+            "logger=tensorboard"
+        ) from error
+    finally:
+        if own is None:
+            del os.environ[TRIES]
 
 
 def take_up(
@@ -176,10 +200,15 @@ def announce(
             than a pass has.
     """
     weights = sum(t.numel() * t.element_size() for t in module.net.state_dict().values())
+    probes = module.description["probes"].values()
+    embedded = sum(t.numel() * t.element_size() for t in probes if isinstance(t, Tensor))
     done = 0 if plan.left is None else plan.left.epoch
     epochs = planned_epochs(data, trainer)
+    kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, EpochCheckpoints)]
+    every = kept[0].every_n_epochs if kept else 1
     # Slim ones; two full ones with AdamW's state. Without a limit, what the first epoch needs.
-    need = weights * ((1 if epochs is None else epochs - done) + 1) + 2 * 3 * weights
+    slim = 2 if epochs is None else 1 + ceil((epochs - done) / every)
+    need = (weights + embedded) * slim + 2 * (3 * weights + embedded)
     free = shutil.disk_usage(plan.folder).free
     parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
     say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
@@ -198,7 +227,7 @@ def announce(
     if need > free:
         raise InputError(
             f"{plan.folder}: {free / 2**power:.1f} {unit} free, {need / 2**power:.1f} {unit} "
-            "needed; free some, or say callbacks.checkpoints.every_n_epochs=10"
+            f"needed; free some, or say callbacks.checkpoints.every_n_epochs={10 * every}"
         )
     _check_interval(trainer, data)
 
@@ -296,6 +325,8 @@ def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer
     for name, counted in (("dice.csv", module.counted), ("dice_test.csv", module.tested)):
         if counted is not None:
             save_table(plan.folder / name, counted.table())
+    if (words := ended_early(trainer)) is not None:
+        print(f"\n{words}")
     if module.counted is not None:
         _tell_dice("validation cases", module.counted.per_organ())
     _tell_cuts(trainer)
