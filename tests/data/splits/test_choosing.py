@@ -37,7 +37,8 @@ def test_btcv24_validates_on_35_to_40_and_says_what_it_is_not(capsys):
     assert len(split["train"]) == 24
     assert {*split["train"], *split["val"]} == {*ALL30}
     assert split["test"] == ()
-    assert "not to be compared" in capsys.readouterr().out
+    assert chosen_split(source(), "btcv24") == split
+    assert capsys.readouterr().out.count("not to be compared") == 1
 
 
 @pytest.mark.parametrize("name", ["published", "protocol", "btcv24"])
