@@ -8,8 +8,15 @@ import pytest
 
 from helpers.raw_layout import AFFINES, write_case
 from helpers.scripts import SMALL_NET, Run, run_script, tiny_data
+from segtrace import progress
 
 TINY_SPLIT = {"train": ["0005", "0006"], "val": ["0027"], "test": ["0001"]}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said once in a process is said in each test."""
+    monkeypatch.setattr(progress, "_once", set())
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from helpers.lines import said
 from segtrace import progress
-from segtrace.progress import Progress, Steps, over, say, step
+from segtrace.progress import Progress, Steps, over, say, say_once, step
 
 
 class Terminal:
@@ -44,6 +44,12 @@ def test_a_file_gets_a_line_for_each_part_and_no_bar(capsys):
     assert err == ""
     two_parts(shown=False)
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_said_once_is_not_said_again(capsys):
+    for words in ("a", "b", "a"):
+        say_once(words)
+    assert [words for words, _ in said(capsys.readouterr().out)] == ["a", "b"]
 
 
 def test_a_terminal_counts_along_and_is_clean_afterwards(monkeypatch, capsys):

@@ -23,6 +23,8 @@ _shown = 0
 """Letters of the line that counts along."""
 _heard: list[str] | None = None
 """What was said since another process is to say it."""
+_once: set[str] = set()
+"""What is not said again."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,13 @@ def say(words: str, left: float | None = None) -> None:
     elif is_first():
         clear()
         print(f"{_line(words, left)}\n", end="", flush=True)  # at once: a signal may come between
+
+
+def say_once(words: str) -> None:
+    """As :func:`say`, but once in a process: data may be opened again for another part."""
+    if words not in _once:
+        _once.add(words)
+        say(words)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from segtrace.data.limits import LARGEST_SEED, check_range
 from segtrace.data.published.comparison import report
 from segtrace.data.sources import PhantomSource, RawSource
 from segtrace.data.transunet import TransUNetSource
-from segtrace.progress import say
+from segtrace.progress import say_once
 
 
 class PhantomData(SliceDataModule):
@@ -47,7 +47,7 @@ class SynapseData(SliceDataModule):
     def __init__(self, root: str, **options: Any) -> None:
         source = RawSource(root)
         if differing := report(source):
-            say(differing)
+            say_once(differing)
         super().__init__(source, **options)
 
 

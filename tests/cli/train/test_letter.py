@@ -36,6 +36,7 @@ def told(*typed, split=PROTOCOL, source=None):
 
 def test_where_nothing_differs_nothing_is_told():
     assert told(*THEIR_NETWORK) == []
+    assert told(*THEIR_NETWORK, "model.loss=dice_ce", "+model.dice_weight=0.5") == []
 
 
 def test_the_default_network_is_told_and_that_it_begins_with_random_weights():
@@ -56,13 +57,15 @@ def test_the_default_network_is_told_and_that_it_begins_with_random_weights():
         ("data.steps_per_epoch=9", "data.steps_per_epoch=9, theirs is null"),
         ("model.optimizer.lr=0.05", "model.optimizer.lr=0.05, theirs is 0.01"),
         ("model.scheduler=null", "model.scheduler.late=null, theirs is true"),
-        ("+model.dice_weight=0.6", "model.dice_weight=0.6 is not said in theirs"),
+        ("+model.dice_weight=0.6", "model.dice_weight=0.6, theirs is 0.5"),
+        ("model.loss=dice", "model.loss=dice, theirs is dice_ce"),
         ("trainer.max_epochs=2", "trainer.max_epochs=2, theirs is 150"),
         ("trainer.precision=bf16-mixed", "trainer.precision=bf16-mixed, theirs is 32-true"),
         ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val=1 is not said in theirs"),
         ("seed=1", "seed=1, theirs is 1234"),
         ("+model.net.width=16", "model.net.width=16 is not said in theirs"),
         ("test=false", "the last epoch is not scored by transunet: say test=transunet"),
+        ("test=true", "the last epoch is not scored by transunet: say test=[strict,transunet]"),
         ("+callbacks.stop._target_=pytorch_lightning.callbacks.EarlyStopping",
          "callbacks.stop takes part, which theirs has not"),
     ],

@@ -37,7 +37,8 @@ def test_btcv24_validates_on_35_to_40_and_says_what_it_is_not(capsys):
     assert len(split["train"]) == 24
     assert {*split["train"], *split["val"]} == {*ALL30}
     assert split["test"] == ()
-    assert "not to be compared" in capsys.readouterr().out
+    assert chosen_split(source(), "btcv24") == split
+    assert capsys.readouterr().out.count("not to be compared") == 1
 
 
 @pytest.mark.parametrize("name", ["published", "protocol", "btcv24"])
@@ -46,6 +47,22 @@ def test_with_cases_missing_what_is_there_is_proposed_without_test_cases(name):
         chosen_split(source(ALL30[1:4] + ALL30[5:]), name)  # without 0001 and 0005
     trained = str(caught.value).split("give e.g. ")[1].split(", test:")[0]
     assert not any(f'"{case}"' in trained for case in TEST12)
+
+
+@pytest.mark.parametrize(("n", "part"), [(9, "1/5"), (3, "1/3")])
+def test_cases_without_a_split_are_offered_a_fold_first(n, part):
+    own = source([f"c{row}" for row in range(n)])
+    with pytest.raises(InputError, match=rf"without a split; say data.fold={part},.*data.split="):
+        chosen_split(own)
+    assert chosen_split(own, "published", part)["val"]  # the default beside it, as when typed
+
+
+@pytest.mark.parametrize(
+    ("cases", "split"), [(("c1",), "published"), (("c1", "c2"), "protocol"), (TEST12, "published")]
+)
+def test_no_fold_is_offered_where_it_would_be_refused(cases, split):
+    with pytest.raises(InputError, match=r"^these cases have no published split; (?!.*data.fold)"):
+        chosen_split(source(cases), split)
 
 
 def test_a_name_that_is_none_is_refused_with_those_that_are():

@@ -18,6 +18,7 @@ from segtrace.data.cases import TEST12, TRAIN18, Split
 from segtrace.data.sources import PhantomSource
 from segtrace.progress import counted
 from segtrace.training.construction import in_yaml
+from segtrace.training.objective import BOTH
 
 NAME = "transunet_protocol"
 GROUP = "experiment"
@@ -30,6 +31,8 @@ TOLD = (
 """Options of which more is told than their values; and those that say how files are read."""
 THEIRS = ("TransUNet", "VisionTransformer")
 """The network, as it is called here and in their program."""
+UNSAID = {"model.loss": BOTH, "model.dice_weight": 0.5}
+"""Theirs, and what holds where nothing is said; the second is refused beside a loss of one term."""
 FROM_ELSEWHERE = ("pretrained", "weights")
 """Arguments with which a network begins with weights of another training."""
 HARMLESS = ("soundness", "baselines", "flow", "checkpoints", "best", "learning_rate", "progress")
@@ -82,11 +85,14 @@ class Letter:
         for path, theirs in self.asked.items():
             if has.get(path) != theirs and path not in TOLD:
                 yield f"{path}={in_yaml(has.get(path))}, theirs is {in_yaml(theirs)}"
+        for path, theirs in UNSAID.items():
+            if has.get(path) not in (None, theirs):
+                yield f"{path}={in_yaml(has[path])}, theirs is {in_yaml(theirs)}"
         for path, value in has.items():
             if path.startswith("model.net.") and not _is_theirs(has["model.net._target_"]):
                 continue  # the arguments of another network
             typed = any(path == one or path.startswith(f"{one}.") for one in self.typed)
-            told = path in self.asked or path.startswith(TOLD) or may_change(path)
+            told = path in {**self.asked, **UNSAID} or path.startswith(TOLD) or may_change(path)
             if typed and value is not None and not told:
                 yield f"{path}={in_yaml(value)} is not said in theirs"
 
@@ -131,8 +137,9 @@ def _of_cases(split: Split, source: object) -> Iterator[str]:
 
 
 def _of_test(test: Any) -> Iterator[str]:
-    if "transunet" not in protocols_of(test):
-        yield "the last epoch is not scored by transunet: say test=transunet"
+    if "transunet" not in (names := protocols_of(test)):
+        both = in_yaml([*names, "transunet"] if names else "transunet")
+        yield f"the last epoch is not scored by transunet: say test={both}"
 
 
 def _of_callbacks(callbacks: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from segtrace.data.published import synapse
 from segtrace.errors import InputError
-from segtrace.progress import say
+from segtrace.progress import say_once
 
 PARTS = (("train_npz", "test_vol_h5"), ("train_npz_new", "test_vol_h5_new"))
 """Folders of the slices and of the volumes, as TransUNet and as CASCADE name them."""
@@ -74,7 +74,7 @@ def _own(slices: Path, volumes: Path, wanted: str) -> Lists:
             f"{wanted}, and TransUNet's own do not fit: {apart or f'{slices} holds no npz file'}; "
             "give data.lists=<their folder>"
         )
-    say(f"No {_TRAIN} and {_TEST} beside {slices.name}/: TransUNet's own lists are used.")
+    say_once(f"No {_TRAIN} and {_TEST} beside {slices}/: TransUNet's own lists are used.")
     test = tuple(case for case in synapse.TEST_LIST if (volumes / f"case{case}.npy.h5").exists())
     return Lists(found, test, whole=len(found) == len(synapse.TRAIN_SLICES))
 

@@ -8,7 +8,7 @@ from segtrace.data.sources import CaseSource
 from segtrace.data.splits.files import Parts, read_split
 from segtrace.data.splits.named import NAMED, btcv24, fold, published
 from segtrace.errors import InputError, unknown
-from segtrace.progress import say
+from segtrace.progress import say_once
 
 Given = str | Mapping[str, Sequence[object]] | None
 
@@ -47,7 +47,9 @@ def chosen_split(
 def _named(source: CaseSource, name: str) -> Split:
     split = NAMED[name](source)
     if NAMED[name] is btcv24:
-        say("data.split=btcv24 trains on cases that the 18/12 tables test on: not to be compared.")
+        say_once(
+            "data.split=btcv24 trains on cases that the 18/12 tables test on: not to be compared."
+        )
     return split
 
 

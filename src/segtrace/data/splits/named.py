@@ -12,13 +12,27 @@ from segtrace.errors import InputError
 VAL6 = ("0035", "0036", "0037", "0038", "0039", "0040")
 """Validation cases of the other split that is called BTCV, e.g. by Swin UNETR."""
 
+FOLDS = 5
+"""Parts that are proposed."""
+
 
 def published(source: CaseSource) -> Split:
     """The split that comes with the data, which holds validation cases.
 
     Raises:
-        InputError: it has none, or cases of it are missing; the cases found are proposed.
+        InputError: it has none, or cases of it are missing; the cases found are proposed, and first
+            a fold where none is known to be for the test.
     """
+    cases = source.cases()
+    if source.split() is None and not source.held_out() and len(cases) > 1:
+        raise InputError(
+            f"these cases come without a split; say data.fold=1/{min(FOLDS, len(cases))}, so that "
+            f"one part of them validates, or name each; {remedy(cases)}"
+        )
+    return _of_source(source)
+
+
+def _of_source(source: CaseSource) -> Split:
     split = source.split()
     if split is None:
         cases, kept = source.cases(), source.held_out()
@@ -28,7 +42,7 @@ def published(source: CaseSource) -> Split:
 
 def protocol(source: CaseSource) -> Split:
     """The published split as its protocol has it: trained on all 18, validated on none."""
-    split = published(source)
+    split = _of_source(source)
     return {"train": tuple(sorted(split["train"] + split["val"])), "val": (), "test": split["test"]}
 
 
