@@ -166,6 +166,23 @@ def test_the_page_says_what_was_scored_and_what_it_is_not(tiny_raw, tmp_path):
     assert [row["organ"] for row in summary] == [*ORGANS, "mean"]
 
 
+@pytest.mark.parametrize("phantom", [False, True])
+def test_cases_that_the_network_was_trained_on_are_named(phantom, tiny_raw, tmp_path, capsys):
+    """A phantom has the names of Synapse, and a network of it has not seen Synapse."""
+    split = {"train": ["0005", "0027"], "val": [], "test": ["0001"]}
+    trained = replace(network(), split=split, probes={"phantom": phantom})
+    found = replace(evaluated(tiny_raw, tmp_path / "test", trained=trained), within=Path("test"))
+    found.write(tmp_path)
+    manifest = json.loads((tmp_path / "test" / "manifest.json").read_text())
+    page = Page()
+    found.show(page)
+    words = "The network was trained on 1 case of the same name (0027)"
+    told = [manifest["cautions"], manifest["differs"], page.about.cautions]
+    assert [any(words in one for one in said) for said in told] == [not phantom] * 3
+    assert capsys.readouterr().out.count(words) == (not phantom)
+    assert list(found.seen) == ([] if phantom else ["0027"])
+
+
 def test_organs_that_are_asked_for_alone_are_scored(tiny_raw, tmp_path):
     trained = network(organs=["liver"])
     evaluated(tiny_raw, tmp_path, trained=trained)

@@ -18,6 +18,7 @@ from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Shown, Table, embedded
 from segtrace.report.tables import save_table
 from segtrace.studies.evaluation.figure import dice_of_cases
+from segtrace.studies.inputs.cautions import trained_on
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 
 ALL = "all"
@@ -47,6 +48,7 @@ class Evaluation:
         tolerance: of the surface Dice, mm.
         phantom: all images were generated.
         cautions: what must be said of the images.
+        seen: those of the cases that the network was trained on.
         within: where the files lie, below the folder of all results.
     """
 
@@ -57,6 +59,7 @@ class Evaluation:
     tolerance: float
     phantom: bool
     cautions: Sequence[str]
+    seen: Sequence[str] = ()
     within: Path = Path()
 
     def write(self, folder: Path) -> None:
@@ -89,7 +92,8 @@ class Evaluation:
         """What sets these numbers apart from the published ones, in sentences."""
         cases = self.evaluated.scores
         name = self.protocol.name
-        return why_not_comparable(name, self.evaluated.organs, self.phantom, cases, TEST12)
+        told = why_not_comparable(name, self.evaluated.organs, self.phantom, cases, TEST12)
+        return [f"{trained_on(self.seen)}."] * bool(self.seen) + told
 
     @property
     def name(self) -> str:
@@ -112,7 +116,8 @@ class Evaluation:
 
     def show(self, page: Page) -> None:
         """Means and counts, and every case."""
-        said = [*self.cautions, *[TRAINED_ON] * (self.part in ("train", ALL))]
+        unknown = self.trained.split is None and self.part in ("train", ALL)
+        said = [*self.cautions, *[TRAINED_ON] * unknown]
         before = str(page.about.facts.get("protocol", self.protocol.name))
         protocols = ", ".join(dict.fromkeys([before, self.protocol.name]))
         facts = {**self.trained.facts, "protocol": protocols, "part": self.part}
