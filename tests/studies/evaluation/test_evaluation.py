@@ -157,6 +157,8 @@ def test_the_page_says_what_was_scored_and_what_it_is_not(tiny_raw, tmp_path):
         "bands, by strict", "network_2, bands, by strict",
     ]  # fmt: skip
     assert len(published) == 19
+    for words in ("not the twelve", "protocol transunet", "It is not known which", "48 rows"):
+        assert words in published[0]["note"]
     last = found.summary[-1]
     assert float(published[0]["dice"]) == pytest.approx(100 * last["dice_mean"])
     assert f"Mean Dice over 2 networks: {100 * last['dice_mean']:.2f} %, sd 0.00." in html

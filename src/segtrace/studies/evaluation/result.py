@@ -9,7 +9,7 @@ from typing import Any
 
 from segtrace.data.cases import TEST12
 from segtrace.evaluation.protocols import ABSENT, BOTH, FALSE, MISSING, Protocol
-from segtrace.evaluation.published import published, why_not_comparable
+from segtrace.evaluation.published import Taught, published, why_not_comparable
 from segtrace.evaluation.summary import Evaluated
 from segtrace.progress import counted
 from segtrace.report.captions import mark_words, plain
@@ -90,9 +90,16 @@ class Evaluation:
     @property
     def differs(self) -> list[str]:
         """What sets these numbers apart from the published ones, in sentences."""
-        cases = self.evaluated.scores
-        name = self.protocol.name
-        told = why_not_comparable(name, self.evaluated.organs, self.phantom, cases, TEST12)
+        trained, split = self.trained, self.trained.split
+        taught = Taught(
+            phantom=bool((trained.probes or {}).get("phantom")),
+            size=trained.preprocessing.size,
+            cases=None if split is None else split.get("train", ()),
+        )
+        told = why_not_comparable(
+            self.protocol.name, self.evaluated.organs, self.phantom, self.evaluated.scores, TEST12,
+            taught,
+        )  # fmt: skip
         return [f"{trained_on(self.seen)}."] * bool(self.seen) + told
 
     @property
@@ -111,7 +118,7 @@ class Evaluation:
             "dice": 100 * last["dice_mean"],
             "hd95": last["hd95_voxels_mean"],
             "source": cases_of(self.part, len(self.evaluated.scores)),
-            "note": self.differs[0] if self.differs else "",
+            "note": " ".join(self.differs),
         }
 
     def show(self, page: Page) -> None:
