@@ -22,6 +22,7 @@ from segtrace.report.tables import read_table
 from segtrace.studies.evaluation.cases import Scoring, evaluate
 from segtrace.studies.evaluation.result import Beside
 from segtrace.studies.evaluation.study import Evaluate
+from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.tracking.explained import Settings
 
@@ -215,6 +216,37 @@ def test_what_does_not_go_together_is_refused(study, given, message):
     with pytest.raises(InputError, match=message):
         Evaluate(**study).check(OPTIONS | given)
     Evaluate().check(OPTIONS)
+
+
+@pytest.fixture
+def drawing_the_liver(run, tmp_path):
+    """A checkpoint of a training that drew one organ of its four."""
+    saved = torch.load(run.checkpoint(2), weights_only=True)
+    saved["segtrace"]["explain"]["organs"] = ["liver"]
+    torch.save(saved, tmp_path / "liver.ckpt")
+    return tmp_path / "liver.ckpt"
+
+
+def scored(path, root, folder, part="test", organs=None, **data):
+    """What the study finds, without a process of its own."""
+    options = OPTIONS | {
+        "checkpoint": str(path), "net": None, "stages": None, "organs": organs, "processes": 1,
+        "trainer": {"_target_": "pytorch_lightning.Trainer", "accelerator": "cpu", "logger": False,
+                    "enable_checkpointing": False, "enable_model_summary": False},
+        "data": {"_target_": "segtrace.data.modules.SynapseData", "root": str(root), **data},
+    }  # fmt: skip
+    networks = Networks(options, Evaluate.looks_at, folder, None, Evaluate.of_one_run)
+    first, _ = Evaluate(part=part).run(networks, networks.images)
+    return first
+
+
+def test_all_organs_are_scored_whatever_the_training_drew(
+    drawing_the_liver, tiny_raw, tiny_split, tmp_path
+):
+    found = scored(drawing_the_liver, tiny_raw, tmp_path, split=tiny_split)
+    assert found.evaluated.organs == ("spleen", "left_kidney", "liver", "stomach")
+    found = scored(drawing_the_liver, tiny_raw, tmp_path, organs=["stomach"], split=tiny_split)
+    assert found.evaluated.organs == ("stomach",)
 
 
 def test_the_script_scores_the_test_cases_of_a_checkpoint(run, tiny_raw, tmp_path):
