@@ -249,6 +249,14 @@ def test_all_organs_are_scored_whatever_the_training_drew(
     assert found.evaluated.organs == ("stomach",)
 
 
+def test_all_cases_are_scored_without_a_split(run, tiny_raw, tmp_path):
+    found = scored(run.checkpoint(2), tiny_raw, tmp_path, "all")
+    assert [*found.evaluated.scores] == ["0001", "0005", "0006", "0027"]
+    assert list(found.seen) == ["0005", "0006"]
+    with pytest.raises(InputError, match="these cases have no published split; cases found"):
+        scored(run.checkpoint(2), tiny_raw, tmp_path / "test")
+
+
 def test_the_script_scores_the_test_cases_of_a_checkpoint(run, tiny_raw, tmp_path):
     data = [
         "data=synapse", f"data.root={tiny_raw}", f"data.cache_dir={tmp_path}/cache",
