@@ -186,6 +186,23 @@ def test_cases_that_the_network_was_trained_on_are_named(phantom, tiny_raw, tmp_
     assert list(found.seen) == ([] if phantom else ["0027"])
 
 
+@pytest.mark.parametrize("placed", [True, False])
+def test_the_page_says_where_predictions_lie_and_where_none_are(placed, tiny_raw, tmp_path):
+    source = RawSource(str(tiny_raw))
+
+    def load(case):
+        volume = source.load(case)
+        return volume if placed else replace(volume, grid=replace(volume.grid, affine=None))
+
+    page = Page()
+    found = evaluate(network(), load, ["0001"], "test", source.numbering, Scoring(), tmp_path)
+    found.show(page)
+    files = page.sections[0].sentences[-1]
+    assert (tmp_path / "predictions").is_dir() == placed
+    assert ("with the predictions as NIfTI" in files) == placed
+    assert ("No predictions are written: npz and h5" in files) != placed
+
+
 def test_organs_that_are_asked_for_alone_are_scored(tiny_raw, tmp_path):
     trained = network(organs=["liver"])
     evaluated(tiny_raw, tmp_path, trained=trained)

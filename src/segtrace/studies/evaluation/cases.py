@@ -23,7 +23,7 @@ from segtrace.names import file_name
 from segtrace.processes import side_by_side
 from segtrace.progress import over, say
 from segtrace.report.tables import save_table
-from segtrace.studies.evaluation.result import Evaluation, cases_of
+from segtrace.studies.evaluation.result import UNPLACED, Evaluation, cases_of
 from segtrace.studies.inputs.cautions import IN_SHORT, of_volume, say_cautions, trained_on
 from segtrace.studies.inputs.new_image import predict
 from segtrace.studies.inputs.trained_network import TrainedNetwork
@@ -174,8 +174,17 @@ def evaluate(
     cautions = dict.fromkeys(caution for case in found for caution in case.cautions)
     phantom = all(case.phantom for case in found)
     seen = [case.name for case in found if case.seen]
+    placed = any(case.placed for case in found)
     return Evaluation(
-        trained, known, part, scoring.rules, scoring.tolerance, phantom, [*cautions], seen
+        trained,
+        known,
+        part,
+        scoring.rules,
+        scoring.tolerance,
+        phantom,
+        [*cautions],
+        seen,
+        placed,
     )
 
 
@@ -183,7 +192,7 @@ def _tell(case: Case, before: Sequence[Case]) -> None:
     """What must be said of a case and was not said of another one."""
     say_cautions([c for c in case.cautions if not any(c in other.cautions for other in before)])
     if not case.placed and all(other.placed for other in before):
-        say("No predictions are written: npz and h5 files hold no affine to lay them by")
+        say(UNPLACED)
 
 
 @contextmanager

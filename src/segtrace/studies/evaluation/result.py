@@ -24,6 +24,7 @@ from segtrace.studies.inputs.trained_network import TrainedNetwork
 ALL = "all"
 """The part that is every case of the data set."""
 TRAINED_ON = "Cases that a network was trained on say nothing about others: see the split"
+UNPLACED = "No predictions are written: npz and h5 files hold no affine to lay them by"
 SOURCES = (
     "Published numbers are copies of the papers' tables as later repositories print them, which is "
     "where they were read; quote the papers. Their HD95, often printed as mm, is in voxels. A "
@@ -49,6 +50,7 @@ class Evaluation:
         phantom: all images were generated.
         cautions: what must be said of the images.
         seen: those of the cases that the network was trained on.
+        placed: predictions were written, of all cases whose files say where they lie.
         within: where the files lie, below the folder of all results.
     """
 
@@ -60,6 +62,7 @@ class Evaluation:
     phantom: bool
     cautions: Sequence[str]
     seen: Sequence[str] = ()
+    placed: bool = True
     within: Path = Path()
 
     def write(self, folder: Path) -> None:
@@ -143,10 +146,14 @@ class Evaluation:
             f"truth alone), {last[FALSE]} false (in the prediction alone), {last[ABSENT]} rightly "
             "absent."
         )
+        predictions = (
+            ", with the predictions as NIfTI in the files' own grid and a table of their labels."
+            if self.placed
+            else f". {UNPLACED}."
+        )
         files = (
-            f"evaluation.csv has a row a case and organ, summary.csv all of the table; both lie in "
-            f"{self.within.as_posix()}/, with the predictions as NIfTI in the files' own grid and "
-            "a table of their labels."
+            "evaluation.csv has a row a case and organ, summary.csv all of the table; both lie in "
+            f"{self.within.as_posix()}/{predictions}"
         )
         caption = (
             "Mean and sd over cases, scored at the files' own size. HD95: 95th percentile of the "
