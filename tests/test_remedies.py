@@ -898,6 +898,7 @@ ELSEWHERE = {
     "no decoder stage has two edges": "tests/causal/faithfulness/test_paths.py",
     "predictor .* has shape": "tests/causal/faithfulness/test_ranking.py",
     "rule .* returns": "tests/attribution/test_guards.py",
+    "rule .* writes into the gradient": "tests/attribution/test_trace.py",
     "weigh of rule .* returns": "tests/attribution/test_guards.py",
     "the target of .* returns": "tests/attribution/test_guards.py",
     "the logits ask for": "tests/attribution/test_labels.py",

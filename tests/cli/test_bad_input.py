@@ -139,9 +139,13 @@ def test_results_are_not_overwritten(run, tmp_path):
 def test_a_disk_without_room_for_the_checkpoints_stops_the_run(tmp_path, monkeypatch):
     full = type("Usage", (), {"free": 0})
     monkeypatch.setattr("segtrace.cli.train.run.shutil.disk_usage", lambda _: full)
-    module = SimpleNamespace(net=torch.nn.Linear(1000, 1000))
-    data = SimpleNamespace(split={"train": ["a"], "val": ["b"]}, organs={"liver": 1})
-    trainer = SimpleNamespace(max_epochs=1000)
+    module = SimpleNamespace(net=torch.nn.Linear(1000, 1000), description={"probes": {}})
+    data = SimpleNamespace(
+        split={"train": ["a"], "val": ["b"]},
+        organs={"liver": 1},
+        source=SimpleNamespace(channels=1),
+    )
+    trainer = SimpleNamespace(max_epochs=1000, checkpoint_callbacks=[])
     with pytest.raises(InputError, match=r"0.0 GiB free, 3.8 GiB needed; free some, or say"):
         announce(TrainConfig({}, tmp_path), data, module, trainer)
 

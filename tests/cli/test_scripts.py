@@ -91,6 +91,7 @@ def test_a_checkpoint_knows_the_whole_cases_that_its_slices_are_of(run):
     trained = from_checkpoint(run.checkpoint(2))
     whole = {name: trained.whole.table(name, ORGANS, ["0027"])[:, 0] for name in NAMES}
     assert set(trained.probes["cases"]) == {"0027"}
+    assert trained.split == {"train": ["0005", "0006"], "val": ["0027"], "test": ["0001"]}
     assert (whole["truth_ml"] > 0).all()
     # With one validation case its Dice is the mean over cases.
     expected = [trained.dice[organ] for organ in ORGANS]
@@ -101,12 +102,14 @@ def test_a_checkpoint_knows_the_whole_cases_that_its_slices_are_of(run):
 
 def test_a_checkpoint_of_before_whole_cases_still_loads(run, tmp_path):
     saved = torch.load(run.checkpoint(1), weights_only=True)
-    for key in ("cases", "found"):
+    for key in ("cases", "found", "split"):
         del saved["segtrace"][key]
     del saved["segtrace"]["explain"]["aggregate"]
     torch.save(saved, tmp_path / "old.ckpt")
     trained = from_checkpoint(tmp_path / "old.ckpt")
     assert trained.settings.aggregate is None
+    assert trained.split is None
+    assert trained.trained_on(["0005"]) == []
     assert np.isnan(trained.whole.table("dice", ORGANS, ["0027"])).all()
 
 

@@ -1,5 +1,6 @@
 """Means, sds and counts over cases are those of the protocol's own formulas."""
 
+from dataclasses import replace
 from math import inf, nan
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from helpers import slow_scores
 from segtrace.evaluation.protocols import STRICT, TRANSUNET
-from segtrace.evaluation.published import published, why_not_comparable
+from segtrace.evaluation.published import Taught, published, why_not_comparable
 from segtrace.evaluation.scores import score
 from segtrace.evaluation.summary import Evaluated, rows
 
@@ -97,8 +98,18 @@ def test_published_rows_average_to_what_they_say_or_tell_why_not():
 def test_what_sets_a_table_apart_is_said():
     eight = list(published()[0].organs)
     twelve = ["0001", "0002"]
-    assert why_not_comparable("transunet", eight, False, twelve, twelve) == []
-    told = why_not_comparable("strict", eight[:2], True, ["0003"], twelve)
+    as_theirs = Taught(False, 224, [str(case) for case in range(18)])
+    assert why_not_comparable("transunet", eight, False, twelve, twelve, as_theirs) == []
+    told = why_not_comparable("strict", eight[:2], True, ["0003"], twelve, as_theirs)
     assert [sentence.split()[0] for sentence in told] == ["These", "These", "The"]
     assert "phantom" in told[0]
-    assert "twelve" in why_not_comparable("transunet", eight, False, ["0003"], twelve)[0]
+    told = why_not_comparable("transunet", eight, False, ["0003"], twelve, as_theirs)
+    assert "twelve" in told[0]
+    for taught, words in [
+        (replace(as_theirs, phantom=True), "trained on a generated phantom."),
+        (replace(as_theirs, cases=["0001"]), "trained on 1 case, the published ones on 18."),
+        (replace(as_theirs, cases=None), "It is not known which cases"),
+        (replace(as_theirs, size=96), "slices have 96 rows, TransUNet's 224."),
+    ]:
+        (sentence,) = why_not_comparable("transunet", eight, False, twelve, twelve, taught)
+        assert words in sentence

@@ -236,6 +236,7 @@ class Keys(TypedDict, total=False):
     source: Source
     probes: Annotated[Watched, AfterValidator(_agree)]
     cases: dict[Name, Case]
+    split: dict[Literal["train", "val", "test"], list[Name]]
     explain: Explaining
     cut_every: Annotated[int, Field(ge=1)] | None
     memory_format: Literal["channels_last", "contiguous"]

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import Sampler
 
 from segtrace.data.augment import BEFORE_RESIZING, Named, recipe_of
+from segtrace.data.cases import Split
 from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
@@ -87,7 +89,7 @@ class SliceDataModule(LightningDataModule):
         )
         self._native = early and how == CUBIC
         check_shown("case", source.cases())
-        self.split = chosen_split(source, split, fold, seed)
+        self._parts = partial(chosen_split, source, split, fold, seed)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.steps_per_epoch = steps_per_epoch
         self.cache_dir = cache_dir
@@ -95,6 +97,15 @@ class SliceDataModule(LightningDataModule):
         self._cases: dict[str, list[PreparedCase]] = {}
         self._loaders: dict[tuple[Any, ...], Loader] = {}
         self._epoch = 0
+
+    @cached_property
+    def split(self) -> Split:
+        """The cases of train, val and test; chosen when first asked for, as not all ask.
+
+        Raises:
+            InputError: see :func:`chosen_split`.
+        """
+        return self._parts()
 
     @property
     def preprocessing(self) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """The published tables of Synapse, to stand beside a table of ours."""
 
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from math import nan
 
 from segtrace.data.labels import ORGAN_SETS
+from segtrace.progress import counted
+
+TRAINED, SIZE = 18, 224
+"""Cases that the published networks were trained on; rows and columns of TransUNet's slices."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,42 @@ def _row(row: dict[str, str]) -> Published:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Taught:
+    """On what a network was trained.
+
+    Attributes:
+        phantom: on generated images.
+        size: rows and columns of its slices.
+        cases: names of those it was trained on; ``None`` where not known.
+    """
+
+    phantom: bool
+    size: int
+    cases: Sequence[str] | None
+
+    def differs(self) -> list[str]:
+        """What sets it apart from the published networks, in sentences."""
+        told = ["The network was trained on a generated phantom."] * self.phantom
+        if self.cases is None:
+            told.append("It is not known which cases the network was trained on.")
+        elif len(self.cases) != TRAINED:
+            told.append(
+                f"The network was trained on {counted(len(self.cases), 'case')}, the published "
+                f"ones on {TRAINED}."
+            )
+        if self.size != SIZE:
+            told.append(f"The network's slices have {self.size} rows, TransUNet's {SIZE}.")
+        return told
+
+
 def why_not_comparable(
     protocol: str,
     organs: Collection[str],
     phantom: bool,
     cases: Collection[str],
     published_cases: Collection[str],
+    taught: "Taught",
 ) -> list[str]:
     """What sets a table apart from the published ones, in sentences; nothing where nothing does.
 
@@ -60,6 +94,7 @@ def why_not_comparable(
         phantom: the images were generated.
         cases: of ours.
         published_cases: the twelve of the protocol.
+        taught: on what our network was trained.
     """
     told = []
     if phantom:
@@ -70,4 +105,4 @@ def why_not_comparable(
         told.append("These are not the eight organs of the published tables.")
     if protocol != "transunet":
         told.append("The published tables are by the protocol transunet, this one is not.")
-    return told
+    return told + taught.differs()

@@ -22,6 +22,7 @@ from segtrace.report.tables import read_table
 from segtrace.studies.evaluation.cases import Scoring, evaluate
 from segtrace.studies.evaluation.result import Beside
 from segtrace.studies.evaluation.study import Evaluate
+from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.tracking.explained import Settings
 
@@ -157,6 +158,8 @@ def test_the_page_says_what_was_scored_and_what_it_is_not(tiny_raw, tmp_path):
         "bands, by strict", "network_2, bands, by strict",
     ]  # fmt: skip
     assert len(published) == 19
+    for words in ("not the twelve", "protocol transunet", "It is not known which", "48 rows"):
+        assert words in published[0]["note"]
     last = found.summary[-1]
     assert float(published[0]["dice"]) == pytest.approx(100 * last["dice_mean"])
     assert f"Mean Dice over 2 networks: {100 * last['dice_mean']:.2f} %, sd 0.00." in html
@@ -164,6 +167,40 @@ def test_the_page_says_what_was_scored_and_what_it_is_not(tiny_raw, tmp_path):
     assert (manifest["protocol"], manifest["cases"]) == ("strict", [*CASES])
     summary = read_table(tmp_path / "test" / "summary.csv")
     assert [row["organ"] for row in summary] == [*ORGANS, "mean"]
+
+
+@pytest.mark.parametrize("phantom", [False, True])
+def test_cases_that_the_network_was_trained_on_are_named(phantom, tiny_raw, tmp_path, capsys):
+    """A phantom has the names of Synapse, and a network of it has not seen Synapse."""
+    split = {"train": ["0005", "0027"], "val": [], "test": ["0001"]}
+    trained = replace(network(), split=split, probes={"phantom": phantom})
+    found = replace(evaluated(tiny_raw, tmp_path / "test", trained=trained), within=Path("test"))
+    found.write(tmp_path)
+    manifest = json.loads((tmp_path / "test" / "manifest.json").read_text())
+    page = Page()
+    found.show(page)
+    words = "The network was trained on 1 case of the same name (0027)"
+    told = [manifest["cautions"], manifest["differs"], page.about.cautions]
+    assert [any(words in one for one in said) for said in told] == [not phantom] * 3
+    assert capsys.readouterr().out.count(words) == (not phantom)
+    assert list(found.seen) == ([] if phantom else ["0027"])
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_the_page_says_where_predictions_lie_and_where_none_are(placed, tiny_raw, tmp_path):
+    source = RawSource(str(tiny_raw))
+
+    def load(case):
+        volume = source.load(case)
+        return volume if placed else replace(volume, grid=replace(volume.grid, affine=None))
+
+    page = Page()
+    found = evaluate(network(), load, ["0001"], "test", source.numbering, Scoring(), tmp_path)
+    found.show(page)
+    files = page.sections[0].sentences[-1]
+    assert (tmp_path / "predictions").is_dir() == placed
+    assert ("with the predictions as NIfTI" in files) == placed
+    assert ("No predictions are written: npz and h5" in files) != placed
 
 
 def test_organs_that_are_asked_for_alone_are_scored(tiny_raw, tmp_path):
@@ -196,6 +233,45 @@ def test_what_does_not_go_together_is_refused(study, given, message):
     with pytest.raises(InputError, match=message):
         Evaluate(**study).check(OPTIONS | given)
     Evaluate().check(OPTIONS)
+
+
+@pytest.fixture
+def drawing_the_liver(run, tmp_path):
+    """A checkpoint of a training that drew one organ of its four."""
+    saved = torch.load(run.checkpoint(2), weights_only=True)
+    saved["segtrace"]["explain"]["organs"] = ["liver"]
+    torch.save(saved, tmp_path / "liver.ckpt")
+    return tmp_path / "liver.ckpt"
+
+
+def scored(path, root, folder, part="test", organs=None, **data):
+    """What the study finds, without a process of its own."""
+    options = OPTIONS | {
+        "checkpoint": str(path), "net": None, "stages": None, "organs": organs, "processes": 1,
+        "trainer": {"_target_": "pytorch_lightning.Trainer", "accelerator": "cpu", "logger": False,
+                    "enable_checkpointing": False, "enable_model_summary": False},
+        "data": {"_target_": "segtrace.data.modules.SynapseData", "root": str(root), **data},
+    }  # fmt: skip
+    networks = Networks(options, Evaluate.looks_at, folder, None, Evaluate.of_one_run)
+    first, _ = Evaluate(part=part).run(networks, networks.images)
+    return first
+
+
+def test_all_organs_are_scored_whatever_the_training_drew(
+    drawing_the_liver, tiny_raw, tiny_split, tmp_path
+):
+    found = scored(drawing_the_liver, tiny_raw, tmp_path, split=tiny_split)
+    assert found.evaluated.organs == ("spleen", "left_kidney", "liver", "stomach")
+    found = scored(drawing_the_liver, tiny_raw, tmp_path, organs=["stomach"], split=tiny_split)
+    assert found.evaluated.organs == ("stomach",)
+
+
+def test_all_cases_are_scored_without_a_split(run, tiny_raw, tmp_path):
+    found = scored(run.checkpoint(2), tiny_raw, tmp_path, "all")
+    assert [*found.evaluated.scores] == ["0001", "0005", "0006", "0027"]
+    assert list(found.seen) == ["0005", "0006"]
+    with pytest.raises(InputError, match="these cases have no published split; cases found"):
+        scored(run.checkpoint(2), tiny_raw, tmp_path / "test")
 
 
 def test_the_script_scores_the_test_cases_of_a_checkpoint(run, tiny_raw, tmp_path):

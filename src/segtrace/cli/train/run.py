@@ -109,6 +109,7 @@ def module(plan: TrainConfig, data: SliceDataModule, probes: Probes) -> Segmenta
         "source": {"name": type(data.source).__name__, "settings": data.source.settings()},
         "probes": probes.to_plain(embed=plan.config["probes"]["embed"]),
         "cases": data.whole_cases(probes.cases, probes.split),
+        "split": {part: list(names) for part, names in data.split.items()},
         "explain": chosen.to_plain(),
         "cut_every": plan.cut_every,
         "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",

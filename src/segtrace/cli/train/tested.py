@@ -52,6 +52,7 @@ def score_whole_cases(
         preprocessing=Preprocessing.from_plain(data.preprocessing),
         settings=settings,
         probes=module.description["probes"],
+        split=data.split,
         facts={"network": module.description["network"], "data": module.description["source"]},
     )
     cases, source = data.split[PART], data.source

@@ -23,8 +23,8 @@ from segtrace.names import file_name
 from segtrace.processes import side_by_side
 from segtrace.progress import over, say
 from segtrace.report.tables import save_table
-from segtrace.studies.evaluation.result import Evaluation, cases_of
-from segtrace.studies.inputs.cautions import IN_SHORT, of_volume, say_cautions
+from segtrace.studies.evaluation.result import UNPLACED, Evaluation, cases_of
+from segtrace.studies.inputs.cautions import IN_SHORT, of_volume, say_cautions, trained_on
 from segtrace.studies.inputs.new_image import predict
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.volumes.predictions import save_predictions
@@ -71,6 +71,7 @@ class Case:
         cautions: what must be said of its images.
         phantom: they were generated.
         placed: its prediction was written.
+        seen: the network was trained on it, by its name.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Case:
     cautions: Sequence[str]
     phantom: bool
     placed: bool
+    seen: bool
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Evaluating:
         scoring: how.
         folder: of the part's files.
         device: where it predicts.
+        seen: of all cases those that have the name of a training case.
     """
 
     trained: TrainedNetwork
@@ -101,6 +104,7 @@ class Evaluating:
     scoring: Scoring
     folder: Path
     device: torch.device
+    seen: Sequence[str]
 
     def __call__(self, name: str) -> Case:
         """Predict and score it, and write its prediction where the files say where it lies."""
@@ -113,7 +117,11 @@ class Evaluating:
             mark = "".join(f", {IN_SHORT[one]}" for one in cautions if one in IN_SHORT)
             place = self.folder / "predictions" / file_name(volume.name)
             _save(place, stack, trained, volume, mark)
-        return Case(volume.name, scores, cautions, volume.phantom, placed)
+        # Phantoms bear the names of Synapse, and are none of it.
+        seen = name in self.seen and volume.phantom == bool((trained.probes or {}).get("phantom"))
+        if seen:
+            cautions.append(trained_on(self.seen))
+        return Case(volume.name, scores, cautions, volume.phantom, placed, seen)
 
 
 def evaluate(
@@ -151,7 +159,8 @@ def evaluate(
             f"no organ to score: the network knows {', '.join(trained.channels)}, the labels "
             f"{', '.join(numbering)}; name them alike in data.labels"
         )
-    one = Evaluating(trained, load, organs, numbering, scoring, folder, device)
+    named = trained.trained_on(cases)
+    one = Evaluating(trained, load, organs, numbering, scoring, folder, device, named)
     found: list[Case] = []
     table: list[dict[str, object]] = []
     words = f"Scoring {cases_of(part, len(cases))} by the protocol {scoring.protocol}"
@@ -164,14 +173,26 @@ def evaluate(
     known = Evaluated({case.name: case.scores for case in found})
     cautions = dict.fromkeys(caution for case in found for caution in case.cautions)
     phantom = all(case.phantom for case in found)
-    return Evaluation(trained, known, part, scoring.rules, scoring.tolerance, phantom, [*cautions])
+    seen = [case.name for case in found if case.seen]
+    placed = any(case.placed for case in found)
+    return Evaluation(
+        trained,
+        known,
+        part,
+        scoring.rules,
+        scoring.tolerance,
+        phantom,
+        [*cautions],
+        seen,
+        placed,
+    )
 
 
 def _tell(case: Case, before: Sequence[Case]) -> None:
     """What must be said of a case and was not said of another one."""
     say_cautions([c for c in case.cautions if not any(c in other.cautions for other in before)])
     if not case.placed and all(other.placed for other in before):
-        say("No predictions are written: npz and h5 files hold no affine to lay them by")
+        say(UNPLACED)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from segtrace.data.cases import TEST12
 from segtrace.evaluation.protocols import ABSENT, BOTH, FALSE, MISSING, Protocol
-from segtrace.evaluation.published import published, why_not_comparable
+from segtrace.evaluation.published import Taught, published, why_not_comparable
 from segtrace.evaluation.summary import Evaluated
 from segtrace.progress import counted
 from segtrace.report.captions import mark_words, plain
@@ -18,11 +18,13 @@ from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Shown, Table, embedded
 from segtrace.report.tables import save_table
 from segtrace.studies.evaluation.figure import dice_of_cases
+from segtrace.studies.inputs.cautions import trained_on
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 
 ALL = "all"
 """The part that is every case of the data set."""
 TRAINED_ON = "Cases that a network was trained on say nothing about others: see the split"
+UNPLACED = "No predictions are written: npz and h5 files hold no affine to lay them by"
 SOURCES = (
     "Published numbers are copies of the papers' tables as later repositories print them, which is "
     "where they were read; quote the papers. Their HD95, often printed as mm, is in voxels. A "
@@ -47,6 +49,8 @@ class Evaluation:
         tolerance: of the surface Dice, mm.
         phantom: all images were generated.
         cautions: what must be said of the images.
+        seen: those of the cases that the network was trained on.
+        placed: predictions were written, of all cases whose files say where they lie.
         within: where the files lie, below the folder of all results.
     """
 
@@ -57,6 +61,8 @@ class Evaluation:
     tolerance: float
     phantom: bool
     cautions: Sequence[str]
+    seen: Sequence[str] = ()
+    placed: bool = True
     within: Path = Path()
 
     def write(self, folder: Path) -> None:
@@ -87,9 +93,17 @@ class Evaluation:
     @property
     def differs(self) -> list[str]:
         """What sets these numbers apart from the published ones, in sentences."""
-        cases = self.evaluated.scores
-        name = self.protocol.name
-        return why_not_comparable(name, self.evaluated.organs, self.phantom, cases, TEST12)
+        trained, split = self.trained, self.trained.split
+        taught = Taught(
+            phantom=bool((trained.probes or {}).get("phantom")),
+            size=trained.preprocessing.size,
+            cases=None if split is None else split.get("train", ()),
+        )
+        told = why_not_comparable(
+            self.protocol.name, self.evaluated.organs, self.phantom, self.evaluated.scores, TEST12,
+            taught,
+        )  # fmt: skip
+        return [f"{trained_on(self.seen)}."] * bool(self.seen) + told
 
     @property
     def name(self) -> str:
@@ -107,12 +121,13 @@ class Evaluation:
             "dice": 100 * last["dice_mean"],
             "hd95": last["hd95_voxels_mean"],
             "source": cases_of(self.part, len(self.evaluated.scores)),
-            "note": self.differs[0] if self.differs else "",
+            "note": " ".join(self.differs),
         }
 
     def show(self, page: Page) -> None:
         """Means and counts, and every case."""
-        said = [*self.cautions, *[TRAINED_ON] * (self.part in ("train", ALL))]
+        unknown = self.trained.split is None and self.part in ("train", ALL)
+        said = [*self.cautions, *[TRAINED_ON] * unknown]
         before = str(page.about.facts.get("protocol", self.protocol.name))
         protocols = ", ".join(dict.fromkeys([before, self.protocol.name]))
         facts = {**self.trained.facts, "protocol": protocols, "part": self.part}
@@ -131,10 +146,14 @@ class Evaluation:
             f"truth alone), {last[FALSE]} false (in the prediction alone), {last[ABSENT]} rightly "
             "absent."
         )
+        predictions = (
+            ", with the predictions as NIfTI in the files' own grid and a table of their labels."
+            if self.placed
+            else f". {UNPLACED}."
+        )
         files = (
-            f"evaluation.csv has a row a case and organ, summary.csv all of the table; both lie in "
-            f"{self.within.as_posix()}/, with the predictions as NIfTI in the files' own grid and "
-            "a table of their labels."
+            "evaluation.csv has a row a case and organ, summary.csv all of the table; both lie in "
+            f"{self.within.as_posix()}/{predictions}"
         )
         caption = (
             "Mean and sd over cases, scored at the files' own size. HD95: 95th percentile of the "

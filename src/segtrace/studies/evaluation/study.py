@@ -64,6 +64,8 @@ class Evaluate:
             raise InputError(f"the split has no {part} cases; say study.part=val, or data.split=…")
         device, scored = networks.device, list[Evaluation]()
         for trained, within in networks:
+            if networks.options["organs"] is None:  # what a training draws is no choice of ours
+                trained = replace(trained, settings=replace(trained.settings, organs=None))
             place = within / part
             found = evaluate(
                 trained, module.source.load, cases, part, numbering, self._scoring,

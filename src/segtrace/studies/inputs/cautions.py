@@ -9,7 +9,7 @@ from segtrace.data.files.findings import told
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible import not_hounsfield
 from segtrace.data.probes import Probes
-from segtrace.progress import say
+from segtrace.progress import counted, say
 from segtrace.studies.inputs.trained_network import TrainedNetwork, taught_by_phantom
 
 UNNAMED = "the image"
@@ -53,6 +53,14 @@ def of_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
     if volume.label is None:
         found = [_renamed(line, [f"case {volume.name}: "]) for line in found]
     return found + about_network(volume, trained)
+
+
+def trained_on(cases: Sequence[str]) -> str:
+    """That these are training cases, by their names."""
+    return (
+        f"The network was trained on {counted(len(cases), 'case')} of the same name "
+        f"({', '.join(cases)}): what it scores there says nothing about others"
+    )
 
 
 def about_network(images: Probes | Volume, trained: TrainedNetwork) -> list[str]:

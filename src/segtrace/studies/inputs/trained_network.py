@@ -44,6 +44,7 @@ class TrainedNetwork:
         baselines: means over training slices, to cut with; ``None`` where there are none.
         whole: volumes and Dice of the cases that the slices are of.
         facts: for the manifest.
+        split: part -> the cases of its training; ``None`` where not known.
         named: the class that the user named for a network outside the table; ``None`` for others.
         notes: what a user should know of the file, in sentences.
     """
@@ -61,8 +62,13 @@ class TrainedNetwork:
     baselines: Baselines | None = None
     whole: WholeCases = field(default_factory=WholeCases)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Sequence[str]] | None = None
     named: str | type[nn.Module] | None = None
     notes: tuple[str, ...] = ()
+
+    def trained_on(self, cases: Sequence[str]) -> list[str]:
+        """Those of the cases that have the name of one that it was trained on."""
+        return [case for case in cases if case in (self.split or {}).get("train", ())]
 
     def on(self, probes: Probes) -> Network:
         """This network on these slices."""
@@ -136,6 +142,7 @@ def from_checkpoint(
             "repeats_the_callback": repeats,
             **({"notes": list(notes)} if notes else {}),
         },
+        split=description.get("split"),
         named=net,
         notes=notes,
     )
