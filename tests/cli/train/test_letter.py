@@ -58,6 +58,8 @@ def test_the_default_network_is_told_and_that_it_begins_with_random_weights():
         ("model.optimizer.lr=0.05", "model.optimizer.lr=0.05, theirs is 0.01"),
         ("model.scheduler=null", "model.scheduler.late=null, theirs is true"),
         ("+model.dice_weight=0.6", "model.dice_weight=0.6, theirs is 0.5"),
+        ("+trainer.max_steps=2", "trainer.max_steps=2, theirs is -1"),
+        ("trainer.devices=2", "trainer.devices=2, theirs is 1"),
         ("model.loss=dice", "model.loss=dice, theirs is dice_ce"),
         ("trainer.max_epochs=2", "trainer.max_epochs=2, theirs is 150"),
         ("trainer.precision=bf16-mixed", "trainer.precision=bf16-mixed, theirs is 32-true"),

@@ -31,8 +31,14 @@ TOLD = (
 """Options of which more is told than their values; and those that say how files are read."""
 THEIRS = ("TransUNet", "VisionTransformer")
 """The network, as it is called here and in their program."""
-UNSAID = {"model.loss": BOTH, "model.dice_weight": 0.5}
-"""Theirs, and what holds where nothing is said; the second is refused beside a loss of one term."""
+UNSAID = {
+    "model.loss": BOTH,
+    "model.dice_weight": 0.5,  # refused beside a loss of one term
+    "trainer.max_steps": -1,
+    "trainer.devices": 1,  # a batch is that of each
+    "trainer.num_nodes": 1,
+}
+"""Theirs, and what holds where nothing is said."""
 FROM_ELSEWHERE = ("pretrained", "weights")
 """Arguments with which a network begins with weights of another training."""
 HARMLESS = ("soundness", "baselines", "flow", "checkpoints", "best", "learning_rate", "progress")
