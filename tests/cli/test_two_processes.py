@@ -191,7 +191,7 @@ def test_all_processes_end_when_one_does_and_the_run_goes_on_in_as_many(begun):
         assert first.returncode == code, err
         assert err == (
             f"{said}{begun}/RUN is whole up to epoch 1; to go on: python train.py "
-            f"resume={begun}/RUN\n"
+            f"resume={begun}/RUN {SLOW} callbacks.slow.folder={begun}/pids\n"
         )
     first, _ = go_on(begun)
     out, err = first.communicate(timeout=120)  # the first is slower than the others' time-out

@@ -51,7 +51,10 @@ def test_all_but_the_killed_one_finish_and_every_entry_is_whole(tiny_raw, tmp_pa
     ]
     assert killed[2] == -signal.SIGKILL
     assert first[1:] == other[1:] == ("", 0)
-    lines = [[line for line in out.splitlines() if "-" in line] for out in (first[0], other[0])]
+    lines = [
+        [line for line in out.splitlines() if "-" in line and " " not in line]
+        for out in (first[0], other[0])
+    ]
     assert lines[0] == lines[1]
     left = {name for name in names(tmp_path) if not name.startswith(".partial")}
     assert left == set(lines[0])
