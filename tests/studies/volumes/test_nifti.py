@@ -10,7 +10,8 @@ from nibabel.nifti1 import Nifti1Header
 
 from helpers.raw_layout import AFFINES
 from segtrace.data.files.nifti import PHANTOM_MARK, read_image
-from segtrace.studies.volumes.nifti import STEPS, save_labels, save_maps
+from segtrace.report.volumes.nifti import STEPS
+from segtrace.studies.volumes.nifti import save_labels, save_maps
 
 
 @pytest.fixture

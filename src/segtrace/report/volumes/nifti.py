@@ -6,12 +6,12 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Image
+from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from segtrace.attribution.flow import Status
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError, printable, unknown
 from segtrace.names import file_name
 from segtrace.report.files import save_bytes
 from segtrace.report.pictures.view import array
@@ -19,7 +19,9 @@ from segtrace.report.record import Record
 from segtrace.report.tables import save_table
 
 STEPS = 2**14
-"""Into how many steps a map is divided from 0 to its largest value."""
+"""Into how many steps a map is divided from 0 to 1: so many that each is exact in any float."""
+LONGEST = 79
+"""Bytes of a description."""
 NO_FILE = (
     "it is not known which file each volume was read from, so that no map can be laid on it: let "
     "MONAI's LoadImaged read NIfTI files in the loader of segtrace.explain or FlowCallback"
@@ -75,6 +77,22 @@ def save_volumes(
     return written
 
 
+def in_steps(maps: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Values from 0 to 1 as they are stored."""
+    return np.rint(maps.clip(0, 1) * STEPS).astype(np.int16)
+
+
+def say_steps(header: Nifti1Header) -> None:
+    """Let the header of a file of such values say how they are scaled, and from what to what."""
+    header.set_slope_inter(1 / STEPS, 0)
+    header["cal_max"] = 1  # the range that viewers open the file with, from 0
+
+
+def description(words: str) -> bytes:
+    """What a file says of itself, cut where it is too long, and not within a letter."""
+    return printable(words).encode()[:LONGEST].decode(errors="ignore").encode()
+
+
 def _chosen(kind: str, asked: Sequence[str] | None, there: Iterable[str]) -> list[str]:
     there = list(there)
     for name in asked or ():
@@ -109,9 +127,7 @@ def _parts(affine: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _save(path: Path, shares: NDArray[np.float32], affine: NDArray, words: str) -> None:
-    steps = np.rint(shares.clip(0, 1) * STEPS).astype(np.int16)
-    image = Nifti1Image(steps, affine)
-    image.header.set_slope_inter(1 / STEPS, 0)
-    image.header["cal_max"] = 1
-    image.header["descrip"] = f"segtrace: {words}".encode()[:79]
+    image = Nifti1Image(in_steps(shares), affine)
+    say_steps(image.header)
+    image.header["descrip"] = description(f"segtrace: {words}")
     save_bytes(path, gzip.compress(image.to_bytes(), 1, mtime=0))

@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 from segtrace.data.files.nifti import PHANTOM_MARK, Volume
 from segtrace.errors import printable
 from segtrace.report.files import atomic
+from segtrace.report.volumes.nifti import description, in_steps, say_steps
 
-STEPS = 2**14
-"""Into how many steps a map is divided from 0 to 1: so many that each is exact in any float."""
-LONGEST = 79
-"""Bytes of a description."""
 QUICK = 1
 """How hard files are packed: at 9 they take six times as long and are 6 % smaller."""
 
@@ -66,17 +63,11 @@ def save_maps(
         InputError: the file cannot be written.
     """
     header = _header(image, (len(stages),) if stages else (), np.int16, words)
-    header.set_slope_inter(1 / STEPS, 0)
-    header["cal_max"] = 1  # the range that viewers open the file with, from 0
+    say_steps(header)
     if stages:
         names = "\n".join(f"{n} {printable(stage)}" for n, stage in enumerate(stages))
         header.extensions.append(Nifti1Extension("comment", names.encode()))
     _save(path, header, map(in_steps, maps))
-
-
-def in_steps(maps: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Values from 0 to 1 as they are stored."""
-    return np.rint(maps.clip(0, 1) * STEPS).astype(np.int16)
 
 
 def _header(image: Volume, further: tuple[int, ...], kind: type, words: str) -> Nifti1Header:
@@ -95,8 +86,7 @@ def _header(image: Volume, further: tuple[int, ...], kind: type, words: str) -> 
         header[field] = value
     header.set_xyzt_units(image.unit)
     mark = PHANTOM_MARK if image.phantom else "segtrace"
-    text = printable(f"{mark}{words}").encode()[:LONGEST]
-    header["descrip"] = text.decode(errors="ignore").encode()  # no half of a letter
+    header["descrip"] = description(f"{mark}{words}")
     return header
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from segtrace.data.files.geometry import Geometry
 from segtrace.errors import InputError
 from segtrace.progress import say
-from segtrace.studies.volumes.nifti import QUICK, in_steps
+from segtrace.report.volumes.nifti import in_steps
+from segtrace.studies.volumes.nifti import QUICK
 from segtrace.tracking.explained import Explained
 
 
