@@ -88,8 +88,7 @@ def directions(axcodes: str) -> tuple[Direction, ...]:
 
 def _axis_of(axcodes: str, end: str) -> int:
     """The axis that runs to an end, or from it."""
-    pair = next(pair for pair in ("LR", "PA", "IS") if end in pair)
-    return next(axis for axis, code in enumerate(axcodes) if code in pair)
+    return next(axis for axis, code in enumerate(axcodes) if code in (end, OPPOSITE[end]))
 
 
 def cut(record: Record, direction: Direction, at: Sequence[tuple[int, int]]) -> Record:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from nibabel.orientations import aff2axcodes
 from torch import Tensor
 
 from segtrace.errors import InputError, shown
@@ -13,7 +14,7 @@ FROM_A_FILE = "original_affine"
 THREE = 3
 """Axes of a file of one channel."""
 ENDS = ("LR", "PA", "IS")
-"""Whereto the axes of the world run from negative to positive values, as in NIfTI."""
+"""Of each axis of the patient, its ends."""
 SPL = "SPL"
 """Volumes whose loader says ``sides_known``: planes from the feet up, rows from anterior to
 posterior, columns from the patient's right to the left."""
@@ -51,9 +52,8 @@ def lying_of(volumes: Sequence[Tensor], said: Any = None) -> Lying:
         unknown = torch.full((len(volumes), 3), torch.nan, dtype=torch.float64)
         return Lying("" if said is None else _checked(said), unknown)
     affines = torch.stack(found)
-    columns = affines[:, 0, :3, :3]  # (n, axes of the world, axes of the voxels)
-    spacing = columns.norm(dim=1)
-    codes = {_codes(one) for one in columns / spacing[:, None]}
+    spacing = affines[:, 0, :3, :3].norm(dim=1)
+    codes = {"".join(aff2axcodes(one.numpy())) for one in affines[:, 0]}
     if len(codes) > 1:
         raise InputError(
             f"the volumes lie differently in the patient ({', '.join(sorted(codes))}), so that "
@@ -80,16 +80,6 @@ def _file_size(volume: Tensor) -> tuple[int, ...]:
     """As the header of a NIfTI file says it; empty where there is none."""
     said = torch.as_tensor(getattr(volume, "meta", {}).get("dim", ())).flatten().tolist()
     return tuple(int(count) for count in said[1:4]) if said and said[0] == THREE else ()
-
-
-def _codes(directions: Tensor) -> str:
-    """The world's axes that the voxels' lie nearest to, each once, the nearest first."""
-    left, codes = directions.abs().clone(), [""] * 3
-    for _ in range(3):
-        world, axis = divmod(int(left.argmax()), 3)
-        codes[axis] = ENDS[world][int(directions[world, axis] > 0)]
-        left[world], left[:, axis] = -1, -1
-    return "".join(codes)
 
 
 def _checked(said: Any) -> str:
