@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities.types import LRSchedulerConfig
 from torch.optim import Optimizer
 
@@ -71,10 +70,8 @@ class Continuity(pl.Callback):
 
 def ended_early(trainer: pl.Trainer) -> str | None:
     """Why early stopping has ended the training, in a sentence; ``None`` where it has not."""
-    for callback in vars(trainer)["callbacks"]:
-        if isinstance(callback, EarlyStopping) and (
-            callback.stopped_epoch or callback.wait_count >= max(1, callback.patience)
-        ):
+    for callback in trainer.early_stopping_callbacks:
+        if callback.stopped_epoch or callback.wait_count >= max(1, callback.patience):
             return (
                 f"Early stopping ended the training after epoch {callback.stopped_epoch + 1}: "
                 f"{callback.monitor} did not improve by {abs(callback.min_delta):g} or more in "
