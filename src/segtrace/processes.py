@@ -94,7 +94,11 @@ def end_with(parent: int) -> None:
 
 @contextmanager
 def side_by_side(
-    task: Callable[[Item], Found], items: Sequence[Item], processes: int, instead: str
+    task: Callable[[Item], Found],
+    items: Sequence[Item],
+    processes: int,
+    instead: str,
+    ended: str = "a process that worked beside this one was ended, by a lack of memory perhaps",
 ) -> Iterator[Iterator[Found]]:
     """What the task makes of each item, in their order; what it says is said then.
 
@@ -103,6 +107,7 @@ def side_by_side(
         items: of each task one.
         processes: how many take tasks, each with :func:`threads_of_each`.
         instead: how the user asks for one process.
+        ended: what is said when a process was ended, before ``instead``.
 
     Raises:
         InputError: a process was ended; the task cannot be sent to another one. What the task
@@ -119,10 +124,7 @@ def side_by_side(
     try:
         yield map(_told, pool.map(_heard, items))
     except BrokenProcessPool as error:
-        raise InputError(
-            "a process that worked beside this one was ended, by a lack of memory perhaps; say "
-            f"{instead}"
-        ) from error
+        raise InputError(f"{ended}; say {instead}") from error
     finally:
         if sys.exc_info()[1] is not None:
             for worker in {*multiprocessing.active_children()} - others:

@@ -367,16 +367,11 @@ def test_processes_side_by_side_write_the_same_and_name_the_broken_case(tiny_raw
 def test_a_process_that_dies_is_one_line(source, tmp_path, monkeypatch):
     class Broken:
         def __init__(self, *_): ...
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return False
-
+        def shutdown(self, **_): ...
         def map(self, *_):
             raise BrokenProcessPool
 
-    monkeypatch.setattr(preparing, "ProcessPoolExecutor", Broken)
+    monkeypatch.setattr("segtrace.processes.ProcessPoolExecutor", Broken)
     words = "a process that prepared slices was ended, by a lack of memory perhaps; say data.num"
     with pytest.raises(InputError, match=words):
         prepare(source, ["0005", "0006"], SETTINGS, tmp_path, workers=2)
@@ -455,13 +450,13 @@ def test_a_disk_that_is_full_while_an_entry_is_looked_up_leaves_no_half_file(
 
 
 ORPHANED = """
-import os, sys, time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from segtrace.data.prepare import _beside_others
+import os
+from segtrace.processes import side_by_side
+def own(_):
+    return os.getpid()
 if __name__ == "__main__":
-    with ProcessPoolExecutor(1, get_context("spawn"), _beside_others) as pool:
-        print(pool.submit(os.getpid).result(), flush=True)
+    with side_by_side(own, [1, 2], 2, "") as found:
+        print(next(found), flush=True)
         os.kill(os.getpid(), 9)
 """
 

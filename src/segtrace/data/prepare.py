@@ -2,21 +2,13 @@
 
 import hashlib
 import json
-import os
-import signal
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from multiprocessing import get_context, parent_process
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from segtrace.data.cache.digests import Digests
@@ -46,6 +38,7 @@ from segtrace.data.preprocessing import (
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
+from segtrace.processes import side_by_side
 from segtrace.progress import counted, over, say
 
 MADE_BY = f"{FORMAT}.{VERSION}"
@@ -167,38 +160,11 @@ def _check_room(
 
 def _write_all(tasks: Sequence[Task], words: str, workers: int) -> dict[str, str]:
     """Case -> what is wrong with its files; all others are written."""
-    workers = min(workers, len(tasks))
-    if workers < 2:
-        return _wrong(tasks, map(_write_case, over(tasks, words)))
-    # Spawned, since a fork of a process in which torch has threads may hang.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _beside_others) as pool:
-        try:
-            return _wrong(tasks, over(pool.map(_write_case, tasks), words, len(tasks)))
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a process that prepared slices was ended, by a lack of memory perhaps; say "
-                "data.num_workers=0 to prepare one case at a time"
-            ) from error
-
-
-def _wrong(tasks: Sequence[Task], found: Iterable[str]) -> dict[str, str]:
-    return {task[1]: reason for task, reason in zip(tasks, found, strict=True) if reason}
-
-
-def _beside_others() -> None:
-    """A process that leaves Ctrl-C to the one that waits for it, and the other cores to others.
-
-    It does not outlive that one, which may be killed and then ends no other.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    if (first := parent_process()) is not None:
-        Thread(target=_end_with, args=(first,), daemon=True).start()
-
-
-def _end_with(first: BaseProcess) -> None:
-    first.join()
-    os._exit(1)
+    alone = "data.num_workers=0 to prepare one case at a time"
+    ended = "a process that prepared slices was ended, by a lack of memory perhaps"
+    with side_by_side(_write_case, tasks, workers, alone, ended) as done:
+        reasons = over(done, words, len(tasks))
+        return {task[1]: reason for task, reason in zip(tasks, reasons, strict=True) if reason}
 
 
 def _write_case(task: Task) -> str:
