@@ -33,7 +33,7 @@ _task: Callable[[Any], Any]
 def allotted() -> int:
     """Cores that this process may use: by affinity, by its control group's quota, by SLURM."""
     by_slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    limits = [_by_affinity(), _by_quota(), int(by_slurm) if by_slurm.isdecimal() else 0]
+    limits = [by_affinity(), _by_quota(), int(by_slurm) if by_slurm.isdecimal() else 0]
     return min(limit for limit in limits if limit)
 
 
@@ -55,7 +55,8 @@ def threads_of_each(processes: int) -> int:
     return now if "OMP_NUM_THREADS" in os.environ else max(1, min(now, allotted() // processes))
 
 
-def _by_affinity() -> int:
+def by_affinity() -> int:
+    """Cores that the system lets this process run on."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 

@@ -1,6 +1,5 @@
 """Which slice comes when, and what is done to it: functions of (seed, epoch, index) alone."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from segtrace.data.augment import Recipe
 from segtrace.data.cache.entries import ARRAYS
 from segtrace.data.prepare import PreparedCase
+from segtrace.processes import by_affinity
 
 Draw = tuple[int, int, int]
 """(epoch, pass, index): all that a training slice's randomness depends on, beside the seed."""
@@ -117,6 +117,4 @@ def workers_beside(device: str, processes: int = 1) -> int:
     """
     if device == "cpu":
         return 0
-    own = getattr(os, "sched_getaffinity", None)
-    cores = len(own(0)) if own else os.cpu_count() or 1
-    return max(1, min(cores // processes - 1, MOST_WORKERS))
+    return max(1, min(by_affinity() // processes - 1, MOST_WORKERS))
