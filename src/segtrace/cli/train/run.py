@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
@@ -200,9 +200,8 @@ def announce(
         InputError: less room on the disk than the checkpoints need; a validation after more batches
             than a pass has.
     """
-    weights = sum(t.numel() * t.element_size() for t in module.net.state_dict().values())
-    probes = module.description["probes"].values()
-    embedded = sum(t.numel() * t.element_size() for t in probes if isinstance(t, Tensor))
+    weights = _bytes(module.net.state_dict().values())
+    embedded = _bytes(module.description["probes"].values())
     done = 0 if plan.left is None else plan.left.epoch
     epochs = planned_epochs(data, trainer)
     kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, EpochCheckpoints)]
@@ -231,6 +230,11 @@ def announce(
             f"needed; free some, or say callbacks.checkpoints.every_n_epochs={10 * every}"
         )
     _check_interval(trainer, data)
+
+
+def _bytes(values: Iterable[Any]) -> int:
+    """Of the tensors among them."""
+    return sum(one.numel() * one.element_size() for one in values if isinstance(one, Tensor))
 
 
 def _check_interval(trainer: pl.Trainer, data: SliceDataModule) -> None:
