@@ -74,14 +74,20 @@ def arguments(kind: str, root: Path) -> tuple[str, ...]:
     return (*tiny_data(root), *SMALL_NET, shared, *LITTLE, *KINDS[kind], "hydra.run.dir=run")
 
 
+def turn(
+    number: int, folder: Path, whole: Whole
+) -> tuple[random.Random, str, Path, dict[str, Any], Any]:
+    """What a test draws from, the kind of its run, its folder, and how the whole run ended."""
+    kind = TURNS[number % len(TURNS)]
+    folder.mkdir()
+    _, ended, expected = whole[kind]
+    return random.Random(number), kind, folder, ended, expected
+
+
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_run_killed_anywhere_ends_as_if_nobody_had(number, nursery, whole, tiny_raw, tmp_path):
     """At any moment of its time, or any step of its writing; some of them again and again."""
-    chance = random.Random(number)
-    kind = TURNS[number % len(TURNS)]
-    folder = tmp_path / "here"
-    folder.mkdir()
-    _, ended, expected = whole[kind]
+    chance, kind, folder, ended, expected = turn(number, tmp_path / "here", whole)
     told, typed = [], arguments(kind, tiny_raw)
     for _ in range(chance.choice([1, 1, 2, 3])):
         inside = number // 2 % 2 == 0  # five kinds of turns: of each one as often as the other
@@ -105,11 +111,7 @@ STOPS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIG
 def test_a_run_that_is_stopped_anywhere_goes_on_by_the_command_that_it_prints(
     number, nursery, whole, tiny_raw, tmp_path
 ):
-    chance = random.Random(number)
-    kind = TURNS[number % len(TURNS)]
-    folder = tmp_path / "here"
-    folder.mkdir()
-    _, ended, expected = whole[kind]
+    chance, kind, folder, ended, expected = turn(number, tmp_path / "here", whole)
     told, typed = [], arguments(kind, tiny_raw)
     for signal_ in chance.sample(list(STOPS), chance.choice([1, 1, 2])):
         first = chance.randint(1, ended["steps"])
@@ -152,11 +154,7 @@ def small(tmp_path) -> Iterator[Path]:
 def test_a_disk_that_gets_full_anywhere_is_one_line_and_the_run_goes_on(
     number, nursery, whole, tiny_raw, small
 ):
-    chance = random.Random(number)
-    kind = TURNS[number % len(TURNS)]
-    folder = small / "here"
-    folder.mkdir()
-    _, ended, expected = whole[kind]
+    chance, kind, folder, ended, expected = turn(number, small / "here", whole)
     typed, at = arguments(kind, tiny_raw), chance.randint(2, ended["steps"])
     full = nursery.run("train.py", folder, *typed, at=[at], filling=small / "filler")
     print(f"\n{number} {kind}: {full['place']}")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pytorch_lightning.utilities import rank_zero_only
@@ -51,14 +52,20 @@ def test_a_lock_that_nobody_refers_to_any_more_is_released(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_that_was_killed_holds_nobody_up(tmp_path):
+def held_by(script: str, folder: Path) -> subprocess.Popen:
+    """A process that has the folder, so that this one is refused it."""
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        [sys.executable, "-c", script, str(folder)], start_new_session=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(InputError, match=f"written by process {holder.pid} on "):
-        Lock(tmp_path)
+        Lock(folder)
+    return holder
+
+
+def test_a_process_that_was_killed_holds_nobody_up(tmp_path):
+    holder = held_by(HOLDER, tmp_path)
     holder.kill()
     holder.communicate()
     assert (tmp_path / LOCK).is_file()  # it is left behind, and locks nothing
@@ -82,13 +89,7 @@ sys.stdin.read()
 
 def test_a_worker_that_outlives_a_killed_process_holds_nobody_up(tmp_path):
     """A loader's looks every few seconds whether it is still wanted."""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", FORKED, str(tmp_path)], start_new_session=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(InputError, match=f"written by process {holder.pid} on "):
-        Lock(tmp_path)
+    holder = held_by(FORKED, tmp_path)
     holder.kill()
     try:
         holder.communicate()
