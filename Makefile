@@ -29,7 +29,7 @@ tensorboard: $(VENV)/installed  ## Open TensorBoard on all runs, or one: RUN=out
 	$(BIN)/tensorboard --logdir $(RUN) --samples_per_plugin images=1000,text=1000
 
 # Two processes of one thread each: threads that wait for one another are slower than none.
-TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 2
 
 test: $(VENV)/installed  ## Run all tests but the long ones
 	$(TESTS) -m 'not long' $(ARGS)
@@ -39,7 +39,7 @@ quick: $(VENV)/installed  ## Run the unit tests: attribution, measures, causal, 
 	  tests/tracking tests/test_names.py tests/test_imports.py tests/test_packages.py $(ARGS)
 
 test-long: $(VENV)/installed  ## Run the long tests: kills, several processes, whole trainings
-	$(TESTS) -m long $(ARGS)
+	$(TESTS) -m long -o faulthandler_timeout=1200 $(ARGS)
 
 coverage: $(VENV)/installed  ## Run all tests but the long ones, and print which lines they miss
 	$(TESTS) -m 'not long' --cov=segtrace --cov-report=term-missing:skip-covered $(ARGS)
