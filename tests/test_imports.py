@@ -41,6 +41,16 @@ ALLOWED = {
         "explainers",
         "training",
     ),
+    "integrations": (
+        *CORE,
+        "data",
+        "models",
+        "checkpoint",
+        "report",
+        "tracking",
+        "training",
+        "studies",
+    ),
     "cli": (
         *CORE,
         "data",
@@ -51,6 +61,7 @@ ALLOWED = {
         "explainers",
         "training",
         "studies",
+        "integrations",
     ),
 }
 TORCH_ALONE = {"torch", "segtrace", *sys.stdlib_module_names}

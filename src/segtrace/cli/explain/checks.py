@@ -9,10 +9,12 @@ from segtrace.attribution.forward import SCORES
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import check_region
 from segtrace.checkpoint import loading as checkpoint
+from segtrace.cli.explain.foreign import check_foreign
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.limits import check_devices, check_probes
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown
+from segtrace.integrations.asked import FOREIGN
 from segtrace.network.guards import PROPOSED, refuse_misspelt
 from segtrace.studies.evaluation.study import Evaluate
 from segtrace.studies.inputs.checkpoints import paths_of
@@ -51,6 +53,11 @@ def check_together(
         )
     if study.looks_at == "tables":
         return
+    if foreign := [option for option in FOREIGN if plain[option] is not None]:
+        check_foreign(plain, foreign[0], study, explainers)
+        return
+    if plain["fold"] is not None:
+        raise InputError(f"fold={plain['fold']} is of nnunet=FOLDER; leave it out")
     if plain["checkpoint"] is None and plain["net"] is None:
         raise InputError(
             "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "

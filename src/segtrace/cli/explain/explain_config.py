@@ -23,6 +23,7 @@ from segtrace.cli.explain.options import KINDS, check_options
 from segtrace.cli.schema import check, plainly
 from segtrace.errors import InputError
 from segtrace.explainers.explainer import Explainer
+from segtrace.integrations.asked import ForeignNetworks, explained, is_foreign
 from segtrace.names import CONFIG, file_name
 from segtrace.report.files import save_text
 from segtrace.report.page.page import Page
@@ -60,9 +61,8 @@ class ExplainConfig:
         """The networks to explain, by the rules that the command line names."""
         asked = listed(self.options["rules"])
         rules = asked and rules_of(asked)
-        return Networks(
-            self.options, self.study.looks_at, self.folder, rules, self.study.of_one_run
-        )
+        kind = ForeignNetworks if is_foreign(self.options) else Networks
+        return kind(self.options, self.study.looks_at, self.folder, rules, self.study.of_one_run)
 
     def results(self) -> Iterator[Result]:
         """What the study finds, and then what each explainer does, a piece at a time.
@@ -78,6 +78,9 @@ class ExplainConfig:
             )
             return
         networks, images = self.networks, self.networks.images
+        if isinstance(networks, ForeignNetworks) and isinstance(self.study, Slices):
+            yield from explained(self.study, networks)
+            return
         if isinstance(self.study, RunsExplainers):
             yield from self.study.run_beside(networks, images, self.explainers)
             return

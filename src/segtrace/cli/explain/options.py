@@ -38,6 +38,11 @@ class Options:
     edges: File
     output: Annotated[Text | int | None, "an index, a key, a field, or module:function"]
     preprocessing: Annotated[Group | None, "{window: [low, high], mean: …, std: …}"]
+    nnunet: Annotated[Text | None, "the name of a folder, as text"]
+    fold: Annotated[
+        Annotated[int, Field(ge=0, le=999)] | Literal["all"] | None, "its number, or all"
+    ]
+    bundle: Annotated[Text | None, "the name of a folder, as text"]
     model: Annotated[Group, "its options one by one, model.activation=sigmoid"]
     untrained: File
     image: File

@@ -65,10 +65,10 @@ def save_volumes(
         if flow.status[(flow.stages.index(stage), *at)] != Status.OK:
             continue
         values, largest = array(flow.maps[stage][at]), record.peak(stage, *at)
-        laid = _laid(np.maximum(values, 0) / largest, record, n)
+        shares = laid(np.maximum(values, 0) / largest, record, n)
         place = Path(file_name(f"{scene.cases[n]}_{scene.slices[n]}"), file_name(rule))
         path = place / f"{file_name(f'{organ}_{stage}_{rule}')}.nii.gz"
-        _save(folder / path, laid, array(scene.affines[n, 1]), f"{organ} {stage} {rule}")
+        save_shares(folder / path, shares, array(scene.affines[n, 1]), f"{organ} {stage} {rule}")
         written.append(folder / path)
         rows.append({"case": scene.cases[n], "volume": scene.slices[n], "organ": organ,
                      "rule": rule, "stage": stage, "largest": largest,
@@ -101,8 +101,8 @@ def _chosen(kind: str, asked: Sequence[str] | None, there: Iterable[str]) -> lis
     return there if asked is None else list(asked)
 
 
-def _laid(values: NDArray, record: Record, n: int) -> NDArray[np.float32]:
-    """A map (d, h, w) at every voxel of the file of the nth volume."""
+def laid(values: NDArray, record: Record, n: int) -> NDArray[np.float32]:
+    """A map (d, h, w) at every voxel of the file of the nth volume, 0 beyond the volume."""
     scene = record.scene
     if scene.affines is None:
         raise TypeError("volumes of no known file")
@@ -118,15 +118,16 @@ def _laid(values: NDArray, record: Record, n: int) -> NDArray[np.float32]:
     found = affine_transform(
         values.astype(np.float32), *_parts(to_cell @ to_voxel), size, order=1, mode="nearest"
     )
-    laid: NDArray[np.float32] = found * inside
-    return laid
+    shares: NDArray[np.float32] = found * inside
+    return shares
 
 
 def _parts(affine: NDArray) -> tuple[NDArray, NDArray]:
     return affine[:3, :3], affine[:3, 3]
 
 
-def _save(path: Path, shares: NDArray[np.float32], affine: NDArray, words: str) -> None:
+def save_shares(path: Path, shares: NDArray[np.float32], affine: NDArray, words: str) -> None:
+    """Write values from 0 to 1 on the voxels (i, j, k) of a file."""
     image = Nifti1Image(in_steps(shares), affine)
     say_steps(image.header)
     image.header["descrip"] = description(f"segtrace: {words}")

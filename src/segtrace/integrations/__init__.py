@@ -1,0 +1,1 @@
+"""Networks that other frameworks trained, taken from the folders these leave behind."""
