@@ -18,7 +18,8 @@ class Probes:
     """Fixed slices, or volumes and patches of them, with their labels.
 
     Attributes:
-        images: (n, C, *image) float32 in [0, 1]; pictures show the first channel.
+        images: (n, C, *image) float32 in [0, 1], or between ``ends``; pictures show the first
+            channel.
         labels: (n, *image) uint8, channels; None for an image without labels.
         cases: the case of each slice.
         slices: the index of each slice in its case, 0 = most caudal.
@@ -40,6 +41,7 @@ class Probes:
         affines: (n, 2, 4, 4) from voxels to mm: of volumes, and of the files that they were read
             from; None where not known. Not kept in a checkpoint, as the file sizes.
         file_sizes: voxels of these files along each axis.
+        ends: values of the images that pictures show black and white.
     """
 
     images: torch.Tensor
@@ -57,9 +59,16 @@ class Probes:
     axcodes: str = ""
     affines: torch.Tensor | None = None
     file_sizes: tuple[tuple[int, ...], ...] = ()
+    ends: tuple[float, float] = (0.0, 1.0)
 
     def __len__(self) -> int:
         return len(self.cases)
+
+    @property
+    def shown(self) -> torch.Tensor:
+        """The images as pictures show them, in [0, 1]."""
+        low, high = self.ends
+        return self.images if self.ends == (0.0, 1.0) else (self.images - low) / (high - low)
 
     @property
     def hash(self) -> str:
@@ -94,6 +103,8 @@ class Probes:
             "hash": self.hash,
             "axcodes": self.axcodes,
         }
+        if self.ends != (0.0, 1.0):
+            plain["ends"] = list(self.ends)
         if embed:
             originals = self.originals and list(self.originals)
             plain |= {"images": self.images, "labels": self.labels, "originals": originals}
@@ -111,6 +122,7 @@ class Probes:
                 "the probes were saved without their images (probes.embed=false); give the data "
                 "set, e.g. data=synapse data.root=<folder>, so that they can be read again"
             )
+        low, high = plain.get("ends", (0, 1))
         probes = cls(
             images=plain["images"],
             labels=plain["labels"],
@@ -123,6 +135,7 @@ class Probes:
             sides_known=bool(plain.get("sides_known", False)),
             hounsfield_known=bool(plain.get("hounsfield_known", False)),
             axcodes=str(plain.get("axcodes", "")),
+            ends=(float(low), float(high)),
         )
         return probes.checked(plain["hash"])
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from segtrace.data.probes import Probes, choose
 from segtrace.integrations.windows import Window, padded, windows
 
+SHOWN = (0.005, 0.995)
+"""Shares of all values between which pictures show them."""
 SLICES, VOLUMES = 8, 2
 """Windows that are explained if nobody says how many, of two sides and of three."""
 
@@ -85,8 +87,18 @@ def chosen(shown: Sequence[Shown], patch: tuple[int, ...], n: int, split: str) -
         spacing=torch.full((len(rows), len(patch)), torch.nan, dtype=torch.float64),
         split=split,
         phantom=False,
+        ends=_ends(list(images.values())),
     )
     return _lying(probes, [(shown[places[place][0]], places[place][2]) for place in rows])
+
+
+def _ends(images: Sequence[Tensor]) -> tuple[float, float]:
+    """Values of the first channel that are shown black and white: all but one in a hundred."""
+    values = np.concatenate([image[0].numpy().ravel() for image in images])
+    if values.min() >= 0 and values.max() <= 1:
+        return 0.0, 1.0
+    low, high = np.quantile(values, SHOWN)
+    return (float(low), float(high)) if low < high else (float(low), float(low) + 1)
 
 
 def _lying(probes: Probes, places: Sequence[tuple[Shown, Sequence[int]]]) -> Probes:

@@ -434,7 +434,7 @@ def flows_of_parts(
 def scene(probes: Probes, channels: Mapping[str, OrganLike]) -> Scene:
     """What a picture needs to know of the slices."""
     return Scene(
-        image=probes.images,
+        image=probes.shown,
         cases=probes.cases,
         slices=probes.slices,
         channels=channels,
