@@ -55,7 +55,8 @@ def save_windows(folder: Path, record: Record) -> None:
 
     Values are the positive part as a share of the largest value in any window, which ``maps.csv``
     has. Where windows overlap the larger one stands; 0 where there is none, or its map may not be
-    read.
+    read. A window that goes beyond the image, where it was padded with zeros, goes as far in the
+    file.
 
     Args:
         folder: where to.

@@ -45,16 +45,18 @@ def check_together(
         InputError: names that do not exist; options that exclude one another, or need another.
     """
     _check_names(plain)
+    foreign = [option for option in FOREIGN if plain[option] is not None]
+    if foreign:
+        check_foreign(plain, foreign[0], study, explainers)
     study.check(plain)
+    if foreign:
+        return
     if explainers and study.looks_at not in ("slices", "spread"):
         raise InputError(
             f"explainer={','.join(explainers)} explains slices, and this study has none; leave "
             "explainer out"
         )
     if study.looks_at == "tables":
-        return
-    if foreign := [option for option in FOREIGN if plain[option] is not None]:
-        check_foreign(plain, foreign[0], study, explainers)
         return
     if plain["fold"] is not None:
         raise InputError(f"fold={plain['fold']} is of nnunet=FOLDER; leave it out")
