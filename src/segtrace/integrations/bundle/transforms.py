@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from monai import transforms as monai
@@ -25,7 +26,7 @@ _Positive = Annotated[float, Field(gt=0, le=2.0**16, allow_inf_nan=False)]
 _Number = kinds.Number | Annotated[int, Field(strict=True, ge=-(2**16), le=2**16)] | None
 TABLE: Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
     "Orientation": (
-        monai.Orientation,
+        partial(monai.Orientation, labels=(("L", "R"), ("P", "A"), ("I", "S"))),
         {"axcodes": Annotated[str, Field(pattern="^[LRAPSI]{3}$")],
          "as_closest_canonical": kinds.Flag},
     ),

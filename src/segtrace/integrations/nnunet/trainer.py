@@ -11,9 +11,6 @@ from segtrace.integrations.nnunet.watching import Watching, probes_of, read_stat
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.tracking.explained import DEFAULT, Settings
 
-TRAINERS = Path(__file__).parent / "trainers"
-"""What ``nnUNet_extTrainer`` is set to: nnU-Net looks for trainers in this folder."""
-
 
 class FlowMixin:
     """Stands before one of nnU-Net's trainers: ``class Mine(FlowMixin, nnUNetTrainer_250epochs)``.

@@ -1,0 +1,165 @@
+"""nnU-Net v2 itself, on a tiny data set of phantoms: what it does, and what is done without it."""
+
+import copy
+import json
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from foreign import trained_nnunet as tiny
+from segtrace.integrations.nnunet.plans import Plans
+from segtrace.integrations.nnunet.preprocessing import prepare
+from segtrace.integrations.nnunet.result import read_result
+from segtrace.nnunet import TRAINERS
+from segtrace.report.tables import read_table
+
+pytestmark = pytest.mark.filterwarnings("default")  # packages of other versions than ours
+PLAIN, WATCHED = "nnUNetTrainer", "nnUNetTrainerFlow"
+CONFIGURATIONS = ("2d", "3d_fullres")
+CASE = "p1"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Planned, preprocessed, trained for two epochs: with and without our trainer."""
+    place = tmp_path_factory.mktemp("nnunet")
+    tiny.run(place, "prepare")
+    for configuration in CONFIGURATIONS:
+        tiny.run(place, "train", configuration, PLAIN)
+        tiny.run(place, "train", configuration, WATCHED, nnUNet_extTrainer=str(TRAINERS))
+    return place
+
+
+def results(folder, configuration, trainer=PLAIN):
+    return folder / tiny.RESULTS / tiny.NAME / f"{trainer}__nnUNetPlans__{configuration}"
+
+
+def image_of(folder, case=CASE):
+    return folder / tiny.RAW / tiny.NAME / "imagesTr" / f"{case}_0000.nii.gz"
+
+
+VARIANTS = {
+    "as planned": {},
+    "planes far apart": {"spacing": [30.0, 4.0, 5.0]},
+    "finer": {"spacing": [4.0, 3.0, 9.0]},
+    "z-score": {"normalization_schemes": ["ZScoreNormalization"]},
+    "z-score in the mask": {
+        "normalization_schemes": ["ZScoreNormalization"], "use_mask_for_norm": [True],
+    },
+    "0 to 1": {"normalization_schemes": ["RescaleTo01Normalization"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_preprocessing_is_nnunets_own_to_the_last_bit(folder, variant, order):
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    plain = json.loads((results(folder, "3d_fullres") / "plans.json").read_text())
+    plain = copy.deepcopy(plain) | {"transpose_forward": order}
+    plain["configurations"]["3d_fullres"] |= VARIANTS[variant]
+    values = np.asarray(nibabel.load(image_of(folder)).dataobj, np.float32).T[None]
+    manager = PlansManager(plain)
+    spacing = [12.0, 6.5, 6.0]
+    theirs, _, _ = DefaultPreprocessor(verbose=False).run_case_npy(
+        values, None, {"spacing": spacing}, manager, manager.get_configuration("3d_fullres"), {}
+    )
+    ours = prepare(values, spacing, Plans.of(plain, "3d_fullres", "plans.json")).image
+    assert np.array_equal(theirs, ours)
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_prediction_is_that_of_nnunets_predictor(folder, configuration):
+    """But for what half precision, in which it adds logits up, makes of voxels at a tie."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(
+        use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"),
+        allow_tqdm=False,
+    )  # fmt: skip
+    predictor.initialize_from_trained_model_folder(str(results(folder, configuration)), (0,))
+    reader = predictor.plans_manager.image_reader_writer_class()
+    image, properties = reader.read_images([str(image_of(folder))])
+    theirs = predictor.predict_single_npy_array(image, properties, None, None, False)
+    foreign = read_result(results(folder, configuration))
+    case = foreign.read(image_of(folder))
+    logits = foreign.logits(case)
+    ours = foreign.label(foreign.masks(case, logits))
+    assert len(np.unique(theirs)) > 2
+    agreeing = theirs.transpose(2, 1, 0) == ours
+    assert agreeing.mean() > 0.998
+    wrong = case.image.shape[1:]
+    data = torch.from_numpy(case.image.numpy())
+    half = predictor.predict_logits_from_preprocessed_data(data).float()
+    assert half.shape[1:] == wrong
+    assert (half - logits).abs().max() < 0.01 * logits.abs().max()
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_weights_are_to_the_last_bit_those_of_a_training_without_it(folder, configuration):
+    plain, watched = (
+        torch.load(
+            results(folder, configuration, trainer) / "fold_0" / "checkpoint_final.pth",
+            weights_only=False,
+        )
+        for trainer in (PLAIN, WATCHED)
+    )
+    for name, value in plain["network_weights"].items():
+        assert torch.equal(value, watched["network_weights"][name]), name
+    for key in ("train_losses", "val_losses", "mean_fg_dice"):
+        assert plain["logging"][key] == watched["logging"][key]
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_what_is_explained_afterwards_equals_what_was_logged(folder, configuration, tmp_path):
+    from helpers.scripts import answer_of
+
+    place = results(folder, configuration, WATCHED)
+    flow = place / "fold_0" / "flow"
+    assert list((flow / "tensorboard").glob("events*"))
+    assert {path.name for path in flow.glob("epoch_*")} == {"epoch_000", "epoch_001", "epoch_002"}
+    logged = [row for row in read_table(flow / "measures.csv") if int(row["epoch"]) == 2]
+    ran = answer_of("explain.py", f"nnunet={place}", "failures=false",
+                    f"hydra.run.dir={tmp_path / 'out'}")  # fmt: skip
+    assert ran.code == 0, ran.err
+    again = read_table(tmp_path / "out" / "measures.csv")
+    assert len(again) == len(logged) > 0
+    for one, other in zip(again, logged, strict=True):
+        for key in ("case", "slice", "organ", "rule", "stage", "status"):
+            assert one[key] == other[key]
+        assert np.isclose(float(one["gain"]), float(other["gain"]), atol=1e-4, equal_nan=True)
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_an_image_is_explained_on_its_own_voxels(folder, configuration, tmp_path):
+    from helpers.scripts import answer_of
+
+    ran = answer_of(
+        "explain.py", f"nnunet={results(folder, configuration)}", f"image={image_of(folder)}",
+        "probes.n=2", "stages=[enc3,dec2]", f"hydra.run.dir={tmp_path / 'out'}",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    source = nibabel.load(image_of(folder))
+    for path in (tmp_path / "out").rglob("*.nii.gz"):
+        found = nibabel.load(path)
+        assert found.shape == source.shape
+        assert np.allclose(found.affine, source.affine)
+
+
+def test_a_training_that_goes_on_goes_on_with_its_timeline(folder, tmp_path):
+    copied = tmp_path / "copy"
+    for part in (tiny.RAW, tiny.PREPROCESSED):
+        (copied / part).parent.mkdir(parents=True, exist_ok=True)
+        (copied / part).symlink_to(folder / part)
+    shutil.copytree(folder / tiny.RESULTS, copied / tiny.RESULTS)
+    more = {"nnUNet_extTrainer": str(TRAINERS), "EPOCHS": "3", "CONTINUE": "1"}
+    tiny.run(copied, "train", "2d", WATCHED, **more)
+    flow = results(copied, "2d", WATCHED) / "fold_0" / "flow"
+    epochs = [int(row["epoch"]) for row in read_table(flow / "measures.csv")]
+    before = read_table(results(folder, "2d", WATCHED) / "fold_0" / "flow" / "measures.csv")
+    assert sorted(set(epochs)) == [0, 1, 2, 3]
+    assert [row for row in read_table(flow / "measures.csv") if int(row["epoch"]) < 3] == before
