@@ -57,7 +57,7 @@ def prepare(image: NDArray[np.float32], spacing: Sequence[float], plans: Plans) 
     if not inside.any():
         raise InputError("every voxel of the image is 0; name an image with contents")
     box = _box(inside)
-    cropped, mask = turned[(slice(None), *box)].copy(), inside[box]
+    cropped, mask = turned[(slice(None), *box)], inside[box]
     wanted = (*own[: 3 - len(plans.spacing)], *plans.spacing)
     shape = resampled_shape(mask.shape, own, wanted)
     for channel, values in enumerate(cropped):
