@@ -20,7 +20,7 @@ from segtrace.integrations.nnunet.result import PROBES, to_file
 from segtrace.progress import counted, say
 from segtrace.report.files import check_writable, save_bytes
 from segtrace.report.sinks import Sink, TensorBoardSink
-from segtrace.tracking.explained import Network, Settings, explain_probes
+from segtrace.tracking.explained import Network, Settings, explain_probes, under
 from segtrace.tracking.tracker import Epoch, Tracker
 from segtrace.tracking.void import void_told
 from segtrace.tracking.writer import Writer
@@ -47,6 +47,7 @@ class Watching:
     ) -> None:
         check_writable(folder)
         self.folder, self.tracker = folder, Tracker()
+        settings = under(labels.activation, settings)
         settings, void = void_told(net, None, probes.images[:1], settings)
         if void is not None:
             say(void)
