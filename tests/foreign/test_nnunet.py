@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import nibabel
@@ -11,6 +12,8 @@ import pytest
 import torch
 
 from foreign import trained_nnunet as tiny
+from segtrace.integrations.nnunet.network import build, described
+from segtrace.integrations.nnunet.older_plans import architecture_of
 from segtrace.integrations.nnunet.plans import Plans
 from segtrace.integrations.nnunet.preprocessing import prepare
 from segtrace.integrations.nnunet.result import read_result
@@ -100,6 +103,36 @@ def test_prediction_is_that_of_nnunets_predictor(folder, configuration, monkeypa
     assert len(np.unique(single)) > 2
     assert (single == ours).mean() > 0.9999
     assert (half == ours).mean() > 0.998
+
+
+@pytest.mark.parametrize("name", ["PlainConvUNet", "ResidualEncoderUNet"])
+def test_plans_from_before_2_4_are_read_as_nnunet_reads_them(name, folder):
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+    from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+
+    old = {
+        "patch_size": [16, 32, 32], "UNet_class_name": name, "UNet_base_num_features": 8,
+        "unet_max_num_features": 20, "n_conv_per_stage_encoder": [2, 2, 2],
+        "n_conv_per_stage_decoder": [2, 2], "num_pool_per_axis": [2, 2, 2],
+        "pool_op_kernel_sizes": [[1, 1, 1], [1, 2, 2], [2, 2, 2]],
+        "conv_kernel_sizes": [[1, 3, 3], [3, 3, 3], [3, 3, 3]],
+    }  # fmt: skip
+    ours = described(architecture_of(old, "plans.json"), "plans.json")
+    with pytest.warns(UserWarning, match="old nnU-Net plans"):
+        theirs = ConfigurationManager(copy.deepcopy(old)).configuration["architecture"]
+    assert described(theirs, "plans.json") == ours
+    kinds, arguments = theirs["_kw_requires_import"], theirs["arch_kwargs"]
+    wanted = get_network_from_plans(
+        theirs["network_class_name"], arguments, kinds, 1, 5, deep_supervision=False
+    ).eval()
+    plain = json.loads((results(folder, "3d_fullres") / "plans.json").read_text())
+    plans = Plans.of(plain, "3d_fullres", "plans.json")
+    plans = replace(plans, architecture=architecture_of(old, "plans.json"))
+    net = build(plans, 5, wanted.state_dict(), "plans.json")
+    net.load_state_dict(wanted.state_dict())
+    x = torch.rand(1, 1, 16, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(net(x), wanted(x))
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)

@@ -39,7 +39,7 @@ HOSTILE = [
     (plans(spacing=[1, 1, 1]), "2d", "do not fit"),
     (plans(normalization_schemes=["os.system"]), "2d", "no normalisation 'os.system'"),
     (plans(resampling_fn_data="os.system"), "2d", "no resampling 'os.system'"),
-    (plans(architecture=None), "2d", "nnU-Net before 2.4"),
+    (plans(architecture=None), "2d", "architecture is None; an object is needed"),
     (PLANS | {"image_reader_writer": "evil"}, "2d", "no reader 'evil'"),
     (PLANS | {"transpose_forward": [0, 0, 2]}, "2d", "transpose_forward"),
     (changed_intensities(mean=float("nan")), "2d", "mean=nan"),
@@ -60,6 +60,35 @@ def test_classes_are_looked_up_in_a_table_of_ours():
     assert arguments["norm_op"] is torch.nn.InstanceNorm2d
     assert arguments["nonlin"] is torch.nn.LeakyReLU
     assert arguments["dropout_op"] is None
+
+
+def before(**changed):
+    """The same 2-D configuration as nnU-Net wrote it before 2.4."""
+    found = copy.deepcopy(PLANS)
+    own = found["configurations"]["2d"]
+    arguments = own.pop("architecture")["arch_kwargs"]
+    own |= {
+        "UNet_class_name": "PlainConvUNet", "UNet_base_num_features": 4,
+        "unet_max_num_features": 8, "n_conv_per_stage_encoder": [1] * 4,
+        "n_conv_per_stage_decoder": [1] * 3, "num_pool_per_axis": [3, 3],
+        "pool_op_kernel_sizes": arguments["strides"], "conv_kernel_sizes": [[3, 3]] * 4,
+    }  # fmt: skip
+    own |= changed
+    return found
+
+
+def test_plans_from_before_2_4_describe_the_same_network():
+    name, arguments = described(of(before()).architecture, "plans.json")
+    _, today = described(of(PLANS).architecture, "plans.json")
+    assert name == "PlainConvUNet"
+    assert arguments == today | {"features_per_stage": [4, 8, 8, 8]}
+    for changed, words in (
+        ({"UNet_class_name": "os.system"}, "no network 'os.system'"),
+        ({"UNet_base_num_features": 10**12}, "features in 4 stages"),
+        ({"pool_op_kernel_sizes": "evil"}, "a list is needed"),
+    ):
+        with pytest.raises(InputError, match=words):
+            of(before(**changed))
 
 
 @pytest.mark.parametrize(

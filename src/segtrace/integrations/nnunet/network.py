@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from segtrace.checkpoint.plain import stored
 from segtrace.errors import InputError, printable, unknown
 from segtrace.integrations.files import needed
+from segtrace.integrations.nnunet.older_plans import BLOCKS
 from segtrace.integrations.nnunet.plans import Plans
 from segtrace.models import arguments as kinds
 from segtrace.models.networks import called
 
 HOME = "dynamic_network_architectures.architectures.unet"
-BLOCKS = {"PlainConvUNet": "n_conv_per_stage", "ResidualEncoderUNet": "n_blocks_per_stage"}
-"""Class -> its argument that says how deep a stage is."""
 EXTRA = "pip install 'segtrace[nnunet]'"
 _DIMENSIONS = ("2d", "3d")
 LAYERS: dict[str, dict[str, type[nn.Module]]] = {

@@ -10,6 +10,7 @@ from segtrace.activation import SIGMOID, SOFTMAX, Organ
 from segtrace.data.labels import check_names
 from segtrace.errors import InputError, printable, unknown
 from segtrace.integrations.files import needed
+from segtrace.integrations.nnunet.older_plans import architecture_of
 from segtrace.models import arguments as kinds
 
 SCHEMES = (
@@ -127,7 +128,7 @@ class Plans:
         order = needed(plain, "transpose_forward", list, where)
         if sorted(map(str, order)) != ["0", "1", "2"] or not all(type(n) is int for n in order):
             raise InputError(f"{where}: transpose_forward={order}; an order of 0, 1, 2 is needed")
-        architecture = needed(own, "architecture", dict, f"{at} ({_OLD})")
+        architecture = architecture_of(own, at)
         return cls(
             configuration, reader, (order[0], order[1], order[2]), tuple(patch), tuple(spacing),
             tuple(schemes), tuple(masked), _intensities(plain, schemes, where),
@@ -139,9 +140,6 @@ class Plans:
     def channels(self) -> int:
         """Of an image."""
         return len(self.schemes)
-
-
-_OLD = "plans of nnU-Net before 2.4 have none: nnU-Net of today plans them anew"
 
 
 @dataclass(frozen=True)
