@@ -131,7 +131,8 @@ HOSTILE = [
     (changed(preprocessing={"transforms": "$[1] + [2]"}), "a list of transforms is needed"),
     (spaced("$[1.5] if True else [3.0]"), "pixdim=.* is an expression"),
     (spaced([0, 1, 1]), "pixdim"),
-    (changed(inferer={"roi_size": [10**9, 8, 8]}), "3 sides of a window"),
+    (changed(inferer={"roi_size": [10**9, 8, 8]}), "a window of 1000000000 x 8 x 8"),
+    (changed(inferer={"roi_size": [8, -1]}), "3 sides of a window"),
     (changed(inferer={"roi_size": "$[8, 8, 8]"}), "is an expression"),
 ]
 

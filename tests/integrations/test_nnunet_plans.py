@@ -34,6 +34,7 @@ HOSTILE = [
     (PLANS | {"configurations": {"2d": {"inherits_from": "2d"}}}, "2d", "no configuration '2d'"),
     (plans(previous_stage="3d_lowres"), "2d", "second stage of a cascade"),
     (plans(patch_size=[1e9, 4]), "2d", "patch_size=.1000000000.0, 4."),
+    (plans(patch_size=[60000, 60000]), "2d", "a window of 60000 x 60000 voxels"),
     (plans(patch_size="os"), "2d", "patch_size is 'os'; a list is needed"),
     (plans(spacing=[0, 1]), "2d", "spacing"),
     (plans(spacing=[1, 1, 1]), "2d", "do not fit"),

@@ -89,3 +89,5 @@ def test_an_image_the_network_does_not_take_is_refused():
         prepare(np.ones((2, 3, 4, 5), np.float32), (1, 1, 1), PLAN)
     with pytest.raises(InputError, match="every voxel of the image is 0"):
         prepare(np.zeros((1, 3, 4, 5), np.float32), (1, 1, 1), PLAN)
+    with pytest.raises(InputError, match=r"would have 3 x 200000 x 250000 voxels"):
+        prepare(np.ones((1, 3, 4, 5), np.float32), (1, 1e5, 1e5), PLAN)

@@ -37,6 +37,7 @@ def foreign_of(options: Mapping[str, Any]) -> Foreign | None:
     Raises:
         InputError: a folder that does not hold such a network.
     """
+    # Imported where they are asked for: MONAI's transforms take a second.
     if options["nnunet"] is not None:
         from segtrace.integrations.nnunet.result import read_result
 

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segtrace.errors import InputError
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed
 from segtrace.progress import counted, over
@@ -23,8 +24,23 @@ STEP = 0.5
 """Of a window, between two of them."""
 SIGMA = 1 / 8
 """Of a window's side: the standard deviation of the Gaussian."""
+SIDE, VOXELS = 4096, 2**26
+"""Of a window at most, along a side and in all: what a file says is not believed beyond."""
 Window = tuple[int | slice, ...]
 """Of an image (D, H, W): a plane and two slices, or three slices."""
+
+
+def check_patch(patch: Sequence[int], where: str) -> None:
+    """Refuse sides that no network was trained on.
+
+    Raises:
+        InputError: which sides, and what they may be.
+    """
+    if max(patch) > SIDE or math.prod(patch) > VOXELS:
+        raise InputError(
+            f"{where}: a window of {' x '.join(map(str, patch))} voxels; sides of 1 to {SIDE}, and "
+            f"{VOXELS} voxels in all, are read: repair the file"
+        )
 
 
 def steps(size: int, side: int, step: float = STEP) -> list[int]:

@@ -26,6 +26,7 @@ from segtrace.integrations.bundle.references import TARGET, Config
 from segtrace.integrations.bundle.transforms import Preprocessing
 from segtrace.integrations.files import read_config, read_json
 from segtrace.integrations.foreign import Case, Foreign
+from segtrace.integrations.windows import check_patch
 from segtrace.models import networks
 from segtrace.report.files import sha256
 
@@ -145,12 +146,13 @@ def _patch(config: Config, metadata: Mapping[str, Any], sides: int) -> tuple[int
     else:
         place = "network_data_format#inputs#image#spatial_shape"
         given = _within(metadata, place)
-    whole = isinstance(given, list) and all(type(n) is int and 0 < n <= 2**12 for n in given)
+    whole = isinstance(given, list) and all(type(n) is int and n > 0 for n in given)
     if not whole or len(given) < sides:
         raise InputError(
-            f"{config.where}: {place}={printable(repr(given), 80)}; {sides} sides of a window, "
-            f"1 to {2**12} voxels each, are needed: write them as inferer#roi_size"
+            f"{config.where}: {place}={printable(repr(given), 80)}; {sides} sides of a window are "
+            "needed: write them as inferer#roi_size"
         )
+    check_patch(given[:sides], f"{config.where}: {place}")
     return tuple(given[:sides])
 
 

@@ -22,7 +22,7 @@ NOTHING = (
 KEYS = ("keys", "allow_missing_keys", "image_only", "dtype", "meta_keys", "meta_key_postfix")
 _Mode = Literal["bilinear", "nearest"] | Annotated[int, Field(ge=0, le=5)]
 _Padding = Literal["border", "zeros", "reflection"]
-_Positive = Annotated[float, Field(gt=0, le=2.0**16, allow_inf_nan=False)]
+_Spacing = Annotated[float, Field(ge=0.1, le=2.0**16, allow_inf_nan=False)]
 _Number = kinds.Number | Annotated[int, Field(strict=True, ge=-(2**16), le=2**16)] | None
 TABLE: Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
     "Orientation": (
@@ -32,7 +32,7 @@ TABLE: Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
     ),
     "Spacing": (
         monai.Spacing,
-        {"pixdim": _Positive | Annotated[list[_Positive], Field(min_length=3, max_length=3)],
+        {"pixdim": _Spacing | Annotated[list[_Spacing], Field(min_length=3, max_length=3)],
          "diagonal": kinds.Flag, "mode": _Mode | list[_Mode],
          "padding_mode": _Padding | list[_Padding], "align_corners": kinds.Flag,
          "scale_extent": kinds.Flag},

@@ -11,6 +11,7 @@ from segtrace.data.labels import check_names
 from segtrace.errors import InputError, printable, unknown
 from segtrace.integrations.files import needed
 from segtrace.integrations.nnunet.older_plans import architecture_of
+from segtrace.integrations.windows import check_patch
 from segtrace.models import arguments as kinds
 
 SCHEMES = (
@@ -26,7 +27,7 @@ RESAMPLING = "resample_data_or_seg_to_shape"
 IGNORE = "ignore"
 MOST_CHANNELS = 64
 
-_Positive = Annotated[float, Field(gt=0, le=2.0**16, allow_inf_nan=False)]
+_Positive = Annotated[float, Field(ge=0.01, le=2.0**16, allow_inf_nan=False)]
 _Order = Annotated[int, Field(strict=True, ge=0, le=5)]
 _CONFIGURATION = {
     "patch_size": Annotated[kinds.Widths, Field(min_length=2, max_length=3)],
@@ -122,6 +123,7 @@ class Plans:
                 f"{at}: patch {patch}, spacing {spacing}, {len(schemes)} normalisations and "
                 f"{len(masked)} masks do not fit; plan the data set again"
             )
+        check_patch(patch, f"{at}: patch_size")
         reader = needed(plain, "image_reader_writer", str, where)
         if reader not in READERS:
             raise unknown("reader", printable(reader, 80), READERS, "what reads NIfTI files")

@@ -4,6 +4,7 @@ The same numbers as ``nnunetv2``'s DefaultPreprocessor makes, without it (tests/
 against each other).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from segtrace.integrations.nnunet.plans import Plans, Resampling
 ANISOTROPIC = 3
 """From which ratio of spacings on planes are resampled for themselves."""
 TINY = 1e-8
+MOST = 2**30
+"""Voxels of an image; a CT of the whole body at 1 mm has a third."""
 Box = tuple[slice, slice, slice]
 
 
@@ -46,7 +49,8 @@ def prepare(image: NDArray[np.float32], spacing: Sequence[float], plans: Plans) 
         plans: say what is done.
 
     Raises:
-        InputError: another number of channels; nothing that is not zero.
+        InputError: another number of channels; nothing that is not zero; a size that no memory
+            holds.
     """
     if len(image) != plans.channels:
         raise InputError(f"the network takes {plans.channels} channels; the image has {len(image)}")
@@ -60,6 +64,12 @@ def prepare(image: NDArray[np.float32], spacing: Sequence[float], plans: Plans) 
     cropped, mask = turned[(slice(None), *box)], inside[box]
     wanted = (*own[: 3 - len(plans.spacing)], *plans.spacing)
     shape = resampled_shape(mask.shape, own, wanted)
+    if math.prod(shape) > MOST or min(shape) < 1:
+        raise InputError(
+            f"at {' x '.join(f'{mm:g}' for mm in wanted)} mm, as planned, the image would have "
+            f"{' x '.join(map(str, shape))} voxels; 1 to {MOST} are made: look at its own spacing "
+            f"({' x '.join(f'{mm:g}' for mm in own)} mm)"
+        )
     for channel, values in enumerate(cropped):
         values[...] = normalised(values, mask, plans, channel)
     found = resample(cropped, shape, own, wanted, plans.image)
