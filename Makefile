@@ -55,7 +55,8 @@ $(FOREIGN)/installed: tests/foreign/requirements.txt
 
 test-foreign: $(FOREIGN)/installed  ## Hold other packages' own networks against plain hooks, before a release
 	PYTHONPATH=src OMP_NUM_THREADS=1 $(FOREIGN)/bin/python -m pytest $(CURDIR)/tests/foreign \
-	  --override-ini="addopts=--import-mode=importlib" --override-ini="filterwarnings=default" $(ARGS)
+	  --override-ini="addopts=--import-mode=importlib" --override-ini="filterwarnings=default" \
+	  -o faulthandler_timeout=1200 $(ARGS)
 
 lint: $(VENV)/installed  ## Check style and types
 	$(BIN)/ruff check
