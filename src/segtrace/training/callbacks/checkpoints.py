@@ -119,9 +119,10 @@ def save(trainer: pl.Trainer, path: Path, *, slim: bool, previous: str = "") -> 
             if previous and path.exists():
                 _keep(path, path.with_name(previous))
             _put(partial, path)
-    finally:  # of a run that is stopped here, or whose disk is full
+    except BaseException:  # a run that is stopped here, or whose disk is full
         if trainer.is_global_zero:
             partial.unlink(missing_ok=True)
+        raise
 
 
 def _make_up(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
