@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from segtrace.studies.explain_checkpoint import explain_checkpoint
     from segtrace.training.callbacks.flow import FlowCallback
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "FlowCallback": "segtrace.training.callbacks.flow",
