@@ -34,8 +34,8 @@ from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.report.combined import AGGREGATES
 from segtrace.report.files import save_manifest, save_maps, save_png
-from segtrace.report.in_notebooks import as_html, in_short, shown
 from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.in_notebooks import as_html, in_short, shown
 from segtrace.report.pictures.mosaic import ROWS, flow_picture
 from segtrace.report.pictures.shown import ShownPicture
 from segtrace.report.record import Record
