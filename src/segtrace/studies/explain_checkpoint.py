@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +16,9 @@ from segtrace.processes import flushes_denormals
 from segtrace.progress import say
 from segtrace.report.page.page import About, Page
 from segtrace.report.run_folder import taken
-from segtrace.studies.inputs.networks import with_void_told
 from segtrace.studies.inputs.trained_network import TrainedNetwork, apply_settings, from_checkpoint
 from segtrace.tracking.explained import Explained, explain_probes
+from segtrace.tracking.void import void_told
 
 
 def _a_path(name: str, value: Any) -> None:
@@ -69,9 +70,16 @@ def explain_checkpoint(
     """
     if not Path(path).is_file():
         raise InputError(f"path={path}: no such file; name one checkpoint, …/epoch_010.ckpt")
-    found = with_void_told(from_checkpoint(Path(path), net, rules))
+    found = from_checkpoint(Path(path), net, rules)
+    if "images" not in (found.probes or {}):
+        raise InputError(
+            f"{path} holds no slices (probes.embed=false); explain it beside its data: "
+            f"python explain.py checkpoint={path} data=… data.root=…"
+        )
+    probes = found.slices(None, None, "val")
+    settings, void = void_told(found.net, found.stages, probes.images[:1], found.settings)
     trained = apply_settings(
-        found,
+        replace(found, settings=settings),
         region=region,
         score=score,
         organs=None if organs is None else list(organs),
@@ -79,14 +87,8 @@ def explain_checkpoint(
         measures=measures,
         aggregate=aggregate,
     )
-    for note in trained.notes:
+    for note in (*trained.notes, *([] if void is None else [void])):
         say(f"{trained.name}: {note}")
-    if "images" not in (trained.probes or {}):
-        raise InputError(
-            f"{path} holds no slices (probes.embed=false); explain it beside its data: "
-            f"python explain.py checkpoint={path} data=… data.root=…"
-        )
-    probes = trained.slices(None, None, "val")
     with _as_the_scripts():
         if out is None:
             return explain_probes(*trained.on(probes), epoch=trained.epoch)

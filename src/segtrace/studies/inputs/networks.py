@@ -172,7 +172,7 @@ class Networks:
             found = from_checkpoint(self._checkpoints[name], net, self.rules)
         else:
             found = apply_settings(from_user(self.options, self.images.module), rules=self.rules)
-        return with_void_told(found)
+        return _with_void_told(found)
 
     def _as_asked(self, trained: TrainedNetwork) -> TrainedNetwork:
         """With the settings that were given, and what must be said of the slices."""
@@ -185,7 +185,7 @@ class Networks:
         return self.images.fit(apply_settings(trained, **given))
 
 
-def with_void_told(trained: TrainedNetwork) -> TrainedNetwork:
+def _with_void_told(trained: TrainedNetwork) -> TrainedNetwork:
     """The network, with a note of rules that it makes void, and another one leading."""
     size, channels = trained.preprocessing.size, trained.preprocessing.channels
     image = torch.zeros(1, channels, size, size)
