@@ -120,7 +120,7 @@ def side_by_side(
         return
     others = set(multiprocessing.active_children())
     # Spawned, since a fork of a process in which torch has threads may hang.
-    begin = (_sent(task, instead), threads_of_each(processes), _flushes_denormals(), os.getpid())
+    begin = (_sent(task, instead), threads_of_each(processes), flushes_denormals(), os.getpid())
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, begin)
     try:
         yield map(_told, pool.map(_heard, items))
@@ -144,7 +144,8 @@ def _sent(task: Callable[..., Any], instead: str) -> bytes:
         ) from error
 
 
-def _flushes_denormals() -> bool:
+def flushes_denormals() -> bool:
+    """Whether this thread takes numbers too small for their format for 0."""
     return sys.float_info.min / 2 == 0
 
 

@@ -44,6 +44,11 @@ class Slices(Dataset[dict[str, Any]]):
         return len(self.keys)
 
     @property
+    def phantom(self) -> bool:
+        """Whether any of the cases was generated."""
+        return any(case.phantom for case in self.cases)
+
+    @property
     def sides_known(self) -> bool:
         """Whether the files of all cases say where the patient's right, front and feet are."""
         return all(case.geometry.sides_known for case in self.cases)

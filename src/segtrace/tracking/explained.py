@@ -35,7 +35,9 @@ from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.report.combined import AGGREGATES
 from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.in_notebooks import as_html, in_short, shown
 from segtrace.report.pictures.mosaic import ROWS, flow_picture
+from segtrace.report.pictures.shown import ShownPicture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 from segtrace.report.tables import save_table
@@ -119,7 +121,7 @@ FAILURES = ("fp", "fn")
 """Regions of an organ where the network was wrong: false positives, false negatives."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explained:
     """Maps and measures of some slices at one epoch.
 
@@ -155,6 +157,35 @@ class Explained:
     ) -> Picture:
         """The picture of one rule and organ, (H, W, 3); see :func:`flow_picture`."""
         return flow_picture(self.record, rule, organ, rows=rows, shared=shared)
+
+    def show(
+        self,
+        organ: str | None = None,
+        epoch: int | None = None,
+        *,
+        rule: str | None = None,
+        rows: Sequence[int] | int = ROWS,
+        shared: bool = False,
+    ) -> ShownPicture:
+        """The picture of one organ, every stage of the network, for a notebook.
+
+        Args:
+            organ: one of the flow's organs; ``None`` for the first.
+            epoch: that it must be of, so that no picture is taken for another epoch's.
+            rule: one of the flow's rules; ``None`` for the first.
+            rows: slices, or how many of those with most of the organ.
+            shared: one colour scale for all cells instead of one for each.
+
+        Raises:
+            InputError: an organ or a rule that the flow lacks; another epoch than this one.
+        """
+        return shown(self.record, organ, epoch, rule, rows, shared=shared)
+
+    def __repr__(self) -> str:
+        return in_short(self.record)
+
+    def _repr_html_(self) -> str:
+        return as_html(self.record, self.measures)
 
     def write_nifti(
         self,
