@@ -239,11 +239,9 @@ def _made(
     volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, native: bool
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The arrays of an entry by their files, and its facts."""
-    geometry = preprocessing.geometry(volume)
-    images, labels = preprocessing.windowed(volume), channels_of(volume, numbering, preprocessing)
+    geometry, labels = preprocessing.geometry(volume), channels_of(volume, numbering, preprocessing)
     small = geometry.resize_labels(labels)
-    if not native:
-        images, labels = geometry.resize_images(images), small
+    images = preprocessing.windowed(volume) if native else preprocessing.images(volume)[0]
     found = (*volume.findings, *_judged(volume, numbering))
     facts = {
         "areas": organ_areas(small, len(preprocessing.organs)).tolist(),
@@ -254,7 +252,7 @@ def _made(
         "made_by": MADE_BY,
         "native": native,
     }
-    return dict(zip(ARRAYS, (images, labels), strict=True)), facts
+    return dict(zip(ARRAYS, (images, labels if native else small), strict=True)), facts
 
 
 def _write(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], folder: Path) -> None:

@@ -29,10 +29,13 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Stored:
-    """A file as it is: its values (i, j, k) float32, where they lie, its header."""
+    """A file as it is: its values (i, j, k), where they lie, its header.
+
+    Values are float32, and as they are stored where that was asked for and nothing scales them.
+    """
 
     path: Path
-    values: NDArray[np.float32]
+    values: NDArray[Any]
     affine: NDArray[np.float64]
     header: Any
 
@@ -48,8 +51,12 @@ class Stored:
         return bytes(self.header["descrip"].item()).decode("latin-1")
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path, *, whole: bool = False) -> Stored:
     """The file, its values unscaled from whatever type it stores them in.
+
+    Args:
+        path: the file.
+        whole: keep whole numbers as they are stored, as of a label, which takes less room and time.
 
     Raises:
         InputError: see :func:`segtrace.data.files.unpacking.read_nifti_bytes`; a header that cannot
@@ -64,8 +71,7 @@ def read_stored(path: Path) -> Stored:
             file = kind.from_bytes(content)
             _check_kind(path, file)
             _check_length(file, len(content))
-            # float32 holds every int16 HU and every label number exactly.
-            values = file.get_fdata(dtype=np.float32, caching="unchanged")
+            values = _values_of(file, whole)
     except InputError:
         raise
     except _BROKEN as error:
@@ -75,6 +81,16 @@ def read_stored(path: Path) -> Stored:
             remedy = "repair its header, or copy it again"
         raise InputError(f"{path}: not a readable NIfTI file ({reason}); {remedy}") from error
     return Stored(path, values.reshape(values.shape[:3]), file.affine, header)
+
+
+def _values_of(file: Any, whole: bool) -> NDArray[Any]:
+    stored = file.dataobj
+    if whole and stored.dtype.kind in "iu" and (stored.slope, stored.inter) == (1, 0):
+        values: NDArray[Any] = stored.get_unscaled()
+        return values
+    # float32 holds every int16 HU and every label number exactly.
+    scaled: NDArray[Any] = file.get_fdata(dtype=np.float32, caching="unchanged")
+    return scaled
 
 
 def shape_of(path: Path) -> Shape | None:
