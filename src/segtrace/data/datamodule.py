@@ -19,7 +19,15 @@ from segtrace.data.limits import RANGES, check_range
 from segtrace.data.prepare import BrokenCasesError, PreparedCase, Preprocessing, prepare
 from segtrace.data.preprocessing import CUBIC, LINEAR, Window, batch_of, window_of
 from segtrace.data.probes import Probes, choose, usual
-from segtrace.data.sampling import AUTO, Draw, EpochSampler, Loader, Slices, workers_beside
+from segtrace.data.sampling import (
+    AUTO,
+    Draw,
+    EpochSampler,
+    Loader,
+    Slices,
+    threads_that_prepare,
+    workers_beside,
+)
 from segtrace.data.sources import CaseSource
 from segtrace.data.splits.choosing import chosen_split
 from segtrace.errors import InputError, unknown
@@ -46,8 +54,8 @@ class SliceDataModule(LightningDataModule):
         fold: ``"k/n"``: part k of n of the cases that are not for the test validates; or the
             number of a fold in the file ``split``.
         batch_size: slices per batch.
-        num_workers: loader processes, and processes that prepare slices; ``"auto"``: none on a CPU,
-            up to 8 beside a GPU.
+        num_workers: loader processes, and threads that prepare slices; ``"auto"``: none on a CPU,
+            up to 8 beside a GPU, and two threads.
         seed: of the order and the augmentation.
         steps_per_epoch: training batches per epoch; None for one pass over the slices.
         cache_dir: where prepared slices are kept.
@@ -122,7 +130,7 @@ class SliceDataModule(LightningDataModule):
         if part not in self._cases:
             self._cases[part] = prepare(
                 self.source, self.split[part], self._preprocessing, self.cache_dir,
-                self._workers(), native=self._native and part == "train",
+                self._threads(), native=self._native and part == "train",
             )  # fmt: skip
         return self._cases[part]
 
@@ -216,6 +224,11 @@ class SliceDataModule(LightningDataModule):
             return given
         beside = self.trainer.num_devices if self.trainer is not None else 1
         return workers_beside(self._device, beside)
+
+    def _threads(self) -> int:
+        """Of the preparation."""
+        given = _counted(self.num_workers)
+        return threads_that_prepare(self._workers()) if given is None else given
 
     @property
     def _device(self) -> str:

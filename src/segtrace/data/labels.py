@@ -191,11 +191,9 @@ def whole_numbers(
     Raises:
         InputError: a value that is no whole number from 0 to 65535.
     """
-    if label.dtype == np.uint16:
-        return label
     with np.errstate(invalid="ignore"):  # NaN, or what lies beyond, which is found to differ
-        whole = label.astype(np.uint16)
-        if np.array_equal(whole, label):
+        whole = label.astype(np.uint16, copy=False)
+        if whole is label or np.array_equal(whole, label):
             return whole
         values = label.astype(np.float32, copy=False)
         whole = np.rint(values).clip(0, _LARGEST).astype(np.uint16)
@@ -219,7 +217,7 @@ def _outside(
 
 
 def _looked_up(table: NDArray[Number], whole: NDArray[np.uint16]) -> NDArray[Number]:
-    """What a table, 0 at 0, has in the place of each number; most voxels are 0, and need no look."""
+    """What a table, 0 at 0, has in the place of each number; most are 0, and need no look."""
     found, some = np.zeros(whole.shape, table.dtype), whole != 0
     found[some] = table[whole[some]]
     return found

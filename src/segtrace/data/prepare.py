@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from segtrace.data.preprocessing import (
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
-from segtrace.processes import side_by_side
+from segtrace.processes import in_threads
 from segtrace.progress import counted, over, say
 
 MADE_BY = f"{FORMAT}.{VERSION}"
@@ -97,7 +98,7 @@ def prepare(
         cases: which.
         preprocessing: what makes slices of a volume.
         cache_dir: where they are kept.
-        workers: processes that write, where there are several cases; changes nothing in them.
+        workers: threads that write, where there are several cases; changes nothing in them.
         native: keep the files' own slices, which are resized when they are read.
 
     Raises:
@@ -117,10 +118,12 @@ def prepare(
         _check_room(source, todo, preprocessing, native, cache)
     tasks = [(source, name, preprocessing, folders[name], native) for name in todo]
     words = f"Preparing the slices of {counted(len(todo), 'case')}"
-    wrong |= _write_all(tasks, words, workers)
+    with in_threads(partial(_write_case, digests), tasks, workers) as done:
+        written = dict(zip(todo, over(done, words, len(todo)), strict=True))
+    wrong |= {name: found for name, found in written.items() if isinstance(found, str)}
     if wrong:
         raise BrokenCasesError(wrong)
-    prepared |= {name: read_case(name, folders[name], digests) for name in todo}
+    prepared |= {name: found for name, found in written.items() if not isinstance(found, str)}
     found = [_checked(case, prepared[case], folders[case]) for case in cases]
     for case in found:
         remember(case.folder, source.files(case.name), digests)
@@ -158,17 +161,8 @@ def _check_room(
     check_room(cache, needed, f"{slices} slices of {counted(len(cases), 'case')}")
 
 
-def _write_all(tasks: Sequence[Task], words: str, workers: int) -> dict[str, str]:
-    """Case -> what is wrong with its files; all others are written."""
-    alone = "data.num_workers=0 to prepare one case at a time"
-    ended = "a process that prepared slices was ended, by a lack of memory perhaps"
-    with side_by_side(_write_case, tasks, workers, alone, ended) as done:
-        reasons = over(done, words, len(tasks))
-        return {task[1]: reason for task, reason in zip(tasks, reasons, strict=True) if reason}
-
-
-def _write_case(task: Task) -> str:
-    """What is wrong with the files of a case; nothing where its slices are written now."""
+def _write_case(digests: Digests, task: Task) -> PreparedCase | str | None:
+    """The case as it is read back; or, in words, what is wrong with its files."""
     source, name, preprocessing, folder, native = task
     try:
         volume = source.load(name)
@@ -176,7 +170,7 @@ def _write_case(task: Task) -> str:
     except InputError as error:
         return str(error)
     _write(arrays, facts, folder)
-    return ""
+    return read_case(name, folder, digests)
 
 
 def _folders(

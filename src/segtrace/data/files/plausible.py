@@ -52,15 +52,15 @@ def not_hounsfield(values: NDArray[Any]) -> str | None:
         return f"{span}, all of the body far below 0; they look like HU - {STORED}"
     if (around := _background(values)) is not None:
         return f"{span}, the air around the body at {around:.4g} in the place of -1000"
-    dense = np.count_nonzero(voxels > DENSE) / max(1, np.count_nonzero(voxels > AIR))
+    dense = int(np.count_nonzero(voxels > DENSE)) / max(1, int(np.count_nonzero(voxels > AIR)))
     if dense > MOST_DENSE:  # what pads a scan may stand for air, and hide that there is none
         return f"{span}, {dense:.0%} of all but air above {DENSE:.0f}, as bone is{_shifted(voxels)}"
     return None
 
 
-def _share(mask: NDArray[Any]) -> float:
+def _share(mask: Any) -> float:
     """Of all voxels those that are marked: the mean, which takes ten times as long."""
-    return np.count_nonzero(mask) / mask.size
+    return int(np.count_nonzero(mask)) / mask.size
 
 
 def _shifted(values: NDArray[Any]) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from segtrace.errors import InputError
 _BROKEN = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError,
            TypeError, KeyError, OverflowError, MemoryError)  # fmt: skip
 
+_QUIET = threading.Lock()
+"""The level is one for all threads that read, so that one at a time changes it."""
 Shape = tuple[int, int, int]
 """Slices, rows and columns."""
 
@@ -66,11 +69,12 @@ def read_stored(path: Path, *, whole: bool = False) -> Stored:
     large = content[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540, in either byte order
     kind = nibabel.Nifti2Image if large else nibabel.Nifti1Image
     try:
-        with _silent(), np.errstate(over="ignore", invalid="ignore"):
+        with _silent():
             header = kind.header_class(content[: kind.header_class.sizeof_hdr], check=False)
             file = kind.from_bytes(content)
             _check_kind(path, file)
             _check_length(file, len(content))
+        with np.errstate(over="ignore", invalid="ignore"):
             values = _values_of(file, whole)
     except InputError:
         raise
@@ -108,12 +112,13 @@ def shape_of(path: Path) -> Shape | None:
 @contextmanager
 def _silent() -> Iterator[None]:
     """Nibabel prints what it mends in a header; what matters of it becomes a finding."""
-    before = imageglobals.logger.level
-    imageglobals.logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        imageglobals.logger.setLevel(before)
+    with _QUIET:
+        before = imageglobals.logger.level
+        imageglobals.logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            imageglobals.logger.setLevel(before)
 
 
 def _check_length(file: Any, there: int) -> None:
