@@ -3,9 +3,9 @@
     .venv/bin/python tests/benchmarks/bench_prepare.py [--rounds 3] [--place FOLDER]
 
 The 30 cases of the phantom, 160 x 160 x 48, and four scans of 512 x 512 x 120 made of noise. To
-unpack is to take the bytes out of the gzip files; to read is to check and to orient image and label
-too. Preparing also hashes what is read, resizes it, writes it and reads that back. Told is the least
-of the rounds, which other work on the machine disturbs least.
+unpack is to take the bytes out of the gzip files; to read is to check and to orient image and
+label too. Preparing also hashes what is read, resizes it, writes it and reads that back. Told is
+the least of the rounds, which other work on the machine disturbs least.
 """
 
 import argparse
@@ -90,9 +90,9 @@ def measure(words: str, source: RawSource, cache: Path, rounds: int) -> None:
             shutil.rmtree(cache, ignore_errors=True)
     least = {way: [min(part) for part in zip(*spent, strict=True)] for way, spent in took.items()}
     for way, (clock, used) in least.items():
-        beside = used / least["read"][1]
+        ratio, cpu_ratio = clock / least["read"][0], used / least["read"][1]
         print(f"{words}, {len(cases)} cases, {way:11} {clock:6.2f} s, {used:6.2f} of the CPU; "
-              f"beside reading {beside:.2f} of the CPU, {clock / least['read'][0]:.2f} by the clock")  # fmt: skip
+              f"beside reading {ratio:.2f}, of CPU time {cpu_ratio:.2f}")  # fmt: skip
 
 
 if __name__ == "__main__":

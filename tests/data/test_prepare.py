@@ -244,7 +244,7 @@ def test_an_interrupted_cache_is_never_taken_for_a_whole_one(source, tmp_path, m
 def test_two_processes_that_prepare_the_same_case_agree(source, tmp_path, monkeypatch):
     (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
     before = (case.folder / "image.npy").stat().st_ino
-    preparing._write_case(digests.Digests(), (source, "0005", SETTINGS, case.folder, False))
+    preparing._write_case(digests.Digests(), (source, ("0005", False), SETTINGS, case.folder))
     assert folders(tmp_path) == [case.folder.name]
     assert (case.folder / "image.npy").stat().st_ino == before  # the first one's stays
 
