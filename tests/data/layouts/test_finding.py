@@ -104,7 +104,7 @@ def test_listed_cases_are_read_with_their_split(tiny_raw, tmp_path, channel):
         ({"training": entries("0005"), "validation": entries("0005")}, "training and validation"),
         ({"labels": {"liver": [1, 2]}}, "no single number; give data.labels"),
         ({"labels": {"1": "a b", "2": "a/b"}}, "two labels are called 'a_b'"),
-        ({"labels": {"liver": 1, "spleen": "1"}}, "'liver' and 'spleen' both have number 1; give"),
+        ({"labels": {"liver": 1, "spleen": 1}}, "'liver' and 'spleen' both have number 1; give"),
         ({"labels": {"liver": 1, "ignore": 2}}, "ignore, which is not done here"),
         ({"labels": 3}, "its labels are 3"),
         ({"labels": {"liver": "x"}}, "no single number"),
