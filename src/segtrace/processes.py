@@ -1,4 +1,4 @@
-"""Several processes of one command: their share of the machine, and tasks side by side."""
+"""The share of the machine that a command has, and its tasks side by side."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -94,12 +94,41 @@ def end_with(parent: int) -> None:
 
 
 @contextmanager
+def in_threads(
+    task: Callable[[Item], Found], items: Sequence[Item], threads: int
+) -> Iterator[Iterator[Found]]:
+    """What the task makes of each item, in their order.
+
+    For what unpacks, hashes and counts, which other threads need not wait for: they begin at once,
+    where a process is seconds importing its packages.
+
+    Args:
+        task: with fewer than two threads, or items, it is called here.
+        items: of each task one.
+        threads: how many take tasks, each with :func:`threads_of_each` of torch's own.
+    """
+    threads = min(threads, len(items))
+    if threads < 2:
+        yield map(task, items)
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    share = threads_of_each(threads)
+    pool = ThreadPoolExecutor(threads, "task", torch.set_num_threads, (share,))
+    try:
+        yield pool.map(task, items)
+    finally:
+        pool.shutdown(cancel_futures=True)  # waits for tasks that were begun
+        torch.set_num_threads(before)  # also of threads to come
+
+
+@contextmanager
 def side_by_side(
     task: Callable[[Item], Found],
     items: Sequence[Item],
     processes: int,
     instead: str,
-    ended: str = "a process that worked beside this one was ended, by a lack of memory perhaps",
 ) -> Iterator[Iterator[Found]]:
     """What the task makes of each item, in their order; what it says is said then.
 
@@ -108,7 +137,6 @@ def side_by_side(
         items: of each task one.
         processes: how many take tasks, each with :func:`threads_of_each`.
         instead: how the user asks for one process.
-        ended: what is said when a process was ended, before ``instead``.
 
     Raises:
         InputError: a process was ended; the task cannot be sent to another one. What the task
@@ -125,7 +153,10 @@ def side_by_side(
     try:
         yield map(_told, pool.map(_heard, items))
     except BrokenProcessPool as error:
-        raise InputError(f"{ended}; say {instead}") from error
+        raise InputError(
+            "a process that worked beside this one was ended, by a lack of memory perhaps; say "
+            f"{instead}"
+        ) from error
     finally:
         if sys.exc_info()[1] is not None:
             for worker in {*multiprocessing.active_children()} - others:

@@ -339,3 +339,14 @@ def test_a_thread_that_finds_the_disk_full_prints_nothing(folder, capsys):
     said = capsys.readouterr().err
     assert "No space left" not in said
     assert "a defect" in said
+
+
+def test_of_an_evaluation_it_is_said_how_to_go_on(folder, monkeypatch):
+    target = "segtrace.studies.evaluation.study.Evaluate"
+    (folder / "config.yaml").write_text(f"study: {{_target_: {target}}}\n")
+    for name in ("evaluation.csv", "whole/0001.json", "whole/.0002.json.77.part"):
+        (folder / "test" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "test" / name).touch()
+    monkeypatch.setattr(sys, "argv", ["explain.py", "++evaluate=true", "hydra.run.dir=out"])
+    command = f"python explain.py evaluate=true hydra.run.dir={folder}"
+    assert whole(folder) == f"1 case scored; to go on: {command}"

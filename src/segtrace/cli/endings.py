@@ -131,6 +131,8 @@ def whole(folder: Path) -> str:
             return f"{folder} is complete: open {page}"
         if (done := _images_explained(folder)) is not None:
             return f"{counted(done, 'image')} explained; to go on: {_again(folder)}"
+        if (cases := _cases_scored(folder)) is not None:
+            return f"{counted(cases, 'case')} scored; to go on: {_again(folder)}"
         return f"{folder} is not complete: name another folder, or delete it"
     command = " ".join([called("train"), typed("resume", str(folder)), *_named_again()])
     for name in (LAST, PREVIOUS):
@@ -153,6 +155,15 @@ def _images_explained(folder: Path) -> int | None:
 
     named = kept_in(folder).get("image")
     return whole_in(folder) if isinstance(named, str) and images_in(Path(named)) else None
+
+
+def _cases_scored(folder: Path) -> int | None:
+    """Of an evaluation, how many cases are whole; ``None`` of anything else."""
+    from segtrace.studies.evaluation.kept import whole_in  # train.py needs none of it
+
+    study = kept_in(folder).get("study")
+    target = study.get("_target_") if isinstance(study, dict) else None
+    return whole_in(folder) if str(target).endswith(".Evaluate") else None
 
 
 def _named_again() -> list[str]:

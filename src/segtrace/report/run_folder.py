@@ -35,6 +35,11 @@ EXPLAINED = (
     "seeds.csv", "index.html",
 )  # fmt: skip
 """Files of which one is among the results, whatever was asked for."""
+FILES = (
+    CONFIG, "dice.csv", "dice_test.csv", "images.csv", "index.html", "manifest.json", "maps.npz",
+    "measures.csv", "seeds.csv", "verdicts.csv",
+)  # fmt: skip
+"""What the scripts write, hours later perhaps, into the folder itself."""
 
 
 class Lock(AbstractContextManager["Lock"]):
@@ -47,11 +52,17 @@ class Lock(AbstractContextManager["Lock"]):
         named: how the user names another.
 
     Raises:
-        InputError: another process has it; it cannot be written.
+        InputError: another process has it; it cannot be written, or holds a folder in the place
+            of a file that is to be.
     """
 
     def __init__(self, folder: Path, named: str = BY_HYDRA) -> None:
         check_writable(folder)
+        if taken := next((name for name in FILES if (folder / name).is_dir()), None):
+            raise InputError(
+                f"{folder / taken} is a folder, and a file of this name is to be written; move it "
+                f"away, or name another folder, {named}"
+            )
         self.path = folder / LOCK
         self._file = _held(self.path, named)
         _held_here.add(self)

@@ -65,10 +65,20 @@ def data(plan: TrainConfig) -> SliceDataModule:
         )
     if not module.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
         check_unwatched(plan.config["callbacks"])
+    _tell_letter(plan, module)
     if plan.protocols:  # a test case that cannot be read is told now, and not when all is trained
         module.gather("train", "val", "test")
     module.setup("fit")
     return module
+
+
+def _tell_letter(plan: TrainConfig, data: SliceDataModule) -> None:
+    """What sets the run apart from the published protocol, before minutes of preparation."""
+    letter = plan.letter
+    if letter and (found := letter.differences(plan.config, data.split, data.source)):
+        say("What differs from the published protocol:")
+        for difference in found:
+            say(f"- {difference}")
 
 
 def probes(plan: TrainConfig, data: SliceDataModule) -> Probes:
@@ -214,11 +224,6 @@ def announce(
     say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
     if (channels := data.source.channels) > 1:
         say(f"Slices have {channels} channels: the network sees all, and pictures show the first.")
-    letter = plan.letter
-    if letter and (found := letter.differences(plan.config, data.split, data.source)):
-        say("What differs from the published protocol:")
-        for difference in found:
-            say(f"- {difference}")
     # Small networks, in tests say, take some MiB.
     unit, power = ("GiB", 30) if need >= 2**30 / 10 else ("MiB", 20)
     each = f", and {weights / 2**power:.2f} {unit} more with every epoch"
