@@ -13,7 +13,16 @@ SOURCE = Path(segtrace.__file__).parent
 
 LEAVES = {
     f"segtrace.{name}"
-    for name in ("activation", "dice", "errors", "labelled", "names", "processes", "progress")
+    for name in (
+        "activation",
+        "dice",
+        "errors",
+        "labelled",
+        "names",
+        "plain_files",
+        "processes",
+        "progress",
+    )
 }
 CORE = ("network", "attribution", "measures", "causal")
 # package -> packages of ours that it may import besides itself: only what stands above it.

@@ -29,7 +29,8 @@ from segtrace.cli.configuration import CONF
 from segtrace.cli.lasting import lasting_output
 from segtrace.cli.resumed import in_its_folder
 from segtrace.cli.start_up import say
-from segtrace.errors import InputError, UsersCodeError, unknown
+from segtrace.cli.taken_back import take_back
+from segtrace.errors import BrokenOffError, InputError, UsersCodeError, unknown
 
 OURS = Path(__file__).parents[1]
 _WHOLE = warnings.formatwarning
@@ -51,6 +52,8 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
 
     @wraps(main)
     def answered(config: DictConfig) -> None:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        begins = not any(folder.iterdir())
         try:
             _return_to_where_it_was_typed()
             from segtrace.cli.work import at_work
@@ -59,16 +62,22 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
                 main(config)
         except UsersCodeError as error:
             _stop(f"{error}{_traceback_kept(error)}")
-        except InputError as error:
-            _stop(_typable(str(error)))
-        except OmegaConfBaseException as error:
-            _stop(_told(error))
-        except HydraException as error:
-            if not (mistake := _mistake(error)):
+        except (InputError, OmegaConfBaseException, HydraException) as error:
+            if (words := _of_a_mistake(error)) is None:
                 raise
-            _stop(str(mistake))
+            if begins and not isinstance(error, BrokenOffError):
+                take_back(folder, start_up.made[1:])
+            _stop(words)
 
     return answered
+
+
+def _of_a_mistake(error: Exception) -> str | None:
+    """What is told of a user's mistake; ``None`` of anything else."""
+    if isinstance(error, OmegaConfBaseException):
+        return _told(error)
+    mistake = _mistake(error)
+    return None if mistake is None else _typable(str(mistake))
 
 
 def _traceback_kept(error: UsersCodeError) -> str:
@@ -195,6 +204,8 @@ def _quiet() -> None:
         ".*Total length of `list` across ranks is zero.*",  # a split where no case validates
     ):
         warnings.filterwarnings("ignore", advice)
+    if start_up.is_explaining():  # which says so once, at its start
+        warnings.filterwarnings("ignore", "weights .* hold NaN or infinity.*")
 
 
 def _in_a_line(

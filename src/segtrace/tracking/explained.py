@@ -1,7 +1,7 @@
 """Explain slices: the one step that the callback and ``explain.py`` share."""
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -40,6 +40,7 @@ from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 from segtrace.report.tables import save_table
 from segtrace.report.volumes.nifti import save_volumes
+from segtrace.tracking.lost import lost_told
 
 
 @guards.fields(
@@ -299,13 +300,8 @@ def of_failures(probes: Probes, settings: Settings) -> list[Settings]:
 
 
 def _warn_of_lost_weights(net: nn.Module, epoch: int | None) -> None:
-    if lost := list(unsound(net)):
-        when = "" if epoch is None else f" at epoch {epoch}"
-        warnings.warn(
-            f"{len(lost)} of the network's weights are NaN or infinite{when} ({lost[0]}, …): it "
-            "explains nothing; take another checkpoint, or train with a lower learning rate",
-            stacklevel=3,
-        )
+    if (words := lost_told(net, "" if epoch is None else f" at epoch {epoch}")) is not None:
+        warnings.warn(words, stacklevel=3)
 
 
 def traced(
@@ -505,16 +501,3 @@ def _kept(net: nn.Module, stages: StagesLike, names: list[str]) -> dict[str, Sta
         if name not in known:
             raise unknown("stage", name, known, "this network")
     return {name: known[name] for name in names}
-
-
-def unsound(net: nn.Module) -> Iterator[str]:
-    """Names of the parameters and buffers that hold NaN or an infinite value.
-
-    A buffer may hold -inf, as a mask of attention does.
-    """
-    parameters = dict(net.named_parameters(remove_duplicate=False))
-    for name, tensor in net.state_dict().items():
-        if tensor.is_floating_point():
-            lost = tensor.isnan() | (tensor.isinf() if name in parameters else tensor.isposinf())
-            if bool(lost.any()):
-                yield name
