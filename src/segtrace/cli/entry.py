@@ -52,8 +52,6 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
 
     @wraps(main)
     def answered(config: DictConfig) -> None:
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        begins = not any(folder.iterdir())
         try:
             _return_to_where_it_was_typed()
             from segtrace.cli.work import at_work
@@ -65,8 +63,8 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
         except (InputError, OmegaConfBaseException, HydraException) as error:
             if (words := _of_a_mistake(error)) is None:
                 raise
-            if begins and not isinstance(error, BrokenOffError):
-                take_back(folder, start_up.made[1:])
+            if not isinstance(error, BrokenOffError):
+                take_back(start_up.made)
             _stop(words)
 
     return answered
@@ -186,7 +184,8 @@ def _return_to_where_it_was_typed() -> None:
     os.chdir(runtime.cwd)
     folder, here = Path(runtime.output_dir), Path(runtime.cwd)
     above = [place for place in folder.parents if here in place.parents]
-    start_up.made[:] = [folder, *above]  # by Hydra, for a run that has not begun
+    # By Hydra, for a run that has not begun; not what somebody has filled before.
+    start_up.made[:] = [] if any(folder.iterdir()) else [folder, *above]
 
 
 def _quiet() -> None:

@@ -1,6 +1,6 @@
 """The folder of a run that was refused before anything was run: nothing of it stays."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,13 +12,16 @@ SWEEP = "multirun.yaml"
 """What Hydra keeps of several runs, beside their folders."""
 
 
-def take_back(folder: Path, above: Iterable[Path] = ()) -> None:
+def take_back(made: Sequence[Path]) -> None:
     """Take away a folder that was empty when the run began, unless there is a result in it.
 
     Args:
-        folder: of the run.
-        above: folders that were perhaps made for it; those that are then empty go as well.
+        made: that folder, and those above it that were perhaps made for it, which go as well where
+            they are empty then; none where it was not empty.
     """
+    if not made:
+        return
+    folder, *above = made
     files = {path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
     nothing = {path for pattern in OF_NOTHING for path in folder.glob(pattern)}
     if files - nothing or folder.is_symlink() or folder.resolve() == Path.cwd().resolve():

@@ -1,5 +1,6 @@
 """A network of a file's numbers takes no more memory than the file warrants, and there is."""
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +8,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.func import functional_call
 from torch.nn.modules import module as registry
 
 from segtrace.errors import InputError
@@ -94,9 +94,6 @@ def activations(net: nn.Module, shape: Sequence[int]) -> int | None:
     Returns:
         ``None`` for a network that asks for values, and not for shapes alone.
     """
-    tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-    bare = {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
-    weights = {_memory(tensor) for tensor in bare.values()}
     held: dict[int, int] = {}
 
     def hold(tensor: Tensor) -> Tensor:
@@ -104,12 +101,17 @@ def activations(net: nn.Module, shape: Sequence[int]) -> int | None:
             held[_memory(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
+    # In the copy each tensor is a shape alone, also what is reached by two paths.
+    shapes: dict[int, Tensor] = {id(one): one.to("meta") for one in net.buffers()}
+    for one in net.parameters():
+        shapes[id(one)] = nn.Parameter(one.to("meta"), one.requires_grad)
+    weights = {_memory(tensor) for tensor in shapes.values()}
     kind = next((one.dtype for one in net.parameters() if one.is_floating_point()), None)
     image = torch.empty(tuple(shape), dtype=kind, device="meta", requires_grad=True)
     try:
         with torch.enable_grad(), saved_tensors_hooks(hold, lambda tensor: tensor):
-            graph = functional_call(net, bare, (image,))
-    except (RuntimeError, ValueError, TypeError, NotImplementedError):
+            graph = copy.deepcopy(net, dict(shapes))(image)
+    except Exception:  # a class of the user's own may fail in any way where there are no values
         return None
     del graph  # until here what it holds had an address of its own
     return sum(held.values())
