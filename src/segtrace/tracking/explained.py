@@ -30,6 +30,7 @@ from segtrace.names import file_name
 from segtrace.network import guards
 from segtrace.network.labels import check_truth, truth_of, whole_numbers
 from segtrace.network.logits import Output
+from segtrace.network.lost import lost_told
 from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.report.combined import AGGREGATES
@@ -40,7 +41,6 @@ from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 from segtrace.report.tables import save_table
 from segtrace.report.volumes.nifti import save_volumes
-from segtrace.tracking.lost import lost_told
 
 
 @guards.fields(

@@ -11,6 +11,7 @@ import torch
 from segtrace.attribution.rules import Rule
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.names import file_name
+from segtrace.network.lost import lost_told
 from segtrace.progress import say
 from segtrace.studies.inputs.checkpoints import in_order, of_several_runs, paths_of
 from segtrace.studies.inputs.images import Images, LooksAt, listed
@@ -21,7 +22,6 @@ from segtrace.studies.inputs.trained_network import (
     untrained_of,
 )
 from segtrace.studies.inputs.users_network import from_user
-from segtrace.tracking.lost import lost_told
 from segtrace.tracking.void import void_told
 from segtrace.training.construction import build_trainer
 

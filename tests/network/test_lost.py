@@ -2,7 +2,7 @@
 
 import torch
 
-from segtrace.tracking.lost import lost_told
+from segtrace.network.lost import lost_told
 
 
 def test_the_first_lost_weight_is_named_and_what_becomes_of_the_maps():
