@@ -20,6 +20,7 @@ LEAVES = {
         "html_table",
         "labelled",
         "names",
+        "plain_files",
         "processes",
         "progress",
     )

@@ -63,15 +63,19 @@ def by_affinity() -> int:
 
 def _by_quota() -> int:
     """Whole cores by the quota of the control group, or of one above it; 0 where there is none."""
+    quotas = [quota for folder in _own_groups() if (quota := _quota(folder))]
+    return max(1, int(min(quotas))) if quotas else 0
+
+
+def _own_groups() -> list[Path]:
+    """The folders of the control group of this process, and of those above it."""
     try:
         lines = OWN_CGROUP.read_text().splitlines()
     except OSError:
-        return 0
-    own = [line.split(":", 2)[2].strip("/") for line in lines if line.startswith("0::")]
-    folders = [CGROUPS / path for path in own]
-    quotas = [_quota(above) for folder in folders for above in (folder, *folder.parents)]
-    quotas.append(_quota(CGROUPS))  # in a container, whose own group is the root of what it sees
-    return max(1, int(min(known))) if (known := [quota for quota in quotas if quota]) else 0
+        return []
+    own = [CGROUPS / line.split(":", 2)[2].strip("/") for line in lines if line.startswith("0::")]
+    folders = [above for folder in own for above in (folder, *folder.parents)]
+    return [*folders, CGROUPS]  # in a container its own group is the root of what it sees
 
 
 def _quota(folder: Path) -> float:
@@ -80,6 +84,31 @@ def _quota(folder: Path) -> float:
         return int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):  # none, or "max"
         return 0.0
+
+
+def free_memory() -> int | None:
+    """Bytes that this process can still take: by the system, and by its control group's limit.
+
+    ``None`` where the system does not say.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        system = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+    return min([1024 * system, *_by_limit()])
+
+
+def _by_limit() -> list[int]:
+    """What the limits of the control group, and of those above it, leave."""
+    found = []
+    for folder in _own_groups():
+        try:
+            most, used = ((folder / f"memory.{name}").read_text() for name in ("max", "current"))
+            found.append(max(0, int(most) - int(used)))
+        except (OSError, ValueError):  # none, or "max"
+            continue
+    return found
 
 
 def end_with(parent: int) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from segtrace.errors import InputError
 from segtrace.names import CONFIG
+from segtrace.plain_files import check_plain
 from segtrace.progress import is_first, say
 from segtrace.report.files import check_writable
 
@@ -169,6 +170,7 @@ def kind_of(folder: Path) -> str | None:
 def _text_in(folder: Path) -> str:
     """The text of the configuration that lies there; empty where there is none."""
     try:
+        check_plain(folder / CONFIG)
         return (folder / CONFIG).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""

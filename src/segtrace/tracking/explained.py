@@ -1,7 +1,7 @@
 """Explain slices: the one step that the callback and ``explain.py`` share."""
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -30,6 +30,7 @@ from segtrace.names import file_name
 from segtrace.network import guards
 from segtrace.network.labels import check_truth, truth_of, whole_numbers
 from segtrace.network.logits import Output
+from segtrace.network.lost import lost_told
 from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.report.combined import AGGREGATES
@@ -330,13 +331,8 @@ def of_failures(probes: Probes, settings: Settings) -> list[Settings]:
 
 
 def _warn_of_lost_weights(net: nn.Module, epoch: int | None) -> None:
-    if lost := list(unsound(net)):
-        when = "" if epoch is None else f" at epoch {epoch}"
-        warnings.warn(
-            f"{len(lost)} of the network's weights are NaN or infinite{when} ({lost[0]}, …): it "
-            "explains nothing; take another checkpoint, or train with a lower learning rate",
-            stacklevel=3,
-        )
+    if (words := lost_told(net, "" if epoch is None else f" at epoch {epoch}")) is not None:
+        warnings.warn(words, stacklevel=3)
 
 
 def traced(
@@ -536,16 +532,3 @@ def _kept(net: nn.Module, stages: StagesLike, names: list[str]) -> dict[str, Sta
         if name not in known:
             raise unknown("stage", name, known, "this network")
     return {name: known[name] for name in names}
-
-
-def unsound(net: nn.Module) -> Iterator[str]:
-    """Names of the parameters and buffers that hold NaN or an infinite value.
-
-    A buffer may hold -inf, as a mask of attention does.
-    """
-    parameters = dict(net.named_parameters(remove_duplicate=False))
-    for name, tensor in net.state_dict().items():
-        if tensor.is_floating_point():
-            lost = tensor.isnan() | (tensor.isinf() if name in parameters else tensor.isposinf())
-            if bool(lost.any()):
-                yield name
