@@ -7,7 +7,7 @@ ARGS ?=
 RUN ?= outputs
 
 .DEFAULT_GOAL := help
-.PHONY: help train explain tensorboard test quick test-long test-gpu test-foreign coverage lint format bench planted screenshots clean
+.PHONY: help train explain tensorboard test quick test-long test-gpu test-foreign coverage lint format docs bench planted screenshots clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ format: $(VENV)/installed  ## Put the code into its style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+docs: $(VENV)/installed  ## Build the pages of docs/ as a site: open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 bench: $(VENV)/installed  ## Measure speed against the floor and the neighbours; takes minutes
 	$(BIN)/python tests/benchmarks/bench_trace.py $(ARGS)
 	$(BIN)/python tests/benchmarks/bench_epoch.py
@@ -83,4 +86,4 @@ screenshots: $(VENV)/installed  ## Photograph TensorBoard with a headless Chromi
 	$(BIN)/python tests/browser/screenshots.py $(RUN) screenshots
 
 clean:  ## Remove the virtual environment and all caches; runs and data stay
-	rm -rf $(VENV) $(FOREIGN) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FOREIGN) site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ def _nothing_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def ct_root() -> Path:
-    """The two real scans, in both layouts (see the README on where they come from)."""
+    """The two real scans, in both layouts (see docs/fresh_clone.md on where they come from)."""
     default = Path(__file__).parents[2] / "shared" / "ct"
     root = Path(os.environ.get("SEGTRACE_CT", default))
     if not (root / "RawData").is_dir():

@@ -13,7 +13,17 @@ SOURCE = Path(segtrace.__file__).parent
 
 LEAVES = {
     f"segtrace.{name}"
-    for name in ("activation", "dice", "errors", "labelled", "names", "processes", "progress")
+    for name in (
+        "activation",
+        "dice",
+        "errors",
+        "html_table",
+        "labelled",
+        "names",
+        "plain_files",
+        "processes",
+        "progress",
+    )
 }
 CORE = ("network", "attribution", "measures", "causal")
 # package -> packages of ours that it may import besides itself: only what stands above it.
@@ -158,7 +168,7 @@ flow = segtrace.trace(
     net, {{"enc1": "1", "head": "2"}}, torch.rand(1, 1, 8, 8), targets.organ(1, "all")
 )
 assert flow.stages == ("enc1", "head")
-pipeline = {{"FlowCallback", "explain", "explainers", "score_planted"}}
+pipeline = {{"FlowCallback", "explain", "explain_checkpoint", "explainers", "score_planted"}}
 for name in set(segtrace.__all__) - pipeline:
     assert callable(getattr(segtrace, name))
 assert "rise" in segtrace.explainers.__all__

@@ -3,13 +3,20 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
 
 from helpers.tasks import Squares
 from segtrace import InputError, processes
-from segtrace.processes import allotted, keep_to_allotment, side_by_side, threads_of_each
+from segtrace.processes import (
+    allotted,
+    in_threads,
+    keep_to_allotment,
+    side_by_side,
+    threads_of_each,
+)
 
 SQUARES = Squares(torch.ones(3))
 
@@ -99,6 +106,22 @@ def test_two_processes_hand_back_in_order_what_one_would_have_found(flushed, cap
 def test_what_ends_a_task_is_one_line(numbers, said):
     with pytest.raises(InputError, match=said):
         squared(numbers, 2)
+
+
+def test_threads_work_at_once_and_hand_back_in_order_what_one_would_have_found():
+    both, before = threading.Barrier(2, timeout=30), torch.get_num_threads()
+
+    def waits(number):
+        both.wait()  # of tasks that come after each other the first would wait for ever
+        return number, torch.get_num_threads()
+
+    with in_threads(waits, range(6), 2) as found:
+        assert [*found] == [(number, threads_of_each(2)) for number in range(6)]
+    with pytest.raises(ZeroDivisionError), in_threads(lambda one: one / 0, [1, 2], 2) as found:
+        next(found)
+    assert torch.get_num_threads() == before
+    with in_threads(lambda _: threading.get_ident(), [1, 2], 1) as found:
+        assert {*found} == {threading.get_ident()}
 
 
 def test_what_cannot_be_sent_is_one_line():

@@ -1,4 +1,4 @@
-"""The README's example of cutting in Python is typed here, on a small network."""
+"""The example of cutting in Python (docs/explain.md) is typed here, on a small network."""
 
 import re
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import segtrace
 from helpers import nets
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "explain.md"
 
 
-def test_what_the_readme_says_of_cutting_in_python_works_as_it_stands(capsys):
-    blocks = re.findall(r"```(?:python)?\n(.*?)```", README.read_text(), re.DOTALL)
+def test_what_is_said_of_cutting_in_python_works_as_it_stands(capsys):
+    blocks = re.findall(r"```(?:python)?\n(.*?)```", PAGE.read_text(), re.DOTALL)
     at = next(i for i, block in enumerate(blocks) if "segtrace.necessity(" in block)
     net, images, truth = nets.flexible_unet(), nets.images(3, 32), nets.labels(3, 32, 4)
     given = {"segtrace": segtrace, "net": net, "images": images, "training_slices": images}

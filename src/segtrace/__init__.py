@@ -2,10 +2,11 @@
 
 Public and stable: :func:`trace`, :func:`integrate`, :func:`attribution_patching`,
 :func:`sites_of`, :func:`collect`, :func:`necessity`, :func:`route`, :func:`describe`,
-:func:`explain`, :func:`score_planted`, :class:`FlowCallback`, :class:`InputError` and the package
-``explainers``. Tracing needs torch alone, cutting also scipy and xarray; what draws and writes
-(``explain``, ``explainers``, ``score_planted``, ``FlowCallback``) needs the pipeline, ``pip install
-segtrace[train]``. All are imported on first use.
+:func:`explain`, :func:`explain_checkpoint`, :func:`score_planted`, :class:`FlowCallback`,
+:class:`InputError` and the package ``explainers``. Tracing needs torch alone, cutting also scipy
+and xarray; what draws and writes (``explain``, ``explain_checkpoint``, ``explainers``,
+``score_planted``, ``FlowCallback``) needs the pipeline, ``pip install segtrace[train]``. All are
+imported on first use.
 """
 
 from importlib import import_module
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from segtrace.network.sites import sites_of
     from segtrace.planted.benchmark import score_planted
     from segtrace.studies.explain import explain
+    from segtrace.studies.explain_checkpoint import explain_checkpoint
     from segtrace.training.callbacks.flow import FlowCallback
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "FlowCallback": "segtrace.training.callbacks.flow",
@@ -34,6 +36,7 @@ _HOMES = {
     "collect": "segtrace.causal.baselines",
     "describe": "segtrace.attribution.describe",
     "explain": "segtrace.studies.explain",
+    "explain_checkpoint": "segtrace.studies.explain_checkpoint",
     "integrate": "segtrace.attribution.integrate",
     "necessity": "segtrace.causal.necessity",
     "route": "segtrace.causal.route",
@@ -49,6 +52,7 @@ __all__ = [
     "collect",
     "describe",
     "explain",
+    "explain_checkpoint",
     "explainers",
     "integrate",
     "necessity",

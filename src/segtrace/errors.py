@@ -77,6 +77,10 @@ class UsersCodeError(InputError):
         super().__init__(f"{called} raised {type(error).__name__}{words and f': {words}'}")
 
 
+class BrokenOffError(InputError):
+    """A run that had begun cannot go on as it is: its folder stays, and what to do is said."""
+
+
 @contextmanager
 def users_code(called: str) -> Iterator[None]:
     """Around a call of the user's code, and that alone.
@@ -95,6 +99,8 @@ def users_code(called: str) -> Iterator[None]:
         raise UsersCodeError(called, error) from error
 
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""How torch says that there is none left: on a GPU, on Linux and macOS, on Windows."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says of a disk that was good for writing before."""
 
@@ -115,6 +121,12 @@ def is_full(error: BaseException | None) -> bool:
     if not isinstance(error, OSError):
         return False
     return error.errno in FULL or bool(re.fullmatch(r"\d+ requested and \d+ written", str(error)))
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether there is no memory left, of the machine or of its GPU; torch says so in words."""
+    by_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    return isinstance(error, MemoryError) or by_torch
 
 
 def unknown(

@@ -1,4 +1,4 @@
-"""Several processes of one command: their share of the machine, and tasks side by side."""
+"""The share of the machine that a command has, and its tasks side by side."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -63,15 +63,19 @@ def by_affinity() -> int:
 
 def _by_quota() -> int:
     """Whole cores by the quota of the control group, or of one above it; 0 where there is none."""
+    quotas = [quota for folder in _own_groups() if (quota := _quota(folder))]
+    return max(1, int(min(quotas))) if quotas else 0
+
+
+def _own_groups() -> list[Path]:
+    """The folders of the control group of this process, and of those above it."""
     try:
         lines = OWN_CGROUP.read_text().splitlines()
     except OSError:
-        return 0
-    own = [line.split(":", 2)[2].strip("/") for line in lines if line.startswith("0::")]
-    folders = [CGROUPS / path for path in own]
-    quotas = [_quota(above) for folder in folders for above in (folder, *folder.parents)]
-    quotas.append(_quota(CGROUPS))  # in a container, whose own group is the root of what it sees
-    return max(1, int(min(known))) if (known := [quota for quota in quotas if quota]) else 0
+        return []
+    own = [CGROUPS / line.split(":", 2)[2].strip("/") for line in lines if line.startswith("0::")]
+    folders = [above for folder in own for above in (folder, *folder.parents)]
+    return [*folders, CGROUPS]  # in a container its own group is the root of what it sees
 
 
 def _quota(folder: Path) -> float:
@@ -80,6 +84,31 @@ def _quota(folder: Path) -> float:
         return int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):  # none, or "max"
         return 0.0
+
+
+def free_memory() -> int | None:
+    """Bytes that this process can still take: by the system, and by its control group's limit.
+
+    ``None`` where the system does not say.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        system = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+    return min([1024 * system, *_by_limit()])
+
+
+def _by_limit() -> list[int]:
+    """What the limits of the control group, and of those above it, leave."""
+    found = []
+    for folder in _own_groups():
+        try:
+            most, used = ((folder / f"memory.{name}").read_text() for name in ("max", "current"))
+            found.append(max(0, int(most) - int(used)))
+        except (OSError, ValueError):  # none, or "max"
+            continue
+    return found
 
 
 def end_with(parent: int) -> None:
@@ -94,12 +123,41 @@ def end_with(parent: int) -> None:
 
 
 @contextmanager
+def in_threads(
+    task: Callable[[Item], Found], items: Sequence[Item], threads: int
+) -> Iterator[Iterator[Found]]:
+    """What the task makes of each item, in their order.
+
+    For what unpacks, hashes and counts, which other threads need not wait for: they begin at once,
+    where a process is seconds importing its packages.
+
+    Args:
+        task: with fewer than two threads, or items, it is called here.
+        items: of each task one.
+        threads: how many take tasks, each with :func:`threads_of_each` of torch's own.
+    """
+    threads = min(threads, len(items))
+    if threads < 2:
+        yield map(task, items)
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    share = threads_of_each(threads)
+    pool = ThreadPoolExecutor(threads, "task", torch.set_num_threads, (share,))
+    try:
+        yield pool.map(task, items)
+    finally:
+        pool.shutdown(cancel_futures=True)  # waits for tasks that were begun
+        torch.set_num_threads(before)  # also of threads to come
+
+
+@contextmanager
 def side_by_side(
     task: Callable[[Item], Found],
     items: Sequence[Item],
     processes: int,
     instead: str,
-    ended: str = "a process that worked beside this one was ended, by a lack of memory perhaps",
 ) -> Iterator[Iterator[Found]]:
     """What the task makes of each item, in their order; what it says is said then.
 
@@ -108,7 +166,6 @@ def side_by_side(
         items: of each task one.
         processes: how many take tasks, each with :func:`threads_of_each`.
         instead: how the user asks for one process.
-        ended: what is said when a process was ended, before ``instead``.
 
     Raises:
         InputError: a process was ended; the task cannot be sent to another one. What the task
@@ -120,12 +177,15 @@ def side_by_side(
         return
     others = set(multiprocessing.active_children())
     # Spawned, since a fork of a process in which torch has threads may hang.
-    begin = (_sent(task, instead), threads_of_each(processes), _flushes_denormals(), os.getpid())
+    begin = (_sent(task, instead), threads_of_each(processes), flushes_denormals(), os.getpid())
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, begin)
     try:
         yield map(_told, pool.map(_heard, items))
     except BrokenProcessPool as error:
-        raise InputError(f"{ended}; say {instead}") from error
+        raise InputError(
+            "a process that worked beside this one was ended, by a lack of memory perhaps; say "
+            f"{instead}"
+        ) from error
     finally:
         if sys.exc_info()[1] is not None:
             for worker in {*multiprocessing.active_children()} - others:
@@ -144,7 +204,8 @@ def _sent(task: Callable[..., Any], instead: str) -> bytes:
         ) from error
 
 
-def _flushes_denormals() -> bool:
+def flushes_denormals() -> bool:
+    """Whether this thread takes numbers too small for their format for 0."""
     return sys.float_info.min / 2 == 0
 
 

@@ -57,12 +57,14 @@ def main() -> None:
     import pytorch_lightning as pl
 
     from segtrace.cli.train import run, train_config  # noqa: F401
+    from segtrace.training.callbacks.baselines import KeepBaselines
     from segtrace.training.callbacks.flow import FlowCallback
 
     spent.mark("imports")
     for name, step in STEPS.items():
         setattr(run, name, spent.around(getattr(run, name), step))
     pl.Trainer.validate = spent.around(pl.Trainer.validate, "validation, untrained")
+    KeepBaselines.on_train_start = spent.around(KeepBaselines.on_train_start, "means, untrained")
     FlowCallback.on_train_start = spent.around(FlowCallback.on_train_start, "flow, untrained")
 
     class First(pl.Callback):

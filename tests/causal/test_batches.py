@@ -7,9 +7,10 @@ from helpers import routes as nets
 from segtrace.attribution import targets
 from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import collect
-from segtrace.causal.batches import Batches, Clock, out_of_memory
+from segtrace.causal.batches import Batches, Clock
 from segtrace.causal.necessity import necessity
 from segtrace.causal.route import route
+from segtrace.errors import is_out_of_memory
 from segtrace.network.sites import sites_of
 
 
@@ -50,7 +51,7 @@ def test_other_errors_pass():
 
     with pytest.raises(RuntimeError, match="shape"):
         list(Batches(4).over(4, broken))
-    assert out_of_memory(RuntimeError("DefaultCPUAllocator: not enough memory: you tried"))
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: not enough memory: you tried"))
 
 
 def test_progress_begins_with_an_estimate_and_ends_with_nothing_left():

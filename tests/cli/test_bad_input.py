@@ -144,8 +144,10 @@ def test_a_disk_without_room_for_the_checkpoints_stops_the_run(tmp_path, monkeyp
         split={"train": ["a"], "val": ["b"]},
         organs={"liver": 1},
         source=SimpleNamespace(channels=1),
+        train_dataloader=lambda: [1],
     )
-    trainer = SimpleNamespace(max_epochs=1000, checkpoint_callbacks=[])
+    limits = {"max_epochs": 1000, "max_steps": -1, "limit_train_batches": 1.0}
+    trainer = SimpleNamespace(**limits, checkpoint_callbacks=[])
     with pytest.raises(InputError, match=r"0.0 GiB free, 3.8 GiB needed; free some, or say"):
         announce(TrainConfig({}, tmp_path), data, module, trainer)
 

@@ -18,6 +18,7 @@ from segtrace import InputError
 from segtrace.cli import endings
 from segtrace.cli.endings import listening, told, typed, whole
 from segtrace.data.cache.entries import LostSlicesError
+from segtrace.errors import BrokenOffError
 from segtrace.report.files import atomic
 
 TRAINING = "callbacks: {}\nseed: 0\n"
@@ -339,3 +340,45 @@ def test_a_thread_that_finds_the_disk_full_prints_nothing(folder, capsys):
     said = capsys.readouterr().err
     assert "No space left" not in said
     assert "a defect" in said
+
+
+def test_of_an_evaluation_it_is_said_how_to_go_on(folder, monkeypatch):
+    target = "segtrace.studies.evaluation.study.Evaluate"
+    (folder / "config.yaml").write_text(f"study: {{_target_: {target}}}\n")
+    for name in ("evaluation.csv", "whole/0001.json", "whole/.0002.json.77.part"):
+        (folder / "test" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "test" / name).touch()
+    monkeypatch.setattr(sys, "argv", ["explain.py", "++evaluate=true", "hydra.run.dir=out"])
+    command = f"python explain.py evaluate=true hydra.run.dir={folder}"
+    assert whole(folder) == f"1 case scored; to go on: {command}"
+
+
+CUDA = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.11 GiB"
+CPU = (
+    "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you "
+    "tried to allocate 4000000000000 bytes. Error code 12 (Cannot allocate memory)"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError(CUDA), "the GPU is out of memory (another 20.00 GiB were asked"),
+        (RuntimeError(CPU), "out of memory (another 4000000000000 bytes were asked for); ask"),
+        (MemoryError(), "out of memory; ask for less: data.batch_size=4, or a narrower network"),
+    ],
+)
+def test_a_lack_of_memory_is_one_line_with_what_takes_less(error, said, folder):
+    (folder / "config.yaml").write_text(f"{TRAINING}data: {{batch_size: 8}}\n")
+    with pytest.raises(BrokenOffError) as caught, told():
+        raise error
+    assert str(caught.value).startswith(said)
+    assert "data.batch_size=4, or a narrower network, model.net.…" in str(caught.value)
+    (folder / "config.yaml").write_text("rules: null\n")
+    with pytest.raises(BrokenOffError, match="ask for less: fewer slices"), told():
+        raise error
+
+
+def test_torch_says_so_in_these_words(folder):
+    with pytest.raises(BrokenOffError, match=r"^out of memory \(another \d+ bytes were"), told():
+        torch.empty(2**50)

@@ -121,7 +121,7 @@ def test_a_run_that_is_stopped_anywhere_goes_on_by_the_command_that_it_prints(
             "train.py", folder, *typed, at=() if number % 2 else at, after=after, number=signal_
         )
         told.append(f"{STOPS[signal_]} {stop['place'] or after}")
-        if stop["code"] == 0:  # nothing was left to do, or fewer steps
+        if stop["code"] == 0:  # it had ended before the signal came
             break
         assert stop["code"] == 128 + signal_, (told, stop["said"][-3000:])
         (line,) = [one for one in stop["said"].splitlines() if one.startswith("train.py: ")]
@@ -132,8 +132,9 @@ def test_a_run_that_is_stopped_anywhere_goes_on_by_the_command_that_it_prints(
             typed = tuple(shlex.split(line.partition("python train.py ")[2]))
         else:
             assert line.endswith("nothing has begun"), line
-    last = nursery.run("train.py", folder, *typed)
-    assert last["code"] == 0, (told, last["said"][-3000:])
+    if stop["code"]:
+        last = nursery.run("train.py", folder, *typed)
+        assert last["code"] == 0, (told, last["said"][-3000:])
     print(f"\n{number} {kind}: {'; '.join(told)}")
     assert differences(expected, left_by(folder)) == [], told
 
@@ -162,7 +163,7 @@ def test_a_disk_that_gets_full_anywhere_is_one_line_and_the_run_goes_on(
     if full["code"]:
         assert full["code"] == 1, full["said"][-3000:]
         (line,) = [one for one in full["said"].splitlines() if one.startswith("train.py: ")]
-        assert "No space left on device" in line, line
+        assert "No space left on device" in line or "MiB free" in line, line
         assert "Traceback" not in full["said"], full["said"][-3000:]
         *_, command = line.partition("python train.py ")
         typed = tuple(shlex.split(command)) or typed

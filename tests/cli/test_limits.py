@@ -104,3 +104,12 @@ def test_a_training_without_an_end_is_refused_and_not_given_a_thousand_epochs(ep
 def test_leaves_have_their_path():
     node = {"a": {"b": [1, {"c": None}]}, "d": "e"}
     assert dict(leaves(node)) == {"a.b[0]": 1, "a.b[1].c": None, "d": "e"}
+
+
+@pytest.mark.parametrize("decay", [1, 1.0, 1.5, -0.1, True, "much"])
+def test_an_average_of_weights_moves_and_does_not_run_away(decay):
+    ema = {"_target_": "pytorch_lightning.callbacks.EMAWeightAveraging", "decay": decay}
+    with pytest.raises(InputError, match=r"callbacks\.ema\.decay=.*; give 0 or more and less than"):
+        check_limits(PLAIN | {"callbacks": {"best": None, "ema": ema}})
+    for fine in (0, 0.5, 0.999):
+        check_limits(PLAIN | {"callbacks": {"ema": ema | {"decay": fine}}})

@@ -410,6 +410,7 @@ def test_every_case_of_a_part_has_its_say(tiny_raw, tmp_path):
 def test_an_organ_in_no_case_is_told_before_the_training(tiny_raw, tiny_split, cache):
     source = NiftiSource(str(tiny_raw), {"liver": 6, "spleen": 200}, other="background")
     data = SliceDataModule(source, "all", 48, split=tiny_split, cache_dir=cache)
+    data.gather("train", "val", "test")  # as with test=true; it is told all the same
     with pytest.warns(UserWarning, match="no (train|val) case holds spleen, so") as found:
         data.setup("fit")
     assert [str(one.message).split(":")[0] for one in found] == [

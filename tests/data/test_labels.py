@@ -129,3 +129,15 @@ def test_a_users_table_with_impossible_numbers_is_refused(table):
 def test_an_organ_whose_name_holds_control_codes_is_refused():
     with pytest.raises(InputError, match=r"organ 'a.x1b' holds control codes"):
         organ_table("all", {"a\x1b": 1})
+
+
+@pytest.mark.parametrize("kind", ["u1", "<i2", ">i2", "f4", "f8", "<u2", ">u2", "i8"])
+def test_channels_of_any_stored_type_are_those_of_a_slow_loop(kind):
+    label = np.random.default_rng(0).integers(0, 14, (4, 5, 6)).astype(kind)
+    organs = organ_table(["liver", "spleen", "aorta"], BTCV)
+    of = {BTCV[name]: channel for name, channel in organs.items()}
+    slow = [of.get(int(number), 0) for number in label.ravel()]
+    for stored in (label, np.asfortranarray(label)):
+        channels = to_channels(stored, BTCV, organs, "a file")
+        assert channels.dtype == np.uint8
+        assert channels.ravel().tolist() == slow

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 import warnings
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,7 +244,7 @@ def test_an_interrupted_cache_is_never_taken_for_a_whole_one(source, tmp_path, m
 def test_two_processes_that_prepare_the_same_case_agree(source, tmp_path, monkeypatch):
     (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
     before = (case.folder / "image.npy").stat().st_ino
-    preparing._write_case((source, "0005", SETTINGS, case.folder, False))
+    preparing._write_case(digests.Digests(), (source, ("0005", False), SETTINGS, case.folder))
     assert folders(tmp_path) == [case.folder.name]
     assert (case.folder / "image.npy").stat().st_ino == before  # the first one's stays
 
@@ -349,7 +348,7 @@ def test_an_order_of_organs_against_anatomy_is_told_once(tiny_raw, tmp_path):
         prepare(NiftiSource(str(tiny_raw), "btcv"), cases, SETTINGS, tmp_path)
 
 
-def test_processes_side_by_side_write_the_same_and_name_the_broken_case(tiny_raw, tmp_path):
+def test_threads_side_by_side_write_the_same_and_name_the_broken_case(tiny_raw, tmp_path):
     source = RawSource(str(shutil.copytree(tiny_raw, tmp_path / "own")))
     cases = list(source.cases())
     broken = source.files(cases[-1])[0]
@@ -362,19 +361,6 @@ def test_processes_side_by_side_write_the_same_and_name_the_broken_case(tiny_raw
         (same,) = [other for other in alone if other.name == case.name]
         for name in ("image.npy", "label.npy"):
             assert (case.folder / name).read_bytes() == (same.folder / name).read_bytes()
-
-
-def test_a_process_that_dies_is_one_line(source, tmp_path, monkeypatch):
-    class Broken:
-        def __init__(self, *_): ...
-        def shutdown(self, **_): ...
-        def map(self, *_):
-            raise BrokenProcessPool
-
-    monkeypatch.setattr("segtrace.processes.ProcessPoolExecutor", Broken)
-    words = "a process that prepared slices was ended, by a lack of memory perhaps; say data.num"
-    with pytest.raises(InputError, match=words):
-        prepare(source, ["0005", "0006"], SETTINGS, tmp_path, workers=2)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

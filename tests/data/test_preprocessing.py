@@ -124,3 +124,16 @@ def test_windowed_files_have_no_window_of_their_own(source):
     volume = replace(source.load("0005"), windowed=True)
     with pytest.raises(InputError, match=r"data.window=zscore, but .* already clipped"):
         replace(SETTINGS, window="zscore").images(volume)
+
+
+@pytest.mark.parametrize("window", [(-125.0, 275.0), "percentile"])
+def test_slices_few_at_a_time_are_those_of_the_whole_scan_to_the_bit(source, window):
+    volume = source.load("0005")
+    deep = np.concatenate([volume.image, volume.image[::-1], volume.image + 7])[:21]
+    volume = replace(volume, image=deep, grid=replace(volume.grid, shape=(64, 64, 21)))
+    settings = Preprocessing(window, 48, {"liver": 1})
+    low, high = own_window(deep, window) if isinstance(window, str) else window
+    whole = (deep.clip(low, high) - np.float32(low)) / np.float32(high - low)
+    images, geometry = settings.images(volume)
+    assert images.tobytes() == geometry.resize_images(whole).tobytes()
+    assert settings.windowed(volume).tobytes() == whole.tobytes()

@@ -11,7 +11,13 @@ from segtrace.data.cache.entries import LostSlicesError
 from segtrace.data.labels import BTCV, organ_table
 from segtrace.data.prepare import prepare
 from segtrace.data.preprocessing import Preprocessing
-from segtrace.data.sampling import EpochSampler, Loader, Slices, workers_beside
+from segtrace.data.sampling import (
+    EpochSampler,
+    Loader,
+    Slices,
+    threads_that_prepare,
+    workers_beside,
+)
 from segtrace.data.sources import RawSource
 
 
@@ -119,3 +125,13 @@ def test_a_gpu_is_fed_by_the_cores_that_are_there(monkeypatch, cores, processes,
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
     assert workers_beside("cuda", processes) == found
     assert workers_beside("cpu", processes) == 0
+    assert threads_that_prepare(0) == min(cores, 2)
+    assert threads_that_prepare(5) == 5
+
+
+def test_what_loads_and_prepares_keeps_to_the_allotment_as_threads_do(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(16), raising=False)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
+    assert workers_beside("cuda") == 3
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    assert (workers_beside("cuda"), threads_that_prepare(0)) == (1, 1)

@@ -65,6 +65,7 @@ Made by `PYTHONPATH=src:tests .venv-foreign/bin/python tests/foreign/networks_ta
 docs/networks.md` (`make test-foreign` installs what it needs).
 
 What to know of some:
+
 * segmentation-models-pytorch: of the encoders ResNet, ResNeXt, SE-Net, SK-Net, DenseNet,
   MobileNetV2, timm's EfficientNet, MobileOne and Mix Transformer are known; of others name the
   stages.

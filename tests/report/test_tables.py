@@ -1,4 +1,5 @@
 import csv
+import os
 from contextlib import contextmanager
 
 import pytest
@@ -81,6 +82,27 @@ def test_a_line_that_a_killed_run_left_torn_is_forgotten(tmp_path):
         forget_rows(path, "epoch", since=12)
         assert [row["epoch"] for row in read_table(path)] == ["0", "1"]
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"),
+    [(-3, "its last line has no end"), (-5, "its last line has no end"), (None, "2 values for 3")],
+)
+def test_a_table_that_was_cut_short_is_told_in_one_line(cut, said, tmp_path):
+    path = tmp_path / "measures.csv"
+    save_table(path, ROWS)
+    whole = path.read_text()
+    path.write_text(whole[:cut] if cut else f"{whole}2,liver\n")
+    with pytest.raises(InputError, match=f"{path} is damaged .*{said}.*put a whole one in its pl"):
+        read_table(path)
+    if cut:
+        assert len(read_table(path, torn=True)) == 1
+
+
+def test_a_pipe_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "measures.csv")
+    with pytest.raises(InputError, match="cannot be read: not a plain file"):
+        read_table(tmp_path / "measures.csv")
 
 
 def test_adding_to_a_table_does_not_copy_it(tmp_path):

@@ -57,6 +57,15 @@ def test_one_call_explains_any_network_on_any_loader(tmp_path):
     assert found == own | wrong | {"index.html"}
 
 
+@pytest.mark.parametrize("said", [True, False, None])
+def test_images_are_a_phantoms_only_where_the_loader_says_so(said):
+    made = loader()
+    if said is not None:
+        made.dataset.phantom = said
+    explained = segtrace.explain(net(), made, STAGES, LABELS, slices=1)
+    assert explained.record.scene.phantom is (said is True)
+
+
 def test_the_patients_sides_are_named_only_where_the_loader_says_so(tmp_path):
     """Whoever gives a loader of tensors has not said which column is the patient's right."""
     batches = loader()

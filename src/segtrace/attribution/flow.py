@@ -11,9 +11,11 @@ from torch import Tensor
 from segtrace.activation import SIGMOID, SOFTMAX
 from segtrace.attribution.rules import Method, Rule
 from segtrace.errors import InputError
+from segtrace.html_table import Cell, paragraph, table
 from segtrace.labelled import Dataset
 from segtrace.network import guards
 from segtrace.network.graph import walk
+from segtrace.progress import counted
 
 INPUT = "input"
 """The one stage of maps of the image: what the network is shown."""
@@ -44,7 +46,7 @@ class Status(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Flow:
     """Signed evidence maps of every site for every organ and slice.
 
@@ -115,6 +117,37 @@ class Flow:
             if isinstance(value := getattr(self, own.name), Tensor)
         }
         return replace(self, maps=maps, **moved)
+
+    def __repr__(self) -> str:
+        """A line, since the tensors would fill screens."""
+        what = counted(self.prediction.shape[0], "volume" if self.axes > 2 else "slice")
+        return (
+            f"<Flow of {what}: sites {', '.join(self.sites)}; organs {', '.join(self.organs)}; "
+            f"rules {', '.join(self.rules)}; maps[site] is (rule, organ, slice, *cells)>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Sites x organs, for a notebook: is there a map to read, and how coherent is it?"""
+        organs = len(self.organs)
+        return "".join([
+            paragraph(f"Flow by {', '.join(self.rules)} of the {self.score}, "
+                      + counted(self.prediction.shape[0], "volume" if self.axes > 2 else "slice")),
+            table("site", self.organs,
+                  [(site, " × ".join(map(str, maps.shape[3:])),
+                    [self._in_short(s, o) for o in range(organs)])
+                   for s, (site, maps) in enumerate(self.maps.items())]),
+            paragraph("How many maps of the first rule may be read, with the coherence κ of their "
+                      "gradient (mean), or why none may. Measures and pictures: segtrace.explain."),
+        ])  # fmt: skip
+
+    def _in_short(self, site: int, organ: int) -> Cell:
+        """How many maps of the first rule are to be read, or why not, and their coherence."""
+        status, kappa = self.status[site, 0, organ], self.kappa[site, organ]
+        read = status == Status.OK
+        if bool(read.any()):
+            words = f"{int(read.sum())} ok · κ {float(kappa[read].nanmean()):.2f}"
+            return Cell(words, share=float(read.double().mean()) / 4)
+        return Cell(Status(int(status.min())).label, faint=True)
 
     def to_xarray(self, *, maps: bool = True) -> Dataset:
         """All that is in it, or all but the maps, with named axes.

@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from segtrace.errors import is_out_of_memory
 from segtrace.network.logits import sent
 from segtrace.progress import OnProgress, Progress
 
@@ -41,7 +42,7 @@ class Batches:
             try:
                 result = run(part)
             except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error) or self.size == 1:
+                if not is_out_of_memory(error) or self.size == 1:
                     raise
                 self._halve()
                 continue
@@ -58,13 +59,6 @@ class Batches:
             )
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether this is torch's way of saying that memory ran out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
 
 
 def seconds_per_slice(net: nn.Module, x: Tensor) -> float:

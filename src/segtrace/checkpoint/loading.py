@@ -16,6 +16,7 @@ from segtrace.checkpoint.plain import numbers, stored, tensors_of
 from segtrace.checkpoint.reading import has_checksums, read
 from segtrace.errors import InputError, printable
 from segtrace.models import networks
+from segtrace.models.limits import check_pass
 
 DESCRIPTION = KEY
 """The key under which a checkpoint describes itself, in plain values and tensors."""
@@ -61,7 +62,8 @@ def load(path: Path | str, net: str | type[nn.Module] | None = None) -> Checkpoi
 
     Raises:
         InputError: a file that is missing, damaged, foreign, or holds code instead of values;
-            a network that is not in the table; weights that do not fit the network described.
+            a network that is not in the table; weights that do not fit the network described; a
+            pass of its slices that takes more memory than there is.
     """
     path = Path(path)
     saved = read(path)
@@ -75,7 +77,8 @@ def load(path: Path | str, net: str | type[nn.Module] | None = None) -> Checkpoi
     if description["memory_format"] == "channels_last":
         built = in_channels_last(built)
     fill(built, weights, path)
-    return Checkpoint(built.eval(), description, path, tuple(_notes(description, path)))
+    check_pass(built.eval(), _shape_of(description), str(path))
+    return Checkpoint(built, description, path, tuple(_notes(description, path)))
 
 
 def describe(path: Path | str) -> Description:
@@ -95,6 +98,13 @@ def _description(saved: Mapping[str, Any], path: Path) -> Description:
             "network of your own give net=module:builder weights=… stages=…"
         )
     return understood(found, path)
+
+
+def _shape_of(description: Description) -> tuple[int, ...]:
+    """Of the slices that a checkpoint brings; without them, of one as it is prepared."""
+    prepared, images = description["preprocessing"], description["probes"].get("images")
+    size = prepared["size"]
+    return (1, prepared.get("channels", 1), size, size) if images is None else tuple(images.shape)
 
 
 def _notes(description: Description, path: Path) -> list[str]:

@@ -7,6 +7,7 @@ import yaml
 
 from segtrace.checkpoint.plain import plain
 from segtrace.errors import InputError, printable
+from segtrace.plain_files import check_plain
 
 MOST = 2**20
 """Bytes; the configuration of a run takes some thousands."""
@@ -33,6 +34,7 @@ def read_mapping(path: Path, where: str) -> dict[str, Any]:
         InputError: it cannot be read, is no mapping, or holds more than plain values.
     """
     try:
+        check_plain(path)
         if path.stat().st_size > MOST:
             raise InputError(f"{where} has more than {MOST >> 20} MiB; it is no such file")
         found = yaml.load(path.read_text(encoding="utf-8"), _NoAliases)  # a safe loader

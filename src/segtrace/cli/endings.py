@@ -18,7 +18,7 @@ from segtrace.checkpoint.loading import describe
 from segtrace.cli.start_up import NOTHING, SIGNALS, called, say
 from segtrace.cli.train.broken_off import LAST, PREVIOUS
 from segtrace.data.cache.entries import LostSlicesError
-from segtrace.errors import InputError, is_full, why
+from segtrace.errors import BrokenOffError, InputError, is_full, is_out_of_memory, why
 from segtrace.progress import counted, is_first
 from segtrace.report.files import REMEDIES
 from segtrace.report.run_folder import kept_in, kind_of, result_in
@@ -31,6 +31,8 @@ PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+
 
 PLACE = re.compile(r"(callbacks|logger)\.[^=]*\.(folder|save_dir)=")
 """Options that say where something is written."""
+ASKED = re.compile(r"ried to allocate ([\d.]+ \w+)")
+"""How much memory, in torch's words."""
 DEAD = re.compile(r"DataLoader worker.*?(killed by signal: [^.]+|exited unexpectedly)")
 """What torch says of a loader's process that it has not ended itself."""
 
@@ -87,7 +89,7 @@ def told() -> Iterator[None]:
     """Around a script's work: what is whole, and how to go on, where it cannot be finished.
 
     Raises:
-        InputError: the disk is full, or a file cannot be written.
+        InputError: a file cannot be written, the disk is full, or there is no memory left.
         Stopped: with these words.
     """
     try:
@@ -106,20 +108,38 @@ def told() -> Iterator[None]:
 def _as_answer(error: BaseException) -> InputError | None:
     """What is told of an error; ``None`` for what is told by itself, or is a defect."""
     if isinstance(error, LostSlicesError):
-        return InputError(f"{error}; {whole_here()}")
+        return BrokenOffError(f"{error}; {whole_here()}")
+    if is_out_of_memory(error):
+        return BrokenOffError(_of_memory(error))
     if isinstance(error, RuntimeError) and (found := DEAD.search(str(error))):
-        return InputError(
+        return BrokenOffError(
             f"a process that reads slices was ended from outside ({found[1]}), by a lack of memory "
             f"or of /dev/shm perhaps; data.num_workers=0 does without; {whole_here()}"
         )
     if isinstance(error, InputError) and is_full(error.__cause__):
-        return InputError(f"{error}; {whole_here()}")
+        return BrokenOffError(f"{error}; {whole_here()}")
     if isinstance(error, OSError) and (error.errno in REMEDIES or is_full(error)):
         remedy = REMEDIES.get(error.errno or 0, "free some space")
         place = f" {error.filename}" if error.filename else ""
         line = f"cannot write{place}: {why(error)}; {remedy}"
-        return InputError(f"{line}; {whole_here()}" if is_full(error) else line)
+        return BrokenOffError(f"{line}; {whole_here()}") if is_full(error) else InputError(line)
     return None
+
+
+def _of_memory(error: BaseException) -> str:
+    """How much was asked for of which memory, and what takes less."""
+    said, asked = str(error), ASKED.search(str(error))
+    where = "the GPU is out of memory" if "CUDA" in said else "out of memory"
+    line = f"{where}{f' (another {asked[1]} were asked for)' if asked else ''}"
+    folder = _folder()
+    if kind_of(folder) != "train":
+        return f"{line}; ask for less: fewer slices with probes.n=…, fewer organs, processes=1"
+    data = kept_in(folder).get("data")
+    size = data.get("batch_size") if isinstance(data, dict) else None
+    smaller = (
+        f"data.batch_size={size // 2}" if isinstance(size, int) and size > 1 else "data.size=…"
+    )
+    return f"{line}; ask for less: {smaller}, or a narrower network, model.net.…"
 
 
 def whole(folder: Path) -> str:
@@ -131,6 +151,8 @@ def whole(folder: Path) -> str:
             return f"{folder} is complete: open {page}"
         if (done := _images_explained(folder)) is not None:
             return f"{counted(done, 'image')} explained; to go on: {_again(folder)}"
+        if (cases := _cases_scored(folder)) is not None:
+            return f"{counted(cases, 'case')} scored; to go on: {_again(folder)}"
         return f"{folder} is not complete: name another folder, or delete it"
     command = " ".join([called("train"), typed("resume", str(folder)), *_named_again()])
     for name in (LAST, PREVIOUS):
@@ -153,6 +175,15 @@ def _images_explained(folder: Path) -> int | None:
 
     named = kept_in(folder).get("image")
     return whole_in(folder) if isinstance(named, str) and images_in(Path(named)) else None
+
+
+def _cases_scored(folder: Path) -> int | None:
+    """Of an evaluation, how many cases are whole; ``None`` of anything else."""
+    from segtrace.studies.evaluation.kept import whole_in  # train.py needs none of it
+
+    study = kept_in(folder).get("study")
+    target = study.get("_target_") if isinstance(study, dict) else None
+    return whole_in(folder) if str(target).endswith(".Evaluate") else None
 
 
 def _named_again() -> list[str]:

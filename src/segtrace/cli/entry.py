@@ -29,7 +29,8 @@ from segtrace.cli.configuration import CONF
 from segtrace.cli.lasting import lasting_output
 from segtrace.cli.resumed import in_its_folder
 from segtrace.cli.start_up import say
-from segtrace.errors import InputError, UsersCodeError, unknown
+from segtrace.cli.taken_back import take_back
+from segtrace.errors import BrokenOffError, InputError, UsersCodeError, unknown
 
 OURS = Path(__file__).parents[1]
 _WHOLE = warnings.formatwarning
@@ -59,16 +60,22 @@ def answering(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None
                 main(config)
         except UsersCodeError as error:
             _stop(f"{error}{_traceback_kept(error)}")
-        except InputError as error:
-            _stop(_typable(str(error)))
-        except OmegaConfBaseException as error:
-            _stop(_told(error))
-        except HydraException as error:
-            if not (mistake := _mistake(error)):
+        except (InputError, OmegaConfBaseException, HydraException) as error:
+            if (words := _of_a_mistake(error)) is None:
                 raise
-            _stop(str(mistake))
+            if not isinstance(error, BrokenOffError):
+                take_back(start_up.made)
+            _stop(words)
 
     return answered
+
+
+def _of_a_mistake(error: Exception) -> str | None:
+    """What is told of a user's mistake; ``None`` of anything else."""
+    if isinstance(error, OmegaConfBaseException):
+        return _told(error)
+    mistake = _mistake(error)
+    return None if mistake is None else _typable(str(mistake))
 
 
 def _traceback_kept(error: UsersCodeError) -> str:
@@ -177,7 +184,8 @@ def _return_to_where_it_was_typed() -> None:
     os.chdir(runtime.cwd)
     folder, here = Path(runtime.output_dir), Path(runtime.cwd)
     above = [place for place in folder.parents if here in place.parents]
-    start_up.made[:] = [folder, *above]  # by Hydra, for a run that has not begun
+    # By Hydra, for a run that has not begun; not what somebody has filled before.
+    start_up.made[:] = [] if any(folder.iterdir()) else [folder, *above]
 
 
 def _quiet() -> None:
@@ -195,6 +203,8 @@ def _quiet() -> None:
         ".*Total length of `list` across ranks is zero.*",  # a split where no case validates
     ):
         warnings.filterwarnings("ignore", advice)
+    if start_up.is_explaining():  # which says so once, at its start
+        warnings.filterwarnings("ignore", "weights .* hold NaN or infinity.*")
 
 
 def _in_a_line(

@@ -45,6 +45,7 @@ def check_limits(config: Mapping[str, Any]) -> None:
     check_devices(config["trainer"])
     _check_time(config["trainer"].get("max_time"))
     check_end(config["trainer"], config["model"].get("scheduler"))
+    _check_averages(config.get("callbacks", {}))
     if config["test"] and config["trainer"].get("limit_test_batches") == 0:
         raise InputError("test=true scores nothing with trainer.limit_test_batches=0; leave it out")
 
@@ -110,6 +111,23 @@ def check_end(trainer: Mapping[str, Any], scheduler: Any) -> None:
             f"{said}: the schedule of the learning rate must know its end; give "
             "trainer.max_epochs=10, or model.scheduler=null"
         )
+
+
+def _check_averages(callbacks: Mapping[str, Any]) -> None:
+    """Refuse an average of weights that never moves, or runs away.
+
+    Raises:
+        InputError: a decay outside 0 to 1, or 1 itself.
+    """
+    for name, node in callbacks.items():
+        if node is None or not str(node.get("_target_", "")).endswith(".EMAWeightAveraging"):
+            continue
+        decay = node.get("decay", 0.0)
+        if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 <= decay < 1:
+            raise InputError(
+                f"callbacks.{name}.decay={decay}; give 0 or more and less than 1, as 0.99: the "
+                "average is of some 1 / (1 - decay) steps, and one with 1 never moves"
+            )
 
 
 def leaves(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -16,10 +17,18 @@ from segtrace.data.cases import Split
 from segtrace.data.files.findings import told
 from segtrace.data.labels import organ_table
 from segtrace.data.limits import RANGES, check_range
-from segtrace.data.prepare import BrokenCasesError, PreparedCase, Preprocessing, prepare
+from segtrace.data.prepare import PreparedCase, Preprocessing, prepare_all
 from segtrace.data.preprocessing import CUBIC, LINEAR, Window, batch_of, window_of
 from segtrace.data.probes import Probes, choose, usual
-from segtrace.data.sampling import AUTO, Draw, EpochSampler, Loader, Slices, workers_beside
+from segtrace.data.sampling import (
+    AUTO,
+    Draw,
+    EpochSampler,
+    Loader,
+    Slices,
+    threads_that_prepare,
+    workers_beside,
+)
 from segtrace.data.sources import CaseSource
 from segtrace.data.splits.choosing import chosen_split
 from segtrace.errors import InputError, unknown
@@ -46,8 +55,8 @@ class SliceDataModule(LightningDataModule):
         fold: ``"k/n"``: part k of n of the cases that are not for the test validates; or the
             number of a fold in the file ``split``.
         batch_size: slices per batch.
-        num_workers: loader processes, and processes that prepare slices; ``"auto"``: none on a CPU,
-            up to 8 beside a GPU.
+        num_workers: loader processes, and threads that prepare slices; ``"auto"``: none on a CPU,
+            up to 8 beside a GPU, and two threads.
         seed: of the order and the augmentation.
         steps_per_epoch: training batches per epoch; None for one pass over the slices.
         cache_dir: where prepared slices are kept.
@@ -95,6 +104,7 @@ class SliceDataModule(LightningDataModule):
         self.cache_dir = cache_dir
         self._augmentation = recipe_of(augment)
         self._cases: dict[str, list[PreparedCase]] = {}
+        self._judged: set[str] = set()  # parts of which it was said what they lack
         self._loaders: dict[tuple[Any, ...], Loader] = {}
         self._epoch = 0
 
@@ -118,38 +128,37 @@ class SliceDataModule(LightningDataModule):
         Raises:
             InputError: an unknown part, a broken file, a cache that cannot be written.
         """
-        self._check_part(part)
-        if part not in self._cases:
-            self._cases[part] = prepare(
-                self.source, self.split[part], self._preprocessing, self.cache_dir,
-                self._workers(), native=self._native and part == "train",
-            )  # fmt: skip
+        self.gather(part)
         return self._cases[part]
 
     def setup(self, stage: str | None = None) -> None:
         """Prepare what the stage needs; of an organ that no case of a training holds, warn."""
         parts = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         asked = parts.get(stage or "fit", ())
-        new = [part for part in asked if part not in self._cases]
         self.gather(*asked)
-        for part in new if stage in (None, "fit") else ():
-            if self.split[part]:
+        for part in asked if stage in (None, "fit") else ():
+            if self.split[part] and part not in self._judged:
+                self._judged.add(part)
                 self._warn_of_absent(part)
 
     def gather(self, *parts: str) -> None:
         """Prepare the cases of several parts of the split.
 
         Raises:
-            InputError: see :meth:`cases`; broken files of all parts are named at once.
+            InputError: see :meth:`cases`; broken files of all parts are named at once, and room is
+                asked for all of them.
         """
-        wrong: dict[str, str] = {}
         for part in parts:
-            try:
-                self.cases(part)
-            except BrokenCasesError as error:
-                wrong |= error.wrong
-        if wrong:
-            raise BrokenCasesError(wrong)
+            self._check_part(part)
+        new = [part for part in dict.fromkeys(parts) if part not in self._cases]
+        wanted = [
+            (case, self._native and part == "train") for part in new for case in self.split[part]
+        ]
+        found = iter(
+            prepare_all(self.source, wanted, self._preprocessing, self.cache_dir, self._threads())
+        )
+        for part in new:
+            self._cases[part] = list(islice(found, len(self.split[part])))
 
     def _warn_of_absent(self, part: str) -> None:
         held = np.sum([case.areas.sum(0) for case in self.cases(part)], axis=0)
@@ -216,6 +225,11 @@ class SliceDataModule(LightningDataModule):
             return given
         beside = self.trainer.num_devices if self.trainer is not None else 1
         return workers_beside(self._device, beside)
+
+    def _threads(self) -> int:
+        """Of the preparation."""
+        given = _counted(self.num_workers)
+        return threads_that_prepare(self._workers()) if given is None else given
 
     @property
     def _device(self) -> str:

@@ -5,6 +5,7 @@ of the network (0 is the background). Both are plain dicts, so a checkpoint can 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,8 @@ ORGAN_SETS: dict[str, tuple[str, ...]] = {"synapse8": tuple(TRANSUNET), "btcv13"
 """Named organ sets, in channel order; ``"all"`` means every organ of the files' own numbering."""
 
 REMEDY = "correct the file or the table"
+
+Number = TypeVar("Number", bound=np.generic)
 
 _NEAR = 0.01
 _LARGEST = 65535
@@ -148,14 +151,13 @@ def to_channels(
         InputError: a value that the numbering does not know, or that is no label number.
     """
     whole = whole_numbers(label, numbering, where)
-    known = {0, *numbering.values()}
-    strange = [number for number in _distinct(whole) if number not in known]
-    if strange:
-        raise _outside(strange, numbering, where, remedy)
-    table = np.zeros(max(known) + 1, dtype=np.uint8)
+    table = np.full(_LARGEST + 1, _OUTSIDE, dtype=np.uint8)
+    table[[0, *numbering.values()]] = 0
     for name, channel in organs.items():
         table[numbering[name]] = channel
-    channels: NDArray[np.uint8] = table[whole]
+    channels = _looked_up(table, whole)
+    if (strange := whole[channels == _OUTSIDE]).size:
+        raise _outside(np.unique(strange).tolist(), numbering, where, remedy)
     return channels
 
 
@@ -169,12 +171,12 @@ def only_known(
             cannot be a label.
     """
     whole = whole_numbers(label, numbering, where)
-    strange = [number for number in _distinct(whole) if number not in numbering.values()]
-    if len(strange) > _MOST_STRANGE:
-        raise _outside(strange, numbering, where, "")
     table = np.zeros(_LARGEST + 1, dtype=np.uint16)
     table[list(numbering.values())] = list(numbering.values())
-    found: NDArray[np.uint16] = table[whole]
+    found = _looked_up(table, whole)
+    strange = np.unique(whole[found != whole])
+    if len(strange) > _MOST_STRANGE:
+        raise _outside(strange.tolist(), numbering, where, "")
     return found
 
 
@@ -189,8 +191,11 @@ def whole_numbers(
     Raises:
         InputError: a value that is no whole number from 0 to 65535.
     """
-    values = label.astype(np.float32, copy=False)
-    with np.errstate(invalid="ignore"):  # NaN is found in the next line
+    with np.errstate(invalid="ignore"):  # NaN, or what lies beyond, which is found to differ
+        whole = label.astype(np.uint16, copy=False)
+        if whole is label or np.array_equal(whole, label):
+            return whole
+        values = label.astype(np.float32, copy=False)
         whole = np.rint(values).clip(0, _LARGEST).astype(np.uint16)
     off = ~(np.abs(values - whole) <= _NEAR)
     if off.any():
@@ -211,7 +216,8 @@ def _outside(
     )
 
 
-def _distinct(whole: NDArray[np.uint16]) -> list[int]:
-    """The numbers that occur; a sort of 40 million would take seconds."""
-    found: list[int] = np.flatnonzero(np.bincount(whole.ravel(), minlength=1)).tolist()
+def _looked_up(table: NDArray[Number], whole: NDArray[np.uint16]) -> NDArray[Number]:
+    """What a table, 0 at 0, has in the place of each number; most are 0, and need no look."""
+    found, some = np.zeros(whole.shape, table.dtype), whole != 0
+    found[some] = table[whole[some]]
     return found

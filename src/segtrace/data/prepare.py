@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,18 @@ from segtrace.data.preprocessing import (
 from segtrace.data.sources import CaseSource
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
-from segtrace.processes import side_by_side
+from segtrace.processes import in_threads
 from segtrace.progress import counted, over, say
 
 MADE_BY = f"{FORMAT}.{VERSION}"
 """What an entry says of the version that made it."""
 SHOWN = 5
 """Cases that a message names."""
+
+
+Wanted = tuple[str, bool]
+"""A case, and whether its files' own slices are kept."""
+Task = tuple[CaseSource, Wanted, Preprocessing, Path]
 
 
 class BrokenCasesError(InputError):
@@ -86,6 +92,27 @@ def prepare(
     *,
     native: bool = False,
 ) -> list[PreparedCase]:
+    """The cases of one kind, see :func:`prepare_all`.
+
+    Args:
+        source: where the cases come from.
+        cases: which.
+        preprocessing: what makes slices of a volume.
+        cache_dir: where they are kept.
+        workers: threads that write.
+        native: keep the files' own slices, which are resized when they are read.
+    """
+    wanted = [(case, native) for case in cases]
+    return prepare_all(source, wanted, preprocessing, cache_dir, workers)
+
+
+def prepare_all(
+    source: CaseSource,
+    wanted: Sequence[Wanted],
+    preprocessing: Preprocessing,
+    cache_dir: str | Path,
+    workers: int = 0,
+) -> list[PreparedCase]:
     """The cases from the cache; those that are not in it are written first.
 
     What the content of the files decides is the content of the cache: neither their names nor
@@ -94,41 +121,38 @@ def prepare(
 
     Args:
         source: where the cases come from.
-        cases: which.
+        wanted: which, and of each whether the files' own slices are kept.
         preprocessing: what makes slices of a volume.
         cache_dir: where they are kept.
-        workers: processes that write, where there are several cases; changes nothing in them.
-        native: keep the files' own slices, which are resized when they are read.
+        workers: threads that write, where there are several cases; changes nothing in them.
 
     Raises:
         BrokenCasesError: files that cannot be read, of all such cases; the others are in the cache.
-        InputError: a cache folder that cannot be written, or no room in it.
+        InputError: a cache folder that cannot be written, or no room in it for all of them.
     """
     cache = Path(cache_dir).expanduser()
     sweep(cache)
     digests = Digests()
-    settings = _settings(preprocessing, native)
-    folders, wrong = _folders(source, cases, settings, cache, digests)
-    prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
-    todo = [case for case in folders if prepared[case] is None]
-    _tell_damaged([case for case in todo if folders[case].exists()], cache)
-    _tell_others([case for case in todo if not folders[case].exists()], cache)
+    folders, wrong = _folders(source, wanted, preprocessing, cache, digests)
+    prepared = {one: read_case(one[0], folder, digests) for one, folder in folders.items()}
+    todo = [one for one in folders if prepared[one] is None]
+    _tell_damaged([one[0] for one in todo if folders[one].exists()], cache)
+    _tell_others([one[0] for one in todo if not folders[one].exists()], cache)
     if todo:
-        _check_room(source, todo, preprocessing, native, cache)
-    tasks = [(source, name, preprocessing, folders[name], native) for name in todo]
+        _check_room(source, todo, preprocessing, cache)
+    tasks = [(source, one, preprocessing, folders[one]) for one in todo]
     words = f"Preparing the slices of {counted(len(todo), 'case')}"
-    wrong |= _write_all(tasks, words, workers)
+    with in_threads(partial(_write_case, digests), tasks, workers) as done:
+        written = dict(zip(todo, over(done, words, len(todo)), strict=True))
+    wrong |= {name: found for (name, _), found in written.items() if isinstance(found, str)}
     if wrong:
         raise BrokenCasesError(wrong)
-    prepared |= {name: read_case(name, folders[name], digests) for name in todo}
-    found = [_checked(case, prepared[case], folders[case]) for case in cases]
+    prepared |= {one: found for one, found in written.items() if not isinstance(found, str)}
+    found = [_checked(one[0], prepared[one], folders[one]) for one in wanted]
     for case in found:
         remember(case.folder, source.files(case.name), digests)
     findings.warn((case.name, finding) for case in found for finding in case.findings)
     return found
-
-
-Task = tuple[CaseSource, str, Preprocessing, Path, bool]
 
 
 def _settings(preprocessing: Preprocessing, native: bool) -> dict[str, Any]:
@@ -142,55 +166,43 @@ def _settings(preprocessing: Preprocessing, native: bool) -> dict[str, Any]:
 
 
 def _check_room(
-    source: CaseSource,
-    cases: Sequence[str],
-    preprocessing: Preprocessing,
-    native: bool,
-    cache: Path,
+    source: CaseSource, todo: Sequence[Wanted], preprocessing: Preprocessing, cache: Path
 ) -> None:
-    shapes = [shape for case in cases if (shape := source.shape(case)) is not None]
+    known = [(shape, native) for case, native in todo if (shape := source.shape(case)) is not None]
     side = preprocessing.size
     needed = sum(
         entry_bytes(depth, *((rows, columns) if native else (side, side)), preprocessing.channels)
-        for depth, rows, columns in shapes
+        for (depth, rows, columns), native in known
     )
-    slices = sum(depth for depth, *_ in shapes)
-    check_room(cache, needed, f"{slices} slices of {counted(len(cases), 'case')}")
+    slices = sum(depth for (depth, *_), _ in known)
+    check_room(cache, needed, f"{slices} slices of {counted(len(todo), 'case')}")
 
 
-def _write_all(tasks: Sequence[Task], words: str, workers: int) -> dict[str, str]:
-    """Case -> what is wrong with its files; all others are written."""
-    alone = "data.num_workers=0 to prepare one case at a time"
-    ended = "a process that prepared slices was ended, by a lack of memory perhaps"
-    with side_by_side(_write_case, tasks, workers, alone, ended) as done:
-        reasons = over(done, words, len(tasks))
-        return {task[1]: reason for task, reason in zip(tasks, reasons, strict=True) if reason}
-
-
-def _write_case(task: Task) -> str:
-    """What is wrong with the files of a case; nothing where its slices are written now."""
-    source, name, preprocessing, folder, native = task
+def _write_case(digests: Digests, task: Task) -> PreparedCase | str | None:
+    """The case as it is read back; or, in words, what is wrong with its files."""
+    source, (name, native), preprocessing, folder = task
     try:
         volume = source.load(name)
         arrays, facts = _made(volume, source.numbering, preprocessing, native)
     except InputError as error:
         return str(error)
     _write(arrays, facts, folder)
-    return ""
+    return read_case(name, folder, digests)
 
 
 def _folders(
     source: CaseSource,
-    cases: Sequence[str],
-    settings: Mapping[str, Any],
+    wanted: Sequence[Wanted],
+    preprocessing: Preprocessing,
     cache: Path,
     digests: Digests,
-) -> tuple[dict[str, Path], dict[str, str]]:
-    """Case -> its entry; and case -> why its files cannot be read."""
+) -> tuple[dict[Wanted, Path], dict[str, str]]:
+    """Case, as it is wanted -> its entry; and case -> why its files cannot be read."""
     found, wrong = {}, {}
-    for case in cases:
+    for case, native in wanted:
         try:
-            found[case] = cache / _name(source, case, settings, cache, digests)
+            settings = _settings(preprocessing, native)
+            found[case, native] = cache / _name(source, case, settings, cache, digests)
         except InputError as error:
             wrong[case] = str(error)
     return found, wrong
@@ -239,11 +251,9 @@ def _made(
     volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, native: bool
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The arrays of an entry by their files, and its facts."""
-    geometry = preprocessing.geometry(volume)
-    images, labels = preprocessing.windowed(volume), channels_of(volume, numbering, preprocessing)
+    geometry, labels = preprocessing.geometry(volume), channels_of(volume, numbering, preprocessing)
     small = geometry.resize_labels(labels)
-    if not native:
-        images, labels = geometry.resize_images(images), small
+    images = preprocessing.windowed(volume) if native else preprocessing.images(volume)[0]
     found = (*volume.findings, *_judged(volume, numbering))
     facts = {
         "areas": organ_areas(small, len(preprocessing.organs)).tolist(),
@@ -254,7 +264,7 @@ def _made(
         "made_by": MADE_BY,
         "native": native,
     }
-    return dict(zip(ARRAYS, (images, labels), strict=True)), facts
+    return dict(zip(ARRAYS, (images, labels if native else small), strict=True)), facts
 
 
 def _write(arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], folder: Path) -> None:

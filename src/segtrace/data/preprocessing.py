@@ -1,7 +1,7 @@
 """From a volume to the network's input: the same for training and for a new image."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ RESIZINGS = {
 """How slices are made square and small, by name; in a checkpoint, in these words."""
 AIR = -1024
 MOST_CHANNELS = 64
+TOGETHER = 8
+"""Slices that are windowed and resized at once."""
 Window = tuple[float, float] | str
 """Values that become 0 and 1; or one of :data:`NORMALISATIONS`."""
 """HU of what lies outside the image."""
@@ -150,7 +152,8 @@ class Preprocessing:
             InputError: the files were already windowed, and otherwise; they have other channels.
         """
         geometry = self.geometry(volume)
-        return geometry.resize_images(self.windowed(volume)), geometry
+        parts = self._parts(volume)
+        return np.concatenate([geometry.resize_images(part) for part in parts]), geometry
 
     def geometry(self, volume: Volume) -> Geometry:
         """What is done to the slices of a volume."""
@@ -178,6 +181,10 @@ class Preprocessing:
         Raises:
             InputError: the files were already windowed, and otherwise; they have other channels.
         """
+        return np.concatenate([*self._parts(volume)])
+
+    def _parts(self, volume: Volume) -> Iterator[NDArray[np.float32]]:
+        """The windowed slices, few at a time: a large scan whole would be moved through memory."""
         if len(volume.channels) != self.channels:
             raise InputError(
                 f"{volume.where}: {counted(len(volume.channels), 'channel')}, and "
@@ -189,15 +196,21 @@ class Preprocessing:
                     f"data.window={self.to_plain()['window']}, but {volume.where} is already "
                     f"clipped to {list(TRANSUNET_WINDOW)}; leave data.window out"
                 )
-            return volume.image
-        pairs = zip(volume.channels, self.windows, strict=True)
-        found = [_windowed(channel, window) for channel, window in pairs]
-        return found[0] if self.channels == 1 else np.stack(found, axis=1)
+            yield volume.image
+            return
+        pairs = [*zip(volume.channels, self.windows, strict=True)]
+        ends = [own_window(of, how) if isinstance(how, str) else how for of, how in pairs]
+        for first in range(0, len(volume.image), TOGETHER):
+            some = slice(first, first + TOGETHER)
+            found = [_windowed(c[some], *end) for c, end in zip(volume.channels, ends, strict=True)]
+            yield found[0] if self.channels == 1 else np.stack(found, axis=1)
 
 
-def _windowed(channel: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
-    low, high = own_window(channel, window) if isinstance(window, str) else window
-    return (channel.clip(low, high) - np.float32(low)) / np.float32(high - low)
+def _windowed(slices: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+    found = slices.clip(low, high)
+    found -= np.float32(low)
+    found /= np.float32(high - low)
+    return found
 
 
 def batch_of(images: NDArray[np.float32]) -> torch.Tensor:
@@ -297,4 +310,4 @@ def labels_of(
 
 def organ_areas(labels: NDArray[np.uint8], organs: int) -> NDArray[np.int64]:
     """(D, K) pixels of channels 1..K on every slice of (D, H, W)."""
-    return np.stack([(labels == channel).sum((1, 2)) for channel in range(1, organs + 1)], axis=1)
+    return np.stack([np.bincount(one.ravel(), minlength=organs + 1)[1:] for one in labels])

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from segtrace.data.augment import Recipe
 from segtrace.data.cache.entries import ARRAYS
 from segtrace.data.prepare import PreparedCase
-from segtrace.processes import by_affinity
+from segtrace.processes import allotted
 
 Draw = tuple[int, int, int]
 """(epoch, pass, index): all that a training slice's randomness depends on, beside the seed."""
@@ -42,6 +42,11 @@ class Slices(Dataset[dict[str, Any]]):
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def phantom(self) -> bool:
+        """Whether any of the cases was generated."""
+        return any(case.phantom for case in self.cases)
 
     @property
     def sides_known(self) -> bool:
@@ -117,4 +122,12 @@ def workers_beside(device: str, processes: int = 1) -> int:
     """
     if device == "cpu":
         return 0
-    return max(1, min(by_affinity() // processes - 1, MOST_WORKERS))
+    return max(1, min(allotted() // processes - 1, MOST_WORKERS))
+
+
+def threads_that_prepare(workers: int) -> int:
+    """Threads that prepare cases where nobody says how many.
+
+    Each holds a whole case, hence two, if there are the cores; more where more are to load slices.
+    """
+    return max(workers, min(2, allotted()))

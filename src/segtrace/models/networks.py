@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from segtrace.errors import InputError, printable, unknown
+from segtrace.errors import InputError, is_out_of_memory, printable, unknown
 from segtrace.models import arguments as kinds
 from segtrace.models.limits import within
 
@@ -348,7 +348,7 @@ def called(
         raise
     except Exception as error:  # a constructor may fail in any way on values it does not expect
         line = printable(str(error).strip().split("\n")[0], 300).rstrip(".") or type(error).__name__
-        if isinstance(error, MemoryError) or "can't allocate memory" in line:
+        if is_out_of_memory(error):
             line = "it would take more memory than there is"
         elif (blamed := _blamed(cls, arguments, most, where)) is not None:
             given = printable(repr(arguments[blamed]), 80)

@@ -38,6 +38,8 @@ PACKAGES = (
     "matplotlib",
     "pillow",
 )
+FEW_COLOURS = 96
+"""A diagram of 1074 pixels across then takes about 35 KiB."""
 JPEG_QUALITY = 75
 """Ten pictures of 2 x 12 cells then take under 2 MiB; letters and contours stay clean."""
 REMEDIES = {
@@ -176,6 +178,16 @@ def jpeg(picture: Picture, quality: int = JPEG_QUALITY) -> bytes:
     """(H, W, 3) as JPEG with full colour resolution, since contours are a pixel wide."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+    return buffer.getvalue()
+
+
+def small_png(picture: Picture) -> bytes:
+    """(H, W, 3) as PNG in few colours, for pages and notebooks that hold their pictures."""
+    buffer = io.BytesIO()
+    few = Image.fromarray(picture).quantize(
+        FEW_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+    )
+    few.save(buffer, "PNG")
     return buffer.getvalue()
 
 

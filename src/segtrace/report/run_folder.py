@@ -13,6 +13,7 @@ import yaml
 
 from segtrace.errors import InputError
 from segtrace.names import CONFIG
+from segtrace.plain_files import check_plain
 from segtrace.progress import is_first, say
 from segtrace.report.files import check_writable
 
@@ -35,6 +36,11 @@ EXPLAINED = (
     "seeds.csv", "index.html",
 )  # fmt: skip
 """Files of which one is among the results, whatever was asked for."""
+FILES = (
+    CONFIG, "dice.csv", "dice_test.csv", "images.csv", "index.html", "manifest.json", "maps.npz",
+    "measures.csv", "seeds.csv", "verdicts.csv",
+)  # fmt: skip
+"""What the scripts write, hours later perhaps, into the folder itself."""
 
 
 class Lock(AbstractContextManager["Lock"]):
@@ -47,11 +53,17 @@ class Lock(AbstractContextManager["Lock"]):
         named: how the user names another.
 
     Raises:
-        InputError: another process has it; it cannot be written.
+        InputError: another process has it; it cannot be written, or holds a folder in the place
+            of a file that is to be.
     """
 
     def __init__(self, folder: Path, named: str = BY_HYDRA) -> None:
         check_writable(folder)
+        if taken := next((name for name in FILES if (folder / name).is_dir()), None):
+            raise InputError(
+                f"{folder / taken} is a folder, and a file of this name is to be written; move it "
+                f"away, or name another folder, {named}"
+            )
         self.path = folder / LOCK
         self._file = _held(self.path, named)
         _held_here.add(self)
@@ -158,6 +170,7 @@ def kind_of(folder: Path) -> str | None:
 def _text_in(folder: Path) -> str:
     """The text of the configuration that lies there; empty where there is none."""
     try:
+        check_plain(folder / CONFIG)
         return (folder / CONFIG).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""

@@ -31,6 +31,10 @@ ODD = re.compile(r"[^\w\-. /]", re.ASCII)
 class Sink(Protocol):
     """Takes what an epoch has to show."""
 
+    def begin(self) -> None:
+        """Say once a run, before anything is shown, that the step of everything is the epoch."""
+        ...
+
     def picture(self, tag: str, picture: Picture, epoch: int) -> None:
         """Show (H, W, 3), 0 to 255, of many colours."""
         ...
@@ -53,6 +57,9 @@ class TensorBoardSink:
     """TensorBoard, by the writer of its event files."""
 
     board: Board
+
+    def begin(self) -> None:
+        """Each point brings its step."""
 
     def picture(self, tag: str, picture: Picture, epoch: int) -> None:
         """Show it as a JPEG."""
@@ -80,9 +87,12 @@ class WandbSink:
 
     def __init__(self, run: Any) -> None:
         self.run, self.wandb = run, import_module("wandb")
+
+    def begin(self) -> None:
+        """Have the run draw what comes by epochs over them."""
         for start in BY_EPOCH:
             if start.endswith("/"):
-                run.define_metric(f"{start}*", step_metric=EPOCH)
+                self.run.define_metric(f"{start}*", step_metric=EPOCH)
 
     def picture(self, tag: str, picture: Picture, epoch: int) -> None:
         """Show it."""
@@ -117,6 +127,9 @@ class MlflowSink:
     client: Any
     run: str
 
+    def begin(self) -> None:
+        """Each point brings its step."""
+
     def picture(self, tag: str, picture: Picture, epoch: int) -> None:
         """Show it."""
         self.client.log_image(self.run, picture, key=ODD.sub("_", tag), step=epoch)
@@ -141,6 +154,9 @@ class NumbersSink:
     """A logger that takes numbers alone, as Lightning's into CSV."""
 
     logger: Any
+
+    def begin(self) -> None:
+        """Each row brings its step."""
 
     def picture(self, tag: str, picture: Picture, epoch: int) -> None:
         """Left to the folder of the run."""

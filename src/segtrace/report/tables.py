@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from segtrace.errors import InputError
+from segtrace.errors import InputError, why
+from segtrace.plain_files import check_plain
 from segtrace.report.files import atomic, growing, writing
 
 Row = Mapping[str, object]
+WHOLE = "put a whole one in its place, or move it away and do without what it held"
+"""What to do with a table that is damaged."""
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """How a text begins that a spreadsheet would work out, or that was kept from it."""
 
@@ -31,8 +34,8 @@ def _guarded_text(text: str) -> str:
 
 
 def _given(field: str) -> str:
-    """Undoes :func:`guarded`; a row that is too short holds no text."""
-    held = isinstance(field, str) and field.startswith("'") and FORMULA.match(field)
+    """Undoes :func:`guarded`."""
+    held = field.startswith("'") and FORMULA.match(field)
     return field[1:] if held else field
 
 
@@ -62,28 +65,40 @@ def _check_columns(path: Path, rows: Sequence[Row], header: Sequence[str]) -> No
         )
 
 
-def read_table(path: Path | str) -> list[dict[str, str]]:
+def read_table(path: Path | str, *, torn: bool = False) -> list[dict[str, str]]:
     """All rows, as text as it was given; an empty list if the file does not exist.
 
+    Args:
+        path: the file.
+        torn: leave out a last line without an end, which a killed run may leave.
+
     Raises:
-        InputError: it is no table.
+        InputError: it is no table, cannot be read, or was cut short: its last line has no end, or a
+            row has more or fewer fields than the header.
     """
     path = Path(path)
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        try:
-            return [{name: _given(field) for name, field in row.items()} for row in rows]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise _damaged(path, error) from error
+    try:
+        check_plain(path)
+        text = path.read_bytes().decode("utf-8")
+        text = text[: text.rfind("\n") + 1] if torn else text
+        header, *rows = csv.reader(io.StringIO(text, newline="")) if text else [[]]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {why(error)}; {WHOLE}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _damaged(path, error) from error
+    if text and not text.endswith("\n"):
+        raise _damaged(path, "it was cut short: its last line has no end")
+    for number, row in enumerate(rows, 2):
+        if row and len(row) != len(header):
+            found = f"{len(row)} values for {len(header)} columns"
+            raise _damaged(path, f"line {number} has {found}: it was cut short or changed")
+    return [dict(zip(header, map(_given, row), strict=True)) for row in rows if row]
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(
-        f"{path} is damaged ({error}); put a whole one in its place, or move it away and do "
-        "without what it held"
-    )
+def _damaged(path: Path, how: Exception | str) -> InputError:
+    return InputError(f"{path} is damaged ({how}); {WHOLE}")
 
 
 def save_table(path: Path | str, rows: Sequence[Row], header: Sequence[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Explain slices: the one step that the callback and ``explain.py`` share."""
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -30,12 +30,15 @@ from segtrace.names import file_name
 from segtrace.network import guards
 from segtrace.network.labels import check_truth, truth_of, whole_numbers
 from segtrace.network.logits import Output
+from segtrace.network.lost import lost_told
 from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.report.combined import AGGREGATES
 from segtrace.report.files import save_manifest, save_maps, save_png
 from segtrace.report.pictures.cells import Picture
+from segtrace.report.pictures.in_notebooks import as_html, in_short, shown
 from segtrace.report.pictures.mosaic import ROWS, flow_picture
+from segtrace.report.pictures.shown import ShownPicture
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
 from segtrace.report.tables import save_table
@@ -119,7 +122,7 @@ FAILURES = ("fp", "fn")
 """Regions of an organ where the network was wrong: false positives, false negatives."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explained:
     """Maps and measures of some slices at one epoch.
 
@@ -155,6 +158,35 @@ class Explained:
     ) -> Picture:
         """The picture of one rule and organ, (H, W, 3); see :func:`flow_picture`."""
         return flow_picture(self.record, rule, organ, rows=rows, shared=shared)
+
+    def show(
+        self,
+        organ: str | None = None,
+        epoch: int | None = None,
+        *,
+        rule: str | None = None,
+        rows: Sequence[int] | int = ROWS,
+        shared: bool = False,
+    ) -> ShownPicture:
+        """The picture of one organ, every stage of the network, for a notebook.
+
+        Args:
+            organ: one of the flow's organs; ``None`` for the first.
+            epoch: that it must be of, so that no picture is taken for another epoch's.
+            rule: one of the flow's rules; ``None`` for the first.
+            rows: slices, or how many of those with most of the organ.
+            shared: one colour scale for all cells instead of one for each.
+
+        Raises:
+            InputError: an organ or a rule that the flow lacks; another epoch than this one.
+        """
+        return shown(self.record, organ, epoch, rule, rows, shared=shared)
+
+    def __repr__(self) -> str:
+        return in_short(self.record)
+
+    def _repr_html_(self) -> str:
+        return as_html(self.record, self.measures)
 
     def write_nifti(
         self,
@@ -299,13 +331,8 @@ def of_failures(probes: Probes, settings: Settings) -> list[Settings]:
 
 
 def _warn_of_lost_weights(net: nn.Module, epoch: int | None) -> None:
-    if lost := list(unsound(net)):
-        when = "" if epoch is None else f" at epoch {epoch}"
-        warnings.warn(
-            f"{len(lost)} of the network's weights are NaN or infinite{when} ({lost[0]}, …): it "
-            "explains nothing; take another checkpoint, or train with a lower learning rate",
-            stacklevel=3,
-        )
+    if (words := lost_told(net, "" if epoch is None else f" at epoch {epoch}")) is not None:
+        warnings.warn(words, stacklevel=3)
 
 
 def traced(
@@ -505,16 +532,3 @@ def _kept(net: nn.Module, stages: StagesLike, names: list[str]) -> dict[str, Sta
         if name not in known:
             raise unknown("stage", name, known, "this network")
     return {name: known[name] for name in names}
-
-
-def unsound(net: nn.Module) -> Iterator[str]:
-    """Names of the parameters and buffers that hold NaN or an infinite value.
-
-    A buffer may hold -inf, as a mask of attention does.
-    """
-    parameters = dict(net.named_parameters(remove_duplicate=False))
-    for name, tensor in net.state_dict().items():
-        if tensor.is_floating_point():
-            lost = tensor.isnan() | (tensor.isinf() if name in parameters else tensor.isposinf())
-            if bool(lost.any()):
-                yield name

@@ -1,5 +1,7 @@
 """Epochs as they are counted everywhere: finished passes, 0 for the untrained network."""
 
+from math import ceil, inf
+
 import pytorch_lightning as pl
 
 
@@ -13,6 +15,21 @@ def finished_epochs(trainer: pl.Trainer) -> int:
     # Compared by value: Lightning exists under two names, each with states of its own.
     closing = trainer.state.fn == "fit" and trainer.validating and _ends_pass(trainer)
     return int(finished + closing)
+
+
+def planned_epochs(trainer: pl.Trainer, batches: float) -> int | None:
+    """How many passes there are at most; ``None`` where neither passes nor steps are limited.
+
+    Args:
+        trainer: of the training.
+        batches: of a pass; infinity where that is not known.
+    """
+    limits = []
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        limits.append(trainer.max_epochs)
+    if trainer.max_steps != -1 and 0 < batches < inf:
+        limits.append(ceil(trainer.max_steps / ceil(batches / trainer.accumulate_grad_batches)))
+    return min(limits, default=None)
 
 
 def is_final(trainer: pl.Trainer) -> bool:

@@ -25,6 +25,7 @@ from segtrace.cli.entry import opened
 from segtrace.cli.schema import check
 from segtrace.cli.train import run
 from segtrace.cli.train.broken_off import left_in
+from segtrace.cli.train.letter import Letter
 from segtrace.cli.train.train_config import TrainConfig, plainly
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.report.files import save_text
@@ -564,3 +565,15 @@ def test_a_size_that_the_network_cannot_divide_is_refused_before_training(tiny_r
     data = run.data(plan)
     with pytest.raises(InputError, match=r"does not take slices of 8 x 8.*multiple of 32"):
         run.module(plan, data, run.probes(plan, data))
+
+
+def test_what_differs_from_the_published_protocol_is_told_before_cases_are_prepared(
+    tiny_raw, tmp_path, capsys
+):
+    plan = plan_of(tmp_path / "run", tiny_raw, "data.batch_size=8")
+    data = run.data(replace(plan, letter=Letter({"data.batch_size": 24}, ())))
+    said = capsys.readouterr().out
+    place = said.index("- data.batch_size=8, theirs is 24")
+    assert said.index("differs from the published") < place < said.index("Preparing the slices")
+    assert said.count("Cache: ") == 1
+    assert data.split["train"]

@@ -90,6 +90,12 @@ def test_a_new_run_keeps_its_options_and_holds_its_folder(tmp_path):
     plan_of(tmp_path / "run", *FIRST)  # nothing had come of it
 
 
+def test_a_folder_in_the_place_of_a_table_is_told_before_the_training(folder):
+    (folder / "dice.csv").mkdir()
+    with pytest.raises(InputError, match=r"dice.csv is a folder, and a file of .*; move it away"):
+        plan_of(folder, f"resume={folder}")
+
+
 def test_the_published_protocol_is_known_where_it_is_asked_for(tmp_path):
     asked = plan_of(tmp_path / "run", "experiment=transunet_protocol", "trainer.accelerator=cpu")
     assert asked.letter.asked["data.batch_size"] == 24

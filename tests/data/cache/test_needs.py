@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from segtrace.data.cache import needs
+from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.files.stored import shape_of
 from segtrace.data.files.transunet_files import stored_shape
 from segtrace.data.labels import BTCV, organ_table
@@ -38,6 +39,26 @@ def test_what_is_needed_is_what_is_written(tiny_raw, tmp_path, capsys):
     assert len(written) == 4
     assert needed == sum(path.stat().st_size for path in written)
     assert (folder, what) == (tmp_path / "cache", "16 slices of 2 cases")
+
+
+def test_all_parts_are_asked_for_at_once(tiny_raw, tiny_split, tmp_path, monkeypatch, capsys):
+    options = {"organs": ["liver"], "size": 40, "split": tiny_split, "cache_dir": str(tmp_path)}
+    data = SliceDataModule(RawSource(str(tiny_raw)), **options)
+    needed = 4 * needs.entry_bytes(8, 40, 40)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, needed - 1))
+    with pytest.raises(InputError, match=r"32 slices of 4 cases take 0.2 MiB, and .* are free"):
+        data.gather("train", "val", "test")
+    assert not [*tmp_path.iterdir()]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, needed))
+    data.gather("train", "val", "test")
+    data.setup("fit")
+    said = capsys.readouterr().out
+    assert said.count("Cache: ") == 1
+    assert "Cache: 32 slices of 4 cases take 0.2 MiB in" in said
+    written = sum(path.stat().st_size for path in tmp_path.glob("*/*.npy"))
+    assert written == needed
+    for part, cases in tiny_split.items():
+        assert [case.name for case in data.cases(part)] == cases
 
 
 def test_it_is_said_beside_what_is_free(tmp_path, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from segtrace.data.files.findings import judge_values
 from segtrace.data.files.nifti import read_image
 from segtrace.data.files.plausible import not_hounsfield
 
@@ -114,3 +115,13 @@ def test_a_real_ct_less_1024_is_told(ct_root, case):
 )
 def test_shifted_and_scaled_values_are_told(values, part):
     assert part in not_hounsfield(values)
+
+
+@pytest.mark.parametrize("shift", [0, 1024, -1024, 3000])
+def test_the_order_of_voxels_in_memory_is_no_matter(shift):
+    random = np.random.default_rng(0)
+    values = np.float32(random.choice([-1000, -90, 40, 60], (16, 20, 24))) + shift
+    values += random.normal(0, 5, values.shape).astype(np.float32)
+    turned = np.asfortranarray(values)
+    assert not_hounsfield(values) == not_hounsfield(turned)
+    assert judge_values(values) == judge_values(turned)

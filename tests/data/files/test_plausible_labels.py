@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from segtrace.data.files import plausible_labels
 from segtrace.data.files.plausible_labels import judge_order
 from segtrace.data.labels import BTCV
 from segtrace.data.published.numberings import NUMBERINGS
@@ -81,3 +82,17 @@ def test_no_false_alarm_on_real_scans_nor_on_parts_of_them(ct_root, case):
         for start in range(0, depth - part + 1, max(1, part // 2)):
             assert judged(volume.label[start : start + part], BTCV) == ""
     assert judged(np.flip(volume.label, 2), BTCV) != ""
+
+
+def test_what_is_seen_of_all_organs_at_once_is_what_is_seen_of_each():
+    random = np.random.default_rng(0)
+    label = random.choice(5, (6, 7, 9), p=[0.9, 0.05, 0.02, 0.02, 0.01]).astype(np.uint16)
+    label[2:4, 2:4, 2:4] = 300  # the one that no end of the scan cuts off
+    seen = plausible_labels._seen(np.asfortranarray(label))
+    assert seen.keys() == {1, 2, 3, 4, 300}
+    for number, organ in seen.items():
+        places = np.argwhere(label == number)
+        ends = (places == 0) | (places == np.array(label.shape) - 1)
+        assert organ.voxels == len(places)
+        assert organ.x == pytest.approx(places[:, 2].mean())
+        assert organ.cut == bool(ends.any())

@@ -1,6 +1,8 @@
 import bz2
 import gzip
 import os
+import subprocess
+import sys
 
 import nibabel
 import numpy as np
@@ -122,3 +124,35 @@ def test_what_is_no_file_is_called_what_it_is_and_not_waited_for(tmp_path):
 def test_a_link_to_a_file_is_the_file(written, plain, tmp_path):
     (tmp_path / "link.nii.gz").symlink_to(written(gzip.compress(plain)))
     assert read_nifti_bytes(tmp_path / "link.nii.gz") == plain
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from segtrace.data.files.unpacking import read_nifti_bytes
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_nifti_bytes(Path(sys.argv[1]))
+except ValueError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize("pack", [gzip.GzipFile, bz2.BZ2File])
+def test_a_small_file_that_packs_gigabytes_is_not_unpacked_to_its_end(pack, plain, tmp_path):
+    path = tmp_path / f"t.nii.{'gz' if pack is gzip.GzipFile else 'bz2'}"
+    with pack(path, "wb", compresslevel=1) as file:
+        file.write(plain)
+        for _ in range(400):
+            file.write(bytes(2**20))
+    assert path.stat().st_size < 4 * 2**20
+    ran = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, text=True)
+    said, peak = ran.stdout.splitlines()
+    assert f"unpacks to more than the {len(plain)} bytes that its header describes" in said
+    assert int(peak) < 60
+
+
+def test_a_header_that_asks_for_more_memory_than_there_is_is_told(plain, written, monkeypatch):
+    monkeypatch.setattr("segtrace.data.files.unpacking.free_memory", lambda: 2**20)
+    refused(written(gzip.compress(plain)), r"its header describes .* of memory are free")

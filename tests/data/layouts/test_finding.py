@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from segtrace.data.labels import BTCV
+from segtrace.data.layouts.dataset_json import read_dataset_json
 from segtrace.data.layouts.finding import find_source
 from segtrace.data.modules import NiftiData
 from segtrace.data.sources import RawSource
@@ -103,6 +104,7 @@ def test_listed_cases_are_read_with_their_split(tiny_raw, tmp_path, channel):
         ({"training": entries("0005"), "validation": entries("0005")}, "training and validation"),
         ({"labels": {"liver": [1, 2]}}, "no single number; give data.labels"),
         ({"labels": {"1": "a b", "2": "a/b"}}, "two labels are called 'a_b'"),
+        ({"labels": {"liver": 1, "spleen": 1}}, "'liver' and 'spleen' both have number 1; give"),
         ({"labels": {"liver": 1, "ignore": 2}}, "ignore, which is not done here"),
         ({"labels": 3}, "its labels are 3"),
         ({"labels": {"liver": "x"}}, "no single number"),
@@ -216,3 +218,10 @@ def test_organ_files_that_cannot_be_one_label_are_named(organ_files):
     (folder / "liver.nii.gz").unlink()
     with pytest.raises(InputError, match=r"liver.nii.gz: no such file"):
         source.load("s0005")
+
+
+def test_a_key_that_stands_twice_is_refused_where_json_keeps_the_last(tmp_path):
+    path = tmp_path / "dataset.json"
+    path.write_text('{"labels": {"background": 0, "liver": 1, "spleen": 2, "liver": 3}}')
+    with pytest.raises(InputError, match="'liver' stands twice in one mapping, for 1 and for 3"):
+        read_dataset_json(path)

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from segtrace.data.sources import RawSource
 from segtrace.report.page.page import Page
 from segtrace.report.tables import read_table
 from segtrace.studies.evaluation.cases import Scoring, evaluate
+from segtrace.studies.evaluation.kept import whole_in
 from segtrace.studies.evaluation.result import Beside
 from segtrace.studies.evaluation.study import Evaluate
 from segtrace.studies.inputs.networks import Networks
@@ -287,6 +292,86 @@ def test_the_script_scores_the_test_cases_of_a_checkpoint(run, tiny_raw, tmp_pat
     with (tmp_path / "out" / "test" / "evaluation.csv").open() as file:
         assert {row["case"] for row in csv.DictReader(file)} == {"0001"}
     assert "Beside the published tables" in (tmp_path / "out" / "index.html").read_text()
-    again = answer_of("explain.py", *asked)
+    again = answer_of("explain.py", *asked, "study.tolerance=3")
     assert "holds results already (test/" in again.err
     assert str(ROOT) not in again.err
+
+
+def files_of(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_what_was_stopped_goes_on_to_the_same_bytes(tiny_raw, tmp_path, capsys):
+    source, cases, read = RawSource(str(tiny_raw)), ["0001", "0005", "0006"], []
+
+    def score(folder, stop=None, trained=None, scoring=None, files=source.files):
+        def load(case):
+            read.append(case)
+            if case == stop:
+                raise InputError("it is stopped here")
+            return source.load(case)
+
+        read.clear()
+        evaluate(
+            trained or network(), load, cases, "all", source.numbering, scoring or Scoring(),
+            folder, files=files,
+        ).write(folder)  # fmt: skip
+        return list(read)
+
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert score(whole) == cases
+    with pytest.raises(InputError, match="stopped here"):
+        score(stopped, "0006")
+    assert "kept" not in capsys.readouterr().out
+    assert whole_in(stopped) == 2
+    half = stopped / "predictions" / "0006"  # of a process that was killed while it wrote
+    half.mkdir()
+    (half / ".prediction.nii.gz.77.part").write_bytes(b"half")
+    (half / "of_another_organ.nii.gz").write_bytes(b"")
+    (stopped / ".evaluation.csv.77.part").write_bytes(b"half")
+    assert score(stopped) == ["0006"]
+    assert "2 of 3 cases scored before, by these weights: kept." in capsys.readouterr().out
+    assert files_of(stopped) == files_of(whole)
+
+    for damaged in ("predictions/0005/prediction.nii.gz", "whole/0005.json"):
+        content = (stopped / damaged).read_bytes()
+        (stopped / damaged).write_bytes(content[:-9])
+        assert score(stopped) == ["0005"]
+        assert files_of(stopped) == files_of(whole)
+    assert score(stopped) == []
+    other = network()
+    other.net.scale.data.mul_(1.5)
+    assert score(stopped, trained=other) == cases
+    assert score(stopped, scoring=Scoring(tolerance=3.0)) == cases
+    assert score(stopped, files=lambda case: source.files(case)[::-1]) == cases
+
+
+@pytest.mark.long
+def test_an_evaluation_that_is_killed_goes_on_by_the_same_command(run, tiny_raw, tmp_path):
+    asked = [
+        f"checkpoint={run.checkpoint(2)}", "evaluate=true", "study.part=all", "data=synapse",
+        f"data.root={tiny_raw}", f"data.cache_dir={tmp_path}/cache",
+        "data.split={train: ['0005','0006'], val: ['0027'], test: ['0001']}",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    ran = [run_script("explain.py", *asked, f"hydra.run.dir={folders[0]}", cwd=tmp_path)]
+    command = [sys.executable, str(ROOT / "explain.py"), *asked, f"hydra.run.dir={folders[1]}"]
+    first = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not whole_in(folders[1]) and time.monotonic() < until:
+        time.sleep(0.002)
+    first.kill()
+    first.wait()
+    done = whole_in(folders[1])
+    assert 1 <= done <= 4
+    ran.append(run_script("explain.py", *asked, f"hydra.run.dir={folders[1]}", cwd=tmp_path))
+    assert [one.code for one in ran] == [0, 0], ran[1].err[-2000:]
+    assert f"{done} of 4 cases scored before, by these weights: kept." in ran[1].out
+    parts = [files_of(folder / "all") for folder in folders]
+    assert parts[0] == parts[1]
+    assert {f"whole/{case}.json" for case in ("0001", "0005", "0006", "0027")} <= parts[0].keys()

@@ -11,7 +11,7 @@ from segtrace.cli.train.train_config import TrainConfig
 from segtrace.report.tables import read_table
 from segtrace.training.callbacks.baselines import KeepBaselines
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
-from segtrace.training.epochs import finished_epochs
+from segtrace.training.epochs import finished_epochs, planned_epochs
 from training.test_module import Data, fingerprint, kept, module, of_file, truth, watching
 
 pytestmark = pytest.mark.filterwarnings(
@@ -138,6 +138,8 @@ def test_the_summary_names_no_file_and_no_dice_that_are_not_there(tmp_path, caps
         ({"max_epochs": 7}, 7),
         ({"max_epochs": 0}, 0),
         ({"max_steps": 9}, 3),
+        ({"max_steps": 9, "max_epochs": 2}, 2),
+        ({"max_steps": 9, "max_epochs": 7}, 3),
         ({"max_steps": 8, "max_epochs": -1}, 2),
         ({"max_steps": 4, "accumulate_grad_batches": 3}, 2),
         ({"max_epochs": -1}, None),
@@ -148,7 +150,7 @@ def test_how_many_epochs_there_may_be_is_known_as_far_as_it_can_be(options, expe
     trainer = pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False,
                          enable_model_summary=False, enable_progress_bar=False,
                          **options)  # fmt: skip
-    assert run.planned_epochs(Data(), trainer) == expected
+    assert planned_epochs(trainer, len(Data().train_dataloader())) == expected
 
 
 def test_a_training_that_begins_leaves_the_checkpoints_of_another_alone(tmp_path):

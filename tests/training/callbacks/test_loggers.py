@@ -32,8 +32,9 @@ def test_weights_and_biases(name, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     logger = name.loggers.WandbLogger(save_dir=tmp_path, project="p", offline=True)
-    logged = []
+    logged, defined = [], []
     run, log = logger.experiment, logger.experiment.log
+    monkeypatch.setattr(run, "define_metric", lambda tag, **_: defined.append(tag))
 
     def keep(values, **more):
         logged.append(values)
@@ -42,6 +43,7 @@ def test_weights_and_biases(name, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "log", keep)
     fit(name, tmp_path, [all_of_it()], logger=logger, max_epochs=1)
     wandb.finish()
+    assert len(defined) == len({*defined}) > 0
     by_tag = {}
     for values in logged:
         for tag in values.keys() - {"segtrace/epoch"}:

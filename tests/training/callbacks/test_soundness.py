@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from segtrace import InputError
-from segtrace.tracking.explained import unsound
+from segtrace.network.lost import unsound
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.soundness import Soundness
 

@@ -25,6 +25,7 @@ from segtrace.errors import InputError
 from segtrace.explainers.explainer import Explainer
 from segtrace.integrations.asked import ForeignNetworks, explained, is_foreign
 from segtrace.names import CONFIG, file_name
+from segtrace.progress import say
 from segtrace.report.files import save_text
 from segtrace.report.page.page import Page
 from segtrace.report.run_folder import Held, taken
@@ -127,7 +128,10 @@ def checked(config: DictConfig) -> ExplainConfig:
     words, several = OmegaConf.to_yaml(config, resolve=True), plain["image"] is not None
     several = several and bool(images_in(Path(plain["image"]), channels_of(plain)))
     check_processes(plain, study, several=several)
-    lock = taken(folder, "explain", goes_on=words if several else None)
+    goes_on = several or getattr(study, "goes_on", False)
+    lock = taken(folder, "explain", goes_on=words if goes_on else None)
+    if goes_on and not several:
+        say(f"Where this is broken off, the same command with hydra.run.dir={folder} goes on.")
     save_text(folder / CONFIG, words)
     return ExplainConfig(plain, study, explainers, folder, lock)
 

@@ -26,7 +26,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError, printable
 from segtrace.names import CONFIG
 from segtrace.network.stages import resolve as resolve_stages
-from segtrace.progress import is_first, say
+from segtrace.progress import counted, is_first, say
 from segtrace.report.event_files import rewind
 from segtrace.report.files import check_writable, environment, version_of
 from segtrace.report.tables import save_table
@@ -39,7 +39,7 @@ from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.flow import FlowCallback
 from segtrace.training.construction import construct, expect, in_yaml
 from segtrace.training.either_lightning import tensorboard_writer
-from segtrace.training.epochs import finished_epochs
+from segtrace.training.epochs import finished_epochs, planned_epochs
 from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.compiling import check_compiles
 from segtrace.training.slices.fitting_input import INPUTS, Fitting
@@ -65,10 +65,20 @@ def data(plan: TrainConfig) -> SliceDataModule:
         )
     if not module.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
         check_unwatched(plan.config["callbacks"])
+    _tell_letter(plan, module)
     if plan.protocols:  # a test case that cannot be read is told now, and not when all is trained
         module.gather("train", "val", "test")
     module.setup("fit")
     return module
+
+
+def _tell_letter(plan: TrainConfig, data: SliceDataModule) -> None:
+    """What sets the run apart from the published protocol, before minutes of preparation."""
+    letter = plan.letter
+    if letter and (found := letter.differences(plan.config, data.split, data.source)):
+        say("What differs from the published protocol:")
+        for difference in found:
+            say(f"- {difference}")
 
 
 def probes(plan: TrainConfig, data: SliceDataModule) -> Probes:
@@ -203,7 +213,8 @@ def announce(
     weights = _bytes(module.net.state_dict().values())
     embedded = _bytes(module.description["probes"].values())
     done = 0 if plan.left is None else plan.left.epoch
-    epochs = planned_epochs(data, trainer)
+    batches = _batches(trainer, data)
+    epochs = planned_epochs(trainer, batches)
     kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, EpochCheckpoints)]
     every = kept[0].every_n_epochs if kept else 1
     # Slim ones; two full ones with AdamW's state. Without a limit, what the first epoch needs.
@@ -214,11 +225,6 @@ def announce(
     say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
     if (channels := data.source.channels) > 1:
         say(f"Slices have {channels} channels: the network sees all, and pictures show the first.")
-    letter = plan.letter
-    if letter and (found := letter.differences(plan.config, data.split, data.source)):
-        say("What differs from the published protocol:")
-        for difference in found:
-            say(f"- {difference}")
     # Small networks, in tests say, take some MiB.
     unit, power = ("GiB", 30) if need >= 2**30 / 10 else ("MiB", 20)
     each = f", and {weights / 2**power:.2f} {unit} more with every epoch"
@@ -229,7 +235,8 @@ def announce(
             f"{plan.folder}: {free / 2**power:.1f} {unit} free, {need / 2**power:.1f} {unit} "
             f"needed; free some, or say callbacks.checkpoints.every_n_epochs={10 * every}"
         )
-    _check_interval(trainer, data)
+    _check_interval(trainer, batches)
+    _tell_end(trainer, epochs)
 
 
 def _bytes(values: Iterable[Any]) -> int:
@@ -237,12 +244,16 @@ def _bytes(values: Iterable[Any]) -> int:
     return sum(one.numel() * one.element_size() for one in values if isinstance(one, Tensor))
 
 
-def _check_interval(trainer: pl.Trainer, data: SliceDataModule) -> None:
-    interval, limit = trainer.val_check_interval, trainer.limit_train_batches
+def _batches(trainer: pl.Trainer, data: SliceDataModule) -> int:
+    """Of a pass."""
+    limit, whole = trainer.limit_train_batches, len(data.train_dataloader())
+    return min(limit, whole) if isinstance(limit, int) else int(limit * whole)
+
+
+def _check_interval(trainer: pl.Trainer, batches: int) -> None:
+    interval = trainer.val_check_interval
     if not isinstance(interval, int) or trainer.check_val_every_n_epoch is None:
         return
-    whole = len(data.train_dataloader())
-    batches = min(limit, whole) if isinstance(limit, int) else int(limit * whole)
     if interval > batches:
         raise InputError(
             f"trainer.val_check_interval={interval}, but a pass has {batches} batches; give "
@@ -250,14 +261,15 @@ def _check_interval(trainer: pl.Trainer, data: SliceDataModule) -> None:
         )
 
 
-def planned_epochs(data: SliceDataModule, trainer: pl.Trainer) -> int | None:
-    """How many passes there are at most; ``None`` where neither passes nor steps are limited."""
-    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
-        return trainer.max_epochs
-    if trainer.max_steps == -1:
-        return None
-    steps = ceil(len(data.train_dataloader()) / trainer.accumulate_grad_batches)
-    return ceil(trainer.max_steps / steps)
+def _tell_end(trainer: pl.Trainer, epochs: int | None) -> None:
+    """Say what ends the training before its passes are done."""
+    if getattr(trainer, "fast_dev_run"):  # noqa: B009 (set by a connector)
+        say(
+            f"trainer.fast_dev_run: {counted(trainer.max_steps, 'step')}, as many batches to "
+            "validate on, and no logger; this shows that all runs, and its numbers mean nothing"
+        )
+    elif trainer.max_steps != -1:
+        say(f"trainer.max_steps={trainer.max_steps} ends the training, in pass {epochs}.")
 
 
 def note_hyperparameters(plan: TrainConfig, trainer: pl.Trainer) -> None:
@@ -327,9 +339,9 @@ def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer
     """Where the run lies, how good the network is, and what to do next."""
     if not trainer.is_global_zero:
         return
-    for name, counted in (("dice.csv", module.counted), ("dice_test.csv", module.tested)):
-        if counted is not None:
-            save_table(plan.folder / name, counted.table())
+    for name, found in (("dice.csv", module.counted), ("dice_test.csv", module.tested)):
+        if found is not None:
+            save_table(plan.folder / name, found.table())
     if (words := ended_early(trainer)) is not None:
         print(f"\n{words}")
     if module.counted is not None:

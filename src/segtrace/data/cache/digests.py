@@ -7,13 +7,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from segtrace.plain_files import check_plain
+
 Signature = tuple[int, ...]
 
 _SETTLED = 2.0  # seconds; the clock of a file system may tick as coarsely
 
 
 def content_hash(path: Path) -> str:
-    """Of the whole file, read in pieces."""
+    """Of the whole file, read in pieces.
+
+    Raises:
+        OSError: it cannot be read, or is no plain file.
+    """
+    check_plain(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -22,6 +22,7 @@ from segtrace.data.cache.digests import Digests
 from segtrace.data.files.findings import Finding
 from segtrace.data.files.geometry import Geometry
 from segtrace.errors import InputError, why
+from segtrace.plain_files import check_plain
 
 FORMAT = 3
 """Of these folders; a change of what they hold needs another number."""
@@ -185,7 +186,9 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: something else is there.
+        OSError: it cannot be read.
     """
+    check_plain(folder / INDEX)
     index = json.loads((folder / INDEX).read_text())
     facts = {key: value for key, value in index.items() if key not in ("check", "seen")}
     if index["check"] != _check(facts):

@@ -181,7 +181,12 @@ class Geometry:
         return _interpolate(padded, (self.size, self.size), "nearest").numpy()
 
     def pad(self, stack: NDArray[Any], fill: float = 0) -> NDArray[Any]:
-        """(D, H, W) -> (D, rows, columns): square in mm, at the file's own resolution."""
+        """(D, H, W) -> (D, rows, columns): square in mm, at the file's own resolution.
+
+        What is square already is handed back as it is.
+        """
+        if self.square == self.grid.rows_columns:
+            return stack
         (top, left), (rows, columns) = self._offset, self.grid.rows_columns
         below, right = self.square[0] - rows - top, self.square[1] - columns - left
         return np.pad(stack, ((0, 0), (top, below), (left, right)), constant_values=fill)

@@ -104,7 +104,10 @@ def read_volume(
         placing=placing(image.header),
         unit=unit(image.header),
         findings=findings,
-        beside=tuple(grid.to_slices(_values_on(image, path)) for path in beside),
+        beside=tuple(
+            grid.to_slices(_values_on(image, path).astype(np.float32, copy=False))
+            for path in beside
+        ),
     )
 
 
@@ -162,21 +165,23 @@ def check_finite(values: NDArray[Any], where: str) -> None:
     Raises:
         InputError: how many voxels are not finite, and in which file.
     """
-    broken = values.size - int(np.isfinite(values).sum())
+    if values.dtype.kind in "iu":
+        return
+    broken = values.size - np.count_nonzero(np.isfinite(values))
     if broken:
         raise InputError(f"{where}: {broken} voxels are NaN or infinite; repair the file")
 
 
-def _values_on(image: Stored, path: Path) -> NDArray[np.float32]:
+def _values_on(image: Stored, path: Path) -> NDArray[Any]:
     """The values (i, j, k) of a label, or another channel, at the image's voxels."""
-    stored = read_stored(path)
+    stored = read_stored(path, whole=True)
     check_finite(stored.values, str(path))
     return _in_order_of(image, stored)
 
 
 def _composed(image: Stored, organs: Mapping[int, Path]) -> NDArray[np.uint16]:
     """One label of the files of single organs."""
-    label = np.zeros(image.shape, np.uint16)
+    label = np.zeros(image.shape, np.uint16, order="F")  # as files store voxels
     for number, path in organs.items():
         values = _values_on(image, path)
         mask = values > 0
@@ -194,7 +199,7 @@ def _composed(image: Stored, organs: Mapping[int, Path]) -> NDArray[np.uint16]:
     return label
 
 
-def _in_order_of(image: Stored, label: Stored) -> NDArray[np.float32]:
+def _in_order_of(image: Stored, label: Stored) -> NDArray[Any]:
     """The label's values (i, j, k) in the order of the image's voxels.
 
     Raises:
@@ -218,7 +223,7 @@ def _in_order_of(image: Stored, label: Stored) -> NDArray[np.float32]:
             f"{label.path}: the affine differs from that of {image.path} (corners up to "
             f"{apart:.3g} mm apart); {_why_apart(image, label)}"
         )
-    return np.ascontiguousarray(turned)
+    return turned
 
 
 def _order(image: NDArray[np.float64], label: NDArray[np.float64]) -> NDArray[Any]:

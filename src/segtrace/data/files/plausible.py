@@ -37,31 +37,40 @@ def not_hounsfield(values: NDArray[Any]) -> str | None:
     >>> not_hounsfield(np.array([0.0, 30, 400, 900]))
     'its values run from 0 to 900, hardly any below 0, where CT has fat and air'
     """
-    low, high = float(values.min()) + 0.0, float(values.max()) + 0.0  # not -0
+    voxels = values.ravel("K")  # in the order in which they lie, which is no matter but for time
+    low, high = float(voxels.min()) + 0.0, float(voxels.max()) + 0.0  # not -0
     span = f"its values run from {low:.4g} to {high:.4g}"
     if high - low < NARROW:
         return f"{span}, too narrow for CT; they were scaled, it seems"
-    shifted = f"; they look like HU + {STORED}" if _is_shifted(values) else ""
-    if float((values < WATER).mean()) < 0.01:  # noise and ringing reach below the air of a scan
-        return f"{span}, hardly any below 0, where CT has fat and air{shifted}"
-    if float((values > BRIGHT).mean()) > 0.01:
+    if _share(voxels < WATER) < 0.01:  # noise and ringing reach below the air of a scan
+        return f"{span}, hardly any below 0, where CT has fat and air{_shifted(voxels)}"
+    if _share(voxels > BRIGHT) > 0.01:
         return f"{span}, more than 1 % of them above {BRIGHT:.0f}, as metal alone is"
-    if float((values < DARK).mean()) > 0.01:
+    if _share(voxels < DARK) > 0.01:
         return f"{span}, more than 1 % of them below {DARK:.0f}, where CT has nothing"
-    if _is_shifted_twice(values):
+    if _is_shifted_twice(voxels):
         return f"{span}, all of the body far below 0; they look like HU - {STORED}"
     if (around := _background(values)) is not None:
         return f"{span}, the air around the body at {around:.4g} in the place of -1000"
-    dense = float((values > DENSE).sum()) / max(1, int((values > AIR).sum()))
+    dense = int(np.count_nonzero(voxels > DENSE)) / max(1, int(np.count_nonzero(voxels > AIR)))
     if dense > MOST_DENSE:  # what pads a scan may stand for air, and hide that there is none
-        return f"{span}, {dense:.0%} of all but air above {DENSE:.0f}, as bone is{shifted}"
+        return f"{span}, {dense:.0%} of all but air above {DENSE:.0f}, as bone is{_shifted(voxels)}"
     return None
+
+
+def _share(mask: Any) -> float:
+    """Of all voxels those that are marked: the mean, which takes ten times as long."""
+    return int(np.count_nonzero(mask)) / mask.size
+
+
+def _shifted(values: NDArray[Any]) -> str:
+    return f"; they look like HU + {STORED}" if _is_shifted(values) else ""
 
 
 def _is_shifted(values: NDArray[Any]) -> bool:
     """Whether most is air or soft tissue, ``STORED`` higher, and little lies between the two."""
     dense = values[values > STORED / 2]
-    between = float(((values > 200) & (values < 800)).mean())
+    between = _share((values > 200) & (values < 800))
     return dense.size > 0 and abs(float(np.median(dense)) - STORED) < 150 and between < 0.2
 
 
@@ -72,11 +81,13 @@ def _is_shifted_twice(values: NDArray[Any]) -> bool:
     has one value.
     """
     lowest, highest, rare = TWICE
-    body, below = values[(values > lowest) & (values < highest)], values[values < lowest]
-    if float((values > rare).mean()) > 0.003 or body.size < 0.02 * values.size or not below.size:
+    if _share(values > rare) > 0.003:
+        return False
+    below = values[values < lowest]
+    if _share((values > lowest) & (values < highest)) < 0.02 or not below.size:
         return False
     kinds, counts = np.unique(np.round(below), return_counts=True)
-    noisy = 1 - float(counts.max()) / values.size - float((values >= lowest).mean())
+    noisy = 1 - float(counts.max()) / values.size - _share(values >= lowest)
     return len(kinds) > 8 and noisy > 0.02
 
 
@@ -91,10 +102,10 @@ def _background(values: NDArray[Any]) -> float | None:
     border = np.concatenate([values[[0, -1]].ravel(), values[:, [0, -1]].ravel()])
     air = float(np.median(border))
     known = any(low <= air <= high for low, high in SURROUNDING)
-    if known or float((border == border.min()).mean()) > 0.2:  # clipped
+    if known or _share(border == border.min()) > 0.2:  # clipped
         return None
     room = float(np.percentile(values, 99)) - air
-    flat = float((np.abs(border - air) < 0.03 * room).mean())
-    darker = float((values < air - 0.1 * room).mean())
-    gap = float(((values > air + 0.15 * room) & (values < air + 0.5 * room)).mean())
+    flat = _share(np.abs(border - air) < 0.03 * room)
+    darker = _share(values < air - 0.1 * room)
+    gap = _share((values > air + 0.15 * room) & (values < air + 0.5 * room))
     return air if room > NARROW and flat > 0.5 and darker < 0.01 and gap < 0.15 else None

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,16 +24,21 @@ from segtrace.errors import InputError
 _BROKEN = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError,
            TypeError, KeyError, OverflowError, MemoryError)  # fmt: skip
 
+_QUIET = threading.Lock()
+"""The level is one for all threads that read, so that one at a time changes it."""
 Shape = tuple[int, int, int]
 """Slices, rows and columns."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A file as it is: its values (i, j, k) float32, where they lie, its header."""
+    """A file as it is: its values (i, j, k), where they lie, its header.
+
+    Values are float32, and as they are stored where that was asked for and nothing scales them.
+    """
 
     path: Path
-    values: NDArray[np.float32]
+    values: NDArray[Any]
     affine: NDArray[np.float64]
     header: Any
 
@@ -48,8 +54,12 @@ class Stored:
         return bytes(self.header["descrip"].item()).decode("latin-1")
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path, *, whole: bool = False) -> Stored:
     """The file, its values unscaled from whatever type it stores them in.
+
+    Args:
+        path: the file.
+        whole: keep whole numbers as they are stored, as of a label, which takes less room and time.
 
     Raises:
         InputError: see :func:`segtrace.data.files.unpacking.read_nifti_bytes`; a header that cannot
@@ -59,13 +69,13 @@ def read_stored(path: Path) -> Stored:
     large = content[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540, in either byte order
     kind = nibabel.Nifti2Image if large else nibabel.Nifti1Image
     try:
-        with _silent(), np.errstate(over="ignore", invalid="ignore"):
+        with _silent():
             header = kind.header_class(content[: kind.header_class.sizeof_hdr], check=False)
             file = kind.from_bytes(content)
             _check_kind(path, file)
             _check_length(file, len(content))
-            # float32 holds every int16 HU and every label number exactly.
-            values = file.get_fdata(dtype=np.float32, caching="unchanged")
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = _values_of(file, whole)
     except InputError:
         raise
     except _BROKEN as error:
@@ -75,6 +85,16 @@ def read_stored(path: Path) -> Stored:
             remedy = "repair its header, or copy it again"
         raise InputError(f"{path}: not a readable NIfTI file ({reason}); {remedy}") from error
     return Stored(path, values.reshape(values.shape[:3]), file.affine, header)
+
+
+def _values_of(file: Any, whole: bool) -> NDArray[Any]:
+    stored = file.dataobj
+    if whole and stored.dtype.kind in "iu" and (stored.slope, stored.inter) == (1, 0):
+        values: NDArray[Any] = stored.get_unscaled()
+        return values
+    # float32 holds every int16 HU and every label number exactly.
+    scaled: NDArray[Any] = file.get_fdata(dtype=np.float32, caching="unchanged")
+    return scaled
 
 
 def shape_of(path: Path) -> Shape | None:
@@ -92,12 +112,13 @@ def shape_of(path: Path) -> Shape | None:
 @contextmanager
 def _silent() -> Iterator[None]:
     """Nibabel prints what it mends in a header; what matters of it becomes a finding."""
-    before = imageglobals.logger.level
-    imageglobals.logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        imageglobals.logger.setLevel(before)
+    with _QUIET:
+        before = imageglobals.logger.level
+        imageglobals.logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            imageglobals.logger.setLevel(before)
 
 
 def _check_length(file: Any, there: int) -> None:

@@ -2,11 +2,16 @@
 
 import bz2
 import errno
+import math
 import stat
 import zlib
 from pathlib import Path
 
+import nibabel
+from nibabel.spatialimages import HeaderDataError
+
 from segtrace.errors import InputError, why
+from segtrace.processes import free_memory
 
 _AGAIN = "copy or download it again"
 _OTHERS = {
@@ -27,10 +32,15 @@ _OTHERS = {
 _GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
 _MARKS = {348: (344, b"n+1"), 540: (4, b"n+2")}
 """Bytes of a header -> where the mark of a NIfTI file stands in it, and how it starts."""
+_HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+_BEGIN, _MORE = 1024, 2**20
+"""Bytes by which a packed file is known; those that may follow the voxels which it describes."""
 
 
 def read_nifti_bytes(path: Path) -> bytes:
     """An uncompressed NIfTI file, header first; a packed one is unpacked and its checksum checked.
+
+    No more is unpacked than the header describes: a small file can pack gigabytes of zeros.
 
     Raises:
         InputError: no such file, an empty one, a damaged one, or one that is something else; each
@@ -100,8 +110,26 @@ def _content(path: Path) -> bytes:
 
 
 def _unpacked(path: Path, content: bytes) -> bytes:
+    """All of it; of what is no NIfTI file the beginning. No more than its header describes."""
+    unpack = _gunzipped if content.startswith(_GZIP) else _bunzipped
     try:
-        return _gunzipped(content) if content.startswith(_GZIP) else bz2.decompress(content)
+        begin = unpack(content, _BEGIN, whole=False)
+        if not _is_nifti(begin):
+            return begin
+        most = _described(begin) + _MORE
+        if (free := free_memory()) is not None and most > free:
+            raise InputError(
+                f"{path}: its header describes {most / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB "
+                f"of memory are free; {_AGAIN}"
+            )
+        return unpack(content, most)
+    except InputError:
+        raise
+    except _TooLongError as error:
+        raise InputError(
+            f"{path}: it unpacks to more than the {most - _MORE} bytes that its header describes; "
+            f"{_AGAIN}"
+        ) from error
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = " ".join(str(error).split())
         if "incorrect data check" in reason:
@@ -109,16 +137,70 @@ def _unpacked(path: Path, content: bytes) -> bytes:
         raise InputError(f"{path}: not a readable NIfTI file ({reason}); {_AGAIN}") from error
 
 
-def _gunzipped(content: bytes) -> bytes:
-    """To the last byte, unlike a reader that stops where the image ends, before the checksum."""
-    parts = []
+class _TooLongError(Exception):
+    """It unpacks to more bytes than were allowed."""
+
+
+def _gunzipped(content: bytes, most: int, *, whole: bool = True) -> bytes:
+    """To the last byte, unlike a reader that stops where the image ends, before the checksum.
+
+    Args:
+        content: packed.
+        most: bytes that it may unpack to.
+        whole: raise where there are more; else the first of them are enough.
+
+    Raises:
+        EOFError: it ends too early.
+        zlib.error: it is damaged.
+        _TooLongError: there are more.
+    """
+    unpacked = bytearray()
     while content.startswith(_GZIP):
         unpacker = zlib.decompressobj(wbits=31)  # 15 + 16: with gzip's header and checksum
-        parts.append(unpacker.decompress(content))
-        if not unpacker.eof:
-            raise EOFError("it ends too early")
+        while not unpacker.eof:
+            part = unpacker.decompress(content, most - len(unpacked) + 1)
+            unpacked += part
+            if _is_enough(len(unpacked), most, whole):
+                return bytes(unpacked[:most])
+            content = unpacker.unconsumed_tail
+            if not (part or content or unpacker.eof):
+                raise EOFError("it ends too early")
         content = unpacker.unused_data.lstrip(b"\0")
-    return b"".join(parts)  # whatever follows the last part is ignored, as gunzip does
+    return bytes(unpacked)  # whatever follows the last part is ignored, as gunzip does
+
+
+def _bunzipped(content: bytes, most: int, *, whole: bool = True) -> bytes:
+    """The same of bzip2."""
+    unpacked = bytearray()
+    while content.startswith(_BZIP2):
+        unpacker = bz2.BZ2Decompressor()
+        while not unpacker.eof:
+            part = unpacker.decompress(content, most - len(unpacked) + 1)
+            unpacked += part
+            if _is_enough(len(unpacked), most, whole):
+                return bytes(unpacked[:most])
+            content = b""
+            if unpacker.needs_input:
+                raise EOFError("it ends too early")
+        content = unpacker.unused_data
+    return bytes(unpacked)
+
+
+def _is_enough(there: int, most: int, whole: bool) -> bool:
+    if there > most and whole:
+        raise _TooLongError
+    return there > most
+
+
+def _described(begin: bytes) -> int:
+    """Bytes of a NIfTI file by its header, up to the last voxel; 0 where that says nothing."""
+    kind = _HEADERS[_size_of_header(begin)]
+    try:
+        header = kind(begin[: kind.sizeof_hdr], check=False)
+        bits = int(header["bitpix"]) * math.prod(map(int, header.get_data_shape()))
+        return max(0, int(header["vox_offset"]) + bits // 8)
+    except (HeaderDataError, ValueError, OverflowError):  # told when all of it is read
+        return 0
 
 
 def _size_of_header(content: bytes) -> int:

@@ -5,8 +5,9 @@ The file is data: names become organs' or are compared, and no path in it leads 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -74,7 +75,8 @@ def _content(path: Path) -> Mapping[str, Any]:
             raise InputError(
                 f"{path}: {path.stat().st_size} bytes are too many for a list of files"
             )
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text, object_pairs_hook=partial(_once_each, path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({why(error)})") from error
     except (ValueError, RecursionError) as error:
@@ -85,6 +87,19 @@ def _content(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: it holds {shown(content)}, where a mapping is needed")
     return content
+
+
+def _once_each(path: Path, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping, of which JSON's readers would keep the last of two values without a word."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise InputError(
+                f"{path}: {shown(key)} stands twice in one mapping, for {shown(found[key])} and "
+                f"for {shown(value)}; take one out"
+            )
+        found[key] = value
+    return found
 
 
 def _labels(path: Path, given: Any) -> dict[str, int]:
@@ -108,6 +123,8 @@ def _labels(path: Path, given: Any) -> dict[str, int]:
             continue
         if organ in found:
             raise InputError(f"{path}: two labels are called {organ!r}; {_GIVE}")
+        if twin := next((other for other, taken in found.items() if taken == int(number)), None):
+            raise InputError(f"{path}: {twin!r} and {organ!r} both have number {number}; {_GIVE}")
         found[organ] = int(number)
     return found
 

@@ -1,6 +1,5 @@
 """What a study or an explainer adds to the page: a heading, sentences, figures and tables."""
 
-import io
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +7,10 @@ from math import isnan
 from typing import Any
 
 from matplotlib.figure import Figure
-from PIL import Image
 
 from segtrace.report.figures.drawing import on_screen
+from segtrace.report.files import small_png
 from segtrace.report.pictures.cells import Picture
-
-COLOURS = 96
-"""A diagram of 1074 pixels across then takes about 35 KiB."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +67,7 @@ class Section:
 def embedded(picture: Figure | Picture) -> str:
     """A figure or an array (H, W, 3), uint8, in few colours, as the address of an image."""
     pixels = on_screen(picture) if isinstance(picture, Figure) else picture
-    file = io.BytesIO()
-    image = Image.fromarray(pixels)
-    few = image.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.save(file, "PNG")
-    return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"
+    return f"data:image/png;base64,{b64encode(small_png(pixels)).decode()}"
 
 
 def _cell(value: Any) -> str:

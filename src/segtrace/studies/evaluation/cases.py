@@ -21,8 +21,10 @@ from segtrace.evaluation.scores import TOLERANCE_MM, Score, score
 from segtrace.evaluation.summary import Evaluated, rows
 from segtrace.names import file_name
 from segtrace.processes import side_by_side
-from segtrace.progress import over, say
+from segtrace.progress import counted, over, say
+from segtrace.report.files import remove, version_of
 from segtrace.report.tables import save_table
+from segtrace.studies.evaluation.kept import PREDICTIONS, Case, Kept, made_by
 from segtrace.studies.evaluation.result import UNPLACED, Evaluation, cases_of
 from segtrace.studies.inputs.cautions import IN_SHORT, of_volume, say_cautions, trained_on
 from segtrace.studies.inputs.new_image import predict
@@ -62,27 +64,6 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class Case:
-    """What one case gave.
-
-    Attributes:
-        name: of the case.
-        scores: of every organ.
-        cautions: what must be said of its images.
-        phantom: they were generated.
-        placed: its prediction was written.
-        seen: the network was trained on it, by its name.
-    """
-
-    name: str
-    scores: Mapping[str, Score]
-    cautions: Sequence[str]
-    phantom: bool
-    placed: bool
-    seen: bool
-
-
-@dataclass(frozen=True)
 class Evaluating:
     """A network that scores case after case.
 
@@ -95,6 +76,7 @@ class Evaluating:
         folder: of the part's files.
         device: where it predicts.
         seen: of all cases those that have the name of a training case.
+        kept: where each case is kept; ``None`` for nowhere.
     """
 
     trained: TrainedNetwork
@@ -105,6 +87,7 @@ class Evaluating:
     folder: Path
     device: torch.device
     seen: Sequence[str]
+    kept: Kept | None = None
 
     def __call__(self, name: str) -> Case:
         """Predict and score it, and write its prediction where the files say where it lies."""
@@ -115,13 +98,17 @@ class Evaluating:
         cautions, placed = of_volume(volume, trained), volume.grid.affine is not None
         if placed:
             mark = "".join(f", {IN_SHORT[one]}" for one in cautions if one in IN_SHORT)
-            place = self.folder / "predictions" / file_name(volume.name)
+            place = self.folder / PREDICTIONS / file_name(volume.name)
+            remove(place)  # of a process that was killed meanwhile
             _save(place, stack, trained, volume, mark)
         # Phantoms bear the names of Synapse, and are none of it.
         seen = name in self.seen and volume.phantom == bool((trained.probes or {}).get("phantom"))
         if seen:
             cautions.append(trained_on(self.seen))
-        return Case(volume.name, scores, cautions, volume.phantom, placed, seen)
+        case = Case(volume.name, scores, cautions, volume.phantom, placed, seen)
+        if self.kept is not None:
+            self.kept.write(name, case)
+        return case
 
 
 def evaluate(
@@ -134,8 +121,11 @@ def evaluate(
     folder: Path,
     device: torch.device = CPU,
     processes: int = 1,
+    files: Callable[[str], Sequence[Path]] | None = None,
 ) -> Evaluation:
     """Score every case, and leave its prediction and its rows before the next is read.
+
+    A case that is whole, of the same files by the same network and settings, is taken up.
 
     Args:
         trained: the network.
@@ -147,6 +137,7 @@ def evaluate(
         folder: of the part's files, ``evaluation.csv`` and ``predictions/CASE/``.
         device: where the network predicts.
         processes: that take a case each; changes nothing in what is found, with as many threads.
+        files: name of a case -> its files, by whose bytes a case is taken up; ``None`` for never.
 
     Raises:
         InputError: a case without a label; a file that cannot be read or written; no organ that
@@ -160,12 +151,17 @@ def evaluate(
             f"{', '.join(numbering)}; name them alike in data.labels"
         )
     named = trained.trained_on(cases)
-    one = Evaluating(trained, load, organs, numbering, scoring, folder, device, named)
+    kept = files and Kept(folder, files, _made_by(trained, organs, numbering, scoring))
+    before = _taken_up(kept, cases) if kept else {}
+    todo = [name for name in cases if name not in before]
+    one = Evaluating(trained, load, organs, numbering, scoring, folder, device, named, kept)
     found: list[Case] = []
     table: list[dict[str, object]] = []
-    words = f"Scoring {cases_of(part, len(cases))} by the protocol {scoring.protocol}"
-    with side_by_side(one, cases, processes, "processes=1") as scored:
-        for case in over(scored, words, len(cases)):
+    words = f"Scoring {cases_of(part, len(todo))} by the protocol {scoring.protocol}"
+    with side_by_side(one, todo, processes, "processes=1") as scored:
+        each = over(scored, words, len(todo))
+        for name in cases:
+            case = before[name] if name in before else next(each)
             _tell(case, found)
             found.append(case)
             table += rows(case.name, case.scores, scoring.tolerance)
@@ -186,6 +182,22 @@ def evaluate(
         seen,
         placed,
     )
+
+
+def _made_by(
+    trained: TrainedNetwork, organs: Sequence[str], numbering: Mapping[str, int], scoring: Scoring
+) -> str:
+    how = trained.preprocessing.to_plain(), trained.settings.activation, trained.channels
+    return made_by(trained.net, how, organs, dict(numbering), scoring, version_of("segtrace"))
+
+
+def _taken_up(kept: Kept, cases: Sequence[str]) -> dict[str, Case]:
+    """The cases that are whole."""
+    kept.sweep()
+    found = {name: case for name in cases if (case := kept.read(name)) is not None}
+    if found:
+        say(f"{len(found)} of {counted(len(cases), 'case')} scored before, by these weights: kept.")
+    return found
 
 
 def _tell(case: Case, before: Sequence[Case]) -> None:

@@ -34,6 +34,7 @@ class Evaluate:
 
     looks_at: ClassVar[LooksAt] = "volumes"
     of_one_run: ClassVar[bool] = False
+    goes_on: ClassVar[bool] = True  # where it was broken off
     protocol: str = "strict"
     part: str | None = None
     tolerance: float = TOLERANCE_MM
@@ -69,7 +70,7 @@ class Evaluate:
             place = within / part
             found = evaluate(
                 trained, module.source.load, cases, part, numbering, self._scoring,
-                networks.folder / place, device, networks.processes,
+                networks.folder / place, device, networks.processes, module.source.files,
             )  # fmt: skip
             scored.append(replace(found, within=place))
             yield scored[-1]

@@ -11,6 +11,7 @@ import torch
 from segtrace.attribution.rules import Rule
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.names import file_name
+from segtrace.network.lost import lost_told
 from segtrace.progress import say
 from segtrace.studies.inputs.checkpoints import in_order, of_several_runs, paths_of
 from segtrace.studies.inputs.images import Images, LooksAt, listed
@@ -172,7 +173,7 @@ class Networks:
             found = from_checkpoint(self._checkpoints[name], net, self.rules)
         else:
             found = apply_settings(from_user(self.options, self.images.module), rules=self.rules)
-        return _with_void_told(found)
+        return _with_void_told(_with_lost_told(found))
 
     def _as_asked(self, trained: TrainedNetwork) -> TrainedNetwork:
         """With the settings that were given, and what must be said of the slices."""
@@ -183,6 +184,12 @@ class Networks:
         if self.images.unlabelled and given["region"] is None:
             given["region"] = "pred"  # a new image has no ground truth
         return self.images.fit(apply_settings(trained, **given))
+
+
+def _with_lost_told(trained: TrainedNetwork) -> TrainedNetwork:
+    """The network, with a note of weights that are NaN."""
+    lost = lost_told(trained.net)
+    return trained if lost is None else replace(trained, notes=(*trained.notes, lost))
 
 
 def _with_void_told(trained: TrainedNetwork) -> TrainedNetwork:

@@ -8,6 +8,7 @@ from typing import Any
 
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.errors import InputError
+from segtrace.plain_files import check_plain
 
 Kinds = Mapping[str, Callable[[str], Any]]
 """Column -> what makes a value of its text, or raises ``ValueError``."""
@@ -42,6 +43,7 @@ def typed_rows(path: Path, kinds: Kinds, others: Kinds | None = None) -> list[di
 
 def _lines(path: Path) -> list[list[str]]:
     try:
+        check_plain(path)
         text = path.read_bytes().decode("utf-8")
         if text and not text.endswith("\n"):
             raise InputError(f"{path} was cut short: its last line has no end; {REMEDY}")

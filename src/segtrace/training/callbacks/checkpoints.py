@@ -112,12 +112,17 @@ def save(trainer: pl.Trainer, path: Path, *, slim: bool, previous: str = "") -> 
     partial = path.with_name(f".{path.name}.partial")
     # Callbacks have no say in a slim checkpoint, so averaged weights are put in their place.
     kept = kept_weights(trainer, trainer.lightning_module) if slim else nullcontext()
-    with kept, checksums():
-        trainer.save_checkpoint(partial, weights_only=slim)
-    if trainer.is_global_zero:
-        if previous and path.exists():
-            _keep(path, path.with_name(previous))
-        _put(partial, path)
+    try:
+        with kept, checksums():
+            trainer.save_checkpoint(partial, weights_only=slim)
+        if trainer.is_global_zero:
+            if previous and path.exists():
+                _keep(path, path.with_name(previous))
+            _put(partial, path)
+    except BaseException:  # a run that is stopped here, or whose disk is full
+        if trainer.is_global_zero:
+            partial.unlink(missing_ok=True)
+        raise
 
 
 def _make_up(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

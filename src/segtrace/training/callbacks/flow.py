@@ -198,7 +198,10 @@ class FlowCallback(EitherCallback):
         refuse_half(trainer.precision)
         check_names(self._organs(pl_module) or ())
         check_writable(self._folder(trainer))
-        if self._logs and not show_pictures(self._sinks(trainer)):
+        sinks = self._sinks(trainer)
+        for sink in sinks:
+            sink.begin()
+        if self._logs and not show_pictures(sinks):
             warnings.warn(
                 "FlowCallback found no logger that shows pictures: they go to "
                 f"{self._folder(trainer)} alone",
@@ -221,6 +224,8 @@ class FlowCallback(EitherCallback):
         network = self._chosen(trainer, pl_module)
         watch.check_slices(network.probes)
         if watch.tracker.epoch is None and epoch == 0:
+            if trainer.progress_bar_callback is not None:
+                say("Epoch 0: explaining the untrained network, before the first step")
             with watch.working():
                 self._update(trainer, pl_module, 0, final=False)
         else:

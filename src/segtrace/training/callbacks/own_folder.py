@@ -97,7 +97,7 @@ def _same(writer: Writer, history: History) -> bool:
     rows = {_place(row): str(row["gain"]) for row in history.rows()}
     there = {
         _place(row): row["gain"]
-        for row in read_table(writer.folder / TIMELINE)
+        for row in read_table(writer.folder / TIMELINE, torn=True)
         if row["epoch"] == str(history.epochs[-1])
     }
     return there == rows
@@ -110,7 +110,7 @@ def _place(row: dict[str, object] | dict[str, str]) -> tuple[str, ...]:
 def _barely_begun(writer: Writer, rules: Collection[str]) -> bool:
     """Whether nothing is there but an epoch 0, all of which will be drawn again."""
     drawn = writer.drawn()
-    rows = [row for name in TABLES for row in read_table(writer.folder / name)]
+    rows = [row for name in TABLES for row in read_table(writer.folder / name, torn=True)]
     epochs = {str(epoch) for epoch, _ in drawn} | {row["epoch"] for row in rows}
     again = {path.name for _, path in drawn} <= {*PICTURES, *rules}
     return epochs <= {"0"} and again and not (writer.folder / ENDS).exists()

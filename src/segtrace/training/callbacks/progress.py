@@ -7,12 +7,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 
 from segtrace.progress import Progress, clear, count, say
-from segtrace.training.epochs import finished_epochs
+from segtrace.training.epochs import finished_epochs, planned_epochs
 
 
 class EpochBar(ProgressBar):
     """Lightning's bar as lines: the pass under way is number 1 of E; its batches, in a terminal.
 
+    The line of a finished pass comes when all callbacks are done with it: its checkpoint is whole.
     Without a limit of passes there is no E, and no time left.
     """
 
@@ -20,6 +21,7 @@ class EpochBar(ProgressBar):
         super().__init__()
         self._began = self._loop = time.monotonic()
         self._before = 0
+        self._finished = ""
 
     def disable(self) -> None:
         """Only the first process says anything, see :func:`segtrace.progress.say`."""
@@ -27,9 +29,11 @@ class EpochBar(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Start the clock."""
         self._began, self._before = time.monotonic(), finished_epochs(trainer)
+        self._finished = ""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Start that of the pass."""
+        """Say what the pass before came to, and start the clock of this one."""
+        self._tell(trainer)
         self._loop = time.monotonic()
 
     def on_train_batch_end(
@@ -40,18 +44,21 @@ class EpochBar(ProgressBar):
         self._count(words, batch_idx, trainer.num_training_batches)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Say the epoch's loss and Dice, and how long the others will take."""
-        epoch, limit = finished_epochs(trainer), _limit(trainer)
-        pace = (time.monotonic() - self._began) / (epoch - self._before)
-        left = None if limit is None or epoch >= limit else pace * (limit - epoch)
+        """Note the epoch's loss and Dice; other callbacks have yet to write what they know."""
         found = trainer.callback_metrics
         names = {"loss": "train/loss", "Dice": "val/dice/mean"}
         words = [f"{name} {found[tag]:.3f}" for name, tag in names.items() if tag in found]
-        say(": ".join([f"Epoch {_of(epoch, trainer)}", *filter(None, [", ".join(words)])]), left)
+        epoch = f"Epoch {_of(finished_epochs(trainer), trainer)}"
+        self._finished = ": ".join([epoch, *filter(None, [", ".join(words)])])
+
+    def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Say what the last pass came to."""
+        self._tell(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Say what is counted, where that is no part of a pass."""
-        self._start(trainer, "Counting the Dice of the validation cases")
+        untrained = " by the untrained network" * (trainer.global_step == 0)
+        self._start(trainer, f"Counting the Dice of the validation cases{untrained}")
 
     def on_test_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Say what is counted."""
@@ -72,6 +79,15 @@ class EpochBar(ProgressBar):
         """Leave no line that counts along."""
         clear()
 
+    def _tell(self, trainer: pl.Trainer) -> None:
+        """The line of the last finished pass, once, and how long the others will take."""
+        if self._finished:
+            epoch = finished_epochs(trainer)
+            limit = planned_epochs(trainer, trainer.num_training_batches)
+            pace = (time.monotonic() - self._began) / (epoch - self._before)
+            say(self._finished, pace * (limit - epoch) if limit and epoch < limit else None)
+        self._finished = ""
+
     def _start(self, trainer: pl.Trainer, words: str) -> None:
         self._loop = time.monotonic()
         if not trainer.sanity_checking and trainer.state.fn != "fit":
@@ -83,11 +99,6 @@ class EpochBar(ProgressBar):
             count(words, Progress(done, round(total), seconds, seconds / done * (total - done)))
 
 
-def _limit(trainer: pl.Trainer) -> int | None:
-    epochs = trainer.max_epochs
-    return epochs if epochs is not None and epochs >= 0 else None
-
-
 def _of(epoch: int, trainer: pl.Trainer) -> str:
-    limit = _limit(trainer)
+    limit = planned_epochs(trainer, trainer.num_training_batches)
     return str(epoch) if limit is None else f"{epoch} of {limit}"

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from segtrace.errors import InputError
-from segtrace.tracking.explained import unsound
+from segtrace.network.lost import unsound
 from segtrace.training.epochs import finished_epochs
 
 REMEDY = (

@@ -84,7 +84,8 @@ def probes_from(
             patient's sides are named only where the loader or its ``dataset`` has an attribute
             ``sides_known`` that is True: rows run from anterior to posterior, columns from the
             patient's right to the left, slices from the feet up. Of volumes MONAI's affine of a
-            file says the mm and whereto the axes run; or an attribute ``axcodes``, ``"RAS"``.
+            file says the mm and whereto the axes run; or an attribute ``axcodes``, ``"RAS"``. An
+            attribute ``phantom`` that is True marks the images as generated.
         organs: organ -> channel.
         n: how many.
         most: batches that are read of it.
@@ -130,7 +131,7 @@ def probes_from(
         slices=tuple(index for (_, index), _, _ in picked),
         spacing=lying.spacing,
         split="val",
-        phantom=False,
+        phantom=_said(loader, "phantom") is True,
         sides_known=sides_known,
         axcodes=lying.axcodes,
         affines=lying.affines,
@@ -139,7 +140,7 @@ def probes_from(
 
 
 def _said(loader: Iterable[Any], name: str) -> Any:
-    """What the loader, or its data set, says of how its images lie; ``None`` where they do not."""
+    """What the loader, or its data set, says of its images; ``None`` where they do not."""
     places = (loader, getattr(loader, "dataset", None))
     said = (getattr(place, name, None) for place in places)
     return next((one for one in said if one is not None), None)

@@ -1,0 +1,40 @@
+"""The folder of a run that was refused before anything was run: nothing of it stays."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from segtrace.names import CONFIG
+
+OF_NOTHING = (CONFIG, ".lock", "tensorboard/events.out.tfevents.*")
+"""What lies there before the first result: options, a lock, a logger's page of hyper-parameters."""
+SWEEP = "multirun.yaml"
+"""What Hydra keeps of several runs, beside their folders."""
+
+
+def take_back(made: Sequence[Path]) -> None:
+    """Take away a folder that was empty when the run began, unless there is a result in it.
+
+    Args:
+        made: that folder, and those above it that were perhaps made for it, which go as well where
+            they are empty then; none where it was not empty.
+    """
+    if not made:
+        return
+    folder, *above = made
+    files = {path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
+    nothing = {path for pattern in OF_NOTHING for path in folder.glob(pattern)}
+    if files - nothing or folder.is_symlink() or folder.resolve() == Path.cwd().resolve():
+        return
+    with suppress(OSError):  # what somebody else puts there meanwhile stays
+        for path in nothing:
+            path.unlink(missing_ok=True)
+        for inner in sorted(folder.rglob("*"), reverse=True):
+            inner.rmdir()
+        folder.rmdir()
+        if [path.name for path in folder.parent.iterdir()] == [SWEEP]:
+            (folder.parent / SWEEP).unlink()
+            folder.parent.rmdir()
+    for empty in above:
+        with suppress(OSError):
+            empty.rmdir()
