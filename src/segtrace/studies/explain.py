@@ -27,18 +27,14 @@ from segtrace.tracking.explained import (
     of_failures,
     under,
 )
-from segtrace.tracking.inferers import SlidingWindow, a_window
 from segtrace.tracking.void import void_told
 from segtrace.training.slices.entering import Entering
+from segtrace.training.slices.inferers import SlidingWindow, a_window
 from segtrace.training.slices.probing import probes_from
 from segtrace.training.slices.taking import check_channels
 
 if TYPE_CHECKING:
     from monai.inferers import SlidingWindowInferer
-
-PAGES = {"axial": "index.html", "coronal": "coronal.html", "sagittal": "sagittal.html"}
-"""View -> the page of a folder's results; the first alone of slices, and of volumes of which it is
-not known how they lie."""
 
 
 @guards.held(stages=places_or_proposed, window=optional(a_window))
@@ -123,16 +119,11 @@ def explain(
             return explained
         facts = {"network": type(net).__name__}
         explained.write(Path(out), facts)
-        views = PAGES if probes.axcodes else dict([*PAGES.items()][:1])
-        pages = {file: Page(about=About(facts), view=view, views=views if probes.axcodes else {})
-                 for view, file in enumerate(views.values())}  # fmt: skip
-        for page in pages.values():
-            page.add(explained)
+        page = Page(about=About(facts))
+        page.add(explained)
         for other in of_failures(probes, settings):
             wrong = explain_probes(net, stages, probes, labels, other, sliding, epoch, output)
             wrong.write(Path(out) / other.region, facts)
-            for page in pages.values():
-                page.add_region(wrong)
-        for file, page in pages.items():
-            page.write(Path(out) / file)
+            page.add_region(wrong)
+        page.write(Path(out) / "index.html")
     return explained

@@ -14,7 +14,7 @@ from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
 from segtrace.attribution.rules import Rule, element_wise
 from segtrace.attribution.sliding.traced import trace_windows
-from segtrace.tracking.inferers import SlidingWindow
+from segtrace.training.slices.inferers import SlidingWindow
 
 STAGES = {"enc": "1", "deep": "4", "head": "6"}
 RULES = ("seg_grad_cam", "grad_pam")

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from time import monotonic
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from segtrace.attribution.flow import KAPPA_DEGENERATE, Flow, Status, worst
 from segtrace.attribution.forward import SCORES, TargetsLike, agreed, named, weights_of
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
+from segtrace.attribution.sliding.outlook import announce_maps, announce_pass
 from segtrace.attribution.sliding.stitching import Stitched
 from segtrace.attribution.sliding.windows import Sliding, Windows, first_window
 from segtrace.attribution.trace import trace
@@ -24,7 +26,7 @@ from segtrace.network.logits import Output, logits_at
 from segtrace.network.sites import Site, Sites
 from segtrace.network.stages import StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.progress import counted, over
+from segtrace.progress import counted, over, say
 
 
 def trace_windows(
@@ -66,7 +68,7 @@ def trace_windows(
         activation: see there.
 
     Raises:
-        InputError: see there; logits of another size than the window.
+        InputError: see there; logits of another size than the window; more memory than is free.
     """
     net, chosen = unwrapped(net), resolve_rules(rules)
     windows = sliding.windows(image.shape[2:])
@@ -80,21 +82,28 @@ def trace_windows(
                 "windows have not; explain the windows one by one, or leave it out"
             )
     targets, x = named(target), as_input(net, image)
+    every = Sites.of(net, stages, None)
+    announce_pass(net, windows, x)
+
+    def traced(part: Tensor, shares: Mapping[str, Weights]) -> Flow:
+        return trace(net, every, part, shares, chosen, score, activation=activation, **asked).cpu()
+
+    began = monotonic()
+    # Of no region: how many cells each site has, and what stands where there is no evidence.
+    blank = traced(first_window(sliding, x), dict.fromkeys(targets, Weights({})))
+    forward = monotonic() - began
+    cells = {site: maps.shape[3:] for site, maps in blank.maps.items()}
+    kind = next(iter(blank.maps.values())).dtype
+    announce_maps(windows, cells, len(chosen) * len(targets) * len(x), kind)
+    places = [*product(range(len(x)), windows.starts)]
+    say(f"Predicting {counted(len(places), 'window')}", forward * len(places))
     with undisturbed(net, x.device), torch.no_grad():
         logits = sliding.logits(x, partial(_predicted, net, output))
     activation = agreed(activation, targets, logits)
     refuse_shares(score, logits, activation)
     weights = {name: weights_of(name, own, logits, activation) for name, own in targets.items()}
     scored = SCORES[score](logits, activation)
-    every = Sites.of(net, stages, None)
-
-    def traced(part: Tensor, shares: Mapping[str, Weights]) -> Flow:
-        return trace(net, every, part, shares, chosen, score, activation=activation, **asked).cpu()
-
-    # Of no region: how many cells each site has, and what stands where there is no evidence.
-    blank = traced(first_window(sliding, x), dict.fromkeys(targets, Weights({})))
     volumes = [_Volume(windows, blank) for _ in x]
-    places = [*product(range(len(x)), windows.starts)]
     for n, start in over(places, f"Explaining {counted(len(places), 'window')}"):
         shares = {name: windows.share(own, n, start) for name, own in weights.items()}
         some = any(plane.any() for own in shares.values() for plane in own.planes.values())

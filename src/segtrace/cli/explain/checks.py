@@ -17,7 +17,10 @@ from segtrace.network.guards import PROPOSED, refuse_misspelt
 from segtrace.studies.evaluation.study import Evaluate
 from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import given_of, listed
+from segtrace.studies.inputs.users_network import entering_of, windowed
+from segtrace.studies.slices import Slices
 from segtrace.studies.study import Study
+from segtrace.studies.volumes.study import Volumes
 from segtrace.training.construction import in_yaml
 from segtrace.training.precision import refuse_half
 from segtrace.training.slices.entering import Entering
@@ -56,12 +59,34 @@ def check_together(
             "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "
             "compare seeds"
         )
+    if takes_volumes(plain):
+        _check_study_of_volumes(study)
     if plain["checkpoint"] is not None:
         _check_checkpoint(plain)
     else:
         _check_own_network(plain)
     refuse_half(plain["trainer"].get("precision"), "trainer.precision")
     check_devices(plain["trainer"])
+
+
+OF_VOLUMES = (Slices, Volumes)
+"""Studies that a network of volumes can be asked; not those that are a further kind of one."""
+
+
+def takes_volumes(plain: Mapping[str, Any]) -> bool:
+    """Whether the network takes volumes, as its checkpoint or ``preprocessing`` says."""
+    if plain["checkpoint"] is None:
+        return windowed(plain["preprocessing"])
+    described = checkpoint.describe(paths_of(plain["checkpoint"])[0])
+    return "patch" in described["preprocessing"]
+
+
+def _check_study_of_volumes(study: Study) -> None:
+    if type(study) not in OF_VOLUMES:
+        raise InputError(
+            f"{type(study).__name__} explains slices, and this network takes volumes: leave study "
+            "out, or say study=volumes"
+        )
 
 
 def check_processes(plain: Mapping[str, Any], study: Study, *, several: bool) -> None:
@@ -154,8 +179,10 @@ def _check_own_network(plain: Mapping[str, Any]) -> None:
             "edges=proposed lie between proposed stages; say stages=proposed, or edges=edges.yaml"
         )
     if plain["preprocessing"] is not None:
-        Entering.of({**plain["preprocessing"], "channels": None})
-    if not plain.get("data"):
+        Entering.of({**entering_of(plain["preprocessing"]), "channels": None})
+    if windowed(plain["preprocessing"]):
+        _check_own_volumes(plain)
+    elif not plain.get("data"):
         raise InputError("net=… needs data=… data.root=…, which says organs and slices")
     if plain["weights"] is None:
         raise InputError(f"net={plain['net']} needs weights=…, the file with its state dict")
@@ -163,6 +190,20 @@ def _check_own_network(plain: Mapping[str, Any]) -> None:
         raise InputError(
             f"log_dir={plain['log_dir']}: TensorBoard's step is the epoch, which checkpoints of "
             "train.py know; say checkpoint=…"
+        )
+
+
+def _check_own_volumes(plain: Mapping[str, Any]) -> None:
+    """A network of volumes is shown images, and told its organs."""
+    if plain["image"] is None or plain.get("data"):
+        raise InputError(
+            "preprocessing.patch=…: a network of volumes of your own explains image=any_ct.nii.gz, "
+            "or a folder of them, here, without data=…; labelled volumes in Python, "
+            "segtrace.explain(net, loader, …, window=(96, 96, 96))"
+        )
+    if plain["preprocessing"].get("percentile") is not None:
+        raise InputError(
+            "preprocessing.percentile would be each window's own; leave it out, and give window=…"
         )
 
 

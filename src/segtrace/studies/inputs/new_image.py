@@ -1,20 +1,25 @@
 """Slices of a new CT, chosen by what the network finds in it."""
 
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segtrace.activation import predicted, predicted_mask
 from segtrace.data.files.findings import told
-from segtrace.data.files.nifti import read_image
+from segtrace.data.files.nifti import Volume, read_image
 from segtrace.data.preprocessing import batch_of
 from segtrace.data.probes import Probes, choose
+from segtrace.data.volumes.preprocessing import VolumePreprocessing
 from segtrace.errors import InputError
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed
-from segtrace.progress import counted, over
+from segtrace.progress import counted, over, say
 from segtrace.studies.inputs.trained_network import TrainedNetwork
+from segtrace.training.slices.lying import SPL
 
 BATCH = 8
 
@@ -22,11 +27,15 @@ BATCH = 8
 def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
     """``n`` slices of an unlabelled volume, by the rule of :func:`choose` on the prediction.
 
+    For a network of volumes the whole of it.
+
     Raises:
         InputError: a file that cannot be read, or in which the network finds no organ.
     """
     preprocessing = trained.preprocessing
     volume = read_image(path, preprocessing.channels)
+    if isinstance(preprocessing, VolumePreprocessing):
+        return probes_of_volume(volume, preprocessing)
     stack, geometry = preprocessing.images(volume)
     images = batch_of(stack)
     labels = predict(trained.net, images, trained.settings.activation)
@@ -52,6 +61,50 @@ def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
         hounsfield_known=preprocessing.hounsfield_known(volume),
         findings=tuple(told((volume.name, finding) for finding in volume.findings)),
     )
+
+
+def probes_of_volume(volume: Volume, preprocessing: VolumePreprocessing) -> Probes:
+    """A whole volume without a label, as a network takes it window by window."""
+    stack, geometry = preprocessing.images(volume)
+    known, affine = geometry.sides_known, geometry.affine()
+    both = None if affine is None else np.stack([affine, np.array(volume.grid.affine)])
+    return Probes(
+        images=volume_of(stack),
+        labels=None,
+        cases=(volume.name,),
+        slices=(0,),
+        spacing=torch.tensor([geometry.spacing]).double(),
+        split="user",
+        phantom=volume.phantom,
+        sides_known=known,
+        hounsfield_known=preprocessing.hounsfield_known(volume),
+        findings=tuple(told((volume.name, finding) for finding in volume.findings)),
+        axcodes=SPL if known else "",
+        affines=None if both is None else torch.from_numpy(both)[None],
+        file_sizes=() if both is None else (volume.grid.shape,),
+    )
+
+
+def volume_of(stack: NDArray[np.float32]) -> Tensor:
+    """(d, h, w), or (d, C, h, w) -> (1, C, d, h, w), as a network of volumes takes it."""
+    return batch_of(stack).movedim(1, 0)[None]
+
+
+def predicted_stack(trained: TrainedNetwork, stack: NDArray[np.float32]) -> Tensor:
+    """What a network predicts for a stack of :meth:`Preprocessing.images`.
+
+    Returns:
+        Label map (d, h, w), or masks (d, C, h, w) of bool.
+    """
+    activation, sliding = trained.settings.activation, trained.sliding
+    if sliding is None:
+        return predict(trained.net, batch_of(stack), activation)
+    x = as_input(trained.net, volume_of(stack))
+    count = len(sliding.windows(x.shape[2:]).starts)
+    with undisturbed(trained.net, x.device), torch.no_grad():
+        say(f"Predicting {counted(count, 'window')}")
+        found = predicted(sliding.logits(x, partial(logits_at, trained.net)), activation).cpu()
+    return found[0] if found.ndim == 4 else found[0].movedim(0, 1)
 
 
 def predict(

@@ -62,13 +62,16 @@ def explain_volume(
             f"{volume.where}: npz and h5 files hold no affine, so that a NIfTI file would lie "
             "nowhere; give the raw images (data=synapse or image=any_ct.nii.gz)"
         )
-    images, geometry = trained.preprocessing.images(volume)
-    volume = replace(volume, hounsfield_known=trained.preprocessing.hounsfield_known(volume))
+    preprocessing = trained.preprocessing
+    if not isinstance(preprocessing, Preprocessing):
+        raise TypeError("a network of volumes does not see slices")
+    images, geometry = preprocessing.images(volume)
+    volume = replace(volume, hounsfield_known=preprocessing.hounsfield_known(volume))
     if cautions := about_volume(volume, trained):
         trained = replace(trained, facts={**trained.facts, "cautions": cautions})
     labels = None
     if volume.label is not None and numbering is not None:
-        labels = _labels(volume, numbering, trained.preprocessing, geometry)
+        labels = _labels(volume, numbering, preprocessing, geometry)
     slices = VolumeSlices(volume, images, labels, geometry)
     began = perf_counter()
     sample = _explained(trained, slices.probes(slices.spread(SAMPLE)))

@@ -10,7 +10,7 @@ import segtrace
 from segtrace import InputError
 from segtrace.attribution.flow import Status
 from segtrace.tracking.explained import Settings
-from segtrace.tracking.inferers import SlidingWindow
+from segtrace.training.slices.inferers import SlidingWindow
 
 ORGANS = {"a": 1, "b": 2}
 

@@ -1,0 +1,1 @@
+"""Volumes: files at another spacing, for networks that take three axes."""
