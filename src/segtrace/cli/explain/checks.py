@@ -84,8 +84,8 @@ def takes_volumes(plain: Mapping[str, Any]) -> bool:
 def _check_study_of_volumes(study: Study) -> None:
     if type(study) not in OF_VOLUMES:
         raise InputError(
-            f"{type(study).__name__} explains slices, and this network takes volumes: leave study "
-            "out, or say study=volumes"
+            "this study explains slices, and this network takes volumes: leave study out, or say "
+            "study=volumes"
         )
 
 

@@ -22,6 +22,10 @@ OF_A_PHANTOM = (
     "The network was trained on a phantom, and this image is none: what its maps of it show is "
     "nothing about patients"
 )
+IN_WINDOWS = (
+    "Explained window by window, and stitched: a map is a mean over windows, and what a rule "
+    "averages, it averages over a window"
+)
 IN_SHORT = {OTHER_VALUES: "no HU", OF_A_PHANTOM: "network of a phantom"}
 """In a description of few letters."""
 
@@ -67,7 +71,9 @@ def about_network(images: Probes | Volume, trained: TrainedNetwork) -> list[str]
     """What it was trained on, and these images are not."""
     other = not images.hounsfield_known and _reads_hounsfield(trained.probes)
     of_a_phantom = taught_by_phantom(trained.probes, phantom=images.phantom)
-    return [OTHER_VALUES] * other + [OF_A_PHANTOM] * of_a_phantom
+    return (
+        [OTHER_VALUES] * other + [OF_A_PHANTOM] * of_a_phantom + [IN_WINDOWS] * trained.of_volumes
+    )
 
 
 def _reads_hounsfield(own: Mapping[str, Any] | None) -> bool:

@@ -39,7 +39,7 @@ def save_prediction(trained: TrainedNetwork, image: Path, folder: Path) -> None:
     found = predicted_stack(trained, images)
     stack, back = found.to(torch.uint8).numpy(), partial(geometry.to_source, mode="nearest")
     said = about_network(volume, trained)
-    mark = "".join(f", {IN_SHORT[caution]}" for caution in said)
+    mark = "".join(f", {IN_SHORT[caution]}" for caution in said if caution in IN_SHORT)
     numbers = save_predictions(folder, stack, trained.channels, volume, mark, back)
     save_label_tables(folder, numbers)
     voxel_ml = float(np.prod(volume.grid.spacing)) / 1000
