@@ -187,8 +187,8 @@ class Networks:
 
 def _with_void_told(trained: TrainedNetwork) -> TrainedNetwork:
     """The network, with a note of rules that it makes void, and another one leading."""
-    size, channels = trained.preprocessing.size, trained.preprocessing.channels
-    image = torch.zeros(1, channels, size, size)
+    shape, channels = trained.preprocessing.input_shape, trained.preprocessing.channels
+    image = torch.zeros(1, channels, *shape)
     settings, void = void_told(trained.net, trained.stages, image, trained.settings)
     notes = trained.notes if void is None else (*trained.notes, void)
     return replace(trained, settings=settings, notes=notes)

@@ -1,6 +1,8 @@
 """Slices of a new CT, chosen by what the network finds in it."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from segtrace.data.files.findings import told
 from segtrace.data.files.nifti import read_image
 from segtrace.data.preprocessing import batch_of
 from segtrace.data.probes import Probes, choose
+from segtrace.data.volumes.preprocessing import slices_alone
 from segtrace.errors import InputError
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed
@@ -17,6 +20,8 @@ from segtrace.progress import counted, over
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 
 BATCH = 8
+Inferer = Callable[..., Any]
+"""(images, network) -> logits, as MONAI's."""
 
 
 def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
@@ -25,7 +30,7 @@ def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
     Raises:
         InputError: a file that cannot be read, or in which the network finds no organ.
     """
-    preprocessing = trained.preprocessing
+    preprocessing = slices_alone(trained.preprocessing, "image=")
     volume = read_image(path, preprocessing.channels)
     stack, geometry = preprocessing.images(volume)
     images = batch_of(stack)
@@ -55,7 +60,12 @@ def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
 
 
 def predict(
-    net: nn.Module, images: Tensor, activation: str | None = None, *, said: bool = True
+    net: nn.Module,
+    images: Tensor,
+    activation: str | None = None,
+    *,
+    said: bool = True,
+    inferer: Inferer | None = None,
 ) -> Tensor:
     """What the network predicts on every slice (D, C, H, W), in batches.
 
@@ -64,11 +74,17 @@ def predict(
         images: the slices.
         activation: of its logits; ``None`` where their number says it.
         said: say so; not where whoever asks says more.
+        inferer: sends volumes (1, C, z, y, x) through the network patch by patch.
     """
+
+    def send(batch: Tensor) -> Tensor:
+        return logits_at(net, as_input(net, batch))
+
     found = []
     batches = images.split(BATCH)
     with undisturbed(net, next(net.parameters()).device), torch.no_grad():
         words = f"Predicting {counted(len(images), 'slice')}"
         for batch in over(batches, words) if said else batches:
-            found.append(predicted(logits_at(net, as_input(net, batch)), activation).cpu())
+            logits = send(batch) if inferer is None else inferer(as_input(net, batch), send)
+            found.append(predicted(logits, activation).cpu())
     return torch.cat(found)

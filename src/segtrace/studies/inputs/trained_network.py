@@ -12,8 +12,8 @@ from segtrace.activation import SIGMOID, SOFTMAX, OrganLike, organs_of
 from segtrace.attribution.rules import RULES, Rule, by_name
 from segtrace.causal.baselines import Baselines
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
+from segtrace.data.volumes.preprocessing import AnyPreprocessing, preprocessing_of
 from segtrace.errors import InputError, printable
 from segtrace.network.stages import StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed
@@ -23,7 +23,7 @@ from segtrace.report.page.whole_cases import WholeCases
 from segtrace.tracking.explained import DEFAULT, Network, Settings
 
 if TYPE_CHECKING:
-    from segtrace.data.datamodule import SliceDataModule
+    from segtrace.data.datamodule import CaseDataModule
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TrainedNetwork:
     net: nn.Module
     stages: StagesLike
     channels: Mapping[str, OrganLike]
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     settings: Settings = DEFAULT
     epoch: int | None = None
     probes: Mapping[str, Any] | None = None
@@ -76,7 +76,7 @@ class TrainedNetwork:
         shown = replace(probes, taught_by_phantom=taught)
         return Network(self.net, self.stages, shown, self.channels, self.settings)
 
-    def slices(self, data: "SliceDataModule | None", n: int | None, part: str) -> Probes:
+    def slices(self, data: "CaseDataModule | None", n: int | None, part: str) -> Probes:
         """The slices to explain: of the given data, or those the network was watched on."""
         if self.probes is None:
             if data is None:
@@ -126,7 +126,7 @@ def from_checkpoint(
         net=loaded.net,
         stages=description["stages"],
         channels=channels_of(description["organs"], settings),
-        preprocessing=Preprocessing.from_plain(description["preprocessing"]),
+        preprocessing=preprocessing_of(description["preprocessing"]),
         settings=settings,
         epoch=loaded.epoch,
         probes=description["probes"],

@@ -28,13 +28,13 @@ from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.taking import check_own_network
 
 if TYPE_CHECKING:
-    from segtrace.data.datamodule import SliceDataModule
+    from segtrace.data.datamodule import CaseDataModule
 
 EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
 """How a line of a file of edges looks."""
 
 
-def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNetwork:
+def from_user(options: Mapping[str, Any], data: "CaseDataModule") -> TrainedNetwork:
     """A network of the user's own.
 
     Args:
@@ -111,7 +111,7 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
 
 
 def _organs(
-    given: Mapping[str, Any] | None, data: "SliceDataModule", settings: Settings, there: int
+    given: Mapping[str, Any] | None, data: "CaseDataModule", settings: Settings, there: int
 ) -> Mapping[str, OrganLike]:
     """Organ -> its channel, and its number in the labels of the data.
 
