@@ -9,7 +9,7 @@ import torch
 from segtrace import InputError
 from segtrace.checkpoint.description import FORMAT, understood
 from segtrace.checkpoint.description_keys import WINDOWS
-from segtrace.data.preprocessing import NORMALISATIONS
+from segtrace.data.views.windowing import NORMALISATIONS
 
 PATH = Path("x.ckpt")
 

@@ -1,27 +1,37 @@
 """A process group of this process alone."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch.distributed as dist
-
-LET_GO = 0.5
-"""Seconds in which a thread of gloo lets go of what it has reduced."""
+from torch import Tensor, nn
+from torch.futures import Future
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 
 @contextmanager
-def group_of_one(folder: Path) -> Iterator[None]:
+def group_of_one() -> Iterator[None]:
     """Inside the block a network can be wrapped for several processes.
 
-    A thread of gloo asks for the interpreter's lock to let go of the last reduction, and a wrapper
-    that is dropped holds that lock while it waits for the thread: both would wait for ever.
+    Nothing is sent, and no thread waits: gloo's asks for the interpreter's lock to let go of the
+    last reduction, and a wrapper that is dropped holds it while it waits for that thread.
     """
-    store = dist.FileStore(str(folder / "store"), 1)
-    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=1)
     try:
         yield
     finally:
-        time.sleep(LET_GO)  # without the lock
         dist.destroy_process_group()
+
+
+def reductions_of(wrapped: nn.parallel.DistributedDataParallel) -> list[int]:
+    """Sizes of the buckets of gradients that the wrapper has sent to be summed, as they come."""
+    sent: list[int] = []
+
+    def sum_of_one(_: object, bucket: dist.GradBucket) -> Future[Tensor]:
+        sent.append(bucket.buffer().numel())
+        done: Future[Tensor] = Future()
+        done.set_result(bucket.buffer())
+        return done
+
+    wrapped.register_comm_hook(None, sum_of_one)
+    return sent

@@ -5,7 +5,6 @@ from torch import nn
 
 from helpers.nets import stirred
 
-
 CONV, UP = {2: nn.Conv2d, 3: nn.Conv3d}, {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import segtrace
 from helpers import nets
-from helpers.alone import group_of_one
+from helpers.alone import group_of_one, reductions_of
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.necessity import necessity
@@ -185,14 +185,17 @@ def test_a_compiled_network_is_traced_before_and_after_it_has_run():
     torch.testing.assert_close(flow.maps, expected.maps)
 
 
-def test_a_network_under_ddp_is_traced_without_firing_the_reducer(tmp_path):
+def test_a_network_under_ddp_is_traced_without_firing_the_reducer():
     expected = segtrace.trace(network(), PLACES, X, TARGET, RULES)
-    with group_of_one(tmp_path):
+    with group_of_one():
         wrapped = nn.parallel.DistributedDataParallel(network())
+        sent = reductions_of(wrapped)
         before = marks(wrapped.module)
         flow = segtrace.trace(wrapped, PLACES, X, TARGET, RULES)
         assert_same(before, marks(wrapped.module))
+        assert not sent
         wrapped(X).square().sum().backward()  # the reducer's own pass is undisturbed
+        assert sent
     torch.testing.assert_close(flow.maps, expected.maps)
 
 

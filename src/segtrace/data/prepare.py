@@ -4,7 +4,6 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,12 @@ from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible_labels import judge_order
 from segtrace.data.files.unpacking import check_file
 from segtrace.data.preprocessing import (
-    LINEAR,
     VERSION,
-    Preprocessing,
     channels_of,
     organ_areas,
 )
 from segtrace.data.sources import CaseSource
+from segtrace.data.volumes.preprocessing import AnyPreprocessing, VolumePreprocessing
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
 from segtrace.processes import side_by_side
@@ -80,7 +78,7 @@ def shortened(cases: Sequence[str]) -> str:
 def prepare(
     source: CaseSource,
     cases: Sequence[str],
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     cache_dir: str | Path,
     workers: int = 0,
     *,
@@ -107,7 +105,7 @@ def prepare(
     cache = Path(cache_dir).expanduser()
     sweep(cache)
     digests = Digests()
-    settings = _settings(preprocessing, native)
+    settings = preprocessing.kept_by() | ({"native": True} if native else {})
     folders, wrong = _folders(source, cases, settings, cache, digests)
     prepared = {case: read_case(case, folder, digests) for case, folder in folders.items()}
     todo = [case for case in folders if prepared[case] is None]
@@ -116,7 +114,7 @@ def prepare(
     if todo:
         _check_room(source, todo, preprocessing, native, cache)
     tasks = [(source, name, preprocessing, folders[name], native) for name in todo]
-    words = f"Preparing the slices of {counted(len(todo), 'case')}"
+    words = f"Preparing {preprocessing.gives} of {counted(len(todo), 'case')}"
     wrong |= _write_all(tasks, words, workers)
     if wrong:
         raise BrokenCasesError(wrong)
@@ -128,30 +126,26 @@ def prepare(
     return found
 
 
-Task = tuple[CaseSource, str, Preprocessing, Path, bool]
-
-
-def _settings(preprocessing: Preprocessing, native: bool) -> dict[str, Any]:
-    """What decides how a case is kept; as before, where it is kept as before."""
-    found = asdict(preprocessing)
-    if preprocessing.resizing == LINEAR:
-        del found["resizing"]
-    if preprocessing.channels == 1:
-        del found["channels"]
-    return {**found, "native": True} if native else found
+Task = tuple[CaseSource, str, AnyPreprocessing, Path, bool]
 
 
 def _check_room(
     source: CaseSource,
     cases: Sequence[str],
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     native: bool,
     cache: Path,
 ) -> None:
+    channels = preprocessing.channels
+    if isinstance(preprocessing, VolumePreprocessing):
+        volumes = filter(None, (preprocessing.kept_shape(source.files(case)) for case in cases))
+        needed = sum(entry_bytes(z, y, x, channels) for z, y, x in volumes)
+        check_room(cache, needed, f"the resampled volumes of {counted(len(cases), 'case')}")
+        return
     shapes = [shape for case in cases if (shape := source.shape(case)) is not None]
     side = preprocessing.size
     needed = sum(
-        entry_bytes(depth, *((rows, columns) if native else (side, side)), preprocessing.channels)
+        entry_bytes(depth, *((rows, columns) if native else (side, side)), channels)
         for depth, rows, columns in shapes
     )
     slices = sum(depth for depth, *_ in shapes)
@@ -236,7 +230,7 @@ def _tell_others(cases: Sequence[str], cache: Path) -> None:
 
 
 def _made(
-    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, native: bool
+    volume: Volume, numbering: Mapping[str, int], preprocessing: AnyPreprocessing, native: bool
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The arrays of an entry by their files, and its facts."""
     geometry = preprocessing.geometry(volume)

@@ -1,20 +1,22 @@
-"""How a network goes through images that are larger than what it takes at once."""
+"""Whole volumes through a network that takes patches: a window slides over them."""
 
-from typing import TYPE_CHECKING
+from monai.inferers import SlidingWindowInferer
 
-from segtrace.data.preprocessing import Preprocessing
-from segtrace.data.volumes.preprocessing import VolumePreprocessing
+from segtrace.data.volumes.preprocessing import AnyPreprocessing, VolumePreprocessing
 
-if TYPE_CHECKING:
-    from monai.inferers import SlidingWindowInferer
+MODE = "gaussian"
+"""How patches are weighed where they overlap: by how near a voxel is to their middle."""
 
 
 def inferer_of(
-    preprocessing: Preprocessing | VolumePreprocessing,
-) -> "SlidingWindowInferer | None":
-    """MONAI's sliding window of the patch a network was trained on; ``None`` for slices."""
-    if isinstance(preprocessing, Preprocessing):
-        return None
-    from monai.inferers import SlidingWindowInferer
+    preprocessing: AnyPreprocessing,
+) -> SlidingWindowInferer | None:
+    """What sends volumes (N, C, z, y, x) through a network, patch by patch; ``None`` for slices.
 
-    return SlidingWindowInferer(preprocessing.patch[::-1], 1, preprocessing.overlap, "gaussian")
+    What is smaller than a patch is padded, centred, as it was in training, and cut out again.
+    """
+    if not isinstance(preprocessing, VolumePreprocessing):
+        return None
+    return SlidingWindowInferer(
+        roi_size=preprocessing.roi, sw_batch_size=1, overlap=preprocessing.overlap, mode=MODE
+    )

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.limits import LARGEST_SEED, check_range
 from segtrace.planted.images.planted import SIDE
 from segtrace.planted.source import PlantedSource
 
 
-class PlantedData(SliceDataModule):
+class PlantedData(CaseDataModule):
     """Generated images in which it is known what decides; see :class:`PlantedSource`.
 
     Not augmented: turned or moved, a mark would no longer lie where it is known to lie.
@@ -19,7 +19,7 @@ class PlantedData(SliceDataModule):
         planted_seed: of the generator.
         planted_cases: how many for training, validation and test.
         planted_slices: of each case, an even number.
-        options: of :class:`SliceDataModule`.
+        options: of :class:`CaseDataModule`.
     """
 
     def __init__(

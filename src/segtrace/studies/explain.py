@@ -83,7 +83,7 @@ def explain(
             :func:`~segtrace.attribution.sliding.traced.trace_windows`, which says what a stitched
             map is. Measures, leakage, pictures, pages and NIfTI are those of the whole image;
             ``measures="all"`` as well. Nothing is cut, nor estimated, window by window.
-        window: its voxels along each axis, (96, 96, 96): the same with an overlap of a quarter,
+        window: its voxels along each axis, (96, 96, 96): the same with an overlap of one half,
             blended as a Gaussian.
 
     Raises:

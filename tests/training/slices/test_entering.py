@@ -96,9 +96,9 @@ def test_remedies_that_are_typed_work():
 
 
 @pytest.fixture
-def alone(tmp_path):
+def alone():
     """A group of this process alone."""
-    with group_of_one(tmp_path):
+    with group_of_one():
         yield
 
 

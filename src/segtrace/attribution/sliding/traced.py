@@ -26,7 +26,7 @@ from segtrace.network.logits import Output, logits_at
 from segtrace.network.sites import Site, Sites
 from segtrace.network.stages import StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.progress import counted, over, say
+from segtrace.progress import clock, counted, over, say
 
 
 def trace_windows(
@@ -104,9 +104,14 @@ def trace_windows(
     weights = {name: weights_of(name, own, logits, activation) for name, own in targets.items()}
     scored = SCORES[score](logits, activation)
     volumes = [_Volume(windows, blank) for _ in x]
-    for n, start in over(places, f"Explaining {counted(len(places), 'window')}"):
+    back = sum(_present(windows, own, *place) for own in weights.values() for place in places)
+    about = clock(forward * (len(places) + 2 * back))
+    words = (
+        f"Explaining {counted(len(places), 'window')}, an organ at a time: {back}, about {about}"
+    )
+    for n, start in over(places, words):
         shares = {name: windows.share(own, n, start) for name, own in weights.items()}
-        some = any(plane.any() for own in shares.values() for plane in own.planes.values())
+        some = any(_present(windows, own, n, start) for own in weights.values())
         volumes[n].add(start, traced(windows.of(x[n : n + 1], start), shares) if some else None)
     evidence = [volume.flow(chosen) for volume in volumes]
     scores = torch.stack([own.score(scored) for own in weights.values()]).cpu()
@@ -124,6 +129,11 @@ def trace_windows(
         region_px=region_px,
         prediction=predicted(logits, activation).cpu(),
     )
+
+
+def _present(windows: Windows, weights: Weights, n: int, start: Sequence[int]) -> bool:
+    """Whether a window holds any of a region."""
+    return any(bool(plane.any()) for plane in windows.share(weights, n, start).planes.values())
 
 
 def _predicted(net: nn.Module, output: Output | None, part: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
 from segtrace.cli.train.together import together
 from segtrace.cli.train.train_config import TrainConfig
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError, printable
 from segtrace.names import CONFIG
@@ -48,7 +48,7 @@ TRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 """MLflow's variable; its own number is seven, for minutes and without a word."""
 
 
-def data(plan: TrainConfig) -> SliceDataModule:
+def data(plan: TrainConfig) -> CaseDataModule:
     """The data module, its slices prepared.
 
     Raises:
@@ -56,8 +56,8 @@ def data(plan: TrainConfig) -> SliceDataModule:
             cases to validate on that a callback watches.
     """
     node = plan.config["data"]
-    module: SliceDataModule = construct("data", node)
-    expect("data", node, module, SliceDataModule)
+    module: CaseDataModule = construct("data", node)
+    expect("data", node, module, CaseDataModule)
     if plan.protocols and not module.split.get("test"):
         raise InputError(
             f"test={in_yaml(plan.config['test'])}, but the split has no test cases; name some, "
@@ -71,12 +71,12 @@ def data(plan: TrainConfig) -> SliceDataModule:
     return module
 
 
-def probes(plan: TrainConfig, data: SliceDataModule) -> Probes:
+def probes(plan: TrainConfig, data: CaseDataModule) -> Probes:
     """The slices that are looked at every epoch."""
     return data.probes(plan.config["probes"]["n"], plan.config["probes"]["from"])
 
 
-def module(plan: TrainConfig, data: SliceDataModule, probes: Probes) -> SegmentationModule:
+def module(plan: TrainConfig, data: CaseDataModule, probes: Probes) -> SegmentationModule:
     """The Lightning module, with a description of itself for its checkpoints.
 
     Raises:
@@ -166,7 +166,7 @@ def _begin(logger: Logger) -> None:
 
 
 def take_up(
-    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """Hold a run that goes on against what it was, and rewind its log to there.
 
@@ -192,7 +192,7 @@ def take_up(
 
 
 def announce(
-    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """Say what will be trained on and how much disk it takes.
 
@@ -237,7 +237,7 @@ def _bytes(values: Iterable[Any]) -> int:
     return sum(one.numel() * one.element_size() for one in values if isinstance(one, Tensor))
 
 
-def _check_interval(trainer: pl.Trainer, data: SliceDataModule) -> None:
+def _check_interval(trainer: pl.Trainer, data: CaseDataModule) -> None:
     interval, limit = trainer.val_check_interval, trainer.limit_train_batches
     if not isinstance(interval, int) or trainer.check_val_every_n_epoch is None:
         return
@@ -250,7 +250,7 @@ def _check_interval(trainer: pl.Trainer, data: SliceDataModule) -> None:
         )
 
 
-def planned_epochs(data: SliceDataModule, trainer: pl.Trainer) -> int | None:
+def planned_epochs(data: CaseDataModule, trainer: pl.Trainer) -> int | None:
     """How many passes there are at most; ``None`` where neither passes nor steps are limited."""
     if trainer.max_epochs is not None and trainer.max_epochs >= 0:
         return trainer.max_epochs
@@ -269,7 +269,7 @@ def note_hyperparameters(plan: TrainConfig, trainer: pl.Trainer) -> None:
 
 
 def score(
-    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """Count the cases that the summary is about, with the weights that the training has left.
 
@@ -307,7 +307,7 @@ def flow_callbacks(trainer: pl.Trainer) -> list[FlowCallback]:
 
 
 def test(
-    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """With ``test=true`` the test cases as whole volumes, at the files' own size: ``test/``."""
     if plan.protocols and trainer.is_global_zero:

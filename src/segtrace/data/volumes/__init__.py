@@ -1,1 +1,1 @@
-"""Volumes: files at another spacing, for networks that take three axes."""
+"""CT and labels as volumes: resampled, cut into patches, and put back into the file's grid."""

@@ -1,7 +1,8 @@
 """Slices of a new CT, chosen by what the network finds in it."""
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from segtrace.data.files.findings import told
 from segtrace.data.files.nifti import Volume, read_image
 from segtrace.data.preprocessing import batch_of
 from segtrace.data.probes import Probes, choose
+from segtrace.data.volumes.patches import first_channels
 from segtrace.data.volumes.preprocessing import VolumePreprocessing
 from segtrace.errors import InputError
 from segtrace.network.logits import logits_at
@@ -22,6 +24,8 @@ from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.training.slices.lying import SPL
 
 BATCH = 8
+Inferer = Callable[..., Any]
+"""(images, network) -> logits, as MONAI's."""
 
 
 def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
@@ -69,7 +73,7 @@ def probes_of_volume(volume: Volume, preprocessing: VolumePreprocessing) -> Prob
     known, affine = geometry.sides_known, geometry.affine()
     both = None if affine is None else np.stack([affine, np.array(volume.grid.affine)])
     return Probes(
-        images=volume_of(stack),
+        images=torch.from_numpy(first_channels(stack))[None],
         labels=None,
         cases=(volume.name,),
         slices=(0,),
@@ -85,11 +89,6 @@ def probes_of_volume(volume: Volume, preprocessing: VolumePreprocessing) -> Prob
     )
 
 
-def volume_of(stack: NDArray[np.float32]) -> Tensor:
-    """(d, h, w), or (d, C, h, w) -> (1, C, d, h, w), as a network of volumes takes it."""
-    return batch_of(stack).movedim(1, 0)[None]
-
-
 def predicted_stack(trained: TrainedNetwork, stack: NDArray[np.float32]) -> Tensor:
     """What a network predicts for a stack of :meth:`Preprocessing.images`.
 
@@ -99,16 +98,19 @@ def predicted_stack(trained: TrainedNetwork, stack: NDArray[np.float32]) -> Tens
     activation, sliding = trained.settings.activation, trained.sliding
     if sliding is None:
         return predict(trained.net, batch_of(stack), activation)
-    x = as_input(trained.net, volume_of(stack))
-    count = len(sliding.windows(x.shape[2:]).starts)
-    with undisturbed(trained.net, x.device), torch.no_grad():
-        say(f"Predicting {counted(count, 'window')}")
-        found = predicted(sliding.logits(x, partial(logits_at, trained.net)), activation).cpu()
-    return found[0] if found.ndim == 4 else found[0].movedim(0, 1)
+    volume = torch.from_numpy(first_channels(stack))[None]
+    say(f"Predicting {counted(len(sliding.windows(volume.shape[2:]).starts), 'window')}")
+    found = predict(trained.net, volume, activation, said=False, inferer=sliding.inferer)[0]
+    return found if found.ndim == 3 else found.movedim(0, 1)
 
 
 def predict(
-    net: nn.Module, images: Tensor, activation: str | None = None, *, said: bool = True
+    net: nn.Module,
+    images: Tensor,
+    activation: str | None = None,
+    *,
+    said: bool = True,
+    inferer: Inferer | None = None,
 ) -> Tensor:
     """What the network predicts on every slice (D, C, H, W), in batches.
 
@@ -117,11 +119,17 @@ def predict(
         images: the slices.
         activation: of its logits; ``None`` where their number says it.
         said: say so; not where whoever asks says more.
+        inferer: sends volumes (1, C, z, y, x) through the network patch by patch.
     """
+
+    def send(batch: Tensor) -> Tensor:
+        return logits_at(net, as_input(net, batch))
+
     found = []
     batches = images.split(BATCH)
     with undisturbed(net, next(net.parameters()).device), torch.no_grad():
         words = f"Predicting {counted(len(images), 'slice')}"
         for batch in over(batches, words) if said else batches:
-            found.append(predicted(logits_at(net, as_input(net, batch)), activation).cpu())
+            logits = send(batch) if inferer is None else inferer(as_input(net, batch), send)
+            found.append(predicted(logits, activation).cpu())
     return torch.cat(found)

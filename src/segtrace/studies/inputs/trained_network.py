@@ -12,9 +12,12 @@ from segtrace.activation import SIGMOID, SOFTMAX, OrganLike, organs_of
 from segtrace.attribution.rules import RULES, Rule, by_name
 from segtrace.causal.baselines import Baselines
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
-from segtrace.data.volumes.preprocessing import VolumePreprocessing
+from segtrace.data.volumes.preprocessing import (
+    AnyPreprocessing,
+    VolumePreprocessing,
+    preprocessing_of,
+)
 from segtrace.errors import InputError, printable
 from segtrace.evaluation.sliding import inferer_of
 from segtrace.network.stages import StagesLike
@@ -26,7 +29,7 @@ from segtrace.tracking.explained import DEFAULT, Network, Settings
 from segtrace.training.slices.inferers import SlidingWindow
 
 if TYPE_CHECKING:
-    from segtrace.data.datamodule import SliceDataModule
+    from segtrace.data.datamodule import CaseDataModule
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class TrainedNetwork:
     net: nn.Module
     stages: StagesLike
     channels: Mapping[str, OrganLike]
-    preprocessing: Preprocessing | VolumePreprocessing
+    preprocessing: AnyPreprocessing
     settings: Settings = DEFAULT
     epoch: int | None = None
     probes: Mapping[str, Any] | None = None
@@ -77,9 +80,7 @@ class TrainedNetwork:
     @property
     def blank(self) -> torch.Tensor:
         """(1, C, *image) an empty image as it takes it: a slice, or a window of a volume."""
-        own = self.preprocessing
-        size = own.patch[::-1] if isinstance(own, VolumePreprocessing) else (own.size, own.size)
-        return torch.zeros(1, own.channels, *size)
+        return torch.zeros(1, self.preprocessing.channels, *self.preprocessing.input_shape)
 
     @property
     def sliding(self) -> SlidingWindow | None:
@@ -99,7 +100,7 @@ class TrainedNetwork:
             return Network(*own)
         return Network(*own, sliding)
 
-    def slices(self, data: "SliceDataModule | None", n: int | None, part: str) -> Probes:
+    def slices(self, data: "CaseDataModule | None", n: int | None, part: str) -> Probes:
         """The slices to explain: of the given data, or those the network was watched on."""
         if self.probes is None:
             if data is None:
@@ -149,7 +150,7 @@ def from_checkpoint(
         net=loaded.net,
         stages=description["stages"],
         channels=channels_of(description["organs"], settings),
-        preprocessing=Preprocessing.from_plain(description["preprocessing"]),
+        preprocessing=preprocessing_of(description["preprocessing"]),
         settings=settings,
         epoch=loaded.epoch,
         probes=description["probes"],

@@ -12,9 +12,14 @@ from segtrace.activation import SIGMOID, Organ, OrganLike, activation_of
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.checkpoint.own_network import built, fitted, named
-from segtrace.data.limits import SIDE
-from segtrace.data.preprocessing import TRANSUNET_WINDOW, Preprocessing, window_of
-from segtrace.data.volumes.preprocessing import VolumePreprocessing
+from segtrace.data.preprocessing import Preprocessing
+from segtrace.data.views.windowing import TRANSUNET_WINDOW, window_of
+from segtrace.data.volumes.preprocessing import (
+    AnyPreprocessing,
+    VolumePreprocessing,
+    triple,
+    whole_triple,
+)
 from segtrace.errors import InputError, unknown, users_code
 from segtrace.network.guards import PROPOSED
 from segtrace.network.logits import Output, picked, tell_other_size
@@ -30,13 +35,11 @@ from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.taking import check_own_network
 
 if TYPE_CHECKING:
-    from segtrace.data.datamodule import SliceDataModule
+    from segtrace.data.datamodule import CaseDataModule
 
 PATCH, SPACING, OVERLAP = "patch", "spacing", "overlap"
 OF_VOLUMES = (PATCH, SPACING, OVERLAP)
 """What is said of a network of volumes, beside what is done to values."""
-LONGEST = 100
-"""mm of a voxel."""
 EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
 """How a line of a file of edges looks."""
 
@@ -46,7 +49,7 @@ def windowed(preprocessing: Mapping[str, Any] | None) -> bool:
     return (preprocessing or {}).get(PATCH) is not None
 
 
-def from_user(options: Mapping[str, Any], data: "SliceDataModule | None") -> TrainedNetwork:
+def from_user(options: Mapping[str, Any], data: "CaseDataModule | None") -> TrainedNetwork:
     """A network of the user's own.
 
     Args:
@@ -123,9 +126,7 @@ def entering_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in OF_VOLUMES}
 
 
-def _preprocessing(
-    options: Mapping[str, Any], data: "SliceDataModule | None"
-) -> Preprocessing | VolumePreprocessing:
+def _preprocessing(options: Mapping[str, Any], data: "CaseDataModule | None") -> AnyPreprocessing:
     if data is not None:
         return Preprocessing.from_plain(data.preprocessing)
     given, channels = options["preprocessing"], options["model"]["channels"]
@@ -134,46 +135,32 @@ def _preprocessing(
             "a network of volumes is told its organs by the channels of its logits: "
             "'model.channels={liver: 6, spleen: 1}'"
         )
-    return VolumePreprocessing(
-        window=window_of(given.get("window", TRANSUNET_WINDOW)),
-        organs={name: n for n, name in enumerate(channels, 1)},
-        spacing=three(SPACING, given.get(SPACING), "mm, e.g. [1.5, 1.5, 2]"),
-        patch=three(PATCH, given[PATCH], "voxels, e.g. [96, 96, 96]", whole=True),
-        overlap=_overlap(given.get(OVERLAP, 0.25)),
-    )
-
-
-def three(name: str, given: Any, words: str, *, whole: bool = False) -> Any:
-    """Three numbers along left-right, front-back, feet-head; one stands for all.
-
-    Raises:
-        InputError: other numbers than these can be.
-    """
-    if given is None:
-        return None
-    several = given if isinstance(given, list | tuple) else [given] * 3
-    kinds = (int,) if whole else (int, float)
-    sound = all(type(one) in kinds and 0 < one <= (SIDE if whole else LONGEST) for one in several)
-    if len(several) != 3 or not sound:
-        raise InputError(
-            f"preprocessing.{name}={in_yaml(given)}; give {words}, along left-right, front-back "
-            "and feet-head"
+    try:
+        return VolumePreprocessing(
+            window=window_of(given.get("window", TRANSUNET_WINDOW)),
+            organs={name: n for n, name in enumerate(channels, 1)},
+            spacing=triple(SPACING, _three(given.get(SPACING))),
+            patch=whole_triple(PATCH, _three(given[PATCH])),
+            overlap=_overlap(given.get(OVERLAP, 0.5)),
         )
-    return tuple(several)
+    except InputError as error:  # which names the options of a data set
+        raise InputError(str(error).replace("data.", "preprocessing.")) from error
+
+
+def _three(given: Any) -> Any:
+    """One number stands for all three axes."""
+    return [given] * 3 if type(given) in (int, float) else given
 
 
 def _overlap(given: Any) -> float:
-    if type(given) not in (int, float) or not 0 <= given < 1:
-        raise InputError(
-            f"preprocessing.{OVERLAP}={in_yaml(given)}; give the part of a window that the next "
-            "one sees as well, from 0 to 0.9"
-        )
+    if type(given) not in (int, float):
+        raise InputError(f"preprocessing.{OVERLAP}={in_yaml(given)}; give a share, 0 to 0.9")
     return float(given)
 
 
 def _organs(
     given: Mapping[str, Any] | None,
-    data: "SliceDataModule | None",
+    data: "CaseDataModule | None",
     settings: Settings,
     there: int,
 ) -> Mapping[str, OrganLike]:

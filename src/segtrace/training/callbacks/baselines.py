@@ -10,7 +10,7 @@ from segtrace.attribution.patching import Estimates
 from segtrace.attribution.trace import per_pass
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.errors import InputError
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import step
@@ -67,7 +67,7 @@ class KeepBaselines(pl.Callback):
 
     def _collect(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = getattr(trainer, "datamodule")  # noqa: B009 (untyped in Lightning)
-        if not (isinstance(pl_module, SegmentationModule) and isinstance(data, SliceDataModule)):
+        if not (isinstance(pl_module, SegmentationModule) and isinstance(data, CaseDataModule)):
             raise InputError(
                 "KeepBaselines works with train.py's own module and data; to cut a network of "
                 "another training give FlowCallback(training_slices=…)"

@@ -13,8 +13,8 @@ from segtrace.errors import InputError, wrong
 if TYPE_CHECKING:
     from monai.inferers import SlidingWindowInferer
 
-OVERLAP = 0.25
-"""Of windows that are asked for by their size alone, MONAI's own; blended as a Gaussian."""
+OVERLAP = 0.5
+"""Of windows that are asked for by their size alone, as nnU-Net has it; blended as a Gaussian."""
 
 
 @dataclass(frozen=True)
