@@ -8,24 +8,24 @@ import torch
 from segtrace.attribution.sliding.stitching import Stitched, cells_of
 from segtrace.attribution.sliding.windows import Windows
 
-FINE = 12
-"""Parts of a voxel that the slow loop goes through: cells of 5/4, 4/3, 3/2 voxels end within."""
 
+def slow(windows, maps, cells, fine):
+    """One map: of every part of every voxel the cells of window and image that it is in.
 
-def slow(windows, maps, cells):
-    """One map: of every part of every voxel the cells of window and image that it is in."""
+    ``fine``: parts along each axis, so that no cell ends within one.
+    """
     image, size = windows.image, windows.size
     grid = [cells_of(*one) for one in zip(image, size, cells, strict=True)]
     total, count = torch.zeros(2, *grid, dtype=torch.float64)
     for start, own in zip(windows.starts, maps, strict=True):
-        for fine in product(*(range(side * FINE) for side in size)):
-            voxel = [at // FINE for at in fine]
-            place = [at / FINE + first + 0.5 / FINE for at, first in zip(fine, start, strict=True)]
+        for parts in product(*(range(side * fine) for side in size)):
+            voxel = [at // fine for at in parts]
+            place = [(at + 0.5) / fine + first for at, first in zip(parts, start, strict=True)]
             if not all(0 <= at < side for at, side in zip(place, image, strict=True)):
                 continue
             of = tuple(int(at * n / side) for at, n, side in zip(place, grid, image, strict=True))
-            cell = tuple(int((at + 0.5) * n / (side * FINE))
-                         for at, n, side in zip(fine, cells, size, strict=True))  # fmt: skip
+            cell = tuple(int((at + 0.5) * n / (side * fine))
+                         for at, n, side in zip(parts, cells, size, strict=True))  # fmt: skip
             weight = float(windows.weights[tuple(voxel)])
             total[of] += weight * float(own[cell])
             count[of] += weight
@@ -33,17 +33,17 @@ def slow(windows, maps, cells):
 
 
 @pytest.mark.parametrize(
-    ("image", "size", "starts", "cells"),
+    ("image", "size", "starts", "cells", "fine"),
     [
-        ((10, 7), (4, 4), [(0, 0), (3, 0), (6, 0), (0, 3), (3, 3), (6, 3)], (4, 4)),
-        ((10, 7), (4, 4), [(0, 0), (3, 0), (6, 0), (0, 3), (3, 3), (6, 3)], (2, 1)),
-        ((9, 6), (6, 6), [(0, 0), (3, 0)], (4, 3)),  # cells of 3/2 voxels
-        ((10, 3), (8, 4), [(0, -1), (2, -1)], (6, 2)),  # of 4/3; padded for
-        ((6, 5, 6), (4, 4, 4), list(product((0, 2), (0, 1), (0, 2))), (2, 2, 2)),
+        ((10, 7), (4, 4), [(0, 0), (3, 0), (6, 0), (0, 3), (3, 3), (6, 3)], (4, 4), 1),
+        ((10, 7), (4, 4), [(0, 0), (3, 0), (6, 0), (0, 3), (3, 3), (6, 3)], (2, 1), 2),
+        ((9, 6), (6, 6), [(0, 0), (3, 0)], (4, 3), 2),  # cells of 3/2 voxels
+        ((10, 3), (8, 4), [(0, -1), (2, -1)], (6, 2), 12),  # of 4/3; padded for
+        ((6, 5, 6), (4, 4, 4), list(product((0, 2), (0, 1), (0, 2))), (2, 2, 2), 2),
     ],
 )
 def test_a_cell_is_the_mean_over_its_voxels_and_the_windows_that_see_them(
-    image, size, starts, cells
+    image, size, starts, cells, fine
 ):
     generator = torch.Generator().manual_seed(0)
     weights = torch.rand(size, generator=generator, dtype=torch.float64) + 0.1
@@ -54,7 +54,9 @@ def test_a_cell_is_the_mean_over_its_voxels_and_the_windows_that_see_them(
         stitched.add(start, {"a": own})
     found = stitched.maps()["a"]
     for n in range(2):
-        torch.testing.assert_close(found[n], slow(windows, maps[:, n], cells), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(
+            found[n], slow(windows, maps[:, n], cells, fine), rtol=1e-9, atol=1e-9
+        )
 
 
 def test_a_window_without_evidence_counts_with_zeros():

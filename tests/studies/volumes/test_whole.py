@@ -76,7 +76,7 @@ def test_marker_voxels_lie_where_the_file_has_them(tmp_path, axcodes, tilt, spac
     np.testing.assert_allclose(shown.affine, file.affine, atol=1e-5)
     assert np.array_equal(said.get_fdata() == 1, there)
     values = shown.get_fdata()
-    assert values[there].min() > 0.5  # linear between cells, so that it fades at the edge
+    assert values[there].min() > 0.4  # linear between cells, so that it fades at the edge
     far = ~orientations_grown(there)
     assert values[far].max() == 0
     save_prediction(trained, tmp_path / "ct.nii.gz", tmp_path / "alone")
