@@ -16,6 +16,7 @@ from segtrace.data.limits import SIDE
 
 MOST = 2**31
 """Numbers in the maps of one rule at one stage: 8 GiB."""
+MILLIMETRES = "two sizes in mm are needed for each slice, three for each volume, or NaN"
 ORGANS = 254
 """As many as the data's label tables hold."""
 
@@ -44,6 +45,9 @@ def _agree(probes: dict[str, Any]) -> dict[str, Any]:
     images, labels = probes.get("images"), probes.get("labels")
     if images is not None and labels is not None and images.shape[2:] != labels.shape[1:]:
         raise ValueError(f"labels {tuple(labels.shape)} on images {tuple(images.shape)}")
+    spacing = probes.get("spacing")
+    if images is not None and spacing is not None and spacing.shape[1] != images.ndim - 2:
+        raise ValueError(f"spacing: {MILLIMETRES}")
     return probes
 
 
@@ -79,7 +83,7 @@ def _spelled(place: Any) -> Any:
 
 def _millimetres(spacing: Tensor) -> Tensor:
     if spacing.shape[1] not in (2, 3) or bool((spacing <= 0).any()):
-        raise ValueError("two sizes in mm are needed for each slice, three of a volume, or NaN")
+        raise ValueError(MILLIMETRES)
     return spacing
 
 

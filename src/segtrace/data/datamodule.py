@@ -93,13 +93,13 @@ class CaseDataModule(PreparedCases, LightningDataModule):
         )
         self.source = source
         self.organs = organ_table(organs, source.numbering)
-        self._view = view_of(
+        self.view_asked = view_of(
             window_of(window), self.organs, source.channels, size, resizing, augment,
             patch, spacing, foreground, overlap,
         )  # fmt: skip
         check_shown("case", source.cases())
         self._parts = partial(chosen_split, source, split, fold, seed)
-        self.batch_size = self._view.usual_batch if batch_size is None else batch_size
+        self.batch_size = self.view_asked.usual_batch if batch_size is None else batch_size
         self.num_workers, self.seed = num_workers, seed
         self.steps_per_epoch = steps_per_epoch
         self.cache_dir = cache_dir

@@ -1,6 +1,6 @@
 """One data module a kind of data: what ``conf/data`` names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segtrace.data.datamodule import CaseDataModule
@@ -9,6 +9,7 @@ from segtrace.data.limits import LARGEST_SEED, check_range
 from segtrace.data.published.comparison import report
 from segtrace.data.sources import PhantomSource, RawSource
 from segtrace.data.transunet import TransUNetSource
+from segtrace.errors import InputError
 from segtrace.progress import say_once
 
 
@@ -73,6 +74,7 @@ class TransUNetData(CaseDataModule):
         labels: str | dict[str, int] = "transunet",
         **options: Any,
     ) -> None:
+        refuse_volumes("synapse_transunet", options, "its files are slices of unknown voxels")
         super().__init__(TransUNetSource(root, lists, spacing, sides, labels), **options)
 
 
@@ -100,3 +102,22 @@ class NiftiData(CaseDataModule):
         **options: Any,
     ) -> None:
         super().__init__(find_source(root, labels, images, masks, other), **options)
+
+
+def refuse_volumes(name: str, options: Mapping[str, Any], why: str) -> None:
+    """Refuse options that ask for volumes of data that have none.
+
+    Args:
+        name: of the data set, as ``data=`` calls it.
+        options: of :class:`CaseDataModule`.
+        why: it has none.
+
+    Raises:
+        InputError: they do.
+    """
+    for option in ("patch", "spacing"):
+        if options.get(option) is not None:
+            raise InputError(
+                f"data.{option}={options[option]} asks for volumes, and data={name} gives slices "
+                f"alone: {why}; say data.{option}=null, or take data=nifti or data=synapse"
+            )

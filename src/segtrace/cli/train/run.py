@@ -21,9 +21,15 @@ from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
 from segtrace.cli.train.together import together
 from segtrace.cli.train.train_config import TrainConfig
+from segtrace.cli.train.volumes import tell_volumes
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.probes import Probes
+from segtrace.data.views.slices import SliceView
+from segtrace.data.volumes.view import VolumeView
 from segtrace.errors import InputError, printable
+from segtrace.evaluation.prediction import check_protocol
+from segtrace.evaluation.protocols import protocol_of
+from segtrace.evaluation.sliding import inferer_of
 from segtrace.names import CONFIG
 from segtrace.network.stages import resolve as resolve_stages
 from segtrace.progress import is_first, say
@@ -44,6 +50,8 @@ from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.compiling import check_compiles
 from segtrace.training.slices.fitting_input import INPUTS, Fitting
 
+SLICES = 4
+"""Axes of a batch of slices."""
 TRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 """MLflow's variable; its own number is seven, for minutes and without a word."""
 
@@ -58,6 +66,8 @@ def data(plan: TrainConfig) -> CaseDataModule:
     node = plan.config["data"]
     module: CaseDataModule = construct("data", node)
     expect("data", node, module, CaseDataModule)
+    for protocol in map(protocol_of, plan.protocols):
+        check_protocol(module.view_asked.preprocessing, protocol)
     if plan.protocols and not module.split.get("test"):
         raise InputError(
             f"test={in_yaml(plan.config['test'])}, but the split has no test cases; name some, "
@@ -97,7 +107,7 @@ def module(plan: TrainConfig, data: CaseDataModule, probes: Probes) -> Segmentat
     places, joins = chosen_places(net, image, model.get("stages"), model.get("edges"))
     stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, places)}
     check_chosen(chosen, data.organs, stages)
-    edges = named_edges(net, stages, joins, image.shape[-1], image.shape[1])
+    edges = named_edges(net, stages, joins, image.shape[2:], image.shape[1])
     check_optimisation(model, net.parameters())
     description = {
         "version": version_of("segtrace") or "unknown",
@@ -112,10 +122,17 @@ def module(plan: TrainConfig, data: CaseDataModule, probes: Probes) -> Segmentat
         "split": {part: list(names) for part, names in data.split.items()},
         "explain": chosen.to_plain(),
         "cut_every": plan.cut_every,
-        "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",
+        "memory_format": "channels_last" if _channels_last(model, image) else "contiguous",
         "environment": environment(),
     }
-    return module_of(plan.config, net, data.organs, description)
+    return module_of(
+        plan.config, net, data.organs, description, inferer_of(data.view.preprocessing)
+    )
+
+
+def _channels_last(model: Mapping[str, Any], image: Tensor) -> bool:
+    """Of slices alone: volumes have another such format, which is not taken."""
+    return bool(model.get("channels_last", True)) and image.ndim == SLICES
 
 
 def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl.Trainer:
@@ -143,7 +160,9 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
             _begin(logger)
     if plan.config["model"].get("compile"):
         say("The network is compiled, which may take some minutes.")
-        batch = probes.images[:1].repeat(plan.config["data"]["batch_size"], 1, 1, 1)
+        usual = SliceView if probes.images.ndim == SLICES else VolumeView
+        batch_size = plan.config["data"]["batch_size"] or usual.usual_batch
+        batch = probes.images[:1].repeat_interleave(batch_size, 0)
         check_compiles(module.net, batch, built.strategy.root_device)
     return built
 
@@ -213,7 +232,10 @@ def announce(
     parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
     say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
     if (channels := data.source.channels) > 1:
-        say(f"Slices have {channels} channels: the network sees all, and pictures show the first.")
+        say(
+            f"{data.view.words[1].capitalize()} have {channels} channels: the network sees all, "
+            "and pictures show the first."
+        )
     letter = plan.letter
     if letter and (found := letter.differences(plan.config, data.split, data.source)):
         say("What differs from the published protocol:")
@@ -230,6 +252,8 @@ def announce(
             f"needed; free some, or say callbacks.checkpoints.every_n_epochs={10 * every}"
         )
     _check_interval(trainer, data)
+    if isinstance(data.view, VolumeView):
+        tell_volumes(data, data.view, module, trainer.strategy.root_device)
 
 
 def _bytes(values: Iterable[Any]) -> int:

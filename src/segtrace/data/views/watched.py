@@ -24,13 +24,14 @@ class PreparedCases:
         organs: organ name -> channel.
         seed: of what is drawn.
         cache_dir: where they are kept.
+        view_asked: what the network sees of a case, as far as the options say it.
     """
 
     source: CaseSource
     organs: dict[str, int]
     seed: int
     cache_dir: str
-    _view: View
+    view_asked: View
     _parts: Callable[[], Split]
     _cases: dict[str, list[PreparedCase]]
 
@@ -50,7 +51,7 @@ class PreparedCases:
     @cached_property
     def view(self) -> View:
         """What the network sees of a case; whole volumes are prepared before it is known."""
-        return self._view.settled(lambda: [*self.cases("train"), *self.cases("val")])
+        return self.view_asked.settled(lambda: [*self.cases("train"), *self.cases("val")])
 
     @property
     def preprocessing(self) -> dict[str, Any]:
@@ -69,8 +70,8 @@ class PreparedCases:
         self._check_part(part)
         if part not in self._cases:
             self._cases[part] = prepare(
-                self.source, self.split[part], self._view.preprocessing, self.cache_dir,
-                self._workers(), native=self._view.native(part),
+                self.source, self.split[part], self.view_asked.preprocessing, self.cache_dir,
+                self._workers(), native=self.view_asked.native(part),
             )  # fmt: skip
         return self._cases[part]
 

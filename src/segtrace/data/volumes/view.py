@@ -33,6 +33,7 @@ class VolumeView:
         preprocessing: what makes volumes.
         augmentation: of patches that are trained on; None leaves them as they are.
         foreground: share of them around an organ's voxel, see :class:`Patches`.
+        whole_volumes: the patch holds every case whole, and was not asked for.
     """
 
     words: ClassVar[tuple[str, str]] = ("volume", "volumes")
@@ -40,6 +41,7 @@ class VolumeView:
     preprocessing: VolumePreprocessing
     augmentation: Recipe | None = None
     foreground: float = 0.5
+    whole_volumes: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.foreground <= 1:
@@ -54,7 +56,8 @@ class VolumeView:
         if self.preprocessing.patch is not None:
             return self
         whole = self.preprocessing.covering([case.shape for case in cases()])
-        return replace(self, preprocessing=replace(self.preprocessing, patch=whole))
+        preprocessing = replace(self.preprocessing, patch=whole)
+        return replace(self, preprocessing=preprocessing, whole_volumes=True)
 
     def training(self, cases: Sequence[PreparedCase], seed: int, *, augmented: bool) -> Patches:
         """A patch of every case."""

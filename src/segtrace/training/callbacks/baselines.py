@@ -78,7 +78,8 @@ class KeepBaselines(pl.Callback):
         with kept_weights(trainer, pl_module):
             places = sites(pl_module.net, described["stages"], described["edges"])
             images = data.sample(self.slices)
-            found = collect(pl_module.net, places, [images], batch=SLICES)
+            batch = per_pass(images, SLICES)
+            found = collect(pl_module.net, places, [images], batch=batch)
         pl_module.baselines = found.to_plain()
 
 
