@@ -14,6 +14,7 @@ from segtrace.cli.limits import check_devices, check_probes
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown
 from segtrace.network.guards import PROPOSED, refuse_misspelt
+from segtrace.studies.ablation import Ablation
 from segtrace.studies.evaluation.study import Evaluate
 from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import given_of, listed
@@ -69,7 +70,7 @@ def check_together(
     check_devices(plain["trainer"])
 
 
-OF_VOLUMES = (Slices, Volumes)
+OF_VOLUMES = (Slices, Ablation, Volumes, Evaluate)
 """Studies that a network of volumes can be asked; not those that are a further kind of one."""
 
 
@@ -85,7 +86,7 @@ def _check_study_of_volumes(study: Study) -> None:
     if type(study) not in OF_VOLUMES:
         raise InputError(
             "this study explains slices, and this network takes volumes: leave study out, or say "
-            "study=volumes"
+            "study=ablation, volumes or evaluate"
         )
 
 
