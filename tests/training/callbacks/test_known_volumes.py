@@ -75,9 +75,10 @@ def test_one_window_gives_what_no_window_gives_and_several_are_stitched(name):
     alone = segtrace.explain(net, data, None, ORGANS, settings=settings, window=x.shape[-1])
     for stage, maps in plain.record.flow.maps.items():
         assert torch.equal(alone.record.flow.maps[stage], maps)
-    x, truth = (part[..., : part.shape[-1] * 3 // 4] for part in volumes(name, 1, times=2))
+    side = SIDE.get(name, 16)
+    x, truth = (part[..., :side, :side, : side * 3 // 2] for part in volumes(name, 1, times=2))
     several = segtrace.explain(net, [{"image": x, "label": truth}], None, ORGANS,
-                               settings=settings, window=SIDE.get(name, 16))  # fmt: skip
+                               settings=settings, window=side)  # fmt: skip
     flow = several.record.flow
     assert flow.prediction.shape == truth.shape
     assert flow.maps["head"].shape[3:] == truth.shape[1:]

@@ -53,7 +53,7 @@ class Changed(nn.Module):
     [
         (small(3), "it takes 3 channels, and a CT slice has 1; if it was"),
         (small(4), "say 'preprocessing={channels: repeat}'"),
-        (small(conv=nn.Conv3d), "it takes volumes (N, C, D, H, W)"),
+        (small(conv=nn.Conv3d), "it takes volumes; say in which windows and mm"),
         (Changed(torch.Tensor.detach), "no gradient leads from its logits into it"),
         (Changed(lambda logits: logits.data + 1), "no gradient leads from its logits into it"),
         (Changed(lambda logits: torch.from_numpy(logits.detach().numpy())), "no gradient leads"),
@@ -110,7 +110,7 @@ def test_explain_answers_in_one_line_and_what_it_says_works(tiny_raw, tmp_path, 
         assert ran.code == 1
         (lines[builder],) = ran.err.strip().splitlines()
         assert f"net=their_nets:{builder}: " in lines[builder]
-    assert "which takes volumes" in lines["volumes"]
+    assert "it takes volumes; say" in lines["volumes"]
     assert "detaches" in lines["Detached"]
     remedy = lines["three"].rpartition("say ")[2].strip("'")
     ran = explain("their_nets", "three", "stages.yaml", remedy)

@@ -60,8 +60,6 @@ def check_together(
             "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "
             "compare seeds"
         )
-    if takes_volumes(plain):
-        _check_study_of_volumes(study)
     if plain["checkpoint"] is not None:
         _check_checkpoint(plain)
     else:
@@ -74,16 +72,20 @@ OF_VOLUMES = (Slices, Ablation, Volumes, Evaluate)
 """Studies that a network of volumes can be asked; not those that are a further kind of one."""
 
 
-def takes_volumes(plain: Mapping[str, Any]) -> bool:
-    """Whether the network takes volumes, as its checkpoint or ``preprocessing`` says."""
+def check_volumes(plain: Mapping[str, Any], study: Study) -> None:
+    """Refuse a study of slices for a network that takes volumes.
+
+    Raises:
+        InputError: that.
+    """
+    if study.looks_at == "tables":
+        return
     if plain["checkpoint"] is None:
-        return windowed(plain["preprocessing"])
-    described = checkpoint.describe(paths_of(plain["checkpoint"])[0])
-    return "patch" in described["preprocessing"]
-
-
-def _check_study_of_volumes(study: Study) -> None:
-    if type(study) not in OF_VOLUMES:
+        volumes = windowed(plain["preprocessing"])
+    else:
+        described = checkpoint.describe(paths_of(plain["checkpoint"])[0])
+        volumes = "patch" in described["preprocessing"]
+    if volumes and type(study) not in OF_VOLUMES:
         raise InputError(
             "this study explains slices, and this network takes volumes: leave study out, or say "
             "study=ablation, volumes or evaluate"
