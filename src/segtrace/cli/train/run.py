@@ -21,7 +21,6 @@ from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
 from segtrace.cli.train.together import together
 from segtrace.cli.train.train_config import TrainConfig
-from segtrace.cli.train.volumes import tell_volumes
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.probes import Probes
 from segtrace.data.views.slices import SliceView
@@ -49,6 +48,7 @@ from segtrace.training.epochs import finished_epochs
 from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.compiling import check_compiles
 from segtrace.training.slices.fitting_input import INPUTS, Fitting
+from segtrace.training.slices.outlook import tell_volumes
 
 SLICES = 4
 """Axes of a batch of slices."""
