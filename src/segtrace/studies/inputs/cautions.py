@@ -11,6 +11,7 @@ from segtrace.data.files.plausible import not_hounsfield
 from segtrace.data.probes import Probes
 from segtrace.progress import counted, say
 from segtrace.studies.inputs.trained_network import TrainedNetwork, taught_by_phantom
+from segtrace.tracking.explained import Network
 
 UNNAMED = "the image"
 """For an image without labels: its name is a file's, which may be a person's."""
@@ -51,6 +52,11 @@ def about_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
     return say_cautions(of_volume(volume, trained))
 
 
+def about_windows(network: Network) -> list[str]:
+    """That its images are gone through window by window, where they are; printed."""
+    return say_cautions([IN_WINDOWS] if network.sliding is not None else [])
+
+
 def of_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
     """The same for a whole volume, for somebody else to say."""
     found = told((volume.name, finding) for finding in volume.findings)
@@ -71,9 +77,7 @@ def about_network(images: Probes | Volume, trained: TrainedNetwork) -> list[str]
     """What it was trained on, and these images are not."""
     other = not images.hounsfield_known and _reads_hounsfield(trained.probes)
     of_a_phantom = taught_by_phantom(trained.probes, phantom=images.phantom)
-    return (
-        [OTHER_VALUES] * other + [OF_A_PHANTOM] * of_a_phantom + [IN_WINDOWS] * trained.of_volumes
-    )
+    return [OTHER_VALUES] * other + [OF_A_PHANTOM] * of_a_phantom
 
 
 def _reads_hounsfield(own: Mapping[str, Any] | None) -> bool:

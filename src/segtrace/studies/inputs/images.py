@@ -13,7 +13,7 @@ from segtrace.data.probes import SEVERAL, Probes
 from segtrace.data.volumes.preprocessing import preprocessing_of
 from segtrace.errors import InputError
 from segtrace.report.page.whole_cases import WholeCases
-from segtrace.studies.inputs.cautions import about_slices
+from segtrace.studies.inputs.cautions import about_slices, about_windows
 from segtrace.studies.inputs.fitted_data import FittedData
 from segtrace.studies.inputs.new_image import probes_of_image
 from segtrace.studies.inputs.trained_network import TrainedNetwork
@@ -137,7 +137,8 @@ class Images:
     @cached_property
     def _cautions(self) -> list[str]:
         """They are of the images, so they are said once, and not of every checkpoint."""
-        return about_slices(self.slices, self.first())
+        first = self.first()
+        return about_slices(self.slices, first) + about_windows(first.on(self.slices))
 
 
 def given_of(options: Mapping[str, Any]) -> dict[str, Any]:

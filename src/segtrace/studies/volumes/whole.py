@@ -12,7 +12,7 @@ from segtrace.data.files.nifti import Volume
 from segtrace.data.volumes.preprocessing import VolumePreprocessing
 from segtrace.errors import InputError
 from segtrace.measures.localisation import readable
-from segtrace.studies.inputs.cautions import about_volume
+from segtrace.studies.inputs.cautions import about_volume, about_windows
 from segtrace.studies.inputs.new_image import probes_of_volume
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.volumes.files import write_volume
@@ -80,10 +80,10 @@ def explain_whole(
     if volume.grid.affine is None:
         raise InputError(f"{volume.where}: no affine, so that a NIfTI file would lie nowhere")
     volume = replace(volume, hounsfield_known=preprocessing.hounsfield_known(volume))
-    if cautions := about_volume(volume, trained):
+    network = trained.on(probes_of_volume(volume, preprocessing))
+    if cautions := about_volume(volume, trained) + about_windows(network):
         trained = replace(trained, facts={**trained.facts, "cautions": cautions})
-    found = explain_probes(*trained.on(probes_of_volume(volume, preprocessing)),
-                           epoch=trained.epoch)  # fmt: skip
+    found = explain_probes(*network, epoch=trained.epoch)
     write_volume(
         folder, Whole(found), trained, volume, preprocessing.geometry(volume), one_file_an_organ
     )
