@@ -902,6 +902,10 @@ ELSEWHERE = {
     "weigh of rule .* returns": "tests/attribution/test_guards.py",
     "the target of .* returns": "tests/attribution/test_guards.py",
     "the logits ask for": "tests/attribution/test_labels.py",
+    "a window of .* needs": "tests/network/test_memory.py",
+    "the maps of .* stages need": "tests/network/test_memory.py",
+    "rule .* holds activations": "tests/attribution/sliding/test_traced.py",
+    "the logits of a window of": "tests/attribution/sliding/test_traced.py",
 }
 
 

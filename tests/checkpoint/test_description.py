@@ -9,7 +9,7 @@ import torch
 from segtrace import InputError
 from segtrace.checkpoint.description import FORMAT, understood
 from segtrace.checkpoint.description_keys import WINDOWS
-from segtrace.data.preprocessing import NORMALISATIONS
+from segtrace.data.views.windowing import NORMALISATIONS
 
 PATH = Path("x.ckpt")
 
@@ -141,7 +141,10 @@ def test_a_key_that_is_lacking_is_named_when_it_is_asked_for():
         ),
         ({"probes": probes(cases=["a"])}, "probes: 1 cases, 2 slices.* are no slices"),
         ({"probes": probes(images=torch.zeros(2, 8, 8))}, "probes.images: a tensor of 3 dimensi"),
-        ({"probes": probes(images=torch.zeros(2, 1, 8, 8).double())}, "images: .*float64; 4 of"),
+        (
+            {"probes": probes(images=torch.zeros(2, 1, 8, 8).double())},
+            "images: .*float64; 4 or 5 of",
+        ),
         ({"probes": probes(images=torch.zeros(2, 1, 0, 8))}, r"probes.images: slices of \(0, 8\)"),
         ({"probes": probes(labels=torch.zeros(2, 4, 4, dtype=torch.uint8))}, "probes: labels"),
         ({"probes": probes(spacing=torch.ones(2, 3).double())}, "spacing: two sizes in mm"),
@@ -150,7 +153,7 @@ def test_a_key_that_is_lacking_is_named_when_it_is_asked_for():
         ({"probes": probes(slices=[0, -1])}, "probes.slices.1 is -1"),
         (
             {"probes": probes(), "preprocessing": {"size": 4096}},
-            r"description: slices of \(8, 8\), made with size 4096",
+            r"description: images of \(8, 8\), made to be of \(4096, 4096\)",
         ),
         (
             {"probes": probes(side=4096), "organs": {f"o{i}": i for i in range(254)}},

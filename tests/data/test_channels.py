@@ -11,8 +11,9 @@ import torch
 from segtrace.data.augment import Augmentation, transunet
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.files.nifti import Volume, channel_files, read_image
-from segtrace.data.preprocessing import Preprocessing, own_window
+from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import NiftiSource
+from segtrace.data.views.windowing import own_window
 from segtrace.errors import InputError
 
 CASES = ("0005", "0006", "0027")
@@ -105,7 +106,7 @@ def test_channels_are_changed_alike(recipe):
 def test_a_checkpoint_says_the_windows_and_how_many_channels(build):
     data = build()
     known = Preprocessing.from_plain(json.loads(json.dumps(data.preprocessing)))
-    assert known == data._preprocessing
+    assert known == data.view.preprocessing
     assert known.windows == ((-125.0, 275.0), "zscore")
     assert known.shown == (-125.0, 275.0)
     one = Preprocessing.from_plain({**data.preprocessing, "window": "zscore"})

@@ -7,14 +7,9 @@ import pytest
 
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.data.labels import BTCV, organ_table
-from segtrace.data.preprocessing import (
-    NORMALISATIONS,
-    Preprocessing,
-    labels_of,
-    organ_areas,
-    own_window,
-)
+from segtrace.data.preprocessing import Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import RawSource
+from segtrace.data.views.windowing import NORMALISATIONS, own_window
 from segtrace.errors import InputError
 
 SETTINGS = Preprocessing((-125.0, 275.0), 48, organ_table(["liver", "spleen", "left_kidney"], BTCV))

@@ -123,7 +123,7 @@ def test_what_was_prepared_before_there_were_splines_is_still_found(build, cache
     data = build(augment="none")
     before = {case.folder for case in data.cases("val")}
     settings = {"window": (-125.0, 275.0), "size": SIZE, "organs": data.organs}
-    monkeypatch.setattr("segtrace.data.prepare._settings", lambda *_: settings)
+    monkeypatch.setattr(Preprocessing, "kept_by", lambda _: settings)
     assert {case.folder for case in build(augment="none").cases("val")} == before
 
 

@@ -239,6 +239,14 @@ TWINS = {
         decoders=3,
         halves=joined("decoder.stages.{}", (6, 6, 4)),
     ),
+    "nnU-Net 3-D": Known(
+        lambda: nnunet.PlainConvUNet(axes=3),
+        16,
+        3,
+        encoders=4,
+        decoders=3,
+        halves=joined("decoder.stages.{}", (6, 6, 4)),
+    ),
     "torchvision FCN": Known(libraries.FCN, encoders=4, decoders=1),
     "torchvision DeepLabV3": Known(libraries.DeepLabV3, encoders=4, decoders=2),
     "Segformer of transformers 5": Known(

@@ -72,7 +72,7 @@ def taught(seed, shuffled, steps=80):
 def claims(before, now):
     """What an epoch claims beside its untrained network: kind -> claims, and Dice per organ."""
     shown = probes()
-    then, explained = (explain_probes(net, None, shown, ORGANS, DEFAULT, epoch)
+    then, explained = (explain_probes(net, None, shown, ORGANS, DEFAULT, epoch=epoch)
                        for epoch, net in ((0, before), (10, now)))  # fmt: skip
     box = body(shown.images)
     page = PageData(then.record, box, [PageEpoch.of(one, box) for one in (then, explained)])

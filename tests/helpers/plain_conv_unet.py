@@ -5,21 +5,24 @@ from torch import nn
 
 from helpers.nets import stirred
 
+CONV, UP = {2: nn.Conv2d, 3: nn.Conv3d}, {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
-def block(entering, leaving, stride=1):
+
+def block(entering, leaving, stride=1, axes=2):
     return nn.Sequential(
-        nn.Conv2d(entering, leaving, 3, stride, padding=1),
-        nn.InstanceNorm2d(leaving, affine=True),
+        CONV[axes](entering, leaving, 3, stride, padding=1),
+        NORM[axes](leaving, affine=True),
         nn.LeakyReLU(inplace=True),
     )
 
 
 class Encoder(nn.Module):
-    def __init__(self, widths):
+    def __init__(self, widths, axes=2):
         super().__init__()
         pairs = zip((1, *widths), widths, strict=False)
         self.stages = nn.Sequential(
-            *(block(before, after, 1 + (k > 0)) for k, (before, after) in enumerate(pairs))
+            *(block(before, after, 1 + (k > 0), axes) for k, (before, after) in enumerate(pairs))
         )
 
     def forward(self, x):
@@ -31,15 +34,15 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, encoder, widths, channels):
+    def __init__(self, encoder, widths, channels, axes=2):
         super().__init__()
         self.encoder = encoder  # so every module of the encoder can be reached by two paths
         below, here = widths[:0:-1], widths[-2::-1]
         pairs = list(zip(below, here, strict=True))
         # Both halves have as many channels: nothing but their values tells them apart.
-        self.transpconvs = nn.ModuleList(nn.ConvTranspose2d(b, h, 2, 2) for b, h in pairs)
-        self.stages = nn.ModuleList(block(2 * h, h) for h in here)
-        self.seg_layers = nn.ModuleList(nn.Conv2d(h, channels, 1) for h in here)
+        self.transpconvs = nn.ModuleList(UP[axes](b, h, 2, 2) for b, h in pairs)
+        self.stages = nn.ModuleList(block(2 * h, h, axes=axes) for h in here)
+        self.seg_layers = nn.ModuleList(CONV[axes](h, channels, 1) for h in here)
 
     def forward(self, skips):
         x, outputs = skips[-1], []
@@ -52,10 +55,10 @@ class Decoder(nn.Module):
 
 
 class PlainConvUNet(nn.Module):
-    def __init__(self, widths=(4, 6, 6, 8), channels=3):
+    def __init__(self, widths=(4, 6, 6, 8), channels=3, axes=2):
         super().__init__()
-        self.encoder = Encoder(widths)
-        self.decoder = Decoder(self.encoder, widths, channels)
+        self.encoder = Encoder(widths, axes)
+        self.decoder = Decoder(self.encoder, widths, channels, axes)
 
     def forward(self, x):
         return self.decoder(self.encoder(x))

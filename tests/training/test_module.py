@@ -352,7 +352,7 @@ def test_behind_a_sigmoid_dice_and_maps_are_those_of_logits_above_zero(organs, t
     assert record.scene.channels == apart
     for named in (organs, apart):
         known = replace(settings, activation="sigmoid")
-        again = explain_probes(made.net, stages, flow.probes, named, known, 3)
+        again = explain_probes(made.net, stages, flow.probes, named, known, epoch=3)
         assert torch.equal(again.record.flow.maps["enc1"], record.flow.maps["enc1"])
     assert flow.cuts.necessity.data["dice"].shape == (2, len(organs), len(flow.probes))
 

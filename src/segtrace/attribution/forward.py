@@ -122,6 +122,8 @@ def weights_of(
     Raises:
         InputError: weights of another shape than the logits.
     """
+    if isinstance(target, Weights):
+        return target
     if isinstance(target, ChannelTarget | Predicted):
         return target.weights(logits.detach(), activation)
     weights: object = target if isinstance(target, Tensor) else target(logits.detach())

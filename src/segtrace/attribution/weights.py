@@ -31,6 +31,10 @@ class Weights:
         """Those of some slices."""
         return Weights({channel: plane[slices] for channel, plane in self.planes.items()})
 
+    def __call__(self, logits: Tensor) -> Tensor:
+        """The same, whatever the logits are: weights that are settled are a target."""
+        return self.dense(logits)
+
     def dense(self, logits: Tensor) -> Tensor:
         """All of them, in the shape of the logits."""
         weights = torch.zeros_like(logits)

@@ -16,19 +16,21 @@ from segtrace.data.limits import SIDE
 
 MOST = 2**31
 """Numbers in the maps of one rule at one stage: 8 GiB."""
+MILLIMETRES = "two sizes in mm are needed for each slice, three for each volume, or NaN"
 ORGANS = 254
 """As many as the data's label tables hold."""
 
 
-def _is(dimensions: int, *kinds: torch.dtype) -> Callable[[Tensor], Tensor]:
+def _is(dimensions: int | tuple[int, ...], *kinds: torch.dtype) -> Callable[[Tensor], Tensor]:
     """A check that a tensor has so many dimensions and is of one of these kinds."""
+    allowed = dimensions if isinstance(dimensions, tuple) else (dimensions,)
 
     def check(tensor: Tensor) -> Tensor:
-        if tensor.ndim != dimensions or tensor.dtype not in kinds:
+        if tensor.ndim not in allowed or tensor.dtype not in kinds:
             names = " or ".join(str(kind).removeprefix("torch.") for kind in kinds)
             raise ValueError(
-                f"a tensor of {tensor.ndim} dimensions and {tensor.dtype}; {dimensions} of {names} "
-                "are needed"
+                f"a tensor of {tensor.ndim} dimensions and {tensor.dtype}; "
+                f"{' or '.join(map(str, allowed))} of {names} are needed"
             )
         return tensor
 
@@ -41,8 +43,11 @@ def _agree(probes: dict[str, Any]) -> dict[str, Any]:
     if len(set(counts.values())) > 1:
         raise ValueError(f"{', '.join(f'{n} {name}' for name, n in counts.items())} are no slices")
     images, labels = probes.get("images"), probes.get("labels")
-    if images is not None and labels is not None and images.shape[-2:] != labels.shape[-2:]:
+    if images is not None and labels is not None and images.shape[2:] != labels.shape[1:]:
         raise ValueError(f"labels {tuple(labels.shape)} on images {tuple(images.shape)}")
+    spacing = probes.get("spacing")
+    if images is not None and spacing is not None and spacing.shape[1] != images.ndim - 2:
+        raise ValueError(f"spacing: {MILLIMETRES}")
     return probes
 
 
@@ -51,11 +56,13 @@ def _coherent(keys: dict[str, Any]) -> dict[str, Any]:
 
     The maps of one rule at the finest stage are as many numbers as slices x organs x pixels.
     """
-    images, size = keys.get("probes", {}).get("images"), keys.get("preprocessing", {}).get("size")
+    images, prepared = keys.get("probes", {}).get("images"), keys.get("preprocessing", {})
     if images is None:
         return keys
-    if size is not None and tuple(images.shape[-2:]) != (size, size):
-        raise ValueError(f"slices of {tuple(images.shape[-2:])}, made with size {size}")
+    size, patch = prepared.get("size"), prepared.get("patch")
+    made = (size, size) if size is not None else patch and tuple(reversed(patch))
+    if made is not None and tuple(images.shape[2:]) != made:
+        raise ValueError(f"images of {tuple(images.shape[2:])}, made to be of {made}")
     if images.numel() * len(keys.get("organs", {})) > MOST:
         raise ValueError(f"maps of {len(images)} slices and {len(keys['organs'])} organs: too many")
     return keys
@@ -75,13 +82,13 @@ def _spelled(place: Any) -> Any:
 
 
 def _millimetres(spacing: Tensor) -> Tensor:
-    if spacing.shape[1] != 2 or bool((spacing <= 0).any()):
-        raise ValueError("two sizes in mm are needed for each slice, or NaN")
+    if spacing.shape[1] not in (2, 3) or bool((spacing <= 0).any()):
+        raise ValueError(MILLIMETRES)
     return spacing
 
 
 def _sides(tensor: Tensor) -> Tensor:
-    if max(tensor.shape[-2:], default=0) > SIDE or 0 in tensor.shape:
+    if max(tensor.shape[-3:], default=0) > SIDE or 0 in tensor.shape:
         raise ValueError(f"slices of {tuple(tensor.shape[-2:])}; 1 to {SIDE} pixels are allowed")
     return tensor
 
@@ -97,8 +104,8 @@ Organs = Annotated[
 Layout = Annotated[str, Field(pattern=r"^(nchw|nhwc|tokens(\(\d{1,5}(, *\d{1,5}){1,2}\))?)$")]
 Bare = Annotated[dict[Text, Any], AfterValidator(_written)]
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-Images = Annotated[Tensor, AfterValidator(_is(4, torch.float32)), AfterValidator(_sides)]
-Labels = Annotated[Tensor, AfterValidator(_is(3, torch.uint8)), AfterValidator(_sides)]
+Images = Annotated[Tensor, AfterValidator(_is((4, 5), torch.float32)), AfterValidator(_sides)]
+Labels = Annotated[Tensor, AfterValidator(_is((3, 4), torch.uint8)), AfterValidator(_sides)]
 Spacing = Annotated[Tensor, AfterValidator(_is(2, torch.float64)), AfterValidator(_millimetres)]
 Hounsfield = Annotated[Tensor, AfterValidator(_is(2, torch.int16)), AfterValidator(_sides)]
 Channels = Annotated[Tensor, AfterValidator(_is(1, *FLOATS))]
@@ -127,7 +134,7 @@ class Entry(TypedDict, total=False):
 CHANNELS = 64
 """Of an image, at most."""
 WINDOWS = ("percentile", "zscore")
-""":data:`segtrace.data.preprocessing.NORMALISATIONS`, for which this file does not wait."""
+""":data:`segtrace.data.views.windowing.NORMALISATIONS`, for which this file does not wait."""
 
 
 def _or_a_name(value: Any, numbers: Callable[[Any], Any]) -> Any:
@@ -137,11 +144,20 @@ def _or_a_name(value: Any, numbers: Callable[[Any], Any]) -> Any:
     return value if isinstance(value, str) and value in WINDOWS else numbers(value)
 
 
+Millimetres = Annotated[
+    list[Annotated[float, Field(gt=0, le=1000)]], Field(min_length=3, max_length=3)
+]
+Voxels = Annotated[list[Annotated[int, Field(ge=1, le=SIDE)]], Field(min_length=3, max_length=3)]
+
+
 class Prepared(TypedDict, total=False):
     """How a volume becomes input."""
 
     window: Annotated[list[Finite], Field(min_length=2, max_length=2), WrapValidator(_or_a_name)]
     size: Annotated[int, Field(ge=1, le=SIDE)]
+    spacing: Millimetres | None
+    patch: Voxels | None
+    overlap: Annotated[float, Field(ge=0, lt=1)]
     organs: Organs
     orientation: Text
     padding: Text

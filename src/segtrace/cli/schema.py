@@ -18,7 +18,7 @@ CHECKED = ("segtrace", "pytorch_lightning", "lightning", "torch", "monai")
 """Packages whose constructors are the schema; a class of the user's own stays open."""
 
 INJECTED = {
-    "segtrace.training.module.SegmentationModule": {"organs", "description"},
+    "segtrace.training.module.SegmentationModule": {"organs", "description", "inferer"},
     "segtrace.training.callbacks.flow.FlowCallback": {
         "probes",
         "settings",

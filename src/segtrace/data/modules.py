@@ -1,18 +1,19 @@
 """One data module a kind of data: what ``conf/data`` names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.layouts.finding import find_source
 from segtrace.data.limits import LARGEST_SEED, check_range
 from segtrace.data.published.comparison import report
 from segtrace.data.sources import PhantomSource, RawSource
 from segtrace.data.transunet import TransUNetSource
+from segtrace.errors import InputError
 from segtrace.progress import say_once
 
 
-class PhantomData(SliceDataModule):
+class PhantomData(CaseDataModule):
     """A generated abdominal CT, written on first use; see :class:`PhantomSource`.
 
     Args:
@@ -20,7 +21,7 @@ class PhantomData(SliceDataModule):
         phantom_seed: of the generator.
         phantom_cases: how many; 30 carry the published numbers and split.
         phantom_shape: voxels (left-right, front-back, foot-head).
-        options: of :class:`SliceDataModule`.
+        options: of :class:`CaseDataModule`.
     """
 
     def __init__(
@@ -36,12 +37,12 @@ class PhantomData(SliceDataModule):
         super().__init__(source, **options)
 
 
-class SynapseData(SliceDataModule):
+class SynapseData(CaseDataModule):
     """The raw Synapse (BTCV) download; see :class:`RawSource`. What differs from it is said.
 
     Args:
         root: the folder that holds ``img/`` and ``label/``, any parent of it, or ``RawData.zip``.
-        options: of :class:`SliceDataModule`.
+        options: of :class:`CaseDataModule`.
     """
 
     def __init__(self, root: str, **options: Any) -> None:
@@ -51,7 +52,7 @@ class SynapseData(SliceDataModule):
         super().__init__(source, **options)
 
 
-class TransUNetData(SliceDataModule):
+class TransUNetData(CaseDataModule):
     """The npz and h5 files that TransUNet distributes; see :class:`TransUNetSource`.
 
     Args:
@@ -61,7 +62,7 @@ class TransUNetData(SliceDataModule):
         spacing: mm of a voxel (left-right, front-back, foot-head), if known; the files do not say.
         sides: whether x is known to run from the patient's right; the files do not say.
         labels: what the numbers in the files mean, by name or organ by organ.
-        options: of :class:`SliceDataModule`.
+        options: of :class:`CaseDataModule`.
     """
 
     def __init__(
@@ -73,10 +74,11 @@ class TransUNetData(SliceDataModule):
         labels: str | dict[str, int] = "transunet",
         **options: Any,
     ) -> None:
+        refuse_volumes("synapse_transunet", options, "its files are slices of unknown voxels")
         super().__init__(TransUNetSource(root, lists, spacing, sides, labels), **options)
 
 
-class NiftiData(SliceDataModule):
+class NiftiData(CaseDataModule):
     """Any folder of labelled NIfTI volumes; see :func:`find_source`.
 
     Args:
@@ -87,7 +89,7 @@ class NiftiData(SliceDataModule):
             input channel; None to look for it.
         masks: the same for the label files.
         other: label values outside the table: ``refuse``, or take as ``background``.
-        options: of :class:`SliceDataModule`.
+        options: of :class:`CaseDataModule`.
     """
 
     def __init__(
@@ -100,3 +102,22 @@ class NiftiData(SliceDataModule):
         **options: Any,
     ) -> None:
         super().__init__(find_source(root, labels, images, masks, other), **options)
+
+
+def refuse_volumes(name: str, options: Mapping[str, Any], why: str) -> None:
+    """Refuse options that ask for volumes of data that have none.
+
+    Args:
+        name: of the data set, as ``data=`` calls it.
+        options: of :class:`CaseDataModule`.
+        why: it has none.
+
+    Raises:
+        InputError: they do.
+    """
+    for option in ("patch", "spacing"):
+        if options.get(option) is not None:
+            raise InputError(
+                f"data.{option}={options[option]} asks for volumes, and data={name} gives slices "
+                f"alone: {why}; say data.{option}=null, or take data=nifti or data=synapse"
+            )

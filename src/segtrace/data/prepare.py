@@ -4,7 +4,6 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,13 +29,12 @@ from segtrace.data.files.nifti import Volume
 from segtrace.data.files.plausible_labels import judge_order
 from segtrace.data.files.unpacking import check_file
 from segtrace.data.preprocessing import (
-    LINEAR,
     VERSION,
-    Preprocessing,
     channels_of,
     organ_areas,
 )
 from segtrace.data.sources import CaseSource
+from segtrace.data.volumes.preprocessing import AnyPreprocessing, VolumePreprocessing
 from segtrace.errors import InputError, why
 from segtrace.names import file_name
 from segtrace.processes import in_threads
@@ -50,7 +48,7 @@ SHOWN = 5
 
 Wanted = tuple[str, bool]
 """A case, and whether its files' own slices are kept."""
-Task = tuple[CaseSource, Wanted, Preprocessing, Path]
+Task = tuple[CaseSource, Wanted, AnyPreprocessing, Path]
 
 
 class BrokenCasesError(InputError):
@@ -86,7 +84,7 @@ def shortened(cases: Sequence[str]) -> str:
 def prepare(
     source: CaseSource,
     cases: Sequence[str],
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     cache_dir: str | Path,
     workers: int = 0,
     *,
@@ -97,7 +95,7 @@ def prepare(
     Args:
         source: where the cases come from.
         cases: which.
-        preprocessing: what makes slices of a volume.
+        preprocessing: what makes slices, or an input volume, of a volume.
         cache_dir: where they are kept.
         workers: threads that write.
         native: keep the files' own slices, which are resized when they are read.
@@ -109,7 +107,7 @@ def prepare(
 def prepare_all(
     source: CaseSource,
     wanted: Sequence[Wanted],
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     cache_dir: str | Path,
     workers: int = 0,
 ) -> list[PreparedCase]:
@@ -122,7 +120,7 @@ def prepare_all(
     Args:
         source: where the cases come from.
         wanted: which, and of each whether the files' own slices are kept.
-        preprocessing: what makes slices of a volume.
+        preprocessing: what makes slices, or an input volume, of a volume.
         cache_dir: where they are kept.
         workers: threads that write, where there are several cases; changes nothing in them.
 
@@ -141,7 +139,7 @@ def prepare_all(
     if todo:
         _check_room(source, todo, preprocessing, cache)
     tasks = [(source, one, preprocessing, folders[one]) for one in todo]
-    words = f"Preparing the slices of {counted(len(todo), 'case')}"
+    words = f"Preparing {preprocessing.gives} of {counted(len(todo), 'case')}"
     with in_threads(partial(_write_case, digests), tasks, workers) as done:
         written = dict(zip(todo, over(done, words, len(todo)), strict=True))
     wrong |= {name: found for (name, _), found in written.items() if isinstance(found, str)}
@@ -155,23 +153,19 @@ def prepare_all(
     return found
 
 
-def _settings(preprocessing: Preprocessing, native: bool) -> dict[str, Any]:
-    """What decides how a case is kept; as before, where it is kept as before."""
-    found = asdict(preprocessing)
-    if preprocessing.resizing == LINEAR:
-        del found["resizing"]
-    if preprocessing.channels == 1:
-        del found["channels"]
-    return {**found, "native": True} if native else found
-
-
 def _check_room(
-    source: CaseSource, todo: Sequence[Wanted], preprocessing: Preprocessing, cache: Path
+    source: CaseSource, todo: Sequence[Wanted], preprocessing: AnyPreprocessing, cache: Path
 ) -> None:
+    channels = preprocessing.channels
+    if isinstance(preprocessing, VolumePreprocessing):
+        volumes = filter(None, (preprocessing.kept_shape(source.files(case)) for case, _ in todo))
+        needed = sum(entry_bytes(z, y, x, channels) for z, y, x in volumes)
+        check_room(cache, needed, f"the resampled volumes of {counted(len(todo), 'case')}")
+        return
     known = [(shape, native) for case, native in todo if (shape := source.shape(case)) is not None]
     side = preprocessing.size
     needed = sum(
-        entry_bytes(depth, *((rows, columns) if native else (side, side)), preprocessing.channels)
+        entry_bytes(depth, *((rows, columns) if native else (side, side)), channels)
         for (depth, rows, columns), native in known
     )
     slices = sum(depth for (depth, *_), _ in known)
@@ -193,7 +187,7 @@ def _write_case(digests: Digests, task: Task) -> PreparedCase | str | None:
 def _folders(
     source: CaseSource,
     wanted: Sequence[Wanted],
-    preprocessing: Preprocessing,
+    preprocessing: AnyPreprocessing,
     cache: Path,
     digests: Digests,
 ) -> tuple[dict[Wanted, Path], dict[str, str]]:
@@ -201,7 +195,7 @@ def _folders(
     found, wrong = {}, {}
     for case, native in wanted:
         try:
-            settings = _settings(preprocessing, native)
+            settings = preprocessing.kept_by() | ({"native": True} if native else {})
             found[case, native] = cache / _name(source, case, settings, cache, digests)
         except InputError as error:
             wrong[case] = str(error)
@@ -248,7 +242,7 @@ def _tell_others(cases: Sequence[str], cache: Path) -> None:
 
 
 def _made(
-    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing, native: bool
+    volume: Volume, numbering: Mapping[str, int], preprocessing: AnyPreprocessing, native: bool
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The arrays of an entry by their files, and its facts."""
     geometry, labels = preprocessing.geometry(volume), channels_of(volume, numbering, preprocessing)

@@ -1,30 +1,23 @@
 """From a volume to the network's input: the same for training and for a new image."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from typing_extensions import TypeIs
 
 from segtrace.data.files.geometry import Geometry
 from segtrace.data.files.nifti import Volume
 from segtrace.data.labels import to_channels
-from segtrace.data.limits import FARTHEST, SIDE
+from segtrace.data.limits import SIDE
+from segtrace.data.views.windowing import TRANSUNET_WINDOW, Window, Windowed, in_lists, window_of
 from segtrace.errors import InputError, shown, unknown
-from segtrace.progress import counted
 
 VERSION = 1
 """Of the preprocessing; a change of its results needs another number, so that old caches die."""
 
-TRANSUNET_WINDOW = (-125.0, 275.0)
-PERCENTILES = (0.5, 99.5)
-DEVIATIONS = 3.0
-NORMALISATIONS = ("percentile", "zscore")
-"""Windows by name, of every case its own; see :func:`own_window`. MR has values without a unit."""
 LINEAR, CUBIC = "linear", "cubic"
 RESIZINGS = {
     LINEAR: (
@@ -35,16 +28,11 @@ RESIZINGS = {
 }
 """How slices are made square and small, by name; in a checkpoint, in these words."""
 AIR = -1024
-MOST_CHANNELS = 64
-TOGETHER = 8
-"""Slices that are windowed and resized at once."""
-Window = tuple[float, float] | str
-"""Values that become 0 and 1; or one of :data:`NORMALISATIONS`."""
 """HU of what lies outside the image."""
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class Preprocessing(Windowed):
     """All that turns a volume into the network's input; a checkpoint holds it as a plain dict.
 
     Attributes:
@@ -55,6 +43,7 @@ class Preprocessing:
         channels: of an image.
     """
 
+    gives: ClassVar[str] = "the slices"
     window: Window | tuple[Window, ...]
     size: int
     organs: dict[str, int]
@@ -62,34 +51,11 @@ class Preprocessing:
     channels: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.channels <= MOST_CHANNELS:
-            raise InputError(f"{self.channels} input channels; give 1 to {MOST_CHANNELS}")
-        if len(self.windows) != self.channels:
-            raise InputError(
-                f"data.window={in_lists(self.window)}: {len(self.windows)} windows for "
-                f"{counted(self.channels, 'input channel')}; give one for all, or one for each"
-            )
-        for window in self.windows:
-            if not isinstance(window, str):
-                self._check_window(window)
-            elif window not in NORMALISATIONS:
-                raise unknown("window (data.window)", window, NORMALISATIONS)
+        self.check_windows()
         if not 1 <= self.size <= SIDE:
             raise InputError(f"data.size={self.size}; give 1 to {SIDE} pixels")
         if self.resizing not in RESIZINGS:
             raise unknown("resizing (data.resizing)", self.resizing, RESIZINGS)
-
-    @staticmethod
-    def _check_window(window: tuple[float, float]) -> None:
-        if not -math.inf < window[0] < window[1] < math.inf:
-            raise InputError(f"data.window={list(window)}; give [low, high] in HU, low < high")
-        low, high = np.clip(window, -FARTHEST, FARTHEST)
-        beyond = (low, high) != tuple(window)
-        if beyond or np.float32(low) == np.float32(high):  # as the slices are
-            raise InputError(
-                f"data.window={list(window)}; give [low, high] in HU, within {-FARTHEST:.0f} "
-                f"to {FARTHEST:.0f} and farther apart than float32 can tell, e.g. [-125,275]"
-            )
 
     def to_plain(self) -> dict[str, Any]:
         """Dicts, lists, text and numbers alone."""
@@ -129,19 +95,18 @@ class Preprocessing:
         return cls(window, size, organs, names[resized], int(plain.get("channels", 1)))
 
     @property
-    def shown(self) -> tuple[float, float]:
-        """What 0 and 1 of a slice's first channel stand for: HU, or nothing but 0 and 1."""
-        first = self.windows[0]
-        return (0.0, 1.0) if isinstance(first, str) else first
+    def input_shape(self) -> tuple[int, ...]:
+        """Of what the network takes, without channels."""
+        return self.size, self.size
 
-    @property
-    def windows(self) -> tuple[Window, ...]:
-        """Of every channel."""
-        return (self.window,) * self.channels if _is_one(self.window) else self.window
-
-    def hounsfield_known(self, volume: Volume) -> bool:
-        """Whether the slices of a volume can be told in HU."""
-        return volume.hounsfield_known and not isinstance(self.windows[0], str)
+    def kept_by(self) -> dict[str, Any]:
+        """What decides how a case is kept in the cache; as ever, where it is kept as ever."""
+        found = asdict(self)
+        if self.resizing == LINEAR:
+            del found["resizing"]
+        if self.channels == 1:
+            del found["channels"]
+        return found
 
     def images(self, volume: Volume) -> tuple[NDArray[np.float32], Geometry]:
         """Images (D, size, size) float32 in [0, 1], beyond by splines, and what leads back.
@@ -152,7 +117,7 @@ class Preprocessing:
             InputError: the files were already windowed, and otherwise; they have other channels.
         """
         geometry = self.geometry(volume)
-        parts = self._parts(volume)
+        parts = self.parts(volume)
         return np.concatenate([geometry.resize_images(part) for part in parts]), geometry
 
     def geometry(self, volume: Volume) -> Geometry:
@@ -175,104 +140,11 @@ class Preprocessing:
             geometry.pad(_hounsfield(volume, index)[None], fill=AIR)[0] for index in indices
         )
 
-    def windowed(self, volume: Volume) -> NDArray[np.float32]:
-        """(D, H, W) in [0, 1], on the file's own slices; of several channels (D, C, H, W).
-
-        Raises:
-            InputError: the files were already windowed, and otherwise; they have other channels.
-        """
-        return np.concatenate([*self._parts(volume)])
-
-    def _parts(self, volume: Volume) -> Iterator[NDArray[np.float32]]:
-        """The windowed slices, few at a time: a large scan whole would be moved through memory."""
-        if len(volume.channels) != self.channels:
-            raise InputError(
-                f"{volume.where}: {counted(len(volume.channels), 'channel')}, and "
-                f"{self.channels} are needed; give the files of all"
-            )
-        if volume.windowed:
-            if self.window != TRANSUNET_WINDOW:
-                raise InputError(
-                    f"data.window={self.to_plain()['window']}, but {volume.where} is already "
-                    f"clipped to {list(TRANSUNET_WINDOW)}; leave data.window out"
-                )
-            yield volume.image
-            return
-        pairs = [*zip(volume.channels, self.windows, strict=True)]
-        ends = [own_window(of, how) if isinstance(how, str) else how for of, how in pairs]
-        for first in range(0, len(volume.image), TOGETHER):
-            some = slice(first, first + TOGETHER)
-            found = [_windowed(c[some], *end) for c, end in zip(volume.channels, ends, strict=True)]
-            yield found[0] if self.channels == 1 else np.stack(found, axis=1)
-
-
-def _windowed(slices: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    found = slices.clip(low, high)
-    found -= np.float32(low)
-    found /= np.float32(high - low)
-    return found
-
 
 def batch_of(images: NDArray[np.float32]) -> torch.Tensor:
     """(D, H, W), or (D, C, H, W) -> (D, C, H, W), as a network takes it."""
     slices = torch.from_numpy(images)
     return slices[:, None] if slices.ndim == 3 else slices
-
-
-def _is_one(window: Window | tuple[Window, ...]) -> TypeIs[Window]:
-    return isinstance(window, str) or not isinstance(window[0], str | tuple)
-
-
-def in_lists(window: Window | tuple[Window, ...]) -> Any:
-    """A window, or several, as plain values."""
-    if isinstance(window, str):
-        return window
-    return [value if isinstance(value, int | float) else in_lists(value) for value in window]
-
-
-def window_of(given: object) -> Window | tuple[Window, ...]:
-    """A window as a configuration or a checkpoint gives it, or one for each channel.
-
-    Raises:
-        InputError: it is neither a name nor two numbers, nor several of these.
-    """
-    if isinstance(given, str):
-        return given
-    if isinstance(given, Sequence) and given and all(isinstance(g, str | Sequence) for g in given):
-        return tuple(_single(one) for one in given)
-    return _single(given)
-
-
-def _single(given: object) -> Window:
-    if isinstance(given, str):
-        return given
-    if not isinstance(given, Sequence) or len(given) != 2:
-        raise InputError(
-            f"data.window={given}; give [low, high] in HU, low < high, or one of "
-            f"{', '.join(NORMALISATIONS)}; or a list of these, one for each channel"
-        )
-    return float(given[0]), float(given[1])
-
-
-def own_window(image: NDArray[np.float32], name: str) -> tuple[float, float]:
-    """The values of a case that become 0 and 1.
-
-    Args:
-        image: of the whole case.
-        name: ``percentile``: its 0.5th and 99.5th; ``zscore``: three standard deviations to either
-            side of the mean, both over the voxels above its lowest value, which is what surrounds
-            the body. The network then sees (z + 3) / 6, where z is the score.
-
-    >>> own_window(np.float32([0, 0, 1, 3]), "zscore")
-    (-1.0, 5.0)
-    """
-    if name == "percentile":
-        low, high = np.percentile(image, PERCENTILES)
-    else:
-        body = image[image > image.min()].astype(np.float64)
-        mean, deviation = (body.mean(), body.std()) if body.size else (float(image.min()), 0.0)
-        low, high = mean - DEVIATIONS * deviation, mean + DEVIATIONS * deviation
-    return float(low), float(high if high > low else low + 1)
 
 
 def _hounsfield(volume: Volume, index: int) -> NDArray[np.int16]:
@@ -285,7 +157,7 @@ def _hounsfield(volume: Volume, index: int) -> NDArray[np.int16]:
 
 
 def channels_of(
-    volume: Volume, numbering: Mapping[str, int], preprocessing: Preprocessing
+    volume: Volume, numbering: Mapping[str, int], preprocessing: Windowed
 ) -> NDArray[np.uint8]:
     """Channels (D, H, W) of a labelled volume, on the file's own slices.
 

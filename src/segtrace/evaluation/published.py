@@ -55,12 +55,12 @@ class Taught:
 
     Attributes:
         phantom: on generated images.
-        size: rows and columns of its slices.
+        size: rows and columns of its slices; ``None`` where it takes volumes.
         cases: names of those it was trained on; ``None`` where not known.
     """
 
     phantom: bool
-    size: int
+    size: int | None
     cases: Sequence[str] | None
 
     def differs(self) -> list[str]:
@@ -73,7 +73,9 @@ class Taught:
                 f"The network was trained on {counted(len(self.cases), 'case')}, the published "
                 f"ones on {TRAINED}."
             )
-        if self.size != SIZE:
+        if self.size is None:
+            told.append("The network takes volumes, the published ones slices.")
+        elif self.size != SIZE:
             told.append(f"The network's slices have {self.size} rows, TransUNet's {SIZE}.")
         return told
 

@@ -143,6 +143,8 @@ def scoring(
             f"{tuple(network.probes.images.shape)}{cost}; give a 2-D network and its slices, or "
             "take ablation_cam, attribution_patching, kernel_weighted or deepdream, for volumes"
         )
+    if network.sliding is not None:
+        raise InputError(f"{title} does not go window by window; give it patches of one window")
     start, net, score = perf_counter(), unwrapped(network.net), score or network.settings.score
     x = as_input(net, network.probes.images)
     with undisturbed(net, x.device), torch.no_grad():

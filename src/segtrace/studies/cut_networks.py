@@ -28,11 +28,11 @@ from segtrace.tracking.cuts import CUT, Cuts, cut_network, in_words
 from segtrace.tracking.edges import sites
 
 if TYPE_CHECKING:
-    from segtrace.data.datamodule import SliceDataModule
+    from segtrace.data.datamodule import CaseDataModule
 
 EVERY = 10
 """Epochs between two cuts of a training that was not cut while it ran."""
-Sampled: TypeAlias = "SliceDataModule | FittedData | None"
+Sampled: TypeAlias = "CaseDataModule | FittedData | None"
 """Where training slices are drawn from."""
 WITHOUT_MEANS = ("zero", "resample")
 """Cuts that need no baselines."""

@@ -1,16 +1,17 @@
 """Explain any network on any loader, from Python: what ``explain.py`` does, in one call."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from segtrace.activation import OrganLike
+from segtrace.attribution.sliding.windows import first_window
 from segtrace.data.labels import check_names
-from segtrace.network.guards import places_or_proposed
+from segtrace.errors import InputError
+from segtrace.network.guards import optional, places_or_proposed
 from segtrace.network.logits import Output
 from segtrace.network.stages import StagesLike
 from segtrace.progress import say
@@ -28,15 +29,15 @@ from segtrace.tracking.explained import (
 )
 from segtrace.tracking.void import void_told
 from segtrace.training.slices.entering import Entering
+from segtrace.training.slices.inferers import SlidingWindow, a_window
 from segtrace.training.slices.probing import probes_from
 from segtrace.training.slices.taking import check_channels
 
-PAGES = {"axial": "index.html", "coronal": "coronal.html", "sagittal": "sagittal.html"}
-"""View -> the page of a folder's results; the first alone of slices, and of volumes of which it is
-not known how they lie."""
+if TYPE_CHECKING:
+    from monai.inferers import SlidingWindowInferer
 
 
-@guards.held(stages=places_or_proposed)
+@guards.held(stages=places_or_proposed, window=optional(a_window))
 def explain(
     net: nn.Module,
     loader: Iterable[Any],
@@ -50,6 +51,8 @@ def explain(
     output: Output | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     activation: str | None = None,
+    inferer: "SlidingWindowInferer | None" = None,
+    window: int | Sequence[int] | None = None,
 ) -> Explained:
     """Maps and measures of a network on the most telling slices, or volumes, of a loader.
 
@@ -74,39 +77,53 @@ def explain(
         activation: how logits become a prediction, ``softmax`` or ``sigmoid``, under which labels
             may be masks (N, channels, H, W); ``None`` for what the settings say, or else of one
             channel a sigmoid, of several a softmax.
+        inferer: MONAI's ``SlidingWindowInferer``, as images that are larger than what the network
+            takes are predicted with it: it is traced window by window, and maps are stitched with
+            the inferer's weights, see
+            :func:`~segtrace.attribution.sliding.traced.trace_windows`, which says what a stitched
+            map is. Measures, leakage, pictures, pages and NIfTI are those of the whole image;
+            ``measures="all"`` as well. Nothing is cut, nor estimated, window by window.
+        window: its voxels along each axis, (96, 96, 96): the same with an overlap of one half,
+            blended as a Gaussian.
 
     Raises:
         InputError: batches, stages or organs that do not fit; a folder that cannot be written, is
-            being written, or holds results already.
+            being written, or holds results already; percentiles of ``preprocessing``, which would
+            be each window's own.
     """
     check_names(labels)
     settings = under(activation, settings)
+    sliding = SlidingWindow.of(inferer, window)
+    if sliding is not None and (preprocessing or {}).get("percentile") is not None:
+        raise InputError(
+            "preprocessing.percentile would be each window's own; let the loader clip the images, "
+            "and leave it out"
+        )
     entering = (
         nullcontext() if preprocessing is None else Entering.of(preprocessing, net).before(net)
     )
     with nullcontext() if out is None else taken(Path(out), "explain", named="out=…"), entering:
         known = settings.activation
-        fits = partial(check_channels, net, channels=labels, output=output, activation=known)
+
+        def fits(image: Tensor) -> None:
+            check_channels(net, first_window(sliding, image), labels, output, known)
+
         probes = probes_from(loader, labels, slices, check=fits, activation=known)
-        stages, _ = chosen_places(net, probes.images[:1], stages, {}, output)
-        settings, void = void_told(net, stages, probes.images[:1], settings, output)
+        shown = first_window(sliding, probes.images)
+        stages, _ = chosen_places(net, shown, stages, {}, output)
+        settings, void = void_told(net, stages, shown, settings, output)
         if void is not None:
             say(void)
-        explained = explain_probes(net, stages, probes, labels, settings, epoch, output)
+        explained = explain_probes(net, stages, probes, labels, settings, sliding, epoch, output)
         if out is None:
             return explained
         facts = {"network": type(net).__name__}
         explained.write(Path(out), facts)
-        views = PAGES if probes.axcodes else dict([*PAGES.items()][:1])
-        pages = {file: Page(about=About(facts), view=view, views=views if probes.axcodes else {})
-                 for view, file in enumerate(views.values())}  # fmt: skip
-        for page in pages.values():
-            page.add(explained)
+        page = Page(about=About(facts))
+        page.add(explained)
         for other in of_failures(probes, settings):
-            wrong = explain_probes(net, stages, probes, labels, other, epoch, output)
+            wrong = explain_probes(net, stages, probes, labels, other, sliding, epoch, output)
             wrong.write(Path(out) / other.region, facts)
-            for page in pages.values():
-                page.add_region(wrong)
-        for file, page in pages.items():
-            page.write(Path(out) / file)
+            page.add_region(wrong)
+        page.write(Path(out) / "index.html")
     return explained

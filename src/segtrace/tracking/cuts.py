@@ -172,7 +172,11 @@ def cut_network(
         InputError: slices without labels; baselines that are missing or of another network.
     """
     network = settled(network, output)
-    net, stages, probes, channels, settings = network
+    net, stages, probes, channels, settings, sliding = network
+    if sliding is not None:
+        raise InputError(
+            "what cuts cost is not measured window by window; cut patches of one window"
+        )
     truth = _truth(probes)
     asked, held = organs_on(truth, channels, settings.organs)
     if not held:

@@ -1,6 +1,6 @@
 """The edges of the network that is trained: found before any work, kept with its weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,7 +23,11 @@ NAMING = "model.edges={skip_1: {stage: dec1, module: path.of.a.module, argument:
 
 
 def named_edges(
-    net: nn.Module, stages: StagesLike, edges: EdgesLike, size: int, channels: int = 1
+    net: nn.Module,
+    stages: StagesLike,
+    edges: EdgesLike,
+    size: int | Sequence[int],
+    channels: int = 1,
 ) -> dict[str, dict[str, Any]]:
     """The edges as plain values for a checkpoint; none, said so, for a network of no table.
 
@@ -31,15 +35,17 @@ def named_edges(
         net: the network.
         stages: its stages, whose names edges must not have.
         edges: what the user named; ``None`` for the table of known networks.
-        size: rows and columns of a slice, which is sent through to see that every edge carries one.
-        channels: of the slice.
+        size: rows and columns of a slice, or the shape of what the network takes: one is sent
+            through to see that every edge carries a tensor.
+        channels: of that.
 
     Raises:
         InputError: a named edge that cannot be found or carries no tensor.
     """
     try:
         found = {edge.name: edge for edge in resolve(net, edges)}
-        places = _send_through(net, sites_of(net, stages, found), size, channels)
+        shape = (size, size) if isinstance(size, int) else size
+        places = _send_through(net, sites_of(net, stages, found), shape, channels)
     except InputError:
         if edges is not None:
             raise
@@ -80,11 +86,11 @@ def chosen_places(
 
 
 def _send_through(
-    net: nn.Module, sites: tuple[Site, ...], size: int, channels: int
+    net: nn.Module, sites: tuple[Site, ...], shape: Sequence[int], channels: int
 ) -> tuple[Site, ...]:
     """The sites, every edge known by what it carries."""
     net = unwrapped(net)
-    x = as_input(net, torch.zeros(1, channels, size, size))
+    x = as_input(net, torch.zeros(1, channels, *shape))
     with undisturbed(net, x.device):
         sites = settled(net, sites, x)
         observe(net, sites, x)

@@ -18,6 +18,8 @@ from segtrace.attribution.flow import Flow, Status
 from segtrace.attribution.forward import SCORES, TargetsLike, settled_organs
 from segtrace.attribution.patching import Estimates
 from segtrace.attribution.rules import resolve as resolve_rules
+from segtrace.attribution.sliding.traced import trace_windows
+from segtrace.attribution.sliding.windows import Sliding, first_window
 from segtrace.attribution.trace import trace
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
@@ -116,6 +118,7 @@ class Network(NamedTuple):
     probes: Probes
     channels: Mapping[str, OrganLike]
     settings: Settings
+    sliding: Sliding | None = None
 
 
 FAILURES = ("fp", "fn")
@@ -223,6 +226,7 @@ def explain_probes(
     probes: Probes,
     channels: Mapping[str, OrganLike],
     settings: Settings = DEFAULT,
+    sliding: Sliding | None = None,
     epoch: int | None = None,
     output: Output | None = None,
     estimates: Estimates | None = None,
@@ -235,23 +239,23 @@ def explain_probes(
         probes: the slices; one batch.
         channels: organ -> channel of the network.
         settings: what is explained.
+        sliding: how images that are larger than what the network takes are gone through.
         epoch: finished passes.
         output: picks the logits from what the network returns.
         estimates: also what cuts would cost, of these means.
 
     Raises:
         InputError: organs that the network does not have; region ``gt`` without a truth; an
-            aggregate over a decoder that is not among the stages.
+            aggregate over a decoder that is not among the stages; estimates of windows.
     """
     _warn_of_lost_weights(net, epoch)
-    net, stages, probes, channels, settings = settled(
-        Network(net, stages, probes, channels, settings), output
-    )
-    record = traced(net, stages, probes, channels, settings, epoch, output, estimates)
+    network = settled(Network(net, stages, probes, channels, settings, sliding), output)
+    net, stages, probes, channels, settings, sliding = network
+    record = traced(*network, epoch, output, estimates)
     masks = record.masks(record.flow.organs)
     halves = None
     if settings.measures == "all":
-        halves = flows_of_parts(net, stages, probes, channels, settings, masks, output)
+        halves = flows_of_parts(*network, masks, output)
     measured = measure(record.flow, masks, probes.spacing, settings.measures, parts=halves,
                        body=body_in(record))  # fmt: skip
     return Explained(record, measured)
@@ -263,6 +267,7 @@ def check_explainable(
     probes: Probes,
     channels: Mapping[str, OrganLike],
     settings: Settings,
+    sliding: Sliding | None = None,
     output: Output | None = None,
 ) -> None:
     """See on one slice that a network can be explained, before it is trained for long.
@@ -280,7 +285,8 @@ def check_explainable(
         spacing=probes.spacing[:1],
         originals=None,
     )
-    traced(*settled(Network(net, stages, first, channels, settings), output), None, output)
+    network = Network(net, stages, first, channels, settings, sliding)
+    traced(*settled(network, output), None, output)
 
 
 def under(activation: str | None, settings: Settings) -> Settings:
@@ -303,7 +309,7 @@ def settled(network: Network, output: Output | None = None) -> Network:
         InputError: organs that do not fit the activation; see
             :func:`segtrace.activation.organs_of`.
     """
-    net, stages, probes, channels, settings = network
+    net, stages, probes, channels, settings, sliding = network
     if probes.labels is not None:
         labels = whole_numbers("probes.labels", probes.labels)
         probes = replace(probes, labels=truth_of(labels, probes.images.ndim - 2))
@@ -311,11 +317,12 @@ def settled(network: Network, output: Output | None = None) -> Network:
     bare = any(not isinstance(organ, Organ) for organ in channels.values())
     if known is None or (known == SIGMOID and bare):
         inner = unwrapped(net)
-        x = as_input(inner, probes.images[:1]).requires_grad_()  # as checkpointed parts need it
+        image = first_window(sliding, probes.images)
+        x = as_input(inner, image).requires_grad_()  # as checkpointed parts need it
         with undisturbed(inner, x.device):
             _, known, apart = settled_organs(inner, x, channels, known, output)
         organs = channels if known == SOFTMAX else apart
-    return Network(net, stages, probes, organs, replace(settings, activation=known))
+    return Network(net, stages, probes, organs, replace(settings, activation=known), sliding)
 
 
 def of_failures(probes: Probes, settings: Settings) -> list[Settings]:
@@ -341,13 +348,14 @@ def traced(
     probes: Probes,
     channels: Mapping[str, OrganLike],
     settings: Settings,
+    sliding: Sliding | None = None,
     epoch: int | None = None,
     output: Output | None = None,
     estimates: Estimates | None = None,
 ) -> Record:
     """Trace the slices of a network that is settled; see :func:`explain_probes`."""
     organs = targets_of(probes, channels, settings)
-    flow = _flow(net, stages, probes, organs, settings, output, estimates)
+    flow = _flow(net, stages, probes, organs, settings, sliding, output, estimates)
     _check_masks(probes.labels, flow)
     combined = None if settings.aggregate is None else _combined(flow, settings.aggregate)
     return Record(flow, scene(probes, channels), settings.region, epoch, combined)
@@ -399,10 +407,17 @@ def _flow(
     probes: Probes,
     organs: TargetsLike,
     settings: Settings,
+    sliding: Sliding | None,
     output: Output | None,
     estimates: Estimates | None = None,
 ) -> Flow:
     kept = stages if settings.stages is None else _kept(net, stages, settings.stages)
+    if sliding is not None:
+        if estimates is not None:
+            raise InputError("what cuts would cost is not estimated window by window")
+        return trace_windows(net, kept, probes.images, organs, settings.rules, settings.score,
+                             sliding=sliding, output=output, activation=settings.activation
+                             ).cpu()  # fmt: skip
     return trace(
         net,
         kept,
@@ -428,6 +443,7 @@ def flows_of_parts(
     probes: Probes,
     channels: Mapping[str, OrganLike],
     settings: Settings,
+    sliding: Sliding | None,
     masks: Tensor,
     output: Output | None = None,
 ) -> tuple[Flow, Flow]:
@@ -439,6 +455,7 @@ def flows_of_parts(
         probes: the slices.
         channels: organ -> channel.
         settings: what is explained.
+        sliding: how it goes through images, see :func:`explain_probes`.
         masks: (O, N, *image) bool, where the organs lie; see
             :func:`segtrace.measures.locality.parts`.
         output: picks the logits from what the network returns.
@@ -453,8 +470,8 @@ def flows_of_parts(
         for half in parts(masks)
     )
     return (
-        _flow(net, stages, probes, one, settings, output),
-        _flow(net, stages, probes, other, settings, output),
+        _flow(net, stages, probes, one, settings, sliding, output),
+        _flow(net, stages, probes, other, settings, sliding, output),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.activation import SIGMOID, OrganLike
+from segtrace.attribution.sliding.windows import Sliding
 from segtrace.data.probes import Probes
 from segtrace.labelled import Dataset, names_along, rows, tensor
 from segtrace.measures.leakage import Grids, Leakage, leakage, overlapping
@@ -71,6 +72,7 @@ class LeakMeter:
         probes: Probes,
         channels: Mapping[str, OrganLike],
         settings: Settings,
+        sliding: Sliding | None = None,
         output: Output | None = None,
     ) -> Leakage | None:
         """The leakage on centred logits, where the settings explain plain ones; else ``None``.
@@ -81,7 +83,7 @@ class LeakMeter:
         if settings.score != "logit" or settings.activation == SIGMOID:
             return None
         centred = replace(settings, score="centered")
-        return self.of(traced(net, stages, probes, channels, centred, None, output))
+        return self.of(traced(net, stages, probes, channels, centred, sliding, None, output))
 
 
 @dataclass(frozen=True)

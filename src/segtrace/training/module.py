@@ -37,17 +37,18 @@ from segtrace.training.weights import fingerprint
 
 
 class SegmentationModule(pl.LightningModule):
-    """Train a 2-D segmentation network with Dice and cross-entropy, or another loss.
+    """Train a segmentation network with Dice and cross-entropy, or another loss.
 
     Args:
-        net: (N, 1, H, W) slices -> (N, 1 + organs, H, W) logits; under a sigmoid (N, organs, H, W).
+        net: (N, C, H, W) slices -> (N, 1 + organs, H, W) logits; under a sigmoid (N, organs, H, W).
+            Or volumes, with another axis.
         organs: organ -> its number in labels, and channel; channel 0 is the background. Under a
             sigmoid, which has none, channels count from 0 in this order.
         optimizer: parameters -> optimiser.
         scheduler: (optimiser, number of steps) -> schedule stepped after every step, or ``None``.
         dice_weight: weight of the Dice term; the other has the rest. ``None`` for 0.5, TransUNet's.
         channels_last: memory format of the network; faster on CPU, and part of the description,
-            since the last bits of a map depend on it.
+            since the last bits of a map depend on it. Of slices alone.
         seed: the origin of all randomness of a training step (dropout).
         activation: how logits become a prediction: ``softmax``, classes that exclude each other;
             ``sigmoid``, every channel for itself, trained with binary cross-entropy.
@@ -55,6 +56,8 @@ class SegmentationModule(pl.LightningModule):
             stages and edges, labels, preprocessing, probes and settings of the explanation.
         loss: ``dice_ce``, ``dice_focal``, ``dice`` or ``ce``, see
             :func:`segtrace.training.objective.loss_of`.
+        inferer: (images, network) -> logits of whole cases, which are larger than what is trained
+            on, as MONAI's sliding window; ``None`` where they go through the network as they are.
         compile: whether the network is compiled for the training (``torch.compile``, in place, so
             that its names stay). It is explained as it is written.
 
@@ -80,6 +83,7 @@ class SegmentationModule(pl.LightningModule):
         description: Mapping[str, Any] | None = None,
         loss: str = BOTH,
         compile: bool = False,
+        inferer: Callable[[Tensor, Callable[[Tensor], Tensor]], Any] | None = None,
     ) -> None:
         super().__init__()
         check_range("model.seed", seed, 0, LARGEST_SEED)
@@ -91,6 +95,7 @@ class SegmentationModule(pl.LightningModule):
         self.organs = dict(organs)
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.inferer = inferer
         self.seed = seed
         self.description = dict(description or {})
         self.dice: CaseDice | None = None
@@ -242,7 +247,9 @@ class SegmentationModule(pl.LightningModule):
 
     def _count(self, batch: Mapping[str, Any]) -> None:
         if self.dice is not None:
-            prediction = predicted(self(batch["image"]), self.activation)
+            image = batch["image"]
+            logits = self(image) if self.inferer is None else self.inferer(image, self)
+            prediction = predicted(logits, self.activation)
             self.dice.update(prediction, batch["label"][:, 0], batch["case"], batch["slice"])
 
     def _show(self, split: str, means: Mapping[str, float]) -> None:

@@ -53,7 +53,7 @@ class Changed(nn.Module):
     [
         (small(3), "it takes 3 channels, and a CT slice has 1; if it was"),
         (small(4), "say 'preprocessing={channels: repeat}'"),
-        (small(conv=nn.Conv3d), "it takes volumes (N, C, D, H, W)"),
+        (small(conv=nn.Conv3d), "it takes volumes; say in which windows and mm"),
         (Changed(torch.Tensor.detach), "no gradient leads from its logits into it"),
         (Changed(lambda logits: logits.data + 1), "no gradient leads from its logits into it"),
         (Changed(lambda logits: torch.from_numpy(logits.detach().numpy())), "no gradient leads"),
@@ -69,7 +69,7 @@ class Changed(nn.Module):
 )
 def test_it_is_named_before_any_data_are_prepared(net, words):
     with pytest.raises(InputError) as caught:
-        check_own_network("my:build", net, 8)
+        check_own_network("my:build", net, torch.zeros(1, 1, 8, 8))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -78,7 +78,7 @@ def test_one_that_fits_passes_and_is_left_as_it_was():
     net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1))
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     with torch.no_grad():
-        check_own_network("my:build", net.train(), 8)
+        check_own_network("my:build", net.train(), torch.zeros(1, 1, 8, 8))
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert net.training
     assert all(parameter.grad is None for parameter in net.parameters())
@@ -110,7 +110,7 @@ def test_explain_answers_in_one_line_and_what_it_says_works(tiny_raw, tmp_path, 
         assert ran.code == 1
         (lines[builder],) = ran.err.strip().splitlines()
         assert f"net=their_nets:{builder}: " in lines[builder]
-    assert "which takes volumes" in lines["volumes"]
+    assert "it takes volumes; say" in lines["volumes"]
     assert "detaches" in lines["Detached"]
     remedy = lines["three"].rpartition("say ")[2].strip("'")
     ran = explain("their_nets", "three", "stages.yaml", remedy)
@@ -125,4 +125,4 @@ def test_explain_answers_in_one_line_and_what_it_says_works(tiny_raw, tmp_path, 
 def test_a_size_that_it_was_not_built_for_is_told_with_another(size, fitting):
     of_a_size = nn.Sequential(nn.Flatten(), nn.Linear(7, 2))
     with pytest.raises(InputError, match=f"it does not take a slice .* and {fitting}"):
-        check_own_network("my:build", of_a_size, size)
+        check_own_network("my:build", of_a_size, torch.zeros(1, 1, size, size))

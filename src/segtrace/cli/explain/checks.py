@@ -16,10 +16,14 @@ from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown
 from segtrace.integrations.asked import FOREIGN
 from segtrace.network.guards import PROPOSED, refuse_misspelt
+from segtrace.studies.ablation import Ablation
 from segtrace.studies.evaluation.study import Evaluate
 from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import given_of, listed
+from segtrace.studies.inputs.users_network import entering_of, windowed
+from segtrace.studies.slices import Slices
 from segtrace.studies.study import Study
+from segtrace.studies.volumes.study import Volumes
 from segtrace.training.construction import in_yaml
 from segtrace.training.precision import refuse_half
 from segtrace.training.slices.entering import Entering
@@ -71,6 +75,30 @@ def check_together(
         _check_own_network(plain)
     refuse_half(plain["trainer"].get("precision"), "trainer.precision")
     check_devices(plain["trainer"])
+
+
+OF_VOLUMES = (Slices, Ablation, Volumes, Evaluate)
+"""Studies that a network of volumes can be asked; not those that are a further kind of one."""
+
+
+def check_volumes(plain: Mapping[str, Any], study: Study) -> None:
+    """Refuse a study of slices for a network that takes volumes.
+
+    Raises:
+        InputError: that.
+    """
+    if study.looks_at == "tables":
+        return
+    if plain["checkpoint"] is None:
+        volumes = windowed(plain["preprocessing"])
+    else:
+        described = checkpoint.describe(paths_of(plain["checkpoint"])[0])
+        volumes = "patch" in described["preprocessing"]
+    if volumes and type(study) not in OF_VOLUMES:
+        raise InputError(
+            "this study explains slices, and this network takes volumes: leave study out, or say "
+            "study=ablation, volumes or evaluate"
+        )
 
 
 def check_processes(plain: Mapping[str, Any], study: Study, *, several: bool) -> None:
@@ -163,8 +191,10 @@ def _check_own_network(plain: Mapping[str, Any]) -> None:
             "edges=proposed lie between proposed stages; say stages=proposed, or edges=edges.yaml"
         )
     if plain["preprocessing"] is not None:
-        Entering.of({**plain["preprocessing"], "channels": None})
-    if not plain.get("data"):
+        Entering.of({**entering_of(plain["preprocessing"]), "channels": None})
+    if windowed(plain["preprocessing"]):
+        _check_own_volumes(plain)
+    elif not plain.get("data"):
         raise InputError("net=… needs data=… data.root=…, which says organs and slices")
     if plain["weights"] is None:
         raise InputError(f"net={plain['net']} needs weights=…, the file with its state dict")
@@ -172,6 +202,20 @@ def _check_own_network(plain: Mapping[str, Any]) -> None:
         raise InputError(
             f"log_dir={plain['log_dir']}: TensorBoard's step is the epoch, which checkpoints of "
             "train.py know; say checkpoint=…"
+        )
+
+
+def _check_own_volumes(plain: Mapping[str, Any]) -> None:
+    """A network of volumes is shown images, and told its organs."""
+    if plain["image"] is None or plain.get("data"):
+        raise InputError(
+            "preprocessing.patch=…: a network of volumes of your own explains image=any_ct.nii.gz, "
+            "or a folder of them, here, without data=…; labelled volumes in Python, "
+            "segtrace.explain(net, loader, …, window=(96, 96, 96))"
+        )
+    if plain["preprocessing"].get("percentile") is not None:
+        raise InputError(
+            "preprocessing.percentile would be each window's own; leave it out, and give window=…"
         )
 
 

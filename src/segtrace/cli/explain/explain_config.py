@@ -16,6 +16,7 @@ from segtrace.cli.explain.checks import (
     check_organs,
     check_processes,
     check_together,
+    check_volumes,
 )
 from segtrace.cli.explain.each_image import each_image, images_in
 from segtrace.cli.explain.named_rules import rules_of
@@ -123,6 +124,7 @@ def checked(config: DictConfig) -> ExplainConfig:
     check_together(plain, study, explainers)
     check_files(plain)
     check_organs(plain)
+    check_volumes(plain, study)
     check_asked_of_data(typed, plain)
     folder = Path(HydraConfig.get().runtime.output_dir)
     words, several = OmegaConf.to_yaml(config, resolve=True), plain["image"] is not None

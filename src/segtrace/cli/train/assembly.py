@@ -1,6 +1,6 @@
 """The trainer, the Lightning module and the settings that a configuration of ``train.py`` names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,11 @@ def settings_of(config: Config) -> Settings:
 
 
 def module_of(
-    config: Config, net: nn.Module, organs: Mapping[str, int], description: Mapping[str, Any]
+    config: Config,
+    net: nn.Module,
+    organs: Mapping[str, int],
+    description: Mapping[str, Any],
+    inferer: Callable[..., Any] | None = None,
 ) -> SegmentationModule:
     """The Lightning module around a network.
 
@@ -51,7 +55,9 @@ def module_of(
         for key, value in config["model"].items()
         if key not in ("net", "stages", "edges")
     }
-    built = construct("model", node, net=net, organs=dict(organs), description=description)
+    built = construct(
+        "model", node, net=net, organs=dict(organs), description=description, inferer=inferer
+    )
     expect("model", node, built, SegmentationModule)
     module: SegmentationModule = built
     return module

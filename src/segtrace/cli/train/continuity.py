@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from segtrace.cli.train.broken_off import Left
 from segtrace.cli.train.run_config import may_change
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.fingerprint import fingerprints
 from segtrace.errors import InputError
 from segtrace.names import CONFIG
@@ -39,7 +39,7 @@ class Continuity(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the data, and at the number of steps."""
         data = getattr(trainer, "datamodule")  # noqa: B009 (untyped in Lightning)
-        if trainer.is_global_zero and isinstance(data, SliceDataModule):
+        if trainer.is_global_zero and isinstance(data, CaseDataModule):
             self.cases = cases_of(data)
         steps = planned_steps(trainer)
         if self.steps not in (None, steps) and isinstance(pl_module, SegmentationModule):
@@ -80,14 +80,14 @@ def ended_early(trainer: pl.Trainer) -> str | None:
     return None
 
 
-def cases_of(data: SliceDataModule) -> dict[str, str]:
+def cases_of(data: CaseDataModule) -> dict[str, str]:
     """``train/0005`` -> a hash of its files, of all cases that a training looks at."""
     parts = {part: fingerprints(data.source, data.split[part]) for part in ("train", "val")}
     return {f"{part}/{case}": key for part, found in parts.items() for case, key in found.items()}
 
 
 def check_same(
-    left: Left, configuration: Mapping[str, Any], data: SliceDataModule, folder: Path
+    left: Left, configuration: Mapping[str, Any], data: CaseDataModule, folder: Path
 ) -> None:
     """Hold a full checkpoint against the training that is to go on from it.
 

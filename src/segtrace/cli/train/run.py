@@ -21,9 +21,14 @@ from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
 from segtrace.cli.train.together import together
 from segtrace.cli.train.train_config import TrainConfig
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.probes import Probes
+from segtrace.data.views.slices import SliceView
+from segtrace.data.volumes.view import VolumeView
 from segtrace.errors import InputError, printable
+from segtrace.evaluation.prediction import check_protocol
+from segtrace.evaluation.protocols import protocol_of
+from segtrace.evaluation.sliding import inferer_of
 from segtrace.names import CONFIG
 from segtrace.network.stages import resolve as resolve_stages
 from segtrace.progress import counted, is_first, say
@@ -43,12 +48,15 @@ from segtrace.training.epochs import finished_epochs, planned_epochs
 from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.compiling import check_compiles
 from segtrace.training.slices.fitting_input import INPUTS, Fitting
+from segtrace.training.slices.outlook import tell_volumes
 
+SLICES = 4
+"""Axes of a batch of slices."""
 TRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 """MLflow's variable; its own number is seven, for minutes and without a word."""
 
 
-def data(plan: TrainConfig) -> SliceDataModule:
+def data(plan: TrainConfig) -> CaseDataModule:
     """The data module, its slices prepared.
 
     Raises:
@@ -56,8 +64,10 @@ def data(plan: TrainConfig) -> SliceDataModule:
             cases to validate on that a callback watches.
     """
     node = plan.config["data"]
-    module: SliceDataModule = construct("data", node)
-    expect("data", node, module, SliceDataModule)
+    module: CaseDataModule = construct("data", node)
+    expect("data", node, module, CaseDataModule)
+    for protocol in map(protocol_of, plan.protocols):
+        check_protocol(module.view_asked.preprocessing, protocol)
     if plan.protocols and not module.split.get("test"):
         raise InputError(
             f"test={in_yaml(plan.config['test'])}, but the split has no test cases; name some, "
@@ -72,7 +82,7 @@ def data(plan: TrainConfig) -> SliceDataModule:
     return module
 
 
-def _tell_letter(plan: TrainConfig, data: SliceDataModule) -> None:
+def _tell_letter(plan: TrainConfig, data: CaseDataModule) -> None:
     """What sets the run apart from the published protocol, before minutes of preparation."""
     letter = plan.letter
     if letter and (found := letter.differences(plan.config, data.split, data.source)):
@@ -81,12 +91,12 @@ def _tell_letter(plan: TrainConfig, data: SliceDataModule) -> None:
             say(f"- {difference}")
 
 
-def probes(plan: TrainConfig, data: SliceDataModule) -> Probes:
+def probes(plan: TrainConfig, data: CaseDataModule) -> Probes:
     """The slices that are looked at every epoch."""
     return data.probes(plan.config["probes"]["n"], plan.config["probes"]["from"])
 
 
-def module(plan: TrainConfig, data: SliceDataModule, probes: Probes) -> SegmentationModule:
+def module(plan: TrainConfig, data: CaseDataModule, probes: Probes) -> SegmentationModule:
     """The Lightning module, with a description of itself for its checkpoints.
 
     Raises:
@@ -107,7 +117,7 @@ def module(plan: TrainConfig, data: SliceDataModule, probes: Probes) -> Segmenta
     places, joins = chosen_places(net, image, model.get("stages"), model.get("edges"))
     stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, places)}
     check_chosen(chosen, data.organs, stages)
-    edges = named_edges(net, stages, joins, image.shape[-1], image.shape[1])
+    edges = named_edges(net, stages, joins, image.shape[2:], image.shape[1])
     check_optimisation(model, net.parameters())
     description = {
         "version": version_of("segtrace") or "unknown",
@@ -122,10 +132,17 @@ def module(plan: TrainConfig, data: SliceDataModule, probes: Probes) -> Segmenta
         "split": {part: list(names) for part, names in data.split.items()},
         "explain": chosen.to_plain(),
         "cut_every": plan.cut_every,
-        "memory_format": "channels_last" if model.get("channels_last", True) else "contiguous",
+        "memory_format": "channels_last" if _channels_last(model, image) else "contiguous",
         "environment": environment(),
     }
-    return module_of(plan.config, net, data.organs, description)
+    return module_of(
+        plan.config, net, data.organs, description, inferer_of(data.view.preprocessing)
+    )
+
+
+def _channels_last(model: Mapping[str, Any], image: Tensor) -> bool:
+    """Of slices alone: volumes have another such format, which is not taken."""
+    return bool(model.get("channels_last", True)) and image.ndim == SLICES
 
 
 def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl.Trainer:
@@ -153,7 +170,9 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
             _begin(logger)
     if plan.config["model"].get("compile"):
         say("The network is compiled, which may take some minutes.")
-        batch = probes.images[:1].repeat(plan.config["data"]["batch_size"], 1, 1, 1)
+        usual = SliceView if probes.images.ndim == SLICES else VolumeView
+        batch_size = plan.config["data"]["batch_size"] or usual.usual_batch
+        batch = probes.images[:1].repeat_interleave(batch_size, 0)
         check_compiles(module.net, batch, built.strategy.root_device)
     return built
 
@@ -176,7 +195,7 @@ def _begin(logger: Logger) -> None:
 
 
 def take_up(
-    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """Hold a run that goes on against what it was, and rewind its log to there.
 
@@ -202,7 +221,7 @@ def take_up(
 
 
 def announce(
-    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """Say what will be trained on and how much disk it takes.
 
@@ -224,7 +243,10 @@ def announce(
     parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
     say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
     if (channels := data.source.channels) > 1:
-        say(f"Slices have {channels} channels: the network sees all, and pictures show the first.")
+        say(
+            f"{data.view.words[1].capitalize()} have {channels} channels: the network sees all, "
+            "and pictures show the first."
+        )
     # Small networks, in tests say, take some MiB.
     unit, power = ("GiB", 30) if need >= 2**30 / 10 else ("MiB", 20)
     each = f", and {weights / 2**power:.2f} {unit} more with every epoch"
@@ -237,6 +259,8 @@ def announce(
         )
     _check_interval(trainer, batches)
     _tell_end(trainer, epochs)
+    if isinstance(data.view, VolumeView):
+        tell_volumes(data, data.view, module, trainer.strategy.root_device)
 
 
 def _bytes(values: Iterable[Any]) -> int:
@@ -244,7 +268,7 @@ def _bytes(values: Iterable[Any]) -> int:
     return sum(one.numel() * one.element_size() for one in values if isinstance(one, Tensor))
 
 
-def _batches(trainer: pl.Trainer, data: SliceDataModule) -> int:
+def _batches(trainer: pl.Trainer, data: CaseDataModule) -> int:
     """Of a pass."""
     limit, whole = trainer.limit_train_batches, len(data.train_dataloader())
     return min(limit, whole) if isinstance(limit, int) else int(limit * whole)
@@ -281,7 +305,7 @@ def note_hyperparameters(plan: TrainConfig, trainer: pl.Trainer) -> None:
 
 
 def score(
-    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """Count the cases that the summary is about, with the weights that the training has left.
 
@@ -319,7 +343,7 @@ def flow_callbacks(trainer: pl.Trainer) -> list[FlowCallback]:
 
 
 def test(
-    plan: TrainConfig, data: SliceDataModule, module: SegmentationModule, trainer: pl.Trainer
+    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
 ) -> None:
     """With ``test=true`` the test cases as whole volumes, at the files' own size: ``test/``."""
     if plan.protocols and trainer.is_global_zero:

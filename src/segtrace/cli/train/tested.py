@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from segtrace.data.datamodule import SliceDataModule
-from segtrace.data.preprocessing import Preprocessing
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.evaluation.protocols import TRANSUNET
 from segtrace.report.page.page import Page
 from segtrace.studies.evaluation.cases import Scoring, evaluate
@@ -22,7 +21,7 @@ PART = "test"
 
 def score_whole_cases(
     folder: Path,
-    data: SliceDataModule,
+    data: CaseDataModule,
     module: SegmentationModule,
     trainer: pl.Trainer,
     settings: Settings,
@@ -49,7 +48,7 @@ def score_whole_cases(
         net=module.net,
         stages={},
         channels=channels_of(module.organs, settings),
-        preprocessing=Preprocessing.from_plain(data.preprocessing),
+        preprocessing=data.view.preprocessing,
         settings=settings,
         probes=module.description["probes"],
         split=data.split,

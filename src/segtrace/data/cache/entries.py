@@ -3,7 +3,8 @@
 A folder of ``image.npy`` (D, size, size) float32, ``label.npy`` uint8 and ``index.json``. float32,
 not half: then a slice read from the cache and the same slice preprocessed afresh are equal to the
 bit (30 Synapse cases take 0.95 GB). A native one holds the file's own slices, (D, H, W), which are
-resized when they are read (the 18 training cases of Synapse take 2.9 GB).
+resized when they are read (the 18 training cases of Synapse take 2.9 GB). One of volumes holds them
+resampled, (z, y, x).
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from segtrace.data.cache.digests import Digests
 from segtrace.data.files.findings import Finding
 from segtrace.data.files.geometry import Geometry
+from segtrace.data.volumes.geometry import Shape, VolumeGeometry
 from segtrace.errors import InputError, why
 from segtrace.plain_files import check_plain
 
@@ -51,7 +53,7 @@ class PreparedCase:
     Attributes:
         name: the case.
         folder: its arrays.
-        areas: (D, K) pixels of every organ on every slice, after resizing.
+        areas: (D, K) pixels of every organ on every slice, or plane, after resizing.
         geometry: the way back to the file's grid.
         phantom: the file says that it was generated.
         hounsfield_known: the values of its files are HU, or were before they were windowed.
@@ -62,7 +64,7 @@ class PreparedCase:
     name: str
     folder: Path
     areas: NDArray[np.int64]
-    geometry: Geometry
+    geometry: Geometry | VolumeGeometry
     phantom: bool
     hounsfield_known: bool = False
     findings: tuple[Finding, ...] = ()
@@ -74,8 +76,15 @@ class PreparedCase:
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel of the prepared grid; NaN if unknown."""
-        rows, columns = self.geometry.spacing
-        return rows * columns * self.geometry.grid.spacing[2] / 1000
+        return self.geometry.voxel_ml
+
+    @property
+    def shape(self) -> Shape:
+        """Of its volume, (z, y, x): as prepared; of slices, as they are shown."""
+        geometry = self.geometry
+        if isinstance(geometry, VolumeGeometry):
+            return geometry.shape
+        return len(self), geometry.size, geometry.size
 
     def image(self, index: int) -> NDArray[np.float32]:
         """One slice (size, size) in [0, 1], or as far beyond as its resizing goes.
@@ -93,13 +102,22 @@ class PreparedCase:
 
     def stored(self, name: str, index: int) -> NDArray[Any]:
         """One slice of one of :data:`ARRAYS`, as it is kept: what is augmented; likewise."""
+        return self._read(name, index, f", slice {index}")
+
+    def region(self, z: slice, y: slice, x: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+        """A part of the image (z, y, x), or (z, C, y, x), and of the label; likewise."""
+        image, label = ARRAYS
+        # Channels, where there are several, lie behind the planes.
+        return self._read(image, (z, ..., y, x)), self._read(label, (z, y, x))
+
+    def _read(self, name: str, index: Any, which: str = "") -> NDArray[Any]:
         try:
             # Mapped anew each time: an open map would be pickled whole into every worker.
             return np.array(np.load(self.folder / name, mmap_mode="r")[index])
         except (OSError, ValueError, IndexError, EOFError) as error:
             reason = why(error) if isinstance(error, OSError) else error
             raise LostSlicesError(
-                f"case {self.name}, slice {index}: {self.folder / name} was taken away or changed "
+                f"case {self.name}{which}: {self.folder / name} was taken away or changed "
                 f"while it was in use ({reason}); the next start makes it anew"
             ) from error
 
@@ -123,7 +141,7 @@ def read_case(name: str, folder: Path, digests: Digests) -> PreparedCase | None:
             name=name,
             folder=folder,
             areas=np.array(index["areas"], dtype=np.int64),
-            geometry=Geometry.from_plain(index["geometry"]),
+            geometry=_geometry(index["geometry"]),
             phantom=index["phantom"],
             hounsfield_known=index["hounsfield_known"],
             findings=tuple(map(Finding.from_plain, index["findings"])),
@@ -131,6 +149,10 @@ def read_case(name: str, folder: Path, digests: Digests) -> PreparedCase | None:
         )
     except _DAMAGE:
         return None
+
+
+def _geometry(plain: dict[str, Any]) -> Geometry | VolumeGeometry:
+    return (VolumeGeometry if "shape" in plain else Geometry).from_plain(plain)
 
 
 def learn_hashes(cache: Path, case: str, digests: Digests) -> None:

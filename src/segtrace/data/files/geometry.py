@@ -104,6 +104,25 @@ class Grid:
         """Number of slices."""
         return self._along[2]
 
+    def to_plain(self) -> dict[str, Any]:
+        """Dicts, lists and numbers alone: for JSON and for checkpoints."""
+        plain = asdict(self)
+        plain["affine"] = self.affine and [list(row) for row in self.affine]
+        plain["axes"] = [list(axis) for axis in self.axes]
+        return plain | {key: list(plain[key]) for key in ("shape", "spacing")}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "Grid":
+        """Undoes :meth:`to_plain`."""
+        affine = plain["affine"]
+        return cls(
+            shape=tuple(plain["shape"]),
+            affine=affine and tuple(tuple(row) for row in affine),
+            axes=tuple(tuple(axis) for axis in plain["axes"]),
+            spacing=tuple(plain["spacing"]),
+            sides_known=plain.get("sides_known") is True,
+        )
+
     @property
     def _along(self) -> dict[int, int]:
         """Voxels along each LPS axis."""
@@ -148,6 +167,12 @@ class Geometry:
         if self.cubic:
             return dy * step(rows, self.size), dx * step(columns, self.size)
         return dy * rows / self.size, dx * columns / self.size
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel; NaN if unknown."""
+        rows, columns = self.spacing
+        return rows * columns * self.grid.spacing[2] / 1000
 
     @property
     def sides_known(self) -> bool:
@@ -221,26 +246,13 @@ class Geometry:
 
     def to_plain(self) -> dict[str, Any]:
         """Dicts, lists and numbers alone: for JSON and for checkpoints."""
-        plain = asdict(self)
-        plain["grid"]["affine"] = self.grid.affine and [list(row) for row in self.grid.affine]
-        plain["grid"]["axes"] = [list(axis) for axis in self.grid.axes]
-        for key in ("shape", "spacing"):
-            plain["grid"][key] = list(plain["grid"][key])
-        return plain | {"square": list(self.square)}
+        return asdict(self) | {"grid": self.grid.to_plain(), "square": list(self.square)}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Geometry":
         """Undoes :meth:`to_plain`."""
-        grid = plain["grid"]
-        affine = grid["affine"]
         return cls(
-            grid=Grid(
-                shape=tuple(grid["shape"]),
-                affine=affine and tuple(tuple(row) for row in affine),
-                axes=tuple(tuple(axis) for axis in grid["axes"]),
-                spacing=tuple(grid["spacing"]),
-                sides_known=grid.get("sides_known") is True,
-            ),
+            grid=Grid.from_plain(plain["grid"]),
             square=tuple(plain["square"]),
             size=plain["size"],
             cubic=plain.get("cubic") is True,

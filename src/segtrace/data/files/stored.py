@@ -18,6 +18,7 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from segtrace.data.files.geometry import Grid
+from segtrace.data.files.placement import place
 from segtrace.data.files.unpacking import read_nifti_bytes
 from segtrace.errors import InputError
 
@@ -106,6 +107,17 @@ def shape_of(path: Path) -> Shape | None:
             grid = Grid.from_affine(file.shape[:3], file.affine, str(path))
             return grid.depth, *grid.rows_columns
     except _BROKEN:  # an InputError too: whoever reads the whole file says what is wrong
+        return None
+
+
+def grid_of(path: Path) -> Grid | None:
+    """A volume's grid, by its header; None where that cannot be read."""
+    try:
+        with _silent():
+            file: Any = nibabel.load(path)
+            _check_kind(path, file)
+            return place(file.header, file.affine, file.shape[:3], str(path))[0]
+    except _BROKEN:  # as above
         return None
 
 

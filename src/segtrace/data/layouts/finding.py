@@ -8,8 +8,8 @@ from segtrace.data.files.nifti import FIRST
 from segtrace.data.layouts.dataset_json import DatasetJson, read_dataset_json
 from segtrace.data.layouts.listed import ListedSource
 from segtrace.data.layouts.organ_files import IMAGE, ORGANS, OrganFilesSource
-from segtrace.data.preprocessing import MOST_CHANNELS
 from segtrace.data.sources import NiftiSource
+from segtrace.data.views.windowing import MOST_CHANNELS
 from segtrace.errors import InputError
 
 LIST = "dataset.json"

@@ -18,6 +18,9 @@ from segtrace.report.record import Record
 
 WINDOW = (-125.0, 275.0)
 """HU that the stored image maps to 0 and 1, where nothing else is said."""
+VIEWS = {"axial": "index.html", "coronal": "coronal.html", "sagittal": "sagittal.html"}
+"""View -> the page of a folder's results; the first alone of slices, and of volumes of which it is
+not known how they lie."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Page:
         about: what else stands there.
         sections: of studies and explainers, below the maps or alone.
         view: which planes of volumes: axial, coronal or sagittal, where they are known.
-        views: of the pages of one folder, view -> file, beside the maps.
+        beside: the pages of the other views, which are filled and written with the first.
     """
 
     first: Record | None = None
@@ -60,7 +63,7 @@ class Page:
     about: About = field(default_factory=About)
     sections: list[Section] = field(default_factory=list)
     view: int = 0
-    views: Mapping[str, str] = field(default_factory=dict)
+    beside: list["Page"] = field(default_factory=list)
 
     def add(self, measured: Measured, whole: WholeCases | None = None) -> None:
         """Take in the next epoch.
@@ -73,6 +76,10 @@ class Page:
             InputError: other slices or another network than before, or an epoch out of order.
         """
         record, shown = measured.record, Shown.by(measured.record, self.view)
+        if self.first is None and self.view == 0 and record.scene.axcodes:
+            self.beside = [Page(view=view) for view in range(1, len(VIEWS))]
+        for page in self.beside:
+            page.add(measured, whole)
         self.first = self.first or shown.record
         _check(self.first, shown.record, self.epochs)
         self.newest = record
@@ -90,6 +97,8 @@ class Page:
         """
         if self.first is None or self.newest is None:
             raise InputError("no maps for a page; explain at least one checkpoint")
+        for page in self.beside:
+            page.add_region(measured)
         record, shown = measured.record, Shown.by(measured.record, self.view)
         _check(self.first, shown.record, [])
         newest = self.epochs[-1]
@@ -101,6 +110,9 @@ class Page:
 
     def write(self, path: Path | str, budget: int = BUDGET) -> None:
         """Write ``index.html``: the maps with what is about them, or the sections alone.
+
+        Of volumes of which it is known how they lie it is axial, and ``coronal.html`` and
+        ``sagittal.html`` are written beside it.
 
         It holds slices, labels and maps: image data. It names cases as the record does, except
         where there is no ground truth: the name of such a case is a file's, which may be a
@@ -114,6 +126,9 @@ class Page:
             InputError: no epochs and no sections; no room for one of them; a file that cannot be
                 written.
         """
+        for page, file in zip(self.beside, [*VIEWS.values()][1:], strict=False):
+            own = replace(page, about=self.about, sections=self.sections)
+            own.write(Path(path).with_name(file), budget)
         about = self.about
         facts = fact_rows({**environment(), **about.facts})
         if self.first is None:
@@ -129,7 +144,7 @@ class Page:
             "routes": dict(about.routes),
             "route_caution": CAUTION,
             "slice_cautions": list(about.cautions),
-            "views": dict(self.views),
+            "views": VIEWS if self.beside or self.view else {},
         }
         save_text(path, within_budget(page_data, told, about.window, budget, self.sections))
 

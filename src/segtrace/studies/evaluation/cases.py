@@ -18,6 +18,7 @@ from segtrace.errors import InputError
 from segtrace.evaluation.prediction import native
 from segtrace.evaluation.protocols import Protocol, protocol_of
 from segtrace.evaluation.scores import TOLERANCE_MM, Score, score
+from segtrace.evaluation.sliding import inferer_of
 from segtrace.evaluation.summary import Evaluated, rows
 from segtrace.names import file_name
 from segtrace.processes import side_by_side
@@ -219,8 +220,11 @@ def moved(net: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def _predicted(trained: TrainedNetwork, volume: Volume, protocol: Protocol) -> NDArray[np.uint8]:
-    of_slices = partial(predict, trained.net, activation=trained.settings.activation, said=False)
-    return native(volume, trained.preprocessing, of_slices, protocol)
+    of_images = partial(
+        predict, trained.net, activation=trained.settings.activation, said=False,
+        inferer=inferer_of(trained.preprocessing),
+    )  # fmt: skip
+    return native(volume, trained.preprocessing, of_images, protocol)
 
 
 def _scored(

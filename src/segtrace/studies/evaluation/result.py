@@ -96,7 +96,7 @@ class Evaluation:
         trained, split = self.trained, self.trained.split
         taught = Taught(
             phantom=bool((trained.probes or {}).get("phantom")),
-            size=trained.preprocessing.size,
+            size=getattr(trained.preprocessing, "size", None),
             cases=None if split is None else split.get("train", ()),
         )
         told = why_not_comparable(

@@ -11,6 +11,7 @@ from segtrace.data.files.plausible import not_hounsfield
 from segtrace.data.probes import Probes
 from segtrace.progress import counted, say
 from segtrace.studies.inputs.trained_network import TrainedNetwork, taught_by_phantom
+from segtrace.tracking.explained import Network
 
 UNNAMED = "the image"
 """For an image without labels: its name is a file's, which may be a person's."""
@@ -21,6 +22,10 @@ OTHER_VALUES = (
 OF_A_PHANTOM = (
     "The network was trained on a phantom, and this image is none: what its maps of it show is "
     "nothing about patients"
+)
+IN_WINDOWS = (
+    "Explained window by window, and stitched: a map is a mean over windows, and what a rule "
+    "averages, it averages over a window"
 )
 IN_SHORT = {OTHER_VALUES: "no HU", OF_A_PHANTOM: "network of a phantom"}
 """In a description of few letters."""
@@ -45,6 +50,11 @@ def about_slices(probes: Probes, trained: TrainedNetwork) -> list[str]:
 def about_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:
     """The same for a whole volume; printed."""
     return say_cautions(of_volume(volume, trained))
+
+
+def about_windows(network: Network) -> list[str]:
+    """That its images are gone through window by window, where they are; printed."""
+    return say_cautions([IN_WINDOWS] if network.sliding is not None else [])
 
 
 def of_volume(volume: Volume, trained: TrainedNetwork) -> list[str]:

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
+from segtrace.data.volumes.preprocessing import AnyPreprocessing
 from segtrace.errors import InputError
 from segtrace.progress import counted, say
 from segtrace.tracking.explained import Settings
 from segtrace.training.construction import construct
 
 if TYPE_CHECKING:
-    from segtrace.data.datamodule import SliceDataModule
+    from segtrace.data.datamodule import CaseDataModule
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class FittedData:
         names: organ of the network -> what the data set calls it; without those that it lacks.
     """
 
-    module: "SliceDataModule"
+    module: "CaseDataModule"
     channels: Mapping[str, int]
     names: Mapping[str, str]
 
     @classmethod
-    def of(cls, node: Mapping[str, Any], wanted: Preprocessing) -> "FittedData":
+    def of(cls, node: Mapping[str, Any], wanted: AnyPreprocessing) -> "FittedData":
         """The data set that a configuration names.
 
         Args:
@@ -43,7 +44,7 @@ class FittedData:
             wanted: what made the network's own slices.
 
         Raises:
-            InputError: see :class:`SliceDataModule`; no organ that both know; another number of
+            InputError: see :class:`CaseDataModule`; no organ that both know; another number of
                 input channels.
         """
         source = _module(node, replace(wanted, window=wanted.windows[0]), "all").source
@@ -84,18 +85,18 @@ class FittedData:
         return [organ for organ in self.channels if organ not in self.names]
 
     def probes(self, n: int | None, part: str) -> Probes:
-        """See :meth:`SliceDataModule.probes`."""
+        """See :meth:`CaseDataModule.probes`."""
         return self._in_channels(self.module.probes(n, part))
 
     def spread(self, per_case: int, part: str) -> Probes:
-        """See :meth:`SliceDataModule.spread`."""
+        """See :meth:`CaseDataModule.spread`."""
         return self._in_channels(self.module.spread(per_case, part))
 
     def read_probes(self, plain: Mapping[str, Any]) -> Probes:
         """Slices that were saved without their images.
 
         Raises:
-            InputError: see :meth:`SliceDataModule.read_probes`.
+            InputError: see :meth:`CaseDataModule.read_probes`.
         """
         try:
             return self.module.read_probes(dict(plain))
@@ -103,7 +104,7 @@ class FittedData:
             raise InputError(f"{error}; or, for slices of these data, say probes.n=8") from error
 
     def sample(self, n: int) -> Tensor:
-        """See :meth:`SliceDataModule.sample`."""
+        """See :meth:`CaseDataModule.sample`."""
         return self.module.sample(n)
 
     def settings(self, given: Settings, named: bool) -> Settings:
@@ -137,13 +138,16 @@ class FittedData:
 
 
 def _module(
-    node: Mapping[str, Any], wanted: Preprocessing, organs: str | list[str]
-) -> "SliceDataModule":
+    node: Mapping[str, Any], wanted: AnyPreprocessing, organs: str | list[str]
+) -> "CaseDataModule":
     # Handed over as they are: a value of a checkpoint is never a part of the configuration.
-    module: SliceDataModule = construct(
-        "data", node, size=wanted.size, window=wanted.window, organs=organs,
-        resizing=wanted.resizing,
-    )  # fmt: skip
+    if isinstance(wanted, Preprocessing):
+        own: dict[str, Any] = {"size": wanted.size, "resizing": wanted.resizing}
+        if "patch" in node:  # data that may give volumes as well
+            own |= {"patch": None, "spacing": None}
+    else:
+        own = {name: getattr(wanted, name) for name in ("patch", "spacing", "overlap")}
+    module: CaseDataModule = construct("data", node, window=wanted.window, organs=organs, **own)
     return module
 
 

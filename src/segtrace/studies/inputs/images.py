@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.data.cases import case_name, largest_held_out
 from segtrace.data.files.nifti import Volume, read_image
-from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import SEVERAL, Probes
+from segtrace.data.volumes.preprocessing import preprocessing_of
 from segtrace.errors import InputError
 from segtrace.report.page.whole_cases import WholeCases
-from segtrace.studies.inputs.cautions import about_slices
+from segtrace.studies.inputs.cautions import about_slices, about_windows
 from segtrace.studies.inputs.fitted_data import FittedData
 from segtrace.studies.inputs.new_image import probes_of_image
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.training.construction import construct
 
 if TYPE_CHECKING:
-    from segtrace.data.datamodule import SliceDataModule
+    from segtrace.data.datamodule import CaseDataModule
 
 LooksAt = Literal["slices", "spread", "volumes", "tables"]
 """The most telling slices; the richest of every case; whole volumes; no images at all."""
@@ -45,20 +45,20 @@ class Images:
     last: Callable[[], TrainedNetwork]
 
     @cached_property
-    def data(self) -> "SliceDataModule | FittedData | None":
+    def data(self) -> "CaseDataModule | FittedData | None":
         """The data set that was named, if any; for a checkpoint, as its network needs it."""
         node = self.options.get("data")
         if not node:
             return None
         if self.checkpoints:
-            return FittedData.of(node, Preprocessing.from_plain(self._described["preprocessing"]))
+            return FittedData.of(node, preprocessing_of(self._described["preprocessing"]))
         own = given_of(self.options["preprocessing"] or {})
         window = {"window": own["window"]} if "window" in own else {}
-        module: SliceDataModule = construct("data", node, **window)
+        module: CaseDataModule = construct("data", node, **window)
         return module
 
     @property
-    def module(self) -> "SliceDataModule":
+    def module(self) -> "CaseDataModule":
         """The data set itself.
 
         Raises:
@@ -137,7 +137,8 @@ class Images:
     @cached_property
     def _cautions(self) -> list[str]:
         """They are of the images, so they are said once, and not of every checkpoint."""
-        return about_slices(self.slices, self.first())
+        first = self.first()
+        return about_slices(self.slices, first) + about_windows(first.on(self.slices))
 
 
 def given_of(options: Mapping[str, Any]) -> dict[str, Any]:

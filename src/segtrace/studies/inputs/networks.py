@@ -21,7 +21,7 @@ from segtrace.studies.inputs.trained_network import (
     from_checkpoint,
     untrained_of,
 )
-from segtrace.studies.inputs.users_network import from_user
+from segtrace.studies.inputs.users_network import from_user, windowed
 from segtrace.tracking.void import void_told
 from segtrace.training.construction import build_trainer
 
@@ -172,7 +172,8 @@ class Networks:
         if self._checkpoints:  # where net is the class that the user names for them
             found = from_checkpoint(self._checkpoints[name], net, self.rules)
         else:
-            found = apply_settings(from_user(self.options, self.images.module), rules=self.rules)
+            data = None if windowed(self.options["preprocessing"]) else self.images.module
+            found = apply_settings(from_user(self.options, data), rules=self.rules)
         return _with_void_told(_with_lost_told(found))
 
     def _as_asked(self, trained: TrainedNetwork) -> TrainedNetwork:
@@ -194,8 +195,6 @@ def _with_lost_told(trained: TrainedNetwork) -> TrainedNetwork:
 
 def _with_void_told(trained: TrainedNetwork) -> TrainedNetwork:
     """The network, with a note of rules that it makes void, and another one leading."""
-    size, channels = trained.preprocessing.size, trained.preprocessing.channels
-    image = torch.zeros(1, channels, size, size)
-    settings, void = void_told(trained.net, trained.stages, image, trained.settings)
+    settings, void = void_told(trained.net, trained.stages, trained.blank, trained.settings)
     notes = trained.notes if void is None else (*trained.notes, void)
     return replace(trained, settings=settings, notes=notes)

@@ -12,18 +12,24 @@ from segtrace.activation import SIGMOID, SOFTMAX, OrganLike, organs_of
 from segtrace.attribution.rules import RULES, Rule, by_name
 from segtrace.causal.baselines import Baselines
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.data.prepare import Preprocessing
 from segtrace.data.probes import Probes
+from segtrace.data.volumes.preprocessing import (
+    AnyPreprocessing,
+    VolumePreprocessing,
+    preprocessing_of,
+)
 from segtrace.errors import InputError, printable
+from segtrace.evaluation.sliding import inferer_of
 from segtrace.network.stages import StagesLike
 from segtrace.network.undisturbed import as_input, undisturbed
 from segtrace.progress import say
 from segtrace.report.files import environment, sha256
 from segtrace.report.page.whole_cases import WholeCases
 from segtrace.tracking.explained import DEFAULT, Network, Settings
+from segtrace.training.slices.inferers import SlidingWindow
 
 if TYPE_CHECKING:
-    from segtrace.data.datamodule import SliceDataModule
+    from segtrace.data.datamodule import CaseDataModule
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class TrainedNetwork:
     net: nn.Module
     stages: StagesLike
     channels: Mapping[str, OrganLike]
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     settings: Settings = DEFAULT
     epoch: int | None = None
     probes: Mapping[str, Any] | None = None
@@ -66,6 +72,21 @@ class TrainedNetwork:
     named: str | type[nn.Module] | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def of_volumes(self) -> bool:
+        """Whether it takes volumes."""
+        return isinstance(self.preprocessing, VolumePreprocessing)
+
+    @property
+    def blank(self) -> torch.Tensor:
+        """(1, C, *image) an empty image as it takes it: a slice, or a window of a volume."""
+        return torch.zeros(1, self.preprocessing.channels, *self.preprocessing.input_shape)
+
+    @property
+    def sliding(self) -> SlidingWindow | None:
+        """How it goes through volumes; ``None`` of a network of slices."""
+        return SlidingWindow.of(inferer_of(self.preprocessing))
+
     def trained_on(self, cases: Sequence[str]) -> list[str]:
         """Those of the cases that have the name of one that it was trained on."""
         return [case for case in cases if case in (self.split or {}).get("train", ())]
@@ -74,9 +95,12 @@ class TrainedNetwork:
         """This network on these slices."""
         taught = taught_by_phantom(self.probes, phantom=probes.phantom)
         shown = replace(probes, taught_by_phantom=taught)
-        return Network(self.net, self.stages, shown, self.channels, self.settings)
+        own, sliding = (self.net, self.stages, shown, self.channels, self.settings), self.sliding
+        if sliding is None or sliding.windows(probes.images.shape[2:]).alone:
+            return Network(*own)
+        return Network(*own, sliding)
 
-    def slices(self, data: "SliceDataModule | None", n: int | None, part: str) -> Probes:
+    def slices(self, data: "CaseDataModule | None", n: int | None, part: str) -> Probes:
         """The slices to explain: of the given data, or those the network was watched on."""
         if self.probes is None:
             if data is None:
@@ -126,7 +150,7 @@ def from_checkpoint(
         net=loaded.net,
         stages=description["stages"],
         channels=channels_of(description["organs"], settings),
-        preprocessing=Preprocessing.from_plain(description["preprocessing"]),
+        preprocessing=preprocessing_of(description["preprocessing"]),
         settings=settings,
         epoch=loaded.epoch,
         probes=description["probes"],

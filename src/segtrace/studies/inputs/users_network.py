@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from segtrace.activation import SIGMOID, Organ, OrganLike, activation_of
@@ -14,6 +13,13 @@ from segtrace.checkpoint import loading as checkpoint
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.checkpoint.own_network import built, fitted, named
 from segtrace.data.preprocessing import Preprocessing
+from segtrace.data.views.windowing import TRANSUNET_WINDOW, window_of
+from segtrace.data.volumes.preprocessing import (
+    AnyPreprocessing,
+    VolumePreprocessing,
+    triple,
+    whole_triple,
+)
 from segtrace.errors import InputError, unknown, users_code
 from segtrace.network.guards import PROPOSED
 from segtrace.network.logits import Output, picked, tell_other_size
@@ -24,17 +30,26 @@ from segtrace.report.files import sha256
 from segtrace.studies.inputs.trained_network import TrainedNetwork, channels_of
 from segtrace.tracking.edges import chosen_places
 from segtrace.tracking.explained import DEFAULT, Settings
+from segtrace.training.construction import in_yaml
 from segtrace.training.slices.entering import Entering
 from segtrace.training.slices.taking import check_own_network
 
 if TYPE_CHECKING:
-    from segtrace.data.datamodule import SliceDataModule
+    from segtrace.data.datamodule import CaseDataModule
 
+PATCH, SPACING, OVERLAP = "patch", "spacing", "overlap"
+OF_VOLUMES = (PATCH, SPACING, OVERLAP)
+"""What is said of a network of volumes, beside what is done to values."""
 EDGE = "skip_1: {stage: dec1, module: up1, argument: 1}"
 """How a line of a file of edges looks."""
 
 
-def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNetwork:
+def windowed(preprocessing: Mapping[str, Any] | None) -> bool:
+    """Whether a network of the user's own is said to take volumes, window by window."""
+    return (preprocessing or {}).get(PATCH) is not None
+
+
+def from_user(options: Mapping[str, Any], data: "CaseDataModule | None") -> TrainedNetwork:
     """A network of the user's own.
 
     Args:
@@ -45,8 +60,11 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
             proposed; ``edges``: YAML file, name: {stage: …, module: …, argument: …}, ``None`` for
             the table, or what is proposed, as ``"proposed"``; ``output``: what picks the
             logits; ``model``: activation and channels of the logits; ``preprocessing``: what the
-            network was trained on, see :class:`~segtrace.training.slices.entering.Entering`.
-        data: says organs and preprocessing.
+            network was trained on, see :class:`~segtrace.training.slices.entering.Entering`; of a
+            network of volumes also ``patch``, ``spacing`` and ``overlap``, see
+            :class:`~segtrace.data.volumes.preprocessing.VolumePreprocessing`.
+        data: says organs and preprocessing; ``None`` for a network of volumes, of which
+            ``model.channels`` says the organs.
 
     Raises:
         InputError: a builder that cannot be imported or builds no network; weights that do not
@@ -66,7 +84,7 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
     checkpoint.fill(net, fitted(checkpoint.read(path), net), path)
     if options["output"] is not None:
         _return_alone(net, options["output"])
-    preprocessing = Preprocessing.from_plain(data.preprocessing)
+    preprocessing = _preprocessing(options, data)
     if preprocessing.channels > 1:
         raise InputError(
             f"these data have {preprocessing.channels} channels, and a network of your own is "
@@ -86,9 +104,10 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
         )
     else:
         own = {"window": list(preprocessing.window)} | dict(options["preprocessing"])
-        Entering.of(own, net).stand_before(net)
+        Entering.of(entering_of(own), net).stand_before(net)
         facts["preprocessing"] = own
-    logits = check_own_network(builder, net, preprocessing.size)
+    made = TrainedNetwork(path.stem, net.eval(), None, {}, preprocessing)
+    logits = check_own_network(builder, net, made.blank)
     asked = options["model"]["activation"]
     known = activation_of(logits.shape[1], asked)
     # A softmax that nobody has asked for is held against the logits of the slices themselves.
@@ -96,29 +115,61 @@ def from_user(options: Mapping[str, Any], data: "SliceDataModule") -> TrainedNet
     joins = edges if edges in (None, PROPOSED) else _mapping("edges", edges, EDGE)
     if isinstance(stages, str) and stages != PROPOSED:
         stages = _mapping("stages", stages, "enc1: encoder.layer1")
-    image = torch.zeros(1, 1, preprocessing.size, preprocessing.size)
-    stages, joins = chosen_places(net, image, stages, joins)
-    return TrainedNetwork(
-        name=path.stem,
-        net=net.eval(),
-        stages=stages,
-        edges=joins,
-        channels=_organs(options["model"]["channels"], data, settings, logits.shape[1]),
-        settings=settings,
-        preprocessing=preprocessing,
-        facts=facts,
-    )
+    stages, joins = chosen_places(net, made.blank, stages, joins)
+    channels = _organs(options["model"]["channels"], data, settings, logits.shape[1])
+    return replace(made, stages=stages, edges=joins, channels=channels, settings=settings,
+                   facts=facts)  # fmt: skip
+
+
+def entering_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is done to a window's values: all but which windows there are, and of which mm."""
+    return {name: value for name, value in given.items() if name not in OF_VOLUMES}
+
+
+def _preprocessing(options: Mapping[str, Any], data: "CaseDataModule | None") -> AnyPreprocessing:
+    if data is not None:
+        return Preprocessing.from_plain(data.preprocessing)
+    given, channels = options["preprocessing"], options["model"]["channels"]
+    if channels is None:
+        raise InputError(
+            "a network of volumes is told its organs by the channels of its logits: "
+            "'model.channels={liver: 6, spleen: 1}'"
+        )
+    try:
+        return VolumePreprocessing(
+            window=window_of(given.get("window", TRANSUNET_WINDOW)),
+            organs={name: n for n, name in enumerate(channels, 1)},
+            spacing=triple(SPACING, _three(given.get(SPACING))),
+            patch=whole_triple(PATCH, _three(given[PATCH])),
+            overlap=_overlap(given.get(OVERLAP, 0.5)),
+        )
+    except InputError as error:  # which names the options of a data set
+        raise InputError(str(error).replace("data.", "preprocessing.")) from error
+
+
+def _three(given: Any) -> Any:
+    """One number stands for all three axes."""
+    return [given] * 3 if type(given) in (int, float) else given
+
+
+def _overlap(given: Any) -> float:
+    if type(given) not in (int, float):
+        raise InputError(f"preprocessing.{OVERLAP}={in_yaml(given)}; give a share, 0 to 0.9")
+    return float(given)
 
 
 def _organs(
-    given: Mapping[str, Any] | None, data: "SliceDataModule", settings: Settings, there: int
+    given: Mapping[str, Any] | None,
+    data: "CaseDataModule | None",
+    settings: Settings,
+    there: int,
 ) -> Mapping[str, OrganLike]:
     """Organ -> its channel, and its number in the labels of the data.
 
     Args:
         given: organ -> channel of the logits, or channel and label, its number in the files of the
             data; those that are not named are not explained.
-        data: knows the organs.
+        data: knows the organs; ``None`` where the channels alone say them.
         settings: with the activation.
         there: channels of the logits.
 
@@ -126,6 +177,9 @@ def _organs(
         InputError: an organ that the data lack, or number otherwise; a channel that the logits
             lack.
     """
+    if data is None:
+        return {name: _alone(name, value, n, settings, there)
+                for n, (name, value) in enumerate((given or {}).items(), 1)}  # fmt: skip
     if given is None and settings.activation != SIGMOID and len(data.organs) >= there:
         raise InputError(
             f"the data has {len(data.organs)} organs, and the network {there} channels, the "
@@ -147,13 +201,25 @@ def _organs(
                 f"model.channels: {name} has label {apart['label']}; in the data it has {number}: "
                 "say that, or leave the label out"
             )
-        if not 0 <= apart["channel"] < there:
-            raise InputError(
-                f"model.channels: {name} has channel {apart['channel']}; the network has channels "
-                f"0 to {there - 1}"
-            )
+        _check_channel(name, apart["channel"], there)
         found[name] = Organ(apart["channel"], data.organs[name])
     return found
+
+
+def _alone(name: str, given: Any, number: int, settings: Settings, there: int) -> OrganLike:
+    """A channel that no data number; where channels may overlap, with a number of its own."""
+    organ = Organ(**given) if isinstance(given, Mapping) else Organ(given, number)
+    _check_channel(name, organ.channel, there)
+    bare = not isinstance(given, Mapping) and settings.activation != SIGMOID
+    return organ.channel if bare else organ
+
+
+def _check_channel(name: str, channel: int, there: int) -> None:
+    if not 0 <= channel < there:
+        raise InputError(
+            f"model.channels: {name} has channel {channel}; the network has channels 0 to "
+            f"{there - 1}"
+        )
 
 
 def _return_alone(net: nn.Module, output: str | int) -> None:

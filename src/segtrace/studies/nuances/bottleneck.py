@@ -119,7 +119,7 @@ class Bottleneck(Nuance):
 
     def _lost(self, looked: Looked, pair: Sequence[str]) -> tuple[Tensor, list[str]]:
         """(2, O, N) Dice lost, and the organs that the slices hold."""
-        net, stages, probes, channels, settings = looked.network
+        net, stages, probes, channels, settings, _ = looked.network
         _, held = organs_on(looked.truth, channels, settings.organs)
         with step(f"{looked.trained.name}: cutting {pair[0]} and {pair[1]}") as progress:
             found = necessity(

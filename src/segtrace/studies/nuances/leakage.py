@@ -129,7 +129,7 @@ class Leakage(Nuance):
 
     def _lost(self, looked: Looked, leak: Mapping[str, str], progress: Any) -> dict[str, Tensor]:
         """Way -> (C,) Dice lost: the deletion of a map that is the other organ's region."""
-        net, stages, probes, channels, settings = looked.network
+        net, stages, probes, channels, settings, _ = looked.network
         flow = of_region(
             looked.record.flow, leak, looked.record.masks((leak["organ"], leak["onto"]))
         )

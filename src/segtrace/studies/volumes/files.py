@@ -2,13 +2,12 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segtrace.attribution.flow import Status
-from segtrace.data.files.geometry import Geometry
 from segtrace.data.files.nifti import Volume
 from segtrace.errors import InputError
 from segtrace.names import file_name
@@ -19,8 +18,37 @@ from segtrace.studies.inputs.cautions import IN_SHORT
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.volumes.nifti import save_maps
 from segtrace.studies.volumes.predictions import save_predictions
-from segtrace.studies.volumes.stacks import Stacks
 from segtrace.studies.volumes.viewers import PREDICTIONS, save_for_viewers
+
+
+class Stacks(Protocol):
+    """Maps and numbers of all slices of a volume, or of a volume as one."""
+
+    stages: tuple[str, ...]
+    rules: tuple[str, ...]
+    organs: tuple[str, ...]
+    measures: tuple[str, ...]
+    table: str
+    """The file with their numbers."""
+
+    @property
+    def depth(self) -> int:
+        """Slices; 1 of a volume that was explained as one."""
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """``status``, ``region_px``, ``score``, ``measure_…`` over depth first; ``prediction``."""
+
+    def readable(self, s: int, r: int, o: int) -> NDArray[np.float32]:
+        """(D, h, w) the positive part of the maps of a stage, a rule and an organ, by number."""
+
+
+class Back(Protocol):
+    """What was done to a file's voxels, so that it can be undone."""
+
+    def to_source(
+        self, stack: NDArray[Any], mode: Literal["nearest", "linear"] = "linear"
+    ) -> NDArray[Any]:
+        """(D, h, w) that covers what the network saw -> the file's own grid (i, j, k)."""
 
 
 def write_volume(
@@ -28,7 +56,7 @@ def write_volume(
     stacks: Stacks,
     trained: TrainedNetwork,
     volume: Volume,
-    geometry: Geometry,
+    geometry: Back,
     one_file_an_organ: bool = False,
 ) -> None:
     """Write everything in the source image's own grid.
@@ -41,7 +69,8 @@ def write_volume(
     alone, so that tells all; folders keep names apart that are one when put together. With
     ``one_file_an_organ`` it is ``maps/{rule}/{organ}_{rule}.nii.gz`` with a volume a stage. Organs
     that no slice has a region of are left out. ``maps.csv``: a row a map, with its file and its
-    largest value. ``slices.csv``: a row a slice, organ, rule and stage. ``manifest.json``: numbers
+    largest value. ``slices.csv``: a row a slice, organ, rule and stage; of a volume that was
+    explained as one ``volume.csv``, without slices. ``manifest.json``: numbers
     of the labels, and what made the files. ``README.txt``: how to open them.
 
     Raises:
@@ -68,7 +97,7 @@ def write_volume(
         for row in _write_maps(folder, stacks, geometry, volume, mark, (r, o), one_file_an_organ)
     ]
     save_table(folder / "maps.csv", rows)
-    save_table(folder / "slices.csv", _rows(stacks, volume.name))
+    save_table(folder / stacks.table, _rows(stacks, volume.name))
     facts = {"labels": numbers, "explain": trained.settings.to_plain()}
     save_manifest(folder / "manifest.json", {**trained.facts, **facts})
     largest = max(found, key=lambda o: float(stacks["region_px"][:, o].sum()))
@@ -98,7 +127,7 @@ def _map_file(stacks: Stacks, r: int, o: int, s: int | None) -> Path:
 def _write_maps(
     folder: Path,
     stacks: Stacks,
-    geometry: Geometry,
+    geometry: Back,
     volume: Volume,
     mark: str,
     place: tuple[int, int],
@@ -141,7 +170,7 @@ def _rows(stacks: Stacks, case: str) -> list[dict[str, Any]]:
     return [
         {
             "case": case,
-            "slice": n,
+            **({"slice": n} if stacks.depth > 1 else {}),
             "organ": organ,
             "rule": rule,
             "stage": stage,

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from segtrace.activation import SOFTMAX, OrganLike, organ_of, predicted_mask
 from segtrace.data.files.nifti import Volume, read_image
-from segtrace.data.preprocessing import batch_of
 from segtrace.names import file_name
 from segtrace.report.tables import save_table
 from segtrace.studies.inputs.cautions import IN_SHORT, about_network
-from segtrace.studies.inputs.new_image import predict
+from segtrace.studies.inputs.new_image import predicted_stack
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.volumes.nifti import save_labels
 from segtrace.studies.volumes.viewers import (
@@ -37,10 +36,10 @@ def save_prediction(trained: TrainedNetwork, image: Path, folder: Path) -> None:
     """
     volume = read_image(image, trained.preprocessing.channels)
     images, geometry = trained.preprocessing.images(volume)
-    found = predict(trained.net, batch_of(images), trained.settings.activation)
+    found = predicted_stack(trained, images)
     stack, back = found.to(torch.uint8).numpy(), partial(geometry.to_source, mode="nearest")
     said = about_network(volume, trained)
-    mark = "".join(f", {IN_SHORT[caution]}" for caution in said)
+    mark = "".join(f", {IN_SHORT[caution]}" for caution in said if caution in IN_SHORT)
     numbers = save_predictions(folder, stack, trained.channels, volume, mark, back)
     save_label_tables(folder, numbers)
     voxel_ml = float(np.prod(volume.grid.spacing)) / 1000

@@ -23,6 +23,8 @@ class Stacks:
         depth: slices.
     """
 
+    table = "slices.csv"
+
     def __init__(self, folder: Path, like: Explained, depth: int) -> None:
         self.folder, self.depth = folder, depth
         flow = like.record.flow

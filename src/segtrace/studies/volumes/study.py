@@ -17,6 +17,8 @@ from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.study import refuse_beside
 from segtrace.studies.volumes.tracing import explain_volume
+from segtrace.studies.volumes.whole import explain_whole
+from segtrace.tracking.explained import Explained
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Volumes:
             for volume in images.volumes(listed(self.cases) or []):
                 place = within / file_name(volume.name)
                 folder = networks.folder / place
+                if trained.of_volumes:
+                    known, maps = explain_whole(trained, volume, folder, self.one_file_an_organ)
+                    yield ExplainedVolume(known, volume, place, maps)
+                    continue
                 found = explain_volume(
                     trained, volume, folder, networks.trainer, images.numbering,
                     self.one_file_an_organ,
@@ -67,18 +73,23 @@ class ExplainedVolume:
         trained: the network.
         volume: the image.
         within: where the files lie, below the folder of all results.
+        maps: of a volume that was explained as one.
     """
 
     trained: TrainedNetwork
     volume: Volume
     within: Path
+    maps: Explained | None = None
 
     def write(self, folder: Path) -> None:
         """Nothing more: :func:`explain_volume` wrote every slice as it came."""
 
     def show(self, page: Page) -> None:
-        """What was written, and where."""
+        """What was written, and where; the first volume that was explained as one in planes."""
+        if self.maps is not None and page.first is None:
+            page.add(self.maps)
         settings = self.trained.settings
+        what = "Every slice" if self.maps is None else "The volume, window by window,"
         name = UNNAMED if self.volume.label is None else f"case {self.volume.name}"
         rules = ", ".join(map(plain, settings.rule_names))
         facts = self.trained.facts
@@ -88,7 +99,7 @@ class ExplainedVolume:
             Section(
                 f"Whole volume: {name}, {self.trained.name}",
                 (
-                    f"Every slice is explained by {rules}, region {settings.region}. The "
+                    f"{what} is explained by {rules}, region {settings.region}. The "
                     "prediction and the maps lie beside this page as NIfTI in the image's own "
                     "grid, with names and colours for ITK-SNAP and 3D Slicer; README.txt there "
                     "says how to open them.",

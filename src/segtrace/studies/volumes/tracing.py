@@ -18,6 +18,7 @@ from segtrace.data.files.geometry import Geometry
 from segtrace.data.files.nifti import Volume
 from segtrace.data.preprocessing import Preprocessing, batch_of, labels_of
 from segtrace.data.probes import Probes
+from segtrace.data.volumes.preprocessing import slices_alone
 from segtrace.errors import InputError
 from segtrace.report.files import check_writable
 from segtrace.studies.inputs.cautions import about_volume
@@ -62,13 +63,14 @@ def explain_volume(
             f"{volume.where}: npz and h5 files hold no affine, so that a NIfTI file would lie "
             "nowhere; give the raw images (data=synapse or image=any_ct.nii.gz)"
         )
-    images, geometry = trained.preprocessing.images(volume)
-    volume = replace(volume, hounsfield_known=trained.preprocessing.hounsfield_known(volume))
+    preprocessing = slices_alone(trained.preprocessing, "study=volumes")
+    images, geometry = preprocessing.images(volume)
+    volume = replace(volume, hounsfield_known=preprocessing.hounsfield_known(volume))
     if cautions := about_volume(volume, trained):
         trained = replace(trained, facts={**trained.facts, "cautions": cautions})
     labels = None
     if volume.label is not None and numbering is not None:
-        labels = _labels(volume, numbering, trained.preprocessing, geometry)
+        labels = _labels(volume, numbering, preprocessing, geometry)
     slices = VolumeSlices(volume, images, labels, geometry)
     began = perf_counter()
     sample = _explained(trained, slices.probes(slices.spread(SAMPLE)))

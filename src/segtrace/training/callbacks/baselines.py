@@ -10,7 +10,7 @@ from segtrace.attribution.patching import Estimates
 from segtrace.attribution.trace import per_pass
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.errors import InputError
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import step
@@ -67,7 +67,7 @@ class KeepBaselines(pl.Callback):
 
     def _collect(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data = getattr(trainer, "datamodule")  # noqa: B009 (untyped in Lightning)
-        if not (isinstance(pl_module, SegmentationModule) and isinstance(data, SliceDataModule)):
+        if not (isinstance(pl_module, SegmentationModule) and isinstance(data, CaseDataModule)):
             raise InputError(
                 "KeepBaselines works with train.py's own module and data; to cut a network of "
                 "another training give FlowCallback(training_slices=…)"
@@ -78,7 +78,8 @@ class KeepBaselines(pl.Callback):
         with kept_weights(trainer, pl_module):
             places = sites(pl_module.net, described["stages"], described["edges"])
             images = data.sample(self.slices)
-            found = collect(pl_module.net, places, [images], batch=SLICES)
+            batch = per_pass(images, SLICES)
+            found = collect(pl_module.net, places, [images], batch=batch)
         pl_module.baselines = found.to_plain()
 
 

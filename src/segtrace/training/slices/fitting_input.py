@@ -21,6 +21,8 @@ DEEP = ("deep_supervision", "deepsupervision")
 """Names that networks have for the same: what an image is, what the logits are."""
 MULTIPLES = (8, 16, 32, 64, 128)
 """Of which a network may want the size of a slice to be one."""
+SLICES = 4
+"""Axes of a batch of slices."""
 ENOUGH = 2
 """Slices that are sent through in training mode: normalisation may need more than one."""
 
@@ -31,7 +33,7 @@ class Fitting:
 
     Attributes:
         net: the network.
-        image: (1, C, H, W), a slice as the data give it.
+        image: (1, C, H, W), a slice as the data give it; or (1, C, D, H, W).
         channels: of the logits: the background and the organs.
         recipe: what the network was made from, whose options a message names.
         batch: slices in the smallest batch of a training.
@@ -58,16 +60,21 @@ class Fitting:
             except Exception as error:  # whatever the network raises: the slices are as they are
                 channels = self.image.shape[1]
                 raise InputError(
-                    f"the network does not take slices of {size} with {channels} channel"
+                    f"the network does not take {self._kind} of {size} with {channels} channel"
                     f"{'s' * (channels > 1)}{during} ({_first_line(error)}); {self._remedy()}"
                 ) from error
             if not self._fit(logits, self.image, training):
                 wanted = (self._slices(training), self.channels, *self.image.shape[2:])
+                one = f"a {self._kind.removesuffix('s')}"
                 raise InputError(
-                    f"the network turns a slice of {size} into {_named(logits)}{during}; {wanted} "
+                    f"the network turns {one} of {size} into {_named(logits)}{during}; {wanted} "
                     "is needed (background and organs; behind a sigmoid organs alone): "
                     f"{self._remedy(training=training)}"
                 )
+
+    @property
+    def _kind(self) -> str:
+        return "slices" if self.image.ndim == SLICES else "volumes"
 
     def _slices(self, training: bool) -> int:
         return min(self.batch, ENOUGH) if training else 1
@@ -77,7 +84,7 @@ class Fitting:
         """What a copy of the network makes of it: its own statistics stay as they are."""
         net = copy.deepcopy(self.net).train(training)
         with torch.no_grad():
-            slices = image.repeat(self._slices(training), 1, 1, 1)
+            slices = image.repeat_interleave(self._slices(training), 0)
             return known_logits(net(slices), slices, net)
 
     def _fit(self, logits: Any, image: Tensor, training: bool) -> bool:
@@ -89,9 +96,11 @@ class Fitting:
         found = next(self._other_options(training), None)
         if found is not None:
             return f"say model.net.{found}"
-        size = self._size_that_fits()
-        if size is not None:
+        if self.image.ndim == SLICES and (size := self._size_that_fits()) is not None:
             return f"say data.size={size} (a multiple of 32 suits most networks)"
+        if self.image.ndim > SLICES and (patch := self._patch_that_fits()) is not None:
+            listed = ",".join(map(str, patch))
+            return f"say data.patch=[{listed}] (multiples of 32 suit most networks)"
         return "give it fewer downsamplings or other options, or another network with model="
 
     def _other_options(self, training: bool) -> Iterator[str]:
@@ -121,6 +130,20 @@ class Fitting:
                 continue
             if all(fits):
                 return other
+        return None
+
+    def _patch_that_fits(self) -> tuple[int, ...] | None:
+        """The smallest patch (x, y, z) of those tried that holds the data's and goes through."""
+        shape = self.image.shape[2:]
+        for multiple in MULTIPLES[:3]:
+            other = [-(-n // multiple) * multiple for n in shape]
+            image = self.image.new_zeros(1, self.image.shape[1], *other)
+            try:
+                fits = [self._fit(self._sent(image, t), image, t) for t in (False, True)]
+            except Exception:  # as above
+                continue
+            if all(fits):
+                return tuple(reversed(other))
         return None
 
     @unchanged_generators()

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from segtrace.activation import OrganLike
@@ -19,30 +18,34 @@ OF_SHAPES = (RuntimeError, ValueError, AssertionError)
 """What is raised of a slice of another shape than a network takes."""
 _OF_A_SHAPE = re.compile(r"size|shape|channel|dimension|[Ee]xpected .*(input|\dD)|divisible|axes")
 VOLUMES = (
-    "it takes volumes (N, C, D, H, W), and slices (N, C, H, W) are explained here; give a 2-D "
-    "network, or call segtrace.explain(net, loader, …) from Python, which takes volumes"
+    "it takes volumes; say in which windows and mm, "
+    "'preprocessing={patch: [96, 96, 96], spacing: [1.5, 1.5, 2]}' image=any_ct.nii.gz, or call "
+    "segtrace.explain(net, loader, …) from Python"
 )
+SLICES = "it takes slices; leave preprocessing.patch out"
+AXES = {nn.Conv2d: 4, nn.Conv3d: 5}
+"""Convolutions -> axes of the batches that they take."""
 
 
-def check_own_network(builder: str, net: nn.Module, size: int) -> Tensor:
-    """Send one empty slice through, with gradients on; no mark is left.
+def check_own_network(builder: str, net: nn.Module, image: Tensor) -> Tensor:
+    """Send an empty slice, or window of a volume, through with gradients on; no mark is left.
 
     Args:
         builder: what the user gave as ``net=``.
         net: what it built.
-        size: rows and columns of a slice of the data.
+        image: (1, 1, *image) of zeros.
 
     Returns:
-        Its logits (1, C, size, size), without their graph.
+        Its logits (1, C, *image), without their graph.
 
     Raises:
-        InputError: the network takes no slices of one channel, fails in its forward, returns
-            no logits of their size, or such that no gradient leads back.
+        InputError: the network takes no images of one channel and these axes, fails in its
+            forward, returns no logits of their size, or such that no gradient leads back.
     """
-    kinds = {kind for kind in (nn.Conv2d, nn.Conv3d) for m in net.modules() if isinstance(m, kind)}
-    if kinds == {nn.Conv3d}:  # which would take the slice for a volume without a batch
-        raise InputError(f"net={builder}: {VOLUMES}")
-    x = as_input(net, torch.zeros(1, 1, size, size)).requires_grad_()
+    axes = {axes for kind, axes in AXES.items() for m in net.modules() if isinstance(m, kind)}
+    if len(axes) == 1 and axes != {image.ndim}:  # which might take a slice for a volume
+        raise InputError(f"net={builder}: {VOLUMES if image.ndim == 4 else SLICES}")
+    x = as_input(net, image).requires_grad_()
     with undisturbed(net, x.device):
         try:
             returned = net(x)
@@ -50,13 +53,15 @@ def check_own_network(builder: str, net: nn.Module, size: int) -> Tensor:
             raise
         except Exception as error:
             if isinstance(error, OF_SHAPES) and _OF_A_SHAPE.search(str(error)):
-                raise InputError(f"net={builder}: {_mistake(reason(error), size)}") from error
+                raise InputError(
+                    f"net={builder}: {_mistake(reason(error), [*image.shape[2:]])}"
+                ) from error
             raise UsersCodeError(f"net={builder}: its forward", error) from error
         logits = logits_of(returned, x, None, net)
-    if set(logits.shape[2:]) == {1} and size > 1:
+    if set(logits.shape[2:]) == {1} and image.shape[-1] > 1:
         raise InputError(
             f"net={builder}: the logits have shape {tuple(logits.shape[:2])}, a number a class for "
-            "the whole slice; the data have label maps, so that a classifier is explained in "
+            "the whole image; the data have label maps, so that a classifier is explained in "
             "Python alone: segtrace.trace(net, …)"
         )
     if not logits.requires_grad:
@@ -90,12 +95,21 @@ def check_channels(
             )
 
 
-def _mistake(said: str, size: int) -> str:
+def _mistake(said: str, sides: list[int]) -> str:
     if wanted := _CHANNELS.search(said):
         return (
             f"it takes {wanted[1]} channels, and a CT slice has 1; if it was trained on repeated "
             "ones, say 'preprocessing={channels: repeat}'"
         )
+    if len(sides) > 2:
+        fit = [max(32, round(side / 32) * 32) for side in sides[::-1]]
+        other = fit if fit != sides[::-1] else [2 * side for side in fit]
+        return (
+            f"it does not take a window (1, 1, {', '.join(map(str, sides))}) ({said}); give it "
+            f"with one input channel, and a patch it was trained on, e.g. "
+            f"preprocessing.patch={other}"
+        )
+    size = sides[0]
     near = max(32, round(size / 32) * 32)
     fitting = (
         f"a multiple of 32, e.g. data.size={near}" if near != size else "the one it was trained on"

@@ -156,6 +156,7 @@ async function begin() {
   document.querySelector("label.truth").hidden = !DATA.truth;
   showOrigin();
   if (DATA.plane) $("slice").parentElement.firstChild.textContent = "Plane ";
+  for (const word of document.querySelectorAll(".shown")) word.textContent = IMAGE;
   for (const [view, file] of Object.entries(DATA.views)) {
     if (DATA.plane !== `${view} plane`) child($("views"), "a", `${view} `, { href: file });
   }

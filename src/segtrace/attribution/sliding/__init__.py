@@ -1,0 +1,1 @@
+"""Images larger than a network takes: traced window by window, maps stitched."""

@@ -1,0 +1,54 @@
+"""What a pass needs, counted without it, against what autograd keeps of a real one."""
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from helpers.known_networks import NETWORKS
+from helpers.nets import stirred
+from segtrace import InputError
+from segtrace.attribution.sliding import outlook
+from segtrace.attribution.sliding.windows import Windows
+from segtrace.network.memory import bytes_of_pass, free_bytes
+
+
+@pytest.mark.parametrize("name", ["BasicUNet 3-D", "DynUNet 3-D", "nnU-Net 3-D", "UNETR 3-D"])
+def test_the_count_is_what_autograd_keeps_of_a_real_pass(name):
+    known = NETWORKS[name]
+    net = stirred(known.build).float().eval()
+    x = known.images().float().requires_grad_()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    counted = bytes_of_pass(net, x.shape, x.dtype)
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        net(x)
+    weights = {value.untyped_storage().data_ptr() for value in net.state_dict().values()}
+    real = [t.untyped_storage().nbytes() for key, t in kept.items() if key not in weights]
+    assert sum(real) <= counted - 3 * max(real) <= 1.1 * sum(real)  # a copy of the input is kept
+
+
+def test_a_network_that_needs_values_is_not_counted():
+    class Looks(torch.nn.Module):
+        def forward(self, x):
+            return x if float(x.detach().sum()) > 0 else -x
+
+    assert bytes_of_pass(Looks(), (1, 1, 4, 4), torch.float32) is None
+
+
+def test_what_is_not_free_is_refused_before_a_pass(monkeypatch, capsys):
+    assert free_bytes(torch.device("cpu")) > 2**20
+    windows = Windows((64, 64, 64), ((0, 0, 0), (0, 0, 32)), torch.ones(64, 64, 32))
+    net, x = torch.nn.Conv3d(1, 8, 3, padding=1), torch.zeros(1, 1, 64, 64, 64)
+    outlook.announce_pass(net, windows, x)
+    assert "2 windows of 64 x 64 x 32: about " in capsys.readouterr().out
+    monkeypatch.setattr(outlook, "free_bytes", lambda device: 2**10)
+    with pytest.raises(InputError, match=r"take a smaller one, e\.g\. 32 x 32 x 16"):
+        outlook.announce_pass(net, windows, x)
+    with pytest.raises(InputError, match="name fewer stages, organs or rules"):
+        outlook.announce_maps(windows, {"enc": (64, 64, 32)}, 2, torch.float32)
