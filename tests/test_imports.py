@@ -19,6 +19,7 @@ LEAVES = {
         "errors",
         "html_table",
         "labelled",
+        "memory",
         "names",
         "plain_files",
         "processes",

@@ -1,16 +1,14 @@
 """A network of a file's numbers takes no more memory than the file warrants, and there is."""
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules import module as registry
 
 from segtrace.errors import InputError
+from segtrace.memory import bytes_of_pass
 from segtrace.processes import free_memory
 
 MODULES = 20_000
@@ -74,7 +72,7 @@ def check_pass(net: nn.Module, shape: Sequence[int], where: str) -> None:
         InputError: a pass would take more than is free. Nothing is said of a network whose pass
             cannot be counted, or where the system does not say what is free.
     """
-    needed, free = activations(net, shape), free_memory()
+    needed, free = bytes_of_pass(net, shape), free_memory()
     if needed is not None and free is not None and needed > free:
         count, *size = shape
         raise InputError(
@@ -82,41 +80,3 @@ def check_pass(net: nn.Module, shape: Sequence[int], where: str) -> None:
             f"{needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; explain it "
             "on a larger machine, or on fewer slices of a data set, data=… probes.n=1"
         )
-
-
-def activations(net: nn.Module, shape: Sequence[int]) -> int | None:
-    """Bytes that a pass holds until its gradient is taken, beside the weights; none are taken.
-
-    Args:
-        net: the network; left as it is.
-        shape: (N, C, H, W) of the slices.
-
-    Returns:
-        ``None`` for a network that asks for values, and not for shapes alone.
-    """
-    held: dict[int, int] = {}
-
-    def hold(tensor: Tensor) -> Tensor:
-        if _memory(tensor) not in weights:
-            held[_memory(tensor)] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    # In the copy each tensor is a shape alone, also what is reached by two paths.
-    shapes: dict[int, Tensor] = {id(one): one.to("meta") for one in net.buffers()}
-    for one in net.parameters():
-        shapes[id(one)] = nn.Parameter(one.to("meta"), one.requires_grad)
-    weights = {_memory(tensor) for tensor in shapes.values()}
-    kind = next((one.dtype for one in net.parameters() if one.is_floating_point()), None)
-    image = torch.empty(tuple(shape), dtype=kind, device="meta", requires_grad=True)
-    try:
-        with torch.enable_grad(), saved_tensors_hooks(hold, lambda tensor: tensor):
-            graph = copy.deepcopy(net, dict(shapes))(image)
-    except Exception:  # a class of the user's own may fail in any way where there are no values
-        return None
-    del graph  # until here what it holds had an address of its own
-    return sum(held.values())
-
-
-def _memory(tensor: Tensor) -> int:
-    """The same of two tensors that share memory."""
-    return int(tensor.untyped_storage()._cdata)

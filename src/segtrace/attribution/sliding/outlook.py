@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from segtrace.attribution.sliding.stitching import cells_of
 from segtrace.attribution.sliding.windows import Windows
 from segtrace.errors import InputError
-from segtrace.network.memory import bytes_of_pass, free_bytes
+from segtrace.memory import bytes_of_pass, free_bytes
 from segtrace.progress import counted, say
 
 

@@ -6,7 +6,7 @@ from segtrace.data.cache.needs import in_words
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.volumes.view import VolumeView
 from segtrace.errors import InputError
-from segtrace.network.memory import bytes_of_pass, free_bytes
+from segtrace.memory import bytes_of_pass, free_bytes
 from segtrace.progress import counted, say
 from segtrace.training.module import SegmentationModule
 

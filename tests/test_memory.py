@@ -4,12 +4,45 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
+from helpers import known_networks
 from helpers.known_networks import NETWORKS
 from helpers.nets import stirred
 from segtrace import InputError
 from segtrace.attribution.sliding import outlook
 from segtrace.attribution.sliding.windows import Windows
-from segtrace.network.memory import bytes_of_pass, free_bytes
+from segtrace.memory import bytes_of_pass, free_bytes, kept_by_pass
+
+BY_VALUES = ["TransUNet", "Segformer of transformers 5"]
+"""They ask for values as they go, or cannot be copied, as a network outside our table may."""
+
+
+def held_by(net, images):
+    """Bytes that a pass of real numbers holds for its gradient."""
+    held, weights = {}, {tensor.untyped_storage().data_ptr() for tensor in net.parameters()}
+
+    def hold(tensor):
+        memory = tensor.untyped_storage()
+        if memory.data_ptr() not in weights:
+            held[memory.data_ptr()] = memory
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+        graph = net(images.clone().requires_grad_())
+    del graph
+    return sum(memory.nbytes() for memory in held.values())
+
+
+@pytest.mark.parametrize("name", known_networks.FLAT)
+def test_what_a_pass_holds_is_counted_without_taking_it(name):
+    net, images = known_networks.network(name)
+    net.eval()
+    before = {key: tensor.data_ptr() for key, tensor in net.state_dict().items()}
+    found = kept_by_pass(net, images.shape)
+    assert before == {key: tensor.data_ptr() for key, tensor in net.state_dict().items()}
+    if name in BY_VALUES:
+        assert found is None
+        return
+    assert sum(found) == pytest.approx(held_by(net, images), rel=0.35)
 
 
 @pytest.mark.parametrize("name", ["BasicUNet 3-D", "DynUNet 3-D", "nnU-Net 3-D", "UNETR 3-D"])
