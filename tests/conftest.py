@@ -1,7 +1,9 @@
 """Data that tests of every part share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,6 +13,13 @@ from helpers.scripts import SMALL_NET, Run, run_script, tiny_data
 from segtrace import progress
 
 TINY_SPLIT = {"train": ["0005", "0006"], "val": ["0027"], "test": ["0001"]}
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    """What a test leaves in the environment, as a launcher of processes does, ends with it."""
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(autouse=True)

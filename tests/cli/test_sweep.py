@@ -41,7 +41,10 @@ def test_each_run_of_a_sweep_has_a_folder_of_its_own(launcher, tiny_raw, tmp_pat
         (["seed=range(3)"], "for seed in 1 2 3; do python train.py seed=$seed"),
     ],
 )
-def test_a_sweep_of_runs_of_several_processes_is_refused_before_any_work(asked, loop, tmp_path):
+def test_a_sweep_of_runs_of_several_processes_is_refused_before_any_work(
+    asked, loop, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)  # it would say that others start processes
     cpu = ["trainer.devices=2", "trainer.accelerator=cpu"]
     ran = answer_of("train.py", "-m", *asked, *cpu, f"hydra.sweep.dir={tmp_path}/sweep")
     assert ran.code == 1
