@@ -46,6 +46,22 @@ def test_the_folder_is_free_when_it_is_released_and_no_lock_stays(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_of_somebody_s_own_under_the_lock_s_name_stays(tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine\n")
+    for place, make in {
+        "link": lambda lock: lock.symlink_to(mine),
+        "file": lambda lock: lock.write_text("mine\n"),
+        "folder": lambda lock: lock.mkdir(),
+    }.items():
+        (tmp_path / place).mkdir()
+        make(tmp_path / place / LOCK)
+        with pytest.raises(InputError, match=r"\.lock is no (plain file|lock of segtrace's); "):
+            Lock(tmp_path / place)
+        assert os.path.lexists(tmp_path / place / LOCK)
+    assert mine.read_text() == (tmp_path / "file" / LOCK).read_text() == "mine\n"
+
+
 def test_a_lock_that_nobody_refers_to_any_more_is_released(tmp_path):
     lock = Lock(tmp_path)
     del lock

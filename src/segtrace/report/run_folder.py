@@ -22,7 +22,7 @@ try:
 except ImportError:  # not on every system
     fcntl = None  # type: ignore[assignment]
 
-LOCK = ".lock"
+LOCK, BEGINS = ".lock", "process "
 BY_HYDRA = "hydra.run.dir=…"
 """How a user of the scripts names a folder."""
 ASKED = {"seed", "data", "model", "trainer", "callbacks"}
@@ -187,13 +187,27 @@ def kept_in(folder: Path) -> dict[str, object]:
 
 def _held(path: Path, named: str) -> IO[str]:
     while True:
-        file = path.open("a+", encoding="utf-8")
+        file = _opened(path, named)
         if not _lock(file, path, named) or _is_there(file, path):
             break
         file.close()  # whoever had it has taken it away meanwhile
     file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%c}\n")
+    file.write(f"{BEGINS}{os.getpid()} on {socket.gethostname()}, since {datetime.now():%c}\n")
     file.flush()
+    return file
+
+
+def _opened(path: Path, named: str) -> IO[str]:
+    """A lock, or what becomes one; a file of somebody's own, and what a link leads to, stays."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(f"{path} is no plain file; take it away, or name another folder, {named}")
+    file = path.open("a+", encoding="utf-8")
+    file.seek(0)
+    if file.readline(len(BEGINS)) not in ("", BEGINS):
+        file.close()
+        raise InputError(
+            f"{path} is no lock of segtrace's; move it away, or name another folder, {named}"
+        )
     return file
 
 

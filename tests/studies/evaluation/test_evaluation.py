@@ -342,6 +342,13 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(tiny_raw, tmp_path, capsys):
         (stopped / damaged).write_bytes(content[:-9])
         assert score(stopped) == ["0005"]
         assert files_of(stopped) == files_of(whole)
+    kept = stopped / "whole" / "0005.json"
+    kept.write_text(kept.read_text().replace('"name": "0005"', '"name": "0006"'))
+    assert score(stopped) == ["0005"]
+    kept.unlink()
+    os.mkfifo(kept)
+    assert score(stopped) == ["0005"]
+    assert files_of(stopped) == files_of(whole)
     assert score(stopped) == []
     other = network()
     other.net.scale.data.mul_(1.5)

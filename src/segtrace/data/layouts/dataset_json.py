@@ -137,6 +137,8 @@ def _listed(
     for entry in entries:
         if not isinstance(entry, Mapping) or not {"image", "label"} <= {*entry}:
             continue
+        if entry["image"] == []:
+            raise InputError(f"{path}: {part} lists an entry without an image; name one")
         given = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
         images = [_inside(path, part, one) for one in given]
         label = _inside(path, part, entry["label"])

@@ -12,13 +12,14 @@ from torch import nn
 
 from segtrace.evaluation.scores import Score
 from segtrace.names import file_name
+from segtrace.plain_files import check_plain
 from segtrace.report.files import save_text, sha256
 
 WHOLE = "whole"
 """Folder of a file a case, which is written when everything else of the case is."""
 PREDICTIONS = "predictions"
 """Folder of a folder a case."""
-_OTHER = (OSError, ValueError, KeyError, TypeError)
+_OTHER = (OSError, ValueError, KeyError, TypeError, RecursionError)
 """What is raised where a file holds something else than a case."""
 
 
@@ -66,8 +67,10 @@ class Kept:
     def read(self, name: str) -> Case | None:
         """A case that is whole; ``None`` where it is not, or of other files, network, settings."""
         try:
+            check_plain(self._file(name))
             found = json.loads(self._file(name).read_text(encoding="utf-8"))
-            whole = found["key"] == self._key(name) and found["written"] == self._written(name)
+            known = {"key": self._key(name), "written": self._written(name)}
+            whole = found == known | {"case": found["case"], "check": _check(found["case"])}
             return Case.from_plain(found["case"]) if whole else None
         except _OTHER:
             return None
@@ -78,7 +81,12 @@ class Kept:
         Raises:
             InputError: it cannot be written.
         """
-        found = {"key": self._key(name), "written": self._written(name), "case": asdict(case)}
+        found = {
+            "key": self._key(name),
+            "written": self._written(name),
+            "case": asdict(case),
+            "check": _check(asdict(case)),
+        }
         save_text(self._file(name), json.dumps(found, indent=1) + "\n")
 
     def sweep(self) -> None:
@@ -98,6 +106,11 @@ class Kept:
         place = self.folder / PREDICTIONS / file_name(name)
         files = sorted(path for path in place.rglob("*") if path.is_file())
         return {path.relative_to(place).as_posix(): sha256(path) for path in files}
+
+
+def _check(case: object) -> str:
+    """Of what a case gave, so that no number changes unseen."""
+    return hashlib.sha256(json.dumps(case).encode()).hexdigest()
 
 
 def made_by(net: nn.Module, *settings: object) -> str:
