@@ -2,11 +2,12 @@
 
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
-from segtrace.names import LIGHTNING
+from segtrace.names import LIGHTNING, file_name
 from segtrace.report.sinks import writes_events
 from segtrace.report.tensorboard import Board
 
@@ -43,13 +44,17 @@ def tensorboard_writer(trainer: pl.Trainer) -> Board | None:
 
 
 def logged_into(trainer: pl.Trainer) -> str:
-    """The folder of the first logger, else the trainer's.
+    """The folder of the first logger's run, else the trainer's.
+
+    Where a logger says none, as W&B's, it is the one in which Lightning keeps its checkpoints.
 
     ``trainer.log_dir`` says the same, but knows the loggers of its own name alone, and waits for
     all processes to ask.
     """
     for logger in trainer.loggers[:1]:
-        for name in ("log_dir", "save_dir"):
-            if isinstance(place := getattr(logger, name, None), str):
-                return place
+        if isinstance(place := getattr(logger, "log_dir", None), str):
+            return place
+        if isinstance(place := getattr(logger, "save_dir", None), str):
+            named = (getattr(logger, of, None) for of in ("name", "version"))
+            return str(Path(place, *(file_name(str(one)) for one in named if one is not None)))
     return str(trainer.default_root_dir)

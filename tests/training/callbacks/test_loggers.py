@@ -43,6 +43,7 @@ def test_weights_and_biases(name, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "log", keep)
     fit(name, tmp_path, [all_of_it()], logger=logger, max_epochs=1)
     wandb.finish()
+    assert (tmp_path / "p" / run.id / "flow" / "measures.csv").is_file()  # of this run alone
     assert len(defined) == len({*defined}) > 0
     by_tag = {}
     for values in logged:

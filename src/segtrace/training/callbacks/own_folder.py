@@ -81,7 +81,7 @@ def claim(writer: Writer, history: History, rules: Collection[str]) -> None:
         raise InputError(
             f"{writer.folder} holds results of another run "
             f"({found[0].relative_to(writer.folder)}), and nothing is overwritten or mixed; name "
-            "another folder, or move the old one away"
+            "another folder (FlowCallback(folder=…)), or move the old one away"
         )
     writer.truncate(dict.fromkeys(rules, -1))
     remove(writer.folder / CHARTED)
