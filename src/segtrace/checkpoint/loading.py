@@ -20,6 +20,8 @@ from segtrace.models.limits import check_pass
 
 DESCRIPTION = KEY
 """The key under which a checkpoint describes itself, in plain values and tensors."""
+SLICES = 4
+"""Axes of slices (N, C, H, W)."""
 HYDRA = ("_target_", "_convert_", "_recursive_")
 """Keys of a configuration's recipe that are no arguments; its values are plain already."""
 ROOM, SLACK = 4, 64 * 2**20
@@ -77,7 +79,9 @@ def load(path: Path | str, net: str | type[nn.Module] | None = None) -> Checkpoi
     if description["memory_format"] == "channels_last":
         built = in_channels_last(built)
     fill(built, weights, path)
-    check_pass(built.eval(), _shape_of(description), str(path))
+    built.eval()
+    if (shape := _shape_of(description)) is not None:
+        check_pass(built, shape, str(path))
     return Checkpoint(built, description, path, tuple(_notes(description, path)))
 
 
@@ -100,11 +104,17 @@ def _description(saved: Mapping[str, Any], path: Path) -> Description:
     return understood(found, path)
 
 
-def _shape_of(description: Description) -> tuple[int, ...]:
-    """Of the slices that a checkpoint brings; without them, of one as it is prepared."""
-    prepared, images = description["preprocessing"], description["probes"].get("images")
-    size = prepared["size"]
-    return (1, prepared.get("channels", 1), size, size) if images is None else tuple(images.shape)
+def _shape_of(description: Description) -> tuple[int, ...] | None:
+    """Of what a pass is shown: the slices that a checkpoint brings, or one of its volumes.
+
+    Without them, of one as it is prepared; ``None`` where the file does not say how.
+    """
+    prepared, probes = description.get("preprocessing", {}), description.get("probes", {})
+    if (images := probes.get("images")) is not None:
+        return tuple(images.shape if images.ndim == SLICES else (1, *images.shape[1:]))
+    size = prepared.get("size")
+    cells = prepared.get("patch", [])[::-1] if size is None else [size, size]
+    return (1, prepared.get("channels", 1), *cells) if cells else None
 
 
 def _notes(description: Description, path: Path) -> list[str]:

@@ -16,7 +16,6 @@ from segtrace.studies.inputs.images import Images, LooksAt, given_of, listed
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.study import refuse_beside
-from segtrace.studies.volumes.tracing import explain_volume
 from segtrace.studies.volumes.whole import explain_whole
 from segtrace.tracking.explained import Explained
 
@@ -50,6 +49,9 @@ class Volumes:
 
     def run(self, networks: Networks, images: Images) -> Iterator["ExplainedVolume"]:
         """Every volume by every network, one slice after the other."""
+        # Imported here: a check of options needs no Lightning.
+        from segtrace.studies.volumes.tracing import explain_volume
+
         for trained, within in networks:
             for volume in images.volumes(listed(self.cases) or []):
                 place = within / file_name(volume.name)
@@ -82,7 +84,7 @@ class ExplainedVolume:
     maps: Explained | None = None
 
     def write(self, folder: Path) -> None:
-        """Nothing more: :func:`explain_volume` wrote every slice as it came."""
+        """Nothing more: every slice was written as it came."""
 
     def show(self, page: Page) -> None:
         """What was written, and where; the first volume that was explained as one in planes."""
