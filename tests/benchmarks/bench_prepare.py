@@ -24,7 +24,8 @@ import torch
 from segtrace.data.files.nifti import read_volume
 from segtrace.data.files.unpacking import read_nifti_bytes
 from segtrace.data.labels import BTCV
-from segtrace.data.prepare import Preprocessing, prepare
+from segtrace.data.prepare import prepare
+from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import PhantomSource, RawSource
 
 
