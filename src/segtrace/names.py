@@ -26,6 +26,8 @@ DIGITS = 10
 
 CONFIG = "config.yaml"
 """The options of a run, in its folder."""
+LOCK = ".lock"
+"""Held by the process that writes there."""
 LIGHTNING = ("pytorch_lightning", "lightning.pytorch")
 """The names under which Lightning is published, and its loggers write."""
 

@@ -14,8 +14,9 @@ from torch import nn
 
 import segtrace
 from segtrace import InputError
+from segtrace.names import LOCK
 from segtrace.report import run_folder
-from segtrace.report.run_folder import LOCK, Lock, kind_of, result_in, taken
+from segtrace.report.run_folder import Lock, kind_of, result_in, taken
 
 HOLDER = f"""
 import fcntl, os, sys

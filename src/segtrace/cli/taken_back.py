@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from segtrace.names import CONFIG
+from segtrace.names import CONFIG, LOCK
 
-OF_NOTHING = (CONFIG, ".lock", "tensorboard/events.out.tfevents.*")
+OF_NOTHING = (CONFIG, LOCK, "tensorboard/events.out.tfevents.*")
 """What lies there before the first result: options, a lock, a logger's page of hyper-parameters."""
 SWEEP = "multirun.yaml"
 """What Hydra keeps of several runs, beside their folders."""

@@ -12,7 +12,7 @@ from typing import IO
 import yaml
 
 from segtrace.errors import InputError
-from segtrace.names import CONFIG
+from segtrace.names import CONFIG, LOCK
 from segtrace.plain_files import check_plain
 from segtrace.progress import is_first, say
 from segtrace.report.files import check_writable
@@ -22,7 +22,8 @@ try:
 except ImportError:  # not on every system
     fcntl = None  # type: ignore[assignment]
 
-LOCK, BEGINS = ".lock", "process "
+BEGINS = "process "
+"""Of what a lock says."""
 BY_HYDRA = "hydra.run.dir=…"
 """How a user of the scripts names a folder."""
 ASKED = {"seed", "data", "model", "trainer", "callbacks"}
