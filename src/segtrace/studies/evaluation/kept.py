@@ -69,9 +69,9 @@ class Kept:
         try:
             check_plain(self._file(name))
             found = json.loads(self._file(name).read_text(encoding="utf-8"))
-            known = {"key": self._key(name), "written": self._written(name)}
-            whole = found == known | {"case": found["case"], "check": _check(found["case"])}
-            return Case.from_plain(found["case"]) if whole else None
+            plain = found["case"]
+            whole = found == {**self._known(name), "case": plain, "check": _check(plain)}
+            return Case.from_plain(plain) if whole else None
         except _OTHER:
             return None
 
@@ -81,12 +81,8 @@ class Kept:
         Raises:
             InputError: it cannot be written.
         """
-        found = {
-            "key": self._key(name),
-            "written": self._written(name),
-            "case": asdict(case),
-            "check": _check(asdict(case)),
-        }
+        plain = asdict(case)
+        found = {**self._known(name), "case": plain, "check": _check(plain)}
         save_text(self._file(name), json.dumps(found, indent=1) + "\n")
 
     def sweep(self) -> None:
@@ -98,8 +94,10 @@ class Kept:
     def _file(self, name: str) -> Path:
         return self.folder / WHOLE / f"{file_name(name)}.json"
 
-    def _key(self, name: str) -> list[str]:
-        return [self.by, *map(sha256, self.files(name))]
+    def _known(self, name: str) -> dict[str, object]:
+        """What must be as it was when the case was kept."""
+        key = [self.by, *map(sha256, self.files(name))]
+        return {"key": key, "written": self._written(name)}
 
     def _written(self, name: str) -> dict[str, str]:
         """The files of its prediction, and their bytes."""
