@@ -104,6 +104,13 @@ def test_the_published_protocol_is_known_where_it_is_asked_for(tmp_path):
     assert plan_of(tmp_path / "other", *FIRST).letter is None
 
 
+def test_whole_cases_as_volumes_are_an_experiment_of_their_own(tmp_path):
+    config = plan_of(tmp_path / "run", "experiment=volumes").config
+    assert config["model"]["net"]["spatial_dims"] == 3
+    assert config["data"]["spacing"] == [8, 8, 8]
+    assert config["data"]["patch"] is None  # whole cases
+
+
 def test_a_folder_with_results_is_refused_with_the_command_that_goes_on(folder):
     full(folder, 2)
     before = (folder / "config.yaml").read_bytes()
