@@ -67,7 +67,10 @@ def listed_split(train: Sequence[str], test: Sequence[str]) -> Split | None:
 
 
 def given_split(
-    given: Mapping[str, Sequence[object]], cases: Sequence[str], held_out: Sequence[str] = ()
+    given: Mapping[str, Sequence[object]],
+    cases: Sequence[str],
+    held_out: Sequence[str] = (),
+    validated: bool = True,
 ) -> Split:
     """A user's split, each name resolved; ``test`` may be left out.
 
@@ -75,6 +78,7 @@ def given_split(
         given: part -> cases.
         cases: all of the data set.
         held_out: those of them that a proposal keeps for the test.
+        validated: whether ``val`` must be there.
 
     Raises:
         InputError: an unknown part or case, a part that is missing or empty, a case named twice.
@@ -82,7 +86,8 @@ def given_split(
     for part in given if isinstance(given, Mapping) else ():
         if part not in PARTS:
             raise unknown("part of the split", part, PARTS)
-    if not isinstance(given, Mapping) or not (given.get("train") and given.get("val")):
+    needed = ("train", "val") if validated else ("train",)
+    if not isinstance(given, Mapping) or not all(given.get(part) for part in needed):
         raise InputError(f"data.split needs both train and val; {remedy(cases, held_out)}")
     split = {
         part: tuple(case_name(value, cases) for value in _listed(given.get(part))) for part in PARTS

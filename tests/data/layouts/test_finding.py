@@ -76,6 +76,24 @@ def entries(*cases, image="./imagesTr/{}.nii.gz"):
     return [{"image": image.format(c), "label": f"./labelsTr/{c}.nii.gz"} for c in cases]
 
 
+def test_amos_two_parts_are_its_split_without_the_file_too(tiny_raw, tmp_path):
+    copied(tiny_raw, tmp_path, "imagesTr/*.nii.gz", "labelsTr/*.nii.gz")
+    for kind in ("images", "labels"):
+        (tmp_path / f"{kind}Va").mkdir()
+        (tmp_path / f"{kind}Tr/0006.nii.gz").rename(tmp_path / f"{kind}Va/0006.nii.gz")
+    source = same(find_source(str(tmp_path), "btcv"), tiny_raw)
+    assert source.split()["val"] == ("0006",)
+    assert "0006" not in source.split()["train"]
+
+
+def test_a_pattern_of_one_folder_alone_asks_for_the_other(tiny_raw, tmp_path):
+    copied(tiny_raw, tmp_path, "scans/*.nii.gz", "organs/*.nii.gz")
+    with pytest.raises(InputError, match=r"holds no label/.*'data.masks=organs/\*.nii.gz'"):
+        find_source(str(tmp_path), "btcv", images="scans/*.nii.gz")
+    with pytest.raises(InputError, match=r"holds no img/.*'data.images=scans/\*.nii.gz'"):
+        find_source(str(tmp_path), "btcv", masks="organs/*.nii.gz")
+
+
 @pytest.mark.parametrize("channel", ["", "_0000"])
 def test_listed_cases_are_read_with_their_split(tiny_raw, tmp_path, channel):
     copied(tiny_raw, tmp_path, f"imagesTr/*{channel}.nii.gz", "labelsTr/*.nii.gz")

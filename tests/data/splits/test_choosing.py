@@ -70,6 +70,12 @@ def test_a_name_that_is_none_is_refused_with_those_that_are():
         chosen_split(source(), "protokol")
 
 
+def test_a_file_may_train_on_one_case_and_validate_on_none(tmp_path):
+    (tmp_path / "own.json").write_text('{"train": ["0005"], "test": ["0001"]}')
+    split = chosen_split(source(), str(tmp_path / "own.json"))
+    assert split == {"train": ("0005",), "val": (), "test": ("0001",)}
+
+
 def test_folds_validate_every_case_once_and_no_test_case_ever():
     folds = [chosen_split(source(), part=f"{k}/5", seed=3) for k in range(1, 6)]
     assert sorted(case for split in folds for case in split["val"]) == list(TRAIN18)

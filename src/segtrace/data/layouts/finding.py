@@ -1,5 +1,6 @@
 """Which form a folder of labelled NIfTI files has."""
 
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -52,12 +53,22 @@ def find_source(
     told = read_dataset_json(top / LIST, bool(labels)) if (top / LIST).is_file() else None
     if images or masks:
         usual = ("img/img*.nii.gz", "label/label*.nii.gz")
+        for one, option, other_one in ((masks, "masks", "images"), (images, "images", "masks")):
+            pattern = usual[option == "masks"]
+            if not one and not matches(top, pattern):
+                raise InputError(
+                    f"data.{other_one} is given, and {top} holds no {pattern}: say where the "
+                    f"{'labels' if option == 'masks' else 'images'} are, e.g. "
+                    f"'data.{option}={'organs' if option == 'masks' else 'scans'}/*.nii.gz'"
+                )
         images, masks = images or usual[0], masks or usual[1]
         return NiftiSource(root, _known(labels, told, top), images, masks, other)
     if told and told.parts:
         return _listed(told, labels, other)
     if any((top / case / ORGANS).is_dir() for case in matches(top, IMAGE)):
         return OrganFilesSource(root, labels)
+    if parts := _in_two_parts(top):
+        return ListedSource(_of_parts(top, told, parts), _known(labels, told, top), other)
     first, masks = _patterns(top)
     return NiftiSource(root, _known(labels, told, top), _channels(top, first, told), masks, other)
 
@@ -69,6 +80,26 @@ def _listed(told: DatasetJson, labels: Labels, other: str) -> NiftiSource:
     if len(told.channels) > 1 and len(files) == 2:
         _channels(told.path.parent, files[0].name, told)
     return ListedSource(told, _known(labels, told, told.path.parent), other)
+
+
+def _in_two_parts(top: Path) -> dict[str, dict[str, tuple[Path, ...]]]:
+    """The cases of AMOS' folders, those that validate apart; empty where there are no such."""
+    parts: dict[str, dict[str, tuple[Path, ...]]] = {}
+    for part, ending in (("train", "Tr"), ("val", "Va")):
+        images = matches(top, f"images{ending}/*.nii.gz")
+        masks = matches(top, f"labels{ending}/*.nii.gz")
+        if not masks or not masks.keys() <= images.keys():
+            return {}
+        parts[part] = {case: (images[case], mask) for case, mask in masks.items()}
+    return parts
+
+
+def _of_parts(
+    top: Path, told: DatasetJson | None, parts: dict[str, dict[str, tuple[Path, ...]]]
+) -> DatasetJson:
+    if told is None:
+        return DatasetJson(top / LIST, None, (), ".nii.gz", parts)
+    return replace(told, parts=parts)
 
 
 def _known(labels: Labels, told: DatasetJson | None, top: Path) -> str | dict[str, int]:

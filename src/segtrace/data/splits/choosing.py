@@ -62,11 +62,10 @@ def _of_file(
         raise InputError(f"data.fold={part}, but {path} names the validation cases itself")
     if parts.get("val"):
         return given_split(parts, cases, kept)
-    train = given_split({**parts, "val": parts["train"][:1], "train": parts["train"][1:]}, cases)
-    pool = train["val"] + train["train"]
+    unvalidated = given_split({**parts, "val": ()}, cases, kept, validated=False)
     if folds:
-        return fold(part, pool, train["test"], seed)
-    return {"train": pool, "val": (), "test": train["test"]}
+        return fold(part, unvalidated["train"], unvalidated["test"], seed)
+    return unvalidated
 
 
 def _known(parts: Parts, cases: Sequence[str]) -> Parts:
