@@ -105,6 +105,30 @@ def test_a_pipe_is_no_table(tmp_path):
         read_table(tmp_path / "measures.csv")
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder", "read-only"])
+def test_a_table_that_is_not_the_runs_own_stays_as_it_is(kind, tmp_path, monkeypatch):
+    path, other = tmp_path / "measures.csv", tmp_path / "other" / "mine.csv"
+    other.parent.mkdir()
+    if kind != "dangling":
+        other.write_text("epoch,a\n0,1\n5,1")
+    if kind in ("link", "dangling"):
+        path.symlink_to(other)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_text("epoch,a\n0,1\n5,1")
+        monkeypatch.setattr(os, "access", lambda *_: False)  # nothing is read-only for root
+    words = "may not be written by this user" if kind == "read-only" else "is no plain file"
+    for change in (forget_rows, append_rows):
+        given = ("epoch", 1) if change is forget_rows else ([{"epoch": 7, "a": 1}],)
+        with pytest.raises(InputError, match=f"measures.csv {words}; .*name another folder"):
+            change(path, *given)
+    held = path if kind == "read-only" else other
+    assert not held.exists() if kind == "dangling" else held.read_text() == "epoch,a\n0,1\n5,1"
+
+
 def test_adding_to_a_table_does_not_copy_it(tmp_path):
     path = tmp_path / "measures.csv"
     save_table(path, ROWS)

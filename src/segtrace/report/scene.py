@@ -101,6 +101,11 @@ class Scene:
         """Whether the images are volumes."""
         return self.image.ndim > SLICES
 
+    @property
+    def kind(self) -> str:
+        """What stands above the images: CT where their values are known to be HU."""
+        return "CT" if self.hounsfield_known else "image"
+
     def name(self, n: int) -> str:
         """Case and slice of the nth slice, in words; of a plane also the number of its volume."""
         kind = "volume" if self.of_volumes or self.planes else "slice"

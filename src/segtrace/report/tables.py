@@ -128,6 +128,7 @@ def append_rows(path: Path | str, rows: Sequence[Row], header: Sequence[str] | N
         InputError: if it cannot be written.
     """
     path = Path(path)
+    _check_own(path)
     if not path.exists():
         return save_table(path, rows, header)
     with path.open(newline="", encoding="utf-8") as file:
@@ -146,8 +147,10 @@ def forget_rows(path: Path | str, column: str, since: int) -> None:
     With them goes a last line without an end, which a killed run may leave.
 
     Raises:
-        InputError: it is no table, or not of that column.
+        InputError: it is no table, not of that column, a link, no plain file, or may not be
+            written.
     """
+    _check_own(Path(path))
     _cut_torn_line(Path(path))
     rows = read_table(path)
     try:
@@ -156,6 +159,16 @@ def forget_rows(path: Path | str, column: str, since: int) -> None:
         raise _damaged(Path(path), error) from error
     if len(kept) < len(rows):
         save_table(path, kept, list(rows[0]))
+
+
+def _check_own(path: Path) -> None:
+    """Refuse what a run has not written itself: rows go into its folder, and nowhere else."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(f"{path} is no plain file; take it away, or name another folder")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise InputError(
+            f"{path} may not be written by this user; move it away, or name another folder"
+        )
 
 
 def _cut_torn_line(path: Path) -> None:

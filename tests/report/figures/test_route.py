@@ -100,7 +100,7 @@ def test_every_number_is_printed_and_the_mean_over_organs_stands_beside(tmp_path
     own = replace(network("epoch 9"), ends=ends, vertices={"up_2", "head"})
     both = [own, averaged([own, network("epoch 9", 0.5)])]
     figure, caption = route_figure("liver", ENCODERS, both, ["PHANTOM"])
-    words = {"90%; 0.50 [0.25 to 0.75]", "120%; †", "-20%; 0.30", "–; –", "CT", "enc1", "head †"}
+    words = {"90%; 0.50 [0.25 to 0.75]", "120%; †", "-20%; 0.30", "–; –", "image", "enc1", "head †"}
     assert words <= set(drawn(figure.axes[0]))
     titles = [ax.get_title() for ax in figure.axes[:2]]
     assert titles == ["epoch 9, Dice 0.90", "mean over 2 organs, Dice 0.70"]
@@ -135,7 +135,7 @@ def test_a_stage_has_the_colour_of_what_its_own_cut_costs():
         if text.get_bbox_patch() is not None
     }
     assert faces["enc3"] == SCALE(0.0)
-    assert faces["CT"] == to_rgba("white")  # no stage
+    assert faces["image"] == to_rgba("white")  # no stage
     assert faces["enc1"] == faces["head"] != faces["dec1"]
 
 

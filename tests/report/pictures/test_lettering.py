@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segtrace.report.pictures.lettering import INK_HEIGHT, shorten, sprite, stamp, text_width, wrap
+from segtrace.report.pictures.lettering import INK_HEIGHT, sprite, stamp, text_width, wrap
 
 
 @pytest.mark.parametrize("letter", ["H", "L", "R", "0", "8", "M"])
@@ -44,11 +44,12 @@ def test_wrapped_lines_fit_and_lose_no_word():
     assert " ".join(lines) == text
 
 
-def test_a_word_too_long_for_the_line_ends_in_an_ellipsis():
-    (line,) = wrap("a_stage_with_a_very_long_name", 60)
-    assert line.endswith("…")
-    assert text_width(line) <= 60
-    assert shorten("enc1", 60) == "enc1"
+def test_a_word_too_long_for_the_line_is_broken_where_its_parts_meet():
+    lines = wrap("a_stage_with_a_very_long_name", 90)
+    assert "".join(lines) == "a_stage_with_a_very_long_name"
+    assert all(text_width(line) <= 90 for line in lines)
+    assert all(line.endswith("_") for line in lines[:-1])
+    assert "".join(wrap("x" * 40, 60)) == "x" * 40
 
 
 def test_a_no_break_space_keeps_words_together():

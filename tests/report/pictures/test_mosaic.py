@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from segtrace.report.pictures.cells import note_cell
-from segtrace.report.pictures.lettering import INK_HEIGHT
 from segtrace.report.pictures.mosaic import choose_rows, flow_picture, sentences
 from segtrace.report.pictures.sheet import GAP, MARGIN
 from segtrace.report.pictures.strip import Place, strip, view
@@ -24,14 +23,14 @@ def dark(record):
 def cells_in(picture, rows, columns):
     """Cut the cells out of a picture of the whole slices; every row has a label above."""
     dark = (picture[:, MARGIN + SIDE // 2] < 60).all(-1)
-    first = int(np.argmax(dark & np.roll(dark, -5) & np.roll(dark, -40)))
-    pitch = 3 * INK_HEIGHT + SIDE + GAP
+    tops, after = [], 0
+    for _ in range(rows):
+        rest = dark[after:]
+        tops.append(after + int(np.argmax(rest & np.roll(rest, -5) & np.roll(rest, -40))))
+        after = tops[-1] + SIDE
     return [
-        [
-            picture[first + i * pitch :, MARGIN + j * (SIDE + GAP) :][:SIDE, :SIDE]
-            for j in range(columns)
-        ]
-        for i in range(rows)
+        [picture[top:, MARGIN + j * (SIDE + GAP) :][:SIDE, :SIDE] for j in range(columns)]
+        for top in tops
     ]
 
 

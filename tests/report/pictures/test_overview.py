@@ -3,6 +3,7 @@ from math import nan
 
 import numpy as np
 
+from segtrace.report.pictures import charts, curves, lettering, sheet
 from segtrace.report.pictures.lettering import INK_HEIGHT
 from segtrace.report.pictures.overview import Course, overview_picture, worst_organ
 from segtrace.report.pictures.sheet import WARNING
@@ -45,3 +46,42 @@ def test_one_epoch_without_dice_or_loss_is_enough(record):
     first = replace(record, epoch=0)
     alone = Course(epochs=[0], dice=dice, gain=np.full((3, 3), nan))
     assert overview_picture(first, alone).ndim == 3
+
+
+def test_long_names_of_many_organs_and_stages_stay_whole(record, monkeypatch):
+    """13 organs of 40 letters and 24 stages: nothing is written over an edge or left out."""
+    long = {organ: f"{organ}_{'of_the_upper_abdominal_cavity'[: 39 - len(organ)]}".ljust(40, "x")
+            for organ in record.flow.organs}  # fmt: skip
+    stages = {f"stage_{n:02d}_of_the_encoder": record.flow.maps["enc2"] for n in range(24)}
+    flow = replace(
+        record.flow,
+        organs=tuple(long.values()),
+        maps=stages,
+        status=record.flow.status[1:2].repeat(24, 1, 1, 1),
+        kappa=record.flow.kappa[1:2].repeat(24, 1, 1),
+        gradient_l1=record.flow.gradient_l1[1:2].repeat(24, 1, 1),
+    )
+    scene = replace(record.scene, channels={long[o]: c for o, c in record.scene.channels.items()},
+                    cases=("a_case_of_which_the_name_is_" + "long_" * 8,) * 3)  # fmt: skip
+    others = {f"organ_{n}".ljust(40, "y"): [0.1, 0.2] for n in range(10)}
+    dice = {long[organ]: values for organ, values in DICE.items()} | others
+    gain = np.full((24, 3), 0.5)
+    cut, written = [], []
+    stamped = lettering.stamp
+
+    def seen(picture, text, left, top, *args, **given):
+        mask = lettering.sprite(text, given.get("bold", False))
+        down, across = mask.shape[::-1] if given.get("upright") else mask.shape
+        if left < 0 or top < 0 or top + down > len(picture) or left + across > picture.shape[1]:
+            cut.append(text)
+        written.append(text)
+        return stamped(picture, text, left, top, *args, **given)
+
+    for module in (sheet, charts, curves):
+        monkeypatch.setattr(module, "stamp", seen)
+    overview_picture(
+        replace(record, flow=flow, scene=scene), Course([0, 7], dice, gain, gain, {7: 0.4})
+    )
+    assert len(written) > 100
+    assert [text for text in cut if text.strip()] == []
+    assert [text for text in written if lettering.ELLIPSIS in text] == []

@@ -164,8 +164,8 @@ def _draw(ax: Axes, encoders: Sequence[str], network: Diagram) -> None:
         at[name] = (1.0, top + k)
         _arrow(ax, at[last], at[name], GREY, THINNEST)
         last = name
-    at["CT"] = (0.0, top + 1 if top > 0 or ends else 1.0)
-    for above, below in pairwise(["CT", *encoders]):
+    at["image"] = (0.0, top + 1 if top > 0 or ends else 1.0)
+    for above, below in pairwise(["image", *encoders]):
         _arrow(ax, at[above], at[below], GREY, THINNEST)
     for branch in network.branches:
         end = at[branch.stage]

@@ -62,7 +62,7 @@ def curves_picture(
     height, width = size
     ends = {name: _last(values) for name, values in curves.items()}
     words = {name: f"{name} {'–' if isnan(v) else f'{v:.2f}'}" for name, v in ends.items()}
-    room = min(width // 2, max(map(text_width, words.values()), default=0) + 14)
+    room = min(2 * width // 3, max(map(text_width, words.values()), default=0) + 14)
     if highest is None:
         highest = max((v for own in curves.values() for v in own if isfinite(v)), default=1.0)
     span = (epochs[0], epochs[-1])

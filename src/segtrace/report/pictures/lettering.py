@@ -84,9 +84,9 @@ def shorten(text: str, width: int, bold: bool = False) -> str:
 
 
 def wrap(text: str, width: int, bold: bool = False) -> list[str]:
-    """The text in lines of at most ``width`` pixels; a word too long for a line is cut.
+    """The text in lines of at most ``width`` pixels; a word too long for a line is broken.
 
-    Lines break at plain spaces alone: a no-break space keeps words together.
+    Lines break at plain spaces if they can: a no-break space keeps words together.
     """
     lines: list[str] = []
     for word in text.split(" "):
@@ -94,5 +94,17 @@ def wrap(text: str, width: int, bold: bool = False) -> list[str]:
         if lines and text_width(joined, bold) <= width:
             lines[-1] = joined
         else:
-            lines.append(shorten(word, width, bold))
+            lines.extend(_broken(word, width, bold))
     return lines
+
+
+def _broken(word: str, width: int, bold: bool) -> list[str]:
+    """A word in pieces of at most ``width`` pixels, after an underscore or dash where one is."""
+    pieces = []
+    while text_width(word, bold) > width and len(word) > 1:
+        fits = next((n for n in range(len(word) - 1, 1, -1)
+                     if text_width(word[:n], bold) <= width), 1)  # fmt: skip
+        at = max(word.rfind(sign, 0, fits) for sign in "_-./") + 1
+        pieces.append(word[: at or fits])
+        word = word[at or fits :]
+    return [*pieces, word]

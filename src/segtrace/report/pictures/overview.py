@@ -11,6 +11,7 @@ from segtrace.report.captions import epoch_words, marks, plain, rule_title, titl
 from segtrace.report.pictures.cells import PREDICTION, TRUTH, Picture
 from segtrace.report.pictures.charts import table_picture
 from segtrace.report.pictures.curves import curves_picture
+from segtrace.report.pictures.lettering import text_width
 from segtrace.report.pictures.mosaic import SIDE, choose_rows, colours, of_slices, sentences
 from segtrace.report.pictures.sheet import GAP, band, blank, head, key, sheet_width
 from segtrace.report.pictures.strip import Place, across, count, strip, view
@@ -62,8 +63,9 @@ def overview_picture(record: Record, course: Course) -> Picture:
     drawn, (n,) = of_slices(record, organ, choose_rows(record.flow, record.scene, organ, 1))
     window, line = view(drawn, [n], SIDE), across(count(record))
     table = _table(record, course, rule)
-    width = max(sheet_width(window, line), CURVES_PX + GAP + table.shape[1])
-    upper = _beside(_curves(course, max(table.shape[0], 3 * LOSS_PX)), table, width)
+    curves = _curves(course, max(table.shape[0], 3 * LOSS_PX))
+    width = max(sheet_width(window, line), curves.shape[1] + GAP + table.shape[1])
+    upper = _beside(curves, table, width)
     dice = course.dice[organ][-1]
     lowest = "" if isnan(dice) else f", the organ with the lowest Dice ({dice:.2f})"
     label = f"{titled(organ)}{lowest}  ·  {drawn.scene.name(n)}"
@@ -92,14 +94,16 @@ def _curves(course: Course, height: int) -> Picture:
     """Dice per organ; the loss below, where it is known."""
     loss = LOSS_PX if course.loss else 0
     organs = {plain(organ): values for organ, values in course.dice.items()}
+    names = max(text_width(f"{name} 0.00") for name in organs)
+    width = max(CURVES_PX, CURVES_PX // 2 + names + GAP)  # long names leave the curves their half
     dice = curves_picture(
-        organs, course.epochs, "Dice of the validation", (height - loss, CURVES_PX), 1.0
+        organs, course.epochs, "Dice of the validation", (height - loss, width), 1.0
     )
     if not loss:
         return dice
     losses = {"loss": [course.loss.get(epoch, float("nan")) for epoch in course.epochs]}
     return np.concatenate(
-        [dice, curves_picture(losses, course.epochs, "Loss of the training", (loss, CURVES_PX))]
+        [dice, curves_picture(losses, course.epochs, "Loss of the training", (loss, width))]
     )
 
 

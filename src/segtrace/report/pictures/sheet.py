@@ -108,26 +108,47 @@ def sheet_width(view: View, across: int) -> int:
 
 
 def band(label: str, cells: Sequence[Cell], view: View, across: int) -> Picture:
-    """Cells in lines of so many, under a label; names above them, words below."""
-    pitch = 2 * INK_HEIGHT + view.height + GAP
-    top, lines = INK_HEIGHT * bool(label), -(-len(cells) // across)
-    sheet = blank(top + pitch * lines, sheet_width(view, across))
-    stamp(sheet, shorten(label, sheet.shape[1] - 2 * MARGIN), MARGIN, 0, FAINT)
+    """Cells in lines of so many, under a label; names above them, words below.
+
+    What is longer than its place goes on in another line, which all cells then have.
+    """
+    width = sheet_width(view, across)
+    told = wrap(label, width - 2 * MARGIN) if label else []
+    names = [wrap(cell.name, view.width, True) for cell in cells]
+    grids = [
+        _beside_name(name, cell.grid, view.width) for name, cell in zip(names, cells, strict=True)
+    ]
+    words = [wrap(cell.words, view.width) if cell.picture is not None else [] for cell in cells]
+    above = INK_HEIGHT * max(map(len, names))
+    pitch = above + view.height + INK_HEIGHT * max(1, *map(len, words)) + GAP
+    sheet = blank(INK_HEIGHT * len(told) + pitch * -(-len(cells) // across), width)
+    _stamp_lines(sheet, told, MARGIN, 0, FAINT)
     contours: dict[int, np.ndarray] = {}
     for i, cell in enumerate(cells):
         line, column = divmod(i, across)
-        upper, left = top + line * pitch, MARGIN + column * (view.width + GAP)
-        name = shorten(cell.name, view.width, True)
-        stamp(sheet, name, left, upper, INK, bold=True)
-        beside = text_width(name, True) + 6
-        stamp(sheet, shorten(cell.grid, view.width - beside), left + beside, upper, FAINT)
-        upper += INK_HEIGHT
-        drawn = sheet[upper : upper + view.height, left : left + view.width]
+        left = MARGIN + column * (view.width + GAP)
+        top = INK_HEIGHT * len(told) + line * pitch + above
+        _stamp_lines(sheet, names[i], left, top - INK_HEIGHT * len(names[i]), INK, bold=True)
+        beside = text_width(names[i][-1], True) + 6
+        stamp(sheet, grids[i], left + beside, top - INK_HEIGHT, FAINT)
+        drawn = sheet[top : top + view.height, left : left + view.width]
         drawn[:] = _with_contours(cell, view, contours)
-        if cell.picture is not None:
-            words = shorten(cell.words, view.width)
-            stamp(sheet, words, left, upper + view.height, INK)
+        _stamp_lines(sheet, words[i], left, top + view.height, INK)
     return sheet
+
+
+def _beside_name(name: list[str], grid: str, width: int) -> str:
+    """The size of the grid, beside the last line of the name; a line more is for what fits not."""
+    if grid and text_width(name[-1], True) + 6 + text_width(grid) > width:
+        name.append("")
+    return shorten(grid, width - text_width(name[-1], True) - 6)
+
+
+def _stamp_lines(
+    sheet: Picture, lines: Sequence[str], left: int, top: int, colour: Colour, *, bold: bool = False
+) -> None:
+    for i, line in enumerate(lines):
+        stamp(sheet, line, left, top + i * INK_HEIGHT, colour, bold=bold)
 
 
 def _with_contours(cell: Cell, view: View, known: dict[int, np.ndarray]) -> Picture:

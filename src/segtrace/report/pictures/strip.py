@@ -111,7 +111,14 @@ def strip(place: Place, view: View, vmax: float | None = None) -> list[Cell]:
     record = place.record
     grey = grey_cell(record.scene.image[place.n, 0], view)
     lines = place.lines
-    cells = [Cell("CT", grey[..., None].repeat(3, -1), lines=lines, sides=record.scene.sides_known)]
+    cells = [
+        Cell(
+            record.scene.kind,
+            grey[..., None].repeat(3, -1),
+            lines=lines,
+            sides=record.scene.sides_known,
+        )
+    ]
     cells += [_of_stage(place, stage, view, vmax, grey) for stage in record.flow.stages]
     return cells + ([] if record.aggregate is None else [_of_aggregate(place, view, grey)])
 

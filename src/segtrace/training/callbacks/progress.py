@@ -19,7 +19,8 @@ class EpochBar(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._began = self._loop = time.monotonic()
+        self._loop = time.monotonic()
+        self._began: float | None = None
         self._before = 0
         self._finished = ""
 
@@ -27,14 +28,15 @@ class EpochBar(ProgressBar):
         """Only the first process says anything, see :func:`segtrace.progress.say`."""
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Start the clock."""
-        self._began, self._before = time.monotonic(), finished_epochs(trainer)
+        """The clock of passes starts with the first: the untrained network's maps are none."""
+        self._began, self._before = None, finished_epochs(trainer)
         self._finished = ""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Say what the pass before came to, and start the clock of this one."""
         self._tell(trainer)
         self._loop = time.monotonic()
+        self._began = self._loop if self._began is None else self._began
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -81,7 +83,7 @@ class EpochBar(ProgressBar):
 
     def _tell(self, trainer: pl.Trainer) -> None:
         """The line of the last finished pass, once, and how long the others will take."""
-        if self._finished:
+        if self._finished and self._began is not None:
             epoch = finished_epochs(trainer)
             limit = planned_epochs(trainer, trainer.num_training_batches)
             pace = (time.monotonic() - self._began) / (epoch - self._before)

@@ -1,5 +1,6 @@
 """Choose the slices to watch from whatever a Lightning training validates on."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
 from typing import Any
@@ -26,6 +27,13 @@ from segtrace.network.labels import whole_numbers
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.training.slices.carried import unchanged_by_reading
 from segtrace.training.slices.lying import SPL, Lying, lying_of
+from segtrace.training.slices.naming import (
+    UNNAMED,
+    counted,
+    files_of,
+    names_of,
+    with_short_names,
+)
 from segtrace.training.slices.rereading import Seen, differing
 from segtrace.training.slices.validation_batches import PROBES, Batches, validation_batches
 
@@ -75,7 +83,10 @@ def probes_from(
 
     Args:
         loader: batches that are mappings with ``image`` and ``label`` (and, if known, ``case``
-            and ``slice``), or tuples (image, label, …). Images are (B, C, H, W), labels
+            and ``slice``), or tuples (image, label, …). Else an image is named by ``case``,
+            ``name`` or ``path`` of its batch, by the file that MONAI read, or by the files that
+            the data set lists, of which each counts as a case; else it is ``unnamed``. Images are
+            (B, C, H, W), labels
             (B, H, W) or (B, 1, H, W) in channel numbers, in which a number beyond 0 … 255 (-1 for
             what is ignored) is no organ; under a sigmoid also masks (B, channels, H, W). Volumes
             have an axis more. Of a
@@ -104,11 +115,12 @@ def probes_from(
     batches = Batches(loader, most)
     with unchanged_by_reading(loader):
         first = [_seen(item, organs) for item in _slices(batches, organs, activation)]
-        keys, areas = [seen.key for seen in first], [seen.areas for seen in first]
+        areas = [seen.areas for seen in first]
         none = first and not np.any(areas)
         if none and check is not None:
             check(next(_slices(batches, organs, activation))[1][None])
         held = _held(batches, organs, activation) if none else ""
+        keys = with_short_names([seen.key for seen in first])
         chosen = choose(np.array(areas).reshape(len(first), len(organs)), keys, n, held=held)
         kept, again = {}, []
         for row, item in enumerate(_slices(batches, organs, activation)):
@@ -127,8 +139,8 @@ def probes_from(
     return Probes(
         images=images,
         labels=torch.stack([label.as_subclass(Tensor) for _, _, label in picked]),
-        cases=tuple(case for (case, _), _, _ in picked),
-        slices=tuple(index for (_, index), _, _ in picked),
+        cases=tuple(keys[row][0] for row in chosen),
+        slices=tuple(keys[row][1] for row in chosen),
         spacing=lying.spacing,
         split="val",
         phantom=_said(loader, "phantom") is True,
@@ -147,17 +159,19 @@ def _said(loader: Iterable[Any], name: str) -> Any:
 
 
 def _slices(
-    loader: Iterable[Any], organs: Mapping[str, OrganLike], activation: str | None
+    loader: Batches, organs: Mapping[str, OrganLike], activation: str | None
 ) -> Iterator[Slice]:
     """Every slice, in order."""
-    count = 0
+    count, seen, files = 0, Counter[str](), files_of(loader.loader)
     for batch in loader:
         image, label = _image_and_label(batch, activation)
-        named = isinstance(batch, Mapping) and "case" in batch and "slice" in batch
-        keys = (
-            _keys(batch, len(image)) if named else [("val", count + i) for i in range(len(image))]
-        )
-        count += len(image)
+        first, count = count, count + len(image)
+        if isinstance(batch, Mapping) and "case" in batch and "slice" in batch:
+            keys = _keys(batch, len(image))
+        else:
+            listed = files.of(first, count) if files else None
+            names = names_of(batch, image, len(image)) or listed or [UNNAMED] * len(image)
+            keys = counted(names, seen)
         for i, key in enumerate(keys):
             own = label[i].detach().cpu()
             masks = own.ndim == image.ndim - 1
