@@ -80,7 +80,7 @@ class Grid:
         known = replace(self, sides_known=self.sides_known and not sides)
         return replace(known, spacing=(float("nan"),) * 3) if spacing else known
 
-    def to_slices(self, volume: NDArray[Any], kind: DTypeLike = None) -> NDArray[Any]:
+    def to_slices(self, volume: NDArray[Any], kind: DTypeLike | None = None) -> NDArray[Any]:
         """(i, j, k) as stored -> (D, H, W), of another kind of numbers if one is given."""
         lps = orientations.apply_orientation(volume, np.array(self.axes))  # (x, y, z)
         return np.ascontiguousarray(lps.transpose(2, 1, 0), kind)  # (z, y, x)
