@@ -1,4 +1,4 @@
-"""How long cases take to prepare, on one and two threads, beside reading their files alone.
+"""How long cases take to prepare beside reading their files alone, each on one and two threads.
 
     .venv/bin/python tests/benchmarks/bench_prepare.py [--rounds 3] [--place FOLDER]
 
@@ -27,6 +27,7 @@ from segtrace.data.labels import BTCV
 from segtrace.data.prepare import prepare
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import PhantomSource, RawSource
+from segtrace.processes import in_threads
 
 
 def cpu() -> float:
@@ -74,13 +75,24 @@ def main() -> None:
             measure(words, source, place / "prepared", options.rounds)
 
 
+def in_turn(task: Callable[[str], str], cases: list[str], threads: int) -> list[str]:
+    """What preparing does with its cases, of another task."""
+    with in_threads(task, cases, threads) as found:
+        return list(found)
+
+
 def measure(words: str, source: RawSource, cache: Path, rounds: int) -> None:
     """Every way in turn, a few times."""
     organs = {organ: n for n, organ in enumerate(source.numbering, start=1)}
     settings, cases = Preprocessing((-125.0, 275.0), 224, organs), source.cases()
+
+    def read(case: str) -> str:
+        return read_volume(case, *source.files(case)).name
+
     ways = {
         "unpack": lambda: [len(read_nifti_bytes(p)) for c in cases for p in source.files(c)],
-        "read": lambda: [read_volume(case, *source.files(case)).name for case in cases],
+        "read": lambda: in_turn(read, cases, 1),
+        "read, two": lambda: in_turn(read, cases, 2),
         "one thread": lambda: prepare(source, cases, settings, cache, 1),
         "two threads": lambda: prepare(source, cases, settings, cache, 2),
     }
@@ -91,7 +103,8 @@ def measure(words: str, source: RawSource, cache: Path, rounds: int) -> None:
             shutil.rmtree(cache, ignore_errors=True)
     least = {way: [min(part) for part in zip(*spent, strict=True)] for way, spent in took.items()}
     for way, (clock, used) in least.items():
-        ratio, cpu_ratio = clock / least["read"][0], used / least["read"][1]
+        beside = least["read, two" if "two" in way else "read"]  # on as many threads
+        ratio, cpu_ratio = clock / beside[0], used / beside[1]
         print(f"{words}, {len(cases)} cases, {way:11} {clock:6.2f} s, {used:6.2f} of the CPU; "
               f"beside reading {ratio:.2f}, of CPU time {cpu_ratio:.2f}")  # fmt: skip
 

@@ -33,6 +33,7 @@ def test_each_run_of_a_sweep_has_a_folder_of_its_own(launcher, tiny_raw, tmp_pat
     assert one.read_bytes() != two.read_bytes()
 
 
+@pytest.mark.parametrize("rank", [None, "0"])  # "0": as if somebody else started the others
 @pytest.mark.parametrize(
     ("asked", "loop"),
     [
@@ -42,9 +43,11 @@ def test_each_run_of_a_sweep_has_a_folder_of_its_own(launcher, tiny_raw, tmp_pat
     ],
 )
 def test_a_sweep_of_runs_of_several_processes_is_refused_before_any_work(
-    asked, loop, tmp_path, monkeypatch
+    asked, loop, rank, tmp_path, monkeypatch
 ):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)  # it would say that others start processes
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
     cpu = ["trainer.devices=2", "trainer.accelerator=cpu"]
     ran = answer_of("train.py", "-m", *asked, *cpu, f"hydra.sweep.dir={tmp_path}/sweep")
     assert ran.code == 1

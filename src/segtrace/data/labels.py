@@ -191,9 +191,11 @@ def whole_numbers(
     Raises:
         InputError: a value that is no whole number from 0 to 65535.
     """
+    if label.dtype.kind in "iu" and label.size and label.min() >= 0 and label.max() <= _LARGEST:
+        return label.astype(np.uint16, copy=False)
     with np.errstate(invalid="ignore"):  # NaN, or what lies beyond, which is found to differ
-        whole = label.astype(np.uint16, copy=False)
-        if whole is label or np.array_equal(whole, label):
+        whole = label.astype(np.uint16)
+        if np.array_equal(whole, label):
             return whole
         values = label.astype(np.float32, copy=False)
         whole = np.rint(values).clip(0, _LARGEST).astype(np.uint16)

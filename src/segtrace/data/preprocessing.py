@@ -182,4 +182,4 @@ def labels_of(
 
 def organ_areas(labels: NDArray[np.uint8], organs: int) -> NDArray[np.int64]:
     """(D, K) pixels of channels 1..K on every slice of (D, H, W)."""
-    return np.stack([np.bincount(one.ravel(), minlength=organs + 1)[1:] for one in labels])
+    return np.stack([np.bincount(one[one != 0], minlength=organs + 1)[1:] for one in labels])

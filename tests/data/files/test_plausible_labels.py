@@ -96,3 +96,14 @@ def test_what_is_seen_of_all_organs_at_once_is_what_is_seen_of_each():
         assert organ.voxels == len(places)
         assert organ.x == pytest.approx(places[:, 2].mean())
         assert organ.cut == bool(ends.any())
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.float64])
+@pytest.mark.parametrize("largest", [13, 300])
+def test_voxels_are_counted_by_number_and_column_whatever_the_type(kind, largest):
+    label = np.random.default_rng(0).integers(-30, 14, (3, 5, 7)).clip(0)
+    label[label == 13] = largest if kind != np.uint8 else 255
+    numbers, columns = plausible_labels._columns(label.astype(kind))
+    assert numbers.tolist() == sorted({*label.ravel().tolist()} - {0})
+    for number, row in zip(numbers, columns, strict=True):
+        assert row.tolist() == (label == number).sum((0, 1)).tolist()

@@ -112,9 +112,9 @@ def check_processes(trainer: pl.Trainer, arguments: Sequence[str], *, sweeps: bo
         sweeps: they ask for several runs.
 
     Raises:
-        InputError: a sweep of runs that start processes; statistics over processes without GPUs.
+        InputError: a sweep of runs of several processes; statistics over processes without GPUs.
     """
-    if sweeps and _starts_others(trainer):
+    if sweeps and _has_others(trainer):
         raise InputError(
             f"trainer.devices={trainer.num_devices} and -m do not go together: each of a run's "
             "further processes would begin the whole sweep once more; run one after the other, "
@@ -129,12 +129,14 @@ def check_processes(trainer: pl.Trainer, arguments: Sequence[str], *, sweeps: bo
         )
 
 
-def _starts_others(trainer: pl.Trainer) -> bool:
-    """Whether further processes will run the script's command line once more."""
+def _has_others(trainer: pl.Trainer) -> bool:
+    """Whether further processes run the script's command line once more.
+
+    Whoever starts them: a ``LOCAL_RANK`` that is left in a shell says that somebody else does, and
+    the training would wait for them without end.
+    """
     launcher = trainer.strategy.launcher
-    if not isinstance(launcher, _SubprocessScriptLauncher) or launcher.num_processes < 2:
-        return False
-    return not launcher.cluster_environment.creates_processes_externally
+    return isinstance(launcher, _SubprocessScriptLauncher) and launcher.num_processes > 1
 
 
 def _as_loop(arguments: Sequence[str]) -> str:

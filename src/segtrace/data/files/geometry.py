@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from nibabel import orientations
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch.nn import functional
 
 from segtrace.data.files.splines import step, zoomed
@@ -80,10 +80,10 @@ class Grid:
         known = replace(self, sides_known=self.sides_known and not sides)
         return replace(known, spacing=(float("nan"),) * 3) if spacing else known
 
-    def to_slices(self, volume: NDArray[Any]) -> NDArray[Any]:
-        """(i, j, k) as stored -> (D, H, W)."""
+    def to_slices(self, volume: NDArray[Any], kind: DTypeLike | None = None) -> NDArray[Any]:
+        """(i, j, k) as stored -> (D, H, W), of another kind of numbers if one is given."""
         lps = orientations.apply_orientation(volume, np.array(self.axes))  # (x, y, z)
-        return np.ascontiguousarray(lps.transpose(2, 1, 0))  # (z, y, x)
+        return np.ascontiguousarray(lps.transpose(2, 1, 0), kind)  # (z, y, x)
 
     def from_slices(self, stack: NDArray[Any]) -> NDArray[Any]:
         """(D, H, W) -> (i, j, k) as stored; undoes :meth:`to_slices`."""

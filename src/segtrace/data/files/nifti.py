@@ -83,7 +83,7 @@ def read_volume(
         InputError: a file that is missing, broken, not 3-D, holds NaN or colours, or a label that
             does not lie on the image's grid; a voxel of two organs.
     """
-    image = read_stored(image_path)
+    image = read_stored(image_path, whole=True)
     check_finite(image.values, str(image_path))
     grid, findings = place(image.header, image.affine, image.shape, str(image_path))
     label, where = None, label_path or image_path
@@ -95,7 +95,7 @@ def read_volume(
     findings = (*findings, *judge_values(image.values))
     return Volume(
         name=name,
-        image=grid.to_slices(image.values),
+        image=grid.to_slices(image.values, np.float32),
         label=label,
         grid=grid,
         where=str(where),
@@ -104,10 +104,7 @@ def read_volume(
         placing=placing(image.header),
         unit=unit(image.header),
         findings=findings,
-        beside=tuple(
-            grid.to_slices(_values_on(image, path).astype(np.float32, copy=False))
-            for path in beside
-        ),
+        beside=tuple(grid.to_slices(_values_on(image, path), np.float32) for path in beside),
     )
 
 

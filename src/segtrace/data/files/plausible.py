@@ -1,4 +1,7 @@
-"""Whether an image's values can be HU at all: said before a network reads them as such."""
+"""Whether an image's values can be HU at all: said before a network reads them as such.
+
+Bounds are whole numbers, which whole voxels are compared with as they are stored.
+"""
 
 from typing import Any
 
@@ -9,17 +12,17 @@ STORED = 1024
 """What scanners add to HU so that no stored value is negative."""
 NARROW = 50.0
 """A CT's values lie further apart than that: fat and water alone are 100 HU apart."""
-WATER = -20.0
+WATER = -20
 """HU below which one voxel in a hundred lies in every CT that is not cut out of one organ."""
-BRIGHT = 4000.0
+BRIGHT = 4000
 """HU that metal alone exceeds."""
-DARK = -3500.0
+DARK = -3500
 """HU below which nothing lies, not even what pads a scan."""
-TWICE = (-1200.0, -850.0, -200.0)
+TWICE = (-1200, -850, -200)
 """HU between which tissue lies when ``STORED`` was taken off twice, and that nothing is above."""
 SURROUNDING = ((-1150.0, -850.0), (-3200.0, -1900.0))
 """HU of the air around a patient, give or take, and of what pads a scan."""
-AIR, DENSE, MOST_DENSE = -500.0, 500.0, 0.3
+AIR, DENSE, MOST_DENSE = -500, 500, 0.3
 """HU below which is air, HU above which is bone, and how much of what is no air may be bone."""
 
 
@@ -69,7 +72,7 @@ def _shifted(values: NDArray[Any]) -> str:
 
 def _is_shifted(values: NDArray[Any]) -> bool:
     """Whether most is air or soft tissue, ``STORED`` higher, and little lies between the two."""
-    dense = values[values > STORED / 2]
+    dense = values[values > STORED // 2]
     between = _share((values > 200) & (values < 800))
     return dense.size > 0 and abs(float(np.median(dense)) - STORED) < 150 and between < 0.2
 
@@ -104,6 +107,7 @@ def _background(values: NDArray[Any]) -> float | None:
     known = any(low <= air <= high for low, high in SURROUNDING)
     if known or _share(border == border.min()) > 0.2:  # clipped
         return None
+    values = values.astype(np.float32, copy=False)
     room = float(np.percentile(values, 99)) - air
     flat = _share(np.abs(border - air) < 0.03 * room)
     darker = _share(values < air - 0.1 * room)

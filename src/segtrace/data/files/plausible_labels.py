@@ -6,6 +6,7 @@ what is taken for the liver is then smaller than a kidney, or lies on the patien
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ FROM_RIGHT = ("liver", "spleen"), ("right_kidney", "left_kidney")
 BETWEEN = ("left_kidney", "aorta", "right_kidney")
 """From one side of the patient to the other, whichever it is."""
 _ORGANS = {"liver", *SMALLER, *BETWEEN}
+_FEW = 255
+"""The largest number up to which voxels are counted without sorting them first."""
 
 
 @dataclass(frozen=True)
@@ -43,35 +46,34 @@ def judge_order(
         numbering: organ -> number.
         sides_known: whether it is.
     """
-    against = list(_against(label, numbering, sides_known))
+    seen = _seen(label)
+    against = list(_against(seen, numbering, sides_known))
     if not against:
         return ()
-    others = " or ".join(_agreeing(label, numbering, sides_known))
+    others = " or ".join(_agreeing(seen, numbering, sides_known))
     remedy = f"; data.labels={others} would agree with it" if others else ""
     words = f"{' and '.join(against)}, against anatomy: are these the numbers of the files?{remedy}"
     return (Finding("order of organs", words),)
 
 
 def _agreeing(
-    label: NDArray[np.generic], numbering: Mapping[str, int], sides_known: bool
+    seen: Mapping[int, _Seen], numbering: Mapping[str, int], sides_known: bool
 ) -> list[str]:
     """Named numberings that know these numbers and organs, no more than need be, and no fault."""
-    numbers = {int(number) for number in np.unique(label)} - {0}
     fitting = {
         name: table
         for name, table in NUMBERINGS.items()
-        if numbers <= {*table.values()}
+        if {*seen} <= {*table.values()}
         and {*numbering} <= {*table}
-        and not any(_against(label, table, sides_known))
+        and not any(_against(seen, table, sides_known))
     }
     fewest = min(map(len, fitting.values()), default=0)
     return [name for name, table in fitting.items() if len(table) == fewest]
 
 
 def _against(
-    label: NDArray[np.generic], numbering: Mapping[str, int], sides_known: bool
+    seen: Mapping[int, _Seen], numbering: Mapping[str, int], sides_known: bool
 ) -> Iterator[str]:
-    seen = _seen(label)
     known = sorted(_ORGANS & {*numbering})
     there = {name: seen[numbering[name]] for name in known if numbering[name] in seen}
     called = {name: f"{name.replace('_', ' ')} ({numbering[name]})" for name in there}
@@ -91,15 +93,32 @@ def _against(
 
 
 def _seen(label: NDArray[np.generic]) -> dict[int, _Seen]:
-    """Every number but 0; all at once, since a pass over a large label for each takes seconds."""
-    width, places = label.shape[2], np.flatnonzero(label != 0)
-    numbers, which = np.unique(label.ravel()[places], return_inverse=True)
-    cells = np.bincount(which * width + places % width, minlength=len(numbers) * width)
-    columns = cells.reshape(len(numbers), width)
-    x = (columns * np.arange(width)).sum(1) / columns.sum(1)
+    """Every number but 0."""
+    numbers, columns = _columns(label)
+    x = (columns * np.arange(label.shape[2])).sum(1) / columns.sum(1)
     ends = [label.take(end, axis) for axis in range(3) for end in (0, -1)]
     cut = np.isin(numbers, np.concatenate([end.ravel() for end in ends]))
     return {
         int(number): _Seen(int(columns[row].sum()), float(x[row]), bool(cut[row]))
         for row, number in enumerate(numbers)
     }
+
+
+def _columns(label: NDArray[np.generic]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The numbers but 0, and (N, W) voxels of each in every column.
+
+    All at once: a pass over a large label for each takes seconds.
+    """
+    width = label.shape[2]
+    if label.dtype.kind in "iu" and label.min() >= 0 and label.max() <= _FEW:
+        cells = np.zeros((int(label.max()) + 1) * width, np.int64)
+        for plane in label:  # which stays in the processor's cache
+            places = np.flatnonzero(plane != 0)
+            which = plane.ravel()[places].astype(np.int64)
+            cells += np.bincount(which * width + places % width, minlength=len(cells))
+        numbers = np.flatnonzero(cells.reshape(-1, width).any(1))
+        return numbers, cells.reshape(-1, width)[numbers]
+    places = np.flatnonzero(label != 0)
+    found, which = np.unique(label.ravel()[places], return_inverse=True)
+    cells = np.bincount(which * width + places % width, minlength=len(found) * width)
+    return found, cells.reshape(len(found), width)

@@ -1,6 +1,5 @@
 """Reading a NIfTI file: every way in which one can be broken becomes one clear line."""
 
-import logging
 import math
 import threading
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ _BROKEN = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, 
            TypeError, KeyError, OverflowError, MemoryError)  # fmt: skip
 
 _QUIET = threading.Lock()
-"""The level is one for all threads that read, so that one at a time changes it."""
+"""The logger is one for all threads that read, so that one at a time silences it."""
 Shape = tuple[int, int, int]
 """Slices, rows and columns."""
 
@@ -35,7 +34,8 @@ Shape = tuple[int, int, int]
 class Stored:
     """A file as it is: its values (i, j, k), where they lie, its header.
 
-    Values are float32, and as they are stored where that was asked for and nothing scales them.
+    Values are float32, and as they are stored where that was asked for and nothing scales them;
+    those are not to be written to.
     """
 
     path: Path
@@ -60,7 +60,7 @@ def read_stored(path: Path, *, whole: bool = False) -> Stored:
 
     Args:
         path: the file.
-        whole: keep whole numbers as they are stored, as of a label, which takes less room and time.
+        whole: keep whole numbers as they are stored, which takes less room and time.
 
     Raises:
         InputError: see :func:`segtrace.data.files.unpacking.read_nifti_bytes`; a header that cannot
@@ -76,7 +76,7 @@ def read_stored(path: Path, *, whole: bool = False) -> Stored:
             _check_kind(path, file)
             _check_length(file, len(content))
         with np.errstate(over="ignore", invalid="ignore"):
-            values = _values_of(file, whole)
+            values = _values_of(file, content, whole)
     except InputError:
         raise
     except _BROKEN as error:
@@ -88,14 +88,19 @@ def read_stored(path: Path, *, whole: bool = False) -> Stored:
     return Stored(path, values.reshape(values.shape[:3]), file.affine, header)
 
 
-def _values_of(file: Any, whole: bool) -> NDArray[Any]:
+def _values_of(file: Any, content: bytes, whole: bool) -> NDArray[Any]:
     stored = file.dataobj
-    if whole and stored.dtype.kind in "iu" and (stored.slope, stored.inter) == (1, 0):
-        values: NDArray[Any] = stored.get_unscaled()
-        return values
     # float32 holds every int16 HU and every label number exactly.
-    scaled: NDArray[Any] = file.get_fdata(dtype=np.float32, caching="unchanged")
-    return scaled
+    if (stored.slope, stored.inter) != (1, 0):
+        scaled: NDArray[Any] = file.get_fdata(dtype=np.float32, caching="unchanged")
+        return scaled
+    # Where they lie: nibabel copies the file twice, which takes as long as to unpack half of it.
+    count, start = math.prod(map(int, file.shape)), int(stored.offset)
+    values = np.frombuffer(content, stored.dtype, count, start).reshape(file.shape, order="F")
+    if whole and values.dtype.kind in "iu":
+        return values
+    exact = values.astype(np.promote_types(values.dtype, np.float32))  # as nibabel rounds
+    return exact.astype(np.float32, copy=False)
 
 
 def shape_of(path: Path) -> Shape | None:
@@ -125,12 +130,12 @@ def grid_of(path: Path) -> Grid | None:
 def _silent() -> Iterator[None]:
     """Nibabel prints what it mends in a header; what matters of it becomes a finding."""
     with _QUIET:
-        before = imageglobals.logger.level
-        imageglobals.logger.setLevel(logging.CRITICAL + 1)
+        before = imageglobals.logger.disabled
+        imageglobals.logger.disabled = True  # a level would be looked up anew by every logger
         try:
             yield
         finally:
-            imageglobals.logger.setLevel(before)
+            imageglobals.logger.disabled = before
 
 
 def _check_length(file: Any, there: int) -> None:

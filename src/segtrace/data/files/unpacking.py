@@ -154,19 +154,21 @@ def _gunzipped(content: bytes, most: int, *, whole: bool = True) -> bytes:
         zlib.error: it is damaged.
         _TooLongError: there are more.
     """
-    unpacked = bytearray()
+    parts: list[bytes] = []  # mostly one, which is then not copied
+    there = 0
     while content.startswith(_GZIP):
         unpacker = zlib.decompressobj(wbits=31)  # 15 + 16: with gzip's header and checksum
         while not unpacker.eof:
-            part = unpacker.decompress(content, most - len(unpacked) + 1)
-            unpacked += part
-            if _is_enough(len(unpacked), most, whole):
-                return bytes(unpacked[:most])
+            part = unpacker.decompress(content, most - there + 1)
+            parts.append(part)
+            there += len(part)
+            if _is_enough(there, most, whole):
+                return b"".join(parts)[:most]
             content = unpacker.unconsumed_tail
             if not (part or content or unpacker.eof):
                 raise EOFError("it ends too early")
         content = unpacker.unused_data.lstrip(b"\0")
-    return bytes(unpacked)  # whatever follows the last part is ignored, as gunzip does
+    return b"".join(parts)  # whatever follows the last part is ignored, as gunzip does
 
 
 def _bunzipped(content: bytes, most: int, *, whole: bool = True) -> bytes:
