@@ -75,11 +75,13 @@ def test_of_several_channels_the_first_files_are_images(images, tmp_path):
     assert explain.seen == ["d_0000.nii"]
 
 
-def test_a_run_that_is_killed_goes_on_where_it_was(images, tmp_path):
+def test_a_run_that_is_killed_goes_on_where_it_was(images, tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         ran(images, Explaining(killed=["b.nii.gz"]))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+    assert "explained before" not in capsys.readouterr().out
     states, seen = ran(images, Explaining())
+    assert "1 of 3 images explained before, by these weights: kept." in capsys.readouterr().out
     assert states == ["explained before", "explained", "explained"]
     assert seen == ["b.nii.gz", "c.nii.gz"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b", "c"]

@@ -96,6 +96,8 @@ def each_image(
         for path, key in keys.items()
         if _read(folder / _name(path)) != key
     ]
+    if kept := len(images) - len(todo):
+        say(f"{kept} of {counted(len(images), 'image')} explained before, by these weights: kept.")
     steps, asked = Steps(len(todo), processes), {path for path, *_ in todo}
     with side_by_side(partial(_tried, explain), todo, processes, "processes=1") as tried:
         for number, path in enumerate(images, 1):
