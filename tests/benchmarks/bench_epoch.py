@@ -86,6 +86,7 @@ def draw(network: Network, kinds: list[Explained], folder: Path, epochs: int) ->
     for epoch in range(epochs + 1):
         kind = kinds[0] if epoch == 0 else kinds[1 + epoch % (NETWORKS - 1)]
         now = replace(kind, record=replace(kind.record, epoch=epoch))
+        tracker.leakage = 0.0  # of an epoch without charts
         began = time.perf_counter()
         leaks = tracker.update(writer, Epoch(epoch, epoch == epochs, network, lambda now=now: now))
         whole = time.perf_counter() - began

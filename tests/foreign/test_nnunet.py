@@ -159,6 +159,7 @@ def test_what_is_explained_afterwards_equals_what_was_logged(folder, configurati
     flow = place / "fold_0" / "flow"
     assert list((flow / "tensorboard").glob("events*"))
     assert {path.name for path in flow.glob("epoch_*")} == {"epoch_000", "epoch_001", "epoch_002"}
+    assert {row["epoch"] for row in read_table(flow / "necessity.csv")} == {"0", "2"}
     logged = [row for row in read_table(flow / "measures.csv") if int(row["epoch"]) == 2]
     ran = answer_of("explain.py", f"nnunet={place}", "failures=false",
                     f"hydra.run.dir={tmp_path / 'out'}")  # fmt: skip

@@ -92,6 +92,10 @@ def train(configuration: str, trainer: str) -> None:
     from nnunetv2.run.run_training import run_training
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+    from segtrace.nnunet import FlowMixin
+
+    FlowMixin.flow_cut_every = 2
+
     def small(self: nnUNetTrainer) -> None:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(0)

@@ -1,3 +1,5 @@
+import json
+
 import nibabel
 import numpy as np
 import pytest
@@ -171,8 +173,37 @@ def test_weights_are_read_from_the_bundle_alone_and_hold_no_code(tmp_path):
     torch.jit.script(torch.nn.Linear(1, 1)).save(str(tmp_path / "models/model.pt"))
     with pytest.raises(InputError, match="TorchScript"):
         read_bundle(tmp_path)
-    (tmp_path / "models/model.pt").unlink()
-    with pytest.raises(InputError, match=r"model.pt does not exist"):
+    (tmp_path / "models/model.pt").rename(tmp_path / "models/model.ts")
+    with pytest.raises(InputError, match=r"model.ts is a program.*torch.jit.load\('.*model.ts'\)"):
+        read_bundle(tmp_path)
+    (tmp_path / "models/model.ts").rename(tmp_path / "models/dynunet_FT.pt")
+    with pytest.raises(InputError, match=r"model.pt does not exist; rename dynunet_FT.pt"):
+        read_bundle(tmp_path)
+
+
+def test_what_names_a_value_and_does_nothing_more_is_followed(tmp_path):
+    """As MONAI's template of a segmentation bundle writes it."""
+    image = {"keys": "@image"}
+    config = changed(
+        image="$monai.utils.CommonKeys.IMAGE",
+        number="$@three",
+        three=3,
+        network_def=NETWORK | {"out_channels": "@number"},
+        transforms=[
+            {"_target_": "ScaleIntensityd", **image},
+            {"_target_": "CropForegroundd", **image, "source_key": "@image", "mode": ["minimum"]},
+        ],
+        preprocessing={"_target_": "Compose", "transforms": "$@transforms"},
+    )
+    write(tmp_path, config | {"network_def": NETWORK})
+    (tmp_path / "configs/inference.json").write_text(json.dumps(config))
+    found = read_bundle(tmp_path)
+    assert not found.notes
+    case = found.read(scan(tmp_path / "ct.nii.gz"))
+    assert (case.image.min(), case.image.max()) == (0, 1)
+    circle = config | {"transforms": "$@preprocessing#transforms"}
+    (tmp_path / "configs/inference.json").write_text(json.dumps(circle))
+    with pytest.raises(InputError, match="in a circle"):
         read_bundle(tmp_path)
 
 

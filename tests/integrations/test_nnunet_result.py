@@ -39,6 +39,15 @@ def test_a_result_folder_gives_the_network_and_its_labels(tmp_path):
         assert torch.equal(found.net.state_dict()[name], value)
 
 
+def test_of_a_training_that_goes_on_what_it_saved_is_explained(tmp_path):
+    write(tmp_path)
+    final = tmp_path / "fold_0" / "checkpoint_final.pth"
+    latest = final.rename(final.with_name("checkpoint_latest.pth"))
+    assert "checkpoint_latest.pth is explained, the epoch" in read_result(tmp_path).notes[0]
+    latest.rename(final.with_name("checkpoint_best.pth"))
+    assert "checkpoint_best.pth is explained, its best" in read_result(tmp_path).notes[0]
+
+
 class _Evil:
     def __reduce__(self):
         return os.mkdir, ("evil",)
@@ -51,6 +60,9 @@ def test_what_is_not_there_or_not_nnunets_is_refused_in_one_line(tmp_path, monke
     write(tmp_path / "r")
     with pytest.raises(InputError, match=r"fold=3: .* has folds 0"):
         read_result(tmp_path / "r", 3)
+    for near in (tmp_path, tmp_path / "r" / "fold_0"):
+        with pytest.raises(InputError, match=r"holds no plans.json; name .*r$"):
+            read_result(near)
     (tmp_path / "r" / "plans.json").write_text("{")
     with pytest.raises(InputError, match=r"plans.json is no JSON"):
         read_result(tmp_path / "r")

@@ -15,7 +15,7 @@ from helpers.twins.nnunet import PlainConvUNet
 from segtrace import InputError
 from segtrace.checkpoint.reading import read
 from segtrace.integrations.nnunet.plans import Labels, Plans
-from segtrace.integrations.nnunet.watching import probes_of
+from segtrace.integrations.nnunet.watching import probes_of, training_windows
 from segtrace.nnunet import FlowMixin
 from segtrace.report.tables import read_table
 
@@ -60,7 +60,7 @@ class Trainer:
 
     def get_tr_and_val_datasets(self):
         torch.rand(1)  # which moves the generator, and must not
-        return None, Cases()
+        return Cases(), Cases()
 
     def on_train_start(self):
         self.network.train()
@@ -89,10 +89,11 @@ class Trainer:
 
 class Watched(FlowMixin, Trainer):
     flow_probes = 3
+    flow_cut_every = 2
 
 
-def epochs_of(folder):
-    return sorted({int(row["epoch"]) for row in read_table(folder / "flow" / "measures.csv")})
+def epochs_of(folder, table="measures.csv"):
+    return sorted({int(row["epoch"]) for row in read_table(folder / "flow" / table)})
 
 
 @pytest.mark.parametrize("dataset", [DATASET, REGIONS], ids=["labels", "regions"])
@@ -108,6 +109,9 @@ def test_weights_are_those_of_a_training_without_it_and_epochs_are_explained(tmp
         assert torch.equal(value, weights[1][name]), name
     folder = tmp_path / "Watched"
     assert epochs_of(folder) == [0, 1]
+    assert epochs_of(folder, "necessity.csv") == [0, 1]
+    sites = {row["site"] for row in read_table(folder / "flow/necessity.csv")}
+    assert {"enc1", "dec3", "skip_3"} <= sites
     assert (folder / "flow/epoch_001/overview.png").is_file()
     assert list((folder / "flow/tensorboard").iterdir())
     probes = read(folder / "flow/probes.pt")
@@ -124,10 +128,37 @@ def test_a_training_that_goes_on_goes_on_with_its_timeline(tmp_path):
     trainer.load_checkpoint(str(parted / "checkpoint_latest.pth"))
     trainer.run_training()
     assert epochs_of(parted) == [0, 1, 2]
+    assert epochs_of(parted, "necessity.csv") == [0, 2]  # 1 is no longer the last
     first = [row for row in read_table(parted / "flow/measures.csv") if int(row["epoch"]) < 2]
     assert first == read_table(whole / "flow/measures.csv")
     with pytest.raises(InputError, match="holds results of another run"):
         Watched(parted, 1).run_training()
+
+
+def test_what_stands_in_a_cut_place_is_the_mean_over_windows_of_training_cases():
+    plans = Plans.of(PLANS, "2d", "plans")
+    loaded = []
+
+    def load(case):
+        loaded.append(case)
+        return np.full((1, 3, 20, 12), ord(case), np.float32), None, {}
+
+    drawn = list(training_windows(load, ["b", "a"], plans, 9))
+    assert [tuple(window.shape) for window in drawn] == [(1, 1, 16, 24)] * 9
+    assert {float(window.max()) for window in drawn} == {97.0, 98.0}
+    assert loaded == ["a", "b"]
+    assert all(map(torch.equal, drawn, training_windows(load, ["a", "b"], plans, 9)))
+
+
+def test_numbers_below_one_are_refused_before_the_first_epoch(tmp_path):
+    trainer = Watched(tmp_path)
+    trainer.flow_cut_every = 0
+    with pytest.raises(InputError, match="cut_every=0; give 1 or more"):
+        trainer.run_training()
+    trainer = Watched(tmp_path)
+    trainer.flow_every_n_epochs = 0
+    with pytest.raises(InputError, match="flow_every_n_epochs=0; give 1 or more"):
+        trainer.run_training()
 
 
 def test_other_processes_than_the_first_explain_nothing(tmp_path):

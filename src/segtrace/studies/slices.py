@@ -139,7 +139,9 @@ class Slices:
         steps = Steps(len(networks) + (training is None) + wrong * len(FAILURES))
         for trained, within in networks:
             network = trained.on(images.slices)
-            slices = counted(len(network.probes), "volume" if trained.blank.ndim == 5 else "slice")
+            slices = counted(
+                len(network.probes), "volume" if network.probes.images.ndim == 5 else "slice"
+            )
             if untrained := networks.untrained_beside(trained):
                 steps.next(f"{untrained.name}, untrained: maps of {slices}")
                 before = self._explained(untrained.on(network.probes), untrained.epoch)

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from segtrace.errors import InputError
 from segtrace.labelled import tensor
 from segtrace.network.logits import Output
 from segtrace.progress import say
@@ -61,6 +62,9 @@ class Tracker:
         cut_every: epochs between two cuts; ``None`` for never.
         files: write the maps' pictures as files too.
 
+    Raises:
+        InputError: ``cut_every`` below 1.
+
     Attributes:
         history: the numbers.
         explained: the newest maps and measures.
@@ -76,6 +80,8 @@ class Tracker:
         *,
         files: bool = True,
     ) -> None:
+        if cut_every is not None and cut_every < 1:
+            raise InputError(f"cut_every={cut_every}; give 1 or more, or null for never")
         self.history = History()
         self.explained: Explained | None = None
         self.untrained: Cuts | None = None

@@ -23,6 +23,7 @@ _OTHERS = {
     b"version https://git-lfs": "a pointer of git LFS; fetch the file with: git lfs pull",
     b"<": "a web page, such as a site sends instead of a file; log in and download it again",
     b"NRRD": "an NRRD file; save it as NIfTI",
+    b"ObjectTy": "a MetaImage; save it as NIfTI",
     b"\x89HDF": "an HDF5 file; save it as NIfTI",
     b"\x93NUMPY": "a numpy array; save it as NIfTI, with its affine",
     b"\x89PNG": "a picture; save the scan as NIfTI",

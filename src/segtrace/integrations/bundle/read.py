@@ -33,6 +33,8 @@ from segtrace.report.files import sha256
 ROOM, SLACK = 4, 2**20
 """As many times the bytes of the weights in the file, and beside, may a network take."""
 CONFIGS = ("inference.json", "inference.yaml", "inference.yml")
+WEIGHTS, SCRIPT = "model.pt", "model.ts"
+"""In ``models/``: weights, which are read, and a TorchScript, which would have to be run."""
 BACKGROUND = "background"
 OBSOLETE = {"SwinUNETR": ("img_size",)}
 """Arguments that today's MONAI does not take, and that change nothing."""
@@ -62,7 +64,7 @@ def read_bundle(folder: Path) -> Foreign:
     config = Config(read_config(path), str(path))
     metadata = read_json(folder / "configs" / "metadata.json")
     key, arguments = _network(config)
-    weights_file = folder / "models" / "model.pt"
+    weights_file = _weights(folder / "models")
     saved = read(weights_file)
     most = ROOM * stored(_tensors(saved)) + SLACK
     net = networks.build(key, arguments, f"{path}: network_def", most)
@@ -95,6 +97,26 @@ def read_bundle(folder: Path) -> Foreign:
         },
         notes=tuple(notes),
     )
+
+
+def _weights(folder: Path) -> Path:
+    """The file of the weights.
+
+    Raises:
+        InputError: it is not there, with what is.
+    """
+    path = folder / WEIGHTS
+    if path.is_file():
+        return path
+    others = sorted(one.name for one in folder.glob("*") if one.suffix in (".pt", ".pth", ".ts"))
+    if others == [SCRIPT]:
+        raise InputError(
+            f"{path} does not exist, and {SCRIPT} is a program, which is not run; take its weights "
+            f"yourself: torch.save(torch.jit.load({str(folder / SCRIPT)!r}).state_dict(), "
+            f"{str(path)!r})"
+        )
+    there = f"rename {' or '.join(map(printable, others))}" if others else "download it"
+    raise InputError(f"{path} does not exist; {there}")
 
 
 def _network(config: Config) -> tuple[str, dict[str, Any]]:

@@ -1,10 +1,12 @@
 """A bundle's configuration read as data: references followed, expressions and macros not.
 
 MONAI would run what begins with ``$``, import what ``_target_`` names, and open what follows ``%``.
-Here a reference ``@a#b`` (or ``@a::b``) is followed to a plain value, and all else is text that
-whoever needs it refuses.
+Here a reference ``@a#b`` (or ``@a::b``, or ``$@a#b`` and nothing more) is followed to a plain
+value, MONAI's names of keys are looked up in a table, and all else is text that whoever needs it
+refuses.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +15,21 @@ from segtrace.errors import InputError, printable
 DEEPEST = 32
 """References that lead to one another, values within values."""
 TARGET, DISABLED = "_target_", "_disabled_"
+CONSTANTS = {
+    f"$monai.utils.{kind}.{name.upper()}": name
+    for kind in ("CommonKeys", "enums.CommonKeys")
+    for name in ("image", "label", "pred")
+}
+"""Expressions that stand for a word."""
+BARE = re.compile(r"\$@[\w#:]+")
+"""An expression that is a reference and nothing more."""
+
+
+def _read(value: Any) -> Any:
+    """A value as it is read where it stands: as plain as it can be said without running it."""
+    if not isinstance(value, str):
+        return value
+    return value[1:] if BARE.fullmatch(value) else CONSTANTS.get(value, value)
 
 
 class Config:
@@ -39,6 +56,7 @@ class Config:
         """
         if depth > DEEPEST:
             raise self.refused(place, value, "its references lead in a circle")
+        value = _read(value)
         if isinstance(value, str) and value[:1] in ("$", "%"):
             kind = "an expression" if value[0] == "$" else "a macro"
             raise self.refused(place, value, f"it is {kind}, and none is run")
@@ -57,6 +75,7 @@ class Config:
             InputError: see :meth:`plain`.
         """
         for _ in range(DEEPEST):
+            value = _read(value)
             if not (isinstance(value, str) and value.startswith("@")):
                 return value
             value = self._at(value, place)
@@ -73,8 +92,7 @@ class Config:
         """What a reference leads to."""
         found: Any = self.values
         for part in reference[1:].replace("::", "#").split("#"):
-            if isinstance(found, str) and found.startswith("@"):
-                found = self.followed(found, place)
+            found = self.followed(found, place)
             if isinstance(found, Mapping) and part in found:
                 found = found[part]
             elif isinstance(found, list) and part.isdecimal() and int(part) < len(found):

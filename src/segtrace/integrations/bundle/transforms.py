@@ -22,6 +22,7 @@ NOTHING = (
 KEYS = ("keys", "allow_missing_keys", "image_only", "dtype", "meta_keys", "meta_key_postfix")
 _Mode = Literal["bilinear", "nearest"] | Annotated[int, Field(ge=0, le=5)]
 _Padding = Literal["border", "zeros", "reflection"]
+_Filling = Literal["constant", "edge", "maximum", "mean", "median", "minimum", "reflect"]
 _Spacing = Annotated[float, Field(ge=0.1, le=2.0**16, allow_inf_nan=False)]
 _Number = kinds.Number | Annotated[int, Field(strict=True, ge=-(2**16), le=2**16)] | None
 TABLE: Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
@@ -58,7 +59,8 @@ TABLE: Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
     ),
     "CropForeground": (
         monai.CropForeground,
-        {"margin": kinds.Sizes, "allow_smaller": kinds.Flag, "source_key": Literal["image"]},
+        {"margin": kinds.Sizes, "allow_smaller": kinds.Flag, "source_key": Literal["image"],
+         "mode": _Filling | list[_Filling]},
     ),
 }  # fmt: skip
 """Name without the ``d`` of dictionaries -> class, and what its arguments may be."""

@@ -24,6 +24,12 @@ from segtrace.integrations.nnunet.preprocessing import Prepared, back, laid, pre
 from segtrace.report.files import sha256
 
 FINAL, BEST = "checkpoint_final.pth", "checkpoint_best.pth"
+CHECKPOINTS = {
+    FINAL: "",
+    BEST: "its best epoch so far",
+    "checkpoint_latest.pth": "the epoch that it saved last",
+}
+"""The weights that are explained, the first that there is -> which they are before the end."""
 PROBES = "probes.pt"
 """In the folder of a watched training: the windows that it was watched on."""
 _RAS = orientations.axcodes2ornt("RAS")
@@ -42,11 +48,13 @@ def read_result(folder: Path, fold: int | str = 0) -> Foreign:
     if not folder.is_dir():
         raise InputError(f"nnunet={folder}: no such folder; name the one that holds plans.json")
     plans_file, place = folder / "plans.json", folder / f"fold_{fold}"
+    if not plans_file.is_file() and (meant := _configurations(folder)):
+        raise InputError(f"nnunet={folder} holds no plans.json; name {' or '.join(meant)}")
     plain_plans, dataset = read_json(plans_file), read_json(folder / "dataset.json")
     if not place.is_dir():
         there = sorted(path.name.removeprefix("fold_") for path in folder.glob("fold_*"))
         raise InputError(f"fold={fold}: {folder} has folds {', '.join(there) or 'none'}")
-    path = place / FINAL if (place / FINAL).is_file() else place / BEST
+    path = next((place / name for name in CHECKPOINTS if (place / name).is_file()), place / FINAL)
     saved = read(path)
     said = needed(saved, "init_args", dict, str(path)).get("configuration")
     plans = Plans.of(plain_plans, str(said), str(plans_file))
@@ -56,7 +64,7 @@ def read_result(folder: Path, fold: int | str = 0) -> Foreign:
     net = build(plans, labels.heads, weights, str(plans_file))
     loading.fill(net, weights, path)
     notes = () if path.name == FINAL else (
-        f"the training has not ended: {BEST} is explained, its best epoch so far",
+        f"the training has not ended: {path.name} is explained, {CHECKPOINTS[path.name]}",
     )  # fmt: skip
     return Foreign(
         name=f"fold_{fold}",
@@ -78,6 +86,12 @@ def read_result(folder: Path, fold: int | str = 0) -> Foreign:
         probes=_watched(place / "flow" / PROBES),
         notes=notes,
     )
+
+
+def _configurations(folder: Path) -> list[str]:
+    """Folders above and below that hold plans: one was named that lies beside what is meant."""
+    near = [*folder.resolve().parents[:2], *sorted(folder.glob("*/")), *sorted(folder.glob("*/*/"))]
+    return [str(one) for one in near if (one / "plans.json").is_file()][:4]
 
 
 def prepared_case(volume: Volume, plans: Plans) -> Case:

@@ -5,9 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from segtrace.errors import InputError
 from segtrace.integrations.chosen_windows import usual
 from segtrace.integrations.nnunet.plans import Labels, Plans
-from segtrace.integrations.nnunet.watching import Watching, probes_of, read_state, save_plain
+from segtrace.integrations.nnunet.watching import (
+    Load,
+    Watching,
+    probes_of,
+    read_state,
+    save_plain,
+    training_windows,
+)
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.tracking.explained import DEFAULT, Settings
 
@@ -23,11 +31,15 @@ class FlowMixin:
     Attributes:
         flow_probes: how many windows; ``None`` for 8 slices or 2 patches.
         flow_every_n_epochs: how often; the untrained network and the last epoch always.
+        flow_cut_every: epochs between two cuts of all stages and edges, which show what the network
+            relies on, as :class:`~segtrace.FlowCallback` cuts; ``None`` for never. Only epochs that
+            are explained are cut.
         flow_settings: rules, region, score, …
     """
 
     flow_probes: int | None = None
     flow_every_n_epochs: int = 1
+    flow_cut_every: int | None = None
     flow_settings: Settings = DEFAULT
 
     _watching: Watching | None = None
@@ -66,20 +78,19 @@ class FlowMixin:
 
     def _begun(self) -> Watching:
         nnunet: Any = self
+        if self.flow_every_n_epochs < 1:
+            raise InputError(f"flow_every_n_epochs={self.flow_every_n_epochs}; give 1 or more")
         where = nnunet.plans_manager.plans_name
         plans = Plans.of(nnunet.plans_manager.plans, nnunet.configuration_name, where)
         labels = Labels.of(nnunet.dataset_json, "dataset.json")
-        _, validation = nnunet.get_tr_and_val_datasets()
-
-        def load(case: str) -> tuple[Any, Any, Any]:
-            image, label, _, properties = validation.load_case(case)
-            return image, label, properties
-
+        training, validation = nnunet.get_tr_and_val_datasets()
         n = self.flow_probes or usual(plans.patch)
-        probes = probes_of(load, list(validation.identifiers), plans, labels, n)
+        probes = probes_of(_loading(validation), list(validation.identifiers), plans, labels, n)
         watching = Watching(
-            Path(nnunet.output_folder) / "flow", nnunet.network, probes, labels, self.flow_settings
-        )
+            Path(nnunet.output_folder) / "flow", nnunet.network, probes, labels, self.flow_settings,
+            self.flow_cut_every,
+            lambda: training_windows(_loading(training), list(training.identifiers), plans),
+        )  # fmt: skip
         watching.begin(self._flow_state)
         return watching
 
@@ -102,3 +113,13 @@ class FlowMixin:
     def _state_of(self, filename: str) -> Path:
         path = Path(filename)
         return path.parent / "flow" / f"{path.stem}.pt"
+
+
+def _loading(cases: Any) -> Load:
+    """What reads a case of one of nnU-Net's data sets."""
+
+    def load(case: str) -> tuple[Any, Any, Any]:
+        image, label, _, properties = cases.load_case(case)
+        return image, label, properties
+
+    return load

@@ -1,6 +1,7 @@
 """An nnU-Net training watched: fixed windows of its validation cases, explained every epoch."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -11,24 +12,31 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.activation import SIGMOID
+from segtrace.causal.baselines import ENOUGH, collect
 from segtrace.checkpoint.reading import read
 from segtrace.data.probes import AT_MOST, Probes
 from segtrace.errors import InputError
 from segtrace.integrations.chosen_windows import Shown, chosen
 from segtrace.integrations.nnunet.plans import Labels, Plans
 from segtrace.integrations.nnunet.result import PROBES, to_file
+from segtrace.integrations.windows import padded, windows
 from segtrace.progress import counted, say
 from segtrace.report.files import check_writable, save_bytes
 from segtrace.report.sinks import Sink, TensorBoardSink
+from segtrace.tracking.cuts import Cuts
+from segtrace.tracking.edges import sites
 from segtrace.tracking.explained import Network, Settings, explain_probes, under
 from segtrace.tracking.tracker import Epoch, Tracker
 from segtrace.tracking.void import void_told
 from segtrace.tracking.writer import Writer
+from segtrace.training.callbacks.baselines import cut_epoch
 from segtrace.training.callbacks.own_folder import claim
 
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From the axes of SimpleITK to those of NIfTI."""
 EVENTS = "tensorboard"
+Load = Callable[[str], tuple[Any, Any, Mapping[str, Any]]]
+"""Case -> image (C, D, H, W), label (1, D, H, W) and properties, as nnU-Net keeps them."""
 
 
 class Watching:
@@ -40,13 +48,27 @@ class Watching:
         probes: the windows, see :func:`probes_of`.
         labels: what the channels of its logits mean.
         settings: what is explained.
+        cut_every: epochs between two cuts; ``None`` for never.
+        training: gives windows (n, C, *window) of training cases, anew each time, whose mean
+            activations stand in the place of a cut one.
+
+    Raises:
+        InputError: ``cut_every`` below 1; a folder that cannot be written.
     """
 
     def __init__(
-        self, folder: Path, net: nn.Module, probes: Probes, labels: Labels, settings: Settings
+        self,
+        folder: Path,
+        net: nn.Module,
+        probes: Probes,
+        labels: Labels,
+        settings: Settings,
+        cut_every: int | None = None,
+        training: Callable[[], Iterable[Tensor]] = tuple,
     ) -> None:
         check_writable(folder)
-        self.folder, self.tracker = folder, Tracker()
+        self.folder, self.tracker = folder, Tracker(cut_every=cut_every)
+        self._training = training
         settings = under(labels.activation, settings)
         settings, void = void_told(net, None, probes.images[:1], settings)
         if void is not None:
@@ -83,12 +105,18 @@ class Watching:
             loss: mean over the epoch.
         """
         explain = partial(explain_probes, *self.network, epoch=epoch)
-        told = Epoch(epoch, final, self.network, explain, dice=dice, loss=loss)
+        cut = partial(self._cut, epoch)
+        told = Epoch(epoch, final, self.network, explain, cut, dice=dice, loss=loss)
         self.tracker.update(Writer(self.folder, self._sinks), told)
         points = {f"val/dice/{organ}": value for organ, value in dice.items()}
         points |= {} if loss is None else {"train/loss": loss}
         for sink in self._sinks:
             sink.scalars(points, epoch, {})
+
+    def _cut(self, epoch: int) -> Cuts | None:
+        net, stages = self.network.net, self.network.stages
+        means = collect(net, sites(net, stages, None), self._training())
+        return cut_epoch(self.network, None, means, epoch)
 
     def state(self) -> dict[str, Any]:
         """What a training that goes on needs: plain values and tensors."""
@@ -107,17 +135,11 @@ def read_state(path: Path) -> dict[str, Any] | None:
     return read(path) if path.is_file() else None
 
 
-def probes_of(
-    load: Callable[[str], tuple[Any, Any, Mapping[str, Any]]],
-    cases: list[str],
-    plans: Plans,
-    labels: Labels,
-    n: int,
-) -> Probes:
+def probes_of(load: Load, cases: list[str], plans: Plans, labels: Labels, n: int) -> Probes:
     """The windows of validation cases that show most organs, the first twelve cases looked at.
 
     Args:
-        load: case -> image (C, D, H, W), label (1, D, H, W) and properties, as nnU-Net keeps them.
+        load: reads a case.
         cases: their names.
         plans: say the size of a window.
         labels: say which organs.
@@ -136,12 +158,26 @@ def probes_of(
     return probes
 
 
-def _shown(
-    load: Callable[[str], tuple[Any, Any, Mapping[str, Any]]],
-    case: str,
-    plans: Plans,
-    labels: Labels,
-) -> Shown:
+def training_windows(
+    load: Load, cases: Sequence[str], plans: Plans, n: int = ENOUGH
+) -> Iterator[Tensor]:
+    """Windows (1, C, *window) of training cases, drawn at random but the same each time.
+
+    Args:
+        load: see :func:`probes_of`.
+        cases: their names.
+        plans: say the size of a window.
+        n: how many.
+    """
+    drawn = np.random.default_rng(0)
+    for case, count in sorted(Counter(drawn.choice(sorted(cases), n).tolist()).items()):
+        image, _ = padded(torch.from_numpy(np.asarray(load(case)[0][:], np.float32)), plans.patch)
+        places = windows(image.shape[1:], plans.patch)
+        for place in drawn.integers(len(places), size=count):
+            yield image[(slice(None), *places[place])][None]
+
+
+def _shown(load: Load, case: str, plans: Plans, labels: Labels) -> Shown:
     _, label, properties = load(case)
     affine, file_affine, size = _place(properties, label.shape[1:], plans)
 

@@ -12,6 +12,7 @@ from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.errors import InputError
+from segtrace.network.logits import Output
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import step
 from segtrace.tracking.cuts import Cuts, cut_network, in_words
@@ -112,18 +113,34 @@ def cutting(
     def cut() -> Cuts | None:
         means = kept or _collected(network, edges, asked)
         shown = trainer.progress_bar_callback is not None
-        with step(*in_words(f"Epoch {epoch}"), shown=shown) as progress:
-            return cut_network(
-                network,
-                edges,
-                means,
-                epoch,
-                routes=epoch > 0,
-                output=asked.output,
-                progress=progress,
-            )
+        return cut_epoch(network, edges, means, epoch, output=asked.output, shown=shown)
 
     return cut
+
+
+def cut_epoch(
+    network: Network,
+    edges: Any,
+    means: Baselines | None,
+    epoch: int,
+    *,
+    output: Output | None = None,
+    shown: bool = True,
+) -> Cuts | None:
+    """Cut every stage and edge of an epoch's weights; but for epoch 0 also find their route.
+
+    Args:
+        network: with the weights, and the slices.
+        edges: see :func:`~segtrace.tracking.cuts.cut_network`, which is done.
+        means: over training slices.
+        epoch: finished passes.
+        output: picks the logits from what the network returns.
+        shown: say so, and how far it has come.
+    """
+    with step(*in_words(f"Epoch {epoch}"), shown=shown) as progress:
+        return cut_network(
+            network, edges, means, epoch, routes=epoch > 0, output=output, progress=progress
+        )
 
 
 def estimated(pl_module: pl.LightningModule, network: Network, edges: Any) -> Estimates | None:

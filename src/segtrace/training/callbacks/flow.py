@@ -128,8 +128,6 @@ class FlowCallback(EitherCallback):
                 raise unknown("drawing", f"draw_every.{name}", [f"draw_every.{n}" for n in drawn])
             if every < 1:
                 raise InputError(f"draw_every.{name}={every}; give 1 or more")
-        if cut_every is not None and cut_every < 1:
-            raise InputError(f"cut_every={cut_every}; give 1 or more, or null for never")
         self.net = net
         self.organs = organs
         self.every_n_epochs = every_n_epochs
