@@ -106,6 +106,6 @@ def pieces(axes: int, *fields: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
     What is made of large ones as a whole goes through memory that is fetched for it each time.
     """
-    along = max(field[..., :1, *[slice(None)] * (axes - 1)].numel() for field in fields)
+    along = max(field.numel() // max(1, field.shape[-axes]) for field in fields)
     size = max(1, PIECE // max(1, along))
     return zip(*(field.split(size, -axes) for field in fields), strict=True)
