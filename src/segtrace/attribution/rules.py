@@ -37,6 +37,9 @@ MapOf = Callable[[Tensor, Tensor], Tensor]
 Reference = Callable[[str, Tensor, slice], Tensor]
 """(site, activation (n, K, *cells), which of all slices these are) -> what it is held against."""
 
+PIECE = 2**18
+"""Numbers that are gone through at once."""
+
 _PAPER = "Hasany, Mériaudeau and Petitjean, The Do's and Don'ts of Grad-CAM in Image Segmentation"
 _GRADIENT = "G_k = ∂ Σ_(i,j)∈M y_ij / ∂A_k"
 
@@ -120,7 +123,18 @@ def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
     if weights[0, 0].numel() == 1:  # as one matrix product a slice: twice as fast
         product = torch.bmm(weights.flatten(2).mT, activation.flatten(2))  # (N, 1, cells)
         return product[:, 0].unflatten(1, activation.shape[2:])
-    return (weights * activation).sum(1)
+    both = zip(pieces(weights), pieces(activation), strict=True)
+    return torch.cat([(w * a).sum(1) for w, a in both], 1)
+
+
+def pieces(tensor: Tensor) -> tuple[Tensor, ...]:
+    """(N, K, *cells) along its first axis of cells, in pieces that stay in a processor's cache.
+
+    What is made of a large tensor as a whole is written to memory that the system first has to
+    give, and clear: of volumes that takes four times as long as the sums themselves.
+    """
+    row = tensor[:, :, :1].numel()
+    return tensor.split(max(1, PIECE // max(1, row)), 2)
 
 
 def global_average(gradient: Tensor, stride: Stride = ()) -> Tensor:

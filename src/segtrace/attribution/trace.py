@@ -27,7 +27,14 @@ from segtrace.attribution.forward import (
     weights_of,
 )
 from segtrace.attribution.patching import Estimates, inner
-from segtrace.attribution.rules import MapOf, Rule, element_wise, global_average, weighted_sum
+from segtrace.attribution.rules import (
+    MapOf,
+    Rule,
+    element_wise,
+    global_average,
+    pieces,
+    weighted_sum,
+)
 from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import Target
 from segtrace.attribution.weights import Weights
@@ -250,10 +257,14 @@ def _seed(scored: Tensor, weights: Sequence[Weights], turn: Tensor) -> Tensor:
 
 
 def _l1(gradient: Tensor) -> Tensor:
-    """(n,) Σ|G| of (n, K, *cells), read in the order in which it lies in memory."""
-    order = sorted(range(1, gradient.ndim), key=gradient.stride, reverse=True)
-    # Five times as fast as vector_norm; flattened in another order it would be copied.
-    return gradient.permute(0, *order).abs().flatten(1).sum(1)
+    """(n,) Σ|G| of (n, K, *cells); five times as fast as vector_norm."""
+    axes = tuple(range(1, gradient.ndim))
+    return torch.stack([piece.abs().sum(axes) for piece in pieces(gradient)]).sum(0)
+
+
+def _finite(numbers: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Whether all are, along some axes; a NaN is both the least and the largest."""
+    return numbers.amin(axes).isfinite() & numbers.amax(axes).isfinite()
 
 
 @dataclass(frozen=True)
@@ -355,13 +366,15 @@ class _Evidence:
             normalised=normalised[:, None, None].expand(shape).to(scored.device),
             scores=torch.stack([w.score(scored) for w in weights]),
             region_px=region_px,
-            finite=scored.flatten(1).isfinite().all(1)[None],
+            finite=_finite(scored, tuple(range(1, scored.ndim)))[None],
             lost=scored.new_zeros(len(wanted.heard), *region_px.shape),
         )
 
     @classmethod
     def joined(cls, parts: Sequence["_Evidence"]) -> "_Evidence":
         """Several slices' evidence as one's; slices are the third axis of maps, the last else."""
+        if len(parts) == 1:  # of a volume, whose maps are large
+            return parts[0]
         maps = {name: torch.cat([p.maps[name] for p in parts], 2) for name in parts[0].maps}
         names = [name for name in cls.__dataclass_fields__ if name != "maps"]
         rest = {name: torch.cat([getattr(p, name) for p in parts], -1) for name in names}
@@ -376,10 +389,10 @@ class _Evidence:
         degenerate = degenerate[:, None] & averages[:, None, None]  # (S, R, O, N)
         maps = [self.maps[site.name].flatten(3) for site in sites]
         numbers = (self.finite & (self.scores + self.gradient_l1).isfinite())[:, None]
-        finite = torch.stack([m.isfinite().all(3) for m in maps]) & numbers
+        finite = torch.stack([_finite(m, (3,)) for m in maps]) & numbers
         cut = torch.tensor([site.name in gradient_cut for site in sites])
         holds = {
-            Status.DEAD: torch.stack([(m <= 0).all(3) for m in maps]),
+            Status.DEAD: torch.stack([m.amax(3) <= 0 for m in maps]),
             Status.GAP_DEGENERATE: degenerate,
             Status.GRADIENT_CUT: cut[:, None, None, None],
             Status.DISCONNECTED: self.disconnected[:, None],

@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from segtrace.measures.resize import Grid, adjoint, inner, pooled, total
+from segtrace.measures.resize import Grid, adjoint, inner, pieces, pooled, total, total_of_sizes
 
 GAIN_ROOM = 0.02
 """``gain`` needs a perfect map that beats the uniform one by this much of the map."""
@@ -91,8 +91,11 @@ class Organs:
 
     def highest(self) -> Tensor:
         """The largest mass of any map, (…) float64: that of the cell most inside the mask."""
-        share = self.weights.double() / self.everywhere.double().clamp(min=1e-12)
-        return nan_where(~self.present, share.flatten(-self.axes).amax(-1))
+        shares = [
+            (on.double() / all_.double().clamp(min=1e-12)).flatten(-self.axes).amax(-1)
+            for on, all_ in pieces(self.axes, self.weights, self.everywhere)
+        ]
+        return nan_where(~self.present, torch.stack(shares).amax(0))
 
     def ceiling(self) -> Tensor:
         """Mass of the perfect map, (…) float64: 1 at full resolution, NaN for an empty mask."""
@@ -195,4 +198,4 @@ class StageMaps:
     @property
     def positive_fraction(self) -> Tensor:
         """ΣL / Σ|map| in [0, 1], NaN where the map is zero."""
-        return ratio(self.summed, total(self.maps.abs(), self.organs.axes))
+        return ratio(self.summed, total_of_sizes(self.maps, self.organs.axes))

@@ -9,7 +9,7 @@ The adjoint mask A_hᵀ m A_w is computed once a mask and grid; every rule and s
 costs one inner product at its own resolution, exactly. A volume has one axis and one matrix more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from segtrace.attribution.aggregate import on_grid
+from segtrace.attribution.rules import PIECE
 
 Grid = tuple[int, ...]
 """Cells, or pixels, along each axis: rows and columns, of a volume planes before them."""
@@ -78,11 +79,33 @@ def pooled(masks: Tensor, grid: Grid) -> Tensor:
 
 def total(fields: Tensor, axes: int = 2) -> Tensor:
     """Σ over the last axes, those of the grid: (…, *cells) -> (…) float64."""
-    # Along the rows in the fields' own precision: over all cells float64 costs five times as much.
-    return fields.sum(-1).sum(tuple(range(1 - axes, 0)), dtype=torch.float64)
+    return _over_rows(lambda piece: piece.sum(-1), axes, fields)
+
+
+def total_of_sizes(fields: Tensor, axes: int = 2) -> Tensor:
+    """The same of the absolute values."""
+    return _over_rows(lambda piece: piece.abs().sum(-1), axes, fields)
 
 
 def inner(maps: Tensor, weights: Tensor, axes: int = 2) -> Tensor:
     """Σ map · weight over the grid, (…, *cells) -> (…) float64; broadcasts over leading axes."""
-    rows = torch.linalg.vecdot(maps, weights)
+    return _over_rows(torch.linalg.vecdot, axes, maps, weights)
+
+
+def _over_rows(of: Callable[..., Tensor], axes: int, *fields: Tensor) -> Tensor:
+    """What is made of each row of some fields (…, *cells), summed: (…) float64."""
+    # Along the rows in the fields' own precision: over all cells float64 costs five times as much.
+    if axes == 1:
+        return of(*fields).double()
+    rows = torch.cat([of(*piece) for piece in pieces(axes, *fields)], 1 - axes)
     return rows.sum(tuple(range(1 - axes, 0)), dtype=torch.float64)
+
+
+def pieces(axes: int, *fields: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Fields (…, *cells) along their first axis of cells, in pieces that a cache holds.
+
+    What is made of large ones as a whole goes through memory that is fetched for it each time.
+    """
+    along = max(field.numel() // max(1, field.shape[-axes]) for field in fields)
+    size = max(1, PIECE // max(1, along))
+    return zip(*(field.split(size, -axes) for field in fields), strict=True)

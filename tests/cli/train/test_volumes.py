@@ -5,9 +5,12 @@ import re
 import pytest
 import torch
 
+from helpers.deadly import Nursery
+from helpers.left_behind import differences, left_by
 from helpers.scripts import answer_of, run_script
 from segtrace.checkpoint.loading import load
 from segtrace.data.probes import Probes
+from segtrace.report.tables import read_table
 
 NET = (
     "model=basic_unet", "model.net.spatial_dims=3", "model.net.features=[4,4,8,8,8,4]",
@@ -63,6 +66,43 @@ def test_a_training_on_volumes_leaves_what_one_on_slices_does_and_goes_on_to_the
     assert all(torch.equal(one[name], two[name]) for name in two)
     told = [(tmp_path / run / "flow" / "measures.csv").read_bytes() for run in ("one", "two")]
     assert told[0] == told[1]
+
+
+@pytest.mark.long
+def test_two_processes_count_every_volume_once(tiny_raw, tmp_path):
+    """One volume to validate on: of two processes one gets it, and the other a repeat."""
+    two = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1", "data.batch_size=2")
+    ran = train(tiny_raw, tmp_path, *two, "hydra.run.dir=run")
+    assert ran.err == ""
+    assert ran.out.count("\nDice of the validation cases") == 1
+    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert names == ["epoch_000.ckpt", "epoch_001.ckpt", "last.ckpt"]
+    last = load(tmp_path / "run" / "checkpoints" / "epoch_001.ckpt")
+    found = last.description["found"]
+    assert list(found) == ["0027"]
+    for row in read_table(tmp_path / "run" / "dice.csv"):
+        told = sum(case[row["organ"]]["voxels"] for case in found.values())
+        assert int(row["predicted_voxels"]) == told
+    rows = [tuple(row.values()) for row in read_table(tmp_path / "run" / "flow" / "measures.csv")]
+    assert len(rows) == len(set(rows)) > 0
+
+
+@pytest.mark.long
+def test_a_training_on_volumes_killed_within_an_epoch_goes_on_to_the_bit(tiny_raw, tmp_path):
+    nursery = Nursery()
+    typed = (f"data.root={tiny_raw}", *LITTLE, *NET, "trainer.max_epochs=2", "hydra.run.dir=run")
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = nursery.run("train.py", tmp_path / "whole", *typed)
+    assert whole["code"] == 0, whole["said"][-3000:]
+    folder = tmp_path / "killed"
+    killed = nursery.run("train.py", folder, *typed, at=[whole["steps"] * 2 // 3])
+    assert killed["killed"], killed["said"][-3000:]
+    assert not (folder / "run" / "checkpoints" / "epoch_002.ckpt").is_file()
+    last = nursery.run("train.py", folder, "resume=run")
+    assert last["code"] == 0, last["said"][-3000:]
+    assert differences(left_by(tmp_path / "whole"), left_by(folder)) == []
+    nursery.close()
 
 
 @pytest.mark.parametrize(
