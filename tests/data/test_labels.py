@@ -55,6 +55,12 @@ def test_a_name_that_stands_for_something_else_in_tables_is_no_organ(name):
     check_names([f"{name}_1", "mean_vein"])
 
 
+def test_an_organ_has_a_name():
+    for name in ("", " "):
+        with pytest.raises(InputError, match=rf"an organ is called '{name}'; give it a name"):
+            organ_table([name], {name: 1})
+
+
 def test_an_organ_the_files_cannot_tell_apart_is_refused():
     with pytest.raises(InputError, match="no organ 'spleen'; this data set has liver"):
         organ_table("synapse8", {"liver": 1, "aorta": 2, "gallbladder": 3, "left_kidney": 4,

@@ -140,6 +140,15 @@ def probes():
     )
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_probes_of_a_file_that_hold_no_numbers_are_one_line(probes, value):
+    images = probes.images.clone()
+    images[1, 0, 2, :3] = value
+    with pytest.raises(InputError, match=r"0027, 0028\) hold 3 values that are NaN") as caught:
+        Probes.from_plain(reloaded(replace(probes, images=images).to_plain()))
+    assert "\n" not in str(caught.value)
+
+
 def test_probes_survive_a_checkpoint(probes):
     again = Probes.from_plain(reloaded(probes.to_plain()))
     assert torch.equal(again.images, probes.images)

@@ -171,10 +171,10 @@ def whole_here() -> str:
 
 def _images_explained(folder: Path) -> int | None:
     """Of a folder of images, how many are whole; ``None`` where one image or none was named."""
-    from segtrace.cli.explain.each_image import images_in, whole_in  # train.py needs none of it
+    from segtrace.cli.explain.each_image import whole_in  # train.py needs none of it
 
     named = kept_in(folder).get("image")
-    return whole_in(folder) if isinstance(named, str) and images_in(Path(named)) else None
+    return whole_in(folder) if isinstance(named, str) and Path(named).is_dir() else None
 
 
 def _cases_scored(folder: Path) -> int | None:

@@ -90,14 +90,16 @@ def organ_table(organs: str | Sequence[str], numbering: Mapping[str, int]) -> di
 
 
 def check_names(organs: Iterable[str]) -> None:
-    """Refuse organs whose numbers would be taken for those of something else.
+    """Refuse organs whose numbers would be taken for those of something else, or of nothing.
 
     Raises:
-        InputError: a reserved name, in small or capital letters.
+        InputError: a reserved name, in small or capital letters; an empty one.
 
     >>> check_names(["liver", "mean_vein"])
     """
     for name in organs:
+        if not str(name).strip():
+            raise InputError(f"an organ is called {name!r}; give it a name that can be read")
         if (meaning := RESERVED.get(str(name).casefold())) is not None:
             raise InputError(
                 f"organ {name!r}: in tables and charts that name stands for {meaning}; give the "

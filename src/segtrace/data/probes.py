@@ -115,7 +115,7 @@ class Probes:
         """Undoes :meth:`to_plain`.
 
         Raises:
-            InputError: the images were left out, or are not those of the hash.
+            InputError: the images were left out, are not those of the hash, or hold NaN.
         """
         if "images" not in plain:
             raise InputError(
@@ -137,6 +137,12 @@ class Probes:
             axcodes=str(plain.get("axcodes", "")),
             ends=(float(low), float(high)),
         )
+        if broken := int((~probes.images.isfinite()).sum()):
+            raise InputError(
+                f"the probes (cases {', '.join(dict.fromkeys(probes.cases))}) hold {broken} values "
+                "that are NaN or infinite; give other slices, image=… or "
+                "data=… data.root=… probes.n=8"
+            )
         return probes.checked(plain["hash"])
 
     def checked(self, expected: str) -> "Probes":

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 
 import nibabel
 import numpy as np
@@ -118,6 +119,15 @@ def test_two_images_of_one_name_are_refused(images):
     with pytest.raises(InputError, match=r"b.nii and b.nii.gz are of one name"):
         images_in(images)
     assert images_in(images / "a.nii") == []
+
+
+def test_a_folder_without_images_is_refused_and_pipes_are_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(InputError, match=r"no file there ends in .nii or .nii.gz; name a NIfTI"):
+        images_in(tmp_path)
+    os.mkfifo(tmp_path / "a.nii.gz")
+    with pytest.raises(InputError, match=r"nii.gz \(a.nii.gz is no plain file\); name a NIfTI"):
+        images_in(tmp_path)
 
 
 def test_the_page_names_no_file(images, tmp_path):

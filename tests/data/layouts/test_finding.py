@@ -84,6 +84,9 @@ def test_amos_two_parts_are_its_split_without_the_file_too(tiny_raw, tmp_path):
     source = same(find_source(str(tmp_path), "btcv"), tiny_raw)
     assert source.split()["val"] == ("0006",)
     assert "0006" not in source.split()["train"]
+    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT", "1": "PET"}}))
+    with pytest.raises(InputError, match=r"2 input channels \(CT, PET\), and one file a case"):
+        find_source(str(tmp_path), "btcv")
 
 
 def test_a_pattern_of_one_folder_alone_asks_for_the_other(tiny_raw, tmp_path):
@@ -124,6 +127,11 @@ def test_listed_cases_are_read_with_their_split(tiny_raw, tmp_path, channel):
         ({"labels": {"1": "a b", "2": "a/b"}}, "two labels are called 'a_b'"),
         ({"labels": {"liver": 1, "spleen": 1}}, "'liver' and 'spleen' both have number 1; give"),
         ({"labels": {"liver": 1, "ignore": 2}}, "ignore, which is not done here"),
+        ({"labels": {"": 1}}, "label 1 has no name; give data.labels"),
+        ({"labels": {"1": " "}}, "label 1 has no name; give data.labels"),
+        ({"training": entries("0005", image="labelsTr/{}.nii.gz")},
+         "names 'labelsTr/0005.nii.gz' twice"),
+        ({"training": [{"image": ["a", "./a"], "label": "c"}]}, "names 'a' twice"),
         ({"labels": 3}, "its labels are 3"),
         ({"labels": {"liver": "x"}}, "no single number"),
         ({"file_ending": ".png", "labels": NNUNET}, "save them as NIfTI"),
@@ -144,7 +152,12 @@ def test_a_dataset_json_that_cannot_be_followed_is_one_line(tiny_raw, tmp_path, 
 def test_several_channels_in_one_file_are_refused(tiny_raw, tmp_path):
     copied(tiny_raw, tmp_path, "imagesTr/*.nii.gz", "labelsTr/*.nii.gz")
     content = {"labels": NNUNET, "modality": {"0": "T1", "1": "T2"}}
-    for listed in ({}, {"training": entries("0005")}):
+    first = "imagesTr/0005_0000.nii.gz"
+    shutil.copy(tmp_path / "imagesTr/0005.nii.gz", tmp_path / first)
+    for listed in (
+        {}, {"training": entries("0005")}, {"training": entries("0005", image=first)},
+        {"channel_names": ["T1", "T2"]},
+    ):  # fmt: skip
         (tmp_path / "dataset.json").write_text(json.dumps(content | listed))
         with pytest.raises(InputError, match=r"2 input channels \(T1, T2\), and one file a case"):
             find_source(str(tmp_path))

@@ -352,9 +352,16 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(tiny_raw, tmp_path, capsys):
     assert score(stopped) == []
     other = network()
     other.net.scale.data.mul_(1.5)
-    assert score(stopped, trained=other) == cases
-    assert score(stopped, scoring=Scoring(tolerance=3.0)) == cases
-    assert score(stopped, files=lambda case: source.files(case)[::-1]) == cases
+    assert "anew" not in capsys.readouterr().out
+    for changed, why in (
+        ({"trained": other}, "weights"),
+        ({"scoring": Scoring(tolerance=3.0)}, "weights, tolerance"),
+        ({"scoring": Scoring("transunet")}, "protocol, tolerance"),
+        ({"files": lambda case: source.files(case)[::-1]}, "protocol, files"),
+    ):
+        assert score(stopped, **changed) == cases
+        said = capsys.readouterr().out
+        assert f"3 cases scored before and now anew, with other {why}." in said
 
 
 @pytest.mark.long

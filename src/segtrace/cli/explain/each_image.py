@@ -27,16 +27,23 @@ DONE, BEFORE, FAILED = "explained", "explained before", "failed"
 
 
 def images_in(folder: Path, channels: int = 1) -> list[Path]:
-    """The NIfTI files of a folder, in order; none for what is no folder, or one of another kind.
+    """The NIfTI files of a folder, in order; none for what is no folder.
 
     Of images of several channels the first ones, whose names end in ``_0000``.
 
     Raises:
-        InputError: two files whose results would lie in one folder.
+        InputError: a folder without such files; two files whose results would lie in one folder.
     """
     if not folder.is_dir():
         return []
-    found = [path for path in sorted(folder.iterdir()) if _is_image(path)]
+    named = [path for path in sorted(folder.iterdir()) if _is_called_image(path)]
+    found = [path for path in named if path.is_file()]
+    if not found:
+        why = f" ({printable(named[0].name)} is no plain file)" if named else ""
+        raise InputError(
+            f"image={folder}: no file there ends in {' or '.join(ENDINGS)}{why}; name a NIfTI file "
+            "(dcm2niix makes one of a DICOM series) or a folder of them"
+        )
     if channels > 1:
         found = [path for path in found if stem(path).endswith(FIRST)]
         if not found:
@@ -53,8 +60,8 @@ def images_in(folder: Path, channels: int = 1) -> list[Path]:
     return found
 
 
-def _is_image(path: Path) -> bool:
-    return path.name.endswith(ENDINGS) and not path.name.startswith(".") and path.is_file()
+def _is_called_image(path: Path) -> bool:
+    return path.name.endswith(ENDINGS) and not path.name.startswith(".")
 
 
 def _name(path: Path) -> str:

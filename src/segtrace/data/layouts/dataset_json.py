@@ -5,7 +5,7 @@ The file is data: names become organs' or are compared, and no path in it leads 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -54,7 +54,8 @@ def read_dataset_json(path: Path, labelled: bool = False) -> DatasetJson:
     if ending not in (".nii.gz", ".nii"):
         raise InputError(f"{path}: its files end in {shown(ending)}; save them as NIfTI")
     names = content.get("channel_names", content.get("modality", {}))
-    channels = names.values() if isinstance(names, Mapping) else ()
+    listed = names.values() if isinstance(names, Mapping) else names
+    channels = [*listed] if isinstance(listed, Collection) and not isinstance(listed, str) else []
     parts = {
         ours: _listed(path, theirs, content[theirs], len(channels) or 1)
         for theirs, ours in _PARTS.items()
@@ -114,6 +115,8 @@ def _labels(path: Path, given: Any) -> dict[str, int]:
                 f"{path}: label {shown(key)} is {shown(value)}, no single number; {_GIVE}"
             )
         organ = re.sub(r"[\s/]+", "_", str(name).strip())
+        if not organ:
+            raise InputError(f"{path}: label {number} has no name; {_GIVE}")
         if organ == "ignore":
             raise InputError(
                 f"{path}: label {number} marks voxels to ignore, which is not done here; {_GIVE} "
@@ -142,6 +145,11 @@ def _listed(
         given = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
         images = [_inside(path, part, one) for one in given]
         label = _inside(path, part, entry["label"])
+        if twice := next((one for one in images if [*images, label].count(one) > 1), None):
+            raise InputError(
+                f"{path}: an entry of {part} names {shown(str(twice.relative_to(path.parent)))} "
+                "twice; name each channel and the label by a file of its own"
+            )
         case = re.sub(r"\.nii(\.gz)?$", "", label.name)
         if case in found:
             raise InputError(f"{path}: {part} lists {label.name} twice; take one entry out")

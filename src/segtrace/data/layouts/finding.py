@@ -68,7 +68,7 @@ def find_source(
     if any((top / case / ORGANS).is_dir() for case in matches(top, IMAGE)):
         return OrganFilesSource(root, labels)
     if parts := _in_two_parts(top):
-        return ListedSource(_of_parts(top, told, parts), _known(labels, told, top), other)
+        return _listed(_of_parts(top, told, parts), labels, other)
     first, masks = _patterns(top)
     return NiftiSource(root, _known(labels, told, top), _channels(top, first, told), masks, other)
 
@@ -78,7 +78,7 @@ def _listed(told: DatasetJson, labels: Labels, other: str) -> NiftiSource:
         raise InputError(f"{told.path}: it lists no training images with their labels; add them")
     files = next(iter(next(iter(told.parts.values())).values()))
     if len(told.channels) > 1 and len(files) == 2:
-        _channels(told.path.parent, files[0].name, told)
+        raise _one_file(told)
     return ListedSource(told, _known(labels, told, told.path.parent), other)
 
 
@@ -140,10 +140,14 @@ def _channels(top: Path, images: str, told: DatasetJson | None) -> list[str]:
     several = len(told.channels) if told is not None else 0
     if FIRST not in images:
         if told is not None and several > 1:
-            raise InputError(
-                f"{told.path}: {several} input channels ({', '.join(told.channels)}), and one file "
-                f"a case; save each as a file of its own, CASE{FIRST}.nii.gz and so on"
-            )
+            raise _one_file(told)
         return [images]
     numbered = (images.replace(FIRST, f"_{n:04d}") for n in range(several or MOST_CHANNELS))
     return [*numbered] if several else [*takewhile(lambda one: matches(top, one), numbered)]
+
+
+def _one_file(told: DatasetJson) -> InputError:
+    return InputError(
+        f"{told.path}: {len(told.channels)} input channels ({', '.join(told.channels)}), and one "
+        f"file a case; save each as a file of its own, CASE{FIRST}.nii.gz and so on"
+    )

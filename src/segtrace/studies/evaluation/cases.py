@@ -25,7 +25,7 @@ from segtrace.processes import side_by_side
 from segtrace.progress import counted, over, say
 from segtrace.report.files import remove, version_of
 from segtrace.report.tables import save_table
-from segtrace.studies.evaluation.kept import PREDICTIONS, Case, Kept, made_by
+from segtrace.studies.evaluation.kept import PREDICTIONS, Case, Kept, hash_of
 from segtrace.studies.evaluation.result import UNPLACED, Evaluation, cases_of
 from segtrace.studies.inputs.cautions import IN_SHORT, of_volume, say_cautions, trained_on
 from segtrace.studies.inputs.new_image import predict
@@ -187,9 +187,16 @@ def evaluate(
 
 def _made_by(
     trained: TrainedNetwork, organs: Sequence[str], numbering: Mapping[str, int], scoring: Scoring
-) -> str:
+) -> dict[str, str]:
     how = trained.preprocessing.to_plain(), trained.settings.activation, trained.channels
-    return made_by(trained.net, how, organs, dict(numbering), scoring, version_of("segtrace"))
+    return {
+        "weights": hash_of(trained.net),
+        "protocol": scoring.protocol,
+        "tolerance": str(scoring.tolerance),
+        "organs": repr((organs, dict(numbering))),
+        "preprocessing": repr(how),
+        "version of segtrace": version_of("segtrace"),
+    }
 
 
 def _taken_up(kept: Kept, cases: Sequence[str]) -> dict[str, Case]:
@@ -198,6 +205,10 @@ def _taken_up(kept: Kept, cases: Sequence[str]) -> dict[str, Case]:
     found = {name: case for name in cases if (case := kept.read(name)) is not None}
     if found:
         say(f"{len(found)} of {counted(len(cases), 'case')} scored before, by these weights: kept.")
+    others = [what for name in cases if name not in found and (what := kept.others(name))]
+    if others:
+        why = ", ".join(dict.fromkeys(one for what in others for one in what))
+        say(f"{counted(len(others), 'case')} scored before and now anew, with other {why}.")
     return found
 
 

@@ -57,12 +57,12 @@ class Kept:
     Attributes:
         folder: of the part's files.
         files: name of a case -> its files.
-        by: what else decides: the network and the settings, see :func:`made_by`.
+        by: what else decides, by its name: weights, see :func:`hash_of`, protocol, settings.
     """
 
     folder: Path
     files: Callable[[str], Sequence[Path]]
-    by: str
+    by: Mapping[str, str]
 
     def read(self, name: str) -> Case | None:
         """A case that is whole; ``None`` where it is not, or of other files, network, settings."""
@@ -74,6 +74,15 @@ class Kept:
             return Case.from_plain(plain) if whole else None
         except _OTHER:
             return None
+
+    def others(self, name: str) -> list[str]:
+        """What of ``by``, or ``files``, was another when a case was kept; none of what is not."""
+        try:
+            check_plain(self._file(name))
+            before = json.loads(self._file(name).read_text(encoding="utf-8"))["key"]
+            return [what for what, now in self._key(name).items() if before[what] != now]
+        except _OTHER:
+            return []
 
     def write(self, name: str, case: Case) -> None:
         """Keep a case whose files are all written.
@@ -96,8 +105,10 @@ class Kept:
 
     def _known(self, name: str) -> dict[str, object]:
         """What must be as it was when the case was kept."""
-        key = [self.by, *map(sha256, self.files(name))]
-        return {"key": key, "written": self._written(name)}
+        return {"key": self._key(name), "written": self._written(name)}
+
+    def _key(self, name: str) -> dict[str, object]:
+        return {**self.by, "files": [*map(sha256, self.files(name))]}
 
     def _written(self, name: str) -> dict[str, str]:
         """The files of its prediction, and their bytes."""
@@ -111,9 +122,9 @@ def _check(case: object) -> str:
     return hashlib.sha256(json.dumps(case).encode()).hexdigest()
 
 
-def made_by(net: nn.Module, *settings: object) -> str:
-    """A hash of a network's weights, by their names, and of settings, by how they are shown."""
-    digest = hashlib.sha256(repr(settings).encode())
+def hash_of(net: nn.Module) -> str:
+    """Of a network's weights, by their names."""
+    digest = hashlib.sha256()
     for name, tensor in net.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
