@@ -46,7 +46,14 @@ def full_checkpoint(path: Path, epoch: int) -> Path:
         "epoch": epoch,
         "global_step": 10 * epoch,
         "loops": {"fit_loop": loop},
-        "callbacks": {"Continuity": {"steps": 40}, "FlowCallback": {"history": {}}},
+        "callbacks": {
+            "Continuity": {"steps": 40},
+            "FlowCallback": {
+                "history": {"epochs": [0, 1, 2]},
+                "drawn": {"overview": 2, "charts": 0},
+                "cuts": {"epochs": [0]},
+            },
+        },
         "pytorch-lightning_version": pl.__version__,
     }
     torch.save(saved, path)

@@ -79,6 +79,18 @@ def test_an_event_of_several_tags_keeps_those_that_stay(tmp_path):
     assert points(tmp_path) == {}
 
 
+def test_tags_that_had_not_come_as_far_are_rewound_to_where_they_were(tmp_path):
+    write(tmp_path, range(4), range(10))
+    before = points(tmp_path)
+    rewind(tmp_path, epoch=2, batches=10, drawn={"2_flow/": 1, "5_leak/": -1, "val/": 9})
+    last = {flow_tag("seg_grad_cam", "liver"): 1, events_tag("seg_grad_cam"): -1}
+    assert points(tmp_path) == {
+        (tag, step): count
+        for (tag, step), count in before.items()
+        if tag in (LEARNING_RATE_TAG, "memory") or step <= last.get(tag, 2)
+    }
+
+
 def test_a_torn_event_at_the_end_goes_and_all_before_it_stay(tmp_path):
     write(tmp_path, range(3), range(10))
     (path,) = tmp_path.glob("events*")

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 from helpers.invented import explained
+from helpers.tags import expected_tags, further_tags
 from segtrace.names import file_name
 from segtrace.report.tables import read_table
+from segtrace.report.tensorboard import OVERVIEW_TAG
 from segtrace.tracking.history import History
 from segtrace.tracking.leaks import LeakMeter, Leaks
-from segtrace.tracking.writer import Writer
+from segtrace.tracking.writer import Writer, last_shown
 
 ORGANS = ("../../Left", "LEFT")
 STAGES = ("../dec1", "head")
@@ -48,3 +50,15 @@ def test_every_file_of_an_epoch_lies_in_its_folder_under_a_name_of_its_own(tmp_p
     assert {(row["organ"], row["stage"]) for row in rows} == {
         (organ, stage) for organ in ORGANS for stage in STAGES
     }
+
+
+def test_of_every_tag_it_is_known_how_far_it_had_come():
+    reached = {"overview": 4, "charts": 3, "cuts": 2, "numbers": 5, "a/b": 1}
+    known, tags = last_shown(reached), {"rules": ["a/b"], "organs": ["liver"], "cut": ["liver"]}
+    blocks = [("gain", "a/b")]
+    ours = expected_tags(**tags, estimated=True)
+    ours |= further_tags(**tags, stages=["enc1"], blocks=blocks, timelines=blocks)
+    begins = {"1": 4, "2": 1, "3": 3, "4": 2, "5": 3, "z": 5}
+    for tag in ours:
+        assert [last for start, last in known.items() if tag.startswith(start)] == [begins[tag[0]]]
+    assert last_shown({})[OVERVIEW_TAG] == -1

@@ -1,7 +1,7 @@
 """Event files of TensorBoard, rewound to where a run goes on: every step of a tag stands once."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
@@ -15,7 +15,13 @@ BEGIN = "events.out.tfevents."
 FILES = f"{BEGIN}*"
 
 
-def rewind(folder: Path, epoch: int, batches: int, anew: tuple[str, ...] = ()) -> None:
+def rewind(
+    folder: Path,
+    epoch: int,
+    batches: int,
+    anew: tuple[str, ...] = (),
+    drawn: Mapping[str, int] | None = None,
+) -> None:
     """Take out of the event files what a run writes once more that goes on.
 
     TensorBoard itself can only drop all tags from one step on, and epochs are not batches.
@@ -25,13 +31,22 @@ def rewind(folder: Path, epoch: int, batches: int, anew: tuple[str, ...] = ()) -
         epoch: the last that is kept.
         batches: those that the run has behind it.
         anew: beginnings of tags of which nothing is kept.
+        drawn: beginning of tags -> the last epoch of theirs that is kept, where it is an earlier
+            one: a later one was drawn because nothing seemed to follow.
 
     Raises:
         InputError: it cannot be written.
     """
+
+    def stays(tag: str, step: int) -> bool:
+        if not tag.startswith(BY_EPOCH):
+            return step < batches
+        lasts = [last for begins, last in (drawn or {}).items() if tag.startswith(begins)]
+        return step <= min([epoch, *lasts])
+
     for path in sorted(folder.glob(FILES)):
         events = list(_events(path))
-        kept = [left for event in events if (left := _kept(event, epoch, batches, anew))]
+        kept = [left for event in events if (left := _kept(event, stays, anew))]
         if kept != events or _length(events) < path.stat().st_size:
             with atomic(path) as file:
                 writer = RecordWriter(file)
@@ -65,8 +80,8 @@ def _length(events: list[Event]) -> int:
     return sum(event.ByteSize() + 16 for event in events)
 
 
-def _kept(event: Event, epoch: int, batches: int, anew: tuple[str, ...]) -> Event | None:
-    """What is left of an event; ``None`` for nothing."""
+def _kept(event: Event, stays: Callable[[str, int], bool], anew: tuple[str, ...]) -> Event | None:
+    """What is left of an event; ``None`` for nothing. ``stays``: of a tag and its step."""
     if not event.HasField("summary"):
         return event
     left = Event()
@@ -74,14 +89,10 @@ def _kept(event: Event, epoch: int, batches: int, anew: tuple[str, ...]) -> Even
     values = [
         value
         for value in event.summary.value
-        if not value.tag.startswith(anew) and _is_before(value.tag, event.step, epoch, batches)
+        if not value.tag.startswith(anew) and stays(value.tag, event.step)
     ]
     if not values:
         return None
     del left.summary.value[:]
     left.summary.value.extend(values)
     return left
-
-
-def _is_before(tag: str, step: int, epoch: int, batches: int) -> bool:
-    return step <= epoch if tag.startswith(BY_EPOCH) else step < batches

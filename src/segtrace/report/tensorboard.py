@@ -48,7 +48,12 @@ class Board(Protocol):
 
 def flow_tag(rule: str, organ: str) -> str:
     """The picture of an organ: probes x stages."""
-    return _tag("2_flow", _ranked(rule), organ)
+    return f"{flow_group(rule)}{file_name(organ)}"
+
+
+def flow_group(rule: str) -> str:
+    """How the tags of a rule's pictures begin."""
+    return f"{_tag('2_flow', _ranked(rule))}/"
 
 
 def timeline_tag(measure: str, rule: str, organ: str) -> str:

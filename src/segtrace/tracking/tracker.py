@@ -1,7 +1,7 @@
 """What is kept of a training over its epochs, while it runs or from its checkpoints."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -215,9 +215,11 @@ class Tracker:
     @property
     def reached(self) -> dict[str, int]:
         """What is written -> its last epoch; see :meth:`Writer.truncate`."""
-        drawn = {name: epoch for name, epoch in self._done.items() if name != CUTS}
-        last = {NUMBERS: self.history.epochs, CUTS: self._cut_epochs}
-        return drawn | {name: epochs[-1] for name, epochs in last.items() if epochs}
+        return _reached(self._drawn, self.history.epochs, self._cut_epochs)
+
+    @property
+    def _drawn(self) -> dict[str, int]:
+        return {name: epoch for name, epoch in self._done.items() if name != CUTS}
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on: plain values and tensors."""
@@ -225,7 +227,7 @@ class Tracker:
             "history": self.history.to_plain(),
             "losses": dict(self._losses),
             "course": self._course.to_plain(),
-            "drawn": {name: epoch for name, epoch in self._done.items() if name != CUTS},
+            "drawn": self._drawn,
             "cuts": {
                 "untrained": None if self.untrained is None else self.untrained.to_plain(),
                 "epochs": list(self._cut_epochs),
@@ -250,3 +252,16 @@ class Tracker:
         self._cut_epochs, self._lost = list(state["epochs"]), list(state["lost"])
         if self._cut_every is not None:
             self._done |= state["done"]
+
+
+def reached_in(state: Mapping[str, Any]) -> dict[str, int]:
+    """What :attr:`Tracker.reached` was when its state was kept; see :meth:`Tracker.state_dict`."""
+    cut = state["cuts"]["epochs"] if "cuts" in state else []
+    return _reached(state["drawn"], state["history"]["epochs"], cut)
+
+
+def _reached(
+    drawn: Mapping[str, int], explained: Sequence[int], cut: Sequence[int]
+) -> dict[str, int]:
+    last = {NUMBERS: explained, CUTS: cut}
+    return {**drawn, **{name: epochs[-1] for name, epochs in last.items() if epochs}}

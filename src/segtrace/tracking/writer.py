@@ -27,6 +27,7 @@ from segtrace.report.tensorboard import (
     ROUTES_TAG,
     estimate_tag,
     events_tag,
+    flow_group,
     flow_tag,
     leading,
     leak_tag,
@@ -70,6 +71,14 @@ PICTURES = {
     "route": CUTS,
 }
 """Beside the maps of each rule, in the folder of an epoch -> what it is."""
+TAGS = {
+    OVERVIEW_TAG: OVERVIEW,
+    "3_timeline/": CHARTS,
+    "4_cut/": CUTS,
+    "5_leak/": CHARTS,
+    "z_measure/": NUMBERS,
+}
+"""How tags begin, beside those of each rule -> what it is that they show."""
 ENDS = "emergence.csv"
 """The table that only the end of a training can fill."""
 
@@ -261,3 +270,15 @@ class Writer:
     def epoch(self, epoch: int) -> Path:
         """The folder of an epoch's pictures."""
         return self.folder / f"epoch_{epoch:03d}"
+
+
+def last_shown(reached: Mapping[str, int]) -> dict[str, int]:
+    """How tags begin -> the last epoch that stands under them.
+
+    Args:
+        reached: what is written -> its last epoch, as :meth:`Writer.truncate` takes it.
+    """
+    rules = [name for name in reached if name not in {NUMBERS, *TAGS.values()}]
+    return {tag: reached.get(kind, -1) for tag, kind in TAGS.items()} | {
+        flow_group(rule): reached[rule] for rule in rules
+    }

@@ -4,6 +4,7 @@ import errno
 import io
 import re
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
+from pytorch_lightning.callbacks import Checkpoint
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
@@ -29,7 +31,13 @@ from segtrace.cli.train.letter import Letter
 from segtrace.cli.train.train_config import TrainConfig, plainly
 from segtrace.data.datamodule import SliceDataModule
 from segtrace.report.files import save_text
-from segtrace.report.tensorboard import LEARNING_RATE_TAG
+from segtrace.report.tensorboard import (
+    LEARNING_RATE_TAG,
+    NECESSITY_TAG,
+    events_tag,
+    flow_tag,
+    timeline_tag,
+)
 from segtrace.training.construction import construct
 
 pytestmark = pytest.mark.filterwarnings(
@@ -76,7 +84,29 @@ class KillAfter(pl.Callback):
             raise Killed
 
 
-def fit(plan: TrainConfig, kill: int | None = None):
+class StopWithin(pl.Callback):
+    """Presses Ctrl-C in the middle of a pass."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.current_epoch == self.epoch and batch_idx == 1:
+            raise KeyboardInterrupt
+
+
+class StopBehind(Checkpoint):
+    """Presses Ctrl-C at the end of a pass, when its checkpoint is written."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def fit(plan: TrainConfig, kill: int | None = None, stop: pl.Callback | None = None):
     data = run.data(plan)
     probes = run.probes(plan, data)
     pl.seed_everything(plan.seed, verbose=False)
@@ -88,6 +118,15 @@ def fit(plan: TrainConfig, kill: int | None = None):
         trainer.callbacks.append(KillAfter(kill))
         with pytest.raises(Killed):
             trainer.fit(module, data)
+        return module
+    if stop is not None:
+        trainer.callbacks.append(stop)
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            with pytest.raises(SystemExit):
+                trainer.fit(module, data, ckpt_path=plan.resume)
+        finally:
+            signal.signal(signal.SIGINT, before)
         return module
     trainer.fit(module, data, ckpt_path=plan.resume)
     run.score(plan, data, module, trainer)
@@ -162,6 +201,52 @@ def test_a_killed_run_that_resumes_ends_with_the_weights_of_an_uninterrupted_one
                          "previous.ckpt"]  # fmt: skip
     assert_same_files(tmp_path / "whole" / "flow", tmp_path / "broken" / "flow")
     assert points(tmp_path / "whole") == points(tmp_path / "broken")
+
+
+def left_in_all(folder: Path) -> list[Path]:
+    """All files, but for those of the log, which are as many as there were beginnings."""
+    return sorted(
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "tensorboard"
+    )
+
+
+@pytest.mark.long
+def test_what_a_stop_has_drawn_is_gone_where_the_run_goes_on_and_stays_where_it_does_not(
+    tiny_raw, tmp_path
+):
+    """Stopped behind the last checkpoint of a pass, and again in the middle of the next one."""
+    options = (
+        "explain.rules=[grad_pam]", "explain.organs=[liver]", "callbacks.flow.cut_every=9",
+        "probes.n=2", "data.steps_per_epoch=3",
+    )  # fmt: skip
+    three = "trainer.max_epochs=3"
+    fit(plan_of(tmp_path / "whole", tiny_raw, *options, three))
+    expected, files = points(tmp_path / "whole"), left_in_all(tmp_path / "whole")
+    spared = [flow_tag("grad_pam", "liver"), timeline_tag("gain", "grad_pam", "liver"),
+              events_tag("grad_pam"), NECESSITY_TAG]  # fmt: skip
+    assert [expected[tag, 3] for tag in spared] == [1] * len(spared)
+    assert [expected[tag, epoch] for tag in spared for epoch in (1, 2)] == [0] * 2 * len(spared)
+
+    broken = plan_of(tmp_path / "broken", tiny_raw, *options, three)
+    fit(broken, stop=StopBehind(0))
+    assert [points(broken.folder)[tag, 1] for tag in spared] == [1] * len(spared)
+    fit(going_on(broken), stop=StopWithin(2))
+    stopped, pictures = points(broken.folder), left_in_all(broken.folder)
+    assert [stopped[tag, 1] for tag in spared] == [0] * len(spared)
+    assert [stopped[tag, 2] for tag in spared] == [1] * len(spared)
+    assert Path("flow/epoch_002/grad_pam/liver.png") in pictures
+
+    two = plan_of(broken.folder, tiny_raw, *options, "trainer.max_epochs=2")
+    fit(going_on(two))  # nothing is trained: that was the end
+    assert points(broken.folder) == stopped
+    assert left_in_all(broken.folder) == pictures
+
+    fit(going_on(broken))
+    assert points(broken.folder) == expected
+    assert left_in_all(broken.folder) == files
+    assert_same_files(tmp_path / "whole" / "flow", broken.folder / "flow")
 
 
 ADDED = "callbacks=[default,early_stopping,ema,best]"

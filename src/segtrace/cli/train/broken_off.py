@@ -3,15 +3,16 @@
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from segtrace.checkpoint.loading import DESCRIPTION, read
-from segtrace.cli.train.full_state import IDENTITY, Expected, check_full
+from segtrace.cli.train.full_state import IDENTITY, WATCHED, Expected, check_full
 from segtrace.errors import InputError
 from segtrace.progress import is_first, say
 from segtrace.report.run_folder import TRAINED
+from segtrace.tracking.tracker import reached_in
 from segtrace.training.callbacks.own_folder import KEPT
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -32,6 +33,7 @@ class Left:
         batches: after which the optimiser has stepped; Lightning logs by them.
         shapes: name -> shape of every weight.
         identity: what ``Continuity`` kept of the run; ``None`` in one of an older version.
+        reached: what ``FlowCallback`` had written -> its last epoch; empty where there was none.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class Left:
     batches: int
     shapes: Mapping[str, tuple[int, ...]]
     identity: Mapping[str, Any] | None
+    reached: Mapping[str, int] = field(default_factory=dict)
 
 
 def left_in(folder: Path, named: Path | None = None, expected: Expected = ANY) -> Left | None:
@@ -90,13 +93,14 @@ def read_left(path: Path, expected: Expected = ANY) -> Left:
             f"{path} holds no state of a training to go on from ({error}); name the run's folder, "
             f"or its {LAST}"
         ) from None
-    fit = saved["loops"]["fit_loop"]
+    fit, watched = saved["loops"]["fit_loop"], saved["callbacks"].get(WATCHED)
     return Left(
         path=path,
         epoch=saved[DESCRIPTION]["epoch"],
         batches=fit["epoch_loop.state_dict"]["_batches_that_stepped"],
         shapes={name: tuple(tensor.shape) for name, tensor in saved["state_dict"].items()},
         identity=saved["callbacks"].get(IDENTITY),
+        reached={} if watched is None else reached_in(watched),
     )
 
 

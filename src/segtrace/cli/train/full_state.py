@@ -1,7 +1,7 @@
 """What a full checkpoint has to hold so that a training can go on from it, down to the numbers."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Annotated, Any, NotRequired
@@ -13,6 +13,8 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 VERSION = "pytorch-lightning_version"
 IDENTITY = "Continuity"
 """Under this key Lightning keeps the state of that callback."""
+WATCHED = "FlowCallback"
+"""Under this one that of the callback that explains."""
 FLOW = "segtrace.training.callbacks.flow.FlowCallback"
 Count = Annotated[int, Field(ge=0)]
 Loaded = InstanceOf[Tensor]
@@ -103,6 +105,20 @@ class Identity(TypedDict):
     steps: Count | None
 
 
+class Epochs(TypedDict):
+    """Those of which something is known."""
+
+    epochs: Sequence[Count]
+
+
+class Watched(TypedDict):
+    """What ``FlowCallback`` keeps, as far as it says what was drawn; of an older version, less."""
+
+    history: Epochs
+    drawn: dict[str, Count]
+    cuts: NotRequired[Epochs]
+
+
 State = TypedDict(
     "State",
     {
@@ -118,7 +134,7 @@ State = TypedDict(
     },
 )
 """What Lightning writes into a full checkpoint, and takes up again."""
-_STATE, _IDENTITY = TypeAdapter(State), TypeAdapter(Identity)
+_STATE, _IDENTITY, _WATCHED = TypeAdapter(State), TypeAdapter(Identity), TypeAdapter(Watched)
 
 
 @dataclass(frozen=True)
@@ -138,7 +154,7 @@ class Expected:
         """Of a configuration, plain values."""
         nodes = [node for node in config["callbacks"].values() if node is not None]
         flow = any(node["_target_"] == FLOW for node in nodes)
-        return cls(int(config["model"].get("scheduler") is not None), ["FlowCallback"] * flow)
+        return cls(int(config["model"].get("scheduler") is not None), [WATCHED] * flow)
 
 
 def check_full(saved: Mapping[str, Any], expected: Expected) -> None:
@@ -157,6 +173,8 @@ def check_full(saved: Mapping[str, Any], expected: Expected) -> None:
     for name in expected.callbacks:
         if not isinstance(saved["callbacks"].get(name), Mapping):
             raise ValueError(f"callbacks.{name}: missing")
+    if WATCHED in saved["callbacks"]:
+        _fits(_WATCHED, saved["callbacks"][WATCHED], f"callbacks.{WATCHED}")
     for part in ("state_dict", "optimizer_states"):
         for where, tensor in _tensors(saved[part], part):
             if _is_lost(tensor, weight=part == "state_dict"):

@@ -16,6 +16,7 @@ from segtrace.activation import SOFTMAX
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.start_up import called
 from segtrace.cli.train.assembly import check_unwatched, module_of, settings_of, trainer_of
+from segtrace.cli.train.broken_off import Left
 from segtrace.cli.train.continuity import check_same, ended_early
 from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.run_config import settled
@@ -39,6 +40,7 @@ from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.tracking.cut_tables import report
 from segtrace.tracking.edges import chosen_places, named_edges
 from segtrace.tracking.explained import check_chosen
+from segtrace.tracking.writer import last_shown
 from segtrace.training.callbacks.best import BEST, BestCheckpoint
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
 from segtrace.training.callbacks.flow import FlowCallback
@@ -215,9 +217,19 @@ def take_up(
     plan.keep()
     if is_first():
         anew = ("test/",) if plan.protocols else ()
+        drawn = _last_shown(plan.left, planned_epochs(trainer, _batches(trainer, data)), trainer)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                rewind(Path(logger.log_dir), plan.left.epoch, plan.left.batches, anew)
+                rewind(Path(logger.log_dir), plan.left.epoch, plan.left.batches, anew, drawn)
+
+
+def _last_shown(left: Left, epochs: int | None, trainer: pl.Trainer) -> dict[str, int]:
+    """How tags begin -> their last epoch, without what was drawn as the end of a training.
+
+    Nothing where it is the end: nobody draws that once more. ``epochs``: the most there may be.
+    """
+    goes_on = epochs is None or epochs > left.epoch
+    return last_shown(left.reached) if goes_on and left.reached and flow_callbacks(trainer) else {}
 
 
 def announce(
