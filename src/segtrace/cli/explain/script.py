@@ -1,6 +1,6 @@
 """``segtrace-explain`` and ``explain.py``: a study, and what stands beside it."""
 
-import segtrace.cli.start_up  # noqa: F401 (from here on, Ctrl-C is answered)
+import segtrace.cli.start_up as start_up  # from here on, Ctrl-C is answered
 
 # isort: split
 import hydra
@@ -20,6 +20,7 @@ def explain(config: DictConfig) -> None:
     from segtrace.progress import is_first, say
     from segtrace.report.page.page import Page
 
+    start_up.imported()
     asked, page = checked(config), Page()
     for result in asked.results():
         result.write(asked.folder)
