@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from segtrace.cli.configuration import CONF
 from segtrace.cli.entry import answering, start
+from segtrace.cli.explain.missing import refuse_missing
 from segtrace.cli.explain.shorthand import SHORT, written_out
 
 
@@ -32,4 +33,4 @@ def explain(config: DictConfig) -> None:
 
 def main() -> None:
     """Explain by what was typed; ends the process with 1 where that was a mistake."""
-    start(explain, "explain", written_out, SHORT)
+    start(explain, "explain", written_out, SHORT, refuse_missing)
