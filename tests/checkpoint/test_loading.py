@@ -21,7 +21,7 @@ from segtrace.checkpoint.loading import (
 )
 from segtrace.checkpoint.own_network import fitted
 from segtrace.data.probes import Probes
-from segtrace.studies.inputs.checkpoints import paths_of
+from segtrace.studies.inputs.named_paths import paths_of
 from segtrace.studies.inputs.trained_network import from_checkpoint
 
 

@@ -73,7 +73,7 @@ from segtrace.network.stages import not_in_table
         ("train.py", ("explain=null", "trainer.max_epochs=1"), ("explain is needed",)),
         (
             "explain.py",
-            ("trainer=null", "checkpoint=a"),
+            ("trainer=null", "net=a"),
             ("trainer cannot be taken out; leave trainer=null",),
         ),
         ("explain.py", ("study=null", "data=null"), ("say what to explain: checkpoint=",)),

@@ -38,6 +38,28 @@ def test_help_and_what_is_misspelt_are_answered_before_anything_heavy_is_loaded(
     assert said in done.stdout + done.stderr
     assert done.stdout.endswith("loaded []\n"), done.stdout
     assert code is None or f"code {code}" in done.stdout
+
+
+def test_a_checkpoint_that_is_not_there_is_told_before_anything_heavy_is_loaded(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, str(ROOT / "explain.py"), "checkpoint=none.ckpt"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.stderr == "explain.py: checkpoint=none.ckpt: no such file\n"
+    assert done.stdout == "code 1\nloaded []\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_garbage_is_searched_for_once_all_is_imported_and_only_among_what_is_made_since():
+    code = (
+        "import gc; from segtrace.cli import start_up; print(gc.isenabled()); start_up.imported(); "
+        "print(gc.isenabled(), gc.get_freeze_count() > 0); gc.unfreeze(); start_up.imported(); "
+        "print(gc.get_freeze_count())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["False", "True True", "0", ""]
     assert len(done.stderr.splitlines()) <= 1
 
 

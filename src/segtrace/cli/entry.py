@@ -105,6 +105,7 @@ def start(
     name: str,
     written_out: Callable[[Sequence[str]], Sequence[str]] = list,
     short: Sequence[str] = (),
+    refuse: Callable[[Sequence[str]], None] = lambda _arguments: None,
 ) -> None:
     """Run a script: a user's mistake is one line and exit code 1, a defect keeps its traceback.
 
@@ -113,6 +114,7 @@ def start(
         name: of its YAML file.
         written_out: puts what short options stand for in their place.
         short: names of the short options.
+        refuse: raises what can be told of the arguments before torch is imported.
     """
     # Hydra then raises what it would print over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -122,6 +124,7 @@ def start(
         groups, keys = _groups(), [*_keys(name), *short]
         readable(sys.argv[1:], groups, keys, lambda: _deeper(name))
         sys.argv[1:] = in_its_folder(readable(written_out(sys.argv[1:]), groups, keys))
+        refuse(sys.argv[1:])
         main()
     except Exception as error:
         if _has_begun(error):

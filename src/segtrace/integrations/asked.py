@@ -11,6 +11,7 @@ from torch import Tensor
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
 from segtrace.errors import InputError
+from segtrace.integrations import FOREIGN
 from segtrace.integrations.foreign import Case, Foreign
 from segtrace.integrations.on_file import OnFile
 from segtrace.studies.inputs.cautions import say_cautions
@@ -21,9 +22,6 @@ from segtrace.studies.slices import Maps, Slices
 from segtrace.studies.study import Result
 from segtrace.tracking.explained import DEFAULT
 from segtrace.tracking.void import void_told
-
-FOREIGN = ("nnunet", "bundle")
-"""Options that name a network of another framework by the folder that it was left in."""
 
 
 def is_foreign(options: Mapping[str, Any]) -> bool:

@@ -14,12 +14,12 @@ from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.limits import check_devices, check_probes
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.errors import InputError, unknown
-from segtrace.integrations.asked import FOREIGN
+from segtrace.integrations import FOREIGN
 from segtrace.network.guards import PROPOSED, refuse_misspelt
 from segtrace.studies.ablation import Ablation
 from segtrace.studies.evaluation.study import Evaluate
-from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import given_of, listed
+from segtrace.studies.inputs.named_paths import paths_of
 from segtrace.studies.inputs.users_network import entering_of, windowed
 from segtrace.studies.slices import Slices
 from segtrace.studies.study import Study

@@ -31,8 +31,8 @@ from segtrace.report.files import save_text
 from segtrace.report.page.page import Page
 from segtrace.report.run_folder import Held, taken
 from segtrace.studies.explainers import run_explainers
-from segtrace.studies.inputs.checkpoints import paths_of
 from segtrace.studies.inputs.images import listed
+from segtrace.studies.inputs.named_paths import paths_of
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.slices import Slices
 from segtrace.studies.study import Result, RunsExplainers, Study

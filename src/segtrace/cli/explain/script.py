@@ -1,6 +1,6 @@
 """``segtrace-explain`` and ``explain.py``: a study, and what stands beside it."""
 
-import segtrace.cli.start_up  # noqa: F401 (from here on, Ctrl-C is answered)
+import segtrace.cli.start_up as start_up  # from here on, Ctrl-C is answered
 
 # isort: split
 import hydra
@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from segtrace.cli.configuration import CONF
 from segtrace.cli.entry import answering, start
+from segtrace.cli.explain.missing import refuse_missing
 from segtrace.cli.explain.shorthand import SHORT, written_out
 
 
@@ -20,6 +21,7 @@ def explain(config: DictConfig) -> None:
     from segtrace.progress import is_first, say
     from segtrace.report.page.page import Page
 
+    start_up.imported()
     asked, page = checked(config), Page()
     for result in asked.results():
         result.write(asked.folder)
@@ -31,4 +33,4 @@ def explain(config: DictConfig) -> None:
 
 def main() -> None:
     """Explain by what was typed; ends the process with 1 where that was a mistake."""
-    start(explain, "explain", written_out, SHORT)
+    start(explain, "explain", written_out, SHORT, refuse_missing)

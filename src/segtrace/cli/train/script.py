@@ -1,6 +1,6 @@
 """``segtrace-train`` and ``train.py``: data, network, callbacks, training, summary."""
 
-import segtrace.cli.start_up  # noqa: F401 (from here on, Ctrl-C is answered)
+import segtrace.cli.start_up as start_up  # from here on, Ctrl-C is answered
 
 # isort: split
 import hydra
@@ -20,6 +20,7 @@ def train(config: DictConfig) -> None:
     from segtrace.cli.train import run
     from segtrace.cli.train.train_config import checked
 
+    start_up.imported()
     plan = checked(config)
     data = run.data(plan)
     probes = run.probes(plan, data)

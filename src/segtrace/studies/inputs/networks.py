@@ -13,8 +13,9 @@ from segtrace.checkpoint import loading as checkpoint
 from segtrace.names import file_name
 from segtrace.network.lost import lost_told
 from segtrace.progress import say
-from segtrace.studies.inputs.checkpoints import in_order, of_several_runs, paths_of
+from segtrace.studies.inputs.checkpoints import in_order, of_several_runs
 from segtrace.studies.inputs.images import Images, LooksAt, listed
+from segtrace.studies.inputs.named_paths import paths_of
 from segtrace.studies.inputs.trained_network import (
     TrainedNetwork,
     apply_settings,

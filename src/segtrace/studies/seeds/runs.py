@@ -14,7 +14,7 @@ from segtrace.measures.emergence import Answer, Emergence
 from segtrace.measures.measure import followed
 from segtrace.report.captions import mark_words
 from segtrace.report.claims.emergence import Place
-from segtrace.studies.inputs.checkpoints import named
+from segtrace.studies.inputs.named_paths import named
 from segtrace.studies.seeds.run_tables import REMEDY, Kinds, seed_of, typed_rows
 
 HEADLINE = "gain"
