@@ -39,7 +39,7 @@ from segtrace.cli.schema import plainly
 from segtrace.cli.train import run
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.augment import RECIPES
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.modules import PhantomData
 from segtrace.training.module import SegmentationModule
 
@@ -149,7 +149,7 @@ def step(place: Path, data_options: list[str], rounds: int) -> None:
         )
 
 
-def module_for(data: SliceDataModule) -> SegmentationModule:
+def module_for(data: CaseDataModule) -> SegmentationModule:
     from segtrace.models.flexible_unet import FlexibleUNet
 
     return SegmentationModule(FlexibleUNet(1, 9, "resnet18", spatial_dims=2), data.organs)

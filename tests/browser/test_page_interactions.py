@@ -559,11 +559,13 @@ def test_of_an_averaging_rule_the_caution_prints_this_maps_own_correlation(page)
     assert "averaged" not in cautions(page)
 
 
-def test_at_800_pixels_nothing_runs_out_of_the_page(page):
+@pytest.mark.parametrize("width", [390, 800])
+def test_on_narrow_screens_nothing_runs_out_of_the_page(page, width):
     press(page, "c")
-    resize(page, 800, 900)
+    resize(page, width, 900)
+    wide = "return document.documentElement."
     try:
-        until(lambda: page.execute_script("return document.documentElement.clientWidth") <= 800, 5)
-        assert page.execute_script("return document.documentElement.scrollWidth") <= 800
+        until(lambda: page.execute_script(f"{wide}clientWidth") <= width, 5)
+        assert page.execute_script(f"{wide}scrollWidth") <= width
     finally:
         resize(page, *SIZE)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segtrace.data.augment import Augmentation, transunet
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.files.nifti import Volume, channel_files, read_image
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import NiftiSource
@@ -54,7 +54,7 @@ def build(source, tmp_path):
             "window": WINDOWS,
             "split": {"train": ["0005", "0006"], "val": ["0027"]},
         }
-        return SliceDataModule(source, **(own | options))
+        return CaseDataModule(source, **(own | options))
 
     return build
 
@@ -151,4 +151,4 @@ def test_a_channel_that_is_missing_or_elsewhere_is_named(root, tmp_path):
     other.unlink()
     options = {"split": {"train": ["0005"], "val": ["0027"]}, "cache_dir": str(tmp_path / "cache")}
     with pytest.raises(InputError, match=r"0005_0001.nii.gz: .*case 0005 needs it"):
-        SliceDataModule(source, ["liver"], 32, **options).setup("fit")
+        CaseDataModule(source, ["liver"], 32, **options).setup("fit")

@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.modules import PhantomData
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import NiftiSource, RawSource
@@ -33,7 +33,7 @@ def cache(tmp_path_factory):
 def build(tiny_raw, tiny_split, cache):
     def build(**options):
         defaults = {"organs": ORGANS, "size": 48, "split": tiny_split, "cache_dir": cache}
-        return SliceDataModule(RawSource(str(tiny_raw)), **(defaults | options))
+        return CaseDataModule(RawSource(str(tiny_raw)), **(defaults | options))
 
     return build
 
@@ -205,7 +205,7 @@ def test_probes_say_what_is_known_of_their_cases(build, tiny_raw, tiny_split, tm
     shifted = nibabel.Nifti1Image(file.get_fdata() + 1024, file.affine)
     shifted.set_qform(file.affine @ np.diag([-1, 1, 1, 1]), 1)
     shifted.to_filename(path)
-    data = SliceDataModule(
+    data = CaseDataModule(
         RawSource(str(root)), ORGANS, 48, split=tiny_split, cache_dir=str(tmp_path / "cache")
     )
     with pytest.warns(UserWarning, match=r"case 0027: ") as caught:
@@ -218,7 +218,7 @@ def test_probes_say_what_is_known_of_their_cases(build, tiny_raw, tiny_split, tm
     assert (again.sides_known, again.hounsfield_known) == (False, False)
     assert data.probes(n=3, from_="train").sides_known
     assert data.spread(1, "test").hounsfield_known
-    both = SliceDataModule(
+    both = CaseDataModule(
         RawSource(str(root)), ORGANS, 48, split={"train": ["0005"], "val": ["0006", "0027"]},
         cache_dir=str(tmp_path / "cache"),
     )  # fmt: skip
@@ -359,7 +359,7 @@ def test_originals_are_the_files_hu_where_the_network_sees_them(ct_root, cache, 
     if layout == "transunet":
         source = TransUNetSource(str(ct_root / "transunet"))
     split = {"train": [other], "val": [case]}
-    probes = SliceDataModule(source, split=split, cache_dir=cache).probes(3)
+    probes = CaseDataModule(source, split=split, cache_dir=cache).probes(3)
     for image, original in zip(probes.images, probes.originals, strict=True):
         assert original.dtype == torch.int16
         assert tuple(original.shape) == grid  # 9001 is 122 x 101, padded
@@ -370,7 +370,7 @@ def test_originals_are_the_files_hu_where_the_network_sees_them(ct_root, cache, 
 
 @pytest.mark.parametrize("case", [9001, "img9001"])
 def test_a_real_scan_trains_and_gives_probes(ct_root, cache, case):
-    data = SliceDataModule(
+    data = CaseDataModule(
         RawSource(str(ct_root)), split={"train": [case], "val": [9002]}, cache_dir=cache
     )
     probes = data.probes(8, "train")
@@ -394,7 +394,7 @@ def test_the_sample_of_training_slices_depends_on_the_seed_alone(build):
 
 
 def test_every_case_of_a_part_has_its_say(tiny_raw, tmp_path):
-    data = SliceDataModule(
+    data = CaseDataModule(
         RawSource(str(tiny_raw)), cache_dir=str(tmp_path), size=64, organs=["spleen", "liver"],
         split={"train": ["0005"], "val": ["0001", "0027", "0006"]},
     )  # fmt: skip
@@ -409,7 +409,7 @@ def test_every_case_of_a_part_has_its_say(tiny_raw, tmp_path):
 
 def test_an_organ_in_no_case_is_told_before_the_training(tiny_raw, tiny_split, cache):
     source = NiftiSource(str(tiny_raw), {"liver": 6, "spleen": 200}, other="background")
-    data = SliceDataModule(source, "all", 48, split=tiny_split, cache_dir=cache)
+    data = CaseDataModule(source, "all", 48, split=tiny_split, cache_dir=cache)
     data.gather("train", "val", "test")  # as with test=true; it is told all the same
     with pytest.warns(UserWarning, match="no (train|val) case holds spleen, so") as found:
         data.setup("fit")
@@ -418,8 +418,8 @@ def test_an_organ_in_no_case_is_told_before_the_training(tiny_raw, tiny_split, c
         "no val case holds spleen, so that has no Dice",
     ]
     data.setup("fit")  # told once; a warning would be an error here
-    SliceDataModule(source, "all", 48, split=tiny_split, cache_dir=cache).setup("validate")
-    SliceDataModule(source, ["liver"], 48, split=tiny_split, cache_dir=cache).setup("fit")
+    CaseDataModule(source, "all", 48, split=tiny_split, cache_dir=cache).setup("validate")
+    CaseDataModule(source, ["liver"], 48, split=tiny_split, cache_dir=cache).setup("fit")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from hydra.utils import get_class
 
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
 FILES = sorted(CONF.glob("*.yaml"))
@@ -14,7 +14,7 @@ FILES = sorted(CONF.glob("*.yaml"))
 def options(module):
     """Option -> default, the module's own and those of the class above."""
     found = {}
-    for cls in (SliceDataModule, module):
+    for cls in (CaseDataModule, module):
         for name, parameter in inspect.signature(cls.__init__).parameters.items():
             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name != "self":
                 found[name] = parameter.default

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.labels import BTCV, organ_table
 from segtrace.data.preprocessing import Preprocessing, labels_of, organ_areas
 from segtrace.data.sources import RawSource
@@ -97,14 +97,14 @@ def test_a_window_by_name_is_that_of_its_definition():
 @pytest.mark.parametrize("name", NORMALISATIONS)
 def test_where_the_window_is_the_cases_own_nothing_is_told_in_hu(source, tmp_path, name):
     options = {"organs": ["liver"], "size": 32, "split": {"train": ["0005"], "val": ["0006"]}}
-    data = SliceDataModule(source, window=name, cache_dir=str(tmp_path), **options)
+    data = CaseDataModule(source, window=name, cache_dir=str(tmp_path), **options)
     settings = Preprocessing.from_plain(json.loads(json.dumps(data.preprocessing)))
     assert settings.window == name
     assert settings.shown == (0.0, 1.0)
     probes = data.probes(2)
     assert probes.originals is None
     assert not probes.hounsfield_known
-    other = SliceDataModule(source, cache_dir=str(tmp_path), **options).probes(2)
+    other = CaseDataModule(source, cache_dir=str(tmp_path), **options).probes(2)
     assert other.hounsfield_known
     assert not np.array_equal(other.images, probes.images)
 
@@ -112,7 +112,7 @@ def test_where_the_window_is_the_cases_own_nothing_is_told_in_hu(source, tmp_pat
 @pytest.mark.parametrize("window", ["percentil", [1], None, 3])
 def test_what_is_no_window_is_refused(source, window):
     with pytest.raises(InputError, match=r"data.window|did you mean percentile"):
-        SliceDataModule(source, window=window, split={"train": ["0005"], "val": ["0006"]})
+        CaseDataModule(source, window=window, split={"train": ["0005"], "val": ["0006"]})
 
 
 def test_windowed_files_have_no_window_of_their_own(source):

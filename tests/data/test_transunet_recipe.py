@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.slow_augment import small, transunet
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.labels import BTCV
 from segtrace.data.preprocessing import CUBIC, LINEAR, Preprocessing, labels_of
 from segtrace.data.sources import RawSource
@@ -27,7 +27,7 @@ def build(tiny_raw, tiny_split, cache):
     def build(**options):
         own = {"organs": ORGANS, "size": SIZE, "split": tiny_split, "cache_dir": str(cache),
                "augment": "transunet", "seed": SEED}  # fmt: skip
-        return SliceDataModule(RawSource(str(tiny_raw)), **(own | options))
+        return CaseDataModule(RawSource(str(tiny_raw)), **(own | options))
 
     return build
 

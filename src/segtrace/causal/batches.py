@@ -75,11 +75,14 @@ class Clock:
         total: passes of one slice to be done.
         first: seconds that one pass takes, measured beforehand: the estimate before the start.
         tell: called at once, and after every step.
+        began: when the first pass did, by ``time.perf_counter``, where it is through; now.
     """
 
-    def __init__(self, total: int, first: float, tell: OnProgress | None) -> None:
+    def __init__(
+        self, total: int, first: float, tell: OnProgress | None, began: float | None = None
+    ) -> None:
         self.done, self.total, self._tell = 0, total, tell
-        self._start = time.perf_counter()
+        self._start = time.perf_counter() if began is None else began
         if tell is not None:
             tell(Progress(0, total, 0.0, first * total))
 

@@ -114,7 +114,8 @@ def route(
         batch: slices per pass, by default 4, or one volume; decides memory alone.
         output: picks the logits from what the network returns.
         activation: of the logits; ``None`` where the number of channels says it.
-        progress: called with an estimate before the start and after every stage and batch.
+        progress: called with an estimate once the first batch of a stage is through, and after
+            that one and every other.
 
     Raises:
         InputError: edges that cannot be found, baselines that are missing or of another network,
@@ -135,12 +136,9 @@ def route(
     # One stage and a few slices at a time: a map of every edge, organ and slice is much to hold.
     for part in (slice(first, first + batch) for first in range(0, len(images), batch)):
         target = targets.organs(judge.organs, region, judge.truth[part], judge.activation)
-        began = time.perf_counter()
         cached = _recorded(net, images[part], list(by_stage.values()), output)
-        if clock is None:
-            forward = (time.perf_counter() - began) / 3 / len(images[part])
-            clock = Clock(len(images) * len(by_stage), forward * steps * len(channels), progress)
         for stage, own in by_stage.items():
+            began = time.perf_counter()
             with cached.standing(*own):
                 found = integrate(
                     net,
@@ -155,6 +153,9 @@ def route(
                     output=output,
                 )
             flows[stage].append(found.cpu())
+            if clock is None:  # a forward pass says too little of what gradients of organs take
+                first = (time.perf_counter() - began) / len(images[part])
+                clock = Clock(len(images) * len(by_stage), first, progress, began)
             clock.step(len(images[part]))
     entering = [edge for own in by_stage.values() for edge in own]
     return Route.of(

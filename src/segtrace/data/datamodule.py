@@ -197,8 +197,9 @@ class CaseDataModule(PreparedCases, LightningDataModule):
         beside = self.trainer.num_devices if self.trainer is not None else 1
         return workers_beside(self._device, beside)
 
-    def _threads(self) -> int:
-        """Of the preparation."""
+    @property
+    def threads(self) -> int:
+        """That prepare cases."""
         given = _counted(self.num_workers)
         return threads_that_prepare(self._workers()) if given is None else given
 
@@ -208,10 +209,6 @@ class CaseDataModule(PreparedCases, LightningDataModule):
         if self.trainer is not None:
             return str(self.trainer.strategy.root_device.type)
         return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-SliceDataModule = CaseDataModule
-"""Its name while it gave slices alone."""
 
 
 def _counted(workers: int | str) -> int | None:

@@ -29,7 +29,7 @@ from segtrace.cli.train import run
 from segtrace.cli.train.broken_off import left_in
 from segtrace.cli.train.letter import Letter
 from segtrace.cli.train.train_config import TrainConfig, plainly
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.report.files import save_text
 from segtrace.report.tensorboard import (
     LEARNING_RATE_TAG,
@@ -516,7 +516,7 @@ def without_validation(*arguments):
 def test_what_watches_cases_that_nobody_validates_is_refused_before_the_data(
     tiny_raw, tmp_path, name, typed, monkeypatch
 ):
-    monkeypatch.setattr(SliceDataModule, "setup", lambda *_: pytest.fail("data were prepared"))
+    monkeypatch.setattr(CaseDataModule, "setup", lambda *_: pytest.fail("data were prepared"))
     monkeypatch.setattr(run, "construct", construct if typed else without_validation)
     folder = [f"callbacks.best.folder={tmp_path}"] * (name == "best")
     plan = plan_of(tmp_path / "run", tiny_raw, f"callbacks=[default,{name}]", *folder, *typed)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segtrace.data.cache import needs
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.files.stored import shape_of
 from segtrace.data.files.transunet_files import stored_shape
 from segtrace.data.labels import BTCV, organ_table
@@ -43,7 +43,7 @@ def test_what_is_needed_is_what_is_written(tiny_raw, tmp_path, capsys):
 
 def test_all_parts_are_asked_for_at_once(tiny_raw, tiny_split, tmp_path, monkeypatch, capsys):
     options = {"organs": ["liver"], "size": 40, "split": tiny_split, "cache_dir": str(tmp_path)}
-    data = SliceDataModule(RawSource(str(tiny_raw)), **options)
+    data = CaseDataModule(RawSource(str(tiny_raw)), **options)
     needed = 4 * needs.entry_bytes(8, 40, 40)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, needed - 1))
     with pytest.raises(InputError, match=r"32 slices of 4 cases take 0.2 MiB, and .* are free"):

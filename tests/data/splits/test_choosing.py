@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from torch import nn
 
 from segtrace.data.cases import TEST12, TRAIN18, published_split
-from segtrace.data.datamodule import SliceDataModule
+from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.sources import RawSource
 from segtrace.data.splits.choosing import chosen_split
 from segtrace.errors import InputError
@@ -198,7 +198,7 @@ def test_where_no_case_validates_the_watched_slices_are_of_training_cases(
     tiny_raw, tmp_path, capsys
 ):
     path = written(tmp_path, {"training": ["img0005.nii.gz", "img0006.nii.gz"]})
-    data = SliceDataModule(
+    data = CaseDataModule(
         RawSource(str(tiny_raw)), size=48, split=path, organs=["liver"], cache_dir=str(tmp_path)
     )
     data.setup("fit")
@@ -211,7 +211,7 @@ def test_where_no_case_validates_the_watched_slices_are_of_training_cases(
 
 @pytest.mark.filterwarnings("ignore:.*")
 def test_a_training_without_validation_ends_with_weights_that_nobody_scored(tiny_raw, tmp_path):
-    data = SliceDataModule(RawSource(str(tiny_raw)), size=16, organs=["liver"],
+    data = CaseDataModule(RawSource(str(tiny_raw)), size=16, organs=["liver"],
                            split=written(tmp_path, {"training": ["0005", "0006"]}),
                            steps_per_epoch=1, cache_dir=str(tmp_path))  # fmt: skip
     module = SegmentationModule(nn.Conv2d(1, 2, 1), data.organs)

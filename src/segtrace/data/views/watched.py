@@ -1,5 +1,6 @@
 """The prepared cases of a data set, and what of them is watched: without any loader."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -17,7 +18,7 @@ from segtrace.errors import InputError, unknown
 from segtrace.progress import say
 
 
-class PreparedCases:
+class PreparedCases(ABC):
     """Cases of a source, prepared when first asked for, and what of them is watched.
 
     Attributes:
@@ -36,9 +37,10 @@ class PreparedCases:
     _parts: Callable[[], Split]
     _cases: dict[str, list[PreparedCase]]
 
-    def _threads(self) -> int:
-        """Threads that prepare cases."""
-        raise NotImplementedError
+    @property
+    @abstractmethod
+    def threads(self) -> int:
+        """That prepare cases."""
 
     @cached_property
     def split(self) -> Split:
@@ -84,7 +86,7 @@ class PreparedCases:
         wanted = [(case, self.view_asked.native(part)) for part in new for case in self.split[part]]
         found = iter(
             prepare_all(
-                self.source, wanted, self.view_asked.preprocessing, self.cache_dir, self._threads()
+                self.source, wanted, self.view_asked.preprocessing, self.cache_dir, self.threads
             )
         )
         for part in new:

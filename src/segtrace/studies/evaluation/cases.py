@@ -195,7 +195,7 @@ def _made_by(
         "tolerance": str(scoring.tolerance),
         "organs": repr((organs, dict(numbering))),
         "preprocessing": repr(how),
-        "version of segtrace": version_of("segtrace"),
+        "version of segtrace": str(version_of("segtrace")),
     }
 
 

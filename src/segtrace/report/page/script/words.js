@@ -79,10 +79,11 @@ function showReading() {
 
 // What the CT on the page is, beside what the network was given.
 function aboutCT() {
-  const pixels = `${DATA.size.join(" × ")} pixels`;
+  const pixels = (DATA.plane ? `a volume of which these are ${DATA.plane} planes of ` : "") +
+    `${DATA.size.join(" × ")} pixels`;
   if (!DATA.hounsfield) {
     return "The image is shown in grey levels" + (DATA.ct.original ? " of its file"
-      : `, the network's input of ${pixels}`) + ": the data does not say that its values are HU.";
+      : `, the network's input, ${pixels}`) + ": the data does not say that its values are HU.";
   }
   const input = `${pixels} and a window of ${DATA.window[0]} to ${DATA.window[1]} HU`;
   const ends = DATA.ct.clipped ? " At the window's ends HU mean “or beyond”, and other windows " +
