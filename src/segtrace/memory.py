@@ -1,11 +1,14 @@
 """How much memory a forward and a backward pass take, counted before they are run; what is free."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from segtrace.processes import free_memory
 
@@ -50,20 +53,63 @@ def kept_by_pass(
 
 
 def bytes_of_pass(
-    net: nn.Module, shape: Sequence[int], dtype: torch.dtype | None = None
+    net: nn.Module,
+    shape: Sequence[int],
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
 ) -> int | None:
     """Bytes that a forward and a backward pass take beside the weights, about.
 
     All that is kept, and thrice the largest of it, for the gradients that go from one layer to the
-    next and what a layer works with.
+    next and what a layer works with. Where a convolution works with more than that, with its
+    unfolded image, thrice this: it is freed in pieces of which a process hands few back.
 
     Args:
         net: see :func:`kept_by_pass`.
         shape: likewise.
         dtype: likewise.
+        device: of the pass; None for the CPU. Elsewhere nothing is unfolded.
     """
-    kept = kept_by_pass(net, shape, dtype)
-    return None if kept is None else sum(kept) + 3 * max(kept, default=0)
+    unfolded = _Unfolded()
+    with unfolded:
+        kept = kept_by_pass(net, shape, dtype)
+    if kept is None:
+        return None
+    on_cpu = device is None or device.type == "cpu"
+    return sum(kept) + 3 * max(*kept, unfolded.largest if on_cpu else 0, 0)
+
+
+class _Unfolded(TorchDispatchMode):
+    """Notes the bytes of the largest image that a convolution on the CPU would unfold."""
+
+    largest = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.convolution.default:
+            image, weight, *_, transposed, _, _ = args
+            if _unfolds(args) and prod(weight.shape[2:]) > 1:
+                seen = image if transposed else found  # where the kernel is laid on
+                cells = len(seen) * prod(seen.shape[2:])
+                size = cells * prod(weight.shape[1:]) * image.element_size()
+                self.largest = max(self.largest, size)
+        return found
+
+
+def _unfolds(args: Sequence[Any]) -> bool:
+    """Whether torch would take its own convolution on the CPU, and not oneDNN's, by its word."""
+    # Of one number each: torch looks at shapes alone, and no memory is taken.
+    image, weight, bias = (
+        None if one is None else torch.zeros(1, dtype=one.dtype, device="cpu").expand(one.shape)
+        for one in args[:3]
+    )
+    return torch._C._select_conv_backend(image, weight, bias, *args[3:]).name.startswith("Slow")
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -19,7 +19,7 @@ def announce_pass(net: nn.Module, windows: Windows, x: Tensor) -> None:
     Raises:
         InputError: more than is free.
     """
-    needed = bytes_of_pass(net, (1, x.shape[1], *windows.size), x.dtype)
+    needed = bytes_of_pass(net, (1, x.shape[1], *windows.size), x.dtype, x.device)
     free = free_bytes(x.device)
     size = " x ".join(map(str, windows.size))
     count = counted(len(x) * len(windows.starts), "window")

@@ -34,7 +34,7 @@ def tell_volumes(
     which = "whole" if whole else "the patch with most of its organs"
     say(f"Watched are {counted(len(watched), 'case')}, of each {which}: {', '.join(watched)}.")
     shape = (data.batch_size, made.channels, *made.roi)
-    needed = bytes_of_pass(module.net, shape, torch.float32)
+    needed = bytes_of_pass(module.net, shape, torch.float32, device)
     free = free_bytes(device)
     if needed is None or free is None:
         return
