@@ -109,7 +109,8 @@ def _unfolds(args: Sequence[Any]) -> bool:
         None if one is None else torch.zeros(1, dtype=one.dtype, device="cpu").expand(one.shape)
         for one in args[:3]
     )
-    return torch._C._select_conv_backend(image, weight, bias, *args[3:]).name.startswith("Slow")
+    select = getattr(torch._C, "_select_conv_backend", None)  # of torch's own, and not documented
+    return select is not None and select(image, weight, bias, *args[3:]).name.startswith("Slow")
 
 
 def free_bytes(device: torch.device) -> int | None:
