@@ -15,7 +15,7 @@ import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from segtrace import InputError
-from segtrace.cli import endings
+from segtrace.cli import endings, start_up
 from segtrace.cli.endings import listening, told, typed, whole
 from segtrace.data.cache.entries import LostSlicesError
 from segtrace.errors import BrokenOffError
@@ -98,6 +98,15 @@ def test_a_signal_ends_the_script_with_one_line_and_its_code(folder, capsys, num
         f"to go on: python train.py resume={folder}"
     )
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_folder_in_which_nothing_was_written_goes(folder, capsys, monkeypatch):
+    (folder / "config.yaml").write_text("rules: null\n")  # of explain.py
+    monkeypatch.setattr(start_up, "made", [folder])
+    with pytest.raises(SystemExit), listening(), told():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert capsys.readouterr().err.endswith("stopped by SIGTERM; nothing was written\n")
+    assert not folder.exists()
 
 
 def test_before_the_run_has_begun_nothing_has_begun(capsys):

@@ -15,7 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from segtrace.checkpoint.loading import describe
+from segtrace.cli import start_up
 from segtrace.cli.start_up import NOTHING, SIGNALS, called, say
+from segtrace.cli.taken_back import take_back
 from segtrace.cli.train.broken_off import LAST, PREVIOUS
 from segtrace.data.cache.entries import LostSlicesError
 from segtrace.errors import BrokenOffError, InputError, is_full, is_out_of_memory, why
@@ -28,7 +30,8 @@ PATIENCE = 2.0
 PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+")
 """Letters that neither the shell nor Hydra reads as anything else."""
 
-
+UNWRITTEN = "nothing was written"
+"""Said of a folder without results, which goes where it was made for them."""
 PLACE = re.compile(r"(callbacks|logger)\.[^=]*\.(folder|save_dir)=")
 """Options that say where something is written."""
 ASKED = re.compile(r"ried to allocate ([\d.]+ \w+)")
@@ -75,6 +78,8 @@ def listening() -> Iterator[None]:
         for number in heard:  # a second one has nothing to add
             signal.signal(number, signal.SIG_IGN)
         if is_first():
+            if stop.words == UNWRITTEN:
+                take_back(start_up.made)
             say(f"{stop}; {stop.words}")
         sys.exit(128 + stop.number)
     finally:
@@ -146,7 +151,7 @@ def whole(folder: Path) -> str:
     """What lies whole in a run's folder, and the command that goes on from there."""
     if kind_of(folder) != "train":
         if result_in(folder) is None:
-            return "nothing was written"
+            return UNWRITTEN
         if (page := folder / "index.html").exists():  # which is written last
             return f"{folder} is complete: open {page}"
         if (done := _images_explained(folder)) is not None:

@@ -96,4 +96,5 @@ def report(cuts: Cuts) -> None:
     for words in told(cuts.claims()):
         print(f"  {words}")
     print(f"  In brackets: mean over cases, 95 % t interval over cases. {COVERAGE}")
+    print("  Sites that all evidence passes are left out: cut, they cost all there is.")
     print("  This is what the network relies on; one trained without the site might do as well.")

@@ -188,8 +188,9 @@ class Leaks:
 
     def _strongest(self, rule: str) -> Iterator[str]:
         for stage in names_along(self.found.data, "site"):
-            top = strongest(self.found, stage, rule, without=self.not_found)
-            none = "none of an organ that is found, on enough slices"
+            image = "volume" if self.record.scene.of_volumes else "slice"
+            top = strongest(self.found, stage, rule, without=self.not_found, image=image)
+            none = f"none of an organ that is found, on enough {image}s"
             yield f"* {stage}: {'; '.join(top) or none}"
 
     def picture(self, rule: str, stage: str) -> Picture:

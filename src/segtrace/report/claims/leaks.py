@@ -20,6 +20,7 @@ from segtrace.measures.leakage import Leakage
 from segtrace.measures.over_cases import by_case, in_words, method, over_cases
 from segtrace.measures.significance import ALPHA, family_p
 from segtrace.names import file_name
+from segtrace.progress import counted
 from segtrace.report.claims.claim import Claim, corrected
 from segtrace.report.scene import FINAL
 
@@ -34,6 +35,11 @@ LEAST_SHARE = 0.05
 LEAST_SLICES = 3
 """… over at least so many slices that hold both organs."""
 
+LARGE = (
+    f"at least {LEAST_DENSITY:.0f} times uniform (spread evenly over the whole image, air and "
+    f"padding included) and {LEAST_SHARE * 100:.0f} % of the map, over {LEAST_SLICES} images"
+)
+"""The same in words."""
 MOST = 5
 """Events told of one rule, the strongest."""
 FLOOR = 0.1
@@ -199,7 +205,11 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
         kind="leak",
         words=f"{sentence} ({peak}: {detail(known)}; {picture})",
         numbers=known,
-        tests=(corrected(int(tests["p"].notnull().sum())), "95 % t interval above every null"),
+        tests=(
+            corrected(int(tests["p"].notnull().sum())),
+            "95 % t interval above every null that is defined",
+            LARGE + ", on centred logits too" * bool(tests["centred"].notnull().any()),
+        ),
         rule=at["rule"],
         organ=at["organ"],
         onto=at["onto"],
@@ -249,7 +259,12 @@ def too_few_slices(leak: Leakage) -> list[str]:
 
 
 def strongest(
-    leak: Leakage, stage: str, rule: str, count: int = 3, without: Sequence[str] = ()
+    leak: Leakage,
+    stage: str,
+    rule: str,
+    count: int = 3,
+    without: Sequence[str] = (),
+    image: str = "slice",
 ) -> list[str]:
     """The largest densities of one matrix on other organs, as text; events or not.
 
@@ -259,6 +274,7 @@ def strongest(
         rule: of which rule.
         count: so many at most.
         without: organs whose maps are left out.
+        image: what an image is called, a slice or a volume.
     """
     here = leak.summary.sel(site=stage, rule=rule)
     entries = [
@@ -270,6 +286,6 @@ def strongest(
     ]
     return [
         f"{_words(one['organ'])} on {_words(one['onto'])}: {one['density']:.1f} times uniform, "
-        f"{one['share']:.0%} of the map, {one['slices']} slices"
+        f"{one['share']:.0%} of the map, {counted(one['slices'], image)}"
         for one in sorted(entries, key=lambda one: one["density"])[: -count - 1 : -1]
     ]
