@@ -76,6 +76,7 @@ def test_train_answers_a_mistake_with_one_line(overrides, parts, tmp_path):
     ],
 )
 def test_explain_answers_a_mistake_with_one_line(overrides, parts, tmp_path):
+    (tmp_path / "a").touch()
     one_line(run_script("explain.py", *overrides, cwd=tmp_path), *parts)
 
 

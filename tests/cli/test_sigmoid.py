@@ -1,6 +1,7 @@
 """Both scripts on networks whose channels decide each for itself."""
 
 import csv
+from pathlib import Path
 
 import nibabel
 import pytest
@@ -132,7 +133,11 @@ def test_runs_are_compared_and_a_case_is_explained_slice_by_slice(trained, tiny_
         ("checkpoint=x.ckpt model.channels={liver:2}", "a checkpoint knows its channels"),
     ],
 )
-def test_what_explain_cannot_be_told_of_an_activation_is_named(given, message, tmp_path):
+def test_what_explain_cannot_be_told_of_an_activation_is_named(
+    given, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("x.ckpt").touch()
     more = [] if "checkpoint" in given else ["net=a:b", "weights=w.pth", "data=phantom"]
     ran = answer_of("explain.py", *given.split(), *more, f"hydra.run.dir={tmp_path}/out")
     assert ran.code == 1

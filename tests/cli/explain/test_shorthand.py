@@ -1,5 +1,7 @@
 """Short options of explain.py: each is a study and its option, and two studies are not one."""
 
+from pathlib import Path
+
 import pytest
 
 from helpers.scripts import answer_of
@@ -61,7 +63,8 @@ def test_two_studies_at_once_are_refused(typed, message):
 )
 def test_the_constructor_of_the_study_is_its_schema(typed, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ran = answer_of("explain.py", "checkpoint=nowhere.ckpt", typed)
+    Path("never_read.ckpt").touch()
+    ran = answer_of("explain.py", "checkpoint=never_read.ckpt", typed)
     assert ran.code == 1
     (line,) = ran.err.strip().splitlines()
     with pytest.raises(InputError, match=message):
