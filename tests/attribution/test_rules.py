@@ -345,3 +345,12 @@ def test_rules_are_given_by_name_object_function_or_mixture():
 def test_mistakes_are_named(given, message):
     with pytest.raises(InputError, match=message):
         given()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_sum_in_pieces_is_that_of_the_whole_also_of_one_weight_for_all_channels(channels):
+    torch.manual_seed(0)
+    activation = torch.randn(2, 3, 40, 64, 64)  # of more numbers than a piece has
+    weights = torch.randn(2, channels, 40, 64, 64)
+    assert activation.numel() > rules.PIECE
+    assert torch.equal(rules.weighted_sum(weights, activation), (weights * activation).sum(1))

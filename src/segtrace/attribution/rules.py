@@ -17,7 +17,7 @@ activations bring near zero).
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -123,18 +123,23 @@ def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
     if weights[0, 0].numel() == 1:  # as one matrix product a slice: twice as fast
         product = torch.bmm(weights.flatten(2).mT, activation.flatten(2))  # (N, 1, cells)
         return product[:, 0].unflatten(1, activation.shape[2:])
-    both = zip(pieces(weights), pieces(activation), strict=True)
+    both = pieces(activation.ndim - 2, weights, activation)
     return torch.cat([(w * a).sum(1) for w, a in both], 1)
 
 
-def pieces(tensor: Tensor) -> tuple[Tensor, ...]:
-    """(N, K, *cells) along its first axis of cells, in pieces that stay in a processor's cache.
+def pieces(axes: int, *fields: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Fields (…, *cells) along their first axis of cells, in pieces that a processor's cache holds.
 
     What is made of a large tensor as a whole is written to memory that the system first has to
     give, and clear: of volumes that takes four times as long as the sums themselves.
+
+    Args:
+        axes: of cells, the last ones.
+        fields: as many cells along the first of them.
     """
-    row = tensor[:, :, :1].numel()
-    return tensor.split(max(1, PIECE // max(1, row)), 2)
+    row = max(field.numel() // max(1, field.shape[-axes]) for field in fields)
+    size = max(1, PIECE // max(1, row))
+    return zip(*(field.split(size, -axes) for field in fields), strict=True)
 
 
 def global_average(gradient: Tensor, stride: Stride = ()) -> Tensor:

@@ -6,7 +6,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from segtrace.measures.resize import Grid, adjoint, inner, pieces, pooled, total, total_of_sizes
+from segtrace.attribution.rules import pieces
+from segtrace.measures.resize import Grid, adjoint, inner, pooled, total, total_of_sizes
 
 GAIN_ROOM = 0.02
 """``gain`` needs a perfect map that beats the uniform one by this much of the map."""

@@ -9,7 +9,7 @@ The adjoint mask A_hᵀ m A_w is computed once a mask and grid; every rule and s
 costs one inner product at its own resolution, exactly. A volume has one axis and one matrix more.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from segtrace.attribution.aggregate import on_grid
-from segtrace.attribution.rules import PIECE
+from segtrace.attribution.rules import pieces
 
 Grid = tuple[int, ...]
 """Cells, or pixels, along each axis: rows and columns, of a volume planes before them."""
@@ -99,13 +99,3 @@ def _over_rows(of: Callable[..., Tensor], axes: int, *fields: Tensor) -> Tensor:
         return of(*fields).double()
     rows = torch.cat([of(*piece) for piece in pieces(axes, *fields)], 1 - axes)
     return rows.sum(tuple(range(1 - axes, 0)), dtype=torch.float64)
-
-
-def pieces(axes: int, *fields: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Fields (…, *cells) along their first axis of cells, in pieces that a cache holds.
-
-    What is made of large ones as a whole goes through memory that is fetched for it each time.
-    """
-    along = max(field.numel() // max(1, field.shape[-axes]) for field in fields)
-    size = max(1, PIECE // max(1, along))
-    return zip(*(field.split(size, -axes) for field in fields), strict=True)
