@@ -52,16 +52,8 @@ def find_source(
     top = existing_folder(root)
     told = read_dataset_json(top / LIST, bool(labels)) if (top / LIST).is_file() else None
     if images or masks:
-        usual = ("img/img*.nii.gz", "label/label*.nii.gz")
-        for one, option, other_one in ((masks, "masks", "images"), (images, "images", "masks")):
-            pattern = usual[option == "masks"]
-            if not one and not matches(top, pattern):
-                raise InputError(
-                    f"data.{other_one} is given, and {top} holds no {pattern}: say where the "
-                    f"{'labels' if option == 'masks' else 'images'} are, e.g. "
-                    f"'data.{option}={'organs' if option == 'masks' else 'scans'}/*.nii.gz'"
-                )
-        images, masks = images or usual[0], masks or usual[1]
+        images = images or _usual(top, "img/img*.nii.gz", "masks", ("images", "images=scans"))
+        masks = masks or _usual(top, "label/label*.nii.gz", "images", ("labels", "masks=organs"))
         return NiftiSource(root, _known(labels, told, top), images, masks, other)
     if told and told.parts:
         return _listed(told, labels, other)
@@ -71,6 +63,20 @@ def find_source(
         return _listed(_of_parts(top, told, parts), labels, other)
     first, masks = _patterns(top)
     return NiftiSource(root, _known(labels, told, top), _channels(top, first, told), masks, other)
+
+
+def _usual(top: Path, pattern: str, given: str, missing: tuple[str, str]) -> str:
+    """The pattern of the other folder, where files lie that fit it.
+
+    Raises:
+        InputError: none does.
+    """
+    if not matches(top, pattern):
+        raise InputError(
+            f"data.{given} is given, and {top} holds no {pattern}: say where the {missing[0]} are, "
+            f"e.g. 'data.{missing[1]}/*.nii.gz'"
+        )
+    return pattern
 
 
 def _listed(told: DatasetJson, labels: Labels, other: str) -> NiftiSource:
