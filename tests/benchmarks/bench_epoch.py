@@ -57,7 +57,7 @@ def train(net: nn.Module, probes: Probes, steps: int) -> None:
 
 def explained(network: Network, seconds: Seconds) -> Explained:
     began = time.perf_counter()
-    record = traced(*network)
+    record = traced(network)
     middle = time.perf_counter()
     masks = record.masks(record.flow.organs)
     measured = measure(record.flow, masks, network.probes.spacing)

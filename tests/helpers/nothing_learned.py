@@ -81,9 +81,8 @@ def claims(before, now):
     headlines += [told.of(rule, organ) for rule in flow.rules for organ in flow.organs]
     meter = LeakMeter()
     plain, own = (meter.of(one.record) for one in (then, explained))
-    centred = meter.of_centred(now, None, shown, ORGANS, DEFAULT)
-    leaks = Leaks(explained.record, own, centred, plain).all_events
     network = Network(now, None, shown, ORGANS, DEFAULT)
+    leaks = Leaks(explained.record, own, meter.of_centred(network), plain).all_events
     means = collect(now, sites(now, None, None), [slices(12, 24, 4)[0]])
     cuts = cut_network(network, None, means, 10)
     routes = [cuts.routes.network(), *map(cuts.routes.of, cuts.organs)]

@@ -133,7 +133,7 @@ def test_of_one_channel_the_activation_is_known_before_anything_is_asked_of_it(o
     assert settled(known) == known
     found = explain_probes(*given)
     assert found.record.flow.prediction.float().mean((0, 1, 2)).tolist() == [1] * 8 + [0] * 8
-    assert LeakMeter().of_centred(*known) is None  # its one logit shares nothing
+    assert LeakMeter().of_centred(known) is None  # its one logit shares nothing
     leaks = Leaks(found.record, LeakMeter().of(found.record), None, None)
     assert "centred" not in leaks.text("grad_pam")
 

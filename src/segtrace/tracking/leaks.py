@@ -1,23 +1,20 @@
 """Whose evidence lies on whose pixels, at one epoch: numbers, pictures, events in words."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from segtrace.activation import SIGMOID, OrganLike
-from segtrace.attribution.sliding.windows import Sliding
-from segtrace.data.probes import Probes
+from segtrace.activation import SIGMOID
 from segtrace.labelled import Dataset, names_along, rows, tensor
 from segtrace.measures.leakage import Grids, Leakage, leakage, overlapping
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.measures.significance import LEAST_CASES
 from segtrace.network.logits import Output
-from segtrace.network.stages import StagesLike
 from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import passed
@@ -34,7 +31,7 @@ from segtrace.report.pictures.cells import Picture
 from segtrace.report.pictures.charts import leak_picture
 from segtrace.report.record import Record
 from segtrace.report.scene import REGIONS
-from segtrace.tracking.explained import Settings, traced
+from segtrace.tracking.explained import Network, traced
 
 COLUMNS = ("density", "share", "density_coarse", "density_mirrored", "slices")
 """Of leakage.csv, out of a leakage's summary."""
@@ -65,25 +62,17 @@ class LeakMeter:
         mirror = record.scene.mirror
         return leakage(record.flow, masks, names, mirror=mirror, known=self._known)
 
-    def of_centred(
-        self,
-        net: nn.Module,
-        stages: StagesLike,
-        probes: Probes,
-        channels: Mapping[str, OrganLike],
-        settings: Settings,
-        sliding: Sliding | None = None,
-        output: Output | None = None,
-    ) -> Leakage | None:
+    def of_centred(self, network: Network, output: Output | None = None) -> Leakage | None:
         """The leakage on centred logits, where the settings explain plain ones; else ``None``.
 
         What disappears there is shared by all logits and says nothing about one organ. Behind a
         sigmoid every logit decides for itself, and what is shared counts.
         """
+        settings = network.settings
         if settings.score != "logit" or settings.activation == SIGMOID:
             return None
-        centred = replace(settings, score="centered")
-        return self.of(traced(net, stages, probes, channels, centred, sliding, None, output))
+        centred = network._replace(settings=replace(settings, score="centered"))
+        return self.of(traced(centred, output=output))
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ class Tracker:
         if epoch.number == 0:
             self.history.leak = found
             return Leaks(explained.record, found, None, None)
-        centred = self._meter.of_centred(*epoch.network, output=epoch.output)
+        centred = self._meter.of_centred(epoch.network, epoch.output)
         return Leaks(explained.record, found, centred, self.history.leak)
 
     def _draw(self, writer: Writer, epoch: Epoch, explained: Explained) -> None:

@@ -91,10 +91,10 @@ def of_rules(network: Network, asked: Sequence[str] | None) -> tuple[Flow, list[
         asked: names of stages; ``None`` for :func:`telling` ones.
     """
     with spent(network.net) as cost:
-        record = traced(*network)
+        record = traced(network)
     flow, slices = record.flow, len(network.probes)
     masks = record.masks(flow.organs)
-    apart = locality(*flows_of_parts(*network, masks))  # (S, R, O, N)
+    apart = locality(*flows_of_parts(network, masks))  # (S, R, O, N)
     decoder = [name for name in flow.stages if name.startswith("dec")]
     stages = list(asked or telling(flow.stages))
     if len(decoder) > 1:

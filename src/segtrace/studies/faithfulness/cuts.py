@@ -89,7 +89,7 @@ class FaithfulnessCuts:
     def _flow(self, network: Network) -> Flow:
         settings = replace(network.settings, organs=list(self.channels), region="gt")
         probes, channels = self.network.probes, self.network.channels
-        return traced(network.net, network.stages, probes, channels, settings).flow
+        return traced(Network(network.net, network.stages, probes, channels, settings)).flow
 
     def rankings(
         self, own: Mapping[str, Edge], lost: Necessity, untrained: Network | None

@@ -142,7 +142,7 @@ class Bottleneck(Nuance):
         network, flow = looked.network, looked.record.flow
         settings = replace(network.settings, stages=[last], rules=["seg_grad_cam"])
         masks = looked.record.masks(flow.organs)
-        halves = flows_of_parts(*network._replace(settings=settings), masks, None)
+        halves = flows_of_parts(network._replace(settings=settings), masks)
         apart = locality(*halves)
         worst = float(apart[apart.isfinite()].max()) if apart.isfinite().any() else torch.nan
         like = _correlation(flow, last)

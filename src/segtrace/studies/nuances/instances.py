@@ -44,11 +44,11 @@ class Instances(Nuance):
             raise InputError(f"study={self.name} holds rules against {AVERAGED}; name it in rules=")
         masks = looked.record.masks(flow.organs)
         say(f"{looked.trained.name}: maps of two parts of every organ")
-        halves = flows_of_parts(*looked.network, masks, None)
+        halves = flows_of_parts(looked.network, masks)
         apart = {"parts": locality(*halves), "organs": locality(flow, _of_next(flow))}
         if looked.before is not None:
             say(f"{looked.trained.name}: the same of the untrained network")
-            apart["untrained"] = locality(*flows_of_parts(*looked.before, masks, None))
+            apart["untrained"] = locality(*flows_of_parts(looked.before, masks))
         keep = [o for o, name in enumerate(flow.organs) if name not in looked.left_out]
         table = _rows(apart, flow, looked)
         if not keep:

@@ -106,7 +106,7 @@ class Leakage(Nuance):
         if not meter.is_told(record):
             raise InputError("organs overlap on these slices: a pixel is charged to one organ only")
         before = None if looked.untrained is None else meter.of(looked.untrained)
-        return Leaks(record, meter.of(record), meter.of_centred(*looked.network), before)
+        return Leaks(record, meter.of(record), meter.of_centred(looked.network), before)
 
     def _cut(
         self,

@@ -50,11 +50,11 @@ def explain_probes(
     _warn_of_lost_weights(net, epoch)
     network = settled(Network(net, stages, probes, channels, settings, sliding), output)
     net, stages, probes, channels, settings, sliding = network
-    record = traced(*network, epoch, output, estimates)
+    record = traced(network, epoch, output, estimates)
     masks = record.masks(record.flow.organs)
     halves = None
     if settings.measures == "all":
-        halves = flows_of_parts(*network, masks, output)
+        halves = flows_of_parts(network, masks, output)
     measured = measure(record.flow, masks, probes.spacing, settings.measures, parts=halves,
                        body=body_in(record))  # fmt: skip
     return Explained(record, measured)
@@ -85,7 +85,7 @@ def check_explainable(
         originals=None,
     )
     network = Network(net, stages, first, channels, settings, sliding)
-    traced(*settled(network, output), None, output)
+    traced(settled(network, output), output=output)
 
 
 def _warn_of_lost_weights(net: nn.Module, epoch: int | None) -> None:

@@ -67,17 +67,13 @@ def settled(network: Network, output: Output | None = None) -> Network:
 
 
 def traced(
-    net: nn.Module,
-    stages: StagesLike,
-    probes: Probes,
-    channels: Mapping[str, OrganLike],
-    settings: Settings,
-    sliding: Sliding | None = None,
+    network: Network,
     epoch: int | None = None,
     output: Output | None = None,
     estimates: Estimates | None = None,
 ) -> Record:
     """Trace the slices of a network that is settled; see :func:`explain_probes`."""
+    net, stages, probes, channels, settings, sliding = network
     organs = targets_of(probes, channels, settings)
     flow = _flow(net, stages, probes, organs, settings, sliding, output, estimates)
     _check_masks(probes.labels, flow)
@@ -86,28 +82,17 @@ def traced(
 
 
 def flows_of_parts(
-    net: nn.Module,
-    stages: StagesLike,
-    probes: Probes,
-    channels: Mapping[str, OrganLike],
-    settings: Settings,
-    sliding: Sliding | None,
-    masks: Tensor,
-    output: Output | None = None,
+    network: Network, masks: Tensor, output: Output | None = None
 ) -> tuple[Flow, Flow]:
     """The flows of two parts of every organ: does a stage tell them apart?
 
     Args:
-        net: the network, as all others of a network that is settled, see :func:`settled`.
-        stages: its stages.
-        probes: the slices.
-        channels: organ -> channel.
-        settings: what is explained.
-        sliding: how it goes through images, see :func:`explain_probes`.
+        network: which is settled, see :func:`settled`.
         masks: (O, N, *image) bool, where the organs lie; see
             :func:`segtrace.measures.locality.parts`.
         output: picks the logits from what the network returns.
     """
+    net, stages, probes, channels, settings, sliding = network
     chosen = {name: organ_of(organ, settings.activation or SOFTMAX)
               for name, organ in chosen_organs(channels, settings.organs).items()}  # fmt: skip
     one, other = (
