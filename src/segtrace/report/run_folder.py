@@ -13,7 +13,7 @@ import yaml
 
 from segtrace.errors import InputError
 from segtrace.names import CONFIG, LOCK
-from segtrace.plain_files import check_plain
+from segtrace.plain_files import check_own, check_plain
 from segtrace.progress import is_first, say
 from segtrace.report.files import check_writable
 
@@ -200,8 +200,7 @@ def _held(path: Path, named: str) -> IO[str]:
 
 def _opened(path: Path, named: str) -> IO[str]:
     """A lock, or what becomes one; a file of somebody's own, and what a link leads to, stays."""
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise InputError(f"{path} is no plain file; take it away, or name another folder, {named}")
+    check_own(path, f"another folder, {named}")
     file = path.open("a+", encoding="utf-8")
     file.seek(0)
     if file.readline(len(BEGINS)) not in ("", BEGINS):

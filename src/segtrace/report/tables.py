@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from segtrace.errors import InputError, why
-from segtrace.plain_files import check_plain
+from segtrace.plain_files import check_own, check_plain
 from segtrace.report.files import atomic, growing, writing
 
 Row = Mapping[str, object]
@@ -128,7 +128,7 @@ def append_rows(path: Path | str, rows: Sequence[Row], header: Sequence[str] | N
         InputError: if it cannot be written.
     """
     path = Path(path)
-    _check_own(path)
+    _check_writable(path)
     if not path.exists():
         return save_table(path, rows, header)
     with path.open(newline="", encoding="utf-8") as file:
@@ -150,7 +150,7 @@ def forget_rows(path: Path | str, column: str, since: int) -> None:
         InputError: it is no table, not of that column, a link, no plain file, or may not be
             written.
     """
-    _check_own(Path(path))
+    _check_writable(Path(path))
     _cut_torn_line(Path(path))
     rows = read_table(path)
     try:
@@ -161,10 +161,9 @@ def forget_rows(path: Path | str, column: str, since: int) -> None:
         save_table(path, kept, list(rows[0]))
 
 
-def _check_own(path: Path) -> None:
-    """Refuse what a run has not written itself: rows go into its folder, and nowhere else."""
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise InputError(f"{path} is no plain file; take it away, or name another folder")
+def _check_writable(path: Path) -> None:
+    """Refuse what takes no rows: what is no file of the run, or another user's."""
+    check_own(path)
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         raise InputError(
             f"{path} may not be written by this user; move it away, or name another folder"
