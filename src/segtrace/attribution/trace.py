@@ -55,7 +55,7 @@ SLICES_ON_CPU = 4
 
 
 @guards.held(
-    batch=guards.a_count_or_none,
+    batch=guards.optional(guards.a_count),
     stages=guards.places_or_sites,
     edges=guards.places_or_proposed,
     estimates=guards.optional(guards.instance(Estimates, "segtrace.attribution.Estimates(means)")),

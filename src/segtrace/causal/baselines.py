@@ -116,7 +116,7 @@ def laid_out(values: Tensor, like: Tensor) -> Tensor:
     return torch.empty_like(like).copy_(values)
 
 
-@guards.held(images=guards.batches, batch=guards.a_count_or_none)
+@guards.held(images=guards.batches, batch=guards.optional(guards.a_count))
 def collect(
     net: nn.Module,
     sites: Sequence[Site],

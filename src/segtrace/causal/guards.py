@@ -7,7 +7,7 @@ from segtrace.causal.baselines import Baselines
 from segtrace.errors import Guard, InputError, wrong
 from segtrace.network import guards
 from segtrace.network.guards import (
-    a_count_or_none,
+    a_count,
     a_finite_image,
     instance,
     labels,
@@ -18,7 +18,7 @@ from segtrace.network.guards import (
     tensors,
 )
 
-__all__ = ["BASELINES", "a_count_or_none", "aligned", "held", "instance", "names", "optional",
+__all__ = ["BASELINES", "a_count", "aligned", "held", "instance", "names", "optional",
            "some", "some_or_none"]  # fmt: skip
 
 BASELINES = instance(Baselines, "the result of segtrace.collect")

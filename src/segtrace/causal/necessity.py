@@ -110,7 +110,7 @@ class Necessity(Result):
         return super().from_plain(flat | whole)
 
 
-@guards.held(batch=guards.a_count_or_none)
+@guards.held(batch=guards.optional(guards.a_count))
 def necessity(
     net: nn.Module,
     sites: Sequence[Site],

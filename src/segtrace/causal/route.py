@@ -78,7 +78,7 @@ class Route(Result):
     guards.aligned,
     baselines=guards.BASELINES,
     edges=guards.some_or_none,
-    batch=guards.a_count_or_none,
+    batch=guards.optional(guards.a_count),
 )
 def route(
     net: nn.Module,
