@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from segtrace import InputError
-from segtrace.models import networks
+from segtrace.models import networks, table
 from segtrace.models.flexible_unet import FlexibleUNet
 
 ROOM = 10**9
@@ -52,9 +52,9 @@ def build(key, most=ROOM, **arguments):
     return networks.build(key, arguments, "x.ckpt: network", most)
 
 
-@pytest.mark.parametrize("key", networks.NETWORKS)
+@pytest.mark.parametrize("key", table.NETWORKS)
 def test_a_known_network_is_built_as_its_class_builds_it(key):
-    known = networks.NETWORKS[key]
+    known = table.NETWORKS[key]
     net = build(key, **BUILT[key])
     own = getattr(import_module(known.module), known.name)(**BUILT[key])
     assert type(net) is type(own)
@@ -62,20 +62,20 @@ def test_a_known_network_is_built_as_its_class_builds_it(key):
     assert networks.key_of(type(net)) == key
 
 
-@pytest.mark.parametrize("key", networks.NETWORKS)
+@pytest.mark.parametrize("key", table.NETWORKS)
 def test_the_table_names_arguments_that_the_class_has_and_paths_that_lead_to_it(key):
-    known = networks.NETWORKS[key]
+    known = table.NETWORKS[key]
     cls = getattr(import_module(known.module), known.name)
     signed = nets.FlexibleUNet if cls is FlexibleUNet else cls
     assert set(known.arguments) <= set(inspect.signature(signed).parameters)
     for path in known.paths:
         assert locate(path) is cls
-        assert networks.PATHS[path] == key
+        assert table.PATHS[path] == key
 
 
 def test_only_what_imports_a_package_or_is_a_class_is_left_out():
     given = set(inspect.signature(nets.SwinUNETR).parameters)
-    left_out = given - set(networks.NETWORKS["SwinUNETR"].arguments)
+    left_out = given - set(table.NETWORKS["SwinUNETR"].arguments)
     assert {name for name in left_out if "hyena" not in name} == {"norm_layer"}
 
 

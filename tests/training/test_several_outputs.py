@@ -8,7 +8,7 @@ import torch
 
 from models.test_networks import BUILT, build
 from segtrace.checkpoint.loading import load, recorded
-from segtrace.models.networks import NETWORKS
+from segtrace.models.table import NETWORKS
 from segtrace.network.stages import resolve
 from segtrace.training.module import SegmentationModule
 from training.test_module import ORGANS, Data

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from segtrace.checkpoint.description_keys import KEYS
 from segtrace.checkpoint.plain import plain
 from segtrace.errors import InputError, printable
-from segtrace.models import networks
+from segtrace.models import table
 
 FORMAT = 2
 """Of the description. 1 named the class of the network by its path and had no number."""
@@ -113,5 +113,5 @@ def _network(recipe: dict[str, Any]) -> dict[str, Any]:
         return recipe
     rest = {name: value for name, value in recipe.items() if name != BEFORE}
     path = str(recipe[BEFORE])
-    key = networks.PATHS.get(path)
+    key = table.PATHS.get(path)
     return {FOREIGN: path, **rest} if key is None else {KNOWN: key, **rest}

@@ -15,7 +15,7 @@ from segtrace.checkpoint.own_network import network_class
 from segtrace.checkpoint.plain import numbers, stored, tensors_of
 from segtrace.checkpoint.reading import has_checksums, read
 from segtrace.errors import InputError, printable
-from segtrace.models import networks
+from segtrace.models import networks, table
 from segtrace.models.limits import check_pass
 
 DESCRIPTION = KEY
@@ -56,7 +56,7 @@ def load(path: Path | str, net: str | type[nn.Module] | None = None) -> Checkpoi
     """Read a checkpoint that ``train.py`` wrote.
 
     Nothing that the file names is imported, resolved or called: its network is one of
-    :data:`segtrace.models.networks.NETWORKS`, or of a class that the user names.
+    :data:`segtrace.models.table.NETWORKS`, or of a class that the user names.
 
     Args:
         path: the file.
@@ -143,7 +143,7 @@ def _network(
         return networks.build(str(recipe[KNOWN]), given, where, most)
     raise InputError(
         f"{path} is of the network {printable(str(recipe.get(FOREIGN)), 80)!r}, which is none of "
-        f"the known ones ({', '.join(networks.NETWORKS)}), and nothing that a file names is "
+        f"the known ones ({', '.join(table.NETWORKS)}), and nothing that a file names is "
         f"imported; if you know this class and trust it, name it yourself: "
         f"explain.py {named(path, recipe)}"
     )

@@ -27,7 +27,7 @@ from segtrace.integrations.bundle.transforms import Preprocessing
 from segtrace.integrations.files import read_config, read_json
 from segtrace.integrations.foreign import Case, Foreign
 from segtrace.integrations.windows import check_patch
-from segtrace.models import networks
+from segtrace.models import networks, table
 from segtrace.report.files import sha256
 
 ROOM, SLACK = 4, 2**20
@@ -40,7 +40,7 @@ OBSOLETE = {"SwinUNETR": ("img_size",)}
 """Arguments that today's MONAI does not take, and that change nothing."""
 SHORT = {
     path.rpartition(".")[2]: key
-    for path, key in networks.PATHS.items()
+    for path, key in table.PATHS.items()
     if path.startswith("monai.networks.nets.")
 }
 """Name of a class of MONAI -> its key in our table."""
@@ -126,8 +126,8 @@ def _network(config: Config) -> tuple[str, dict[str, Any]]:
     if not isinstance(node, Mapping) or not isinstance(node.get(TARGET), str):
         raise config.refused(place, node, "a class of MONAI, _target_, and its arguments are read")
     target = node[TARGET]
-    key = networks.PATHS.get(target) if "." in target else SHORT.get(target)
-    if key is None or not networks.NETWORKS[key].module.startswith("monai."):
+    key = table.PATHS.get(target) if "." in target else SHORT.get(target)
+    if key is None or not table.NETWORKS[key].module.startswith("monai."):
         raise unknown("network", printable(target, 120), sorted(SHORT), f"{config.where}: MONAI")
     own = {
         name: config.plain(value, f"{place}#{name}")
@@ -143,9 +143,9 @@ def _network(config: Config) -> tuple[str, dict[str, Any]]:
 
 def _usual(key: str) -> dict[str, Any]:
     """The shape of a class of our table where nothing is said of it."""
-    known = networks.NETWORKS[key]
+    known = table.NETWORKS[key]
     parameters = inspect.signature(getattr(import_module(known.module), known.name)).parameters
-    return {name: parameters[name].default for name in networks.SHAPE}
+    return {name: parameters[name].default for name in table.SHAPE}
 
 
 def _tensors(saved: Mapping[str, Any], depth: int = 3) -> list[Tensor]:
