@@ -8,6 +8,7 @@ from torch import nn
 from helpers import slow
 from segtrace import InputError
 from segtrace.attribution import rules
+from segtrace.attribution.rules import sums
 
 ACTIVATION = torch.tensor([[[1.0, 2, 3, 4], [4, 3, 2, 1]]]).double()
 
@@ -352,5 +353,5 @@ def test_a_sum_in_pieces_is_that_of_the_whole_also_of_one_weight_for_all_channel
     torch.manual_seed(0)
     activation = torch.randn(2, 3, 40, 64, 64)  # of more numbers than a piece has
     weights = torch.randn(2, channels, 40, 64, 64)
-    assert activation.numel() > rules.PIECE
+    assert activation.numel() > sums.PIECE
     assert torch.equal(rules.weighted_sum(weights, activation), (weights * activation).sum(1))
