@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from segtrace.activation import predicted
 from segtrace.attribution.flow import Flow, Status, mixes_slices, worst
 from segtrace.attribution.forward import SCORES, Output, TargetsLike, agreed, named, weights_of
+from segtrace.attribution.passes import one_by_one, together
 from segtrace.attribution.patching import patching_rule, standing
-from segtrace.attribution.trace import one_by_one, together, trace
+from segtrace.attribution.trace import trace
 from segtrace.errors import InputError, unknown
 from segtrace.network import edges as edges_of
 from segtrace.network import guards

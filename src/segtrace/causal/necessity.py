@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from segtrace.activation import OrganLike
 from segtrace.attribution.forward import Output
-from segtrace.attribution.trace import per_pass
+from segtrace.attribution.passes import per_pass
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, seconds_per_slice

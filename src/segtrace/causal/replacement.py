@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.attribution.forward import Output
-from segtrace.attribution.trace import SLICES_ON_CPU, per_pass
+from segtrace.attribution.passes import SLICES_ON_CPU, per_pass
 from segtrace.causal.baselines import Baselines, laid_out
 from segtrace.errors import InputError, unknown
 from segtrace.network.hooks import observe

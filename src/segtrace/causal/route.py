@@ -13,7 +13,7 @@ from segtrace.attribution import targets
 from segtrace.attribution.flow import Flow
 from segtrace.attribution.forward import Output
 from segtrace.attribution.integrate import integrate
-from segtrace.attribution.trace import SLICES_ON_CPU, per_pass
+from segtrace.attribution.passes import SLICES_ON_CPU, per_pass
 from segtrace.causal import guards
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import Clock

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.activation import SIGMOID
-from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.passes import SLICES_ON_CPU
 from segtrace.causal.outcome import Judge
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.data.probes import Probes

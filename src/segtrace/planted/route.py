@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.passes import SLICES_ON_CPU
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.necessity import Necessity, necessity
 from segtrace.causal.route import Route, route

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segtrace.attribution.flow import INPUT
-from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.passes import SLICES_ON_CPU
 from segtrace.measures.resize import pooled
 from segtrace.network.hooks import Edit, edit
 from segtrace.network.sites import Site

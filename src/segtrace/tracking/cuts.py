@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrace.activation import predicted
-from segtrace.attribution.trace import per_pass
+from segtrace.attribution.passes import per_pass
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES
 from segtrace.causal.necessity import Necessity, necessity

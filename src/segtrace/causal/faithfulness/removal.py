@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segtrace.attribution.flow import Flow, Status
-from segtrace.attribution.trace import together
+from segtrace.attribution.passes import together
 from segtrace.causal.outcome import Judge
 from segtrace.causal.replacement import Replacement
 from segtrace.measures.places import rim_of

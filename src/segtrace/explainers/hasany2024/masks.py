@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from segtrace.attribution.trace import SLICES_ON_CPU
+from segtrace.attribution.passes import SLICES_ON_CPU
 from segtrace.causal.batches import Batches, Clock
 from segtrace.explainers.hasany2024.pairs import Pairs
 from segtrace.network.graph import check, gradients_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from segtrace.attribution.passes import per_pass
 from segtrace.attribution.patching import Estimates
-from segtrace.attribution.trace import per_pass
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
 from segtrace.data.datamodule import CaseDataModule
