@@ -29,7 +29,7 @@ from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.causal.patching import carry, patch
 from segtrace.network import edges, joints
-from segtrace.network.hooks import altering
+from segtrace.network.altering import altering
 from segtrace.network.sites import sites_of
 
 SOURCE = Path(segtrace.__file__).parent

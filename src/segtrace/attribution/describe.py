@@ -14,10 +14,10 @@ from segtrace.errors import InputError
 from segtrace.network import edges as edges_of
 from segtrace.network import guards
 from segtrace.network import stages as stages_of
+from segtrace.network.altering import altering
 from segtrace.network.edges import Edge, EdgesLike
 from segtrace.network.graph import gradients_of
 from segtrace.network.guards import PROPOSED
-from segtrace.network.hooks import altering
 from segtrace.network.joints import settled
 from segtrace.network.logits import logits_at
 from segtrace.network.proposal.proposal import Proposal, proposed

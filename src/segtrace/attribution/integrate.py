@@ -18,6 +18,7 @@ from segtrace.attribution.trace import trace
 from segtrace.errors import InputError, unknown
 from segtrace.network import edges as edges_of
 from segtrace.network import guards
+from segtrace.network.altering import Alteration, altering
 from segtrace.network.edges import EdgesLike
 from segtrace.network.graph import (
     DETACHED,
@@ -27,7 +28,7 @@ from segtrace.network.graph import (
     check_all,
     gradients_of,
 )
-from segtrace.network.hooks import Alteration, altering, observe
+from segtrace.network.hooks import observe
 from segtrace.network.joints import settled
 from segtrace.network.labels import refuse_shares
 from segtrace.network.logits import logits_at

@@ -28,7 +28,7 @@ from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.necessity import necessity
 from segtrace.network import edges, stages
-from segtrace.network.hooks import altering
+from segtrace.network.altering import altering
 from segtrace.network.joints import settled
 from segtrace.network.proposal.proposal import propose
 from segtrace.network.sites import sites_of

@@ -13,9 +13,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from segtrace.errors import InputError
+from segtrace.network.altering import altering
 from segtrace.network.edges import Edge
 from segtrace.network.graph import gradients_of, walk
-from segtrace.network.hooks import altering, record
+from segtrace.network.hooks import record
 from segtrace.network.joints import settled
 from segtrace.network.logits import sent
 from segtrace.network.proposal.calls import Call, Pass
