@@ -20,7 +20,7 @@ STEPS = {
     "data": "data", "probes": "watched slices", "module": "network", "trainer": "trainer",
     "take_up": "trainer", "announce": "trainer", "note_hyperparameters": "trainer",
 }  # fmt: skip
-"""Function of ``segtrace.cli.train.run`` -> what it is about."""
+"""Function of ``run.py`` or ``announcement.py`` -> what it is about."""
 
 
 class Spent:
@@ -56,13 +56,14 @@ def main() -> None:
     # isort: split
     import pytorch_lightning as pl
 
-    from segtrace.cli.train import run, train_config  # noqa: F401
+    from segtrace.cli.train import announcement, run, summary, train_config  # noqa: F401
     from segtrace.training.callbacks.baselines import KeepBaselines
     from segtrace.training.callbacks.flow import FlowCallback
 
     spent.mark("imports")
     for name, step in STEPS.items():
-        setattr(run, name, spent.around(getattr(run, name), step))
+        home = announcement if name == "announce" else run
+        setattr(home, name, spent.around(getattr(home, name), step))
     pl.Trainer.validate = spent.around(pl.Trainer.validate, "validation, untrained")
     KeepBaselines.on_train_start = spent.around(KeepBaselines.on_train_start, "means, untrained")
     FlowCallback.on_train_start = spent.around(FlowCallback.on_train_start, "flow, untrained")

@@ -11,7 +11,7 @@ import torch
 
 from helpers.scripts import SMALL_NET, run_script, tiny_data
 from segtrace import InputError
-from segtrace.cli.train.run import announce
+from segtrace.cli.train.announcement import announce
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.modules import SynapseData
 from segtrace.data.probes import Probes
@@ -139,7 +139,7 @@ def test_results_are_not_overwritten(run, tmp_path):
 
 def test_a_disk_without_room_for_the_checkpoints_stops_the_run(tmp_path, monkeypatch):
     full = type("Usage", (), {"free": 0})
-    monkeypatch.setattr("segtrace.cli.train.run.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("segtrace.cli.train.announcement.shutil.disk_usage", lambda _: full)
     module = SimpleNamespace(net=torch.nn.Linear(1000, 1000), description={"probes": {}})
     data = SimpleNamespace(
         split={"train": ["a"], "val": ["b"]},

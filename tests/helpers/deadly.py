@@ -235,7 +235,7 @@ def _import_all() -> None:
 
     matplotlib.font_manager.findfont("DejaVu Sans")  # reads its list of fonts
     from segtrace.cli import work  # noqa: F401
-    from segtrace.cli.train import run, train_config  # noqa: F401
+    from segtrace.cli.train import announcement, run, summary, train_config  # noqa: F401
     from segtrace.data import modules  # noqa: F401
     from segtrace.models import networks  # noqa: F401
 

@@ -18,7 +18,7 @@ from segtrace.checkpoint.loading import describe
 from segtrace.cli import start_up
 from segtrace.cli.start_up import NOTHING, SIGNALS, called, say
 from segtrace.cli.taken_back import take_back
-from segtrace.cli.train.broken_off import LAST, PREVIOUS
+from segtrace.cli.train.resume.broken_off import LAST, PREVIOUS
 from segtrace.data.cache.entries import LostSlicesError
 from segtrace.errors import BrokenOffError, InputError, is_full, is_out_of_memory, why
 from segtrace.progress import counted, is_first

@@ -32,6 +32,12 @@ def planned_epochs(trainer: pl.Trainer, batches: float) -> int | None:
     return min(limits, default=None)
 
 
+def batches_of_pass(trainer: pl.Trainer, data: pl.LightningDataModule) -> int:
+    """Batches of a pass over the training data, before the trainer has counted them."""
+    limit, whole = trainer.limit_train_batches, len(data.train_dataloader())
+    return min(limit, whole) if isinstance(limit, int) else int(limit * whole)
+
+
 def is_final(trainer: pl.Trainer) -> bool:
     """Whether no epoch follows, as far as is known now: a callback may still stop the training.
 

@@ -26,8 +26,10 @@ from segtrace.cli.endings import told
 from segtrace.cli.entry import opened
 from segtrace.cli.schema import check
 from segtrace.cli.train import run
-from segtrace.cli.train.broken_off import left_in
+from segtrace.cli.train.announcement import announce
 from segtrace.cli.train.letter import Letter
+from segtrace.cli.train.resume.broken_off import left_in
+from segtrace.cli.train.summary import score
 from segtrace.cli.train.train_config import TrainConfig, plainly
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.report.files import save_text
@@ -113,7 +115,7 @@ def fit(plan: TrainConfig, kill: int | None = None, stop: pl.Callback | None = N
     module = run.module(plan, data, probes)
     trainer = run.trainer(plan, module, probes)
     run.take_up(plan, data, module, trainer)
-    run.announce(plan, data, module, trainer)
+    announce(plan, data, module, trainer)
     if kill is not None:
         trainer.callbacks.append(KillAfter(kill))
         with pytest.raises(Killed):
@@ -129,7 +131,7 @@ def fit(plan: TrainConfig, kill: int | None = None, stop: pl.Callback | None = N
             signal.signal(signal.SIGINT, before)
         return module
     trainer.fit(module, data, ckpt_path=plan.resume)
-    run.score(plan, data, module, trainer)
+    score(plan, data, module, trainer)
     return module
 
 
@@ -582,7 +584,7 @@ def test_a_network_has_as_many_input_channels_as_the_data(tiny_raw, tmp_path, ca
     module = run.module(plan, data, probes := run.probes(plan, data))
     assert probes.images.shape[1] == module.net(probes.images).shape[1] - 3 == 2
     assert module.description["network"]["in_channels"] == 2
-    run.announce(plan, data, module, run.trainer(plan, module, probes))
+    announce(plan, data, module, run.trainer(plan, module, probes))
     assert "Slices have 2 channels" in capsys.readouterr().out
 
 
@@ -642,7 +644,7 @@ def test_a_validation_after_more_batches_than_a_pass_has_is_refused(tiny_raw, tm
         with pytest.raises(
             InputError, match=f"=4, but a pass has {batches} batches; give {batches}"
         ):
-            run.announce(plan, data, module, trainer)
+            announce(plan, data, module, trainer)
 
 
 def test_a_size_that_the_network_cannot_divide_is_refused_before_training(tiny_raw, tmp_path):

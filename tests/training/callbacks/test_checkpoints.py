@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 
 from segtrace import InputError
-from segtrace.cli.train import run
+from segtrace.cli.train.summary import score, summarise
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.report.tables import read_table
 from segtrace.training.callbacks.baselines import KeepBaselines
@@ -94,8 +94,8 @@ def test_an_end_that_nobody_could_foresee_leaves_its_file_too(tmp_path):
 
 def summary(folder, trainer, made, capsys):
     plan = TrainConfig({"test": False}, folder)
-    run.score(plan, Data(), made, trainer)
-    run.summarise(plan, made, trainer)
+    score(plan, Data(), made, trainer)
+    summarise(plan, made, trainer)
     return capsys.readouterr().out
 
 

@@ -10,8 +10,8 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from segtrace.activation import SOFTMAX
-from segtrace.cli.train.continuity import Continuity
-from segtrace.cli.train.run_config import settled
+from segtrace.cli.train.resume.continuity import Continuity
+from segtrace.cli.train.resume.run_config import settled
 from segtrace.errors import InputError
 from segtrace.tracking.explained import Settings, under
 from segtrace.training.callbacks.baselines import KeepBaselines
@@ -115,6 +115,12 @@ def _in_order(callbacks: list[pl.Callback], trainer: Mapping[str, Any]) -> list[
             - isinstance(c, Soundness)
         ),
     )
+
+
+def flow_callbacks(trainer: pl.Trainer) -> list[FlowCallback]:
+    """Those of the trainer that explain."""
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
+    return [callback for callback in callbacks if isinstance(callback, FlowCallback)]
 
 
 def check_monitor(where: str, callback: pl.Callback) -> None:

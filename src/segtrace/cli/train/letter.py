@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from segtrace.cli.command_line import parse
 from segtrace.cli.configuration import CONF
 from segtrace.cli.limits import leaves, protocols_of
-from segtrace.cli.train.run_config import may_change
+from segtrace.cli.train.resume.run_config import may_change
 from segtrace.data.cases import TEST12, TRAIN18, Split
 from segtrace.data.sources import PhantomSource
 from segtrace.progress import counted

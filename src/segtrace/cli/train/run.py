@@ -1,10 +1,7 @@
-"""What ``train.py`` does, step by step: a configuration becomes a run."""
+"""What ``train.py`` does before it trains, step by step: a configuration becomes a run."""
 
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from math import ceil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +11,17 @@ from torch import Tensor
 
 from segtrace.activation import SOFTMAX
 from segtrace.checkpoint import loading as checkpoint
-from segtrace.cli.start_up import called
-from segtrace.cli.train.assembly import check_unwatched, module_of, settings_of, trainer_of
-from segtrace.cli.train.broken_off import Left
-from segtrace.cli.train.continuity import check_same, ended_early
+from segtrace.cli.train.assembly import (
+    check_unwatched,
+    flow_callbacks,
+    module_of,
+    settings_of,
+    trainer_of,
+)
 from segtrace.cli.train.rehearsal import check_optimisation
-from segtrace.cli.train.run_config import settled
+from segtrace.cli.train.resume.broken_off import Left
+from segtrace.cli.train.resume.continuity import check_same
+from segtrace.cli.train.resume.run_config import settled
 from segtrace.cli.train.together import together
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import CaseDataModule
@@ -30,27 +32,20 @@ from segtrace.errors import InputError, printable
 from segtrace.evaluation.prediction import check_protocol
 from segtrace.evaluation.protocols import protocol_of
 from segtrace.evaluation.sliding import inferer_of
-from segtrace.names import CONFIG
 from segtrace.network.stages import resolve as resolve_stages
-from segtrace.progress import counted, is_first, say
+from segtrace.progress import is_first, say
 from segtrace.report.event_files import rewind
 from segtrace.report.files import check_writable, environment, version_of
-from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
-from segtrace.tracking.cut_tables import report
 from segtrace.tracking.edges import chosen_places, named_edges
 from segtrace.tracking.explained import check_chosen
 from segtrace.tracking.writer import last_shown
-from segtrace.training.callbacks.best import BEST, BestCheckpoint
-from segtrace.training.callbacks.checkpoints import EpochCheckpoints
-from segtrace.training.callbacks.flow import FlowCallback
 from segtrace.training.construction import construct, expect, in_yaml
 from segtrace.training.either_lightning import tensorboard_writer
-from segtrace.training.epochs import finished_epochs, planned_epochs
+from segtrace.training.epochs import batches_of_pass, planned_epochs
 from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.compiling import check_compiles
 from segtrace.training.slices.fitting_input import INPUTS, Fitting
-from segtrace.training.slices.outlook import tell_volumes
 
 SLICES = 4
 """Axes of a batch of slices."""
@@ -217,7 +212,8 @@ def take_up(
     plan.keep()
     if is_first():
         anew = ("test/",) if plan.protocols else ()
-        drawn = _last_shown(plan.left, planned_epochs(trainer, _batches(trainer, data)), trainer)
+        epochs = planned_epochs(trainer, batches_of_pass(trainer, data))
+        drawn = _last_shown(plan.left, epochs, trainer)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 rewind(Path(logger.log_dir), plan.left.epoch, plan.left.batches, anew, drawn)
@@ -232,207 +228,9 @@ def _last_shown(left: Left, epochs: int | None, trainer: pl.Trainer) -> dict[str
     return last_shown(left.reached) if goes_on and left.reached and flow_callbacks(trainer) else {}
 
 
-def announce(
-    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
-) -> None:
-    """Say what will be trained on and how much disk it takes.
-
-    Raises:
-        InputError: less room on the disk than the checkpoints need; a validation after more batches
-            than a pass has.
-    """
-    weights = _bytes(module.net.state_dict().values())
-    embedded = _bytes(module.description["probes"].values())
-    done = 0 if plan.left is None else plan.left.epoch
-    batches = _batches(trainer, data)
-    epochs = planned_epochs(trainer, batches)
-    kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, EpochCheckpoints)]
-    every = kept[0].every_n_epochs if kept else 1
-    # Slim ones; two full ones with AdamW's state. Without a limit, what the first epoch needs.
-    slim = 2 if epochs is None else 1 + ceil((epochs - done) / every)
-    need = (weights + embedded) * slim + 2 * (3 * weights + embedded)
-    free = shutil.disk_usage(plan.folder).free
-    parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
-    say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
-    if (channels := data.source.channels) > 1:
-        say(
-            f"{data.view.words[1].capitalize()} have {channels} channels: the network sees all, "
-            "and pictures show the first."
-        )
-    # Small networks, in tests say, take some MiB.
-    unit, power = ("GiB", 30) if need >= 2**30 / 10 else ("MiB", 20)
-    each = f", and {weights / 2**power:.2f} {unit} more with every epoch"
-    more = "" if epochs is not None else each
-    say(f"Run: {plan.folder}. Its checkpoints take about {need / 2**power:.1f} {unit}{more}.")
-    if need > free:
-        raise InputError(
-            f"{plan.folder}: {free / 2**power:.1f} {unit} free, {need / 2**power:.1f} {unit} "
-            f"needed; free some, or say callbacks.checkpoints.every_n_epochs={10 * every}"
-        )
-    _check_interval(trainer, batches)
-    _tell_end(trainer, epochs)
-    if isinstance(data.view, VolumeView):
-        tell_volumes(data, data.view, module, trainer.strategy.root_device)
-
-
-def _bytes(values: Iterable[Any]) -> int:
-    """Of the tensors among them."""
-    return sum(one.numel() * one.element_size() for one in values if isinstance(one, Tensor))
-
-
-def _batches(trainer: pl.Trainer, data: CaseDataModule) -> int:
-    """Of a pass."""
-    limit, whole = trainer.limit_train_batches, len(data.train_dataloader())
-    return min(limit, whole) if isinstance(limit, int) else int(limit * whole)
-
-
-def _check_interval(trainer: pl.Trainer, batches: int) -> None:
-    interval = trainer.val_check_interval
-    if not isinstance(interval, int) or trainer.check_val_every_n_epoch is None:
-        return
-    if interval > batches:
-        raise InputError(
-            f"trainer.val_check_interval={interval}, but a pass has {batches} batches; give "
-            f"{batches} or less, or trainer.check_val_every_n_epoch=null to count over passes"
-        )
-
-
-def _tell_end(trainer: pl.Trainer, epochs: int | None) -> None:
-    """Say what ends the training before its passes are done."""
-    if getattr(trainer, "fast_dev_run"):  # noqa: B009 (set by a connector)
-        say(
-            f"trainer.fast_dev_run: {counted(trainer.max_steps, 'step')}, as many batches to "
-            "validate on, and no logger; this shows that all runs, and its numbers mean nothing"
-        )
-    elif trainer.max_steps != -1:
-        say(f"trainer.max_steps={trainer.max_steps} ends the training, in pass {epochs}.")
-
-
 def note_hyperparameters(plan: TrainConfig, trainer: pl.Trainer) -> None:
     """Fill the hyper-parameters page of TensorBoard, beside ``val/dice/mean``; once a run."""
     if trainer.is_global_zero and not plan.resume:
         writer = tensorboard_writer(trainer)
         if writer is not None:
             add_hyperparameters(writer, plan.hyperparameters, ["val/dice/mean"])
-
-
-def score(
-    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
-) -> None:
-    """Count the cases that the summary is about, with the weights that the training has left.
-
-    The validation cases once more only where their last validation saw other weights; with
-    ``test=true`` the test cases too. A run that had finished all epochs and nothing more gets its
-    end made up, without another point in its log.
-    """
-    over = plan.left is not None and finished_epochs(trainer) == plan.left.epoch
-    for callback in flow_callbacks(trainer) if over else ():
-        callback.make_up_end(trainer)
-    # What the first process knows decides for all: only together can they count.
-    known = trainer.strategy.broadcast(module.validated is not None)
-    if not known and trainer.limit_val_batches != 0 and data.split["val"]:
-        with _loggers_of(trainer, none=over):
-            trainer.validate(module, data, verbose=False)
-    if plan.protocols:
-        trainer.test(module, data, verbose=False)
-
-
-@contextmanager
-def _loggers_of(trainer: pl.Trainer, none: bool) -> Iterator[None]:
-    """Inside the block the trainer has its loggers, or none."""
-    loggers = trainer.loggers
-    trainer.loggers = [] if none else loggers
-    try:
-        yield
-    finally:
-        trainer.loggers = loggers
-
-
-def flow_callbacks(trainer: pl.Trainer) -> list[FlowCallback]:
-    """Those of the trainer that explain."""
-    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
-    return [callback for callback in callbacks if isinstance(callback, FlowCallback)]
-
-
-def test(
-    plan: TrainConfig, data: CaseDataModule, module: SegmentationModule, trainer: pl.Trainer
-) -> None:
-    """With ``test=true`` the test cases as whole volumes, at the files' own size: ``test/``."""
-    if plan.protocols and trainer.is_global_zero:
-        # Here: the page and all evaluation, which no step waits for.
-        from segtrace.cli.train.tested import score_whole_cases
-
-        settings = settings_of(plan.config)
-        for found in score_whole_cases(
-            plan.folder, data, module, trainer, settings, plan.protocols
-        ):
-            means = {row["organ"]: row["dice_mean"] for row in found.summary}
-            where = f"by {found.protocol.name} ({plan.folder / found.within})"
-            _tell_dice(f"test cases, whole and at their own size, {where}", means)
-
-
-def summarise(plan: TrainConfig, module: SegmentationModule, trainer: pl.Trainer) -> None:
-    """Where the run lies, how good the network is, and what to do next."""
-    if not trainer.is_global_zero:
-        return
-    for name, found in (("dice.csv", module.counted), ("dice_test.csv", module.tested)):
-        if found is not None:
-            save_table(plan.folder / name, found.table())
-    if (words := ended_early(trainer)) is not None:
-        print(f"\n{words}")
-    if module.counted is not None:
-        _tell_dice("validation cases", module.counted.per_organ())
-    _tell_cuts(trainer)
-    print(f"\nRun        {plan.folder}")
-    if tensorboard_writer(trainer) is not None:
-        print(f"Look       {_tensorboard(plan.folder)}")
-    last = last_checkpoint(trainer)
-    if last is not None:
-        network = module.description.get("network", {})
-        print(f"Explain    {called('explain')} {checkpoint.named(last, network)}")
-        _tell_best(trainer, network)
-    shown = [c.overview for c in flow_callbacks(trainer) if c.overview is not None]
-    made = [*shown, plan.folder / "dice.csv", plan.folder / CONFIG]
-    if opened := [path for path in made if path.is_file()]:
-        say(f"Done: open {opened[0]}")
-
-
-def _tell_best(trainer: pl.Trainer, network: Mapping[str, Any]) -> None:
-    """What explains the best epoch, where it is kept."""
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, BestCheckpoint) and callback.epoch:
-            explain = checkpoint.named(callback.folder / BEST, network)
-            print(
-                f"Best       epoch {callback.epoch}, {callback.monitor} {callback.dice:.3f}: "
-                f"{called('explain')} {explain}"
-            )
-
-
-def _tensorboard(folder: Path) -> str:
-    """What opens TensorBoard; a Makefile lies in a checkout alone."""
-    if called("train").startswith("python"):
-        return f"make tensorboard RUN={folder}"
-    return f"tensorboard --logdir {folder} --samples_per_plugin images=1000,text=1000"
-
-
-def _tell_dice(whose: str, means: Mapping[str, float]) -> None:
-    width = max(map(len, means))
-    print(f"\nDice of the {whose}")
-    for name, value in means.items():
-        print(f"  {name:<{width}}  {value:.3f}")
-
-
-def last_checkpoint(trainer: pl.Trainer) -> Path | None:
-    """The file with the weights that the training has left; ``None`` where none was kept."""
-    name = f"epoch_{finished_epochs(trainer):03d}.ckpt"
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, EpochCheckpoints) and (callback.folder / name).is_file():
-            return callback.folder / name
-    return None
-
-
-def _tell_cuts(trainer: pl.Trainer) -> None:
-    """What each organ loses most by, where the network was cut."""
-    for callback in flow_callbacks(trainer):
-        if callback.cuts is not None:
-            report(callback.cuts)

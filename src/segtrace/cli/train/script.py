@@ -17,7 +17,7 @@ def train(config: DictConfig) -> None:
     # Imported here: what was mistyped is answered before torch and Lightning are there.
     import pytorch_lightning as pl
 
-    from segtrace.cli.train import run
+    from segtrace.cli.train import announcement, run, summary
     from segtrace.cli.train.train_config import checked
 
     start_up.imported()
@@ -28,14 +28,14 @@ def train(config: DictConfig) -> None:
     module = run.module(plan, data, probes)
     trainer = run.trainer(plan, module, probes)
     run.take_up(plan, data, module, trainer)
-    run.announce(plan, data, module, trainer)
+    announcement.announce(plan, data, module, trainer)
     run.note_hyperparameters(plan, trainer)
     if plan.resume is None:
         trainer.validate(module, data, verbose=False)
     trainer.fit(module, data, ckpt_path=plan.resume, weights_only=True)
-    run.score(plan, data, module, trainer)
-    run.test(plan, data, module, trainer)
-    run.summarise(plan, module, trainer)
+    summary.score(plan, data, module, trainer)
+    summary.test(plan, data, module, trainer)
+    summary.summarise(plan, module, trainer)
 
 
 def main() -> None:

@@ -14,12 +14,12 @@ from segtrace.cli.command_line import parse
 from segtrace.cli.limits import check_limits, check_probes, protocols_of
 from segtrace.cli.resumed import run_of
 from segtrace.cli.schema import check, plainly
-from segtrace.cli.train.broken_off import Left, begin_anew, left_in, remove_drafts
-from segtrace.cli.train.full_state import Expected
 from segtrace.cli.train.letter import Letter
 from segtrace.cli.train.network_options import of_its_class
 from segtrace.cli.train.rehearsal import rehearse
-from segtrace.cli.train.run_config import gone_on, targets_in
+from segtrace.cli.train.resume.broken_off import Left, begin_anew, left_in, remove_drafts
+from segtrace.cli.train.resume.full_state import Expected
+from segtrace.cli.train.resume.run_config import gone_on, targets_in
 from segtrace.cli.train.together import check_processes
 from segtrace.errors import InputError
 from segtrace.names import CONFIG

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from segtrace import InputError
-from segtrace.cli.train.broken_off import Left
-from segtrace.cli.train.continuity import Continuity, cases_of, check_same, plan_anew
+from segtrace.cli.train.resume.broken_off import Left
+from segtrace.cli.train.resume.continuity import Continuity, cases_of, check_same, plan_anew
 from segtrace.training import schedules
 from segtrace.training.module import SegmentationModule
 

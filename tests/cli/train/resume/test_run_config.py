@@ -10,7 +10,7 @@ from helpers.scripts import ROOT
 from segtrace import InputError
 from segtrace.cli.resumed import in_its_folder, run_of
 from segtrace.cli.schema import check
-from segtrace.cli.train.run_config import (
+from segtrace.cli.train.resume.run_config import (
     MAY_CHANGE,
     gone_on,
     read_config,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrace.checkpoint.loading import DESCRIPTION, read
-from segtrace.cli.train.full_state import IDENTITY, WATCHED, Expected, check_full
+from segtrace.cli.train.resume.full_state import IDENTITY, WATCHED, Expected, check_full
 from segtrace.errors import InputError
 from segtrace.progress import is_first, say
 from segtrace.report.run_folder import TRAINED

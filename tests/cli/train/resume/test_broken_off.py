@@ -10,8 +10,8 @@ import torch
 
 from helpers.saving import full_checkpoint
 from segtrace import InputError
-from segtrace.cli.train.broken_off import begin_anew, left_in, read_left, remove_drafts
-from segtrace.cli.train.full_state import Expected, State
+from segtrace.cli.train.resume.broken_off import begin_anew, left_in, read_left, remove_drafts
+from segtrace.cli.train.resume.full_state import Expected, State
 from segtrace.training.callbacks.checkpoints import save
 
 

@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.types import LRSchedulerConfig
 from torch.optim import Optimizer
 
-from segtrace.cli.train.broken_off import Left
-from segtrace.cli.train.run_config import may_change
+from segtrace.cli.train.resume.broken_off import Left
+from segtrace.cli.train.resume.run_config import may_change
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.fingerprint import fingerprints
 from segtrace.errors import InputError

@@ -1,0 +1,1 @@
+"""A run that goes on: what it left behind, and what it has to be."""
