@@ -24,6 +24,7 @@ LEAVES = {
         "plain_files",
         "processes",
         "progress",
+        "room",
     )
 }
 CORE = ("network", "attribution", "measures", "causal")

@@ -139,7 +139,7 @@ def test_results_are_not_overwritten(run, tmp_path):
 
 def test_a_disk_without_room_for_the_checkpoints_stops_the_run(tmp_path, monkeypatch):
     full = type("Usage", (), {"free": 0})
-    monkeypatch.setattr("segtrace.cli.train.announcement.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
     module = SimpleNamespace(net=torch.nn.Linear(1000, 1000), description={"probes": {}})
     data = SimpleNamespace(
         split={"train": ["a"], "val": ["b"]},
@@ -149,7 +149,7 @@ def test_a_disk_without_room_for_the_checkpoints_stops_the_run(tmp_path, monkeyp
     )
     limits = {"max_epochs": 1000, "max_steps": -1, "limit_train_batches": 1.0}
     trainer = SimpleNamespace(**limits, checkpoint_callbacks=[])
-    with pytest.raises(InputError, match=r"0.0 GiB free, 3.8 GiB needed; free some, or say"):
+    with pytest.raises(InputError, match=r"3.8 GiB of disk, and 0.0 MiB are free; free some"):
         announce(TrainConfig({}, tmp_path), data, module, trainer)
 
 

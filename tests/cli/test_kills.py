@@ -163,7 +163,7 @@ def test_a_disk_that_gets_full_anywhere_is_one_line_and_the_run_goes_on(
     if full["code"]:
         assert full["code"] == 1, full["said"][-3000:]
         (line,) = [one for one in full["said"].splitlines() if one.startswith("train.py: ")]
-        assert "No space left on device" in line or "MiB free" in line, line
+        assert "No space left on device" in line or "MiB are free" in line, line
         assert "Traceback" not in full["said"], full["said"][-3000:]
         *_, command = line.partition("python train.py ")
         typed = tuple(shlex.split(command)) or typed

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from segtrace import room
 from segtrace.attribution.float64 import in_float64
 from segtrace.attribution.flow import KAPPA_DEGENERATE, unnormalised
 from segtrace.attribution.forward import Output, forward
@@ -125,9 +126,7 @@ class Description:
             lines.append(
                 f"{edge.name}: {edge.source} -> {edge.stage} at {edge.module}{place}{joined}"
             )
-        lines.append(
-            f"maps of one slice: {self.memory / 2**20:.0f} MiB beside the network's passes"
-        )
+        lines.append(f"maps of one slice: {room.in_words(self.memory)} beside the network's passes")
         if self.proposal is not None:
             lines.append(str(self.proposal))
         return "\n".join(lines)

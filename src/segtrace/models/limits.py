@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.modules import module as registry
 
+from segtrace import room
 from segtrace.errors import InputError
 from segtrace.memory import bytes_of_pass
 from segtrace.processes import free_memory
@@ -72,11 +73,10 @@ def check_pass(net: nn.Module, shape: Sequence[int], where: str) -> None:
         InputError: a pass would take more than is free. Nothing is said of a network whose pass
             cannot be counted, or where the system does not say what is free.
     """
-    needed, free = bytes_of_pass(net, shape), free_memory()
-    if needed is not None and free is not None and needed > free:
-        count, *size = shape
-        raise InputError(
-            f"{where}: a pass of its {count} slices of {' x '.join(map(str, size))} takes about "
-            f"{needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free; explain it "
-            "on a larger machine, or on fewer slices of a data set, data=… probes.n=1"
-        )
+    count, *size = shape
+    room.check(
+        bytes_of_pass(net, shape),
+        free_memory(),
+        f"{where}: a pass of its {count} slices of {' x '.join(map(str, size))} takes about",
+        "explain it on a larger machine, or on fewer slices of a data set, data=… probes.n=1",
+    )

@@ -46,7 +46,7 @@ def test_all_parts_are_asked_for_at_once(tiny_raw, tiny_split, tmp_path, monkeyp
     data = CaseDataModule(RawSource(str(tiny_raw)), **options)
     needed = 4 * needs.entry_bytes(8, 40, 40)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, needed - 1))
-    with pytest.raises(InputError, match=r"32 slices of 4 cases take 0.2 MiB, and .* are free"):
+    with pytest.raises(InputError, match=r"32 slices of 4 cases take 0.2 MiB of disk, and .*free"):
         data.gather("train", "val", "test")
     assert not [*tmp_path.iterdir()]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, needed))
@@ -66,7 +66,7 @@ def test_it_is_said_beside_what_is_free(tmp_path, monkeypatch, capsys):
     needs.check_room(tmp_path / "new" / "cache", 2**20, "16 slices of 2 cases")
     said = capsys.readouterr().out
     assert "Cache: 16 slices of 2 cases take 1.0 MiB in" in said
-    assert said.endswith("new/cache; 3.00 GiB are free.\n")
+    assert said.endswith("new/cache; 3.0 GiB are free.\n")
     assert not (tmp_path / "new").exists()
 
 
@@ -75,7 +75,7 @@ def test_without_room_nothing_is_begun(tiny_raw, tmp_path, monkeypatch):
     needed = 2 * needs.entry_bytes(8, 40, 40)
     monkeypatch.setattr(RawSource, "load", None)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, needed - 1))
-    words = r"cache: 16 slices of 2 cases take 0.1 MiB, and .* are free; free .*data.cache_dir="
+    words = r"cache: 16 slices of 2 cases take 0.1 MiB of disk, and .*; free .*data.cache_dir="
     with pytest.raises(InputError, match=words):
         prepare(source, ["0005", "0006"], SETTINGS, cache)
     assert not cache.exists()

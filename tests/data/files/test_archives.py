@@ -45,7 +45,7 @@ def test_the_archive_as_it_comes_is_unpacked_once(raw_zip, tiny_raw, where, caps
             source.files(case), RawSource(str(tiny_raw)).files(case), strict=True
         ):
             assert one.read_bytes() == other.read_bytes()
-    assert "Unpacking RawData.zip: 8 files, 0.00 GiB, to " in capsys.readouterr().out
+    assert "Unpacking RawData.zip: 8 files, 0.0 MiB, to " in capsys.readouterr().out
     assert RawSource(str(root)).files("0001") == source.files("0001")
     assert capsys.readouterr().out == ""
     assert len(names(raw_zip.parent)) == 2
@@ -99,7 +99,9 @@ def test_more_than_is_allowed_is_refused_before_anything_is_written(tmp_path, mo
                 unpacked(path)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1))
-        with pytest.raises(InputError, match=r"takes 0.00 GiB, and 0.00 GiB are free; unpack it"):
+        with pytest.raises(
+            InputError, match=r"takes 0.0 MiB of disk, and 0.0 MiB are free; unpack"
+        ):
             unpacked(path)
     assert names(tmp_path) == ["RawData.zip"]
     assert len(names(unpacked(path) / "img")) == 3

@@ -155,4 +155,4 @@ def test_a_small_file_that_packs_gigabytes_is_not_unpacked_to_its_end(pack, plai
 
 def test_a_header_that_asks_for_more_memory_than_there_is_is_told(plain, written, monkeypatch):
     monkeypatch.setattr("segtrace.data.files.unpacking.free_memory", lambda: 2**20)
-    refused(written(gzip.compress(plain)), r"its header describes .* of memory are free")
+    refused(written(gzip.compress(plain)), r"what its header describes takes .* of memory, and")

@@ -1,14 +1,14 @@
 """What explaining images window by window will take: memory, said and held against what is free."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
+from segtrace import room
 from segtrace.attribution.sliding.stitching import cells_of
 from segtrace.attribution.sliding.windows import Windows
-from segtrace.errors import InputError
 from segtrace.memory import bytes_of_pass, free_bytes
 from segtrace.progress import counted, say
 
@@ -21,18 +21,15 @@ def announce_pass(net: nn.Module, windows: Windows, x: Tensor) -> None:
     """
     needed = bytes_of_pass(net, (1, x.shape[1], *windows.size), x.dtype, x.device)
     free = free_bytes(x.device)
-    size = " x ".join(map(str, windows.size))
-    count = counted(len(x) * len(windows.starts), "window")
-    if needed is None or free is None:
-        say(f"{count} of {size}")
-        return
-    say(f"{count} of {size}: about {gib(needed)} for the passes of one, {gib(free)} are free")
-    if needed > free:
-        smaller = [max(16, side * 2 // 3 // 16 * 16) for side in windows.size]
-        raise InputError(
-            f"a window of {size} needs {gib(needed)}, and {gib(free)} are free: take a smaller "
-            f"one, e.g. {' x '.join(map(str, smaller))}"
-        )
+    size = _times(windows.size)
+    said = f"{counted(len(x) * len(windows.starts), 'window')} of {size}"
+    if needed is not None and free is not None:
+        one, there = room.in_words(needed), room.in_words(free)
+        said += f": about {one} for the passes of one, {there} are free"
+    say(said)
+    smaller = [max(16, side * 2 // 3 // 16 * 16) for side in windows.size]
+    remedy = f"take a smaller one, e.g. {_times(smaller)}"
+    room.check(needed, free, f"a window of {size} takes about", remedy)
 
 
 def announce_maps(
@@ -52,18 +49,13 @@ def announce_maps(
     grids = [prod(cells_of(*one) for one in zip(windows.image, windows.size, own, strict=True))
              for own in cells.values()]  # fmt: skip
     needed = (maps + 1) * sum(grids) * dtype.itemsize
-    free = free_bytes(torch.device("cpu"))
-    if free is not None and needed > free:
-        raise InputError(
-            f"the maps of {len(grids)} stages need {gib(needed)}, and {gib(free)} are free: name "
-            "fewer stages, organs or rules"
-        )
+    room.check(
+        needed,
+        free_bytes(torch.device("cpu")),
+        f"the maps of {len(grids)} stages take",
+        "name fewer stages, organs or rules",
+    )
 
 
-def gib(count: float) -> str:
-    """Bytes in words.
-
-    >>> gib(3 * 2**29), gib(2**20)
-    ('1.5 GiB', '1 MiB')
-    """
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+def _times(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))

@@ -1,6 +1,5 @@
 """What is said before a training begins: what it is trained on, and how much disk it takes."""
 
-import shutil
 from collections.abc import Iterable
 from math import ceil
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
+from segtrace import room
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.volumes.view import VolumeView
@@ -38,7 +38,6 @@ def announce(
     # Slim ones; two full ones with AdamW's state. Without a limit, what the first epoch needs.
     slim = 2 if epochs is None else 1 + ceil((epochs - done) / every)
     need = (weights + embedded) * slim + 2 * (3 * weights + embedded)
-    free = shutil.disk_usage(plan.folder).free
     parts = ", ".join(f"{len(cases)} {part}" for part, cases in data.split.items() if cases)
     say(f"Cases: {parts}. Organs: {', '.join(data.organs)}.")
     if (channels := data.source.channels) > 1:
@@ -46,16 +45,15 @@ def announce(
             f"{data.view.words[1].capitalize()} have {channels} channels: the network sees all, "
             "and pictures show the first."
         )
-    # Small networks, in tests say, take some MiB.
-    unit, power = ("GiB", 30) if need >= 2**30 / 10 else ("MiB", 20)
-    each = f", and {weights / 2**power:.2f} {unit} more with every epoch"
-    more = "" if epochs is not None else each
-    say(f"Run: {plan.folder}. Its checkpoints take about {need / 2**power:.1f} {unit}{more}.")
-    if need > free:
-        raise InputError(
-            f"{plan.folder}: {free / 2**power:.1f} {unit} free, {need / 2**power:.1f} {unit} "
-            f"needed; free some, or say callbacks.checkpoints.every_n_epochs={10 * every}"
-        )
+    more = "" if epochs is not None else f", and {room.in_words(weights)} more with every epoch"
+    say(f"Run: {plan.folder}. Its checkpoints take about {room.in_words(need)}{more}.")
+    room.check(
+        need,
+        room.on_disk(plan.folder),
+        f"{plan.folder}: checkpoints take about",
+        f"free some, or say callbacks.checkpoints.every_n_epochs={10 * every}",
+        "disk",
+    )
     _check_interval(trainer, batches)
     _tell_end(trainer, epochs)
     if isinstance(data.view, VolumeView):

@@ -1,12 +1,11 @@
 """What prepared slices take of a disk: told before the first is written, or refused."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from segtrace.errors import InputError, why
+from segtrace import room
 from segtrace.progress import say
 
 HEADER = 128
@@ -35,23 +34,8 @@ def check_room(folder: Path, needed: int, what: str) -> None:
     Raises:
         InputError: more is needed than is free.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        free = shutil.disk_usage(there).free
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be looked into ({why(error)})") from error
-    if needed > free:
-        raise InputError(
-            f"{folder}: {what} take {in_words(needed)}, and {in_words(free)} are free; free some, "
-            "or give data.cache_dir=<a folder on another disk>"
-        )
-    say(f"Cache: {what} take {in_words(needed)} in {folder}; {in_words(free)} are free.")
-
-
-def in_words(size: int) -> str:
-    """Bytes in the unit in which they are read best.
-
-    >>> in_words(3 * 2**30), in_words(2**20)
-    ('3.00 GiB', '1.0 MiB')
-    """
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.1f} MiB"
+    free = room.on_disk(folder)
+    remedy = "free some, or give data.cache_dir=<a folder on another disk>"
+    room.check(needed, free, f"{folder}: {what} take", remedy, "disk")
+    said = f"Cache: {what} take {room.in_words(needed)} in {folder}"
+    say(f"{said}; {room.in_words(free)} are free.")

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from segtrace import room
 from segtrace.data.cache.drafts import draft
 from segtrace.errors import InputError, why
 from segtrace.progress import counted, over
@@ -82,8 +83,8 @@ def _files(path: Path, members: Sequence[zipfile.ZipInfo]) -> list[zipfile.ZipIn
         raise InputError(f"{path}: not unpacked, since two files in it have one name")
     if len(files) > MOST_FILES or size > LARGEST:
         raise InputError(
-            f"{path}: not unpacked, since it declares {len(files)} files of {_gib(size)}; at most "
-            f"{MOST_FILES} of {_gib(LARGEST)} are taken"
+            f"{path}: not unpacked, since it declares {len(files)} files of "
+            f"{room.in_words(size)}; at most {MOST_FILES} of {room.in_words(LARGEST)} are taken"
         )
     return files
 
@@ -123,14 +124,10 @@ def _write(
     elsewhere = "unpack it yourself and give data.root=<that folder>"
     try:
         free = shutil.disk_usage(path.parent).free
-        if size > free:
-            raise InputError(
-                f"{path}: unpacked it takes {_gib(size)}, and {_gib(free)} are free; {elsewhere}"
-            )
+        room.check(size, free, f"{path}: unpacked it takes", elsewhere, "disk")
         with draft(final) as partial:
-            words = (
-                f"Unpacking {path.name}: {counted(len(files), 'file')}, {_gib(size)}, to {final}"
-            )
+            of = f"{counted(len(files), 'file')}, {room.in_words(size)}"
+            words = f"Unpacking {path.name}: {of}, to {final}"
             for one in over(files, words):
                 target = partial.joinpath(*one.filename.split("/"))
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +138,3 @@ def _write(
         raise InputError(
             f"{path}: cannot be unpacked beside itself ({why(error)}); {elsewhere}"
         ) from error
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"

@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel
 from nibabel.spatialimages import HeaderDataError
 
+from segtrace import room
 from segtrace.errors import InputError, why
 from segtrace.processes import free_memory
 
@@ -118,11 +119,7 @@ def _unpacked(path: Path, content: bytes) -> bytes:
         if not _is_nifti(begin):
             return begin
         most = _described(begin) + _MORE
-        if (free := free_memory()) is not None and most > free:
-            raise InputError(
-                f"{path}: its header describes {most / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB "
-                f"of memory are free; {_AGAIN}"
-            )
+        room.check(most, free_memory(), f"{path}: what its header describes takes", _AGAIN)
         return unpack(content, most)
     except InputError:
         raise

@@ -1,14 +1,13 @@
 """What explaining a whole volume will take: disk, and time; said before the work."""
 
-import shutil
 import zlib
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
+from segtrace import room
 from segtrace.data.files.geometry import Geometry
-from segtrace.errors import InputError
 from segtrace.progress import say
 from segtrace.report.volumes.nifti import in_steps
 from segtrace.studies.volumes.nifti import QUICK
@@ -41,23 +40,15 @@ def announce(
             packed += len(zlib.compress(in_steps(whole).tobytes(), QUICK))
     writing = (perf_counter() - began) * len(flow.rules)
     share = depth / len(sample.record.scene.cases)
-    free = shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
     say(
         f"{depth} slices, {kinds} maps ({len(flow.stages)} stages x {len(flow.organs)} organs x "
         f"{len(flow.rules)} rules): about {_in_words(share * (seconds + writing))} and "
-        f"{_size(packed * len(flow.rules) * share)} in {folder}"
+        f"{room.in_words(packed * len(flow.rules) * share)} in {folder}"
     )
     most = kinds * int(np.prod(geometry.grid.shape)) * 2 + native * depth * 4
-    if most > free:
-        raise InputError(
-            f"{folder}: {free / 2**30:.1f} GiB free, {most / 2**30:.1f} GiB needed for {kinds} "
-            "maps; name fewer with stages=[…] organs=[…] rules=[…]"
-        )
+    remedy = "name fewer with stages=[…] organs=[…] rules=[…]"
+    room.check(most, room.on_disk(folder), f"{folder}: {kinds} maps may take", remedy, "disk")
 
 
 def _in_words(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def _size(bytes_: float) -> str:
-    return f"{bytes_ / 2**20:.0f} MiB" if bytes_ < 2**30 else f"{bytes_ / 2**30:.1f} GiB"

@@ -2,10 +2,9 @@
 
 import torch
 
-from segtrace.data.cache.needs import in_words
+from segtrace import room
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.volumes.view import VolumeView
-from segtrace.errors import InputError
 from segtrace.memory import bytes_of_pass, free_bytes
 from segtrace.progress import counted, say
 from segtrace.training.module import SegmentationModule
@@ -36,23 +35,23 @@ def tell_volumes(
     shape = (data.batch_size, made.channels, *made.roi)
     needed = bytes_of_pass(module.net, shape, torch.float32, device)
     free = free_bytes(device)
-    if needed is None or free is None:
-        return
-    say(
-        f"A step of {counted(data.batch_size, 'volume')} takes about {in_words(needed)} "
-        f"of memory; {in_words(free)} are free."
+    if needed is not None and free is not None:
+        say(
+            f"A step of {counted(data.batch_size, 'volume')} takes about {room.in_words(needed)} "
+            f"of memory; {room.in_words(free)} are free."
+        )
+    smaller = [max(16, n // 2 // 16 * 16) for n in made.patch or ()]
+    fewer = (
+        f"data.batch_size={data.batch_size // 2}"
+        if data.batch_size > 1
+        else f"data.patch={str(smaller).replace(' ', '')}"
     )
-    if needed > free:
-        smaller = [max(16, n // 2 // 16 * 16) for n in made.patch or ()]
-        fewer = (
-            f"data.batch_size={data.batch_size // 2}"
-            if data.batch_size > 1
-            else f"data.patch={str(smaller).replace(' ', '')}"
-        )
-        raise InputError(
-            f"data.batch_size={data.batch_size}: a step takes about {in_words(needed)} of memory, "
-            f"and {in_words(free)} are free; say {fewer}, or make voxels larger with data.spacing"
-        )
+    room.check(
+        needed,
+        free,
+        f"data.batch_size={data.batch_size}: a step takes about",
+        f"say {fewer}, or make voxels larger with data.spacing",
+    )
 
 
 def _times(numbers: tuple[float, ...]) -> str:
