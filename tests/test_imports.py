@@ -15,6 +15,7 @@ LEAVES = {
     f"segtrace.{name}"
     for name in (
         "activation",
+        "axes",
         "dice",
         "errors",
         "html_table",

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-VOLUMES = 5
-"""Axes of a batch of volumes."""
+from segtrace.axes import are_volumes
+
 SLICES_ON_CPU = 4
 """Slices per forward pass on a CPU, whose caches larger batches outgrow (see ``make bench``)."""
 
 
 def per_pass(x: Tensor, slices: int, batch: int | None = None) -> int:
     """What goes through a network at once: what was asked for, or so many slices, or one volume."""
-    return int(batch) if batch is not None else slices if x.ndim < VOLUMES else 1
+    return int(batch) if batch is not None else 1 if are_volumes(x) else slices
 
 
 def slices_per_pass(x: Tensor, batch: int | None) -> int:

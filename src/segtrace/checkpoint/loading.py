@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from torch import Tensor, nn
 
+from segtrace.axes import are_volumes
 from segtrace.checkpoint.description import FOREIGN, KEY, KNOWN, Description, understood
 from segtrace.checkpoint.own_network import network_class
 from segtrace.checkpoint.plain import numbers, stored, tensors_of
@@ -20,8 +21,6 @@ from segtrace.models.limits import check_pass
 
 DESCRIPTION = KEY
 """The key under which a checkpoint describes itself, in plain values and tensors."""
-SLICES = 4
-"""Axes of slices (N, C, H, W)."""
 HYDRA = ("_target_", "_convert_", "_recursive_")
 """Keys of a configuration's recipe that are no arguments; its values are plain already."""
 ROOM, SLACK = 4, 64 * 2**20
@@ -111,7 +110,7 @@ def _shape_of(description: Description) -> tuple[int, ...] | None:
     """
     prepared, probes = description.get("preprocessing", {}), description.get("probes", {})
     if (images := probes.get("images")) is not None:
-        return tuple(images.shape if images.ndim == SLICES else (1, *images.shape[1:]))
+        return tuple((1, *images.shape[1:]) if are_volumes(images) else images.shape)
     size = prepared.get("size")
     cells = prepared.get("patch", [])[::-1] if size is None else [size, size]
     return (1, prepared.get("channels", 1), *cells) if cells else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from segtrace.activation import Organ, OrganLike, predicted_mask, true_mask
+from segtrace.axes import are_volumes
 from segtrace.dice import dice
 
 RESEARCH_USE = "research use only, not for diagnosis"
@@ -20,8 +21,6 @@ MISSED_WORDS = (
 )
 SIDES_WORDS = "R, L: the patient's right and left"
 NO_SIDES_WORDS = "the patient's sides are not known"
-SLICES = 4
-"""Axes of a batch of slices."""
 REGIONS = {
     "gt": "ground truth",
     "pred": "prediction",
@@ -99,7 +98,7 @@ class Scene:
     @property
     def of_volumes(self) -> bool:
         """Whether the images are volumes."""
-        return self.image.ndim > SLICES
+        return are_volumes(self.image)
 
     @property
     def kind(self) -> str:

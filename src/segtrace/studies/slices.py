@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from segtrace.attribution.patching import Estimates
+from segtrace.axes import are_volumes
 from segtrace.causal.replacement import CUTS
 from segtrace.errors import InputError, unknown
 from segtrace.progress import Steps, counted
@@ -140,7 +141,7 @@ class Slices:
         for trained, within in networks:
             network = trained.on(images.slices)
             slices = counted(
-                len(network.probes), "volume" if network.probes.images.ndim == 5 else "slice"
+                len(network.probes), "volume" if are_volumes(network.probes.images) else "slice"
             )
             if untrained := networks.untrained_beside(trained):
                 steps.next(f"{untrained.name}, untrained: maps of {slices}")

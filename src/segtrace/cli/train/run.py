@@ -10,6 +10,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch import Tensor
 
 from segtrace.activation import SOFTMAX
+from segtrace.axes import are_volumes
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.train.assembly import (
     check_unwatched,
@@ -47,8 +48,6 @@ from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.compiling import check_compiles
 from segtrace.training.slices.fitting_input import INPUTS, Fitting
 
-SLICES = 4
-"""Axes of a batch of slices."""
 TRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 """MLflow's variable; its own number is seven, for minutes and without a word."""
 
@@ -139,7 +138,7 @@ def module(plan: TrainConfig, data: CaseDataModule, probes: Probes) -> Segmentat
 
 def _channels_last(model: Mapping[str, Any], image: Tensor) -> bool:
     """Of slices alone: volumes have another such format, which is not taken."""
-    return bool(model.get("channels_last", True)) and image.ndim == SLICES
+    return bool(model.get("channels_last", True)) and not are_volumes(image)
 
 
 def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl.Trainer:
@@ -167,7 +166,7 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
             _begin(logger)
     if plan.config["model"].get("compile"):
         say("The network is compiled, which may take some minutes.")
-        usual = SliceView if probes.images.ndim == SLICES else VolumeView
+        usual = VolumeView if are_volumes(probes.images) else SliceView
         batch_size = plan.config["data"]["batch_size"] or usual.usual_batch
         batch = probes.images[:1].repeat_interleave(batch_size, 0)
         check_compiles(module.net, batch, built.strategy.root_device)

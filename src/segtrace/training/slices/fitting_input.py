@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segtrace.axes import are_volumes
 from segtrace.checkpoint.loading import build
 from segtrace.errors import InputError
 from segtrace.network.logits import known_logits
@@ -21,8 +22,6 @@ DEEP = ("deep_supervision", "deepsupervision")
 """Names that networks have for the same: what an image is, what the logits are."""
 MULTIPLES = (8, 16, 32, 64, 128)
 """Of which a network may want the size of a slice to be one."""
-SLICES = 4
-"""Axes of a batch of slices."""
 ENOUGH = 2
 """Slices that are sent through in training mode: normalisation may need more than one."""
 
@@ -74,7 +73,7 @@ class Fitting:
 
     @property
     def _kind(self) -> str:
-        return "slices" if self.image.ndim == SLICES else "volumes"
+        return "volumes" if are_volumes(self.image) else "slices"
 
     def _slices(self, training: bool) -> int:
         return min(self.batch, ENOUGH) if training else 1
@@ -96,9 +95,9 @@ class Fitting:
         found = next(self._other_options(training), None)
         if found is not None:
             return f"say model.net.{found}"
-        if self.image.ndim == SLICES and (size := self._size_that_fits()) is not None:
+        if not are_volumes(self.image) and (size := self._size_that_fits()) is not None:
             return f"say data.size={size} (a multiple of 32 suits most networks)"
-        if self.image.ndim > SLICES and (patch := self._patch_that_fits()) is not None:
+        if are_volumes(self.image) and (patch := self._patch_that_fits()) is not None:
             listed = ",".join(map(str, patch))
             return f"say data.patch=[{listed}] (multiples of 32 suit most networks)"
         return "give it fewer downsamplings or other options, or another network with model="

@@ -21,6 +21,7 @@ from segtrace.activation import (
     organs_of,
     true_mask,
 )
+from segtrace.axes import VOLUMES, are_volumes
 from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError, wrong
 from segtrace.network.labels import whole_numbers
@@ -44,9 +45,6 @@ SHOWN = 20
 RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 Slice = tuple[tuple[str, int], Tensor, Tensor]
 """((case, index), image (C, *image), label (*image) uint8, or masks (channels, *image))."""
-
-VOLUMES = 5
-"""Axes of a batch of volumes."""
 
 _INSTEAD = "let the loader give that (FlowCallback also takes the slices themselves: probes=…)"
 
@@ -133,7 +131,7 @@ def probes_from(
     images = torch.stack([image.as_subclass(Tensor) for _, image, _ in picked]).float()
     sides_known = _said(loader, "sides_known") is True
     lying = Lying("", torch.full((len(picked), 2), torch.nan, dtype=torch.float64))
-    if images.ndim == VOLUMES:
+    if are_volumes(images):
         said = SPL if sides_known else _said(loader, "axcodes")
         lying = lying_of([image for _, image, _ in picked], said)
     return Probes(
@@ -258,7 +256,7 @@ def _image_and_label(batch: Any, activation: str | None) -> tuple[Tensor, Tensor
             f"gives {type(batch).__name__}: {_INSTEAD}"
         )
     of_classes = label.ndim == 1 + (activation == SIGMOID and label.ndim > 1)  # (B,) or (B, C)
-    volumes = image.ndim == VOLUMES
+    volumes = are_volumes(image)
     if of_classes and image.ndim in (VOLUMES - 1, VOLUMES) and len(label) == len(image):
         return image, label[(..., *[None] * (image.ndim - 2))]
     if label.ndim == image.ndim and label.shape[1] == 1:

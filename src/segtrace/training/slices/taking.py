@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from segtrace.activation import OrganLike
 from segtrace.attribution.forward import logits_of, settled_organs
+from segtrace.axes import are_volumes
 from segtrace.errors import InputError, UsersCodeError
 from segtrace.network.logits import Output
 from segtrace.network.undisturbed import as_input, undisturbed
@@ -44,7 +45,7 @@ def check_own_network(builder: str, net: nn.Module, image: Tensor) -> Tensor:
     """
     axes = {axes for kind, axes in AXES.items() for m in net.modules() if isinstance(m, kind)}
     if len(axes) == 1 and axes != {image.ndim}:  # which might take a slice for a volume
-        raise InputError(f"net={builder}: {VOLUMES if image.ndim == 4 else SLICES}")
+        raise InputError(f"net={builder}: {SLICES if are_volumes(image) else VOLUMES}")
     x = as_input(net, image).requires_grad_()
     with undisturbed(net, x.device):
         try:
