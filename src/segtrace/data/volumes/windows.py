@@ -25,11 +25,16 @@ def windows(shape: Sequence[int], patch: Sequence[int], overlap: float) -> list[
     >>> windows((4, 10, 3), (4, 4, 4), 0.5)
     [(0, 0, 0), (0, 2, 0), (0, 4, 0), (0, 6, 0)]
     """
-    along = [_starts(n, size, overlap) for n, size in zip(shape, patch, strict=True)]
+    along = [starts(n, size, overlap) for n, size in zip(shape, patch, strict=True)]
     return [(z, y, x) for z, y, x in product(*along)]
 
 
-def _starts(voxels: int, size: int, overlap: float) -> list[int]:
+def starts(voxels: int, size: int, overlap: float) -> list[int]:
+    """First voxels of the windows along an axis, by the rule of MONAI's sliding window.
+
+    >>> starts(10, 4, 0.5), starts(3, 4, 0.5)
+    ([0, 2, 4, 6], [0])
+    """
     last = max(voxels - size, 0)
     return [*range(0, last, max(1, int(size * (1 - overlap)))), last]
 

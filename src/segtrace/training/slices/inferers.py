@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from segtrace.attribution.sliding.windows import Predict, Windows
+from segtrace.data.volumes.windows import starts
 from segtrace.errors import InputError, wrong
 
 if TYPE_CHECKING:
@@ -62,8 +64,7 @@ class SlidingWindow:
         Raises:
             InputError: a window of another number of axes than the image.
         """
-        from monai.data.utils import compute_importance_map, dense_patch_slices
-        from monai.inferers.utils import _get_scan_interval
+        from monai.data.utils import compute_importance_map
         from monai.utils import ensure_tuple_rep, fall_back_tuple
 
         own, axes = self.inferer, len(image)
@@ -75,18 +76,18 @@ class SlidingWindow:
             )
         size = tuple(map(int, fall_back_tuple(given, image)))
         padded = [max(one) for one in zip(image, size, strict=True)]
-        overlap = ensure_tuple_rep(own.overlap, axes)
-        interval = _get_scan_interval(padded, size, axes, overlap)
-        before = [(whole - voxels) // 2 for whole, voxels in zip(padded, image, strict=True)]
-        starts = tuple(
-            tuple(int(part.start) - less for part, less in zip(place, before, strict=True))
-            for place in dense_patch_slices(padded, size, interval)
-        )
+        along = []
+        overlaps = ensure_tuple_rep(own.overlap, axes)
+        for voxels, whole, side, overlap in zip(image, padded, size, overlaps, strict=True):
+            before = (whole - voxels) // 2
+            along.append([start - before for start in starts(whole, side, overlap)])
         weights = own.roi_weight_map
         if weights is None or tuple(weights.shape) != size:
             weights = compute_importance_map(size, mode=own.mode, sigma_scale=own.sigma_scale)
         mode = str(getattr(own.padding_mode, "value", own.padding_mode))
-        return Windows(tuple(image), starts, weights.float().cpu(), mode, float(own.cval))
+        return Windows(
+            tuple(image), tuple(product(*along)), weights.float().cpu(), mode, float(own.cval)
+        )
 
     def logits(self, x: Tensor, predict: Predict) -> Tensor:
         """What the inferer makes of a network, to the bit."""
