@@ -24,7 +24,7 @@ import torch
 from segtrace.data.files.nifti import read_volume
 from segtrace.data.files.unpacking import read_nifti_bytes
 from segtrace.data.labels import BTCV
-from segtrace.data.prepare import prepare
+from segtrace.data.prepare import prepare_all
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import PhantomSource, RawSource
 from segtrace.processes import in_threads
@@ -85,6 +85,7 @@ def measure(words: str, source: RawSource, cache: Path, rounds: int) -> None:
     """Every way in turn, a few times."""
     organs = {organ: n for n, organ in enumerate(source.numbering, start=1)}
     settings, cases = Preprocessing((-125.0, 275.0), 224, organs), source.cases()
+    wanted = [(case, False) for case in cases]
 
     def read(case: str) -> str:
         return read_volume(case, *source.files(case)).name
@@ -93,8 +94,8 @@ def measure(words: str, source: RawSource, cache: Path, rounds: int) -> None:
         "unpack": lambda: [len(read_nifti_bytes(p)) for c in cases for p in source.files(c)],
         "read": lambda: in_turn(read, cases, 1),
         "read, two": lambda: in_turn(read, cases, 2),
-        "one thread": lambda: prepare(source, cases, settings, cache, 1),
-        "two threads": lambda: prepare(source, cases, settings, cache, 2),
+        "one thread": lambda: prepare_all(source, wanted, settings, cache, 1),
+        "two threads": lambda: prepare_all(source, wanted, settings, cache, 2),
     }
     took: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for _ in range(rounds):

@@ -12,11 +12,12 @@ import nibabel
 import numpy as np
 import pytest
 
+from helpers.prepared import prepare
 from segtrace.data import prepare as preparing
 from segtrace.data.cache import digests
 from segtrace.data.cache.entries import LostSlicesError
 from segtrace.data.labels import BTCV, TRANSUNET, organ_table
-from segtrace.data.prepare import BrokenCasesError, prepare
+from segtrace.data.prepare import BrokenCasesError
 from segtrace.data.preprocessing import Preprocessing, labels_of
 from segtrace.data.sources import NiftiSource, RawSource
 from segtrace.data.transunet import TransUNetSource

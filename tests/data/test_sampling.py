@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.prepared import prepare
 from segtrace.data.augment import Augmentation
 from segtrace.data.cache.entries import LostSlicesError
 from segtrace.data.labels import BTCV, organ_table
-from segtrace.data.prepare import prepare
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sampling import (
     EpochSampler,

@@ -81,29 +81,6 @@ def shortened(cases: Sequence[str]) -> str:
     return ", ".join(cases[:SHOWN]) + more
 
 
-def prepare(
-    source: CaseSource,
-    cases: Sequence[str],
-    preprocessing: AnyPreprocessing,
-    cache_dir: str | Path,
-    workers: int = 0,
-    *,
-    native: bool = False,
-) -> list[PreparedCase]:
-    """The cases of one kind, see :func:`prepare_all`.
-
-    Args:
-        source: where the cases come from.
-        cases: which.
-        preprocessing: what makes slices, or an input volume, of a volume.
-        cache_dir: where they are kept.
-        workers: threads that write.
-        native: keep the files' own slices, which are resized when they are read.
-    """
-    wanted = [(case, native) for case in cases]
-    return prepare_all(source, wanted, preprocessing, cache_dir, workers)
-
-
 def prepare_all(
     source: CaseSource,
     wanted: Sequence[Wanted],

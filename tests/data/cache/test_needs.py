@@ -9,12 +9,12 @@ import nibabel
 import numpy as np
 import pytest
 
+from helpers.prepared import prepare
 from segtrace.data.cache import needs
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.files.stored import shape_of
 from segtrace.data.files.transunet_files import stored_shape
 from segtrace.data.labels import BTCV, organ_table
-from segtrace.data.prepare import prepare
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import RawSource
 from segtrace.data.transunet import TransUNetSource

@@ -15,7 +15,7 @@ import os, signal, sys
 import numpy as np
 sys.path.insert(0, {str(ROOT / "tests")!r})
 from data.test_prepare import SETTINGS
-from segtrace.data.prepare import prepare
+from helpers.prepared import prepare
 from segtrace.data.sources import RawSource
 source, save = RawSource(sys.argv[1]), np.save
 def killed(path, array):
