@@ -101,11 +101,6 @@ class Description:
         """The stages with a wrong gradient: pass them on as ``trace(gradient_cut=…)``."""
         return tuple(report.stage.name for report in self.stages if report.gradient_cut)
 
-    @property
-    def unaveraged(self) -> tuple[str, ...]:
-        """The stages at which rules that average the gradient draw noise."""
-        return tuple(report.stage.name for report in self.stages if not report.averages)
-
     def __str__(self) -> str:
         head = ("stage", "module", "K", "cells", "stride", "layout", "kappa", "gradient", "average")
         rows = [head, *map(_row, self.stages)]

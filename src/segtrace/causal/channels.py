@@ -87,7 +87,6 @@ def channel_losses(
     cases: Sequence[str],
     *,
     draws: int = 3,
-    seed: int = 0,
     step: Callable[[int], None] = lambda _: None,
 ) -> ChannelLosses:
     """Cut groups of a site's channels, each alone, and then ever more of them together.
@@ -104,8 +103,7 @@ def channel_losses(
         replacement: what stands in the place of cut channels.
         groups: the channels of each.
         cases: name of each slice's case.
-        draws: random orders.
-        seed: of these.
+        draws: random orders, always the same.
         step: told how many slices have gone through the network.
     """
     timetable = Timetable.of(net, x[:1])
@@ -128,7 +126,7 @@ def channel_losses(
 
     alone = torch.stack([lost(own.expand(len(x), -1)) for own in belongs])
     orders = [_order(alone[:, o], cases) for o in range(len(whole))]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     orders += [torch.rand(len(x), len(groups), generator=generator).argsort(1)
                for _ in range(draws)]  # fmt: skip
     steps = steps_of(len(groups))

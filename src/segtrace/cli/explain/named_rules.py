@@ -10,7 +10,7 @@ from segtrace.network.guards import a_rule
 from segtrace.training.construction import built
 
 
-def rules_of(asked: Sequence[Any], where: str = "rules") -> list[Any]:
+def rules_of(asked: Sequence[Any]) -> list[Any]:
     """Rules as they are named: names stay, what names a class or function is called.
 
     Raises:
@@ -19,10 +19,11 @@ def rules_of(asked: Sequence[Any], where: str = "rules") -> list[Any]:
     made = []
     for i, rule in enumerate(asked):
         if isinstance(rule, Mapping):
+            where = f"rules[{i}]"
             node = {"_target_": None, **rule}
             if not isinstance(node["_target_"], str):
-                raise InputError(f"{where}[{i}] names nothing; give its _target_=package.function")
-            rule = built(f"{where}[{i}]", node, lambda n: instantiate(dict(n), _convert_="all"))
-            a_rule(f"{where}[{i}]", rule)
+                raise InputError(f"{where} names nothing; give its _target_=package.function")
+            rule = built(where, node, lambda n: instantiate(dict(n), _convert_="all"))
+            a_rule(where, rule)
         made.append(rule)
     return made

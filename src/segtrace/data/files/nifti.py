@@ -83,7 +83,7 @@ def read_volume(
         InputError: a file that is missing, broken, not 3-D, holds NaN or colours, or a label that
             does not lie on the image's grid; a voxel of two organs.
     """
-    image = read_stored(image_path, whole=True)
+    image = read_stored(image_path)
     check_finite(image.values, str(image_path))
     grid, findings = place(image.header, image.affine, image.shape, str(image_path))
     label, where = None, label_path or image_path
@@ -171,7 +171,7 @@ def check_finite(values: NDArray[Any], where: str) -> None:
 
 def _values_on(image: Stored, path: Path) -> NDArray[Any]:
     """The values (i, j, k) of a label, or another channel, at the image's voxels."""
-    stored = read_stored(path, whole=True)
+    stored = read_stored(path)
     check_finite(stored.values, str(path))
     return _in_order_of(image, stored)
 

@@ -55,12 +55,10 @@ class Stored:
         return bytes(self.header["descrip"].item()).decode("latin-1")
 
 
-def read_stored(path: Path, *, whole: bool = False) -> Stored:
+def read_stored(path: Path) -> Stored:
     """The file, its values unscaled from whatever type it stores them in.
 
-    Args:
-        path: the file.
-        whole: keep whole numbers as they are stored, which takes less room and time.
+    Whole numbers stay as they are stored, which takes less room and time; all else is float32.
 
     Raises:
         InputError: see :func:`segtrace.data.files.unpacking.read_nifti_bytes`; a header that cannot
@@ -76,7 +74,7 @@ def read_stored(path: Path, *, whole: bool = False) -> Stored:
             _check_kind(path, file)
             _check_length(file, len(content))
         with np.errstate(over="ignore", invalid="ignore"):
-            values = _values_of(file, content, whole)
+            values = _values_of(file, content)
     except InputError:
         raise
     except _BROKEN as error:
@@ -88,7 +86,7 @@ def read_stored(path: Path, *, whole: bool = False) -> Stored:
     return Stored(path, values.reshape(values.shape[:3]), file.affine, header)
 
 
-def _values_of(file: Any, content: bytes, whole: bool) -> NDArray[Any]:
+def _values_of(file: Any, content: bytes) -> NDArray[Any]:
     stored = file.dataobj
     # float32 holds every int16 HU and every label number exactly.
     if (stored.slope, stored.inter) != (1, 0):
@@ -97,7 +95,7 @@ def _values_of(file: Any, content: bytes, whole: bool) -> NDArray[Any]:
     # Where they lie: nibabel copies the file twice, which takes as long as to unpack half of it.
     count, start = math.prod(map(int, file.shape)), int(stored.offset)
     values = np.frombuffer(content, stored.dtype, count, start).reshape(file.shape, order="F")
-    if whole and values.dtype.kind in "iu":
+    if values.dtype.kind in "iu":
         return values
     exact = values.astype(np.promote_types(values.dtype, np.float32))  # as nibabel rounds
     return exact.astype(np.float32, copy=False)

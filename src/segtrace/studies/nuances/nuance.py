@@ -12,7 +12,6 @@ from torch import Tensor
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.replacement import CUTS
 from segtrace.errors import InputError, unknown
-from segtrace.labelled import Dataset, names_along
 from segtrace.progress import counted, say
 from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.recognition import why_not
@@ -76,11 +75,6 @@ class Looked:
                 "cut; train with callbacks.baselines, or say study.cut=resample"
             )
         return self.trained.baselines
-
-    def without_left_out(self, found: Dataset) -> Dataset:
-        """The organs of which something may be claimed."""
-        left = self.left_out
-        return found.sel(organ=[name for name in names_along(found, "organ") if name not in left])
 
 
 @dataclass(frozen=True, eq=False)
