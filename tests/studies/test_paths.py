@@ -13,7 +13,7 @@ from segtrace.report.page.page import Page
 from segtrace.report.tables import read_table
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.paths import Paths, PathsFound, choices_of, same
-from studies.faithfulness.test_judging import MEANS, PROBES, SETTINGS
+from studies.faithfulness.test_judging import MEANS, PROBES, SETTINGS, both, sigmoid
 
 TRAINED = TrainedNetwork(
     "epoch_002",
@@ -38,6 +38,14 @@ def test_the_path_that_carries_all_is_named_by_every_map(found):
         known = one.predictor in ("seg_grad_cam", "grad_pam", PATCHING, "gradient norm")
         assert one.hits == (5 if known else one.hits)
         assert not one.beats  # the gradient norm names it as well
+
+
+def test_channels_that_decide_each_for_itself_are_cut_as_such():
+    net, channels, settings = sigmoid()
+    trained = replace(TRAINED, net=net, channels=channels, settings=settings)
+    found = choices_of(trained, both())
+    assert found["organ"].values.tolist() == ["one", "other"]
+    assert found["lost"].values.flatten().tolist() == [1] * 12
 
 
 def test_table_figure_sentence_and_section(found, tmp_path, capsys):

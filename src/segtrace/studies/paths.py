@@ -78,7 +78,7 @@ def choices_of(trained: TrainedNetwork, probes: Probes, cut: str = CUT, seed: in
     baselines = _baselines(trained)
     if probes.labels is None:
         raise InputError("maps are held against cuts on labelled slices; these have no labels")
-    truth = probes.labels.long()
+    truth = probes.labels
     _, held = organs_on(truth, network.channels, network.settings.organs)
     with step(f"{trained.name}: cutting edges") as progress:
         lost = necessity(
@@ -91,12 +91,20 @@ def choices_of(trained: TrainedNetwork, probes: Probes, cut: str = CUT, seed: in
             cases=probes.cases,
             cut=cut,
             seed=seed,
+            activation=network.settings.activation,
             progress=progress,
         )
-    rules = network.settings.rules
-    return choices(
-        lost, edges, sizes(network.net, edges, probes.images, truth, held, baselines, rules)
+    found = sizes(
+        network.net,
+        edges,
+        probes.images,
+        truth,
+        held,
+        baselines,
+        network.settings.rules,
+        activation=network.settings.activation,
     )
+    return choices(lost, edges, found)
 
 
 def _edges(network: Network, edges: Mapping[str, Any] | None) -> dict[str, Edge]:

@@ -9,6 +9,7 @@ from cli.test_bad_input import one_line
 from helpers import routes as nets
 from helpers.scripts import run_script
 from segtrace import InputError
+from segtrace.activation import Organ
 from segtrace.causal.baselines import collect
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.probes import Probes
@@ -98,6 +99,31 @@ def test_organs_that_cannot_be_judged_are_left_out_with_the_reason():
     }  # fmt: skip
     assert {v.organ for v in found.verdicts} == {"organ"}
     assert any("Left out: speck, not found at all" in line for line in in_words(found))
+
+
+def sigmoid():
+    """Of a network in which each of two organs, the same square, has a channel of its own."""
+    net = nets.Routed()
+    net.head = torch.nn.Conv2d(1, 2, 1).double()
+    with torch.no_grad():
+        net.head.weight.fill_(2.0)
+        net.head.bias.fill_(-1.0)
+    settings = replace(SETTINGS, activation="sigmoid")
+    return net, {"one": Organ(0, 1), "other": Organ(1, 2)}, settings
+
+
+def both():
+    """The probes with masks of both organs."""
+    return replace(PROBES, labels=torch.stack([TRUTH, TRUTH], 1).bool())
+
+
+def test_channels_that_decide_each_for_itself_are_judged_as_such():
+    net, channels, settings = sigmoid()
+    found = judge(Network(net, nets.ROUTED_STAGES, both(), channels, settings))
+    assert {v.organ for v in found.verdicts} == {"one", "other", "all"}
+    assert found.left_out == {}
+    came = intervals(found.carried["came_along"])["mean"]
+    assert came.sel(site="skip_1").values.tolist() == [1, 1]
 
 
 def test_files_and_words_say_the_same(judged, tmp_path, capsys):

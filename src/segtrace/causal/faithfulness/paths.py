@@ -7,6 +7,7 @@ other, and against what cutting each costs. Chance names the costlier one in hal
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,10 +79,9 @@ def sizes(
         InputError: edges that cannot be found; baselines of another network.
     """
     target = targets.organs(channels, "gt", truth, activation)
-    flow = trace(net, {}, images, target, rules, edges=edges, output=output)
-    patched = attribution_patching(
-        net, {}, images, target, baselines.channels, edges=edges, output=output
-    )
+    asked: dict[str, Any] = {"edges": edges, "output": output, "activation": activation}
+    flow = trace(net, {}, images, target, rules, **asked)
+    patched = attribution_patching(net, {}, images, target, baselines.channels, **asked)
     own, (estimate,) = sizes_of(flow), patched.rules
     found = {rule: own[rule] for rule in flow.rules}
     found |= {PATCHING: sizes_of(patched)[estimate]}

@@ -60,6 +60,7 @@ class FaithfulnessCuts:
             cases=self.network.probes.cases,
             cut="resample",
             seed=self.seed,
+            activation=self.network.settings.activation,
             progress=progress,
         )
 
@@ -82,6 +83,7 @@ class FaithfulnessCuts:
                 seed=self.seed,
                 untrained=None if untrained is None else self._flow(untrained),
                 body=body_of(self.network.probes.images),
+                activation=self.network.settings.activation,
                 progress=progress,
             )
         )
@@ -110,6 +112,7 @@ class FaithfulnessCuts:
             self.channels,
             self.baselines,
             edges=own,
+            activation=self.network.settings.activation,
         )
         predictors = {f"map size, {rule}": values for rule, values in sizes.items()}
         # The route lists edges stage by stage, the cuts in the order of the table.
@@ -117,11 +120,10 @@ class FaithfulnessCuts:
         return rankings(lost, predictors, controls)
 
     def _sizes(self, network: Network, own: Mapping[str, Edge]) -> dict[str, Tensor]:
-        organs = targets.organs(self.channels, "gt", self.truth)
-        rules = network.settings.rules
-        return sizes_of(
-            trace(network.net, {}, self.network.probes.images, organs, rules, edges=own)
-        )
+        known, rules = network.settings.activation, network.settings.rules
+        organs = targets.organs(self.channels, "gt", self.truth, known)
+        images = self.network.probes.images
+        return sizes_of(trace(network.net, {}, images, organs, rules, edges=own, activation=known))
 
     def carried(self, edges: list[Edge]) -> Dataset:
         """What each edge carries to another case's slice."""
@@ -134,6 +136,7 @@ class FaithfulnessCuts:
             self.channels,
             cases=probes.cases,
             seed=self.seed,
+            activation=self.network.settings.activation,
         )
 
 

@@ -91,7 +91,7 @@ def judge_maps(
             "this checkpoint holds no baselines, which stand in the place of what is cut; train "
             "with callbacks.baselines"
         )
-    truth = probes.labels.long()
+    truth = probes.labels
     asked, held = organs_on(truth, network.channels, network.settings.organs)
     cuts = FaithfulnessCuts(network, truth, held, baselines, seed)
     places = sites(network.net, network.stages, edges)
