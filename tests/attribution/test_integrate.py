@@ -6,7 +6,8 @@ import segtrace
 from helpers import nets
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
-from segtrace.network import edges, hooks, stages
+from segtrace.network import edges, stages
+from segtrace.network.altering import altering
 
 EVERYWHERE = {"organ": targets.organ(1, "all")}
 
@@ -18,7 +19,7 @@ def means(net, x, places):
     def keep(place):
         return lambda t: (found.__setitem__(place.name, t.mean((0, 2, 3)).detach()), t)[1]
 
-    with torch.no_grad(), hooks.altering(net, {place: keep(place) for place in places}):
+    with torch.no_grad(), altering(net, {place: keep(place) for place in places}):
         net(x)
     return found
 
@@ -57,7 +58,7 @@ def test_the_sum_is_the_change_of_the_score_when_the_stage_is_put_to_its_baselin
         place = next(p for p in places if p.name == stage)
         with torch.no_grad():
             put = {place: lambda t, b=baseline[stage]: b[:, None, None].expand_as(t)}
-            with hooks.altering(net, put):
+            with altering(net, put):
                 there = net(x)
             change = (weights * (net(x) - there)).flatten(2).sum(2)
         torch.testing.assert_close(flow.change[s], change)

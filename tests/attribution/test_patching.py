@@ -8,7 +8,7 @@ import segtrace
 from helpers import nets
 from segtrace import InputError
 from segtrace.activation import Organ
-from segtrace.attribution import targets, trace
+from segtrace.attribution import evidence, targets, trace
 from segtrace.attribution.flow import Status
 from segtrace.attribution.patching import Estimates, patching_rule
 from segtrace.causal.baselines import collect
@@ -105,9 +105,9 @@ def test_it_is_a_loop_over_channels_and_cells_at_stages_and_edges(activation, sc
 
 def test_all_sites_and_organs_share_one_forward_and_a_backward_an_organ(monkeypatch):
     net, backwards, forwards = nets.plain(), [], []
-    hear_gradients = trace.hear_gradients
+    hear_gradients = evidence.hear_gradients
     monkeypatch.setattr(
-        trace, "hear_gradients", lambda *given: [backwards.append(1), hear_gradients(*given)][1]
+        evidence, "hear_gradients", lambda *given: [backwards.append(1), hear_gradients(*given)][1]
     )
     handle = net.register_forward_hook(lambda *_: forwards.append(1))
     sites = sites_of(net, nets.PLAIN_STAGES, {})
@@ -129,9 +129,9 @@ def test_a_trace_estimates_for_nothing_what_the_maps_add_up_to(build, rules, mon
     means = collect(net, sites, [nets.images(3, 64, seed=8)]).channels
     wanted = targets.organs(ORGANS, "gt", nets.labels(2, 64, 3), "softmax")
     bare = trace.trace(net, None, x, wanted, rules)
-    passes, hear_gradients = [], trace.hear_gradients
+    passes, hear_gradients = [], evidence.hear_gradients
     monkeypatch.setattr(
-        trace, "hear_gradients", lambda *given: [passes.append(1), hear_gradients(*given)][1]
+        evidence, "hear_gradients", lambda *given: [passes.append(1), hear_gradients(*given)][1]
     )
     flow = trace.trace(net, None, x, wanted, rules, estimates=Estimates(means, edges))
     assert len(passes) == 2  # an organ

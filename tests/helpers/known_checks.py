@@ -14,7 +14,8 @@ from segtrace.causal.baselines import collect
 from segtrace.causal.necessity import necessity
 from segtrace.causal.outcome import Judge
 from segtrace.labelled import tensor
-from segtrace.network import edges, hooks, stages
+from segtrace.network import edges, stages
+from segtrace.network.altering import altering
 from segtrace.network.hooks import observe
 from segtrace.network.joints import settled
 from segtrace.network.logits import logits_at
@@ -106,10 +107,10 @@ def check_edges(net, known):
     with undisturbed(net, x.device):
         found = settled(net, edges.resolve(net), x)
     look = {e: (lambda tensor, e=e: seen.setdefault(e.name, tensor)) for e in found}
-    with hooks.altering(net, look):
+    with altering(net, look):
         assert torch.equal(logits(net, x), expected)
     for edge in found:
-        with hooks.altering(net, {edge: torch.zeros_like}):
+        with altering(net, {edge: torch.zeros_like}):
             assert not torch.equal(logits(net, x), expected), edge.name
     assert torch.equal(logits(net, x), expected)  # and the wires are whole again
     at = stages.resolve(net)

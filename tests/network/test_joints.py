@@ -10,7 +10,8 @@ from helpers import nets
 from helpers.plain_conv_unet import EDGES, STAGES, first, plain_conv_unet, skip, up
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.network import edges, hooks
+from segtrace.network import edges
+from segtrace.network.altering import altering
 from segtrace.network.hooks import observe
 from segtrace.network.joints import settled
 from segtrace.network.sites import sites_of
@@ -88,7 +89,7 @@ def test_cutting_a_half_takes_that_half_alone(wire, place, looked_at):
     net = Wired(wire)
     edge = edge_of(net, HALF) if looked_at else edges.resolve(net, {"edge": HALF})[0]
     with torch.no_grad():
-        with hooks.altering(net, {edge: torch.zeros_like}):
+        with altering(net, {edge: torch.zeros_like}):
             cut = net(X)
         weights = torch.tensor([1.0, 2, 3, 4]).double()
         weights[place : place + 2] = 0
@@ -105,7 +106,7 @@ def test_skip_and_up_may_both_be_named_as_halves_and_altered_together():
     found = look(net, edges.resolve(net, named))
     assert (found["skip_1"].part, found["up_1"].part) == ((2, 4), (0, 2))
     alter = {found[n]: (lambda t, v=v: torch.full_like(t, v)) for n, v in ONES.items()}
-    with torch.no_grad(), hooks.altering(net, alter):
+    with torch.no_grad(), altering(net, alter):
         assert (net(X) == 10 * (1 + 2) + 3 + 4).all()
 
 
@@ -143,13 +144,13 @@ def test_of_a_sum_one_part_is_named_by_the_module_whose_output_it_is():
     both = {"skip_1": summed, "up_1": summed | {"beside": "skip", "source": "below"}}
     with (
         pytest.raises(InputError, match=r"'skip_1' and 'up_1' are parts of one sum.*module: up, "),
-        hooks.altering(net, dict.fromkeys(edges.resolve(net, both), torch.zeros_like)),
+        altering(net, dict.fromkeys(edges.resolve(net, both), torch.zeros_like)),
     ):
         pass
     named = both | {"up_1": {"stage": "dec1", "module": "up"}}
     found = look(net, edges.resolve(net, named))
     alter = {found[n]: (lambda t, v=v: torch.full_like(t, v)) for n, v in ONES.items()}
-    with torch.no_grad(), hooks.altering(net, alter):
+    with torch.no_grad(), altering(net, alter):
         assert (net(X) == 11 * (1 + 2)).all()
 
 

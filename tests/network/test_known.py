@@ -15,7 +15,8 @@ from helpers.known_checks import (
 )
 from helpers.known_networks import FLAT, MONAI, NETWORKS, TWINS, network
 from segtrace.attribution import targets
-from segtrace.network import edges, hooks, stages
+from segtrace.network import edges, stages
+from segtrace.network.altering import altering
 from segtrace.network.known.table import NETWORKS as TABLE
 from segtrace.network.known.table import find
 from segtrace.network.sites import sites_of
@@ -98,12 +99,12 @@ def test_skip_and_up_of_a_decoder_stage_are_all_that_enters_it(name):
 
         return look
 
-    with hooks.altering(net, {place: keep(place) for place in (*found, last)}):
+    with altering(net, {place: keep(place) for place in (*found, last)}):
         logits(net, x)
     there = {}
     stand = {edge: (lambda _, e=edge: seen[e.name].clone()) for edge in found}
     stand[last] = lambda tensor: there.setdefault("out", tensor.clone())
-    with hooks.altering(net, stand):
+    with altering(net, stand):
         logits(net, other)  # another image, the first one's edges
     torch.testing.assert_close(there["out"], seen[last.name])
 

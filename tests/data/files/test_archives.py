@@ -45,7 +45,7 @@ def test_the_archive_as_it_comes_is_unpacked_once(raw_zip, tiny_raw, where, caps
             source.files(case), RawSource(str(tiny_raw)).files(case), strict=True
         ):
             assert one.read_bytes() == other.read_bytes()
-    assert "Unpacking RawData.zip: 8 files, 0.0 MiB, to " in capsys.readouterr().out
+    assert "Unpacking RawData.zip: 8 files, 0.1 MiB, to " in capsys.readouterr().out
     assert RawSource(str(root)).files("0001") == source.files("0001")
     assert capsys.readouterr().out == ""
     assert len(names(raw_zip.parent)) == 2
