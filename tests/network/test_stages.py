@@ -8,7 +8,8 @@ import segtrace
 from helpers import nets as own
 from segtrace import InputError
 from segtrace.attribution import targets
-from segtrace.network import edges, hooks, stages
+from segtrace.network import edges, stages
+from segtrace.network.altering import altering
 from segtrace.network.stages import Stage
 
 ALL = {"organ": targets.organ(1, "all")}
@@ -110,7 +111,7 @@ def test_edges_named_by_the_user_may_be_keywords():
     found = edges.resolve(net, named)
     assert edges.resolve(net, {edge.name: edge.to_plain() for edge in found}) == found
     seen = {}
-    with hooks.altering(net, {e: (lambda t, e=e: seen.setdefault(e.name, t)) for e in found}):
+    with altering(net, {e: (lambda t, e=e: seen.setdefault(e.name, t)) for e in found}):
         net(own.images(1, 16))
     assert seen["skip_1"].shape == (1, 6, 8, 8)
     assert seen["up_1"].shape == (1, 8, 8, 8)

@@ -47,7 +47,17 @@ TargetsLike = Mapping[str, Target | Tensor] | Target | Tensor
 def forward(
     net: nn.Module, sites: Sequence[Site], x: Tensor, output: Output | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """What passed the sites, by name, as the network made it, and the logits: one graph.
+    """What passed the sites, and the logits, in one graph of autograd.
+
+    Args:
+        net: the network itself, undisturbed.
+        sites: the places; edges settled.
+        x: (n, C, *image), which asks for a gradient.
+        output: picks the logits from what the network returns.
+
+    Returns:
+        Name of a site -> what passed there, as the network lays it out; logits (n, channels,
+        *image).
 
     Raises:
         InputError: an image that the network does not take; a site that did not run or does not

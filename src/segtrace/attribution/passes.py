@@ -12,7 +12,13 @@ SLICES_ON_CPU = 4
 
 
 def per_pass(x: Tensor, slices: int, batch: int | None = None) -> int:
-    """What goes through a network at once: what was asked for, or so many slices, or one volume."""
+    """How many slices, or volumes, of a batch go through a network at once.
+
+    Args:
+        x: (N, C, *image).
+        slices: so many where nothing is asked for; of volumes it is one.
+        batch: what was asked for.
+    """
     return int(batch) if batch is not None else 1 if are_volumes(x) else slices
 
 

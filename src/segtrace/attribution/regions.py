@@ -63,7 +63,11 @@ def confident(logits: Tensor, own: Organ, activation: str) -> Tensor:
 
 
 def at(place: Place) -> Region:
-    """One pixel of every slice."""
+    """One pixel of every slice, as Vinogradova et al. 2020 explain one.
+
+    Raises:
+        InputError: (when it is asked) other axes than the image, or a place outside it.
+    """
 
     def mask(logits: Tensor, own: Organ, activation: str) -> Tensor:
         _check_place(place, logits.shape[2:])
@@ -76,7 +80,16 @@ def at(place: Place) -> Region:
 
 
 def component_of(whole: Region, which: int | str | Place) -> Region:
-    """One connected component of a region: by its size, or the one that a pixel lies in."""
+    """One connected component of a region, whose pixels touch by a side (in 3-D: by a face).
+
+    Args:
+        whole: the region.
+        which: ``largest``, ``smallest``, its number by size from 0 for the largest, or the place of
+            a pixel in it. Where there is no such component the region is empty.
+
+    Raises:
+        InputError: (when it is asked) a place outside the image; scipy that is missing.
+    """
 
     def mask(logits: Tensor, own: Organ, activation: str) -> Tensor:
         if isinstance(which, tuple):

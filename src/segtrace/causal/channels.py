@@ -68,7 +68,13 @@ class ChannelLosses:
 
 
 def passes(groups: int, organs: int, draws: int) -> int:
-    """Forward passes of a slice from the stage on."""
+    """Forward passes of a slice from the stage on.
+
+    Args:
+        groups: of channels: each is cut alone once.
+        organs: each has an order of its own, in which groups are cut together.
+        draws: random orders beside them.
+    """
     return groups + len(steps_of(groups)) * (organs + draws)
 
 
@@ -159,8 +165,13 @@ def _order(alone: Tensor, cases: Sequence[str]) -> Tensor:
 def share(losses: ChannelLosses, cases: Sequence[str], part: float = 0.9) -> list[int | None]:
     """For each organ the fewest groups, of those tried, whose cut costs so much of its Dice.
 
-    Of what the cut of all channels costs, means over cases; ``None`` where that costs less than
-    :data:`LEAST`.
+    Args:
+        losses: of a site's channels.
+        cases: name of each slice's case.
+        part: in (0, 1], of the Dice that the cut of all channels costs, a mean over cases.
+
+    Returns:
+        Organ by organ a number of groups; ``None`` where all channels cost less than :data:`LEAST`.
     """
     mean = by_case(losses.own, cases).nanmean(-1)  # (steps, O)
     found: list[int | None] = []

@@ -38,9 +38,18 @@ CARRIED = ("site", "organ", "case", "number", "onto", "dice_before", "dice_after
 
 
 def came_along(own: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """(after - before) / (own - before) of Dice: 0 nothing, 1 all of it.
+    """How much of an organ a patched activation brings along: (after - before) / (own - before).
 
-    NaN where a lacks the organ, or where b shows it as well as a does.
+    Slice b runs with activations of slice a; all are Dice against a's truth.
+
+    Args:
+        own: (…) of a, as it is.
+        before: (…) of b, as it is.
+        after: (…) of b with a's activation.
+
+    Returns:
+        (…), 0 nothing, 1 all of it, and beyond where b then does worse, or better than a; NaN where
+        own - before < :data:`LEAST_TO_GAIN`: a lacks the organ, or b shows it as well as a does.
     """
     room = own - before
     return torch.where(room >= LEAST_TO_GAIN, (after - before) / room, torch.nan)

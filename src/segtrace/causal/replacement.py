@@ -77,7 +77,17 @@ def replacing(
 def activations(
     net: nn.Module, sites: Sequence[Site], x: Tensor, output: Output | None = None
 ) -> dict[str, Tensor]:
-    """Site name -> activations (N, K, *cells) of all slices, in main memory."""
+    """The activations of all slices, kept in main memory.
+
+    Args:
+        net: the network itself, undisturbed.
+        sites: the places.
+        x: (N, C, *image).
+        output: picks the logits from what the network returns.
+
+    Returns:
+        Name of a site -> (N, K, *cells).
+    """
     found: dict[str, list[Tensor]] = {site.name: [] for site in sites}
     for part in x.split(per_pass(x, SLICES_ON_CPU)):
         for name, activation in observe(net, sites, part, output).activations.items():
@@ -86,7 +96,15 @@ def activations(
 
 
 def donors(cases: Sequence[str], draws: int, seed: int) -> Tensor:
-    """(draws, N) for every slice another one, of another case where there is one.
+    """For every slice other ones, whose activation takes its place: a resample ablation.
+
+    Args:
+        cases: name of each slice's case.
+        draws: others for each slice, drawn with replacement.
+        seed: of the draws.
+
+    Returns:
+        (draws, N) numbers of slices, of another case where there is one.
 
     Raises:
         InputError: a single slice, which has no other.

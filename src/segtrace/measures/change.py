@@ -128,7 +128,12 @@ def _compare(one: _Ranked, other: _Ranked) -> Tensor:
 
 
 def jsd(p: Floats, q: Floats) -> float:
-    """Jensen-Shannon divergence of two distributions in bits, in [0, 1]."""
+    """Jensen-Shannon divergence of two distributions in bits: 0 the same, 1 without overlap.
+
+    Args:
+        p: (pixels,) from 0, summing to 1.
+        q: likewise.
+    """
     mixed = (p + q) / 2
     return (_information(p, mixed) + _information(q, mixed)) / 2
 
@@ -209,9 +214,17 @@ def refinement(gain: Tensor, stages: Sequence[str]) -> Tensor:
 
 
 def contrast(gain: Tensor, stages: Sequence[str]) -> Tensor:
-    """Mean gain of the decoder's stages less that of the encoder's: (S, …) -> (…).
+    """Mean gain of the decoder's stages less that of the encoder's.
 
-    The encoder takes in the entire image (gain near 0), the decoder localises.
+    What Hasany et al. 2023 say of their Figure 1: the encoder takes in the entire image (gain near
+    0), the decoder localises.
+
+    Args:
+        gain: (S, …) per stage, NaN where not defined; see :func:`segtrace.measures.energy.gain`.
+        stages: names along S; ``head`` belongs to neither side.
+
+    Returns:
+        (…), above 0 where the decoder localises better; NaN where one side has no stage with it.
     """
     decoder = [i for i, stage in enumerate(stages) if stage.startswith("dec")]
     encoder = [i for i, stage in enumerate(stages) if stage.startswith("enc")]

@@ -106,10 +106,18 @@ class Organs:
 def gain(mass: Tensor, ceiling: Tensor, area: Tensor) -> Tensor:
     """(mass - area) / (ceiling - area): 0 is uniform, 1 as much as the organ's own mask.
 
-    Single cells can exceed the mask averaged over cells, so more than 1 is possible.
+    Mass is the relevance mass accuracy of Arras et al. 2022. It rises with resolution alone, and
+    with the organ's size, which this takes off: numbers compare between stages and between organs.
+    Below 0 the map avoids the organ. Single cells can exceed the mask averaged over cells, so more
+    than 1 is possible.
 
-    Below 0 the map avoids the organ. NaN where ceiling - area < 0.02: such a grid can say nothing
-    of such an organ.
+    Args:
+        mass: (…) share of the positive evidence that lies on the organ, in [0, 1].
+        ceiling: (…) mass of the organ's own mask averaged over the stage's cells, in [0, 1].
+        area: (…) share of the image that is the organ's, in [0, 1]: mass of a uniform map.
+
+    Returns:
+        (…), NaN where ceiling - area < 0.02: such a grid can say nothing of such an organ.
     """
     room = ceiling - area
     return nan_where(room < GAIN_ROOM, (mass - area) / room)

@@ -81,12 +81,27 @@ def of_images(
 
 
 def pointing_game(image: Floats, mask: Bools) -> float:
-    """1 if a largest pixel of the map lies on the organ, else 0."""
+    """The pointing game (Zhang et al. 2018): 1 if a largest pixel lies on the organ, else 0.
+
+    Without their tolerance of 15 pixels.
+
+    Args:
+        image: (*image) the map, rectified, on the image's grid.
+        mask: (*image) where the organ is; not empty.
+    """
     return float(image[mask].max() == image.max())
 
 
 def rank_accuracy(image: Floats, mask: Bools, rising: Floats) -> float:
-    """Part of the k largest pixels that lie on the organ, k its size; ties in reading order."""
+    """Relevance rank accuracy (Arras et al. 2022), in [0, 1]; chance: the organ's area.
+
+    The part of the k largest pixels that lie on the organ, k its size; ties in reading order.
+
+    Args:
+        image: (*image) the map, rectified.
+        mask: (*image) where the organ is; not empty.
+        rising: (pixels,) all values of the map, the smallest first.
+    """
     k = int(mask.sum())
     least = rising[-k]
     above = image > least
@@ -103,7 +118,16 @@ def _hits(image: Floats, mask: Bools, rising: Floats) -> tuple[Floats, Counts, C
 
 
 def average_precision(image: Floats, mask: Bools, rising: Floats) -> float:
-    """Mean over the organ's pixels of the precision at their value; chance: the organ's area."""
+    """Average precision of the map as a classifier of pixels, in (0, 1]; chance: the organ's area.
+
+    The mean over the organ's pixels of the precision of {map >= the pixel's value}: scikit-learn's
+    ``average_precision_score``.
+
+    Args:
+        image: (*image) the map, rectified.
+        mask: (*image) where the organ is; not empty.
+        rising: (pixels,) all values of the map, the smallest first.
+    """
     _, claimed, hits = _hits(image, mask, rising)
     return float((hits / claimed).mean())
 
@@ -111,7 +135,17 @@ def average_precision(image: Floats, mask: Bools, rising: Floats) -> float:
 def best_dice(image: Floats, mask: Bools, rising: Floats) -> tuple[float, float, float]:
     """Largest Dice of {map >= t} over all t, that t (the largest one), and its IoU.
 
-    Exact: between two values on the organ, a lower threshold only adds false positives.
+    An upper bound: t is chosen by the truth. A map that is positive everywhere has at least
+    2a / (1 + a), a the organ's area. Exact: between two values on the organ, a lower threshold
+    only adds false positives.
+
+    Args:
+        image: (*image) the map, rectified.
+        mask: (*image) where the organ is; not empty.
+        rising: (pixels,) all values of the map, the smallest first.
+
+    Returns:
+        Dice in (0, 1], t in the map's own unit, IoU in (0, 1].
     """
     values, claimed, hits = _hits(image, mask, rising)
     dice = 2 * hits / (claimed + values.size)
@@ -142,5 +176,11 @@ def centre(weights: Floats | Bools) -> Floats:
 
 
 def centre_distance(image: Floats, mask: Bools, spacing: Floats) -> float:
-    """Distance of the map's centre of mass from the organ's, in mm."""
+    """Distance of the map's centre of mass from the organ's, in mm, from 0.
+
+    Args:
+        image: (*image) the map, rectified.
+        mask: (*image) where the organ is; not empty.
+        spacing: (axes,) mm of a pixel along each axis; NaN where unknown, and so is the distance.
+    """
     return float(np.linalg.norm(spacing * (centre(image) - centre(mask))))

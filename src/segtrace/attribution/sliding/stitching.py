@@ -44,7 +44,12 @@ class Pieces(NamedTuple):
 
 
 def cells_of(image: int, window: int, cells: int) -> int:
-    """Cells of a stitched map along an axis.
+    """Cells of a stitched map along an axis: as fine as those of a window's map.
+
+    Args:
+        image: voxels of the image.
+        window: voxels of a window.
+        cells: of a window's map.
 
     >>> cells_of(image=512, window=96, cells=6)
     32
@@ -54,7 +59,14 @@ def cells_of(image: int, window: int, cells: int) -> int:
 
 @lru_cache(maxsize=1024)
 def pieces(image: int, window: int, cells: int, start: int) -> Pieces:
-    """The pieces of a window that starts at a voxel of the image."""
+    """How the cells of a window's map lie on those of the stitched map, along an axis.
+
+    Args:
+        image: voxels of the image.
+        window: voxels of a window.
+        cells: of a window's map.
+        start: first voxel of the window; below 0 where the image is padded for it.
+    """
     own, whole = window / cells, image / cells_of(image, window, cells)
     low, high = max(start, 0), min(start + window, image)
     edges = [start + own * n for n in range(cells + 1)]

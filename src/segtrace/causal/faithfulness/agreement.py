@@ -18,7 +18,16 @@ ORDERS = 40_320
 
 
 def by_row(correlation: Callable[[Any, Any], Any], one: Tensor, other: Tensor) -> Tensor:
-    """(C,): a correlation of scipy's of every row of two (C, n); NaN where one is constant."""
+    """A rank correlation of every row.
+
+    Args:
+        correlation: of scipy, ``spearmanr`` or ``kendalltau``.
+        one: (C, n), a row a case, an entry a site.
+        other: likewise.
+
+    Returns:
+        (C,) float64 in [-1, 1]; NaN where a row of one of them is constant.
+    """
     found = [
         float(correlation(a, b).statistic) if _varies(a) and _varies(b) else torch.nan
         for a, b in zip(one, other, strict=True)
@@ -31,7 +40,15 @@ def _varies(row: Tensor) -> bool:
 
 
 def parts_of_rho(one: Tensor, other: Tensor) -> Tensor:
-    """(C, n) of which every row's mean is Spearman's ρ; NaN where a row of one is constant."""
+    """What each entry adds to Spearman's ρ of its row: the product of both standardised ranks.
+
+    Args:
+        one: (C, n), a row a case, an entry a site.
+        other: likewise.
+
+    Returns:
+        (C, n) float64, of which every row's mean is ρ; NaN where a row of one of them is constant.
+    """
     from scipy.stats import rankdata
 
     ranks = [torch.from_numpy(rankdata(values, axis=-1)) for values in (one, other)]

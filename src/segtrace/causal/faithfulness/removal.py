@@ -21,9 +21,15 @@ from segtrace.network.sites import Site
 
 
 def counts(maps: Tensor, fraction: float, allowed: Tensor) -> Tensor:
-    """(n,) how many cells each map (n, *cells) marks.
+    """How many cells each map marks.
 
-    ``fraction`` of all its cells and at least one, but never more than are positive and allowed.
+    Args:
+        maps: (n, *cells) signed.
+        fraction: of all cells, in (0, 1]; at least one cell is meant.
+        allowed: (n, *cells) bool, cells that may be marked.
+
+    Returns:
+        (n,) whole numbers, never more than cells of that map are positive and allowed; so 0 too.
     """
     most = max(1, round(fraction * maps[0].numel()))
     positive = (maps > 0) & allowed
@@ -49,10 +55,18 @@ def marked(maps: Tensor, count: Tensor, allowed: Tensor, generator: torch.Genera
 
 
 def shifted(marks: Tensor, allowed: Tensor, generator: torch.Generator) -> Tensor:
-    """Every pattern (n, *cells) of marked cells moved to where most of it is allowed.
+    """Every pattern of marked cells moved to where most of it is allowed: a null of the same shape.
 
     The best of :data:`MOVES` moves by chance, none of them zero or around an edge; what still falls
     elsewhere goes to allowed cells by chance, so that as many cells are marked.
+
+    Args:
+        marks: (n, *cells) bool.
+        allowed: (n, *cells) bool, where they may go.
+        generator: of the moves.
+
+    Returns:
+        (n, *cells) bool; none of a slice where fewer cells are allowed than were marked.
     """
     found = torch.zeros_like(marks)
     for n, (pattern, free) in enumerate(zip(marks, allowed, strict=True)):
@@ -109,7 +123,7 @@ Step = Callable[[int], None]
 
 
 def usable(flow: Flow, site: Site) -> Tensor:
-    """(R, O, N) the maps that mark anything."""
+    """(R, O, N) bool: which maps of a stage can mark cells, by their status (:data:`UNMARKED`)."""
     status = flow.status[flow.stages.index(site.name)].cpu()
     return ~torch.isin(status, torch.tensor(UNMARKED))
 
