@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segtrace.axes import sized
 from segtrace.errors import InputError
 from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed
@@ -38,7 +39,7 @@ def check_patch(patch: Sequence[int], where: str) -> None:
     """
     if max(patch) > SIDE or math.prod(patch) > VOXELS:
         raise InputError(
-            f"{where}: a window of {' x '.join(map(str, patch))} voxels; sides of 1 to {SIDE}, and "
+            f"{where}: a window of {sized(patch)} voxels; sides of 1 to {SIDE}, and "
             f"{VOXELS} voxels in all, are read: repair the file"
         )
 

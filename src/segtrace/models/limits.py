@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as registry
 
 from segtrace import room
+from segtrace.axes import sized
 from segtrace.errors import InputError
 from segtrace.memory import bytes_of_pass
 from segtrace.processes import free_memory
@@ -77,6 +78,6 @@ def check_pass(net: nn.Module, shape: Sequence[int], where: str) -> None:
     room.check(
         bytes_of_pass(net, shape),
         free_memory(),
-        f"{where}: a pass of its {count} slices of {' x '.join(map(str, size))} takes about",
+        f"{where}: a pass of its {count} slices of {sized(size)} takes about",
         "explain it on a larger machine, or on fewer slices of a data set, data=… probes.n=1",
     )

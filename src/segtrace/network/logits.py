@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from segtrace.activation import SAY_SIGMOID, SOFTMAX, activation_of
+from segtrace.axes import sized
 from segtrace.errors import InputError, unknown
 from segtrace.network.graph import INFERENCE
 from segtrace.network.known.table import find
@@ -85,8 +86,8 @@ def _mistake(net: nn.Module, said: str, x: Tensor) -> str | None:
         if sides == given:
             sides, most = [2 * side for side in given], "some take larger ones alone"
         return (
-            f"the network does not take images of {' x '.join(map(str, given))} ({line}); "
-            f"{most}, e.g. {' x '.join(map(str, sides))}"
+            f"the network does not take images of {sized(given)} ({line}); "
+            f"{most}, e.g. {sized(sides)}"
         )
     return None
 

@@ -1,6 +1,6 @@
 """What explaining images window by window will take: memory, said and held against what is free."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import prod
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from segtrace import room
 from segtrace.attribution.sliding.stitching import cells_of
 from segtrace.attribution.sliding.windows import Windows
+from segtrace.axes import sized
 from segtrace.memory import bytes_of_pass, free_bytes
 from segtrace.progress import counted, say
 
@@ -21,14 +22,14 @@ def announce_pass(net: nn.Module, windows: Windows, x: Tensor) -> None:
     """
     needed = bytes_of_pass(net, (1, x.shape[1], *windows.size), x.dtype, x.device)
     free = free_bytes(x.device)
-    size = _times(windows.size)
+    size = sized(windows.size)
     said = f"{counted(len(x) * len(windows.starts), 'window')} of {size}"
     if needed is not None and free is not None:
         one, there = room.in_words(needed), room.in_words(free)
         said += f": about {one} for the passes of one, {there} are free"
     say(said)
     smaller = [max(16, side * 2 // 3 // 16 * 16) for side in windows.size]
-    remedy = f"take a smaller one, e.g. {_times(smaller)}"
+    remedy = f"take a smaller one, e.g. {sized(smaller)}"
     room.check(needed, free, f"a window of {size} takes about", remedy)
 
 
@@ -55,7 +56,3 @@ def announce_maps(
         f"the maps of {len(grids)} stages take",
         "name fewer stages, organs or rules",
     )
-
-
-def _times(sides: Sequence[int]) -> str:
-    return " x ".join(map(str, sides))

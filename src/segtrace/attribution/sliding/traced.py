@@ -20,6 +20,7 @@ from segtrace.attribution.sliding.stitching import Stitched
 from segtrace.attribution.sliding.windows import Sliding, Windows, first_window
 from segtrace.attribution.trace import trace
 from segtrace.attribution.weights import Weights
+from segtrace.axes import sized
 from segtrace.errors import InputError
 from segtrace.network.labels import refuse_shares
 from segtrace.network.logits import Output, logits_at
@@ -140,8 +141,8 @@ def _predicted(net: nn.Module, output: Output | None, part: Tensor) -> Tensor:
     logits = logits_at(net, part, output)
     if logits.shape[2:] != part.shape[2:]:
         raise InputError(
-            f"the logits of a window of {' x '.join(map(str, part.shape[2:]))} have "
-            f"{' x '.join(map(str, logits.shape[2:]))} voxels, which are not stitched here; let "
+            f"the logits of a window of {sized(part.shape[2:])} have "
+            f"{sized(logits.shape[2:])} voxels, which are not stitched here; let "
             "output= enlarge them to the window"
         )
     return logits

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, zoom
 
+from segtrace.axes import sized
 from segtrace.errors import InputError
 from segtrace.integrations.nnunet.plans import Plans, Resampling
 
@@ -66,9 +67,9 @@ def prepare(image: NDArray[np.float32], spacing: Sequence[float], plans: Plans) 
     shape = resampled_shape(mask.shape, own, wanted)
     if math.prod(shape) > MOST or min(shape) < 1:
         raise InputError(
-            f"at {' x '.join(f'{mm:g}' for mm in wanted)} mm, as planned, the image would have "
-            f"{' x '.join(map(str, shape))} voxels; 1 to {MOST} are made: look at its own spacing "
-            f"({' x '.join(f'{mm:g}' for mm in own)} mm)"
+            f"at {sized(wanted)} mm, as planned, the image would have "
+            f"{sized(shape)} voxels; 1 to {MOST} are made: look at its own spacing "
+            f"({sized(own)} mm)"
         )
     for channel, values in enumerate(cropped):
         values[...] = normalised(values, mask, plans, channel)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segtrace.axes import are_volumes
+from segtrace.axes import are_volumes, sized
 from segtrace.checkpoint.loading import build
 from segtrace.errors import InputError
 from segtrace.network.logits import known_logits
@@ -51,7 +51,7 @@ class Fitting:
             InputError: the network does not take them, or returns other logits than the organs
                 need; one line that says what to change.
         """
-        size = " x ".join(map(str, self.image.shape[2:]))
+        size = sized(self.image.shape[2:])
         for training in (False, True):
             during = " in training" if training else ""
             try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from segtrace.attribution.sliding.windows import Predict, Windows
+from segtrace.axes import sized
 from segtrace.data.volumes.windows import starts
 from segtrace.errors import InputError, wrong
 
@@ -71,7 +72,7 @@ class SlidingWindow:
         given = own.roi_size
         if isinstance(given, Sequence) and len(given) != axes:
             raise InputError(
-                f"a window of {' x '.join(map(str, given))} voxels is for images of {len(given)} "
+                f"a window of {sized(given)} voxels is for images of {len(given)} "
                 f"axes; these have {axes}"
             )
         size = tuple(map(int, fall_back_tuple(given, image)))

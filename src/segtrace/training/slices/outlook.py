@@ -3,6 +3,7 @@
 import torch
 
 from segtrace import room
+from segtrace.axes import sized
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.volumes.view import VolumeView
 from segtrace.memory import bytes_of_pass, free_bytes
@@ -26,8 +27,8 @@ def tell_volumes(
     """
     made, watched = view.preprocessing, module.description["probes"]["cases"]
     whole = view.whole_volumes
-    spacing = "the files' own voxels" if made.spacing is None else f"{_times(made.spacing)} mm"
-    patch = _times(made.patch or ())
+    spacing = "the files' own voxels" if made.spacing is None else f"{sized(made.spacing)} mm"
+    patch = sized(made.patch or ())
     what = f"whole volumes in {patch} voxels" if whole else f"patches of {patch} voxels"
     say(f"The network sees {what} of {spacing} (left-right x front-back x feet-head).")
     which = "whole" if whole else "the patch with most of its organs"
@@ -52,7 +53,3 @@ def tell_volumes(
         f"data.batch_size={data.batch_size}: a step takes about",
         f"say {fewer}, or make voxels larger with data.spacing",
     )
-
-
-def _times(numbers: tuple[float, ...]) -> str:
-    return " x ".join(f"{number:g}" for number in numbers)
