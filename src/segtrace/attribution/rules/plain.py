@@ -22,6 +22,7 @@ def global_average(gradient: Tensor, stride: Stride = ()) -> Tensor:
     vanish (kappa, status ``gap_degenerate``). At the last stages it draws the logits: at the
     logits themselves it is (|M| / N) y^c exactly, whatever the region M.
 
+    >>> import torch
     >>> activation = torch.tensor([[[1.0, 2, 3, 4], [4, 3, 2, 1]]])
     >>> gradient = torch.tensor([[[1.0, 2, 1, 0], [0, 1, -1, 0]]])
     >>> global_average(gradient).flatten().tolist()
@@ -40,6 +41,7 @@ def element_wise(gradient: Tensor, stride: Stride = ()) -> Tensor:
     Near the output it lies inside the region by construction, even in an untrained network ("region
     echo"), so its localisation there is no evidence: compare with epoch 0.
 
+    >>> import torch
     >>> activation = torch.tensor([[[1.0, 2, 3, 4], [4, 3, 2, 1]]])
     >>> gradient = torch.tensor([[[1.0, 2, 1, 0], [0, 1, -1, 0]]])
     >>> grad_pam(activation, gradient)
@@ -54,6 +56,7 @@ def positive_part(gradient: Tensor, stride: Stride = ()) -> Tensor:
     Sharp at shallow stages, so good to look at. It drops the evidence against the organ and is
     not linear in the region: not for numbers over epochs.
 
+    >>> import torch
     >>> activation = torch.tensor([[[1.0, 2, 3, 4], [4, 3, 2, 1]]])
     >>> gradient = torch.tensor([[[1.0, 2, 1, 0], [0, 1, -1, 0]]])
     >>> layer_cam(activation, gradient)
