@@ -119,7 +119,7 @@ class Leaks:
         """Those of one rule that are told."""
         return [event for event in self.all_events if event.rule == rule][:MOST]
 
-    @property
+    @cached_property
     def missed(self) -> tuple[str, ...]:
         """The organs that the network finds on none of the slices."""
         return tuple(filter(self.record.missed, names_along(self.found.data, "organ")))

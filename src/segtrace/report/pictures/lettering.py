@@ -32,10 +32,8 @@ def sprite(text: str, bold: bool = False) -> NDArray[np.uint8]:
 
     Names come from files: a break in one is a space, a control code is spelled out.
     """
-    text = printable(text)
-    width = max(1, round(_font(bold).getlength(text)) + 1)
-    image = Image.new("L", (width, INK_HEIGHT))
-    ImageDraw.Draw(image).text((0, 0), text, fill=255, font=_font(bold))
+    image = Image.new("L", (text_width(text, bold), INK_HEIGHT))
+    ImageDraw.Draw(image).text((0, 0), printable(text), fill=255, font=_font(bold))
     return np.asarray(image)
 
 
@@ -68,9 +66,10 @@ def stamp(
         below[:] = (below * (255 - ink) + level * ink + 127) // 255
 
 
+@lru_cache(maxsize=4096)
 def text_width(text: str, bold: bool = False) -> int:
-    """Pixels that a line takes."""
-    return sprite(text, bold).shape[1]
+    """Pixels that a line takes; it is not drawn, since most that are measured do not fit."""
+    return max(1, round(_font(bold).getlength(printable(text))) + 1)
 
 
 def shorten(text: str, width: int, bold: bool = False) -> str:
