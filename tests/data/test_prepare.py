@@ -14,7 +14,7 @@ import pytest
 
 from helpers.prepared import prepare
 from segtrace.data import prepare as preparing
-from segtrace.data.cache import digests
+from segtrace.data.cache import digests, entries
 from segtrace.data.cache.entries import LostSlicesError
 from segtrace.data.labels import BTCV, TRANSUNET, organ_table
 from segtrace.data.prepare import BrokenCasesError
@@ -141,6 +141,31 @@ def test_files_that_cannot_have_changed_are_not_read_again(own, tmp_path, monkey
         prepare(source, ["0005"], SETTINGS, cache)
     monkeypatch.setattr(digests, "content_hash", None)
     prepare(source, ["0005"], SETTINGS, cache)
+
+
+def test_what_was_just_written_is_compared_and_hashed_once(source, tmp_path, monkeypatch):
+    hashed, content_hash = [], digests.content_hash
+
+    def counting(path):
+        hashed.append(path.name)
+        return content_hash(path)
+
+    monkeypatch.setattr(digests, "content_hash", counting)
+    prepare(source, ["0005"], SETTINGS, tmp_path)
+    own = [path.name for path in source.files("0005")]
+    assert sorted(hashed) == sorted([*own, "image.npy", "label.npy"])
+
+
+@pytest.mark.parametrize("other", [1, np.nan])
+def test_an_array_that_is_not_what_was_written_is_found(source, tmp_path, other):
+    (case,) = prepare(source, ["0005"], SETTINGS, tmp_path)
+    arrays = {name: np.load(case.folder / name) for name in ("image.npy", "label.npy")}
+    assert entries.read_case("0005", case.folder, digests.Digests(), arrays) is not None
+    arrays["image.npy"][3, 20, 20] = other
+    np.save(case.folder / "image.npy", arrays["image.npy"])
+    assert entries._holds(case.folder, arrays)
+    arrays["image.npy"][3, 20, 20] = 0
+    assert entries.read_case("0005", case.folder, digests.Digests(), arrays) is None
 
 
 DAMAGE = {

@@ -158,7 +158,7 @@ def _write_case(digests: Digests, task: Task) -> PreparedCase | str | None:
     except InputError as error:
         return str(error)
     _write(arrays, facts, folder)
-    return read_case(name, folder, digests)
+    return read_case(name, folder, digests, arrays)
 
 
 def _folders(

@@ -112,10 +112,11 @@ def _columns(label: NDArray[np.generic]) -> tuple[NDArray[Any], NDArray[np.int64
     width = label.shape[2]
     if label.dtype.kind in "iu" and label.min() >= 0 and label.max() <= _FEW:
         cells = np.zeros((int(label.max()) + 1) * width, np.int64)
+        columns = np.broadcast_to(np.arange(width, dtype=np.int32), label.shape[1:])
         for plane in label:  # which stays in the processor's cache
-            places = np.flatnonzero(plane != 0)
-            which = plane.ravel()[places].astype(np.int64)
-            cells += np.bincount(which * width + places % width, minlength=len(cells))
+            some = plane != 0
+            which = plane[some].astype(np.int32) * np.int32(width) + columns[some]
+            cells += np.bincount(which, minlength=len(cells))
         numbers = np.flatnonzero(cells.reshape(-1, width).any(1))
         return numbers, cells.reshape(-1, width)[numbers]
     places = np.flatnonzero(label != 0)
