@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from helpers.scripts import ROOT
+from segtrace.cli.explain.missing import NOTHING
 
 HEAVY = ("torch", "numpy", "pytorch_lightning", "monai")
 ASKED = f"""
@@ -40,14 +41,23 @@ def test_help_and_what_is_misspelt_are_answered_before_anything_heavy_is_loaded(
     assert code is None or f"code {code}" in done.stdout
 
 
-def test_a_checkpoint_that_is_not_there_is_told_before_anything_heavy_is_loaded(tmp_path):
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["checkpoint=none.ckpt"], "checkpoint=none.ckpt: no such file"),
+        ([], NOTHING),
+        (["study=sanity", "study.foo=1"], "no option 'study.foo'; allowed are study.seeds"),
+    ],
+)
+def test_what_explain_cannot_do_is_told_before_anything_heavy_is_loaded(typed, said, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", ASKED, str(ROOT / "explain.py"), "checkpoint=none.ckpt"],
+        [sys.executable, "-c", ASKED, str(ROOT / "explain.py"), *typed],
         capture_output=True,
         text=True,
         cwd=tmp_path,
     )
-    assert done.stderr == "explain.py: checkpoint=none.ckpt: no such file\n"
+    assert done.stderr.startswith(f"explain.py: {said}")
+    assert len(done.stderr.splitlines()) == 1
     assert done.stdout == "code 1\nloaded []\n"
     assert not list(tmp_path.iterdir())
 

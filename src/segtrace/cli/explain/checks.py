@@ -10,6 +10,7 @@ from segtrace.attribution.rules import resolve as resolve_rules
 from segtrace.attribution.targets import check_region
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.foreign import check_foreign
+from segtrace.cli.explain.missing import NOTHING
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.limits import check_devices, check_probes
 from segtrace.data.preprocessing import Preprocessing
@@ -65,10 +66,7 @@ def check_together(
     if plain["fold"] is not None:
         raise InputError(f"fold={plain['fold']} is of nnunet=FOLDER; leave it out")
     if plain["checkpoint"] is None and plain["net"] is None:
-        raise InputError(
-            "say what to explain: checkpoint=…, or net=module:builder weights=…; or runs=… to "
-            "compare seeds"
-        )
+        raise InputError(NOTHING)
     if plain["checkpoint"] is not None:
         _check_checkpoint(plain)
     else:
