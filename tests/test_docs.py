@@ -21,6 +21,7 @@ from segtrace.cli.explain.shorthand import ALIASES, SHORT, written_out
 from segtrace.cli.schema import check, plainly
 from segtrace.cli.train.train_config import KEYS
 from segtrace.errors import InputError
+from segtrace.tracking import writer
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -226,6 +227,11 @@ def test_a_list_has_an_empty_line_before_it():
         bare = re.sub(r"```\w*\n.*?```", "", text, flags=re.DOTALL)
         before = re.findall(r"^(?![*| >-]|\d\.|\s)(.+)\n[*-] ", bare, re.MULTILINE)
         assert not before, f"{page}: {before}"
+
+
+def test_every_file_of_a_run_is_told_of():
+    written = {*writer.TABLES, *writer.PICTURES, writer.ENDS}
+    assert not [name for name in written if f"/{name}" not in TEXT["what_you_see.md"]]
 
 
 def test_every_status_is_explained():
