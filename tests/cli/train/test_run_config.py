@@ -189,6 +189,12 @@ def test_our_own_rule_with_options_need_not_be_named_again(folder):
     ]  # fmt: skip
     (folder / "config.yaml").write_text(yaml.safe_dump(ours))
     assert go_on(folder, known=known_of([ROOT / "conf"])) == ours
+    ours["explain"]["rules"][1]["_target_"] = "their.rule"
+    (folder / "config.yaml").write_text(yaml.safe_dump(ours))
+    with pytest.raises(InputError, match=r"type the whole list again, explain.rules=\[…\]"):
+        go_on(folder)
+    composed = config_of(folder)["explain"] | {"rules": ours["explain"]["rules"]}
+    assert go_on(folder, "explain.rules=[their]", explain=composed) == ours
 
 
 @pytest.mark.parametrize("place", ["callbacks.mine", "model.optimizer", "data", "model.net.norm"])
