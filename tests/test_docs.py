@@ -10,15 +10,18 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 
 import segtrace
 from segtrace.attribution.flow import Status
 from segtrace.cli import entry
 from segtrace.cli.command_line import readable
 from segtrace.cli.explain.explain_config import _check as check_explain
-from segtrace.cli.explain.shorthand import SHORT, written_out
+from segtrace.cli.explain.shorthand import ALIASES, SHORT, written_out
 from segtrace.cli.schema import check, plainly
 from segtrace.cli.train.train_config import KEYS
+from segtrace.errors import InputError
+from segtrace.tracking import writer
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -90,6 +93,60 @@ def test_a_command_is_read_and_its_options_exist(page, script, typed, composing)
         check(config, KEYS)
     else:
         check_explain(config, [one.partition("=")[0].lstrip("+~") for one in given])
+
+
+def lines_of_data():
+    """The options that docs/data.md says to type behind ``python train.py``, each line once."""
+    lines = {line for line in code(TEXT["data.md"]) if re.match(r"(… )?'?data(\.\w+)?=", line)}
+    return sorted(line.removeprefix("… ") for line in lines)
+
+
+@pytest.mark.parametrize("line", lines_of_data())
+def test_a_line_for_data_is_taken_by_a_kind_of_data(line, composing):
+    typed, refused = as_typed(line), []
+    kinds = ["synapse", "synapse_transunet", "nifti", "phantom"]
+    for kind in [None] if any(one.startswith("data=") for one in typed) else kinds:
+        root = [] if line == "data=planted" else ["data.root=x"]
+        named = [*PLACES, "logger.tensorboard.save_dir=x", *root, *typed]
+        named = named if kind is None else [f"data={kind}", *named]
+        try:
+            read = readable(named, *groups("train"), lambda: entry._deeper("train"))
+            check(plainly(compose("train", read)), KEYS)
+        except (InputError, HydraException) as error:
+            refused.append(str(error))
+        else:
+            return
+    pytest.fail("; ".join(refused))
+
+
+def test_every_name_out_of_a_group_is_a_file_of_conf():
+    """``study=ablation``, ``'explainer=[rise,misure]'``, ``model=unet``, wherever named."""
+    there = {folder.name: {path.stem for path in folder.glob("*.yaml")}
+             for folder in (ROOT / "conf").iterdir() if folder.is_dir()}  # fmt: skip
+    choice = re.compile(rf"(?:^|[\s'])({'|'.join(there)})=\[?([a-z][\w,]*)")
+    named = [
+        (page, group, name)
+        for page, text in TEXT.items()
+        for line in code(text)
+        for group, names in choice.findall(line)
+        for name in names.split(",")
+    ]
+    assert len(named) > 60
+    assert not [one for one in named if one[2] not in there[one[1]]]
+
+
+def test_every_study_and_explainer_is_told_of():
+    """In the tables of docs/systems.md, or by the line that asks for it."""
+    rows = set(re.findall(r"^\| `(\w+)`", TEXT["systems.md"], re.MULTILINE))
+    explainers, studies = (
+        {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+        for group in ("explainer", "study")
+    )
+    assert explainers <= rows <= explainers | studies
+    short = {"evaluate": "evaluate=true", "seeds": "runs=", "volumes": "volume=true"}
+    others = studies - rows - {"slices", *ALIASES}  # what is run where none is named; other names
+    pages = "".join(TEXT.values())
+    assert not [one for one in others if short.get(one, f"study={one}") not in pages]
 
 
 def options():
@@ -170,6 +227,11 @@ def test_a_list_has_an_empty_line_before_it():
         bare = re.sub(r"```\w*\n.*?```", "", text, flags=re.DOTALL)
         before = re.findall(r"^(?![*| >-]|\d\.|\s)(.+)\n[*-] ", bare, re.MULTILINE)
         assert not before, f"{page}: {before}"
+
+
+def test_every_file_of_a_run_is_told_of():
+    written = {*writer.TABLES, *writer.PICTURES, writer.ENDS}
+    assert not [name for name in written if f"/{name}" not in TEXT["what_you_see.md"]]
 
 
 def test_every_status_is_explained():

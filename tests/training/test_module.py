@@ -243,6 +243,17 @@ def test_what_a_validation_and_a_test_count_is_kept(tmp_path):
     assert {row["case"] for row in made.tested.table()} == {"a", "b"}
 
 
+def test_a_group_of_one_process_is_advised_nothing(tmp_path, recwarn):
+    """``trainer=ddp`` on one device, where Lightning would say how to log in several processes."""
+    try:
+        trainer, made = train(tmp_path, max_epochs=1, strategy="ddp", devices=1, validate=False)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert not [str(one.message) for one in recwarn if "sync_dist" in str(one.message)]
+    shown = float(trainer.callback_metrics["val/dice/mean"])
+    assert shown == pytest.approx(made.counted.per_organ()["mean"])
+
+
 def test_processes_beside_one_another_drop_out_other_cells(monkeypatch):
     made = module()
     made.trainer = pl.Trainer(logger=False, accelerator="cpu", enable_checkpointing=False,

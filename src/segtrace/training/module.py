@@ -254,10 +254,7 @@ class SegmentationModule(pl.LightningModule):
 
     def _show(self, split: str, means: Mapping[str, float]) -> None:
         """For the progress bar, and for what stops or chooses by it: the same in all processes."""
-        several = self.trainer.world_size > 1
-        self.log(
-            f"{split}/dice/mean", means["mean"], prog_bar=True, logger=False, sync_dist=several
-        )
+        self.log(f"{split}/dice/mean", means["mean"], prog_bar=True, logger=False, sync_dist=True)
 
     def _log_dice(self, split: str, means: Mapping[str, float]) -> None:
         self._log_at_epoch({dice_tag(split, name): value for name, value in means.items()})

@@ -164,6 +164,15 @@ def test_a_checkpoints_own_edges_and_baselines_are_used(capsys):
     assert "Removing what maps mark, about" in capsys.readouterr().out
 
 
+def test_stages_that_are_named_are_judged_alone(judged):
+    named = network()._replace(settings=replace(SETTINGS, stages=["dec1", "head"]))
+    found = judge(named, epoch=3)
+    assert {v.site for v in found.verdicts} == {"dec1"}
+    assert len(found.rankings) == len(judged.rankings)  # of edges, as with all stages
+    with pytest.raises(InputError, match=r"redrawn, .* of stages=\[enc1,enc2,dec1\]"):
+        judge(named._replace(settings=replace(SETTINGS, stages=["head"])))
+
+
 def test_mistakes_are_named():
     with pytest.raises(InputError, match="labels, which these slices lack"):
         judge(network(probes=replace(PROBES, labels=None)))

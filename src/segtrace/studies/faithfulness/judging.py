@@ -12,6 +12,7 @@ from segtrace.data.probes import Probes
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, names_along
 from segtrace.network.edges import Edge
+from segtrace.network.sites import Site
 from segtrace.network.stages import Stage
 from segtrace.progress import step
 from segtrace.report.scene import FINAL
@@ -81,7 +82,8 @@ def judge_maps(
         shown: shows how far each part has come.
 
     Raises:
-        InputError: slices without labels; missing baselines; a network that finds no organ at all.
+        InputError: slices without labels; missing baselines; a network that finds no organ at all;
+            of the stages the head alone.
     """
     probes = network.probes
     if probes.labels is None:
@@ -95,7 +97,7 @@ def judge_maps(
     asked, held = organs_on(truth, network.channels, network.settings.organs)
     cuts = FaithfulnessCuts(network, truth, held, baselines, seed)
     places = sites(network.net, network.stages, edges)
-    stages = [place for place in places if isinstance(place, Stage) and place.name != FINAL]
+    stages = _judged(places, network.settings.stages)
     with shown("Cutting edges") as progress:
         lost = cuts.necessity(places, progress)
     there = (lost.data["whole_dice"] > 0).any("slice")
@@ -146,6 +148,19 @@ def judge_trained(
         seed=seed,
         shown=step,
     )
+
+
+def _judged(places: Collection[Site], names: Collection[str] | None) -> list[Stage]:
+    """The stages asked for whose maps are judged: all but the head, whose map is the prediction."""
+    stages = [place for place in places if isinstance(place, Stage) and place.name != FINAL]
+    chosen = [stage for stage in stages if names is None or stage.name in names]
+    if not chosen:
+        before = ",".join(stage.name for stage in stages)
+        raise InputError(
+            f"at the {FINAL} the map is the prediction redrawn, and is not judged; name a stage "
+            f"before it, of stages=[{before}]"
+        )
+    return chosen
 
 
 def _left_out(asked: list[str], held: Collection[str], found: list[str]) -> dict[str, str]:

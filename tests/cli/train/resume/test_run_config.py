@@ -18,6 +18,7 @@ from segtrace.cli.train.resume.run_config import (
     targets_in,
 )
 from segtrace.cli.train.train_config import KEYS
+from segtrace.cli.train.train_config import _known as known_of
 
 GROUPS = ("data", "model", "explain", "trainer", "callbacks", "logger", "experiment")
 KNOWN = targets_in([ROOT / "conf"])
@@ -179,6 +180,21 @@ def test_nothing_in_a_runs_file_is_resolved(folder, tmp_path):
     with pytest.raises(InputError, match=r"model.net.act='\${oc.create.*nothing in it is resolved"):
         go_on(folder)
     assert not (tmp_path / "x").exists()
+
+
+def test_our_own_rule_with_options_need_not_be_named_again(folder):
+    ours = config_of(folder)
+    ours["explain"]["rules"] = [
+        "grad_pam", {"_target_": "segtrace.attribution.rules.seg_xres_cam", "window": 4},
+    ]  # fmt: skip
+    (folder / "config.yaml").write_text(yaml.safe_dump(ours))
+    assert go_on(folder, known=known_of([ROOT / "conf"])) == ours
+    ours["explain"]["rules"][1]["_target_"] = "their.rule"
+    (folder / "config.yaml").write_text(yaml.safe_dump(ours))
+    with pytest.raises(InputError, match=r"type the whole list again, explain.rules=\[…\]"):
+        go_on(folder)
+    composed = config_of(folder)["explain"] | {"rules": ours["explain"]["rules"]}
+    assert go_on(folder, "explain.rules=[their]", explain=composed) == ours
 
 
 @pytest.mark.parametrize("place", ["callbacks.mine", "model.optimizer", "data", "model.net.norm"])

@@ -148,9 +148,13 @@ def _check_named_again(own: Plain, composed: Plain, folder: Path, known: Collect
     allowed = {*known, *_targets(composed)}
     for path, value in leaves(own):
         if path.split(".")[-1] == "_target_" and value not in allowed:
+            place, listed, _ = path.partition("[")
+            again = f"name it again: {path}={value}"
+            if listed:  # no option ends with an index
+                again = f"type the whole list again, {place}=[…]"
             raise InputError(
                 f"{folder / CONFIG} names {value!r}, which nothing here knows, and what a file "
-                f"names is not imported; if you know it, name it again: {path}={value}"
+                f"names is not imported; if you know it, {again}"
             )
         if _is_elsewhere(path, value, folder) and _at(composed, path) != value:
             raise InputError(
