@@ -73,7 +73,9 @@ docs: $(VENV)/installed  ## Build the pages of docs/ as a site: open site/index.
 
 bench: $(VENV)/installed  ## Measure speed against the floor and the neighbours; takes minutes
 	$(BIN)/python tests/benchmarks/bench_trace.py $(ARGS)
+	$(BIN)/python tests/benchmarks/bench_volumes.py
 	$(BIN)/python tests/benchmarks/bench_epoch.py
+	$(BIN)/python tests/benchmarks/bench_necessity.py
 	$(BIN)/python tests/benchmarks/bench_scripts.py
 	$(BIN)/python tests/benchmarks/bench_explainers.py
 	$(BIN)/python tests/benchmarks/bench_training.py

@@ -1,4 +1,4 @@
-"""What the callback costs an epoch: seconds by step, and bytes of event file, beside the targets.
+"""What the callback costs an epoch: seconds by step, and bytes of event file.
 
     .venv/bin/python tests/benchmarks/bench_epoch.py [--epochs 150] [--threads 2]
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from promises import kept
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -102,15 +103,14 @@ def size(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
 
 
-def row(what: str, measured: float, unit: str, target: float | None, remark: str = "") -> None:
-    bound = "" if target is None else f"<= {target:.0f} {unit}"
-    verdict = "" if target is None else "kept" if measured <= target else "MISSED"
-    print(f"{what:34} {measured:7.2f} {unit:3}  {bound:9}  {verdict:6}  {remark}".rstrip())
+def row(what: str, measured: float, unit: str, most: float | None, remark: str = "") -> None:
+    promise = "" if most is None else kept(measured, most)
+    print(f"{what:34} {measured:7.2f} {unit:3}  {promise:20}  {remark}".rstrip())
 
 
 def report(seconds: Seconds, epochs: int, log: float, files: float) -> None:
     drawing, leakage = seconds["draw and write"], seconds["leakage"]
-    print(f"{'cost of an epoch':34} {'measured':11}  {'target':9}")
+    print("cost of an epoch")
     row("trace", median(seconds["trace"]), "s", 3, "median")
     row("measures", median(seconds["measures"]), "s", 1, "median")
     row("drawing and writing", sum(drawing) / epochs, "s", 1, f"mean over {epochs} epochs")

@@ -11,6 +11,7 @@ import statistics
 import time
 
 import torch
+from promises import kept
 
 from segtrace.causal.baselines import collect
 from segtrace.causal.necessity import necessity
@@ -23,9 +24,10 @@ ORGANS = 8
 
 
 def seconds(run) -> float:
-    start = time.perf_counter()
+    """Of the CPU."""
+    start = time.process_time()
     run()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def saving(net, sites, x, rounds: int) -> tuple[float, float]:
@@ -63,10 +65,11 @@ def main() -> None:
     sites = sites_of(net)
     means = collect(net, sites, [x])
     took = seconds(lambda: necessity(net, sites, x, truth, organs, means))
-    print(f"necessity of {len(sites)} sites, {ORGANS} organs, {len(x)} slices: {took:.1f} s")
+    print(f"necessity of {len(sites)} sites, {ORGANS} organs, {len(x)} slices: {took:.1f} s of CPU")
     whole, replayed = saving(net, sites, x[:8], options.rounds)
     print(f"one pass a site over {len(x[:8])} slices: whole {whole:.2f} s, replayed", end=" ")
-    print(f"{replayed:.2f} s: {1 - replayed / whole:.0%} spared")
+    spared = 1 - replayed / whole
+    print(f"{replayed:.2f} s: {spared:.0%} spared; as a share, {kept(spared, least=0.5)}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from helpers.nnunet_results import DATASET, install, plans, write
 from helpers.raw_layout import AFFINES
 from helpers.scripts import answer_of
 from segtrace import InputError
+from segtrace.attribution.flow import Status
 from segtrace.integrations.nnunet.result import read_result
+from segtrace.progress import counted
 from segtrace.report.files import load_maps
 from segtrace.report.tables import read_table
 
@@ -128,7 +130,7 @@ def test_explain_writes_maps_prediction_and_page_on_the_files_grid(tmp_path, ima
         assert values.max() == 1 if row["stage"] == "head" else 0.5 < values.max() <= 1
 
 
-def test_a_map_of_the_head_lies_on_its_own_voxels(tmp_path, image):
+def test_a_map_of_the_head_lies_on_its_own_voxels(tmp_path, image, capsys):
     """Against a slow loop: of a stage at full size, each voxel is the map's value there."""
     write(tmp_path / "r", plans(patch_size=[32, 16]))
     foreign = read_result(tmp_path / "r")
@@ -139,7 +141,11 @@ def test_a_map_of_the_head_lies_on_its_own_voxels(tmp_path, image):
     probes = foreign.windows(case, foreign.logits(case), 4)
     settings = Settings(["grad_pam"], region="pred", stages=["head"], activation="softmax")
     record = explain_probes(foreign.net, None, probes, foreign.organs, settings).record
+    flow = record.flow
+    flow.status[:, :, flow.organs.index("spleen")] = Status.ABSENT
     save_windows(tmp_path / "out", record)
+    written = counted(len([*(tmp_path / "out/maps").iterdir()]), "map")
+    assert f"Writing {written} on the image's voxels" in capsys.readouterr().out
     expected = np.zeros((20, 30, 4))
     organ = record.flow.organs.index("liver")
     for n in range(len(probes)):

@@ -72,11 +72,13 @@ def save_windows(folder: Path, record: Record) -> None:
     rule, size = flow.rules[0], scene.file_sizes[0]
     parts = [_part(record, n) for n in range(len(scene.cases))]
     rows = []
-    pairs = list(product(flow.organs, flow.stages))
+    readable_in = {
+        (organ, stage): (flow.status[s, 0, o] == Status.OK).nonzero().flatten().tolist()
+        for (o, organ), (s, stage) in product(enumerate(flow.organs), enumerate(flow.stages))
+    }
+    pairs = [pair for pair, readable in readable_in.items() if readable]
     for organ, stage in over(pairs, f"Writing {counted(len(pairs), 'map')} on the image's voxels"):
-        at = (0, flow.organs.index(organ))
-        status = flow.status[(flow.stages.index(stage), *at)]
-        readable = [n for n in range(len(parts)) if status[n] == Status.OK]
+        at, readable = (0, flow.organs.index(organ)), readable_in[organ, stage]
         maps = {n: np.maximum(array(flow.maps[stage][(*at, n)]), 0) for n in readable}
         largest = max((float(one.max()) for one in maps.values()), default=0.0)
         if not largest:

@@ -9,7 +9,9 @@ NAMES = ["smp Unet", "nnU-Net", "SegResNetDS", "torchvision FCN", "Swin-Unet", "
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*", "ignore:.*in eval mode at the.*"
+)
 def test_a_training_is_watched_and_what_it_leaves_is_explained(name, tmp_path):
     net, _ = network(name)
     check_round_trip(net, NETWORKS[name], tmp_path)

@@ -33,7 +33,11 @@ def volumes(name, count=2, times=1):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*",
+    "ignore:.*LeafSpec.*",
+    "ignore:.*no logger that shows.*",
+)
 def test_a_training_on_volumes_is_watched_without_a_mark_on_its_weights(name, tmp_path):
     data = DataLoader(TensorDataset(*volumes(name)), batch_size=2)
     ends = []
