@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from segtrace.attribution.rules import seg_xres_cam
+from segtrace.attribution import rules
 from segtrace.cli.command_line import parse
 from segtrace.cli.limits import check_limits, check_probes, protocols_of
 from segtrace.cli.resumed import run_of
@@ -177,7 +177,7 @@ def _folders(runtime: Any) -> list[Path]:
 def _known(conf: Sequence[Path]) -> set[str]:
     """Classes of our own YAML files, MONAI's networks of our table, and our rule with options."""
     networks = {f"monai.networks.nets.{known.name}" for known in MONAI}
-    return targets_in(conf) | networks | {f"{seg_xres_cam.__module__}.{seg_xres_cam.__name__}"}
+    return targets_in(conf) | networks | {f"{rules.__name__}.{rules.seg_xres_cam.__name__}"}
 
 
 def _left(plain: Mapping[str, Any], folder: Path, resume: str) -> Left | None:
