@@ -46,6 +46,15 @@ def test_a_hand_built_route_is_found_and_the_other_costs_nothing(cut):
         assert lost(found)["enc1"] == lost(found)["dec1"] == lost(found)[used]
 
 
+def test_what_is_not_found_before_any_cut_is_warned_of_where_nobody_else_says_so():
+    net, sites, means = routed(-1.0)
+    with pytest.warns(UserWarning, match=r"finds organ on none of these slices \(Dice 0\): no cut"):
+        found = necessity(net, sites, X, TRUTH, ORGAN, means)
+    assert found.not_found == ["organ"]
+    assert necessity(net, sites, X, TRUTH, ORGAN, means, progress=lambda _: None).not_found
+    assert not necessity(*routed()[:2], X, TRUTH, ORGAN, means).not_found
+
+
 def test_two_paths_lose_exactly_their_part_of_the_score():
     net = nets.TwoPaths(2.0, 3.0).double()
     sites = sites_of(net, nets.TWO_PATHS, {})

@@ -7,7 +7,6 @@ import xarray as xr
 
 from segtrace.labelled import rows
 from segtrace.measures.over_cases import COVERAGE, intervals
-from segtrace.report.claims.claim import told
 from segtrace.tracking.cuts import Cuts
 
 NECESSITY = (
@@ -93,7 +92,7 @@ def report(cuts: Cuts) -> None:
         print(f"  on none of the slices: {', '.join(cuts.left_out)}")
     if cuts.route is None:
         print("  stages alone: the edges of this network are not known; give edges=edges.yaml")
-    for words in told(cuts.claims()):
+    for words in cuts.told():
         print(f"  {words}")
     print(f"  In brackets: mean over cases, 95 % t interval over cases. {COVERAGE}")
     print("  Sites that all evidence passes are left out: cut, they cost all there is.")

@@ -21,8 +21,8 @@ from segtrace.network.edges import Edge
 from segtrace.network.logits import Output, logits_at
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.progress import OnProgress
-from segtrace.report.claims.claim import Claim
+from segtrace.progress import OnProgress, Progress
+from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram, averaged
@@ -110,6 +110,10 @@ class Cuts:
         common = self.routes.network()
         return [*filter(None, [common]), *map(self.routes.of, self.organs)]
 
+    def told(self) -> list[str]:
+        """The claims as a text prints them, and which sites they tell of in the place of others."""
+        return [*told(self.claims()), *filter(None, [self.routes.told_for])]
+
     @cached_property
     def routes(self) -> Routes:
         """The claims that the cuts bear."""
@@ -194,7 +198,7 @@ def cut_network(
         score=settings.score,
         output=output,
         activation=settings.activation,
-        progress=progress,
+        progress=progress or _untold,  # of what is not found the sentences speak
     )
     own = {place.name: place for place in places if isinstance(place, Edge)}
     passed = None
@@ -222,6 +226,10 @@ def cut_network(
             _prediction(net, probes, settings.activation, output), truth, held, probes.cases
         ),
     )
+
+
+def _untold(_: Progress) -> None:
+    """Nobody waits to be told how far it has come."""
 
 
 def _prediction(
