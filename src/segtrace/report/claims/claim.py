@@ -65,6 +65,15 @@ def number(value: float, digits: int = 2) -> str:
     return f"{round(float(value), digits) + 0.0:.{digits}f}"
 
 
+def percent(share: float) -> str:
+    """Of a whole, as text.
+
+    >>> percent(0.123), percent(0.0012), percent(0.0)
+    ('12 %', 'below 1 %', '0 %')
+    """
+    return "below 1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
+
+
 def listed(names: list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     *others, last = names

@@ -6,6 +6,9 @@ from segtrace.labelled import names_along
 from segtrace.measures.significance import LEAST_CASES
 from segtrace.report.claims.headlines import Headlines
 
+CLAIMED = 2
+"""What :func:`named_stages` says of a stage that a claim names."""
+
 
 def named_stages(found: Headlines) -> list[list[tuple[int, int]]]:
     """By rule and organ: the stage that the sentence names, and what it says of it.
@@ -30,7 +33,7 @@ def named_stages(found: Headlines) -> list[list[tuple[int, int]]]:
             return _strongest(strength[:, r, o]), 0
         best = _strongest(here)
         if passed[:, r, o].any() and (first := found.first(rules[r], organs[o])) is not None:
-            return sites.index(first), 2
+            return sites.index(first), CLAIMED
         if cases[known, r, o].max() < LEAST_CASES:
             return best, int(here[best] > 0)
         return best, -1

@@ -20,6 +20,7 @@ function cautions(look) {
   add("unlabelled", !DATA.truth);
   add("training", DATA.training);
   add("phantom", DATA.phantom);
+  add("by_file", DATA.by_file);
   add("one_run", true);
   return found;
 }
