@@ -7,6 +7,8 @@ import xarray as xr
 
 from segtrace.labelled import rows
 from segtrace.measures.over_cases import COVERAGE, intervals
+from segtrace.report.captions import plain
+from segtrace.report.figures.necessity import REPLACED
 from segtrace.tracking.cuts import Cuts
 
 NECESSITY = (
@@ -87,7 +89,8 @@ def route_rows(cuts: Cuts) -> list[dict[str, Any]]:
 def report(cuts: Cuts) -> None:
     """Print what is claimed of each organ's route: what it loses most by, if that is shown."""
     cut = cuts.necessity.data.attrs["cut"]
-    print(f"\nDice lost when a stage or an edge is cut ({cut})")
+    print("\nDice lost when a stage or an edge (skip_i, up_i: what enters dec_i) is cut, "
+          f"{cut}: in its place {REPLACED.get(cut, plain(cut))}")  # fmt: skip
     if cuts.left_out:
         print(f"  on none of the slices: {', '.join(cuts.left_out)}")
     if cuts.route is None:

@@ -24,7 +24,7 @@ from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.progress import OnProgress, Progress
 from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.recognition import unseen
-from segtrace.report.claims.routes import Routes
+from segtrace.report.claims.routes import LEAST_DICE, Routes
 from segtrace.report.figures.route import Diagram, averaged
 from segtrace.report.route_words import branches
 from segtrace.tracking.edges import settled_sites
@@ -88,12 +88,13 @@ class Cuts:
 
     @cached_property
     def mean_diagram(self) -> Diagram:
-        """The mean over all organs.
+        """The mean over all organs that are found, or over all where none is.
 
         Raises:
             InputError: there is no route.
         """
-        return averaged([self.diagram(organ, "") for organ in self.organs])
+        found = [organ for organ in self.organs if self.dice(organ) >= LEAST_DICE]
+        return averaged([self.diagram(organ, "") for organ in found or self.organs])
 
     @property
     def vertices(self) -> frozenset[str]:
@@ -106,9 +107,8 @@ class Cuts:
         return {organ: str(self.routes.of(organ)) for organ in self.organs}
 
     def claims(self) -> list[Claim]:
-        """What holds for all organs, if anything does, and then what holds of each."""
-        common = self.routes.network()
-        return [*filter(None, [common]), *map(self.routes.of, self.organs)]
+        """See :meth:`~segtrace.report.claims.routes.Routes.claims`."""
+        return self.routes.claims()
 
     def told(self) -> list[str]:
         """The claims as a text prints them, and which sites they tell of in the place of others."""

@@ -141,3 +141,11 @@ def test_what_may_not_be_claimed_says_why(given, words):
     claim = routes({"skip_1": 0.3}, **given).of("liver")
     assert claim.words.startswith(words)
     assert not claim.holds
+
+
+def test_organs_that_are_not_found_are_told_together_behind_the_others():
+    told = [claim.words for claim in routes({"skip_1": 0.3}, whole=(0.04, 0.9, 0.0)).claims()]
+    assert len(told) == 2
+    assert told[0].startswith("The left kidney loses most without skip_1")
+    assert told[1] == ("Not found, so that cutting can take nothing away and says nothing: liver "
+                       "(Dice 0.04) and spleen (Dice 0.00).")  # fmt: skip

@@ -184,6 +184,19 @@ class Routes:
                 yield (f"; of {listed(edges)} none is needed alone, {made} that comes of them is "
                        f"({number(float(lost.mean[sites.index(made)]))})")  # fmt: skip
 
+    def claims(self) -> list[Claim]:
+        """What all organs have in common, then each that is found; last those that are not."""
+        each = {organ: self.of(organ) for organ in self.organs}
+        dice = {organ: self.necessity.whole_dice.sel(organ=organ).item() for organ in each}
+        lost = {organ: value for organ, value in dice.items() if not value >= LEAST_DICE}
+        found = [self.network(), *(one for organ, one in each.items() if organ not in lost)]
+        told = [one for one in found if one is not None]
+        if len(lost) < 2:
+            return [*told, *(each[organ] for organ in lost)]
+        names = listed([f"{plain(organ)} (Dice {value:.2f})" for organ, value in lost.items()])
+        return [*told, Claim("route", f"Not found, so that cutting can take nothing away and says "
+                             f"nothing: {names}.")]  # fmt: skip
+
     def network(self) -> Claim | None:
         """What all organs that are found have in common, if they do."""
         found = [organ for organ in self.organs

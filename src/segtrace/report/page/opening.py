@@ -18,8 +18,9 @@ def named_stages(found: Headlines) -> list[list[tuple[int, int]]]:
 
     Returns:
         Positions among the stages, -1 where no stage may be named; with 2 where the sentence
-        claims that maps lie on the organ from there on, 1 where they were seen to but that is no
-        claim, -1 where it says that they do not, 0 where it says nothing of a stage.
+        claims that maps lie on the organ from there on, 1 where they do there but not from there
+        on, or were seen to but that is no claim, -1 where it says that they do not, 0 where it says
+        nothing of a stage.
     """
     rules, organs, sites = (names_along(found.gain, axis) for axis in ("rule", "organ", "site"))
     beyond, passed, cases = (found.tested[name].values for name in ("beyond", "passed", "cases"))
@@ -36,7 +37,7 @@ def named_stages(found: Headlines) -> list[list[tuple[int, int]]]:
             return sites.index(first), CLAIMED
         if cases[known, r, o].max() < LEAST_CASES:
             return best, int(here[best] > 0)
-        return best, -1
+        return best, 1 if passed[best, r, o] else -1
 
     return [[named(r, o) for o in range(len(organs))] for r in range(len(rules))]
 
