@@ -4,7 +4,6 @@ A map says where a stage's evidence lies; only a cut says whether the network us
 found is this trained network's reliance on a site: a network trained without it might do as well.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,6 +102,16 @@ class Necessity(Result):
         """Of each organ: Dice of the whole network, mean over the cases that hold the organ."""
         return intervals(self.data["whole_dice"])["mean"]
 
+    def __repr__(self) -> str:
+        """One line, and of which organs the numbers say nothing."""
+        size = self.data.sizes
+        words = (f"Necessity: {size['site']} sites x {size['organ']} organs x {size['slice']} "
+                 f"slices, cut: {self.data.attrs['cut']}")  # fmt: skip
+        if lost := self.not_found:
+            words += (f"; nothing can be lost of {', '.join(lost)}, whose Dice is 0 before any "
+                      "cut: a loss of 0 says nothing")  # fmt: skip
+        return words
+
     @property
     def not_found(self) -> list[str]:
         """Organs whose Dice is 0 before anything is cut: there is nothing to lose."""
@@ -167,8 +176,7 @@ def necessity(
         batch: slices per pass, by default 8, or one volume; halves when memory runs out.
         output: picks the logits from what the network returns.
         activation: ``softmax`` or ``sigmoid``; ``None`` where the number of channels says it.
-        progress: called with an estimate before the start and after every pass. Without it, a
-            warning names the organs that the whole network does not find on any slice.
+        progress: called with an estimate before the start and after every pass.
 
     Raises:
         InputError: an unknown cut; baselines that are missing or of another network; an organ
@@ -199,7 +207,7 @@ def necessity(
 
         parts = [result for _, result in Batches(batch).over(len(x), cut_all)]
     whole, cuts = _joined([whole for whole, _ in parts]), [found for _, found in parts]
-    found = Necessity.of(
+    return Necessity.of(
         sites=[site.name for site in sites],
         places=["stage" if isinstance(site, Stage) else "edge" for site in sites],
         organs=channels,
@@ -214,13 +222,6 @@ def necessity(
         dice=torch.cat([torch.stack([o.dice for o in found]) for found in cuts], 2),
         scores=torch.cat([torch.stack([o.score for o in found]) for found in cuts], 2),
     )
-    if progress is None and (lost := found.not_found):
-        warnings.warn(
-            f"the whole network finds {', '.join(lost)} on none of these slices (Dice 0): no cut "
-            "can take anything away, so that a loss of 0 says nothing",
-            stacklevel=3,
-        )
-    return found
 
 
 def _check(sites: Sequence[Site], images: Tensor, cases: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from segtrace.network.edges import Edge
 from segtrace.network.logits import Output, logits_at
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.progress import OnProgress, Progress
+from segtrace.progress import OnProgress
 from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.claims.routes import LEAST_DICE, Routes
@@ -198,7 +198,7 @@ def cut_network(
         score=settings.score,
         output=output,
         activation=settings.activation,
-        progress=progress or _untold,  # of what is not found the sentences speak
+        progress=progress,
     )
     own = {place.name: place for place in places if isinstance(place, Edge)}
     passed = None
@@ -226,10 +226,6 @@ def cut_network(
             _prediction(net, probes, settings.activation, output), truth, held, probes.cases
         ),
     )
-
-
-def _untold(_: Progress) -> None:
-    """Nobody waits to be told how far it has come."""
 
 
 def _prediction(

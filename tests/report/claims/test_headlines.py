@@ -104,7 +104,7 @@ def test_where_nothing_passes_that_is_said():
     assert claim.words.startswith(start)
     # At one stage they do, and at the next no more: that one is named, and no stage is denied.
     early = headlines(rise={("dec1", "pancreas"): 0.5}).of("grad_pam", "pancreas")
-    assert early.words.startswith(f"{start}dec1 (gain 0.6")
+    assert early.words.startswith(f"{start}dec1 (gain 0.58, untrained 0.10;")
 
 
 @pytest.mark.parametrize(
