@@ -136,7 +136,7 @@ def test_of_an_organ_in_its_usual_place_nothing_is_claimed():
     )
     assert found.of("grad_pam", "pancreas").holds
     assert "corrected for 12 tests" in found.of("grad_pam", "pancreas").tests[0]
-    assert found.network("grad_pam").words.startswith("From dec1 on, maps of all 2 organs")
+    assert found.network("grad_pam").words.startswith("From dec1 on, maps of both organs")
 
 
 def test_an_echo_is_named_and_left_out():

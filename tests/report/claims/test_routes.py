@@ -8,6 +8,7 @@ import torch
 
 from helpers.changed import changed
 from segtrace.causal.necessity import Necessity
+from segtrace.report.claims.claim import told
 from segtrace.report.claims.routes import Routes
 
 ENTERS = {"skip_1": "dec1", "up_1": "dec1", "skip_2": "dec2", "up_2": "dec2"}
@@ -71,7 +72,7 @@ def test_of_an_organ_in_its_usual_place_nothing_is_claimed():
         "its own, as its usual place alone would."
     )
     assert found.of("spleen").holds
-    assert found.network().words == "All 2 organs that are found lose most without skip_1."
+    assert found.network().words == "Both organs that are found lose most without skip_1."
 
 
 def test_the_largest_losses_are_told_with_intervals_and_where_they_differ_from_other_organs():
@@ -149,3 +150,11 @@ def test_organs_that_are_not_found_are_told_together_behind_the_others():
     assert told[0].startswith("The left kidney loses most without skip_1")
     assert told[1] == ("Not found, so that cutting can take nothing away and says nothing: liver "
                        "(Dice 0.04) and spleen (Dice 0.00).")  # fmt: skip
+
+
+def test_what_a_claim_passed_is_not_said_again_for_one_that_passed_less():
+    claims = routes({"skip_1": 0.3, ("skip_1", "liver"): 0.6}).claims()
+    assert len({claim.tests for claim in claims if claim.holds}) == 2
+    said = [words for words in told(claims) if words.startswith("Claims here passed")]
+    assert len(said) == 1
+    assert "interval above 0.05 Dice; that of a larger share 0.05 above the others'." in said[0]

@@ -46,9 +46,13 @@ def told(claims: Iterable[Claim]) -> list[str]:
 
 
 def passed(claims: Iterable[Claim]) -> list[str]:
-    """What those that hold have passed, and how often nothing does; nothing where none holds."""
+    """What those that hold have passed, and how often nothing does; nothing where none holds.
+
+    Tests that are all among those of another claim are not named twice.
+    """
     tests = dict.fromkeys(claim.tests for claim in claims if claim.holds)
-    said = [f"Claims here passed: {'; '.join(own)}." for own in tests]
+    most = [own for own in tests if not any(set(own) < set(other) for other in tests)]
+    said = [f"Claims here passed: {'; '.join(own)}." for own in most]
     return [*said, RATE] if said else []
 
 
@@ -72,6 +76,15 @@ def percent(share: float) -> str:
     ('12 %', 'below 1 %', '0 %')
     """
     return "below 1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
+
+
+def all_of(count: int, what: str) -> str:
+    """So many things, which are all there are.
+
+    >>> all_of(2, "organs"), all_of(3, "organs")
+    ('both organs', 'all 3 organs')
+    """
+    return f"both {what}" if count == 2 else f"all {count} {what}"
 
 
 def listed(names: list[str]) -> str:

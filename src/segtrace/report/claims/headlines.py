@@ -26,6 +26,7 @@ from segtrace.report.claims.claim import (
     FOUND,
     USUAL_PLACE,
     Claim,
+    all_of,
     corrected,
     listed,
     number,
@@ -139,8 +140,9 @@ class Headlines:
             words = ("From no stage on are maps of an organ that is found shown to lie on it, "
                      "beyond the untrained network's. ")  # fmt: skip
             if place := firsts.pop():
-                words, tests = f"From {place} on, maps of all {len(found)} organs that are found " \
-                    "lie on their organ, beyond the untrained network's. ", self._tests  # fmt: skip
+                words = (f"From {place} on, maps of {all_of(len(found), 'organs')} that are found "
+                         "lie on their organ, beyond the untrained network's. ")  # fmt: skip
+                tests = self._tests
         about = f"Over {self.about}{self._left_out_words(rule)}."
         return Claim("headline", words + about, {}, tests, self.about)
 

@@ -20,7 +20,7 @@ from segtrace.measures.over_cases import OverCases, by_case, in_words, over_case
 from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
 from segtrace.progress import counted
 from segtrace.report.captions import plain
-from segtrace.report.claims.claim import USUAL_PLACE, Claim, corrected, listed, number
+from segtrace.report.claims.claim import USUAL_PLACE, Claim, all_of, corrected, listed, number
 
 NEEDED = 0.05
 """Dice. A site whose cut costs more than this is needed; one that costs less, by its whole
@@ -208,8 +208,8 @@ class Routes:
         if len(claims) < 2 or len(tops) != 1 or not all(claim.holds for claim in claims):
             return None
         site = tops.pop().removeprefix("Dice lost without ")
-        words = f"All {len(claims)} organs that are found lose most without {site}."
-        return Claim("route", words, {}, claims[0].tests)
+        words = f"{all_of(len(claims), 'organs')} that are found lose most without {site}."
+        return Claim("route", words[0].upper() + words[1:], {}, claims[0].tests)
 
     def _most(self, organ: str, lost: OverCases, order: Sequence[int]) -> list[str]:
         """The costliest sites; those whose cut leaves nothing are not ranked, and told together."""
