@@ -56,7 +56,7 @@ def passed(claims: Iterable[Claim]) -> list[str]:
     return [*said, RATE] if said else []
 
 
-def corrected(tests: int, over: str = "cases", where: str = "above its null") -> str:
+def corrected(tests: int, over: str = "cases", where: str = "above what it is held against") -> str:
     """The test that a claim passed, in words."""
     return (
         f"{where} in {1 - ALPHA:.0%} of sign flips over {over}, corrected for "
