@@ -1,7 +1,7 @@
 """Cut a network on its slices: what every stage and edge is worth to every organ."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from segtrace.network.edges import Edge
 from segtrace.network.logits import Output, logits_at
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.progress import OnProgress
+from segtrace.progress import OnProgress, counted
 from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.claims.routes import LEAST_DICE, Routes
@@ -94,7 +94,10 @@ class Cuts:
             InputError: there is no route.
         """
         found = [organ for organ in self.organs if self.dice(organ) >= LEAST_DICE]
-        return averaged([self.diagram(organ, "") for organ in found or self.organs])
+        if len(found) in (0, len(self.organs)):
+            return averaged([self.diagram(organ, "") for organ in self.organs])
+        mean = averaged([self.diagram(organ, "") for organ in found])
+        return replace(mean, title=f"mean over the {counted(len(found), 'organ')} found")
 
     @property
     def vertices(self) -> frozenset[str]:
