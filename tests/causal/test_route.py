@@ -7,7 +7,7 @@ import xarray as xr
 
 from helpers import routes as nets
 from helpers.changed import changed
-from helpers.nets import basic_unet, images, labels
+from helpers.nets import basic_unet, flexible_unet, images, labels
 from segtrace import InputError
 from segtrace.causal.baselines import collect
 from segtrace.causal.route import Route, route
@@ -163,6 +163,16 @@ def test_the_first_pass_says_what_is_left_and_progress_reaches_the_end():
     assert {p.total for p in seen} == {3 * 4}
     assert seen[0].left > 0
     assert seen[-1].left == 0
+
+
+def test_a_network_in_training_is_left_as_it_was_by_being_timed():
+    net, x, truth = flexible_unet(), images(2, 32), labels(2, 32)
+    means = collect(net, sites_of(net), [images(4, 32, seed=9)])
+    net.train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    route(net, x, truth, {"a": 1}, means, steps=1, progress=lambda _: None)
+    assert net.training
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
 def test_what_is_left_is_not_told_by_the_deepest_stage_alone():

@@ -196,11 +196,12 @@ def _steps(edges: Sequence[Edge], steps: int) -> int:
 def _costs(cached: CachedForward, joints: Sequence[Sequence[Edge]], steps: int) -> list[float]:
     """Seconds of the forward passes of every stage: the deeper, the more lies behind its edges."""
     found = []
-    for own in joints:
-        with cached.standing(*own), torch.no_grad():
-            began = time.perf_counter()
-            logits_at(cached.net, cached.x, cached.output)
-            found.append((time.perf_counter() - began) * _steps(own, steps))
+    with undisturbed(cached.net, cached.x.device), torch.no_grad():
+        for own in joints:
+            with cached.standing(*own):
+                began = time.perf_counter()
+                logits_at(cached.net, cached.x, cached.output)
+                found.append((time.perf_counter() - began) * _steps(own, steps))
     return found
 
 
