@@ -23,7 +23,7 @@ from segtrace.causal.faithfulness.verdict import verdicts
 from segtrace.causal.necessity import necessity
 from segtrace.causal.patching import carry, patch
 from segtrace.causal.route import route
-from segtrace.causal.vertices import cut_vertices
+from segtrace.causal.vertices import Wiring
 from segtrace.models.flexible_unet import FlexibleUNet
 from segtrace.network import edges, stages
 from segtrace.network.hooks import edit, observe
@@ -209,7 +209,7 @@ FUNCTIONS = {
     "named_edges": lambda task: named_edges(task.net, task.stages, None, task.images.shape[-1]),
 }
 BY_HAND = {
-    "cut_vertices": lambda task: cut_vertices(task.net, task.sites, task.images[:1]),
+    "cut_vertices": lambda task: Wiring.of(task.net, task.sites, task.images[:1]).path_ends,
     "see": looked_at,
 }
 """What runs a network that the caller has put into evaluation mode himself."""

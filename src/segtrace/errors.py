@@ -147,10 +147,13 @@ def unknown(
 
     >>> print(unknown("stage", "enc6", ["enc1", "enc5", "head"], "this network"))
     no stage 'enc6'; this network has enc1, enc5, head; did you mean enc5, enc1?
+    >>> print(unknown("region", "gtt", ["gt", "gts"]))
+    no region 'gtt'; allowed are gt, gts
     """
     names = [str(a) for a in allowed]
     nearest = nearest or get_close_matches(str(name), names, n=2)
-    hint = f"; did you mean {', '.join(nearest)}?" if nearest else ""
+    told = len(names) > 1 and set(names) <= set(nearest)  # the same list twice
+    hint = f"; did you mean {', '.join(nearest)}?" if nearest and not told else ""
     return InputError(
         f"no {kind} {name!r}; {where or 'allowed'} {'has' if where else 'are'} "
         f"{', '.join(names) or 'none'}{hint}"

@@ -33,22 +33,28 @@ class Form:
         numbers: name -> its axes, separated by spaces.
         names: key in a file -> coordinate, and behind a space the axis where that is another.
         facts: what is one for all, kept as attributes.
+        otherwise: key -> the one whose names it takes where a file of before lacks it.
     """
 
     numbers: Mapping[str, str]
     names: Mapping[str, str]
     facts: tuple[str, ...] = field(default=())
+    otherwise: Mapping[str, str] = field(default_factory=dict)
 
     def dataset(self, values: Mapping[str, Any]) -> Dataset:
         """Key -> tensor, names or fact, as in a file, with named axes."""
         import xarray as xr
 
+        values = self._filled(values)
         coords = {}
         for key, named in self.names.items():
             coord, *axis = named.split()
             coords[coord] = (axis or [coord], list(values[key]))
         numbers = {name: (axes.split(), values[name].cpu()) for name, axes in self.numbers.items()}
         return xr.Dataset(numbers, coords, {name: values[name] for name in self.facts})
+
+    def _filled(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {key: values[other] for key, other in self.otherwise.items()} | dict(values)
 
     def plain(self, data: Dataset) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint: undoes :meth:`dataset`."""
@@ -66,6 +72,7 @@ class Form:
         try:
             if more := plain.keys() - {*self.numbers, *self.names, *self.facts}:
                 raise TypeError(f"{min(more)} is not known")
+            plain = self._filled(plain)
             for key in self.names:
                 if isinstance(plain[key], str) or not all(isinstance(n, str) for n in plain[key]):
                     raise TypeError(f"{key} are no names")

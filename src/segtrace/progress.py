@@ -32,7 +32,7 @@ class Progress:
     """How far a piece of work has come.
 
     Attributes:
-        done: of the parts, forward passes of one slice say.
+        done: of the parts, forward passes of one image say.
         total: parts in all.
         seconds: since the start.
         left: seconds still needed, as far as the parts so far can tell.

@@ -46,6 +46,16 @@ def test_a_hand_built_route_is_found_and_the_other_costs_nothing(cut):
         assert lost(found)["enc1"] == lost(found)["dec1"] == lost(found)[used]
 
 
+def test_of_what_is_not_found_before_any_cut_the_result_says_that_nothing_can_be_lost():
+    net, sites, means = routed(-1.0)
+    found = necessity(net, sites, X, TRUTH, ORGAN, means)
+    assert found.not_found == ["organ"]
+    assert "nothing can be lost of organ, whose Dice is 0 before any cut" in repr(found)
+    net, sites, means = routed()
+    found = necessity(net, sites, X, TRUTH, ORGAN, means)
+    assert repr(found) == "Necessity: 6 sites x 1 organs x 4 slices, cut: channel_mean"
+
+
 def test_two_paths_lose_exactly_their_part_of_the_score():
     net = nets.TwoPaths(2.0, 3.0).double()
     sites = sites_of(net, nets.TWO_PATHS, {})

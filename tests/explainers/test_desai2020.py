@@ -144,7 +144,7 @@ def test_explain_py_writes_it_into_a_folder_of_its_own_and_shows_it(run, tmp_pat
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
     assert "Ablation-CAM: " in ran.out
-    assert "forward passes of one slice, stopping at max_seconds=600, about" in ran.out
+    assert "forward passes of one image, stopping at max_seconds=600, about" in ran.out
     folder = tmp_path / "out" / "explainers" / "ablation_cam"
     flow = load_maps(folder / "maps.npz").flow
     rows = read_table(folder / "measures.csv")

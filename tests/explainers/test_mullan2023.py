@@ -159,7 +159,7 @@ def test_explain_py_runs_it_and_cites_it(run, tmp_path, monkeypatch):
     torch.set_num_threads(threads)
     assert ran.code == 0, ran.err
     limit = "stopping at max_seconds=600, about"
-    assert f"Kernel-weighted contribution: 30 forward passes of one slice, {limit}" in ran.out
+    assert f"Kernel-weighted contribution: 30 forward passes of one image, {limit}" in ran.out
     folder = tmp_path / "out" / "explainers" / "kernel_weighted"
     assert np.isfinite(load_maps(folder / "maps.npz").flow.maps["head"].numpy()).all()
     assert (folder / "figures" / "kernel_weighted" / "liver.png").is_file()

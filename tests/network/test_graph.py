@@ -12,7 +12,7 @@ from helpers import nets
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.causal.necessity import necessity
-from segtrace.causal.vertices import cut_vertices
+from segtrace.causal.vertices import Wiring
 from segtrace.network.graph import gradients_of, hear_gradients
 from segtrace.network.sites import sites_of
 
@@ -62,7 +62,7 @@ TAKE_GRADIENTS = {
     "describe": lambda net: segtrace.describe(net, X, STAGES),
     "integrate": integrate,
     "trace edges": lambda net: segtrace.trace(net, {}, X, TARGET, edges=EDGES),
-    "cut_vertices": lambda net: cut_vertices(net, sites_of(net, STAGES, {}), X),
+    "cut_vertices": lambda net: Wiring.of(net, sites_of(net, STAGES, {}), X),
     "necessity": lambda net: necessity(
         net, sites_of(net, STAGES, {}), X, TRUTH, ORGANS, cut="zero"
     ),

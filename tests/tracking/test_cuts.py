@@ -59,7 +59,7 @@ def test_the_way_that_the_weights_take_is_the_one_whose_cut_costs():
     assert found.encoders == ("enc1", "enc2")
     assert found.sentences() == {
         "organ": "Seen on 2 cases, no claim: the organ loses most without skip_1 (all of it) and "
-        "enc2 = up_1 (0.00)."
+        "up_1 (0.00)."
     }
     assert found.marks == ("PHANTOM", "TRAINING SLICES")
 
@@ -98,7 +98,7 @@ def test_a_row_and_the_words_hold_the_interval_over_cases():
     assert (row["dice"], row["dice_lost"]) == pytest.approx((0.9, 0.5))
     assert ends == pytest.approx((0.5 - half, 0.5 + half))
     assert (row["cases"], row["slices"]) == (3, 3)
-    assert "no claim: the organ loses most without enc2 = up_1 (0.50, 0.25 to 0.75)" in words(found)
+    assert "no claim: the organ loses most without skip_1 (0.50, 0.25 to 0.75)" in words(found)
 
 
 def test_two_cases_have_no_interval_and_every_case_weighs_the_same():
@@ -107,12 +107,12 @@ def test_two_cases_have_no_interval_and_every_case_weighs_the_same():
     assert (row["cases"], row["slices"]) == (2, 3)
     assert row["dice_lost"] == pytest.approx((0.6 + 0.4) / 2)
     assert math.isnan(row["dice_lost_low"])
-    assert "loses most without enc2 = up_1 (0.50) and skip_1 (0.50)" in words(two)
+    assert "loses most without skip_1 (0.50) and up_1 (0.50)" in words(two)
 
 
 def test_where_all_is_lost_or_all_cases_agree_the_words_say_so():
-    assert "enc2 = up_1 and skip_1 (all of it)" in words(with_dice([0.0, 0.0, 0.0]))
-    assert "enc2 = up_1 (0.40, the same in all 3 cases)" in words(with_dice([0.5, 0.5, 0.5]))
+    assert "skip_1 and up_1 (all of it)" in words(with_dice([0.0, 0.0, 0.0]))
+    assert "skip_1 (0.40, the same in all 3 cases)" in words(with_dice([0.5, 0.5, 0.5]))
 
 
 def test_what_is_printed_names_the_interval_and_its_coverage(capsys):
@@ -121,6 +121,7 @@ def test_what_is_printed_names_the_interval_and_its_coverage(capsys):
     assert "In brackets: mean over cases, 95 % t interval over cases." in printed
     assert words(with_dice([0.3, 0.5, 0.4])) in printed
     assert "in 92 to 95 % of simulations with 3 to 12 cases" in printed
+    assert "Of sites that are one path the last is named: up_1 (for enc2)." in printed
 
 
 def test_rows_stand_beside_those_of_the_untrained_network():
@@ -154,8 +155,8 @@ def test_the_table_holds_the_p_of_what_is_claimed():
         row["site"]: row for row in necessity_rows(cut(shown=six), None) if row["organ"] == "organ"
     }
     assert rows["skip_1"]["p"] == 1 / 64
-    assert rows["enc2"]["p"] == 1.0
-    assert math.isnan(rows["up_1"]["p"])  # the same tensor as enc2's is one test
+    assert rows["up_1"]["p"] == 1.0
+    assert math.isnan(rows["enc2"]["p"])  # one path with up_1 is one test
     assert math.isnan(rows["dec1"]["p"])  # a cut vertex is none
 
 

@@ -72,7 +72,7 @@ class Clock:
     """Tells a callback how far the work has come.
 
     Args:
-        total: passes of one slice to be done.
+        total: passes of one image to be done.
         first: seconds that one pass takes, measured beforehand: the estimate before the start.
         tell: called at once, and after every step.
         began: when the first pass did, by ``time.perf_counter``, where it is through; now.

@@ -20,9 +20,9 @@ from segtrace.causal.baselines import Baselines
 from segtrace.causal.batches import SLICES, Batches, Clock, seconds_per_slice
 from segtrace.causal.outcome import Judge, Outcome
 from segtrace.causal.replacement import Replacement, replacing
-from segtrace.causal.vertices import cut_vertices
+from segtrace.causal.vertices import Wiring
 from segtrace.errors import InputError
-from segtrace.labelled import DataArray, Dataset, Form, Result
+from segtrace.labelled import DataArray, Dataset, Form, Result, names_along
 from segtrace.measures.over_cases import intervals
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.hooks import Edit, edit
@@ -42,6 +42,8 @@ class Necessity(Result):
             ``whole_dice`` and ``whole_score``: of the network as it is. ``dice`` and ``scores``:
             with a site cut, mean over the draws. ``cut_vertex``: bool, every path runs through the
             site: total by construction, left out of ranks. ``place``: ``stage`` or ``edge``.
+            ``path_end``: the last site on the path that the site is a part of, see
+            :attr:`segtrace.causal.vertices.Wiring.path_ends`; itself where not known.
             ``case``: of each slice. In its attributes ``cut``, what stood in the place of an
             activation, one of :data:`segtrace.causal.replacement.CUTS`; ``draws``, how often, for
             ``resample``, else 1; ``score``, φ of the score, the mean φ(logit) of the organ over
@@ -56,8 +58,15 @@ class Necessity(Result):
             "dice": "site organ slice",
             "scores": "site organ slice",
         },
-        {"sites": "site", "places": "place site", "organs": "organ", "cases": "case slice"},
+        {
+            "sites": "site",
+            "places": "place site",
+            "ends": "path_end site",
+            "organs": "organ",
+            "cases": "case slice",
+        },
         ("cut", "draws", "score"),
+        {"ends": "sites"},
     )
 
     @property
@@ -92,6 +101,22 @@ class Necessity(Result):
     def whole_dice(self) -> DataArray:
         """Of each organ: Dice of the whole network, mean over the cases that hold the organ."""
         return intervals(self.data["whole_dice"])["mean"]
+
+    def __repr__(self) -> str:
+        """One line, and of which organs the numbers say nothing."""
+        size = self.data.sizes
+        words = (f"Necessity: {size['site']} sites x {size['organ']} organs x {size['slice']} "
+                 f"slices, cut: {self.data.attrs['cut']}")  # fmt: skip
+        if lost := self.not_found:
+            words += (f"; nothing can be lost of {', '.join(lost)}, whose Dice is 0 before any "
+                      "cut: a loss of 0 says nothing")  # fmt: skip
+        return words
+
+    @property
+    def not_found(self) -> list[str]:
+        """Organs whose Dice is 0 before anything is cut: there is nothing to lose."""
+        whole = self.data["whole_dice"]
+        return names_along(whole.organ[(whole.fillna(0.0) == 0).all("slice")], "organ")
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint."""
@@ -168,7 +193,7 @@ def necessity(
         judge = Judge.at(net, x, channels, truth, score, activation, output).checked()
         sites = settled(net, sites, x)
         timetable = Timetable.of(net, x[:1])
-        vertices = cut_vertices(net, sites, x[:1], output)
+        wiring = Wiring.of(net, sites, x[:1], output)
         replacement = replacing(net, sites, x, names, cut, baselines, draws, seed, output)
         clock = Clock(len(x) * len(sites) * draws, seconds_per_slice(net, x[:batch]), progress)
 
@@ -190,7 +215,8 @@ def necessity(
         cut=cut,
         draws=draws,
         score=score,
-        cut_vertex=vertices,
+        cut_vertex=wiring.cut_vertices,
+        ends=wiring.path_ends,
         whole_dice=whole.dice,
         whole_score=whole.score,
         dice=torch.cat([torch.stack([o.dice for o in found]) for found in cuts], 2),

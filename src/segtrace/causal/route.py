@@ -24,6 +24,7 @@ from segtrace.measures.energy import nan_where, ratio
 from segtrace.network.cached_forward import CachedForward, Timetable
 from segtrace.network.edges import Edge, EdgesLike, resolve
 from segtrace.network.joints import settled
+from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.progress import OnProgress
 
@@ -133,10 +134,13 @@ def route(
     known = {edge.name: edge for own in by_stage.values() for edge in own}
     flows: dict[str, list[Flow]] = {stage: [] for stage in by_stage}
     clock: Clock | None = None
+    costs = [1.0]  # of the stages, beside each other
     # One stage and a few slices at a time: a map of every edge, organ and slice is much to hold.
     for part in (slice(first, first + batch) for first in range(0, len(images), batch)):
         target = targets.organs(judge.organs, region, judge.truth[part], judge.activation)
         cached = _recorded(net, images[part], list(by_stage.values()), output)
+        if clock is None and progress is not None:
+            costs = _costs(cached, list(by_stage.values()), steps)
         for stage, own in by_stage.items():
             began = time.perf_counter()
             with cached.standing(*own):
@@ -146,7 +150,7 @@ def route(
                     images[part],
                     target,
                     baselines.channels,
-                    steps if len(own) > 1 else 1,
+                    _steps(own, steps),
                     joint=True,
                     edges=known,
                     score=score,
@@ -155,7 +159,8 @@ def route(
             flows[stage].append(found.cpu())
             if clock is None:  # a forward pass says too little of what gradients of organs take
                 first = (time.perf_counter() - began) / len(images[part])
-                clock = Clock(len(images) * len(by_stage), first, progress, began)
+                usual = first * sum(costs) / costs[0] / len(costs)
+                clock = Clock(len(images) * len(by_stage), usual, progress, began)
             clock.step(len(images[part]))
     entering = [edge for own in by_stage.values() for edge in own]
     return Route.of(
@@ -181,6 +186,23 @@ def _recorded(
     x = as_input(net, images)
     with undisturbed(net, x.device):
         return CachedForward.of(net, x, Timetable.of(net, x), joints, output)
+
+
+def _steps(edges: Sequence[Edge], steps: int) -> int:
+    """What comes over the only edge of a stage is all of the change: one step tells it."""
+    return steps if len(edges) > 1 else 1
+
+
+def _costs(cached: CachedForward, joints: Sequence[Sequence[Edge]], steps: int) -> list[float]:
+    """Seconds of the forward passes of every stage: the deeper, the more lies behind its edges."""
+    found = []
+    with undisturbed(cached.net, cached.x.device), torch.no_grad():
+        for own in joints:
+            with cached.standing(*own):
+                began = time.perf_counter()
+                logits_at(cached.net, cached.x, cached.output)
+                found.append((time.perf_counter() - began) * _steps(own, steps))
+    return found
 
 
 def _parts(flow: Flow) -> Tensor:

@@ -177,6 +177,7 @@ class Watched(TypedDict, total=False):
     sides_known: bool
     axcodes: Annotated[str, Field(pattern="^([RLAPSI]{3})?$")]
     hounsfield_known: bool
+    by_file: bool
     hash: Text
     images: Images
     labels: Labels | None

@@ -42,6 +42,7 @@ class Probes:
             from; None where not known. Not kept in a checkpoint, as the file sizes.
         file_sizes: voxels of these files along each axis.
         ends: values of the images that pictures show black and white.
+        by_file: each file counts as a case, though several may be one patient's.
     """
 
     images: torch.Tensor
@@ -60,6 +61,7 @@ class Probes:
     affines: torch.Tensor | None = None
     file_sizes: tuple[tuple[int, ...], ...] = ()
     ends: tuple[float, float] = (0.0, 1.0)
+    by_file: bool = False
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -83,7 +85,8 @@ class Probes:
     def marks(self) -> tuple[str, ...]:
         """What the slices are not, in capitals: no patient's; none that the network did not see."""
         marks = ("PHANTOM",) * self.phantom + ("TRAINING SLICES",) * (self.split == "train")
-        return marks + ("NETWORK OF A PHANTOM",) * self.taught_by_phantom
+        marks += ("NETWORK OF A PHANTOM",) * self.taught_by_phantom
+        return marks + ("EACH FILE COUNTED AS A CASE",) * self.by_file
 
     def to_plain(self, embed: bool = True) -> dict[str, Any]:
         """Plain values and tensors, for a checkpoint.
@@ -105,6 +108,8 @@ class Probes:
         }
         if self.ends != (0.0, 1.0):
             plain["ends"] = list(self.ends)
+        if self.by_file:
+            plain["by_file"] = True
         if embed:
             originals = self.originals and list(self.originals)
             plain |= {"images": self.images, "labels": self.labels, "originals": originals}
@@ -136,6 +141,7 @@ class Probes:
             hounsfield_known=bool(plain.get("hounsfield_known", False)),
             axcodes=str(plain.get("axcodes", "")),
             ends=(float(low), float(high)),
+            by_file=bool(plain.get("by_file", False)),
         )
         if broken := int((~probes.images.isfinite()).sum()):
             raise InputError(

@@ -40,7 +40,7 @@ class InTime(NamedTuple):
         flow: maps of stages.
         weights: stage -> (O, N, K) of its channels.
         left_out: the names of those that the time did not suffice for.
-        passes: forward passes of one slice.
+        passes: forward passes of one image.
     """
 
     flow: Flow
@@ -58,7 +58,7 @@ def in_time(
         scores: the network on its slices.
         name: of the explainer.
         sites: its stages.
-        passes: forward passes of one slice, of all stages.
+        passes: forward passes of one image, of all stages.
         maps_of: what gives the maps of one.
         remedy: what to give where the time does not suffice for one.
 

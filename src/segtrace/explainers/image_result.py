@@ -33,7 +33,7 @@ class Drawn:
         done: masks, coalitions of a slice, or steps.
         asked: as many were asked for.
         what: they are.
-        passes: forward passes of one slice, all together.
+        passes: forward passes of one image, all together.
         seconds: that the work took.
         backward: passes back, beside them.
     """
@@ -60,7 +60,7 @@ class Drawn:
     def cost(self) -> str:
         """What it took, as a sentence."""
         back = f" and {self.backward} backward" if self.backward else ""
-        spent = f"{self.passes} forward{back} passes of one slice in {self.seconds:.0f} s"
+        spent = f"{self.passes} forward{back} passes of one image in {self.seconds:.0f} s"
         words = f"{self.words[:1].upper()}{self.words[1:]}"
         if self.whole:
             return f"{words}; {spent}."

@@ -71,11 +71,11 @@ class Scores:
 
     @contextmanager
     def clock(self, passes: int) -> Iterator[Clock]:
-        """What tells how far so many passes of one slice have come; it says first what they cost.
+        """What tells how far so many passes of one image have come; it says first what they cost.
 
         Inside the block alone.
         """
-        words = f"{self.title}: {passes} forward passes of one slice"
+        words = f"{self.title}: {passes} forward passes of one image"
         with self.budget.shown(words) as tell:
             yield Clock(passes, seconds_per_slice(self.net, self.x[:SLICES]), tell)
 

@@ -43,7 +43,7 @@ class StageMaps:
         by: the explainer.
         explained: its maps and measures, under its name in the place of a rule.
         left_out: stages for which the time did not suffice.
-        passes: forward passes of one slice.
+        passes: forward passes of one image.
         seconds: that the work took.
         weights: stage -> (O, N, K), what each channel weighs; of a method that weighs none, none.
     """
@@ -106,7 +106,7 @@ class StageMaps:
         region = REGIONS.get(self.explained.record.region, self.explained.record.region)
         said = [
             f"{self.by.equation}. Region: {region}. {sources([PAPER, *self.by.papers])}",
-            f"{self.passes} forward passes of one slice in {self.seconds:.0f} s.",
+            f"{self.passes} forward passes of one image in {self.seconds:.0f} s.",
         ]
         if self.left_out:
             said.append(

@@ -19,8 +19,9 @@ LEAST_CASES = 5
 FLIPS = 4096
 
 RATE = (
-    "Of nothing, at most 5 % of pages or texts make a claim: measured on null maps and null cases "
-    "(below 5 cases none; where a few cases lie far below the others, up to 13 %)."
+    "Where there is nothing to find, at most 5 % of pages or texts make a claim, measured on maps "
+    "and cases made by chance (below 5 cases none; where a few cases lie far below the others, up "
+    "to 13 %)."
 )
 """What must stand beside claims."""
 

@@ -61,9 +61,10 @@ def marks(record: Record) -> list[str]:
 
 
 def scene_marks(scene: Scene) -> list[str]:
-    """The same of slices, with what the network was trained on."""
+    """The same of slices, with what the network was trained on, and what counts as a case."""
     found = mark_words(scene.phantom, scene.training)
-    return found + ["network of a phantom"] * scene.taught_by_phantom
+    found += ["network of a phantom"] * scene.taught_by_phantom
+    return found + ["each file counted as a case"] * scene.by_file
 
 
 def mark_words(phantom: bool, training: bool) -> list[str]:

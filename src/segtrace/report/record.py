@@ -135,6 +135,7 @@ def pack(record: Record, *, embed: bool = True) -> dict[str, NDArray]:
         "sides_known": np.array(scene.sides_known),
         "hounsfield_known": np.array(scene.hounsfield_known),
         "taught_by_phantom": np.array(scene.taught_by_phantom),
+        "by_file": np.array(scene.by_file),
     }
     if scene.spacing is not None:
         named["spacing"] = scene.spacing.detach().cpu().numpy()
@@ -181,6 +182,7 @@ def unpack(arrays: Mapping[str, NDArray]) -> Record:
         sides_known=bool(arrays.get("sides_known", False)),
         hounsfield_known=bool(arrays.get("hounsfield_known", False)),
         taught_by_phantom=bool(arrays.get("taught_by_phantom", False)),
+        by_file=bool(arrays.get("by_file", False)),
     )
     if "spacing" in arrays:
         scene = replace(scene, spacing=torch.from_numpy(arrays["spacing"]))

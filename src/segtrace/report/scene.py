@@ -75,6 +75,7 @@ class Scene:
         file_sizes: voxels of these files along each axis.
         planes: of slices that are planes of volumes, what each is called there, and its number.
         ends: whereto their upper, lower, left and right edges lie; empty where not known.
+        by_file: each file counts as a case, though several may be one patient's.
     """
 
     image: Tensor
@@ -94,6 +95,7 @@ class Scene:
     file_sizes: tuple[tuple[int, ...], ...] = ()
     planes: tuple[tuple[str, int], ...] = ()
     ends: tuple[str, ...] = ()
+    by_file: bool = False
 
     @property
     def of_volumes(self) -> bool:

@@ -15,7 +15,6 @@ from segtrace.errors import InputError
 from segtrace.names import file_name
 from segtrace.progress import counted, over, say, step
 from segtrace.report.captions import epoch_words
-from segtrace.report.claims.claim import told
 from segtrace.report.figures.drawing import save_figure
 from segtrace.report.page.routes import RouteEntry, route_entry
 from segtrace.report.page.sections import Section, Shown, embedded
@@ -75,10 +74,12 @@ class Ablated:
 
     def routes(self) -> dict[str, RouteEntry]:
         """Organ -> its route, for the page; may be empty."""
-        told, organs = {} if self.cuts.route is None else self.cuts.sentences(), self.cuts.organs
+        sentences, organs = self.cuts.sentences(), self.cuts.organs
+        if self.cuts.route is None:
+            return {}
         return {
             organ: route_entry(self.figures[f"route_{file_name(organ, organs)}"][0], words)
-            for organ, words in told.items()
+            for organ, words in sentences.items()
         }
 
     def section(self) -> Section:
@@ -86,7 +87,7 @@ class Ablated:
         figure, caption = self.figures["necessity"]
         return Section(
             f"What each organ needs, {epoch_words(self.cuts.epoch)}",
-            tuple(told(self.cuts.claims())),
+            tuple(self.cuts.told()),
             (Shown(embedded(figure), f"{caption} All numbers: necessity.csv."),),
         )
 

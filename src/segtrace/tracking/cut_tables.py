@@ -7,7 +7,8 @@ import xarray as xr
 
 from segtrace.labelled import rows
 from segtrace.measures.over_cases import COVERAGE, intervals
-from segtrace.report.claims.claim import told
+from segtrace.report.captions import plain
+from segtrace.report.figures.necessity import REPLACED
 from segtrace.tracking.cuts import Cuts
 
 NECESSITY = (
@@ -88,12 +89,13 @@ def route_rows(cuts: Cuts) -> list[dict[str, Any]]:
 def report(cuts: Cuts) -> None:
     """Print what is claimed of each organ's route: what it loses most by, if that is shown."""
     cut = cuts.necessity.data.attrs["cut"]
-    print(f"\nDice lost when a stage or an edge is cut ({cut})")
+    print("\nDice lost when a stage or an edge (skip_i, up_i: what enters dec_i) is cut, "
+          f"{cut}: in its place {REPLACED.get(cut, plain(cut))}")  # fmt: skip
     if cuts.left_out:
         print(f"  on none of the slices: {', '.join(cuts.left_out)}")
     if cuts.route is None:
         print("  stages alone: the edges of this network are not known; give edges=edges.yaml")
-    for words in told(cuts.claims()):
+    for words in cuts.told():
         print(f"  {words}")
     print(f"  In brackets: mean over cases, 95 % t interval over cases. {COVERAGE}")
     print("  Sites that all evidence passes are left out: cut, they cost all there is.")

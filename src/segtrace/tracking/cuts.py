@@ -1,7 +1,7 @@
 """Cut a network on its slices: what every stage and edge is worth to every organ."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,10 +21,10 @@ from segtrace.network.edges import Edge
 from segtrace.network.logits import Output, logits_at
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
-from segtrace.progress import OnProgress
-from segtrace.report.claims.claim import Claim
+from segtrace.progress import OnProgress, counted
+from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.recognition import unseen
-from segtrace.report.claims.routes import Routes
+from segtrace.report.claims.routes import LEAST_DICE, Routes
 from segtrace.report.figures.route import Diagram, averaged
 from segtrace.report.route_words import branches
 from segtrace.tracking.edges import settled_sites
@@ -88,12 +88,16 @@ class Cuts:
 
     @cached_property
     def mean_diagram(self) -> Diagram:
-        """The mean over all organs.
+        """The mean over all organs that are found, or over all where none is.
 
         Raises:
             InputError: there is no route.
         """
-        return averaged([self.diagram(organ, "") for organ in self.organs])
+        found = [organ for organ in self.organs if self.dice(organ) >= LEAST_DICE]
+        if len(found) in (0, len(self.organs)):
+            return averaged([self.diagram(organ, "") for organ in self.organs])
+        mean = averaged([self.diagram(organ, "") for organ in found])
+        return replace(mean, title=f"mean over the {counted(len(found), 'organ')} found")
 
     @property
     def vertices(self) -> frozenset[str]:
@@ -106,9 +110,12 @@ class Cuts:
         return {organ: str(self.routes.of(organ)) for organ in self.organs}
 
     def claims(self) -> list[Claim]:
-        """What holds for all organs, if anything does, and then what holds of each."""
-        common = self.routes.network()
-        return [*filter(None, [common]), *map(self.routes.of, self.organs)]
+        """See :meth:`~segtrace.report.claims.routes.Routes.claims`."""
+        return self.routes.claims()
+
+    def told(self) -> list[str]:
+        """The claims as a text prints them, and which sites they tell of in the place of others."""
+        return [*told(self.claims()), *filter(None, [self.routes.told_for])]
 
     @cached_property
     def routes(self) -> Routes:

@@ -19,7 +19,9 @@ from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import passed
 from segtrace.report.claims.leaks import (
+    LEAST_SLICES,
     MOST,
+    OF_THE_MAP,
     Leak,
     events_of,
     held_against,
@@ -140,10 +142,14 @@ class Leaks:
         lines = [
             f"Leakage events, {rule}, epoch {self.record.epoch} (one run)",
             *self._told(rule),
-            "Largest densities off the diagonal, events or not:",
+            "Where an organ's map is densest on another organ, event or not (uniform: spread "
+            f"evenly over the whole image; % {OF_THE_MAP}):",
             *self._strongest(rule),
         ]
-        few = [f"{plain(organ)}: {why}" for organ, why in self._why_not.items()]
+        alike: dict[str, list[str]] = {}
+        for organ, why in self._why_not.items():
+            alike.setdefault(why, []).append(plain(organ))
+        few = [f"{', '.join(organs)}: {why}" for why, organs in alike.items()]
         few += too_few_slices(self.found)
         if few:
             lines += ["Nothing can be said of:", *(f"* {words}" for words in few)]
@@ -179,7 +185,7 @@ class Leaks:
         for stage in names_along(self.found.data, "site"):
             image = "volume" if self.record.scene.of_volumes else "slice"
             top = strongest(self.found, stage, rule, without=self.not_found, image=image)
-            none = f"none of an organ that is found, on enough {image}s"
+            none = f"nothing above uniform of an organ that is found, on {LEAST_SLICES} {image}s"
             yield f"* {stage}: {'; '.join(top) or none}"
 
     def picture(self, rule: str, stage: str) -> Picture:

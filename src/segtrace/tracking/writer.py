@@ -12,7 +12,6 @@ from segtrace.labelled import names_along, rows
 from segtrace.measures.measure import table
 from segtrace.names import file_name
 from segtrace.progress import say
-from segtrace.report.claims.claim import told
 from segtrace.report.figures.drawing import as_picture
 from segtrace.report.figures.estimates import course_figure
 from segtrace.report.files import png, remove, save_bytes, save_png, save_text
@@ -221,7 +220,7 @@ class Writer:
             path = folder / f"{file_name(organ, cuts.organs)}.png"
             picture = as_picture(route_of(cuts, organ)[0])
             self.chart(path, route_tag(organ), picture, epoch)
-        text = "\n\n".join(f"* {words}" for words in told(cuts.claims())) + "\n"
+        text = "\n\n".join(f"* {words}" for words in cuts.told()) + "\n"
         save_text(folder / "sentences.txt", text)
         for sink in self.sinks:
             sink.text(ROUTES_TAG, text, epoch)

@@ -84,7 +84,7 @@ def test_its_files_and_its_section_say_what_was_done(tmp_path):
         "attribution patching", "gradient norm", "activation norm", "number of values",
     }  # fmt: skip
     said = " ".join(found.section().sentences)
-    assert "All 10 sites from 3 forward and 6 backward passes of one slice" in said
+    assert "All 10 sites from 3 forward and 6 backward passes of one image" in said
     assert "no claim" in said
     assert found.claim is None or not found.claim.holds  # of one network
 

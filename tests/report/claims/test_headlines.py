@@ -91,7 +91,7 @@ def test_what_all_organs_share_is_said_once_for_the_network():
     )
     nothing = headlines().network("grad_pam")
     assert not nothing.holds
-    assert nothing.words.startswith("No stage points to any organ that is found, beyond the")
+    assert nothing.words.startswith("From no stage on are maps of an organ that is found shown to ")
     differs = headlines(rise=LATE | {("dec2", "liver"): 0.0}).network("grad_pam")
     assert differs.words.startswith("Over 12 slices of 12 cases; ")
 
@@ -99,8 +99,12 @@ def test_what_all_organs_share_is_said_once_for_the_network():
 def test_where_nothing_passes_that_is_said():
     claim = headlines(rise={("dec3", "pancreas"): 0.5}).of("grad_pam", "pancreas")
     assert not claim.holds
-    assert claim.words.startswith("No stage before dec3 points to the pancreas beyond the "
-                                  "untrained network; closest is ")  # fmt: skip
+    start = ("From no stage before dec3 on are maps shown to lie on the pancreas beyond the "
+             "untrained network's; furthest beyond is ")  # fmt: skip
+    assert claim.words.startswith(start)
+    # At one stage they do, and at the next no more: that one is named, and no stage is denied.
+    early = headlines(rise={("dec1", "pancreas"): 0.5}).of("grad_pam", "pancreas")
+    assert early.words.startswith(f"{start}dec1 (gain 0.58, untrained 0.10;")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +136,7 @@ def test_of_an_organ_in_its_usual_place_nothing_is_claimed():
     )
     assert found.of("grad_pam", "pancreas").holds
     assert "corrected for 12 tests" in found.of("grad_pam", "pancreas").tests[0]
-    assert found.network("grad_pam").words.startswith("From dec1 on, maps of all 2 organs")
+    assert found.network("grad_pam").words.startswith("From dec1 on, maps of both organs")
 
 
 def test_an_echo_is_named_and_left_out():

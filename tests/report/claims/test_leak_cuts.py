@@ -35,7 +35,7 @@ def test_what_is_no_event_or_of_few_cases_is_no_claim():
     (none,) = leak_cut_claims([cut(0.3, is_event=False)])
     assert none.words.startswith(
         "Seg-Grad-CAM, liver on left kidney at dec4: 8.0 times uniform (mean over cases 6.2, 95 % "
-        "t interval over 11 cases 3.3 to 9.3), 6% of the map; mirror image 0.1; no event: p 0.13 "
+        "t interval over 11 cases 3.3 to 9.3), 6 % of the map; mirror image 0.1; no event: p 0.13 "
         "after correction. Cutting the left kidney's cells there costs 0.30 Dice"
     )
     assert not none.holds
@@ -59,7 +59,7 @@ def test_why_a_leak_is_no_event_is_said():
     assert why(p=math.nan) == ["a test takes 5 cases"]
     assert why(low=0.9) == ["its interval reaches its largest null, 1.0"]
     assert why(density=1.5, share=0.01, centred=1.2, slices=2) == [
-        "less than 2 times uniform", "less than 5% of the map", "on fewer than 3 slices",
+        "less than 2 times uniform", "less than 5 % of the map", "on fewer than 3 slices",
         "1.2 times uniform on centred logits",
     ]  # fmt: skip
 

@@ -92,3 +92,11 @@ def test_it_is_saved_with_its_caption_and_as_pixels(tmp_path):
         assert np.abs(found.astype(int) - shades[row, column, :3]).max() <= 1
     width, height = figure.get_size_inches()
     assert as_picture(figure).shape == pytest.approx((150 * height, 150 * width, 3), abs=1)
+
+
+def test_an_organ_that_is_not_found_is_grey_and_counts_in_no_mean():
+    figure, caption = drawn(dice=[0.9, 0.02])
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words == ["0.90", "all", "–", "0.00", "–", "-0.02", "–"]
+    assert not [text for text in figure.axes[0].texts if text.get_weight() == "bold"]
+    assert "whose Dice is below 0.1 has nothing that could be lost" in caption

@@ -33,6 +33,7 @@ def found(gain=GAIN, before=0.0, cases=8, echo=(), dice=0.9):
         ({"cases": 3}, "dec1", 1),  # seen, no claim
         ({"cases": 3, "before": 0.95}, "dec1", 0),  # nothing above the untrained network
         ({"gain": [0.05, 0.02, 0.9, 0.99]}, "enc1", -1),
+        ({"gain": [0.6, 0.05, 0.9, 0.99]}, "enc1", 1),  # there, but not from there on
     ],
 )
 def test_it_is_the_stage_that_the_sentence_names(told, stage, says):

@@ -6,6 +6,7 @@ import torch
 
 from helpers.pages import COLUMNS, ROWS, blind, epoch, original, unpacked
 from segtrace.report.page.labels import numbering
+from segtrace.report.page.opening import CLAIMED
 from segtrace.report.page.page import Page
 from segtrace.report.page.page_data import PageData, base_name, common, fact_rows, frame
 from segtrace.report.page.page_epoch import body, cut
@@ -77,12 +78,15 @@ def test_a_sentence_stands_for_every_rule_and_organ_and_follows_the_epoch(page_d
     assert "head" not in "".join(last[1])  # an echo is no evidence
 
 
-def test_the_worst_organ_comes_first():
+def test_the_organ_of_which_something_is_claimed_comes_first_and_then_the_best_found(monkeypatch):
     page_data = story_of(0, 4)
     dice = page_data.organ_dice(page_data.epochs[-1])
     order = common(page_data, 1, WINDOW)["order"]
-    assert dice[order].tolist() == sorted(dice.tolist())
+    assert dice[order].tolist() == sorted(dice.tolist(), reverse=True)
     assert len(set(dice.tolist())) > 1
+    says = [[(0, CLAIMED if o == order[-1] else 1) for o in range(len(dice))]] * 2
+    monkeypatch.setattr("segtrace.report.page.page_data.named_stages", lambda _: says)
+    assert common(page_data, 1, WINDOW)["order"] == [order[-1], *order[:-1]]
 
 
 def test_the_dice_of_whole_cases_is_told_where_all_epochs_know_it(page_data):
@@ -188,5 +192,6 @@ def test_a_folder_is_cut_off(value, name):
 
 
 def test_nested_facts_become_lines():
-    rows = fact_rows({"network": {"_target_": "a.B", "sizes": [1, 2]}, "score_of": "see /x/y.txt"})
+    rows = fact_rows({"network": {"_target_": "a.B", "sizes": [1, 2]}, "score_of": "see /x/y.txt",
+                      "cautions": [], "name": ""})  # fmt: skip
     assert rows == [("network", "_target_ a.B, sizes 1, 2"), ("score of", "see y.txt")]

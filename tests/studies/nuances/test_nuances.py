@@ -94,7 +94,7 @@ def test_the_highest_point_of_a_curve_that_is_no_event_says_why():
     (words,) = _peaks(tests, "grad_pam", [pair], [])
     assert words == (
         "Grad-PAM, liver on spleen at dec5, its highest: 8.0 times uniform (mean over cases 6.0, "
-        "95 % t interval over 11 cases 3.3 to 9.3), 6% of the map; perfect coarse map 0.0, mirror "
+        "95 % t interval over 11 cases 3.3 to 9.3), 6 % of the map; perfect coarse map 0.0, mirror "
         "image 0.1; no event: p 0.13 after correction."
     )
     told = Cut("grad_pam", "liver", "spleen", "dec5", {}, {})

@@ -67,7 +67,9 @@ def test_what_runs_have_in_common_is_claimed_of_five_and_said_of_one(tmp_path, c
     found.write(tmp_path / "out")
     told = capsys.readouterr().out
     assert "Liver, Grad-PAM: over 5 runs begins to localise at dec1 (epoch 2 in 5 of 5" in told
-    assert "Claims here passed: above its null in 95 % of sign flips over runs" in told
+    assert (
+        "Claims here passed: above what it is held against in 95 % of sign flips over runs" in told
+    )
     first, last = read_table(tmp_path / "out" / "seeds_emergence.csv")
     assert (first["passed"], last["passed"]) == ("True", "False")
     assert float(first["rise"]) == 0.5

@@ -7,6 +7,9 @@ import torch
 from monai.data import MetaTensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from segtrace.data.probes import Probes
+from segtrace.report.captions import scene_marks
+from segtrace.tracking.explained.tracing import scene
 from segtrace.training.slices.naming import UNNAMED, File, with_short_names
 from segtrace.training.slices.probing import probes_from
 
@@ -18,6 +21,28 @@ PATHS = ["/d/a/ct.nii.gz", "/d/b/ct.nii.gz"]
 def named(loader):
     probes = probes_from(loader, {"a": 1}, 8)
     return list(zip(probes.cases, probes.slices, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("keys", "marked"),
+    [
+        ({"path": PATHS}, True),
+        ({"name": ["p", "q"]}, True),
+        ({"path": ["x/p1_slice007.npz", "x/p1_slice012.npz"]}, False),
+        ({"case": ["p", "q"]}, False),
+        ({"case": ["p", "q"], "slice": [3, 4]}, False),
+        ({}, False),
+    ],
+)
+def test_that_a_file_counts_as_a_case_is_said_and_marked(keys, marked, monkeypatch):
+    said = []
+    monkeypatch.setattr("segtrace.training.slices.probing.say_once", said.append)
+    probes = probes_from([{"image": IMAGE, "label": LABEL, **keys}], {"a": 1}, 8)
+    assert ("EACH FILE COUNTED AS A CASE" in probes.marks) == probes.by_file == marked
+    assert bool(said) == marked
+    assert Probes.from_plain(probes.to_plain()).marks == probes.marks
+    shown = scene(probes, {"a": 1})
+    assert ("each file counted as a case" in scene_marks(shown)) == marked
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def pixels(
 
 
 def passes_of_map(hidden: int, steps: int, thresholds: int) -> int:
-    """Forward passes of one slice for one map, with so many ways to hide pixels."""
+    """Forward passes of one image for one map, with so many ways to hide pixels."""
     return 2 * (steps - 1) * hidden + thresholds + 1
 
 

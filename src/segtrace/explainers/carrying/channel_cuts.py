@@ -106,7 +106,7 @@ class ChannelCuts:
                 ceil(seen[site.name].shape[1] / self.groups)) for site in sites}  # fmt: skip
             stands = replacing(net, sites, x, probes.cases, self.cut, self.baselines, 1)
             total = sum(passes(len(own), len(held), self.DRAWS) for own in parted.values()) * len(x)
-            words = f"{self.title}: {total} forward passes of one slice"
+            words = f"{self.title}: {total} forward passes of one image"
             with budget.shown(words) as tell:
                 clock = Clock(total, seconds_per_slice(net, x[:SLICES]), tell)
                 for site in sites:

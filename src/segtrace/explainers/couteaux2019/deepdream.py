@@ -138,7 +138,7 @@ class DeepDream:
             words = (
                 f"{self.title}: {counted(self.steps, 'step')} up the score of "
                 f"{counted(len(scores.weights), 'organ')}, "
-                f"{climbs + extra} forward and backward passes of one slice"
+                f"{climbs + extra} forward and backward passes of one image"
             )
             with budget.shown(words) as tell:
                 clock = Clock(climbs + extra, first, tell)

@@ -31,7 +31,7 @@ class Climbed:
 
     Attributes:
         steps: done.
-        passes: forward passes of one slice, most with a backward one.
+        passes: forward passes of one image, most with a backward one.
         seconds: that they took.
         controls: whether there was time for the controls as well.
     """
@@ -186,7 +186,7 @@ class Dreams:
 
     def _cost(self) -> str:
         spent = (
-            f"{self.climbed.passes} forward and backward passes of one slice in "
+            f"{self.climbed.passes} forward and backward passes of one image in "
             f"{self.climbed.seconds:.0f} s"
         )
         asked = vars(self.by)["steps"]

@@ -30,7 +30,7 @@ class Kept:
         beside: one of :data:`CONTROLS` -> (P,) Dice kept by it, of the last; NaN where the time was
             over, but for the mask as it is.
         steps: of stage 2 that were done.
-        passes: forward passes of one slice that were made; of stage 2 each with a backward one.
+        passes: forward passes of one image that were made; of stage 2 each with a backward one.
     """
 
     pairs: Pairs

@@ -170,7 +170,7 @@ class Patched:
             )
         return (
             f"All {len(self.stages)} sites from {one.forward} forward and {one.backward} backward "
-            f"passes of one slice{cuts}."
+            f"passes of one image{cuts}."
         )
 
     def _unchecked(self) -> str:

@@ -46,13 +46,17 @@ def told(claims: Iterable[Claim]) -> list[str]:
 
 
 def passed(claims: Iterable[Claim]) -> list[str]:
-    """What those that hold have passed, and how often nothing does; nothing where none holds."""
+    """What those that hold have passed, and how often nothing does; nothing where none holds.
+
+    Tests that are all among those of another claim are not named twice.
+    """
     tests = dict.fromkeys(claim.tests for claim in claims if claim.holds)
-    said = [f"Claims here passed: {'; '.join(own)}." for own in tests]
+    most = [own for own in tests if not any(set(own) < set(other) for other in tests)]
+    said = [f"Claims here passed: {'; '.join(own)}." for own in most]
     return [*said, RATE] if said else []
 
 
-def corrected(tests: int, over: str = "cases", where: str = "above its null") -> str:
+def corrected(tests: int, over: str = "cases", where: str = "above what it is held against") -> str:
     """The test that a claim passed, in words."""
     return (
         f"{where} in {1 - ALPHA:.0%} of sign flips over {over}, corrected for "
@@ -63,6 +67,24 @@ def corrected(tests: int, over: str = "cases", where: str = "above its null") ->
 def number(value: float, digits: int = 2) -> str:
     """With so many digits, and no minus before 0."""
     return f"{round(float(value), digits) + 0.0:.{digits}f}"
+
+
+def percent(share: float) -> str:
+    """Of a whole, as text.
+
+    >>> percent(0.123), percent(0.0012), percent(0.0)
+    ('12 %', 'below 1 %', '0 %')
+    """
+    return "below 1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
+
+
+def all_of(count: int, what: str) -> str:
+    """So many things, which are all there are.
+
+    >>> all_of(2, "organs"), all_of(3, "organs")
+    ('both organs', 'all 3 organs')
+    """
+    return f"both {what}" if count == 2 else f"all {count} {what}"
 
 
 def listed(names: list[str]) -> str:

@@ -26,6 +26,7 @@ from segtrace.report.claims.claim import (
     FOUND,
     USUAL_PLACE,
     Claim,
+    all_of,
     corrected,
     listed,
     number,
@@ -117,8 +118,9 @@ class Headlines:
         first = _first(known["passed"].values.tolist())
         if first is None:
             before = self.left_out[0] if self.left_out else "the last"
-            return self._said(f"no stage before {before} points to the {name} beyond the untrained "
-                              f"network; closest is {_at(best)}.", numbers)  # fmt: skip
+            return self._said(f"from no stage before {before} on are maps shown to lie on the "
+                              f"{name} beyond the untrained network's; furthest beyond is "
+                              f"{_at(best)}.", numbers)  # fmt: skip
         start = known.isel(site=first)
         at = start["site"].item()
         only = " alone" if first == known.sizes["site"] - 1 else " on"
@@ -135,10 +137,12 @@ class Headlines:
         firsts = {self.first(rule, organ) for organ in found}
         words, tests = "", self._tests[:0]
         if len(found) > 1 and len(firsts) == 1 and self._enough(rule, found):
-            words = "No stage points to any organ that is found, beyond the untrained network. "
+            words = ("From no stage on are maps of an organ that is found shown to lie on it, "
+                     "beyond the untrained network's. ")  # fmt: skip
             if place := firsts.pop():
-                words, tests = f"From {place} on, maps of all {len(found)} organs that are found " \
-                    "lie on their organ, beyond the untrained network's. ", self._tests  # fmt: skip
+                words = (f"From {place} on, maps of {all_of(len(found), 'organs')} that are found "
+                         "lie on their organ, beyond the untrained network's. ")  # fmt: skip
+                tests = self._tests
         about = f"Over {self.about}{self._left_out_words(rule)}."
         return Claim("headline", words + about, {}, tests, self.about)
 

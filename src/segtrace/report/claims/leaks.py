@@ -21,7 +21,7 @@ from segtrace.measures.over_cases import by_case, in_words, method, over_cases
 from segtrace.measures.significance import ALPHA, family_p
 from segtrace.names import file_name
 from segtrace.progress import counted
-from segtrace.report.claims.claim import Claim, corrected
+from segtrace.report.claims.claim import Claim, corrected, percent
 from segtrace.report.scene import FINAL
 
 PAIR = ("organ", "onto")
@@ -35,9 +35,14 @@ LEAST_SHARE = 0.05
 LEAST_SLICES = 3
 """… over at least so many slices that hold both organs."""
 
+OF_THE_MAP = (
+    "of the map: of all its positive evidence what lies on the other organ, but for a rim of 2 "
+    "pixels or half a cell around the explained one"
+)
+"""What shares are of, wherever they are printed."""
 LARGE = (
     f"at least {LEAST_DENSITY:.0f} times uniform (spread evenly over the whole image, air and "
-    f"padding included) and {LEAST_SHARE * 100:.0f} % of the map, over {LEAST_SLICES} images"
+    f"padding included) and {LEAST_SHARE * 100:.0f} % {OF_THE_MAP}; over {LEAST_SLICES} images"
 )
 """The same in words."""
 MOST = 5
@@ -243,7 +248,7 @@ def detail(known: Mapping[str, float]) -> str:
     nulls = [f"{name} {known[name]:.1f}" for name in names if name in known]
     return (
         f"{known['times uniform']:.1f} times uniform (mean over cases "
-        f"{known['mean over cases']:.1f}, {ends}), {known['share']:.0%} of the "
+        f"{known['mean over cases']:.1f}, {ends}), {percent(known['share'])} of the "
         f"map; {', '.join(nulls)}"
     )
 
@@ -268,6 +273,8 @@ def strongest(
 ) -> list[str]:
     """The largest densities of one matrix on other organs, as text; events or not.
 
+    Of those above a uniform map's: less is no evidence of one organ on another.
+
     Args:
         leak: the leakage.
         stage: whose matrix.
@@ -281,11 +288,12 @@ def strongest(
         entry
         for entry in rows(here, PAIR, (*PAIR, "density", "share", "slices"))
         if entry["slices"] >= LEAST_SLICES
+        and entry["density"] > 1
         and entry["organ"] != entry["onto"]
         and entry["organ"] not in without
     ]
     return [
         f"{_words(one['organ'])} on {_words(one['onto'])}: {one['density']:.1f} times uniform, "
-        f"{one['share']:.0%} of the map, {counted(one['slices'], image)}"
+        f"{percent(one['share'])} of the map, {counted(one['slices'], image)}"
         for one in sorted(entries, key=lambda one: one["density"])[: -count - 1 : -1]
     ]

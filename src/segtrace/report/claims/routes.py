@@ -1,16 +1,17 @@
 """What an organ loses when stages and edges are cut, in sentences that name their intervals.
 
-Cut vertices cost all there is by construction, and sites that carry the same tensor cost the same:
-the first are left out, the second named once. All organs and sites, and their differences from the
-other organs, are one family of tests.
+Cut vertices cost all there is by construction, and sites of one path are the same cut: the first
+are left out, of the second the last is named. An organ cannot lose more Dice than it has, so organs
+are held against each other by the share of their Dice that they lose. All organs and sites, and
+their differences from the other organs, are one family of tests.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import nan
 
-import torch
-from torch import Tensor
+from torch import Tensor, stack, where
 
 from segtrace.causal.necessity import Necessity
 from segtrace.labelled import DataArray, names_along, tensor
@@ -19,44 +20,30 @@ from segtrace.measures.over_cases import OverCases, by_case, in_words, over_case
 from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
 from segtrace.progress import counted
 from segtrace.report.captions import plain
-from segtrace.report.claims.claim import USUAL_PLACE, Claim, corrected, listed, number
+from segtrace.report.claims.claim import USUAL_PLACE, Claim, all_of, corrected, listed, number
 
 NEEDED = 0.05
 """Dice. A site whose cut costs more than this is needed; one that costs less, by its whole
-interval, is not."""
+interval, is not. And of its own Dice the share that an organ must lose beyond the others."""
 LEAST_DICE = 0.1
-"""What is found no better than this cannot be lost."""
+"""What is found no better than this cannot be lost; of other organs it is no measure, either."""
 MOST = 2
 """Sites named, the costliest."""
 LEAST_TOLD = 0.005
 """Dice. Less would be printed as 0.00."""
-ROUNDING = (1e-5, 1e-6)
-"""Relative and absolute: the same tensor cut at two places is computed on in another order."""
 
 
-def free_sites(necessity: Necessity) -> dict[str, str]:
-    """Site -> its name with those of its twins, ``dec3 = up_4``; without cut vertices.
+def free_sites(necessity: Necessity) -> dict[str, list[str]]:
+    """Site -> the others that it is one path with; without cut vertices.
 
-    Twins: every organ keeps the same Dice and score, but for rounding, in every slice whichever
-    of them is cut.
+    Of a path the last site is named, :attr:`segtrace.causal.vertices.Wiring.path_ends`: to cut any
+    of them cuts the same path.
     """
-    data, found, seen = necessity.data, {}, list[tuple[Tensor, list[str]]]()
-    vertices = data["cut_vertex"].values.tolist()
-    for site, vertex in zip(names_along(data, "site"), vertices, strict=True):
-        here = data.sel(site=site)
-        own = torch.stack([tensor(here["dice"]), tensor(here["scores"])])
-        if vertex:
-            continue
-        same = (names for other, names in seen
-                if torch.allclose(own, other, *ROUNDING, equal_nan=True))  # fmt: skip
-        names = next(same, None)
-        if names is None:
-            seen.append((own, [site]))
-        else:
-            names.append(site)
-    for _, names in seen:
-        found[names[0]] = " = ".join(names)
-    return found
+    data = necessity.data
+    free = data.isel(site=~data["cut_vertex"].values)
+    ends = dict(zip(names_along(free, "site"), names_along(free, "path_end"), strict=True))
+    return {site: [other for other, end in ends.items() if end == site != other]
+            for site in ends if ends[site] == site}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +61,22 @@ class Routes:
     unseen: Sequence[str] = ()
 
     @cached_property
-    def names(self) -> dict[str, str]:
+    def paths(self) -> dict[str, list[str]]:
         """See :func:`free_sites`."""
         return free_sites(self.necessity)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The sites that are told of."""
+        return list(self.paths)
+
+    @property
+    def told_for(self) -> str:
+        """Which sites are told of in the place of others; empty where none is."""
+        groups = [f"{last} (for {listed(others)})" for last, others in self.paths.items() if others]
+        if not groups:
+            return ""
+        return f"Of sites that are one path the last is named: {listed(groups)}."
 
     @cached_property
     def organs(self) -> list[str]:
@@ -86,8 +86,16 @@ class Routes:
     @cached_property
     def _lost(self) -> Tensor:
         """(S, O, C) Dice lost of the free sites."""
-        lost = self.necessity.dice_lost.sel(site=list(self.names))
+        lost = self.necessity.dice_lost.sel(site=self.names)
         return by_case(tensor(lost.transpose("site", "organ", "slice")), self._cases)
+
+    @cached_property
+    def _share(self) -> Tensor:
+        """(S, O, C) the same as a share of the Dice that the organ has; NaN where it has none."""
+        whole = by_case(tensor(self.necessity.data["whole_dice"]), self._cases)
+        found = tensor(self.necessity.whole_dice) >= LEAST_DICE
+        share = self._lost / where((whole > 0) & found[:, None], whole, nan)
+        return share.clamp(-1, 1)
 
     @cached_property
     def _cases(self) -> list[str]:
@@ -95,25 +103,26 @@ class Routes:
 
     @cached_property
     def _more(self) -> Tensor:
-        """(S, O, C) the same beyond the mean of the other organs that the case has."""
-        known = self._lost.isfinite()
-        total, count = self._lost.nansum(1, keepdim=True), known.sum(1, keepdim=True)
-        others = (total - self._lost) / (count - 1)
-        return torch.where(known & (count > 1), self._lost - others, torch.nan)
+        """(S, O, C) the share beyond the mean share of the other organs that are found."""
+        known = self._share.isfinite()
+        total, count = self._share.nansum(1, keepdim=True), known.sum(1, keepdim=True)
+        others = (total - self._share) / (count - 1)
+        return where(known & (count > 1), self._share - others, nan)
 
     @cached_property
     def _p(self) -> Tensor:
-        """(2, S, O) of the loss and of what it is beyond the other organs', corrected together."""
-        return family_p(torch.stack([self._lost, self._more]) - NEEDED)
+        """(2, S, O) of the loss and of the share beyond the other organs', corrected together."""
+        return family_p(stack([self._lost, self._more]) - NEEDED)
 
     @property
     def p(self) -> DataArray:
         """P that a cut costs more than :data:`NEEDED`, corrected for all; axes site and organ.
 
-        NaN at cut vertices, at twins of a site before, and of fewer cases than a claim needs.
+        NaN at cut vertices, at sites that a later one is told for, and of fewer cases than a
+        claim needs.
         """
         shown = self.necessity.lost["mean"].transpose("site", "organ")
-        return shown.sel(site=list(self.names)).copy(data=self._p[0]).reindex(site=shown["site"])
+        return shown.sel(site=self.names).copy(data=self._p[0]).reindex(site=shown["site"])
 
     def _over(self, of: Tensor) -> OverCases:
         return over_cases(of, list(dict.fromkeys(self._cases)), within=(-1.0, 1.0))
@@ -132,9 +141,9 @@ class Routes:
                          "through; cutting says nothing.")  # fmt: skip
         lost, more = self._over(self._lost[:, o]), self._over(self._more[:, o])
         order = lost.mean.nan_to_num(-1).argsort(descending=True, stable=True).tolist()
-        cases, sites = int(lost.cases.max()), list(self.names)
+        cases = int(lost.cases.max())
         numbers = {f"Dice lost without {site}": float(lost.mean[s])
-                   for s, site in enumerate(sites)}  # fmt: skip
+                   for s, site in enumerate(self.names)}  # fmt: skip
         if not float(lost.mean.nan_to_num(-1).max()) >= LEAST_TOLD:
             return Claim("route", f"No cut of a stage or edge costs the {name} Dice (below "
                          f"{LEAST_TOLD}); over {counted(cases, 'case')}.", numbers)  # fmt: skip
@@ -145,33 +154,48 @@ class Routes:
         needed = [s for s in order if self._p[0, s, o] <= ALPHA and bool(lost.above(NEEDED)[s])]
         unlike = [s for s in more.mean.nan_to_num(-1).argsort(descending=True).tolist()
                   if self._p[1, s, o] <= ALPHA and bool(more.above(NEEDED)[s])]  # fmt: skip
-        tests = (corrected(int(self._p.isfinite().sum())), f"interval above {NEEDED} Dice")
+        tests = [corrected(int(self._p.isfinite().sum())), f"interval above {NEEDED} Dice"]
         if not needed:
             top = [s for s in order if float(lost.mean[order[0]] - lost.mean[s]) <= LEAST_TOLD]
             most = listed(self._most(organ, lost, top))
             return Claim("route", f"No single stage or edge is shown to cost the {name} more "
                          f"than {NEEDED} Dice: the largest mean loss, without {most}, does not "
                          f"pass the test; over {counted(cases, 'case')}.", numbers)  # fmt: skip
-        words = f"{subject} loses most without "
-        words += listed(self._most(organ, lost, needed))
+        words = f"{subject} loses most without {listed(self._most(organ, lost, needed))}"
         if unlike:
-            beyond = listed([self._with(more, s) for s in unlike[:MOST]])
-            words += f"; more than the other organs' mean without {beyond}"
+            beyond = listed([self._with(more, s, "by ") for s in unlike[:MOST]])
+            words += f"; a larger share of its Dice than other organs of theirs without {beyond}"
+            tests.append(f"that of a larger share {NEEDED} above the others'")
         words += "".join(self._redundant(lost, needed))
-        return Claim("route", f"{words}; over {counted(cases, 'case')}.", numbers, tests)
+        return Claim("route", f"{words}; over {counted(cases, 'case')}.", numbers, tuple(tests))
 
     def _redundant(self, lost: OverCases, needed: Sequence[int]) -> Iterator[str]:
         """Edges that cost nothing each, into a stage that is needed: measured, not inferred."""
-        sites = list(self.names)
+        sites = self.names
+        told = {one: last for last, others in self.paths.items() for one in (last, *others)}
         for stage in dict.fromkeys(self.enters.values()):
             edges = [edge for edge in self.enters if self.enters[edge] == stage]
-            if len(edges) < 2 or stage not in sites or sites.index(stage) not in needed:
+            made = told.get(stage)
+            if len(edges) < 2 or made is None or sites.index(made) not in needed:
                 continue
             if not all(edge in sites for edge in edges):
                 continue
             if all(bool(lost.high[sites.index(edge)] < NEEDED) for edge in edges):
-                yield (f"; of {listed(edges)} none is needed alone, {stage} that they make is "
-                       f"({number(float(lost.mean[sites.index(stage)]))})")  # fmt: skip
+                yield (f"; of {listed(edges)} none is needed alone, {made} that comes of them is "
+                       f"({number(float(lost.mean[sites.index(made)]))})")  # fmt: skip
+
+    def claims(self) -> list[Claim]:
+        """What all organs have in common, then each that is found; last those that are not."""
+        each = {organ: self.of(organ) for organ in self.organs}
+        dice = {organ: self.necessity.whole_dice.sel(organ=organ).item() for organ in each}
+        lost = {organ: value for organ, value in dice.items() if not value >= LEAST_DICE}
+        found = [self.network(), *(one for organ, one in each.items() if organ not in lost)]
+        told = [one for one in found if one is not None]
+        if len(lost) < 2:
+            return [*told, *(each[organ] for organ in lost)]
+        names = listed([f"{plain(organ)} (Dice {value:.2f})" for organ, value in lost.items()])
+        return [*told, Claim("route", f"Not found, so that cutting can take nothing away and says "
+                             f"nothing: {names}.")]  # fmt: skip
 
     def network(self) -> Claim | None:
         """What all organs that are found have in common, if they do."""
@@ -184,20 +208,20 @@ class Routes:
         if len(claims) < 2 or len(tops) != 1 or not all(claim.holds for claim in claims):
             return None
         site = tops.pop().removeprefix("Dice lost without ")
-        words = f"All {len(claims)} organs that are found lose most without {self.names[site]}."
-        return Claim("route", words, {}, claims[0].tests)
+        words = f"{all_of(len(claims), 'organs')} that are found lose most without {site}."
+        return Claim("route", words[0].upper() + words[1:], {}, claims[0].tests)
 
     def _most(self, organ: str, lost: OverCases, order: Sequence[int]) -> list[str]:
         """The costliest sites; those whose cut leaves nothing are not ranked, and told together."""
-        gone = self.necessity.all_lost.sel(site=list(self.names), organ=organ).values
-        all_of_it = [list(self.names.values())[s] for s in order if gone[s]]
+        gone = self.necessity.all_lost.sel(site=self.names, organ=organ).values
+        all_of_it = [self.names[s] for s in order if gone[s]]
         told = [f"{listed(all_of_it)} (all of it)"] if all_of_it else []
         return told + [self._with(lost, s) for s in order if not gone[s]][: MOST - len(told)]
 
-    def _with(self, over: OverCases, s: int) -> str:
+    def _with(self, over: OverCases, s: int, by: str = "") -> str:
         """E.g. ``skip_1 (0.40, 0.12 to 0.68)``."""
-        cases, name = int(over.cases[s]), list(self.names.values())[s]
+        cases, name = int(over.cases[s]), self.names[s]
         if cases < LEAST_OF_INTERVAL:
-            return f"{name} ({number(float(over.mean[s]))})"
+            return f"{name} ({by}{number(float(over.mean[s]))})"
         ends = in_words(float(over.low[s]), float(over.high[s]), cases)
-        return f"{name} ({number(float(over.mean[s]))}, {ends})"
+        return f"{name} ({by}{number(float(over.mean[s]))}, {ends})"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segtrace.report.captions import plain
+from segtrace.report.claims.routes import LEAST_DICE
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 from segtrace.report.figures.route import GREY, RED, SCALE, interval
 from segtrace.report.pictures.strip import two
@@ -19,7 +20,7 @@ from segtrace.report.scene import RESEARCH_USE
 ROW_INCHES = 0.3
 SMALL_PT = 6.0
 APART = 0.2
-"""Dice. A loss that lies so far from the mean over organs is printed in bold."""
+"""Dice. A loss that lies so far from the mean over the organs that are found is in bold."""
 REPLACED = {
     "channel_mean": "each channel's mean over training slices",
     "mean_map": "the mean map over training slices",
@@ -95,6 +96,7 @@ def necessity_figure(
     through = ", ".join(" = ".join(group) for group in groups if group not in rows)
     chosen = [list(sites).index(group[0]) for group in rows]
     values = array(lost).astype(np.float64)[chosen]
+    values[:, np.asarray(dice, float) < LEAST_DICE] = np.nan  # nothing that could be lost
     low, high = (array(end)[chosen] for end in ends or (np.full_like(array(lost), np.nan),) * 2)
     with print_style():
         height = ROW_INCHES * len(rows) + 1.5
@@ -112,8 +114,8 @@ def necessity_figure(
         figure.suptitle(f"Dice lost when a stage or edge is cut, {title}", weight="bold", x=0.01,
                         ha="left")  # fmt: skip
         figure.supxlabel(
-            f"Small: 95 % t interval over cases  ·  bold: {APART} or more from the mean over organs"
-            "  ·  grey: not measured  ·  one run\n"
+            f"Small: 95 % t interval over cases  ·  bold: {APART} or more from the mean over these "
+            f"organs  ·  grey: not measured, or of a Dice below {LEAST_DICE}  ·  one run\n"
             + (f"Every path runs through {through}: cutting that takes all, and is left out."
                if through else ""),
             fontsize=7, x=0.01, ha="left",
@@ -129,7 +131,9 @@ def necessity_figure(
     caption = (
         f"Dice lost when a stage or an edge (skip_i, up_i: what enters dec_i) is cut, {title}: its "
         f"activation is replaced by {instead}. Mean over the cases that hold the organ, and its "
-        "95 % t interval over cases, where there is one; an organ's Dice is over the same slices. "
+        "95 % t interval over cases, where there is one; an organ's Dice is over the same slices; "
+        f"one whose Dice is below {LEAST_DICE} has nothing that could be lost, "
+        "and is left grey. "
         f"Names joined by = are the same tensor. {total * bool(through)}"
         "A cut shows what this network relies on, not what a network "
         "trained without the site would need. One run. "
@@ -147,7 +151,7 @@ def _print(ax: Axes, values: NDArray, low: NDArray, high: NDArray, dice: NDArray
         ink = "white" if value > 0.55 else "black"
         weight = "bold" if abs(value - means[s]) >= APART else "normal"
         words = "–" if np.isnan(value) else two(value)
-        below = interval(float(low[s, o]), float(high[s, o]))
+        below = "" if np.isnan(value) else interval(float(low[s, o]), float(high[s, o]))
         if not below and value > 0 and np.isclose(value, dice[o]):
             below = "all"
         raised = 0.12 if below else 0.0

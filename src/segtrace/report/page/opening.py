@@ -6,6 +6,9 @@ from segtrace.labelled import names_along
 from segtrace.measures.significance import LEAST_CASES
 from segtrace.report.claims.headlines import Headlines
 
+CLAIMED = 2
+"""What :func:`named_stages` says of a stage that a claim names."""
+
 
 def named_stages(found: Headlines) -> list[list[tuple[int, int]]]:
     """By rule and organ: the stage that the sentence names, and what it says of it.
@@ -15,8 +18,9 @@ def named_stages(found: Headlines) -> list[list[tuple[int, int]]]:
 
     Returns:
         Positions among the stages, -1 where no stage may be named; with 2 where the sentence
-        claims that maps lie on the organ from there on, 1 where they were seen to but that is no
-        claim, -1 where it says that they do not, 0 where it says nothing of a stage.
+        claims that maps lie on the organ from there on, 1 where they do there but not from there
+        on, or were seen to but that is no claim, -1 where it says that they do not, 0 where it says
+        nothing of a stage.
     """
     rules, organs, sites = (names_along(found.gain, axis) for axis in ("rule", "organ", "site"))
     beyond, passed, cases = (found.tested[name].values for name in ("beyond", "passed", "cases"))
@@ -30,10 +34,10 @@ def named_stages(found: Headlines) -> list[list[tuple[int, int]]]:
             return _strongest(strength[:, r, o]), 0
         best = _strongest(here)
         if passed[:, r, o].any() and (first := found.first(rules[r], organs[o])) is not None:
-            return sites.index(first), 2
+            return sites.index(first), CLAIMED
         if cases[known, r, o].max() < LEAST_CASES:
             return best, int(here[best] > 0)
-        return best, -1
+        return best, 1 if passed[best, r, o] else -1
 
     return [[named(r, o) for o in range(len(organs))] for r in range(len(rules))]
 

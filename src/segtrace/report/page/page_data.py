@@ -21,7 +21,7 @@ from segtrace.report.claims.headlines import MARGIN, Headlines
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.page.ct import ct
 from segtrace.report.page.labels import numbering, shown
-from segtrace.report.page.opening import named_stages
+from segtrace.report.page.opening import CLAIMED, named_stages
 from segtrace.report.page.page_epoch import Box, PageEpoch, cut, packed, text
 from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, VERDICTS, outlined
 from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH
@@ -93,7 +93,8 @@ class PageData:
         before, cases = self.untrained, self.first.scene.cases
         images = len(set(self._images)) if self.first.scene.planes else len(cases)
         kind = "volume" if self.first.scene.planes else "slice"
-        about = f"{counted(images, kind)} of {counted(len(set(cases)), 'case')}"
+        case = "file" if self.first.scene.by_file else "case"
+        about = f"{counted(images, kind)} of {counted(len(set(cases)), case)}"
         then = None if before is None or page_epoch.epoch == 0 else before.gains
         echo = page_epoch.gains.isel(case=0, drop=True).copy(data=self.echo)
         dice = echo.isel(site=0, rule=0, drop=True).copy(data=self.organ_dice(page_epoch))
@@ -220,7 +221,7 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "organ_dice": packed(np.stack(dice).astype(np.float32)),
         "extent": page_data.extent,
         "echo": packed(page_data.echo.astype(np.uint8)),
-        "order": _worst_first(page_data),
+        "order": _clearest_first(page_data),
         "region": REGIONS.get(page_data.first.region, page_data.first.region),
         "score": SCORES.get(flow.score, flow.score),
         "titles": [rule_title(flow, rule) for rule in flow.rules],
@@ -230,6 +231,7 @@ def common(page_data: PageData, factor: int, window: tuple[float, float]) -> dic
         "ends": scene.ends or (("A", "P", "R", "L") if scene.sides_known else None),
         "hounsfield": scene.hounsfield_known,
         "training": scene.training,
+        "by_file": scene.by_file,
         "statuses": [status.label for status in Status],
         "reasons": REASONS,
         "cautions": CAUTIONS,
@@ -293,12 +295,17 @@ def _spacing(record: Record) -> list[list[float] | None]:
     return [row if all(map(np.isfinite, row)) else None for row in record.scene.spacing.tolist()]
 
 
-def _worst_first(page_data: PageData) -> list[int]:
-    """Organs by their Dice at the last epoch, those without one after the others."""
+def _clearest_first(page_data: PageData) -> list[int]:
+    """Organs of whose maps something is claimed at the last epoch before the others.
+
+    Of either the one with the highest Dice first, so that what a page opens with explains a
+    decision that the network makes; last those that no slice holds.
+    """
     last = page_data.epochs[-1]
-    dice = page_data.organ_dice(last)
+    dice = np.nan_to_num(page_data.organ_dice(last), nan=-1.0)
     seen = (last.status[0, 0] != Status.ABSENT).any(1)
-    return sorted(range(len(dice)), key=lambda o: (not seen[o], np.nan_to_num(dice[o], nan=2.0), o))
+    says = [said for _, said in named_stages(page_data.headlines(last))[0]]
+    return sorted(range(len(dice)), key=lambda o: (not seen[o], says[o] != CLAIMED, -dice[o], o))
 
 
 def case_names(record: Record) -> list[str]:
@@ -320,8 +327,9 @@ def base_name(value: str) -> str:
 
 
 def fact_rows(facts: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Facts as (name, words) lines, without folders."""
-    return [(name.replace("_", " "), _words(value)) for name, value in facts.items()]
+    """Facts as (name, words) lines, without folders and without what is empty."""
+    said = {name.replace("_", " "): _words(value) for name, value in facts.items()}
+    return [(name, words) for name, words in said.items() if words]
 
 
 def _words(value: object) -> str:

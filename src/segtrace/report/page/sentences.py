@@ -37,6 +37,8 @@ CAUTIONS = {
     "unlabelled": "No ground truth: nothing says whether the prediction is right.",
     "training": "These slices belong to the training split: the network has seen them.",
     "phantom": "Phantom: the images were generated; they are not a patient's.",
+    "by_file": "Each file is counted as a case: where several are one patient's, intervals over "
+    "cases are too narrow, and claims too many.",
     "one_run": "One run: another seed may give other maps.",
 }
 """The cautions by name; the reasons why a map is not shown are REASONS of the scene."""

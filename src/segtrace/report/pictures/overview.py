@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, isnan
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segtrace.report.captions import epoch_words, marks, plain, rule_title, titled
+from segtrace.report.claims.claim import FOUND
 from segtrace.report.pictures.cells import PREDICTION, TRUTH, Picture
 from segtrace.report.pictures.charts import table_picture
 from segtrace.report.pictures.curves import curves_picture
@@ -42,11 +43,22 @@ class Course:
     loss: Mapping[int, float] = field(default_factory=dict)
 
 
-def worst_organ(record: Record, dice: Mapping[str, Sequence[float]]) -> str:
-    """Of the organs that the slices hold, the one with the lowest Dice; else the first."""
+def chosen_organ(record: Record, dice: Mapping[str, Sequence[float]]) -> tuple[str, str]:
+    """Whose maps are shown, and why, in words that may be empty.
+
+    Of the organs that are found the one with the lowest Dice; while none is found, the one with the
+    highest: maps of an organ that is not found explain a decision that the network does not make.
+    """
     area = record.flow.region_px.sum(1).tolist()
     held = [o for o, px in zip(record.flow.organs, area, strict=True) if px] or record.flow.organs
-    return min(held, key=lambda organ: inf if isnan(dice[organ][-1]) else dice[organ][-1])
+    now = {organ: dice[organ][-1] for organ in held if not isnan(dice[organ][-1])}
+    if not now:
+        return held[0], ""
+    if found := [organ for organ in now if now[organ] >= FOUND]:
+        organ = min(found, key=now.__getitem__)
+        return organ, f", found with the lowest Dice ({now[organ]:.2f})"
+    organ = max(now, key=now.__getitem__)
+    return organ, f", the organ with the highest Dice ({now[organ]:.2f})"
 
 
 def overview_picture(record: Record, course: Course) -> Picture:
@@ -59,16 +71,14 @@ def overview_picture(record: Record, course: Course) -> Picture:
     Returns:
         (H, W, 3).
     """
-    rule, organ = leading(record.flow.rules), worst_organ(record, course.dice)
+    rule, (organ, why) = leading(record.flow.rules), chosen_organ(record, course.dice)
     drawn, (n,) = of_slices(record, organ, choose_rows(record.flow, record.scene, organ, 1))
     window, line = view(drawn, [n], SIDE), across(count(record))
     table = _table(record, course, rule)
     curves = _curves(course, max(table.shape[0], 3 * LOSS_PX))
     width = max(sheet_width(window, line), curves.shape[1] + GAP + table.shape[1])
     upper = _beside(curves, table, width)
-    dice = course.dice[organ][-1]
-    lowest = "" if isnan(dice) else f", the organ with the lowest Dice ({dice:.2f})"
-    label = f"{titled(organ)}{lowest}  ·  {drawn.scene.name(n)}"
+    label = f"{titled(organ)}{why}  ·  {drawn.scene.name(n)}"
     maps = band(label, strip(Place(drawn, rule, organ, n), window), window, line)
     title = f"Overview  ·  {epoch_words(record.epoch)}  ·  {rule_title(record.flow, rule)}"
     below = key(

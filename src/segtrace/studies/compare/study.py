@@ -104,7 +104,7 @@ class Compare:
         each = 1 + passes_of_map(len(self.hidden), self.steps, self.steps)
         made = f"Explainers: {most} in all at most (max_seconds of each). " if limits else ""
         return (
-            f"{made}Then measuring: {each} forward passes of one slice for every row, organ and "
+            f"{made}Then measuring: {each} forward passes of one image for every row, organ and "
             "slice; study.steps sets how many"
         )
 

@@ -24,6 +24,7 @@ from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import Claim
 from segtrace.report.claims.leaks import (
     LEAST_SLICES,
+    OF_THE_MAP,
     PAIR,
     detail,
     held_against,
@@ -94,8 +95,8 @@ class Leakage(Nuance):
                      "rim, are cut out of the stage, beside as many cells elsewhere; mean over "
                      "the cases that have such cells (cut cases). Before it the size of the leak: "
                      "times uniform of all slices, mean over the cases with both organs and its "
-                     "95 % t interval, two of its nulls, p corrected for all entries. Every "
-                     f"density: {self.name}.csv.", _shown(cuts)),
+                     "95 % t interval, two of its nulls, p corrected for all entries. Shares are "
+                     f"{OF_THE_MAP}. Every density: {self.name}.csv.", _shown(cuts)),
             within,
             {picture_path(e.rule, e.peak, flow.stages): leaks.picture(e.rule, e.peak)
              for e in events[:CUT_AT_MOST]},

@@ -126,6 +126,7 @@ def scene(probes: Probes, channels: Mapping[str, OrganLike]) -> Scene:
         axcodes=probes.axcodes,
         affines=probes.affines,
         file_sizes=probes.file_sizes,
+        by_file=probes.by_file,
     )
 
 

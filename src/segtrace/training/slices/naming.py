@@ -23,7 +23,13 @@ NUMBERED = re.compile(r"(.+?)[ _.-]*(?:slice|sl|z)[ _.-]*(\d+)", re.IGNORECASE)
 Key = tuple[str, int]
 
 
-class File(str):
+class Name(str):
+    """What an image is called, which need not be its case: several may be one patient's."""
+
+    __slots__ = ()
+
+
+class File(Name):
     """The path of an image, which stands in the place of a name until all paths are known."""
 
     __slots__ = ()
@@ -41,7 +47,8 @@ def names_of(batch: Any, image: Any, size: int) -> list[str] | None:
     held = batch if isinstance(batch, Mapping) else {}
     for key in KEYS:
         if (found := _texts(held.get(key), size)) is not None:
-            return [File(one) for one in found] if key == "path" else found
+            kind = {"name": Name, "path": File}.get(key, str)
+            return [kind(one) for one in found]
     for meta in (getattr(image, "meta", None), held.get("image_meta_dict")):
         known = meta.get(FILE_OF_MONAI) if isinstance(meta, Mapping) else None
         if (found := _texts(known, size)) is not None:
@@ -88,6 +95,17 @@ def with_short_names(keys: Sequence[Key]) -> list[Key]:
     if len(set(found)) == len(keys):
         return found
     return [(short.get(case, case), index) for case, index in keys]
+
+
+def each_a_case(keys: Sequence[Key], named: Sequence[Key]) -> bool:
+    """Whether every image counts as a case because nothing but its own name or file is known.
+
+    Args:
+        keys: (case, index) of images as their loader gives them.
+        named: the same by :func:`with_short_names`.
+    """
+    own = len({case for case, _ in named}) == len(named) > 1
+    return own and any(isinstance(case, Name) for case, _ in keys)
 
 
 def counted(names: Iterable[str], seen: Counter[str]) -> list[Key]:

@@ -26,11 +26,13 @@ from segtrace.data.probes import Probes, choose
 from segtrace.errors import InputError, wrong
 from segtrace.network.labels import whole_numbers
 from segtrace.network.undisturbed import unchanged_generators
+from segtrace.progress import say_once
 from segtrace.training.slices.carried import unchanged_by_reading
 from segtrace.training.slices.lying import SPL, Lying, lying_of
 from segtrace.training.slices.naming import (
     UNNAMED,
     counted,
+    each_a_case,
     files_of,
     names_of,
     with_short_names,
@@ -46,6 +48,10 @@ RANDOM = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
 Slice = tuple[tuple[str, int], Tensor, Tensor]
 """((case, index), image (C, *image), label (*image) uint8, or masks (channels, *image))."""
 
+BY_FILE = (
+    "Each file or name counts as a case here: where several are slices of one patient, intervals "
+    "over cases are too narrow. Give 'case' and 'slice' in the batches of the validation loader"
+)
 _INSTEAD = "let the loader give that (FlowCallback also takes the slices themselves: probes=…)"
 
 
@@ -129,6 +135,9 @@ def probes_from(
         raise InputError(f"the validation loader {found}{instead}")
     picked = [kept[row] for row in chosen]
     images = torch.stack([image.as_subclass(Tensor) for _, image, _ in picked]).float()
+    by_file = not are_volumes(images) and each_a_case([seen.key for seen in first], keys)
+    if by_file:
+        say_once(f"Caution: {BY_FILE}.")
     sides_known = _said(loader, "sides_known") is True
     lying = Lying("", torch.full((len(picked), 2), torch.nan, dtype=torch.float64))
     if are_volumes(images):
@@ -146,6 +155,7 @@ def probes_from(
         axcodes=lying.axcodes,
         affines=lying.affines,
         file_sizes=lying.file_sizes,
+        by_file=by_file,
     )
 
 

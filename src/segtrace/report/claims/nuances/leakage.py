@@ -9,7 +9,7 @@ from segtrace.labelled import Dataset
 from segtrace.measures.significance import ALPHA, LEAST_CASES, weakest_p
 from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
-from segtrace.report.claims.claim import Claim, corrected, number
+from segtrace.report.claims.claim import Claim, corrected, number, percent
 from segtrace.report.claims.leaks import LEAST_DENSITY, LEAST_SHARE, LEAST_SLICES, detail
 
 LOST = 0.01
@@ -66,7 +66,7 @@ def why_none(one: Dataset) -> list[str]:
     )
     unmet = {
         f"less than {LEAST_DENSITY:.0f} times uniform": density < LEAST_DENSITY,
-        f"less than {LEAST_SHARE:.0%} of the map": share < LEAST_SHARE,
+        f"less than {percent(LEAST_SHARE)} of the map": share < LEAST_SHARE,
         f"on fewer than {LEAST_SLICES} slices": int(one["slices"]) < LEAST_SLICES,
         f"{centred:.1f} times uniform on centred logits": centred < LEAST_DENSITY,
         f"a test takes {LEAST_CASES} cases": p != p,

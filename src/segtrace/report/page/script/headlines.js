@@ -28,7 +28,7 @@ function organInShort(o) {
   const dice = DATA.organ_dice[e * ORGANS + o], claimed = says === CLAIMED && !isSilent(f, o);
   return name.charAt(0).toUpperCase() + name.slice(1) +
     (Number.isFinite(dice) ? ` · Dice ${brief(dice)}` : "") +
-    (claimed ? ` · ◆ ${DATA.stages[stage]}` : "");
+    (claimed ? ` · ◆ from ${DATA.stages[stage]}` : "");
 }
 
 // The sentence says that the network does not find the organ, and speaks of no stage.

@@ -44,7 +44,7 @@ function picture(canvas, look, large) {
   paint(canvas, state.ct, view, state.window, overlay);
   if (look && !map) {
     const status = statusIn(look);
-    note(canvas, large ? DATA.reasons[status] : plain(status));
+    note(canvas, large ? DATA.reasons[status] : status === "dead" ? "none" : plain(status));
   }
   if (!large) return;
   const channel = DATA.channels[state.organ];

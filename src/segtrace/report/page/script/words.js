@@ -20,6 +20,7 @@ function cautions(look) {
   add("unlabelled", !DATA.truth);
   add("training", DATA.training);
   add("phantom", DATA.phantom);
+  add("by_file", DATA.by_file);
   add("one_run", true);
   return found;
 }
@@ -63,7 +64,7 @@ function showReading() {
         return method.startsWith(title) ? `${method}.` : `${title}: ${method}.`;
       }),
     "Shown is the positive part; dark to bright is weak to strong, and no colour is no evidence.",
-    `Gain, ${DATA.measures.find(({ name }) => name === "gain")?.words}.`,
+    `To read gain: ${DATA.measures.find(({ name }) => name === "gain")?.words}.`,
     DATA.ends ? `Radiological convention: ${ENDS[DATA.ends[2]]} is on the left, ` +
       `${ENDS[DATA.ends[0]]} is up.` + (DATA.plane ? "" : " Slices are counted from caudal.")
       : "Which side is the patient's right, which way is up and from where slices are counted " +
@@ -92,7 +93,8 @@ function aboutCT() {
     return `The CT is the network's input, ${input}. HU are read back from it.${ends}`;
   }
   const grids = [...new Set(DATA.ct.slices.map(({ grid }) => grid.join(" × ")))];
-  return `The CT is shown as its file has it, ${grids.join(" or ")} pixels before cropping. The ` +
+  const own = grids.length > 2 ? "each slice in its own number of pixels" : `${grids.join(" or ")} pixels`;
+  return `The CT is shown as its file has it, ${own} before cropping. The ` +
     `network was given ${input}; labels, prediction and maps have that resolution.${ends}`;
 }
 
