@@ -16,7 +16,7 @@ from segtrace.network.graph import INFERENCE
 from segtrace.network.joints import spans_beside
 from segtrace.network.logits import Output, logits_at
 from segtrace.network.sites import Site
-from segtrace.network.stages import Stage, runs_twice
+from segtrace.network.stages import Stage, runs_twice, why_idle
 
 Alteration = Callable[[Tensor], Tensor]
 """The tensor that passes a site, as the network lays it out -> what passes on."""
@@ -377,5 +377,5 @@ def observe(
         logits = logits_at(net, x, output)
     for site in sites:
         if site.name not in found:
-            raise InputError(f"site {site.name!r} ({site.module}) did not run")
+            raise InputError(f"site {site.name!r} ({site.module}) did not run{why_idle(net)}")
     return Observed(found, logits)
