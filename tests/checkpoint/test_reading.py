@@ -137,6 +137,19 @@ def test_other_archives_and_programs_are_told_apart(path):
         read(path)
 
 
+def test_an_archive_that_lacks_an_entry_is_told_in_our_words(path, tmp_path):
+    whole, lacking = saved(path), tmp_path / "lacking.ckpt"
+    with zipfile.ZipFile(whole) as archive:
+        entries = {one.filename: archive.read(one) for one in archive.infolist()}
+    for entry in ("version", "data/0"):
+        with zipfile.ZipFile(lacking, "w") as file:
+            for name, content in entries.items():
+                if name.partition("/")[2] != entry:
+                    file.writestr(name, content)
+        with pytest.raises(InputError, match=rf"is damaged \(its entry '{entry}' is missing\)"):
+            read(lacking)
+
+
 def test_places_that_hold_no_file_are_named(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for place, message in {

@@ -6,6 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from segtrace import InputError
+from segtrace.cli import command_line
 from segtrace.cli.command_line import readable
 
 GROUPS = {"data": ["phantom", "synapse"], "study": ["cut"]}
@@ -195,3 +196,19 @@ def test_groups_of_a_users_own_folder_are_left_to_hydra():
         "--config-dir", "mine", "network=big", "++data.size=3",
     ]  # fmt: skip
     assert readable(["hydra.searchpath=[mine]", "network=big"], GROUPS)[1] == "network=big"
+
+
+def test_a_name_of_a_group_that_is_given_twice_is_refused():
+    assert refused("data=[phantom,phantom]") == (
+        "data=[phantom,phantom]: phantom is named twice; name each once"
+    )
+    assert readable(["data=[phantom,synapse]"], GROUPS) == ["data=[phantom,synapse]"]
+
+
+def test_letters_that_the_locale_does_not_know_are_laid_at_its_door(monkeypatch):
+    image = "image=/scans/" + "é.nii.gz".encode().decode("ascii", "surrogateescape")
+    monkeypatch.setattr(command_line.sys, "getfilesystemencoding", lambda: "ascii")
+    said = refused(image)
+    assert said.startswith(r"'image=/scans/\xe9.nii.gz': the locale")
+    assert said.endswith("set LC_ALL=C.UTF-8")
+    readable(["image=/scans/e.nii.gz"], GROUPS)

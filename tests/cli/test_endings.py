@@ -56,6 +56,10 @@ def test_what_is_whole_is_the_last_full_checkpoint_and_the_command_goes_on_from_
 def test_of_explain_it_is_said_whether_it_is_complete(folder):
     (folder / "config.yaml").write_text("rules: null\n")
     assert whole(folder) == "nothing was written"
+    (folder / "untrained").mkdir()
+    assert whole(folder) == "nothing was written"
+    (folder / "untrained" / "maps.npz").write_bytes(b"")  # what is beside it goes first
+    assert "is not complete: name another folder, or delete it" in whole(folder)
     (folder / "maps.npz").write_bytes(b"")
     assert "is not complete: name another folder, or delete it" in whole(folder)
     (folder / "index.html").write_bytes(b"")

@@ -101,6 +101,15 @@ def test_a_training_without_an_end_is_refused_and_not_given_a_thousand_epochs(ep
     check_end({"max_epochs": epochs, "max_steps": 8}, {"_target_": "x"})
 
 
+@pytest.mark.parametrize("kind", ["epochs", "steps"])
+def test_a_training_that_must_last_longer_than_it_may_is_refused(kind):
+    given = {f"min_{kind}": 3, f"max_{kind}": 1}
+    with pytest.raises(InputError, match=rf"min_{kind}=3 is more than trainer.max_{kind}=1; low"):
+        check_end(given, None)
+    check_end(given | {f"max_{kind}": 3}, None)
+    check_end(given | {f"min_{kind}": None}, None)
+
+
 def test_leaves_have_their_path():
     node = {"a": {"b": [1, {"c": None}]}, "d": "e"}
     assert dict(leaves(node)) == {"a.b[0]": 1, "a.b[1].c": None, "d": "e"}

@@ -76,6 +76,8 @@ def test_a_score_holds_volumes_and_both_distances():
     assert (found.hd95_voxels, found.hd95_mm) == (1, pytest.approx(0.7))
     assert found.surface_dice == 1
     assert score(shifted, SOMETHING, SPACING, STRICT, 0.5).surface_dice == pytest.approx(0.75)
+    sheared = score(shifted, SOMETHING, SPACING, STRICT, voxel_ml=0.5)
+    assert (sheared.true_ml, sheared.predicted_ml) == (16, 16)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import re
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -158,11 +159,53 @@ def test_a_stage_that_cannot_be_read_is_refused_by_name(net, places, message):
         segtrace.trace(net().double(), places, own.images(1, 16), ALL)
 
 
-def test_a_stage_that_does_not_depend_on_the_image_is_refused():
+def test_a_stage_that_a_hook_cuts_off_from_the_image_is_refused():
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1)).double().requires_grad_(False)
     net[0].register_forward_hook(lambda _m, _i, out: out.detach())
-    with pytest.raises(segtrace.InputError, match=r"stage 'a' \(1\) does not depend on the image"):
+    with pytest.raises(segtrace.InputError, match=r"stage 'a' \(1\) changes with the image, but"):
         segtrace.trace(net, {"a": "1"}, own.images(1, 4), ALL)
+
+
+class Cut(nn.Module):
+    """Its first part has no gradient, its second none of the image."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.last = (nn.Conv2d(1, n, 1) for n in (1, 1, 2))
+
+    def forward(self, x):
+        with torch.no_grad():
+            inner = self.one(x)
+        return self.last(x + inner + self.two(torch.ones_like(x)))
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [("one", "changes with the image, but no gradient leads to it"),
+     ("two", "does not depend on the image")],
+)  # fmt: skip
+def test_a_stage_whose_gradient_is_cut_is_told_from_one_without_the_image(stage, words):
+    net, image, places = Cut().double().requires_grad_(False), own.images(1, 4), {"a": stage}
+    for look in (lambda: segtrace.trace(net, places, image, ALL),
+                 lambda: segtrace.describe(net, image, places)):  # fmt: skip
+        with pytest.raises(segtrace.InputError, match=rf"stage 'a' \({stage}\) {words}"):
+            look()
+
+
+def test_a_network_that_torch_has_written_out_says_why_its_stages_do_not_run():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 1)
+
+        def forward(self, x):
+            return self.conv(x).relu()
+
+    written = torch.fx.symbolic_trace(nn.Sequential(OrderedDict(a=Block(), b=nn.Conv2d(2, 2, 1))))
+    written.double()
+    assert segtrace.trace(written, {"s": "a.conv"}, own.images(1, 4), ALL).maps
+    with pytest.raises(segtrace.InputError, match=r"\(a\) did not run: torch.fx or torch"):
+        segtrace.trace(written, {"s": "a"}, own.images(1, 4), ALL)
 
 
 def test_an_unknown_network_shows_its_modules():

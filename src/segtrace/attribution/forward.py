@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from segtrace.activation import (
@@ -20,6 +21,7 @@ from segtrace.network.graph import check
 from segtrace.network.hooks import record
 from segtrace.network.logits import Output, found_activation, logits_at, logits_of, sent
 from segtrace.network.sites import Site
+from segtrace.network.stages import why_idle
 
 
 def _centred(logits: Tensor, activation: str) -> Tensor:
@@ -73,11 +75,22 @@ def forward(
     words = {site.name: f"{in_words(site)} ({site.module})" for site in sites}
     for name, place in words.items():
         if name not in found.passed:
-            raise InputError(f"{place} did not run")
+            raise InputError(f"{place} did not run{why_idle(net)}")
     acts = {name: found.passed[name] for name in words}
     logits = logits_of(returned, x, output, net)
-    check(logits, {words[name]: tensor for name, tensor in acts.items()})
+    placed = {words[name]: tensor for name, tensor in acts.items()}
+    check(logits, placed, lambda place: _moves(net, sites, x, place, placed[place]))
     return acts, logits
+
+
+def _moves(net: nn.Module, sites: Sequence[Site], x: Tensor, place: str, seen: Tensor) -> bool:
+    """Whether what passes a site changes with the image, whatever its gradient says."""
+    (site,) = (one for one in sites if place == f"{in_words(one)} ({one.module})")
+    image = x.detach()
+    ramp = torch.linspace(0.1, 1, image.numel(), device=image.device).view_as(image)
+    with torch.no_grad(), record(net, [site]) as found:
+        sent(net, image + ramp.to(image.dtype))
+    return not torch.equal(found.passed[site.name], seen)
 
 
 def named(target: TargetsLike) -> dict[str, Target | Tensor]:

@@ -21,6 +21,8 @@ from segtrace.errors import InputError, printable
 
 ARCHIVE, PICKLE = b"PK", b"\x80"
 """How a file begins that ``torch.save`` wrote: today's kind, and that of before 2020."""
+MISSING = re.compile(r"hasRecord\(\"([^\"]+)\"\)|locating file ([^:]+): file not found")
+"""How torch says that an entry is not there."""
 CHUNK = 2**20
 CODE = re.compile(r"GLOBAL (\S+)")
 """What torch says it would have had to call."""
@@ -196,6 +198,8 @@ def _check_kind(path: Path, entries: list[ZipInfo]) -> None:
         )
     if "data.pkl" not in names:
         raise _foreign(path)
+    if "version" not in names:  # which torch writes beside it and asks for
+        raise _damaged(path, ValueError("its entry 'version' is missing"))
     packed = any(entry.compress_type != ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise InputError(f"{path} is refused: it unpacks to more than it is; torch.save packs none")
@@ -218,6 +222,14 @@ def _damaged(path: Path, error: BaseException) -> InputError:
     return InputError(f"{path} is damaged ({reason}); copy or download it again")
 
 
+def _in_our_words(said: str) -> str:
+    """What torch says of an archive, without what is meant for its own programmers."""
+    if (lost := MISSING.search(said)) is not None:
+        return f"its entry {lost[1] or lost[2]!r} is missing"
+    first = said.strip().split("\n")[0]
+    return first.split("(Could this error message")[0].strip()
+
+
 def _refused(path: Path, error: BaseException) -> InputError:
     """What torch says, in words that help."""
     words = str(error)
@@ -228,8 +240,7 @@ def _refused(path: Path, error: BaseException) -> InputError:
     if "magic number" in words:
         return _foreign(path)
     if not isinstance(error, pickle.UnpicklingError):
-        first = words.strip().split("\n")[0]
-        return _damaged(path, RuntimeError(first or type(error).__name__))
+        return _damaged(path, RuntimeError(_in_our_words(words) or type(error).__name__))
     if (code := CODE.search(words)) is not None:
         return InputError(
             f"{path} is refused: it holds code ({printable(code[1], 80)}), not only values and "

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -40,6 +41,7 @@ def readable(
             Hydra's grammar cannot read, with the form that it can; several values without
             ``-m``; a group that is set to no option of it.
     """
+    _check_letters(arguments)
     known = _known(arguments)
     if known.shell_completion:  # install=bash is no option of ours
         return list(arguments)
@@ -288,12 +290,32 @@ def _as_one(override: Override, argument: str) -> str:
     return f" a list is {listed}, one text is {text};"
 
 
+def _check_letters(arguments: Sequence[str]) -> None:
+    """Refuse letters that the locale does not know, and that no file would be found by."""
+    strange = next((one for one in arguments if not one.isprintable() and _is_torn(one)), None)
+    if strange is None or sys.getfilesystemencoding() == "utf-8":
+        return
+    letters = strange.encode(errors="surrogateescape").decode(errors="replace")
+    raise InputError(
+        f"{letters!a}: the locale of this terminal (LC_ALL, LC_CTYPE or LANG) does not know its "
+        "letters; set LC_ALL=C.UTF-8"
+    )
+
+
+def _is_torn(text: str) -> bool:
+    """Whether bytes stand in it that Python could not read as letters."""
+    return any("\udc80" <= letter <= "\udcff" for letter in text)
+
+
 def _check_choice(override: Override, options: Sequence[str], *, all_there_are: bool) -> None:
     """A group takes names or null. Hydra looks one up, and of several lists none that there are."""
     value = override.value()
     if value is None or override.is_sweep_override() or override.is_delete():
         return
-    for name in value if isinstance(value, list) else [value]:
+    names = value if isinstance(value, list) else [value]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"{override.input_line}: {twice[0]} is named twice; name each once")
+    for name in names:
         missing = isinstance(value, list) and all_there_are and name not in options
         if missing or not isinstance(name, str):
             raise unknown(override.key_or_group, name, options)

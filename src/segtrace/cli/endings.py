@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from segtrace.checkpoint.loading import describe
 from segtrace.cli import start_up
 from segtrace.cli.start_up import NOTHING, SIGNALS, called, say
-from segtrace.cli.taken_back import take_back
+from segtrace.cli.taken_back import take_back, untouched
 from segtrace.cli.train.resume.broken_off import LAST, PREVIOUS
 from segtrace.data.cache.entries import LostSlicesError
 from segtrace.errors import BrokenOffError, InputError, is_full, is_out_of_memory, why
@@ -150,7 +150,7 @@ def _of_memory(error: BaseException) -> str:
 def whole(folder: Path) -> str:
     """What lies whole in a run's folder, and the command that goes on from there."""
     if kind_of(folder) != "train":
-        if result_in(folder) is None:
+        if result_in(folder) is None and untouched(folder):
             return UNWRITTEN
         if (page := folder / "index.html").exists():  # which is written last
             return f"{folder} is complete: open {page}"

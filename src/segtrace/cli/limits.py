@@ -92,14 +92,17 @@ def check_end(trainer: Mapping[str, Any], scheduler: Any) -> None:
 
     Raises:
         InputError: neither epochs nor steps nor a time limit; a time limit alone, where a schedule
-            has to know the steps.
+            has to know the steps; fewer epochs or steps than there must be.
     """
     epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps")
-    if steps not in (None, -1) and steps < 1:
-        raise InputError(f"trainer.max_steps={steps}; give 1 or more, or -1 for no limit")
+    if steps not in (None, -1):
+        if steps < 1:
+            raise InputError(f"trainer.max_steps={steps}; give 1 or more, or -1 for no limit")
+        _check_least(trainer, "steps", steps)
     if epochs not in (None, -1):
         if epochs < 1:
             raise InputError(f"trainer.max_epochs={epochs}; give 1 or more")
+        _check_least(trainer, "epochs", epochs)
         return
     if steps not in (None, -1):
         return
@@ -110,6 +113,16 @@ def check_end(trainer: Mapping[str, Any], scheduler: Any) -> None:
         raise InputError(
             f"{said}: the schedule of the learning rate must know its end; give "
             "trainer.max_epochs=10, or model.scheduler=null"
+        )
+
+
+def _check_least(trainer: Mapping[str, Any], kind: str, most: int) -> None:
+    """Refuse a training that must last longer than it may, which Lightning ends all the same."""
+    least = trainer.get(f"min_{kind}")
+    if isinstance(least, int) and least > most:
+        raise InputError(
+            f"trainer.min_{kind}={least} is more than trainer.max_{kind}={most}; lower the one or "
+            "raise the other"
         )
 
 

@@ -22,12 +22,10 @@ def take_back(made: Sequence[Path]) -> None:
     if not made:
         return
     folder, *above = made
-    files = {path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
-    nothing = {path for pattern in OF_NOTHING for path in folder.glob(pattern)}
-    if files - nothing or folder.is_symlink() or folder.resolve() == Path.cwd().resolve():
+    if _others(folder) or folder.is_symlink() or folder.resolve() == Path.cwd().resolve():
         return
     with suppress(OSError):  # what somebody else puts there meanwhile stays
-        for path in nothing:
+        for path in _of_nothing(folder):
             path.unlink(missing_ok=True)
         for inner in sorted(folder.rglob("*"), reverse=True):
             inner.rmdir()
@@ -38,3 +36,17 @@ def take_back(made: Sequence[Path]) -> None:
     for empty in above:
         with suppress(OSError):
             empty.rmdir()
+
+
+def untouched(folder: Path) -> bool:
+    """Whether nothing lies there but what lies there before the first result."""
+    return not _others(folder)
+
+
+def _others(folder: Path) -> set[Path]:
+    files = {path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
+    return files - _of_nothing(folder)
+
+
+def _of_nothing(folder: Path) -> set[Path]:
+    return {path for pattern in OF_NOTHING for path in folder.glob(pattern)}

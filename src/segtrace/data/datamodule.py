@@ -2,6 +2,7 @@
 
 import warnings
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from segtrace.data.sampling import (
 )
 from segtrace.data.sources import CaseSource
 from segtrace.data.splits.choosing import chosen_split
+from segtrace.data.splits.twins import warn_of_twins
 from segtrace.data.views.choosing import view_of
 from segtrace.data.views.view import Items, count
 from segtrace.data.views.watched import PreparedCases
@@ -116,10 +118,15 @@ class CaseDataModule(PreparedCases, LightningDataModule):
         self._epoch = 0
 
     def setup(self, stage: str | None = None) -> None:
-        """Prepare what the stage needs; of an organ that no case of a training holds, warn."""
+        """Prepare what the stage needs; of a training warn of organs no case holds, and of twins.
+
+        Twins are two cases with one image.
+        """
         parts = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
         asked = parts.get(stage or "fit", ())
         self.gather(*asked)
+        if stage in (None, "fit") and not self._judged:
+            warn_of_twins(self.source, self.split, Path(self.cache_dir).expanduser())
         for part in asked if stage in (None, "fit") else ():
             if self.split[part] and part not in self._judged:
                 self._judged.add(part)

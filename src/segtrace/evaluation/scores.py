@@ -51,6 +51,7 @@ def score(
     spacing: Spacing,
     protocol: Protocol,
     tolerance: float = TOLERANCE_MM,
+    voxel_ml: float | None = None,
 ) -> Score:
     """Hold a mask (D, H, W) against the truth.
 
@@ -60,9 +61,10 @@ def score(
         spacing: mm of a voxel along D, H, W; NaN where unknown.
         protocol: whose rules hold where one of them is empty.
         tolerance: of the surface Dice, mm.
+        voxel_ml: volume of a voxel, where its axes are not orthogonal; else that of the spacing.
     """
     counts = [int(np.count_nonzero(mask)) for mask in (predicted & true, predicted, true)]
-    voxel_ml = float(np.prod(spacing)) / 1000
+    voxel_ml = float(np.prod(spacing)) / 1000 if voxel_ml is None else voxel_ml
     common, of_prediction, of_truth = counts
     finding = _finding(of_truth, of_prediction)
     rule = protocol.rule(finding)

@@ -120,7 +120,7 @@ class Foreign:
         """
         volume, names = case.volume, list(self.organs)
         masks = self.masks(case, logits)
-        rows, ml = [], float(np.prod(volume.grid.spacing)) / 1000
+        rows, ml = [], volume.grid.voxel_ml
         for name, organ in self.organs.items() if self.activation == SIGMOID else ():
             of = masks[name].astype(np.uint8) * np.uint8(organ.label)
             file = folder / PREDICTIONS / f"{file_name(name, names)}.nii.gz"

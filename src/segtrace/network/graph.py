@@ -24,6 +24,12 @@ DETACHED = (
 )
 
 
+CUT = (
+    "changes with the image, but no gradient leads to it: what the network computes there, or "
+    "before, is cut off from its graph (detach, .data, no_grad, numpy); take that out"
+)
+
+
 INFERENCE = (
     "a part of the network runs in inference mode, which no gradient passes; take "
     "torch.inference_mode() off its forward (torch.no_grad() outside the network does the same)"
@@ -169,23 +175,30 @@ def is_reentrant(node: Any) -> bool:
     return "CheckpointFunction" in node.name()
 
 
-def check(logits: Tensor, acts: Mapping[str, Tensor]) -> None:
+def check(
+    logits: Tensor,
+    acts: Mapping[str, Tensor],
+    moves: Callable[[str], bool] = lambda _place: False,
+) -> None:
     """Refuse logits and activations between which no gradient can be taken.
 
     Args:
         logits: of a pass with gradients on.
         acts: place, in words -> what passed there.
+        moves: whether what passes a place changes with the image; asked where no gradient does.
 
     Raises:
-        InputError: logits without a graph, a place that does not depend on the image, re-entrant
-            checkpointing in between.
+        InputError: logits without a graph; a place that does not depend on the image, or does so
+            without a gradient; re-entrant checkpointing in between.
     """
     if logits.is_inference() or any(activation.is_inference() for activation in acts.values()):
         raise InputError(INFERENCE)
     for place, activation in acts.items():
         if not activation.requires_grad:
             inside = any(is_reentrant(node) for node in walk(logits.grad_fn))
-            raise InputError(f"{place} {REENTRANT if inside else 'does not depend on the image'}")
+            if inside:
+                raise InputError(f"{place} {REENTRANT}")
+            raise InputError(f"{place} {CUT if moves(place) else 'does not depend on the image'}")
     if not logits.requires_grad:
         raise InputError(DETACHED)
     nodes = {get_gradient_edge(activation).node for activation in acts.values()}

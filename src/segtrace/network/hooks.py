@@ -14,7 +14,7 @@ from segtrace.network.edges import Edge, in_words
 from segtrace.network.graph import INFERENCE
 from segtrace.network.logits import Output, logits_at
 from segtrace.network.sites import Site
-from segtrace.network.stages import Stage, runs_twice
+from segtrace.network.stages import Stage, runs_twice, why_idle
 
 Edit = Callable[[Tensor], Tensor]
 """The activation of a site, (N, K, *cells) whatever the layout -> another one of that shape."""
@@ -191,5 +191,5 @@ def observe(
         logits = logits_at(net, x, output)
     for site in sites:
         if site.name not in found:
-            raise InputError(f"site {site.name!r} ({site.module}) did not run")
+            raise InputError(f"site {site.name!r} ({site.module}) did not run{why_idle(net)}")
     return Observed(found, logits)

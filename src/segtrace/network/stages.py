@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from segtrace.errors import InputError, unknown
 from segtrace.network import guards
@@ -305,6 +306,16 @@ def scripted(modules: Mapping[str, nn.Module], path: str) -> str | None:
         if isinstance(module, torch.jit.ScriptModule) and not traced:
             return above
     return None
+
+
+def why_idle(net: nn.Module) -> str:
+    """Behind "did not run": why a module of this network may stand there and never be called."""
+    if not any(isinstance(module, GraphModule) for module in net.modules()):
+        return ""
+    return (
+        ": torch.fx or torch.export has written the network out, operation by operation, so that "
+        "modules are passed by; give the nn.Module as it was before"
+    )
 
 
 def runs_twice(place: str, module: str) -> InputError:

@@ -171,3 +171,14 @@ def test_an_organ_that_the_checkpoint_lacks_is_named_before_any_data_is_there(ru
     check_organs({"checkpoint": None, "organs": ["livr"]})
     with pytest.raises(InputError, match=r"no organ 'livr'; this network has .*liver"):
         check_organs({"checkpoint": path, "organs": [known[0], "livr"]})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"stages": ["enc1", "enc1"]}, {"organs": ["liver", "liver"]}, {"measures": ["gain", "gain"]}],
+)
+def test_a_name_that_is_given_twice_is_refused(given):
+    ((option, (name, _)),) = given.items()
+    with pytest.raises(InputError, match=rf"{option}=.*: {name} is named twice; name each once"):
+        check(checkpoint="a.ckpt", **given)
+    check(checkpoint="a.ckpt", **{option: [name]})

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -374,7 +375,8 @@ def test_a_run_that_is_not_the_same_does_not_go_on(tiny_raw, tmp_path, override,
     fit(plan_of(tmp_path / "run", tiny_raw, *options))
     other = shutil.copytree(tiny_raw, tmp_path / "other")
     image, label = (other / part / f"{part}0005.nii.gz" for part in ("img", "label"))
-    shutil.copy(other / "img" / "img0027.nii.gz", image)
+    theirs = nibabel.load(other / "img" / "img0027.nii.gz")
+    nibabel.Nifti1Image(theirs.get_fdata() + 1, theirs.affine).to_filename(image)
     shutil.copy(other / "label" / "label0027.nii.gz", label)
     changed = plan_of(tmp_path / "run", tiny_raw, *options, override.format(other=other))
     before = points(tmp_path / "run")

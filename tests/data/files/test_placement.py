@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from helpers.raw_layout import AFFINES
+from segtrace.data.files.geometry import Geometry
 from segtrace.data.files.nifti import read_image
+from segtrace.data.volumes.geometry import VolumeGeometry
 
 VALUES = np.where(np.arange(120).reshape(6, 5, 4) < 60, -1000, 40).astype(np.int16)
 SCAN = np.diag([-1.3, 1.3, 5.0, 1.0])
@@ -189,3 +191,25 @@ def test_an_affine_that_says_place_or_size_is_no_placeholder(read):
     moved[0, 3], large[2, 2] = 0.5, 2.0
     for affine in (moved, turned_over, large):
         assert kinds(read(affine, affine)) == []
+
+
+@pytest.mark.parametrize(("shear", "told"), [(0, False), (0.01, False), (0.5, True), (-3, True)])
+def test_a_sheared_scan_is_told_and_its_volumes_are_those_of_its_affine(read, shear, told):
+    """Distances along every way, in mm of the affine and of orthogonal axes, differ by as much."""
+    affine = SCAN.copy()
+    affine[0, 1] = shear
+    volume = read(affine)
+    assert ("sheared" in kinds(volume)) == told
+    voxel = abs(np.linalg.det(affine[:3, :3])) / 1000
+    assert volume.grid.voxel_ml == pytest.approx(voxel, rel=1e-6)
+    slices = Geometry.fit(volume.grid, 30)
+    assert slices.voxel_ml * 30**2 == pytest.approx(voxel * np.prod(slices.square), rel=1e-6)
+    if told:
+        ways = np.random.default_rng(0).normal(size=(3, 20000))
+        true = np.linalg.norm(affine[:3, :3] @ ways, axis=0)
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)
+        apart = np.abs(np.linalg.norm(sizes[:, None] * ways, axis=0) / true - 1).max()
+        said = float(volume.findings[-1].words.split("up to ")[1].split("%")[0]) / 100
+        assert said == pytest.approx(apart, abs=0.01, rel=0.03)
+        whole = VolumeGeometry.fit(volume.grid, (1.0, 1.0, 1.0), "a")
+        assert whole.voxel_ml * np.prod(whole.shape) == pytest.approx(VALUES.size * voxel, rel=1e-6)

@@ -167,6 +167,10 @@ def test_a_broken_dataset_json_is_named(tmp_path):
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(InputError, match=r"dataset.json: not readable as JSON"):
         find_source(str(tmp_path))
+    for encoding, words in (("utf-16", "UTF-16"), ("latin-1", "no UTF-8")):
+        (tmp_path / "dataset.json").write_bytes('{"labels": {"é": 1}}'.encode(encoding))
+        with pytest.raises(InputError, match=rf"its text is {words}; save it as UTF-8"):
+            find_source(str(tmp_path))
 
 
 @pytest.mark.parametrize("told", [True, False])

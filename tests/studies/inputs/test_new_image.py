@@ -6,6 +6,7 @@ from torch import nn
 
 from segtrace.data.files.nifti import read_image
 from segtrace.data.preprocessing import Preprocessing
+from segtrace.errors import InputError
 from segtrace.studies.inputs.new_image import probes_of_image
 from segtrace.studies.inputs.trained_network import TrainedNetwork
 from segtrace.studies.volumes.tracing import VolumeSlices
@@ -57,3 +58,11 @@ def test_slices_of_a_whole_volume_say_what_its_file_says(tiny_raw, shifted):
         images, geometry = SETTINGS.images(volume)
         probes = VolumeSlices(volume, images, None, geometry).probes([0, 3])
         assert known(probes) == (expected, expected)
+
+
+def test_an_image_that_shows_nothing_is_told_where_nothing_is_found_in_it(net, tiny_raw, tmp_path):
+    file = nibabel.load(tiny_raw / "img" / "img0005.nii.gz")
+    flat = tmp_path / "flat.nii.gz"
+    nibabel.Nifti1Image(np.full(file.shape, -1000, np.int16), file.affine).to_filename(flat)
+    with pytest.raises(InputError, match=r"nothing to explain; every voxel of its image is -1000"):
+        probes_of_image(flat, network(net), 2)

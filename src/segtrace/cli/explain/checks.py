@@ -112,7 +112,17 @@ def check_processes(plain: Mapping[str, Any], study: Study, *, several: bool) ->
         )
 
 
+NAMED_ONCE = ("stages", "organs", "measures")
+"""Options that list names."""
+
+
 def _check_names(plain: Mapping[str, Any]) -> None:
+    for option in NAMED_ONCE:
+        names = plain[option] if isinstance(plain[option], list) else []
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(
+                f"{option}={in_yaml(names)}: {in_yaml(twice[0])} is named twice; name each once"
+            )
     if plain["region"] is not None:
         check_region(plain["region"])
     if plain["score"] not in (None, *SCORES):

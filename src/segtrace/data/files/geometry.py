@@ -5,6 +5,7 @@ right. That is the transpose, slice by slice, of a volume whose axes run to the 
 posterior and superior (LPS+).
 """
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from segtrace.errors import InputError
 Triple = tuple[float, float, float]
 _LPS = orientations.axcodes2ornt("LPS")
 _IDENTITY = ((0, 1), (1, 1), (2, 1))
+_ROUNDED = 1e-6  # headers store float32
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,20 @@ class Grid:
         return np.ascontiguousarray(
             orientations.apply_orientation(stack.transpose(2, 1, 0), source)
         )
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel; NaN if unknown."""
+        return math.prod(self.spacing) / 1000 * self.filled
+
+    @property
+    def filled(self) -> float:
+        """A voxel's volume over that of a box with its edges: 1 where its axes are orthogonal."""
+        if self.affine is None:
+            return 1.0
+        axes = np.asarray(self.affine)[:3, :3]
+        share = float(abs(np.linalg.det(axes)) / np.linalg.norm(axes, axis=0).prod())
+        return share if share < 1 - _ROUNDED else 1.0
 
     @property
     def rows_columns(self) -> tuple[int, int]:
@@ -172,7 +188,7 @@ class Geometry:
     def voxel_ml(self) -> float:
         """Volume of a voxel; NaN if unknown."""
         rows, columns = self.spacing
-        return rows * columns * self.grid.spacing[2] / 1000
+        return rows * columns * self.grid.spacing[2] / 1000 * self.grid.filled
 
     @property
     def sides_known(self) -> bool:

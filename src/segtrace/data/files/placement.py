@@ -26,6 +26,7 @@ _ITK_IDENTITY = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_SIZE = 0.01  # relative; headers store float32
 _SMALLEST, _LARGEST = 0.005, 100.0  # mm of a voxel
 _OBLIQUE = 30.0  # degrees
+_STRETCHED = 0.01  # relative, of a distance
 _FALLBACK = "so it is read as stored, and no side is named"
 
 
@@ -45,7 +46,7 @@ def place(
     """
     grid = Grid.from_affine(shape, affine, where, _UNITS[unit(header)])
     found = _placeholder(header, affine) or _contradictions(header, affine)
-    found = [*found, *_strange_size(header, grid), *_oblique(affine)]
+    found = [*found, *_strange_size(header, grid), *_oblique(affine), *_sheared(affine)]
     grid = grid.doubting(sides=doubted(found, "sides"), spacing=doubted(found, "millimetres"))
     return grid, tuple(found)
 
@@ -177,6 +178,24 @@ def _oblique(affine: Affine) -> list[Finding]:
             f"its voxels stand {off.max():.0f}° oblique to the patient: what is taken for axial "
             f"slices follows the stored axis {sliced}" + (", and no side is named" * bool(across)),
             ("sides",) if across else (),
+        )
+    ]
+
+
+def _sheared(affine: Affine) -> list[Finding]:
+    """Voxel axes that do not stand at right angles, as distances in mm are measured."""
+    steps = affine[:3, :3] / _norms(affine)
+    # Of a way through the voxels, its length in mm over what orthogonal axes would make of it.
+    ratios = np.sqrt(np.linalg.eigvalsh(steps.T @ steps).clip(0))
+    off = max(abs(1 / ratio - 1) if ratio else np.inf for ratio in ratios)
+    if off <= _STRETCHED:
+        return []
+    return [
+        Finding(
+            "sheared",
+            "the axes of its voxels do not stand at right angles, so distances in mm (HD95, "
+            f"surface Dice) are wrong by up to {off:.0%}, though volumes are right; resample it "
+            "to an orthogonal grid",
         )
     ]
 

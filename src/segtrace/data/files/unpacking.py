@@ -25,6 +25,7 @@ _OTHERS = {
     b"<": "a web page, such as a site sends instead of a file; log in and download it again",
     b"NRRD": "an NRRD file; save it as NIfTI",
     b"ObjectTy": "a MetaImage; save it as NIfTI",
+    b"\0\0\0\1\0\0": "a FreeSurfer volume (.mgh, .mgz); save it as NIfTI, e.g. with mri_convert",
     b"\x89HDF": "an HDF5 file; save it as NIfTI",
     b"\x93NUMPY": "a numpy array; save it as NIfTI, with its affine",
     b"\x89PNG": "a picture; save the scan as NIfTI",

@@ -80,6 +80,8 @@ def _content(path: Path) -> Mapping[str, Any]:
         content = json.loads(text, object_pairs_hook=partial(_once_each, path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({why(error)})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: its text is {_encoding(path)}; save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
@@ -88,6 +90,14 @@ def _content(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: it holds {shown(content)}, where a mapping is needed")
     return content
+
+
+def _encoding(path: Path) -> str:
+    """What text is that is no UTF-8, by its first bytes."""
+    with path.open("rb") as file:
+        begin = file.read(4)
+    wide = begin.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in begin
+    return "UTF-16" if wide else "no UTF-8"
 
 
 def _once_each(path: Path, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

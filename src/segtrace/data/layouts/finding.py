@@ -7,6 +7,7 @@ from pathlib import Path
 from segtrace.data.files.finding_files import existing_folder, matches
 from segtrace.data.files.nifti import FIRST
 from segtrace.data.layouts.dataset_json import DatasetJson, read_dataset_json
+from segtrace.data.layouts.incomplete import incomplete
 from segtrace.data.layouts.listed import ListedSource
 from segtrace.data.layouts.organ_files import IMAGE, ORGANS, OrganFilesSource
 from segtrace.data.sources import NiftiSource
@@ -130,8 +131,11 @@ def _patterns(top: Path) -> tuple[str, str]:
             return images, masks
     if (top / "img").is_dir():
         return PATTERNS[0]
+    if (why := incomplete(top, PATTERNS)) is not None:
+        raise InputError(f"{top}: {why}")
+    listed = f"no cases listed in {LIST}" if (top / LIST).is_file() else f"no {LIST}"
     raise InputError(
-        f"{top}: no {LIST}, no CASE/ct.nii.gz with {ORGANS}/, and no two folders of images and "
+        f"{top}: {listed}, no CASE/ct.nii.gz with {ORGANS}/, and no two folders of images and "
         "labels that are called alike; say where they are, e.g. "
         "'data.images=scans/*.nii.gz' 'data.masks=organs/*.nii.gz'"
     )

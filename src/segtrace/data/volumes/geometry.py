@@ -73,7 +73,7 @@ class VolumeGeometry:
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel; NaN if unknown."""
-        return math.prod(self.spacing) / 1000
+        return math.prod(self.spacing) / 1000 * self.grid.filled
 
     @property
     def sides_known(self) -> bool:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from segtrace.measures.significance import ALPHA, LEAST_CASES, weakest_p
+from segtrace.progress import counted
 from segtrace.report.captions import plain
 from segtrace.report.claims.claim import Claim, corrected, listed
 
@@ -19,10 +20,11 @@ def channel_claims(beyond: Mapping[str, Tensor], organs: Sequence[str], cases: i
         cases: how many there are.
     """
     if cases < 2 * LEAST_CASES:
-        words = f"Channels were cut on {cases} cases, and nothing is claimed: that takes "
-        return [
-            Claim("channels", f"{words}{2 * LEAST_CASES}, half of them to choose the channels.")
-        ]
+        words = (
+            f"Channels were cut on {counted(cases, 'case')}, and nothing is claimed: that takes "
+            f"{2 * LEAST_CASES}, half of them to choose the channels."
+        )
+        return [Claim("channels", words)]
     every = torch.cat([*beyond.values()])  # the family: all stages and organs
     p = weakest_p(every).reshape(len(beyond), len(organs))
     found = []

@@ -10,6 +10,7 @@ from torch import Tensor
 from segtrace.causal.faithfulness.comparison import Column, Standing
 from segtrace.measures.over_cases import COVERAGE, method, over_cases
 from segtrace.measures.significance import LEAST_CASES, RATE
+from segtrace.progress import counted
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 
 OWN, CONTROL, SHADE = "#0072b2", "0.45", "0.93"
@@ -55,7 +56,7 @@ def comparison_figure(
         )
         axes[0].set_ylim(len(rows) - 0.5, -0.5)
         cases = max(row.cases[columns[0].name] for row in rows)
-        words = [f"Which maps carry the prediction? one network, {cases} cases", *marks]
+        words = [f"Which maps carry the prediction? one network, {counted(cases, 'case')}", *marks]
         figure.suptitle("  ·  ".join(words), fontsize=8)
     return figure, _caption(shown, cases)
 

@@ -57,7 +57,8 @@ def sanity_figure(
                 row[0].set_ylabel(f"{title_of(rule)}\nsimilarity", fontsize=6)
         figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False)
         slices, cases = found.sizes["slice"], len(set(names_along(found, "case")))
-        words = [f"Do maps change when the weights do? {slices} slices of {cases} cases, one run",
+        about = f"{counted(slices, 'slice')} of {counted(cases, 'case')}"
+        words = [f"Do maps change when the weights do? {about}, one run",
                  *marks]  # fmt: skip
         figure.suptitle("  ·  ".join(words), fontsize=8)
     return figure, _caption(found)

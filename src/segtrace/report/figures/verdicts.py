@@ -19,6 +19,7 @@ from segtrace.causal.faithfulness.verdict import (
 from segtrace.errors import InputError
 from segtrace.measures.over_cases import COVERAGE, method
 from segtrace.measures.significance import RATE
+from segtrace.progress import counted
 from segtrace.report.captions import plain, title_of
 from segtrace.report.figures.panels import PAGE_WIDTH, print_style
 
@@ -82,7 +83,7 @@ def verdict_figure(
 
 def _title(question: str, organ: str, one: Verdict | Ranking, marks: Sequence[str]) -> str:
     whose = "all organs" if organ == ALL else plain(organ)
-    return "  ·  ".join([f"{question} {whose}, {one.cases} cases, one run", *marks])
+    return "  ·  ".join([f"{question} {whose}, {counted(one.cases, 'case')}, one run", *marks])
 
 
 def _method(own: Sequence[Verdict] | Sequence[Ranking]) -> str:

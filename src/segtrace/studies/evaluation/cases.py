@@ -256,8 +256,9 @@ def _scored(
         channel = organ_of(channels[organ], SOFTMAX).channel
         mask = stack == channel if stack.ndim == 3 else stack[:, channel] > 0
         found[organ] = score(
-            mask, truth == place, (up, along, across), scoring.rules, scoring.tolerance
-        )
+            mask, truth == place, (up, along, across), scoring.rules, scoring.tolerance,
+            volume.grid.voxel_ml,
+        )  # fmt: skip
     return found
 
 

@@ -78,16 +78,20 @@ def _figures(result: FaithfulnessResult) -> Iterator[tuple[str, Figure, str]]:
 
 def _opening(result: FaithfulnessResult) -> Iterator[str]:
     yield (
-        f"Does cutting bear out the maps? {result.slices} slices of {result.cases} cases, one run; "
+        f"Does cutting bear out the maps? {_about(result)}, one run; "
         + ("beside the untrained network" if result.untrained else "no untrained network at hand")
     )
     for organ, why in result.left_out.items():
         yield f"Left out: {organ}, {why}."
 
 
+def _about(result: FaithfulnessResult) -> str:
+    return f"{counted(result.slices, 'slice')} of {counted(result.cases, 'case')}"
+
+
 def claims(result: FaithfulnessResult) -> list[Claim]:
     """What is found, or that nothing is: of every rule's maps, and of the rankings."""
-    about = f"{counted(result.slices, 'slice')} of {counted(result.cases, 'case')}"
+    about = _about(result)
     found = Verdicts(result.verdicts, about)
     ranked = [ranking_claim(result.rankings, _whose(result), about)] if result.rankings else []
     return [*found.claims(), *ranked]

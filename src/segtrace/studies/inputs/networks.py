@@ -110,7 +110,8 @@ class Networks:
         if trained.epoch == 0:
             return None
         if trained.name not in self._before:
-            self._before[trained.name] = untrained_of(trained, self.untrained)
+            asked = self.options["untrained"] is not None
+            self._before[trained.name] = untrained_of(trained, self.untrained, asked=asked)
         return self._before[trained.name]
 
     def trainer(self, **options: Any) -> "pl.Trainer":

@@ -46,9 +46,10 @@ def probes_of_image(path: Path, trained: TrainedNetwork, n: int) -> Probes:
     masks = [predicted_mask(labels, organ) for organ in trained.channels.values()]
     areas = torch.stack([mask.flatten(1).sum(1) for mask in masks], 1).numpy()
     if not areas.any():
+        why = "".join(f"; {finding.words}" for finding in volume.findings)
         raise InputError(
             f"{path}: the network finds none of its organs ({', '.join(trained.channels)}) in "
-            "any slice, so there is nothing to explain"
+            f"any slice, so there is nothing to explain{why}"
         )
     rows = choose(areas, [(volume.name, index) for index in range(len(images))], n)
     originals = preprocessing.originals(volume, rows)

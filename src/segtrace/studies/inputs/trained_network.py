@@ -188,22 +188,52 @@ def channels_of(
     return organs_of(organs, SIGMOID, there) if settings.activation == SIGMOID else organs
 
 
-def untrained_of(trained: TrainedNetwork, path: Path | None) -> TrainedNetwork | None:
+def untrained_of(
+    trained: TrainedNetwork, path: Path | None, *, asked: bool = False
+) -> TrainedNetwork | None:
     """The same network before its training, to stand beside it; ``None``, said so, without one.
 
     Args:
         trained: the network, whose settings it takes over.
         path: checkpoint of epoch 0.
+        asked: the user names it, and did not leave it to be found beside the network.
+
+    Raises:
+        InputError: one that the user names has been trained, or is another network.
     """
     if path is None or not path.is_file():
         say("No untrained network to stand beside it (epoch_000.ckpt): give untrained=…")
         return None
     rules = trained.settings.rules
     other = replace(from_checkpoint(path, trained.named, rules), settings=trained.settings)
+    if (why := _no_start(trained, other)) is None:
+        return other
+    if asked:
+        raise InputError(f"untrained={path} {why}; give epoch_000.ckpt of the same training")
+    say(f"{path} {why}, so it does not stand beside it")
+    return None
+
+
+def _no_start(trained: TrainedNetwork, other: TrainedNetwork) -> str | None:
+    """Why the one is not what the training of the other began with; ``None`` if it may be."""
+    if other.epoch != 0:
+        return f"is of epoch {other.epoch}, and an untrained network is of epoch 0"
     if (other.channels, other.stages) != (trained.channels, trained.stages):
-        say(f"{path} is of another network, so it does not stand beside it")
-        return None
-    return other
+        return "is of another network: other organs or stages"
+    theirs, own = (_shapes(each.net) for each in (other, trained))
+    unlike = [name for name in {**own, **theirs} if own.get(name) != theirs.get(name)]
+    if unlike:
+        first, none = unlike[0], "none"
+        return (
+            f"is of another network: {len(unlike)} of its weights differ in shape, e.g. {first} "
+            f"({theirs.get(first, none)} there, {own.get(first, none)} in the trained one)"
+        )
+    return None
+
+
+def _shapes(net: nn.Module) -> dict[str, str]:
+    """Name -> shape of parameters and buffers."""
+    return {name: str(list(values.shape)) for name, values in net.state_dict().items()}
 
 
 def _baselines(plain: Mapping[str, Any] | None) -> Baselines | None:

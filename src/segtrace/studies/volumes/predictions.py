@@ -42,7 +42,7 @@ def save_prediction(trained: TrainedNetwork, image: Path, folder: Path) -> None:
     mark = "".join(f", {IN_SHORT[caution]}" for caution in said if caution in IN_SHORT)
     numbers = save_predictions(folder, stack, trained.channels, volume, mark, back)
     save_label_tables(folder, numbers)
-    voxel_ml = float(np.prod(volume.grid.spacing)) / 1000
+    voxel_ml = volume.grid.voxel_ml
     rows = []
     for organ, channel in trained.channels.items():
         mask = predicted_mask(found, channel).numpy().astype(np.uint8)

@@ -197,6 +197,27 @@ def test_our_own_rule_with_options_need_not_be_named_again(folder):
     assert go_on(folder, "explain.rules=[their]", explain=composed) == ours
 
 
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("builtins.exec", "which is of Python itself and no part of a training"),
+        ("os.system", "which is of Python itself"),
+        ("subprocess.Popen", "which is of Python itself"),
+        ("exec", "which is no class; mend it"),
+        ("a.b; import os", "which is no class"),
+        ("their..Class", "which is no class"),
+        (3, "which is no class"),
+    ],
+)
+def test_what_can_be_no_part_of_a_training_is_not_offered_to_be_named(folder, target, words):
+    evil = config_of(folder)
+    evil["callbacks"]["mine"] = {"_target_": target}
+    (folder / "config.yaml").write_text(yaml.safe_dump(evil))
+    with pytest.raises(InputError, match=words) as caught:
+        go_on(folder)
+    assert "name it again" not in str(caught.value)
+
+
 @pytest.mark.parametrize("place", ["callbacks.mine", "model.optimizer", "data", "model.net.norm"])
 def test_a_class_that_only_the_file_names_has_to_be_named_again(folder, place):
     evil = config_of(folder)

@@ -4,6 +4,7 @@ What its ``config.yaml`` holds is data: nothing in it is resolved, and a class t
 made only if the command line or a YAML file of our own names it too.
 """
 
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 from segtrace.checkpoint.mapping_file import read_mapping
 from segtrace.cli.command_line import parse
 from segtrace.cli.limits import leaves
-from segtrace.errors import InputError
+from segtrace.errors import InputError, shown
 from segtrace.names import CONFIG
 from segtrace.training.construction import in_yaml
 
@@ -148,19 +149,36 @@ def _check_named_again(own: Plain, composed: Plain, folder: Path, known: Collect
     allowed = {*known, *_targets(composed)}
     for path, value in leaves(own):
         if path.split(".")[-1] == "_target_" and value not in allowed:
-            place, listed, _ = path.partition("[")
-            again = f"name it again: {path}={value}"
-            if listed:  # no option ends with an index
-                again = f"type the whole list again, {place}=[…]"
-            raise InputError(
-                f"{folder / CONFIG} names {value!r}, which nothing here knows, and what a file "
-                f"names is not imported; if you know it, {again}"
-            )
+            raise InputError(f"{folder / CONFIG} {_of_unknown(path, value)}")
         if _is_elsewhere(path, value, folder) and _at(composed, path) != value:
             raise InputError(
                 f"{folder / CONFIG} writes to {value}, outside the run; if that is right, name it "
                 f"again: {path}={value}"
             )
+
+
+def _of_unknown(path: str, value: Any) -> str:
+    """What is said of a class that the file alone names; nothing of it is imported to say so.
+
+    One that may be the user's own can be named again. Python's own modules hold no part of a
+    training, but much that runs whatever it is handed.
+    """
+    names = value.split(".") if isinstance(value, str) else []
+    if len(names) < 2 or not all(map(str.isidentifier, names)):
+        return f"names {shown(value)} as {path}, which is no class; mend it, or train anew"
+    if names[0] in sys.stdlib_module_names:
+        return (
+            f"names {value!r} as {path}, which is of Python itself and no part of a training: "
+            "somebody has changed this file; train anew, or go on from a copy that you trust"
+        )
+    place, listed, _ = path.partition("[")
+    again = f"name it again: {path}={value}"
+    if listed:  # no option ends with an index
+        again = f"type the whole list again, {place}=[…]"
+    return (
+        f"names {value!r}, which nothing here knows, and what a file names is not imported; "
+        f"if you know it, {again}"
+    )
 
 
 def _is_elsewhere(path: str, value: Any, folder: Path) -> bool:
