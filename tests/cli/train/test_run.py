@@ -511,6 +511,25 @@ def without_validation(*arguments):
     return made
 
 
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("model.net.features=[8]", r"features=\[8\]: .*length 6"),
+        ("model.net.norm=foo", "norm='foo'"),
+        ("model.stages={enc1: nothing}", "stage 'enc1': no module 'nothing'"),
+        ("explain.organs=[livr]", "no organ 'livr'; .*did you mean liver"),
+        ("explain.stages=[enc99]", "no stage 'enc99'"),
+    ],
+)
+def test_what_cannot_be_built_or_explained_is_refused_before_the_data(
+    tiny_raw, tmp_path, typed, message, monkeypatch
+):
+    monkeypatch.setattr(CaseDataModule, "gather", lambda *_: pytest.fail("data were prepared"))
+    plan = plan_of(tmp_path / "run", tiny_raw, typed)
+    with pytest.raises(InputError, match=f"^[^\n]*{message}[^\n]*$"):
+        run.data(plan)
+
+
 @pytest.mark.parametrize("name", ["early_stopping", "best"])
 @pytest.mark.parametrize("typed", [[], ["trainer.limit_val_batches=0"]])
 def test_what_watches_cases_that_nobody_validates_is_refused_before_the_data(

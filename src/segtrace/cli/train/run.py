@@ -18,7 +18,7 @@ from segtrace.cli.start_up import called
 from segtrace.cli.train.assembly import check_unwatched, module_of, settings_of, trainer_of
 from segtrace.cli.train.broken_off import Left
 from segtrace.cli.train.continuity import check_same, ended_early
-from segtrace.cli.train.rehearsal import check_optimisation
+from segtrace.cli.train.rehearsal import check_optimisation, is_checked
 from segtrace.cli.train.run_config import settled
 from segtrace.cli.train.together import together
 from segtrace.cli.train.train_config import TrainConfig
@@ -31,7 +31,8 @@ from segtrace.evaluation.prediction import check_protocol
 from segtrace.evaluation.protocols import protocol_of
 from segtrace.evaluation.sliding import inferer_of
 from segtrace.names import CONFIG
-from segtrace.network.stages import resolve as resolve_stages
+from segtrace.network.guards import PROPOSED
+from segtrace.network.stages import resolve as stages_of
 from segtrace.progress import counted, is_first, say
 from segtrace.report.event_files import rewind
 from segtrace.report.files import check_writable, environment, version_of
@@ -39,7 +40,7 @@ from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.tracking.cut_tables import report
 from segtrace.tracking.edges import chosen_places, named_edges
-from segtrace.tracking.explained import check_chosen
+from segtrace.tracking.explained import check_chosen, chosen_organs
 from segtrace.tracking.writer import last_shown
 from segtrace.training.callbacks.best import BEST, BestCheckpoint
 from segtrace.training.callbacks.checkpoints import EpochCheckpoints
@@ -77,11 +78,41 @@ def data(plan: TrainConfig) -> CaseDataModule:
         )
     if not module.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
         check_unwatched(plan.config["callbacks"])
+    _check_network(plan, module)
     _tell_letter(plan, module)
     if plan.protocols:  # a test case that cannot be read is told now, and not when all is trained
         module.gather("train", "val", "test")
     module.setup("fit")
     return module
+
+
+def _check_network(plan: TrainConfig, data: CaseDataModule) -> None:
+    """Refuse what nobody can build or explain before minutes of preparation.
+
+    A class of the user's own is made once and for all, later.
+    """
+    model, chosen = plan.config["model"], settings_of(plan.config)
+    chosen_organs(data.organs, chosen.organs)
+    if is_checked(model["net"]):
+        net = checkpoint.build(_recipe(plan, data))
+        if model.get("stages") != PROPOSED:
+            check_chosen(chosen, data.organs, [s.name for s in stages_of(net, model.get("stages"))])
+
+
+def _recipe(plan: TrainConfig, data: CaseDataModule) -> dict[str, Any]:
+    """Class and arguments of the network, with the channels that the data ask for."""
+    recipe = dict(plan.config["model"]["net"])
+    if "out_channels" in recipe and recipe["out_channels"] is None:
+        recipe["out_channels"] = _channels(plan, data)
+    for name in INPUTS:  # 1 is what the files of networks say, and not what was asked for
+        if recipe.get(name, 0) in (None, 1):
+            recipe[name] = data.source.channels
+    return recipe
+
+
+def _channels(plan: TrainConfig, data: CaseDataModule) -> int:
+    """Of the logits: the organs, and behind a softmax the background."""
+    return len(data.organs) + (settings_of(plan.config).activation == SOFTMAX)
 
 
 def _tell_letter(plan: TrainConfig, data: CaseDataModule) -> None:
@@ -106,18 +137,12 @@ def module(plan: TrainConfig, data: CaseDataModule, probes: Probes) -> Segmentat
             take the slices of the data.
     """
     model, chosen = plan.config["model"], settings_of(plan.config)
-    recipe = dict(model["net"])
-    channels = len(data.organs) + (chosen.activation == SOFTMAX)  # which has a background
-    if "out_channels" in recipe and recipe["out_channels"] is None:
-        recipe["out_channels"] = channels
+    recipe = _recipe(plan, data)
     image = probes.images[:1]  # as the data give it, whatever the network was made for
-    for name in INPUTS:  # 1 is what the files of networks say, and not what was asked for
-        if recipe.get(name, 0) in (None, 1):
-            recipe[name] = image.shape[1]
     net = checkpoint.build(recipe)
-    Fitting(net, image, channels, recipe, data.smallest_batch).check()
+    Fitting(net, image, _channels(plan, data), recipe, data.smallest_batch).check()
     places, joins = chosen_places(net, image, model.get("stages"), model.get("edges"))
-    stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, places)}
+    stages = {stage.name: stage.to_plain() for stage in stages_of(net, places)}
     check_chosen(chosen, data.organs, stages)
     edges = named_edges(net, stages, joins, image.shape[2:], image.shape[1])
     check_optimisation(model, net.parameters())
