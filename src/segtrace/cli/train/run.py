@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from torch import Tensor
 
 from segtrace.activation import SOFTMAX
@@ -34,8 +36,8 @@ from segtrace.names import CONFIG
 from segtrace.network.guards import PROPOSED
 from segtrace.network.stages import resolve as stages_of
 from segtrace.progress import counted, is_first, say
-from segtrace.report.event_files import rewind
 from segtrace.report.files import check_writable, environment, version_of
+from segtrace.report.logs import Reached, rewind, rewind_table, spared
 from segtrace.report.tables import save_table
 from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.tracking.cut_tables import report
@@ -55,6 +57,8 @@ from segtrace.training.slices.outlook import tell_volumes
 
 SLICES = 4
 """Axes of a batch of slices."""
+TOLD_BY = {"WandbLogger": "id", "MLFlowLogger": "run_id"}
+"""Logger -> the option that names one of its runs."""
 TRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 """MLflow's variable; its own number is seven, for minutes and without a word."""
 
@@ -194,7 +198,7 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
         if isinstance(logger, TensorBoardLogger):
             check_writable(logger.log_dir)
         elif is_first():
-            _begin(logger)
+            _begin(logger, goes_on=plan.left is not None)
     if plan.config["model"].get("compile"):
         say("The network is compiled, which may take some minutes.")
         usual = SliceView if probes.images.ndim == SLICES else VolumeView
@@ -204,8 +208,16 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
     return built
 
 
-def _begin(logger: Logger) -> None:
-    """Let a logger reach its server, or log in, now: it would do so at the first point."""
+def _begin(logger: Logger, *, goes_on: bool) -> None:
+    """Let a logger reach its server, or log in, now: it would do so at the first point.
+
+    Lightning's table of a run that goes on is kept, which it would delete, see :func:`take_up`.
+    """
+    if isinstance(logger, CSVLogger) and goes_on:
+        with spared(_table_of(logger)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it will be deleted
+            logger.experiment  # noqa: B018
+        return
     own = os.environ.get(TRIES)
     os.environ[TRIES] = own or "1"
     try:
@@ -219,6 +231,10 @@ def _begin(logger: Logger) -> None:
     finally:
         if own is None:
             del os.environ[TRIES]
+
+
+def _table_of(logger: CSVLogger) -> Path:
+    return Path(logger.log_dir) / ExperimentWriter.NAME_METRICS_FILE
 
 
 def take_up(
@@ -243,9 +259,31 @@ def take_up(
     if is_first():
         anew = ("test/",) if plan.protocols else ()
         drawn = _last_shown(plan.left, planned_epochs(trainer, _batches(trainer, data)), trainer)
+        _tell_other_runs(plan.config["logger"], plan.left.epoch)
+        reached = Reached(plan.left.epoch, plan.left.batches, anew, drawn)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                rewind(Path(logger.log_dir), plan.left.epoch, plan.left.batches, anew, drawn)
+                rewind(Path(logger.log_dir), reached)
+            elif isinstance(logger, CSVLogger):
+                begins = f"{logger._prefix}{logger.LOGGER_JOIN_CHAR}" if logger._prefix else ""
+                columns = rewind_table(_table_of(logger), reached, begins)
+                logger.experiment.metrics_keys[:] = columns
+
+
+def _tell_other_runs(loggers: Mapping[str, Any], epoch: int) -> None:
+    """Some loggers do not know which run of theirs goes on, unless they are told.
+
+    Args:
+        loggers: their configuration.
+        epoch: the last that was finished.
+    """
+    for name, node in loggers.items():
+        option = TOLD_BY.get(str((node or {}).get("_target_")).rsplit(".", 1)[-1])
+        if option is not None and node.get(option) is None:
+            say(
+                f"logger.{name} begins another run, with what follows epoch {epoch}, beside the "
+                "one that was broken off; the files of the run have all epochs."
+            )
 
 
 def _last_shown(left: Left, epochs: int | None, trainer: pl.Trainer) -> dict[str, int]:
