@@ -174,4 +174,4 @@ def test_the_script_predicts_and_explains_a_folder_and_goes_on(run, tiny_raw, tm
         assert float(row[f"{organ} ml"]) == pytest.approx(voxels[organ] * 0.15, abs=0.01)
     assert json.loads((one / "whole.json").read_text())["checkpoints"]
     other = answer_of("explain.py", *asked, "seed=1")
-    assert "holds results already" in other.err
+    assert "holds results of other options, seed=0, and nothing is overwritten" in other.err
