@@ -27,6 +27,7 @@ from segtrace.cli.entry import opened
 from segtrace.cli.schema import check
 from segtrace.cli.train import run
 from segtrace.cli.train.broken_off import left_in
+from segtrace.cli.train.full_state import Expected
 from segtrace.cli.train.letter import Letter
 from segtrace.cli.train.train_config import TrainConfig, plainly
 from segtrace.data.datamodule import CaseDataModule
@@ -247,6 +248,47 @@ def test_what_a_stop_has_drawn_is_gone_where_the_run_goes_on_and_stays_where_it_
     assert points(broken.folder) == expected
     assert left_in_all(broken.folder) == files
     assert_same_files(tmp_path / "whole" / "flow", broken.folder / "flow")
+
+
+@pytest.mark.long
+def test_a_killed_run_with_two_that_explain_goes_on_with_both_wherever_it_lies(tiny_raw, tmp_path):
+    def plan(name):
+        return plan_of(
+            tmp_path / name, tiny_raw, *options, f"+callbacks.second.folder={tmp_path / name}/more",
+            "+callbacks.second._target_=segtrace.training.callbacks.flow.FlowCallback",
+        )  # fmt: skip
+
+    options = (
+        "explain.rules=[grad_pam]", "explain.organs=[liver]", "callbacks.flow.cut_every=9",
+        "+callbacks.second.cut_every=9",
+        "probes.n=1", "data.steps_per_epoch=3", "trainer.max_epochs=3",
+    )  # fmt: skip
+    fit(plan("whole"))
+    fit(plan("broken"), kill=2)
+    (tmp_path / "broken").rename(tmp_path / "moved")
+    moved = plan("moved")
+    left = left_in(moved.folder / "checkpoints", expected=Expected.of(moved.config))
+    assert left.epoch == 2
+    assert left.reached
+    with pytest.raises(InputError, match=r"\(callbacks.FlowCallback: 2 instead of 3\)"):
+        left_in(moved.folder / "checkpoints", expected=Expected(1, 3))
+    fit(replace(moved, left=left))
+    for name in ("flow", "more"):
+        assert_same_files(tmp_path / "whole" / name, moved.folder / name)
+    assert points(tmp_path / "whole") == points(moved.folder)
+
+
+def test_loggers_that_do_not_know_which_run_goes_on_are_told_of(capsys):
+    wandb = {"_target_": "pytorch_lightning.loggers.WandbLogger"}
+    mlflow = {"_target_": "pytorch_lightning.loggers.MLFlowLogger", "run_id": None}
+    table = {"_target_": "pytorch_lightning.loggers.CSVLogger"}
+    run._tell_other_runs({"w": wandb, "m": mlflow, "csv": table, "none": None}, 3)
+    said = capsys.readouterr().out.strip().splitlines()
+    assert len(said) == 2
+    for name, line in zip("wm", said, strict=True):
+        assert f"logger.{name} begins another run, with what follows epoch 3" in line
+    run._tell_other_runs({"w": {**wandb, "id": "a"}, "m": {**mlflow, "run_id": "b"}}, 3)
+    assert not capsys.readouterr().out
 
 
 ADDED = "callbacks=[default,early_stopping,ema,best]"
