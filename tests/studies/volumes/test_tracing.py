@@ -240,7 +240,7 @@ def test_an_image_without_any_organ_is_one_clear_line(tmp_path):
 def test_maps_for_which_the_disk_has_no_room_are_refused_before_the_work(tmp_path, monkeypatch):
     full = SimpleNamespace(free=1000)
     monkeypatch.setattr("segtrace.studies.volumes.outlook.shutil.disk_usage", lambda _: full)
-    with pytest.raises(InputError, match="GiB needed for 2 maps; name fewer"):
+    with pytest.raises(InputError, match=r"0.0 MiB free, \d\S* MiB needed for 2 maps; name fewer"):
         explain_volume(trained(), volume(AFFINES["LPS"]), tmp_path / "out", trainer)
 
 

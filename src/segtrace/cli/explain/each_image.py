@@ -106,9 +106,9 @@ def each_image(
     ]
     if kept := len(images) - len(todo):
         say(f"{kept} of {counted(len(images), 'image')} explained before, by these weights: kept.")
-    if others := [why for _, place, key in todo if (why := _others(place, key))]:
-        why = ", ".join(dict.fromkeys(one for what in others for one in what))
-        say(f"{counted(len(others), 'image')} explained before and now anew, with other {why}.")
+    if others := [what for _, place, key in todo if (what := _others(place, key))]:
+        told = ", ".join(dict.fromkeys(one for what in others for one in what))
+        say(f"{counted(len(others), 'image')} explained before and now anew, with other {told}.")
     steps, asked = Steps(len(todo), processes), {path for path, *_ in todo}
     with side_by_side(partial(_tried, explain), todo, processes, "processes=1") as tried:
         for number, path in enumerate(images, 1):

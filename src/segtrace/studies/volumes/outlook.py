@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
+from segtrace.data.cache.needs import in_words
 from segtrace.data.files.geometry import Geometry
 from segtrace.errors import InputError
 from segtrace.progress import say
@@ -50,8 +51,8 @@ def announce(
     most = kinds * int(np.prod(geometry.grid.shape)) * 2 + native * depth * 4
     if most > free:
         raise InputError(
-            f"{folder}: {free / 2**30:.1f} GiB free, {most / 2**30:.1f} GiB needed for {kinds} "
-            "maps; name fewer with stages=[…] organs=[…] rules=[…]"
+            f"{folder}: {in_words(free)} free, {in_words(most)} needed for {kinds} maps; name "
+            "fewer with stages=[…] organs=[…] rules=[…]"
         )
 
 
