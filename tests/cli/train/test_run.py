@@ -657,11 +657,15 @@ def test_a_network_and_classes_of_the_users_own_stay_open(tiny_raw, tmp_path):
     check(plan.config, list(plan.config))
 
 
+def built(plan: TrainConfig) -> pl.LightningModule:
+    data = run.data(plan)
+    return run.module(plan, data, run.probes(plan, data))
+
+
 def test_a_network_with_arguments_it_does_not_take_is_one_clear_line(tiny_raw, tmp_path):
     plan = plan_of(tmp_path / "run", tiny_raw, "model.net.fetures=[8]")
-    data = run.data(plan)
     with pytest.raises(InputError, match=r"model.net: monai.networks.nets.BasicUNet: .*fetures"):
-        run.module(plan, data, run.probes(plan, data))
+        built(plan)
 
 
 @pytest.mark.parametrize("none", ["data.split.test=null", "data.split.test=[]"])
@@ -688,9 +692,8 @@ def test_what_the_network_cannot_be_asked_is_refused_before_training(
     tiny_raw, tmp_path, override, message
 ):
     plan = plan_of(tmp_path / "run", tiny_raw, override)
-    data = run.data(plan)
     with pytest.raises(InputError, match=message):
-        run.module(plan, data, run.probes(plan, data))
+        built(plan)
 
 
 def test_a_validation_after_more_batches_than_a_pass_has_is_refused(tiny_raw, tmp_path):

@@ -35,6 +35,7 @@ from segtrace.evaluation.sliding import inferer_of
 from segtrace.names import CONFIG
 from segtrace.network.guards import PROPOSED
 from segtrace.network.stages import resolve as stages_of
+from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import counted, is_first, say
 from segtrace.report.files import check_writable, environment, version_of
 from segtrace.report.logs import Reached, rewind, rewind_table, spared
@@ -90,6 +91,7 @@ def data(plan: TrainConfig) -> CaseDataModule:
     return module
 
 
+@unchanged_generators()
 def _check_network(plan: TrainConfig, data: CaseDataModule) -> None:
     """Refuse what nobody can build or explain before minutes of preparation.
 
@@ -208,7 +210,7 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
     return built
 
 
-def _begin(logger: Logger, *, goes_on: bool) -> None:
+def _begin(logger: Logger, *, goes_on: bool = False) -> None:
     """Let a logger reach its server, or log in, now: it would do so at the first point.
 
     Lightning's table of a run that goes on is kept, which it would delete, see :func:`take_up`.
