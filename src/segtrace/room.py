@@ -10,11 +10,13 @@ from segtrace.errors import InputError, why
 def in_words(size: float) -> str:
     """Bytes in the unit in which they are read best.
 
-    >>> in_words(3 * 2**29), in_words(37.4 * 2**20), in_words(2**18)
-    ('1.5 GiB', '37 MiB', '0.2 MiB')
+    >>> in_words(3 * 2**29), in_words(37.4 * 2**20), in_words(2**18), in_words(2**14)
+    ('1.5 GiB', '37 MiB', '0.2 MiB', '16 KiB')
     """
     if size >= 2**30:
         return f"{size / 2**30:.1f} GiB"
+    if size < 2**20 / 10:
+        return f"{size / 2**10:.0f} KiB"
     return f"{size / 2**20:.{0 if size >= 10 * 2**20 else 1}f} MiB"
 
 

@@ -364,6 +364,10 @@ def test_of_an_evaluation_it_is_said_how_to_go_on(folder, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["explain.py", "++evaluate=true", "hydra.run.dir=out"])
     command = f"python explain.py evaluate=true hydra.run.dir={folder}"
     assert whole(folder) == f"1 case scored; to go on: {command}"
+    (folder / "test" / "evaluation.csv").unlink()  # for which the disk had no room
+    assert whole(folder) == f"1 case scored; to go on: {command}"
+    (folder / "test" / "whole" / "0001.json").unlink()
+    assert whole(folder) == "nothing was written"
 
 
 CUDA = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.11 GiB"

@@ -1,10 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from helpers.saving import reloaded
+from segtrace.checkpoint.description import understood
 from segtrace.data.probes import Probes, choose, usual
 from segtrace.errors import InputError
 
@@ -160,6 +162,23 @@ def test_probes_survive_a_checkpoint(probes):
     assert [hu.tolist() for hu in again.originals] == [hu.tolist() for hu in probes.originals]
     assert len(again) == 2
     assert again.hash == probes.hash
+
+
+def test_all_that_probes_may_say_survives_the_description_of_a_checkpoint(probes):
+    said = replace(probes, ends=(-2.0, 3.5), axcodes="SPL", hounsfield_known=True)
+    for embed in (True, False):
+        found = understood({"probes": reloaded(said.to_plain(embed))}, Path("x.ckpt"))
+        assert found.unknown == ()
+        assert found["probes"].keys() == said.to_plain(embed).keys()
+    again = Probes.from_plain(understood({"probes": said.to_plain()}, Path("x.ckpt"))["probes"])
+    assert (again.ends, again.axcodes) == (said.ends, said.axcodes)
+    assert torch.equal(again.shown, said.shown)
+
+
+@pytest.mark.parametrize("ends", [[1.0, 1.0], [2.0, -1.0], [0.0], [0.0, float("nan")], "ab"])
+def test_ends_of_a_file_between_which_nothing_lies_are_one_line(probes, ends):
+    with pytest.raises(InputError, match=r"^x.ckpt: probes.ends\b[^\n]*$"):
+        understood({"probes": probes.to_plain() | {"ends": ends}}, Path("x.ckpt"))
 
 
 @pytest.mark.parametrize("name", ["sides_known", "hounsfield_known"])

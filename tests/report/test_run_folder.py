@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -227,9 +228,21 @@ def test_a_folder_inside_a_run_is_its_own(tmp_path):
 
 
 def test_a_folder_with_results_goes_on_under_its_own_configuration_alone(tmp_path):
-    (tmp_path / "config.yaml").write_text("image: folder\n")
+    own = "image: folder\nregion: gt\nprocesses: 1\n"
+    (tmp_path / "config.yaml").write_text(own)
     (tmp_path / "images.csv").write_text("image\n")
-    for other in (None, "image: another\n", ""):
-        with pytest.raises(InputError, match="holds results already"):
+    with pytest.raises(InputError, match="holds results already"):
+        taken(tmp_path, "explain")
+    for other, there in (
+        (own.replace("gt", "pred"), 'region="gt"'),
+        (own.replace("folder", "another"), 'image="folder"'),
+        (f"{own}rules: [grad_pam]\n", "rules=null"),
+        ("", 'image="folder", region="gt"'),
+    ):
+        said = f"results of other options, {re.escape(there)}, and nothing is overwritten or mixed"
+        with pytest.raises(InputError, match=f"^[^\n]*{said}; with those the same .*hydra.run.dir"):
             taken(tmp_path, "explain", goes_on=other)
-    taken(tmp_path, "explain", goes_on="image: folder\n").release()
+    for same in (own, own.replace("1", "2")):
+        taken(tmp_path, "explain", goes_on=same).release()
+    with pytest.raises(InputError, match="holds results already"):
+        taken(tmp_path, "train", goes_on="seed: 1\n")

@@ -39,7 +39,8 @@ def _is(dimensions: int | tuple[int, ...], *kinds: torch.dtype) -> Callable[[Ten
 
 def _agree(probes: dict[str, Any]) -> dict[str, Any]:
     """As many cases as slices, images, labels; labels as large as images."""
-    counts = {name: len(v) for name, v in probes.items() if isinstance(v, list | Tensor)}
+    each = {name: value for name, value in probes.items() if name != "ends"}
+    counts = {name: len(v) for name, v in each.items() if isinstance(v, list | Tensor)}
     if len(set(counts.values())) > 1:
         raise ValueError(f"{', '.join(f'{n} {name}' for name, n in counts.items())} are no slices")
     images, labels = probes.get("images"), probes.get("labels")
@@ -87,6 +88,12 @@ def _millimetres(spacing: Tensor) -> Tensor:
     return spacing
 
 
+def _rising(ends: list[float]) -> list[float]:
+    if ends[0] >= ends[1]:
+        raise ValueError("the value that is black has to be below the one that is white")
+    return ends
+
+
 def _sides(tensor: Tensor) -> Tensor:
     if max(tensor.shape[-3:], default=0) > SIDE or 0 in tensor.shape:
         raise ValueError(f"slices of {tuple(tensor.shape[-2:])}; 1 to {SIDE} pixels are allowed")
@@ -96,6 +103,7 @@ def _sides(tensor: Tensor) -> Tensor:
 Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(max_length=255)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Ends = Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_rising)]
 Whole = Annotated[int, Field(ge=0, le=2**31)]
 Some = Annotated[list[Name], Field(min_length=1)]
 Organs = Annotated[
@@ -178,6 +186,7 @@ class Watched(TypedDict, total=False):
     axcodes: Annotated[str, Field(pattern="^([RLAPSI]{3})?$")]
     hounsfield_known: bool
     by_file: bool
+    ends: Ends
     hash: Text
     images: Images
     labels: Labels | None

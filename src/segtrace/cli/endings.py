@@ -150,7 +150,8 @@ def _of_memory(error: BaseException) -> str:
 def whole(folder: Path) -> str:
     """What lies whole in a run's folder, and the command that goes on from there."""
     if kind_of(folder) != "train":
-        if result_in(folder) is None and untouched(folder):
+        scored = _cases_scored(folder)  # whose table comes later
+        if result_in(folder) is None and not scored and untouched(folder):
             return UNWRITTEN
         if (page := folder / "index.html").exists():  # which is written last
             return f"{folder} is complete: open {page}"

@@ -12,7 +12,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from segtrace.cli.command_line import quoted
 from segtrace.errors import InputError, unknown
-from segtrace.training.construction import reason
+from segtrace.training.construction import in_yaml, reason
 
 CHECKED = ("segtrace", "pytorch_lightning", "lightning", "torch", "monai")
 """Packages whose constructors are the schema; a class of the user's own stays open."""
@@ -207,7 +207,7 @@ def _hints(called: Callable[..., Any]) -> dict[str, Any]:
     hints: dict[str, Any] = {}
     for function in reversed(_constructors(called)):
         try:
-            hints |= get_type_hints(function)
+            hints |= get_type_hints(function, include_extras=True)
         except (NameError, TypeError):  # a hint that exists for type checkers alone
             continue
     return hints
@@ -231,6 +231,8 @@ def _check_value(where: str, value: Any, hint: Any) -> None:
     try:
         found = adapter.validate_python(value)
     except ValidationError as error:
+        if words := [one for one in getattr(hint, "__metadata__", ()) if isinstance(one, str)]:
+            raise InputError(f"{where}={in_yaml(value)}; give {words[-1]}") from error
         first = error.errors()[0]
         place = "".join(f".{part}" for part in first["loc"] if isinstance(part, str | int))
         message = IN_WORDS.get(first["type"]) or first["msg"][0].lower() + first["msg"][1:]

@@ -3,7 +3,7 @@
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 
 from segtrace.data.augment import Named
 from segtrace.data.labels import organ_table
-from segtrace.data.limits import RANGES, check_range
+from segtrace.data.limits import IN_WORDS, RANGES, check_range
 from segtrace.data.prepare import PreparedCase
 from segtrace.data.sampling import (
     AUTO,
@@ -22,11 +22,11 @@ from segtrace.data.sampling import (
     threads_that_prepare,
     workers_beside,
 )
-from segtrace.data.sources import CaseSource
-from segtrace.data.splits.choosing import chosen_split
+from segtrace.data.sources import CaseSource, Later
+from segtrace.data.splits.choosing import check_given, chosen_split
 from segtrace.data.splits.twins import warn_of_twins
 from segtrace.data.views.choosing import view_of
-from segtrace.data.views.view import Items, count
+from segtrace.data.views.view import Items, View, count
 from segtrace.data.views.watched import PreparedCases
 from segtrace.data.views.windowing import Window, window_of
 from segtrace.errors import InputError
@@ -44,7 +44,7 @@ class CaseDataModule(PreparedCases, LightningDataModule):
     epoch to epoch, and a GPU is fed from pinned memory.
 
     Args:
-        source: where the cases come from.
+        source: where the cases come from; made here where it is :class:`Later`.
         organs: ``"synapse8"``, ``"btcv13"``, ``"all"`` or organ names in channel order.
         size: rows and columns of a slice.
         window: HU that become 0 and 1; or ``"percentile"`` or ``"zscore"``, of every case its own;
@@ -75,12 +75,12 @@ class CaseDataModule(PreparedCases, LightningDataModule):
 
     def __init__(
         self,
-        source: CaseSource,
-        organs: str | list[str] = "synapse8",
-        size: int = 224,
-        window: Window | list[Window] = (-125.0, 275.0),
-        split: str | dict[str, list[str | int]] | None = None,
-        fold: str | int | None = None,
+        source: CaseSource | Later,
+        organs: Annotated[str | list[str], IN_WORDS["organs"]] = "synapse8",
+        size: Annotated[int, IN_WORDS["size"]] = 224,
+        window: Annotated[Window | list[Window], IN_WORDS["window"]] = (-125.0, 275.0),
+        split: Annotated[str | dict[str, list[str | int]] | None, IN_WORDS["split"]] = None,
+        fold: Annotated[str | int | None, IN_WORDS["fold"]] = None,
         batch_size: int | None = None,
         num_workers: int | str = AUTO,
         seed: int = 0,
@@ -88,8 +88,8 @@ class CaseDataModule(PreparedCases, LightningDataModule):
         cache_dir: str = "data/cache",
         augment: Named = True,
         resizing: Literal["linear", "cubic"] | None = None,
-        patch: list[int] | None = None,
-        spacing: list[float] | None = None,
+        patch: Annotated[list[int] | None, IN_WORDS["patch"]] = None,
+        spacing: Annotated[list[float] | None, IN_WORDS["spacing"]] = None,
         foreground: float = 0.5,
         overlap: float = 0.5,
     ) -> None:
@@ -100,12 +100,20 @@ class CaseDataModule(PreparedCases, LightningDataModule):
             num_workers=_counted(num_workers),
             seed=seed,
         )
+        check_given(split, fold)
+
+        def viewed(seen: CaseSource | Later) -> View:
+            return view_of(
+                window_of(window), organ_table(organs, seen.numbering), seen.channels, size,
+                resizing, augment, patch, spacing, foreground, overlap,
+            )  # fmt: skip
+
+        if isinstance(source, Later):
+            viewed(source)  # so that what cannot be is refused before minutes of work
+            source = source.make()
         self.source = source
-        self.organs = organ_table(organs, source.numbering)
-        self.view_asked = view_of(
-            window_of(window), self.organs, source.channels, size, resizing, augment,
-            patch, spacing, foreground, overlap,
-        )  # fmt: skip
+        self.view_asked = viewed(source)
+        self.organs = self.view_asked.preprocessing.organs
         check_shown("case", source.cases())
         self._parts = partial(chosen_split, source, split, fold, seed)
         self.batch_size = self.view_asked.usual_batch if batch_size is None else batch_size

@@ -1,13 +1,16 @@
 """One data module a kind of data: what ``conf/data`` names."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
+from segtrace.data.cases import TEST12, TRAIN18
 from segtrace.data.datamodule import CaseDataModule
+from segtrace.data.labels import BTCV
 from segtrace.data.layouts.finding import find_source
-from segtrace.data.limits import LARGEST_SEED, check_range
+from segtrace.data.limits import IN_WORDS, LARGEST_SEED, PHANTOM_SIDE, check_range
 from segtrace.data.published.comparison import report
-from segtrace.data.sources import PhantomSource, RawSource
+from segtrace.data.sources import Later, PhantomSource, RawSource
 from segtrace.data.transunet import TransUNetSource
 from segtrace.errors import InputError
 from segtrace.progress import say_once
@@ -29,12 +32,18 @@ class PhantomData(CaseDataModule):
         root: str = "data/phantom",
         phantom_seed: int = 0,
         phantom_cases: int = 30,
-        phantom_shape: Sequence[int] = (160, 160, 48),
+        phantom_shape: Annotated[Sequence[int], IN_WORDS["phantom_shape"]] = (160, 160, 48),
         **options: Any,
     ) -> None:
         check_range("data.phantom_seed", phantom_seed, 0, LARGEST_SEED)
-        source = PhantomSource(root, phantom_seed, phantom_cases, phantom_shape)
-        super().__init__(source, **options)
+        check_range("data.phantom_cases", phantom_cases, 1, len((*TRAIN18, *TEST12)))
+        least, most = PHANTOM_SIDE
+        if len(phantom_shape) != 3 or not all(least <= side <= most for side in phantom_shape):
+            raise InputError(
+                f"data.phantom_shape={list(phantom_shape)}; give {IN_WORDS['phantom_shape']}"
+            )
+        source = partial(PhantomSource, root, phantom_seed, phantom_cases, phantom_shape)
+        super().__init__(Later(source, BTCV), **options)
 
 
 class SynapseData(CaseDataModule):
@@ -46,10 +55,14 @@ class SynapseData(CaseDataModule):
     """
 
     def __init__(self, root: str, **options: Any) -> None:
-        source = RawSource(root)
-        if differing := report(source):
-            say_once(differing)
-        super().__init__(source, **options)
+        super().__init__(Later(partial(_reported, root), BTCV), **options)
+
+
+def _reported(root: str) -> RawSource:
+    source = RawSource(root)
+    if differing := report(source):
+        say_once(differing)
+    return source
 
 
 class TransUNetData(CaseDataModule):
@@ -69,7 +82,7 @@ class TransUNetData(CaseDataModule):
         self,
         root: str,
         lists: str | None = None,
-        spacing: Sequence[float] | None = None,
+        spacing: Annotated[Sequence[float] | None, IN_WORDS["spacing"]] = None,
         sides: bool = False,
         labels: str | dict[str, int] = "transunet",
         **options: Any,

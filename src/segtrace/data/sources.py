@@ -4,8 +4,8 @@ import functools
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,6 +64,21 @@ class CaseSource(Protocol):
     def settings(self) -> dict[str, Any]:
         """Options, as plain values, that change what ``load`` returns."""
         ...
+
+
+@dataclass(frozen=True)
+class Later:
+    """A source that is made, which may take minutes, once all that is asked of it stands.
+
+    Attributes:
+        make: writes it, or unpacks it.
+        numbering: what its files will be numbered by.
+        channels: of its images.
+    """
+
+    make: Callable[[], CaseSource]
+    numbering: Mapping[str, int]
+    channels: int = 1
 
 
 class NiftiSource:

@@ -53,6 +53,7 @@ class AblationCam:
         "score with channel k set to zero"
     )
     papers: ClassVar[tuple[str, ...]] = ("desai2020",)
+    of_volumes: ClassVar[bool] = True
 
     at_once: int = 1
     max_seconds: float | None = 600.0
@@ -72,7 +73,7 @@ class AblationCam:
         Raises:
             InputError: not even one stage is done in time.
         """
-        with scoring(network, targets, budget, self.title, volumes=True) as scores:
+        with scoring(network, targets, budget, self.title, volumes=self.of_volumes) as scores:
             sites = stages_of(scores.net, network)
             timetable = Timetable.of(scores.net, scores.x[:1])
             cuts = {site: torch.arange(count).split(self.at_once)

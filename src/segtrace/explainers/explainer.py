@@ -85,6 +85,7 @@ class Explainer(Protocol):
         title: how people call it.
         equation: its papers in words and what it computes.
         papers: keys of the bibliography.
+        of_volumes: whether it takes them beside slices.
         max_seconds: see :class:`Budget`.
     """
 
@@ -92,6 +93,7 @@ class Explainer(Protocol):
     title: ClassVar[str]
     equation: ClassVar[str]
     papers: ClassVar[tuple[str, ...]]
+    of_volumes: ClassVar[bool]
 
     @property
     def max_seconds(self) -> float | None:

@@ -61,6 +61,7 @@ class KernelWeighted:
         "d_k i_k / Σ P: d_k the probability P lost without channel k, i_k that kept by it alone"
     )
     papers: ClassVar[tuple[str, ...]] = ("mullan2023",)
+    of_volumes: ClassVar[bool] = True
 
     max_seconds: float | None = 600.0
 
@@ -79,7 +80,9 @@ class KernelWeighted:
         Raises:
             InputError: a network that returns probabilities; not even one stage is done in time.
         """
-        with scoring(network, targets, budget, self.title, SCORE, volumes=True) as scores:
+        with scoring(
+            network, targets, budget, self.title, SCORE, volumes=self.of_volumes
+        ) as scores:
             sites = stages_of(scores.net, network)
             count, timetable = channels_at(scores, sites), Timetable.of(scores.net, scores.x[:1])
             done = in_time(

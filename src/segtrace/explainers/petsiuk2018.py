@@ -68,6 +68,7 @@ class Rise:
         "pixel is shown"
     )
     papers: ClassVar[tuple[str, ...]] = ("petsiuk2018",)
+    of_volumes: ClassVar[bool] = False
 
     masks: int = 1000
     cells: int = 7
@@ -96,7 +97,9 @@ class Rise:
         Raises:
             InputError: too few masks in time for every pixel to be shown once.
         """
-        with scoring(network, targets, budget, self.title, passes=self.masks) as scores:
+        with scoring(
+            network, targets, budget, self.title, passes=self.masks, volumes=self.of_volumes
+        ) as scores:
             x, hidden = scores.x, hiding(self.baseline, scores.x)
             height, width = x.shape[-2:]
             if self.cells > min(height, width):

@@ -23,6 +23,9 @@ from segtrace.network.logits import logits_at
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.tracking.explained import Network
 
+OF_VOLUMES = "ablation_cam, attribution_patching, kernel_weighted or deepdream"
+"""Explainers that take volumes, for messages."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -141,7 +144,7 @@ def scoring(
         raise InputError(
             f"{title} explains slices (N, C, H, W), and the image is "
             f"{tuple(network.probes.images.shape)}{cost}; give a 2-D network and its slices, or "
-            "take ablation_cam, attribution_patching, kernel_weighted or deepdream, for volumes"
+            f"take {OF_VOLUMES}, for volumes"
         )
     if network.sliding is not None:
         raise InputError(f"{title} does not go window by window; give it patches of one window")

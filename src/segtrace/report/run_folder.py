@@ -1,5 +1,6 @@
 """A folder taken for one process: locked while it is written, and nothing in it overwritten."""
 
+import json
 import os
 import socket
 import weakref
@@ -28,6 +29,10 @@ BY_HYDRA = "hydra.run.dir=…"
 """How a user of the scripts names a folder."""
 ASKED = {"seed", "data", "model", "trainer", "callbacks"}
 """Keys of a configuration of ``train.py``, by which another program's is told from it."""
+WHEREVER = ("processes",)
+"""Options on which no result depends."""
+SHOWN = 3
+"""Options that a message lists."""
 INSIDE = ("checkpoints", "flow", "tensorboard")
 """Folders in a run's own, in which nothing else is looked for than the run's."""
 TRAINED = ("checkpoints/*.ckpt", "flow/*", "tensorboard/events*", "dice*.csv")
@@ -113,7 +118,8 @@ def taken(
             as there are no results.
         instead: what else the user may have wanted.
         named: how the user names another folder.
-        goes_on: a configuration: where the folder holds just this one, its results may go on.
+        goes_on: a configuration: where the folder holds just this one, its results may go on, in
+            however many processes.
 
     Raises:
         InputError: another process writes there; results of either script are there; the
@@ -129,13 +135,20 @@ def taken(
             f"mixed; name another folder, {named}"
         )
     lock = Lock(folder, named)
-    if goes_on is not None and _text_in(folder) == goes_on:
+    differing = None if goes_on is None else _differing(kept_in(folder), goes_on)
+    if differing == []:
         return lock
     found = result_in(folder)
     if found is None and kind_of(folder) not in (None, script):
         found = folder / CONFIG
     if found is not None:
         lock.release()
+        if differing and kind_of(folder) == script:
+            raise InputError(
+                f"{folder} holds results of other options, {', '.join(differing[:SHOWN])}, and "
+                "nothing is overwritten or mixed; with those the same command goes on there; or "
+                f"name another folder, {named}"
+            )
         raise InputError(
             f"{folder} holds results already ({found.relative_to(folder)}), and nothing is "
             f"overwritten; name another folder, {named}{instead and f'; {instead}'}"
@@ -166,6 +179,17 @@ def kind_of(folder: Path) -> str | None:
     """Which script's configuration lies there: ``train``, ``explain``, or ``None``."""
     found = kept_in(folder)
     return ("train" if "callbacks" in found else "explain") if found else None
+
+
+def _differing(kept: dict[str, object], text: str) -> list[str]:
+    """The options that are others there than in a configuration, with their values there."""
+    asked = yaml.safe_load(text) or {}
+    names = [name for name in {**kept, **asked} if name not in WHEREVER]
+    return [
+        f"{name}={json.dumps(kept.get(name), ensure_ascii=False, default=str)}"
+        for name in names
+        if kept.get(name) != asked.get(name)
+    ]
 
 
 def _text_in(folder: Path) -> str:

@@ -11,11 +11,15 @@ from segtrace.cli.explain.checks import (
     check_files,
     check_organs,
     check_together,
+    check_volumes,
 )
+from segtrace.data.volumes.preprocessing import VolumePreprocessing
+from segtrace.studies.evaluation.study import Evaluate
 from segtrace.studies.faithfulness.study import Faithfulness
 from segtrace.studies.seeds.study import Seeds
 from segtrace.studies.slices import Slices
 from segtrace.studies.volumes.study import Volumes
+from segtrace.training.construction import construct
 
 GIVEN = yaml.safe_load((ROOT / "conf" / "explain.yaml").read_text())
 DEFAULTS = {key: value for key, value in GIVEN.items() if key not in ("defaults", "hydra")}
@@ -161,6 +165,30 @@ def test_slices_are_not_asked_for_as_the_network_does_not_take_them(run):
     ):
         with pytest.raises(InputError, match=words):
             asked(**given)
+
+
+@pytest.mark.parametrize("name", ["rise", "kernel_shap", "misure", "segnbdt", "ablation_cam"])
+def test_what_is_of_slices_alone_is_refused_for_a_network_of_volumes_before_it_is_built(
+    name, monkeypatch
+):
+    node = yaml.safe_load((ROOT / "conf" / "explainer" / f"{name}.yaml").read_text())
+    made, plain = construct(f"explainers.{name}", node), DEFAULTS | {"checkpoint": "a.ckpt"}
+    prepared = VolumePreprocessing((-125.0, 275.0), {"liver": 1}, patch=(32, 32, 16)).to_plain()
+    found = {"preprocessing": prepared}
+    monkeypatch.setattr(checkpoint, "describe", lambda _: found)
+    monkeypatch.setattr("segtrace.cli.explain.checks.paths_of", lambda given: [given])
+    if not made.of_volumes:
+        said = f"explainer={name}: {made.title} explains slices, .* take ablation_cam"
+        with pytest.raises(InputError, match=f"^{said}"):
+            check_volumes(plain, Slices(), {name: made})
+    with pytest.raises(InputError, match=r"^the protocol transunet resizes slices, .* by strict$"):
+        check_volumes(plain, Evaluate("transunet"), {})
+    found["preprocessing"] = {"size": 64}
+    check_volumes(plain, Slices(), {name: made})
+    check_volumes(plain, Evaluate("transunet"), {})
+    found["preprocessing"] = prepared
+    check_volumes(plain, Evaluate("strict"), {})
+    check_volumes(plain, Slices(), {name: made} if made.of_volumes else {})
 
 
 def test_an_organ_that_the_checkpoint_lacks_is_named_before_any_data_is_there(run):

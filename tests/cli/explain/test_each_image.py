@@ -59,6 +59,19 @@ def test_what_is_whole_is_not_done_again(images, tmp_path):
     assert len(ran(images, Explaining())[1]) == 3
 
 
+def test_what_another_version_explained_is_explained_anew_and_that_is_said(
+    images, monkeypatch, capsys
+):
+    ran(images, Explaining())
+    monkeypatch.setattr("segtrace.cli.explain.each_image.version_of", lambda _: "99.0")
+    (images / "b.nii.gz").write_bytes(b"another image")
+    assert len(ran(images, Explaining())[1]) == 3
+    said = capsys.readouterr().out
+    assert "3 images explained before and now anew, with other version of segtrace, image." in said
+    assert ran(images, Explaining()) == (["explained before"] * 3, [])
+    assert "now anew" not in capsys.readouterr().out
+
+
 def test_of_several_channels_the_first_files_are_images(images, tmp_path):
     with pytest.raises(InputError, match="takes 2 channels, and no name there ends in _0000"):
         images_in(images, 2)
@@ -174,4 +187,4 @@ def test_the_script_predicts_and_explains_a_folder_and_goes_on(run, tiny_raw, tm
         assert float(row[f"{organ} ml"]) == pytest.approx(voxels[organ] * 0.15, abs=0.01)
     assert json.loads((one / "whole.json").read_text())["checkpoints"]
     other = answer_of("explain.py", *asked, "seed=1")
-    assert "holds results already" in other.err
+    assert "holds results of other options, seed=0, and nothing is overwritten" in other.err

@@ -85,6 +85,7 @@ def test_cases_are_told_as_they_are():
     ]
     assert told(*THEIR_NETWORK, "data.split={train:[a],val:[b]}", split=own) == [
         "2 cases train, and not the 18 published ones",
+        "0 cases test, and not the 12 published ones",
         "1 case of 2 validate (b), theirs trains on all",
     ]
     fewer = PROTOCOL | {"test": TEST12[:3]}

@@ -30,6 +30,7 @@ from segtrace.cli.train import run
 from segtrace.cli.train.announcement import announce
 from segtrace.cli.train.letter import Letter
 from segtrace.cli.train.resume.broken_off import left_in
+from segtrace.cli.train.resume.full_state import Expected
 from segtrace.cli.train.summary import score
 from segtrace.cli.train.train_config import TrainConfig, plainly
 from segtrace.data.datamodule import CaseDataModule
@@ -250,6 +251,47 @@ def test_what_a_stop_has_drawn_is_gone_where_the_run_goes_on_and_stays_where_it_
     assert points(broken.folder) == expected
     assert left_in_all(broken.folder) == files
     assert_same_files(tmp_path / "whole" / "flow", broken.folder / "flow")
+
+
+@pytest.mark.long
+def test_a_killed_run_with_two_that_explain_goes_on_with_both_wherever_it_lies(tiny_raw, tmp_path):
+    def plan(name):
+        return plan_of(
+            tmp_path / name, tiny_raw, *options, f"+callbacks.second.folder={tmp_path / name}/more",
+            "+callbacks.second._target_=segtrace.training.callbacks.flow.FlowCallback",
+        )  # fmt: skip
+
+    options = (
+        "explain.rules=[grad_pam]", "explain.organs=[liver]", "callbacks.flow.cut_every=9",
+        "+callbacks.second.cut_every=9",
+        "probes.n=1", "data.steps_per_epoch=3", "trainer.max_epochs=3",
+    )  # fmt: skip
+    fit(plan("whole"))
+    fit(plan("broken"), kill=2)
+    (tmp_path / "broken").rename(tmp_path / "moved")
+    moved = plan("moved")
+    left = left_in(moved.folder / "checkpoints", expected=Expected.of(moved.config))
+    assert left.epoch == 2
+    assert left.reached
+    with pytest.raises(InputError, match=r"\(callbacks.FlowCallback: 2 instead of 3\)"):
+        left_in(moved.folder / "checkpoints", expected=Expected(1, 3))
+    fit(replace(moved, left=left))
+    for name in ("flow", "more"):
+        assert_same_files(tmp_path / "whole" / name, moved.folder / name)
+    assert points(tmp_path / "whole") == points(moved.folder)
+
+
+def test_loggers_that_do_not_know_which_run_goes_on_are_told_of(capsys):
+    wandb = {"_target_": "pytorch_lightning.loggers.WandbLogger"}
+    mlflow = {"_target_": "pytorch_lightning.loggers.MLFlowLogger", "run_id": None}
+    table = {"_target_": "pytorch_lightning.loggers.CSVLogger"}
+    run._tell_other_runs({"w": wandb, "m": mlflow, "csv": table, "none": None}, 3)
+    said = capsys.readouterr().out.strip().splitlines()
+    assert len(said) == 2
+    for name, line in zip("wm", said, strict=True):
+        assert f"logger.{name} begins another run, with what follows epoch 3" in line
+    run._tell_other_runs({"w": {**wandb, "id": "a"}, "m": {**mlflow, "run_id": "b"}}, 3)
+    assert not capsys.readouterr().out
 
 
 ADDED = "callbacks=[default,early_stopping,ema,best]"
@@ -515,6 +557,25 @@ def without_validation(*arguments):
     return made
 
 
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("model.net.features=[8]", r"features=\[8\]: .*length 6"),
+        ("model.net.norm=foo", "norm='foo'"),
+        ("model.stages={enc1: nothing}", "stage 'enc1': no module 'nothing'"),
+        ("explain.organs=[livr]", "no organ 'livr'; .*did you mean liver"),
+        ("explain.stages=[enc99]", "no stage 'enc99'"),
+    ],
+)
+def test_what_cannot_be_built_or_explained_is_refused_before_the_data(
+    tiny_raw, tmp_path, typed, message, monkeypatch
+):
+    monkeypatch.setattr(CaseDataModule, "gather", lambda *_: pytest.fail("data were prepared"))
+    plan = plan_of(tmp_path / "run", tiny_raw, typed)
+    with pytest.raises(InputError, match=f"^[^\n]*{message}[^\n]*$"):
+        run.data(plan)
+
+
 @pytest.mark.parametrize("name", ["early_stopping", "best"])
 @pytest.mark.parametrize("typed", [[], ["trainer.limit_val_batches=0"]])
 def test_what_watches_cases_that_nobody_validates_is_refused_before_the_data(
@@ -600,11 +661,15 @@ def test_a_network_and_classes_of_the_users_own_stay_open(tiny_raw, tmp_path):
     check(plan.config, list(plan.config))
 
 
+def built(plan: TrainConfig) -> pl.LightningModule:
+    data = run.data(plan)
+    return run.module(plan, data, run.probes(plan, data))
+
+
 def test_a_network_with_arguments_it_does_not_take_is_one_clear_line(tiny_raw, tmp_path):
     plan = plan_of(tmp_path / "run", tiny_raw, "model.net.fetures=[8]")
-    data = run.data(plan)
     with pytest.raises(InputError, match=r"model.net: monai.networks.nets.BasicUNet: .*fetures"):
-        run.module(plan, data, run.probes(plan, data))
+        built(plan)
 
 
 @pytest.mark.parametrize("none", ["data.split.test=null", "data.split.test=[]"])
@@ -631,9 +696,8 @@ def test_what_the_network_cannot_be_asked_is_refused_before_training(
     tiny_raw, tmp_path, override, message
 ):
     plan = plan_of(tmp_path / "run", tiny_raw, override)
-    data = run.data(plan)
     with pytest.raises(InputError, match=message):
-        run.module(plan, data, run.probes(plan, data))
+        built(plan)
 
 
 def test_a_validation_after_more_batches_than_a_pass_has_is_refused(tiny_raw, tmp_path):

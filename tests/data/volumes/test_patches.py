@@ -141,8 +141,8 @@ def test_batches_of_volumes(build):
     [
         ({"patch": [16, 16, 8], "augment": "transunet"}, "augment=transunet is of slices alone"),
         ({"spacing": [2, 2, 2], "resizing": "cubic"}, "resizing=cubic is of slices alone"),
-        ({"patch": [16, 16]}, r"data.patch=\[16, 16\]; give three numbers"),
-        ({"patch": [16, 16, 0]}, r"data.patch=\[16, 16, 0\]; give three numbers of voxels"),
+        ({"patch": [16, 16]}, r"data.patch=\[16, 16\]; give three whole numbers of voxels"),
+        ({"patch": [16, 16, 0]}, r"data.patch=\[16, 16, 0\]; give three whole numbers of voxels"),
         ({"patch": [4096, 4096, 4096]}, "of together 134217728 at most"),
         ({"spacing": [1, 1, 0]}, r"data.spacing=\[1.0, 1.0, 0.0\]; give three sizes in mm"),
         ({"patch": [8, 8, 8], "foreground": 2}, "data.foreground=2; give a share"),

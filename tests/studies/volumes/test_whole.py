@@ -149,7 +149,7 @@ def test_explain_py_explains_a_ct_by_a_network_of_volumes(folder):
         (["model.channels={mark: 2}"], "the network has channels 0 to 1"),
         (
             ["preprocessing.patch=[8, 12]"],
-            "preprocessing.patch=[8, 12]; give three numbers, left-right",
+            "preprocessing.patch=[8, 12]; give three whole numbers of voxels, left-right",
         ),
         (
             ["preprocessing.spacing=[1, 0, 1]"],

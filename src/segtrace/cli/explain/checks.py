@@ -14,7 +14,10 @@ from segtrace.cli.explain.missing import NOTHING
 from segtrace.cli.explain.named_rules import rules_of
 from segtrace.cli.limits import check_devices, check_probes
 from segtrace.data.preprocessing import Preprocessing
+from segtrace.data.volumes.preprocessing import preprocessing_of
 from segtrace.errors import InputError, unknown
+from segtrace.explainers.explainer import Explainer
+from segtrace.explainers.scores import OF_VOLUMES as EXPLAINERS
 from segtrace.integrations import FOREIGN
 from segtrace.network.guards import PROPOSED, refuse_misspelt
 from segtrace.studies.ablation import Ablation
@@ -79,24 +82,39 @@ OF_VOLUMES = (Slices, Ablation, Volumes, Evaluate)
 """Studies that a network of volumes can be asked; not those that are a further kind of one."""
 
 
-def check_volumes(plain: Mapping[str, Any], study: Study) -> None:
-    """Refuse a study of slices for a network that takes volumes.
+def check_volumes(
+    plain: Mapping[str, Any], study: Study, explainers: Mapping[str, Explainer]
+) -> None:
+    """Refuse what is of slices alone for a network that takes volumes.
+
+    Args:
+        plain: option -> value.
+        study: what is asked.
+        explainers: those beside it, by name.
 
     Raises:
-        InputError: that.
+        InputError: the study, its protocol or an explainer.
     """
     if study.looks_at == "tables":
         return
     if plain["checkpoint"] is None:
         volumes = windowed(plain["preprocessing"])
     else:
-        described = checkpoint.describe(paths_of(plain["checkpoint"])[0])
-        volumes = "patch" in described["preprocessing"]
+        described = checkpoint.describe(paths_of(plain["checkpoint"])[0])["preprocessing"]
+        volumes = "patch" in described
+        if volumes and isinstance(study, Evaluate):
+            study.check_network(preprocessing_of(described))
     if volumes and type(study) not in OF_VOLUMES:
         raise InputError(
             "this study explains slices, and this network takes volumes: leave study out, or say "
             "study=ablation, volumes or evaluate"
         )
+    for name, explainer in explainers.items():
+        if volumes and not explainer.of_volumes:
+            raise InputError(
+                f"explainer={name}: {explainer.title} explains slices, and this network takes "
+                f"volumes; take {EXPLAINERS}"
+            )
 
 
 def check_processes(plain: Mapping[str, Any], study: Study, *, several: bool) -> None:

@@ -12,7 +12,7 @@ from segtrace.names import file_name
 from segtrace.processes import side_by_side
 from segtrace.progress import Steps, counted, say
 from segtrace.report.captions import plain
-from segtrace.report.files import remove, save_text, sha256
+from segtrace.report.files import remove, save_text, sha256, version_of
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Table
 from segtrace.report.tables import read_table, save_table
@@ -78,8 +78,9 @@ def each_image(
 ) -> Iterator["Explained"]:
     """Explain every image, but for those whose results are whole already.
 
-    They are whole where image and checkpoints have the bytes they had. One that cannot be read, or
-    in which the network finds nothing, is told of, and the others go on.
+    They are whole where image and checkpoints have the bytes they had, and segtrace its version.
+    One that cannot be read, or in which the network finds nothing, is told of, and the others go
+    on.
 
     Args:
         images: the files.
@@ -105,6 +106,9 @@ def each_image(
     ]
     if kept := len(images) - len(todo):
         say(f"{kept} of {counted(len(images), 'image')} explained before, by these weights: kept.")
+    if others := [what for _, place, key in todo if (what := _others(place, key))]:
+        told = ", ".join(dict.fromkeys(one for what in others for one in what))
+        say(f"{counted(len(others), 'image')} explained before and now anew, with other {told}.")
     steps, asked = Steps(len(todo), processes), {path for path, *_ in todo}
     with side_by_side(partial(_tried, explain), todo, processes, "processes=1") as tried:
         for number, path in enumerate(images, 1):
@@ -155,7 +159,21 @@ def _key(path: Path, channels: int, by: Sequence[str]) -> str:
         files = [sha256(file) for file in channel_files(path, channels)]
     except InputError:
         files = [sha256(path)]
-    return json.dumps({"image": "-".join(files), "checkpoints": list(by)}) + "\n"
+    made_of = {
+        "image": "-".join(files),
+        "checkpoints": list(by),
+        "version of segtrace": str(version_of("segtrace")),
+    }
+    return json.dumps(made_of) + "\n"
+
+
+def _others(place: Path, key: str) -> list[str]:
+    """What was another when the image was explained; nothing of one that was not, or not whole."""
+    try:
+        before = json.loads(_read(place) or "{}")
+        return [what for what, now in json.loads(key).items() if before and before[what] != now]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def _read(place: Path) -> str | None:

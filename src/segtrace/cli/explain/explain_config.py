@@ -124,7 +124,7 @@ def checked(config: DictConfig) -> ExplainConfig:
     check_together(plain, study, explainers)
     check_files(plain)
     check_organs(plain)
-    check_volumes(plain, study)
+    check_volumes(plain, study, explainers)
     check_asked_of_data(typed, plain)
     folder = Path(HydraConfig.get().runtime.output_dir)
     words, several = OmegaConf.to_yaml(config, resolve=True), plain["image"] is not None

@@ -128,13 +128,14 @@ def _of_network(net: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_cases(split: Split, source: object) -> Iterator[str]:
-    train, val = split["train"], split["val"]
+    train, val, test = split["train"], split["val"], split["test"]
     if isinstance(source, PhantomSource):
         yield "the images are a generated phantom, theirs Synapse"
-    elif {*train, *val} != {*TRAIN18}:
-        yield f"{counted(len(train) + len(val), 'case')} train, and not the 18 published ones"
-    elif {*split["test"]} != {*TEST12}:
-        yield f"{counted(len(split['test']), 'case')} test, and not the 12 published ones"
+    else:
+        for part, has, theirs in (("train", [*train, *val], TRAIN18), ("test", test, TEST12)):
+            if {*has} != {*theirs}:
+                cases = counted(len(has), "case")
+                yield f"{cases} {part}, and not the {len(theirs)} published ones"
     if val:
         yield (
             f"{counted(len(val), 'case')} of {len(train) + len(val)} validate ({', '.join(val)}), "

@@ -1,12 +1,14 @@
 """What ``train.py`` does before it trains, step by step: a configuration becomes a run."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from torch import Tensor
 
 from segtrace.activation import SOFTMAX
@@ -19,7 +21,7 @@ from segtrace.cli.train.assembly import (
     settings_of,
     trainer_of,
 )
-from segtrace.cli.train.rehearsal import check_optimisation
+from segtrace.cli.train.rehearsal import check_optimisation, is_checked
 from segtrace.cli.train.resume.broken_off import Left
 from segtrace.cli.train.resume.continuity import check_same
 from segtrace.cli.train.resume.run_config import settled
@@ -33,13 +35,15 @@ from segtrace.errors import InputError, printable
 from segtrace.evaluation.prediction import check_protocol
 from segtrace.evaluation.protocols import protocol_of
 from segtrace.evaluation.sliding import inferer_of
-from segtrace.network.stages import resolve as resolve_stages
+from segtrace.network.guards import PROPOSED
+from segtrace.network.stages import resolve as stages_of
+from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import is_first, say
-from segtrace.report.event_files import rewind
 from segtrace.report.files import check_writable, environment, version_of
+from segtrace.report.logs import Reached, rewind, rewind_table, spared
 from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.tracking.edges import chosen_places, named_edges
-from segtrace.tracking.explained import check_chosen
+from segtrace.tracking.explained import check_chosen, chosen_organs
 from segtrace.tracking.writer import last_shown
 from segtrace.training.construction import construct, expect, in_yaml
 from segtrace.training.either_lightning import tensorboard_writer
@@ -48,6 +52,8 @@ from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.compiling import check_compiles
 from segtrace.training.slices.fitting_input import INPUTS, Fitting
 
+TOLD_BY = {"WandbLogger": "id", "MLFlowLogger": "run_id"}
+"""Logger -> the option that names one of its runs."""
 TRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 """MLflow's variable; its own number is seven, for minutes and without a word."""
 
@@ -71,11 +77,42 @@ def data(plan: TrainConfig) -> CaseDataModule:
         )
     if not module.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
         check_unwatched(plan.config["callbacks"])
+    _check_network(plan, module)
     _tell_letter(plan, module)
     if plan.protocols:  # a test case that cannot be read is told now, and not when all is trained
         module.gather("train", "val", "test")
     module.setup("fit")
     return module
+
+
+@unchanged_generators()
+def _check_network(plan: TrainConfig, data: CaseDataModule) -> None:
+    """Refuse what nobody can build or explain before minutes of preparation.
+
+    A class of the user's own is made once and for all, later.
+    """
+    model, chosen = plan.config["model"], settings_of(plan.config)
+    chosen_organs(data.organs, chosen.organs)
+    if is_checked(model["net"]):
+        net = checkpoint.build(_recipe(plan, data))
+        if model.get("stages") != PROPOSED:
+            check_chosen(chosen, data.organs, [s.name for s in stages_of(net, model.get("stages"))])
+
+
+def _recipe(plan: TrainConfig, data: CaseDataModule) -> dict[str, Any]:
+    """Class and arguments of the network, with the channels that the data ask for."""
+    recipe = dict(plan.config["model"]["net"])
+    if "out_channels" in recipe and recipe["out_channels"] is None:
+        recipe["out_channels"] = _channels(plan, data)
+    for name in INPUTS:  # 1 is what the files of networks say, and not what was asked for
+        if recipe.get(name, 0) in (None, 1):
+            recipe[name] = data.source.channels
+    return recipe
+
+
+def _channels(plan: TrainConfig, data: CaseDataModule) -> int:
+    """Of the logits: the organs, and behind a softmax the background."""
+    return len(data.organs) + (settings_of(plan.config).activation == SOFTMAX)
 
 
 def _tell_letter(plan: TrainConfig, data: CaseDataModule) -> None:
@@ -100,18 +137,12 @@ def module(plan: TrainConfig, data: CaseDataModule, probes: Probes) -> Segmentat
             take the slices of the data.
     """
     model, chosen = plan.config["model"], settings_of(plan.config)
-    recipe = dict(model["net"])
-    channels = len(data.organs) + (chosen.activation == SOFTMAX)  # which has a background
-    if "out_channels" in recipe and recipe["out_channels"] is None:
-        recipe["out_channels"] = channels
+    recipe = _recipe(plan, data)
     image = probes.images[:1]  # as the data give it, whatever the network was made for
-    for name in INPUTS:  # 1 is what the files of networks say, and not what was asked for
-        if recipe.get(name, 0) in (None, 1):
-            recipe[name] = image.shape[1]
     net = checkpoint.build(recipe)
-    Fitting(net, image, channels, recipe, data.smallest_batch).check()
+    Fitting(net, image, _channels(plan, data), recipe, data.smallest_batch).check()
     places, joins = chosen_places(net, image, model.get("stages"), model.get("edges"))
-    stages = {stage.name: stage.to_plain() for stage in resolve_stages(net, places)}
+    stages = {stage.name: stage.to_plain() for stage in stages_of(net, places)}
     check_chosen(chosen, data.organs, stages)
     edges = named_edges(net, stages, joins, image.shape[2:], image.shape[1])
     check_optimisation(model, net.parameters())
@@ -163,7 +194,7 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
         if isinstance(logger, TensorBoardLogger):
             check_writable(logger.log_dir)
         elif is_first():
-            _begin(logger)
+            _begin(logger, goes_on=plan.left is not None)
     if plan.config["model"].get("compile"):
         say("The network is compiled, which may take some minutes.")
         usual = VolumeView if are_volumes(probes.images) else SliceView
@@ -173,8 +204,16 @@ def trainer(plan: TrainConfig, module: SegmentationModule, probes: Probes) -> pl
     return built
 
 
-def _begin(logger: Logger) -> None:
-    """Let a logger reach its server, or log in, now: it would do so at the first point."""
+def _begin(logger: Logger, *, goes_on: bool = False) -> None:
+    """Let a logger reach its server, or log in, now: it would do so at the first point.
+
+    Lightning's table of a run that goes on is kept, which it would delete, see :func:`take_up`.
+    """
+    if isinstance(logger, CSVLogger) and goes_on:
+        with spared(_table_of(logger)), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it will be deleted
+            logger.experiment  # noqa: B018
+        return
     own = os.environ.get(TRIES)
     os.environ[TRIES] = own or "1"
     try:
@@ -188,6 +227,10 @@ def _begin(logger: Logger) -> None:
     finally:
         if own is None:
             del os.environ[TRIES]
+
+
+def _table_of(logger: CSVLogger) -> Path:
+    return Path(logger.log_dir) / ExperimentWriter.NAME_METRICS_FILE
 
 
 def take_up(
@@ -213,9 +256,31 @@ def take_up(
         anew = ("test/",) if plan.protocols else ()
         epochs = planned_epochs(trainer, batches_of_pass(trainer, data))
         drawn = _last_shown(plan.left, epochs, trainer)
+        _tell_other_runs(plan.config["logger"], plan.left.epoch)
+        reached = Reached(plan.left.epoch, plan.left.batches, anew, drawn)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                rewind(Path(logger.log_dir), plan.left.epoch, plan.left.batches, anew, drawn)
+                rewind(Path(logger.log_dir), reached)
+            elif isinstance(logger, CSVLogger):
+                begins = f"{logger._prefix}{logger.LOGGER_JOIN_CHAR}" if logger._prefix else ""
+                columns = rewind_table(_table_of(logger), reached, begins)
+                logger.experiment.metrics_keys[:] = columns
+
+
+def _tell_other_runs(loggers: Mapping[str, Any], epoch: int) -> None:
+    """Some loggers do not know which run of theirs goes on, unless they are told.
+
+    Args:
+        loggers: their configuration.
+        epoch: the last that was finished.
+    """
+    for name, node in loggers.items():
+        option = TOLD_BY.get(str((node or {}).get("_target_")).rsplit(".", 1)[-1])
+        if option is not None and node.get(option) is None:
+            say(
+                f"logger.{name} begins another run, with what follows epoch {epoch}, beside the "
+                "one that was broken off; the files of the run have all epochs."
+            )
 
 
 def _last_shown(left: Left, epochs: int | None, trainer: pl.Trainer) -> dict[str, int]:

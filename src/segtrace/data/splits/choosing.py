@@ -6,7 +6,7 @@ from pathlib import Path
 from segtrace.data.cases import Split, given_split, without
 from segtrace.data.sources import CaseSource
 from segtrace.data.splits.files import Parts, read_split
-from segtrace.data.splits.named import NAMED, btcv24, fold, published
+from segtrace.data.splits.named import NAMED, btcv24, fold, fold_numbers, published
 from segtrace.errors import InputError, unknown
 from segtrace.progress import say_once
 
@@ -29,12 +29,10 @@ def chosen_split(
     Raises:
         InputError: there is none, or none that can be.
     """
+    check_given(given, part)
     cases, kept = source.cases(), source.held_out()
     if isinstance(given, str) and given not in NAMED:
-        path = Path(given).expanduser()
-        if not path.is_file():
-            raise unknown("split, and no file (data.split)", given, NAMED)
-        return _of_file(path, part, cases, kept, seed)
+        return _of_file(_path(given), part, cases, kept, seed)
     if part is not None:
         if given not in (None, "published"):
             raise InputError(f"data.fold={part} with data.split={given}; give one of the two")
@@ -42,6 +40,22 @@ def chosen_split(
     if isinstance(given, str):
         return _named(source, given)
     return published(source) if given is None else given_split(given, cases, kept)
+
+
+def check_given(given: Given, part: int | str | None) -> None:
+    """Refuse what no cases could make a split of, before any are looked at.
+
+    Raises:
+        InputError: neither a name nor a file; a fold that is none.
+    """
+    if isinstance(given, str) and given not in NAMED and not _path(given).is_file():
+        raise unknown("split, and no file (data.split)", given, NAMED)
+    if part is not None and given in (None, "published"):
+        fold_numbers(part)
+
+
+def _path(given: str) -> Path:
+    return Path(given).expanduser()
 
 
 def _named(source: CaseSource, name: str) -> Split:

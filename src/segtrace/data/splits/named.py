@@ -71,6 +71,19 @@ NAMED: dict[str, Callable[[CaseSource], Split]] = {
 """Name of a split -> what makes it of the cases of a source."""
 
 
+def fold_numbers(given: object) -> tuple[int, int]:
+    """``k`` and ``n`` of ``"k/n"``.
+
+    Raises:
+        InputError: it is no such fraction.
+    """
+    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", str(given))
+    k, n = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= k <= n or n < 2:
+        raise InputError(f"data.fold={given}; give k/n with k from 1 to n, e.g. data.fold=1/5")
+    return k, n
+
+
 def fold(given: object, pool: Sequence[str], test: Sequence[str], seed: int) -> Split:
     """Part ``k`` of ``n`` validates, the others are trained on; a function of the seed.
 
@@ -86,10 +99,7 @@ def fold(given: object, pool: Sequence[str], test: Sequence[str], seed: int) -> 
     >>> fold("2/2", ("a", "b", "c"), ("t",), seed=0)
     {'train': ('a', 'c'), 'val': ('b',), 'test': ('t',)}
     """
-    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", str(given))
-    k, n = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= k <= n or n < 2:
-        raise InputError(f"data.fold={given}; give k/n with k from 1 to n, e.g. data.fold=1/5")
+    k, n = fold_numbers(given)
     if n > len(pool):
         raise InputError(
             f"data.fold={given}, but there are {len(pool)} cases to train on ({', '.join(pool)}); "

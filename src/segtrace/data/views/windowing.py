@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from typing_extensions import TypeIs
 
 from segtrace.data.files.nifti import Volume
-from segtrace.data.limits import FARTHEST
+from segtrace.data.limits import FARTHEST, IN_WORDS
 from segtrace.errors import InputError, unknown
 from segtrace.progress import counted
 
@@ -154,10 +154,7 @@ def _single(given: object) -> Window:
     if isinstance(given, str):
         return given
     if not isinstance(given, Sequence) or len(given) != 2:
-        raise InputError(
-            f"data.window={given}; give [low, high] in HU, low < high, or one of "
-            f"{', '.join(NORMALISATIONS)}; or a list of these, one for each channel"
-        )
+        raise InputError(f"data.window={given}; give {IN_WORDS['window']}")
     return float(given[0]), float(given[1])
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segtrace.data.files.geometry import Triple
 from segtrace.data.files.nifti import Volume
 from segtrace.data.files.stored import grid_of
-from segtrace.data.limits import SIDE
+from segtrace.data.limits import IN_WORDS, LARGEST, MOST_VOXELS, SIDE, SMALLEST
 from segtrace.data.preprocessing import VERSION, Preprocessing
 from segtrace.data.views.windowing import Window, Windowed, in_lists, window_of
 from segtrace.data.volumes.geometry import Shape, VolumeGeometry
@@ -24,10 +24,6 @@ RESIZING = "image antialiased trilinear, label nearest, over the file's own box"
 """How volumes are resampled; in a checkpoint, in these words."""
 MULTIPLE = 16
 """Of which the sides of a patch are one where whole volumes are asked for: four halvings."""
-MOST_VOXELS = 2**27
-"""Of a patch."""
-SMALLEST, LARGEST = 0.05, 100.0
-"""mm of a voxel."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +52,11 @@ class VolumePreprocessing(Windowed):
     def __post_init__(self) -> None:
         self.check_windows()
         if self.spacing is not None and not all(SMALLEST <= mm <= LARGEST for mm in self.spacing):
-            raise InputError(
-                f"data.spacing={list(self.spacing)}; give three sizes in mm, left-right, "
-                f"front-back and feet-head, each {SMALLEST} to {LARGEST:g}, e.g. [1.5,1.5,2]"
-            )
+            raise InputError(f"data.spacing={list(self.spacing)}; give {IN_WORDS['spacing']}")
         if self.patch is not None and not (
             all(1 <= n <= SIDE for n in self.patch) and prod(self.patch) <= MOST_VOXELS
         ):
-            raise InputError(
-                f"data.patch={list(self.patch)}; give three numbers of voxels, left-right, "
-                f"front-back and feet-head, of together {MOST_VOXELS} at most, e.g. [96,96,96]"
-            )
+            raise InputError(f"data.patch={list(self.patch)}; give {IN_WORDS['patch']}")
         if not 0 <= self.overlap < 1:
             raise InputError(f"data.overlap={self.overlap}; give a share of a patch, 0 to 0.9")
 
@@ -204,9 +194,7 @@ def triple(option: str, given: object) -> Triple | None:
         return None
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else ()
     if len(several) != 3 or not all(type(one) in (int, float) for one in several):
-        raise InputError(
-            f"data.{option}={given}; give three numbers, left-right, front-back and feet-head"
-        )
+        raise InputError(f"data.{option}={given}; give {IN_WORDS[option]}")
     x, y, z = (float(one) for one in several)
     return x, y, z
 
@@ -217,6 +205,6 @@ def whole_triple(option: str, given: object) -> Shape | None:
     if found is None:
         return None
     if any(not one.is_integer() for one in found):
-        raise InputError(f"data.{option}={given}; give three whole numbers of voxels")
+        raise InputError(f"data.{option}={given}; give {IN_WORDS[option]}")
     x, y, z = map(int, found)
     return x, y, z

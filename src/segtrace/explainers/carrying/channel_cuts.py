@@ -56,6 +56,7 @@ class ChannelCuts:
         "Dice that an organ loses"
     )
     papers: ClassVar[tuple[str, ...]] = ("desai2020",)
+    of_volumes: ClassVar[bool] = True
 
     cut: str = "channel_mean"
     groups: int = 32

@@ -79,6 +79,7 @@ class DeepDream:
         "and what becomes of the predicted organs"
     )
     papers: ClassVar[tuple[str, ...]] = ("couteaux2019",)
+    of_volumes: ClassVar[bool] = True
 
     steps: int = 20
     step_size: float | None = None
@@ -117,7 +118,7 @@ class DeepDream:
             InputError: an untrained network of other logits.
         """
         with (
-            scoring(network, targets, budget, self.title, volumes=True) as scores,
+            scoring(network, targets, budget, self.title, volumes=self.of_volumes) as scores,
             ExitStack() as s,
         ):
             before = None if self.untrained is None else unwrapped(self.untrained)

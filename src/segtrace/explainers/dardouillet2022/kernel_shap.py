@@ -75,6 +75,7 @@ class KernelShap:
         "complements (Covert and Lee 2021)"
     )
     papers: ClassVar[tuple[str, ...]] = ("dardouillet2022", "lundberg2017", "covert2021")
+    of_volumes: ClassVar[bool] = False
 
     superpixels: str = "grid"
     cells: int = 8
@@ -106,7 +107,9 @@ class KernelShap:
             InputError: too few coalitions, asked for or in time, to tell the superpixels apart.
         """
         of_cubes = self.samples or 4 * self.cells**3 + BESIDE  # what a volume would take
-        with scoring(network, targets, budget, self.title, passes=of_cubes) as scores:
+        with scoring(
+            network, targets, budget, self.title, passes=of_cubes, volumes=self.of_volumes
+        ) as scores:
             hidden = hiding(self.baseline, scores.x)
             games = self._games(network, scores, hidden)
             jobs = Jobs.of(games)

@@ -79,6 +79,7 @@ class Misure:
         "m = argmin 1 - softDice(p_c, P_c) + λ Σ m / |P_c| + v TV(m)"
     )
     papers: ClassVar[tuple[str, ...]] = ("hasany2024",)
+    of_volumes: ClassVar[bool] = False
 
     keep: float = 0.9
     window: int = 7
@@ -121,7 +122,7 @@ class Misure:
         settings = replace(network.settings, region=REGION, score=SCORE)
         chosen = {organ: network.channels[organ] for organ in targets}
         kept = regions.organs(chosen, REGION, activation=settings.activation)
-        with scoring(network, kept, budget, self.title, SCORE) as scores:
+        with scoring(network, kept, budget, self.title, SCORE, volumes=self.of_volumes) as scores:
             pairs = Pairs.of(scores, self.baseline)
             forward = TRIES + 2 + 2 * self.moves
             words = (

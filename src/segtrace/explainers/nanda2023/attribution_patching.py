@@ -64,6 +64,7 @@ class AttributionPatching:
     title: ClassVar[str] = TITLE
     equation: ClassVar[str] = EQUATION
     papers: ClassVar[tuple[str, ...]] = PAPERS
+    of_volumes: ClassVar[bool] = True
 
     cut: str = "channel_mean"
     draws: int = 5

@@ -77,6 +77,7 @@ class SegNbdt:
         "= Π over its path of the softmax of a node's two logits"
     )
     papers: ClassVar[tuple[str, ...]] = ("wan2020",)
+    of_volumes: ClassVar[bool] = False
 
     head: str | None = None
     maps_at: Sequence[str] | None = None
@@ -106,7 +107,9 @@ class SegNbdt:
             InputError: a sigmoid; a network without a head; see
                 :class:`~segtrace.explainers.explainer.Explainer`.
         """
-        with scoring(network, targets, budget, self.title, "logit") as scores:
+        with scoring(
+            network, targets, budget, self.title, "logit", volumes=self.of_volumes
+        ) as scores:
             if scores.activation == SIGMOID:
                 raise InputError(
                     "SegNBDT decides between classes that exclude each other, and behind a sigmoid "

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from segtrace.data.cases import PARTS
+from segtrace.data.volumes.preprocessing import AnyPreprocessing
 from segtrace.errors import InputError, unknown
+from segtrace.evaluation.prediction import check_protocol
+from segtrace.evaluation.protocols import protocol_of
 from segtrace.evaluation.scores import TOLERANCE_MM
 from segtrace.studies.evaluation.cases import Scoring, evaluate
 from segtrace.studies.evaluation.result import ALL, Beside, Evaluation
@@ -75,6 +78,17 @@ class Evaluate:
             scored.append(replace(found, within=place))
             yield scored[-1]
         yield Beside(scored, Path(part))
+
+    def check_network(self, preprocessing: AnyPreprocessing) -> None:
+        """Refuse volumes for a protocol of slices.
+
+        Args:
+            preprocessing: of the network.
+
+        Raises:
+            InputError: that.
+        """
+        check_protocol(preprocessing, protocol_of(self.protocol))
 
     @property
     def _scoring(self) -> Scoring:

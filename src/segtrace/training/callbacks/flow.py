@@ -346,7 +346,10 @@ class FlowCallback(EitherCallback):
                 f"two FlowCallbacks write into {folder}; give each a folder of its own, "
                 "FlowCallback(folder=…)"
             )
-        own = sha256(repr((self.net, self.folder)).encode()).hexdigest()[:12]
+        root = Path(trainer.default_root_dir)
+        if self.folder is not None and root in folder.parents:
+            folder = folder.relative_to(root)  # so that the run may be moved
+        own = sha256(repr((self.net, self.folder and str(folder))).encode()).hexdigest()[:12]
         self._key = f"{name}-{own}" if others else name
         self._logs = not any(other._logs and other._works_for(trainer) for other in others)
 

@@ -320,7 +320,7 @@ def test_the_state_is_looked_at_to_its_last_number_and_the_one_before_serves(
     whole = torch.load(folder / "last.ckpt", weights_only=True)
     put(whole, path, value)
     torch.save(whole, folder / "last.ckpt")
-    expected = Expected(schedules=1, callbacks=["FlowCallback"])
+    expected = Expected(schedules=1, flows=1)
     assert left_in(folder, expected=expected).path == folder / "previous.ckpt"
     assert "Going on from" in capsys.readouterr().out
     with pytest.raises(InputError, match=rf"last.ckpt holds no state .* \({path[0]}\b") as one:
@@ -331,5 +331,7 @@ def test_the_state_is_looked_at_to_its_last_number_and_the_one_before_serves(
 def test_what_a_run_keeps_is_told_by_its_configuration():
     flow = {"_target_": "segtrace.training.callbacks.flow.FlowCallback"}
     with_all = {"callbacks": {"flow": flow, "x": None}, "model": {"scheduler": {}}}
-    assert Expected.of(with_all) == Expected(1, ["FlowCallback"])
-    assert Expected.of({"callbacks": {}, "model": {}}) == Expected(0, [])
+    assert Expected.of(with_all) == Expected(1, 1)
+    with_all["callbacks"]["second"] = flow
+    assert Expected.of(with_all) == Expected(1, 2)
+    assert Expected.of({"callbacks": {}, "model": {}}) == Expected(0, 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrace.checkpoint.loading import DESCRIPTION, read
-from segtrace.cli.train.resume.full_state import IDENTITY, WATCHED, Expected, check_full
+from segtrace.cli.train.resume.full_state import IDENTITY, Expected, check_full, watched_in
 from segtrace.errors import InputError
 from segtrace.progress import is_first, say
 from segtrace.report.run_folder import TRAINED
@@ -93,14 +93,15 @@ def read_left(path: Path, expected: Expected = ANY) -> Left:
             f"{path} holds no state of a training to go on from ({error}); name the run's folder, "
             f"or its {LAST}"
         ) from None
-    fit, watched = saved["loops"]["fit_loop"], saved["callbacks"].get(WATCHED)
+    fit, callbacks = saved["loops"]["fit_loop"], saved["callbacks"]
+    watched = [callbacks[name] for name in watched_in(saved)][:1]  # the first alone has logged
     return Left(
         path=path,
         epoch=saved[DESCRIPTION]["epoch"],
         batches=fit["epoch_loop.state_dict"]["_batches_that_stepped"],
         shapes={name: tuple(tensor.shape) for name, tensor in saved["state_dict"].items()},
-        identity=saved["callbacks"].get(IDENTITY),
-        reached={} if watched is None else reached_in(watched),
+        identity=callbacks.get(IDENTITY),
+        reached=reached_in(watched[0]) if watched else {},
     )
 
 
