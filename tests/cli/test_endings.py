@@ -367,6 +367,8 @@ def test_of_an_evaluation_it_is_said_how_to_go_on(folder, monkeypatch):
     (folder / "test" / "evaluation.csv").unlink()  # for which the disk had no room
     assert whole(folder) == f"1 case scored; to go on: {command}"
     (folder / "test" / "whole" / "0001.json").unlink()
+    assert whole(folder) == f"0 cases scored; to go on: {command}"
+    (folder / "test" / "whole" / ".0002.json.77.part").unlink()
     assert whole(folder) == "nothing was written"
 
 
