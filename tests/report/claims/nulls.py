@@ -34,7 +34,7 @@ from segtrace.report.claims.routes import NEEDED
 from segtrace.report.claims.verdicts import Verdicts
 
 CASES = (3, 5, 8, 12)
-EFFECTS = ("normal", "tail above", "tail below")
+EFFECTS = ("normal", "tail above", "tail below", "one in ten far below")
 TEXTS = 200
 
 
@@ -42,7 +42,8 @@ TEXTS = 200
 class Effects:
     """What cases add to a number: mean 0, standard deviation 1.
 
-    Half of the variance is shared by all numbers of a case. A tail is that of an exponential.
+    Half of the variance is shared by all numbers of a case. A tail is that of an exponential; of
+    one in ten the others gain a ninth of what it loses.
     """
 
     kind: str
@@ -56,6 +57,8 @@ class Effects:
     def _own(self, shape):
         if self.kind == "normal":
             return self.random.standard_normal(shape)
+        if self.kind == "one in ten far below":
+            return np.where(self.random.random(shape) < 0.9, 1 / 3, -3.0)
         tail = self.random.exponential(size=shape) - 1
         return tail if self.kind == "tail above" else -tail
 
