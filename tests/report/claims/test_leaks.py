@@ -227,23 +227,6 @@ def test_maps_that_know_nothing_have_an_event_in_at_most_five_percent_of_texts(c
     assert made / texts <= 0.05
 
 
-@pytest.mark.parametrize("shared", [0.5, 1.0])
-def test_a_pattern_that_all_cases_share_follows_an_organ_in_at_most_five_percent(shared) -> None:
-    """Two networks, each with its own: what a fixed bias of a network looks like."""
-    generator, texts, cases = torch.Generator().manual_seed(1), 20, 6
-    names = [str(c) for c in range(cases) for _ in range(2)]
-    made = follow = 0
-    for _ in range(texts):
-        found, before = (smooth(generator, 2 * cases, shared) for _ in range(2))
-        told = find_events(found, found, before, names)
-        made += bool(told)
-        follow += any(event.follows for event in told)
-        assert all(STAYS in event.words for event in told if not event.follows)
-    assert follow / texts <= 0.05
-    if shared == 1:  # so docs/trust.md says
-        assert made / texts > 0.9
-
-
 def test_a_leak_that_goes_where_the_organ_goes_is_told_from_one_that_stays() -> None:
     places = masks(8)
     for n in range(8):
