@@ -34,12 +34,14 @@ class Form:
         names: key in a file -> coordinate, and behind a space the axis where that is another.
         facts: what is one for all, kept as attributes.
         otherwise: key -> the one whose names it takes where a file of before lacks it.
+        later: number that older files lack -> the number of its shape; NaN is read instead.
     """
 
     numbers: Mapping[str, str]
     names: Mapping[str, str]
     facts: tuple[str, ...] = field(default=())
     otherwise: Mapping[str, str] = field(default_factory=dict)
+    later: Mapping[str, str] = field(default_factory=dict)
 
     def dataset(self, values: Mapping[str, Any]) -> Dataset:
         """Key -> tensor, names or fact, as in a file, with named axes."""
@@ -76,7 +78,9 @@ class Form:
             for key in self.names:
                 if isinstance(plain[key], str) or not all(isinstance(n, str) for n in plain[key]):
                     raise TypeError(f"{key} are no names")
-            return self.dataset(plain)
+            unknown = {name: torch.full_like(plain[like], torch.nan)
+                       for name, like in self.later.items() if name not in plain}  # fmt: skip
+            return self.dataset({**plain, **unknown})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f"numbers that do not fit their names ({error}); the file is damaged or of another "

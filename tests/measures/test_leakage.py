@@ -114,6 +114,46 @@ def test_every_entry_equals_the_loop_over_pixels(made, size, mode, mirror) -> No
             torch.testing.assert_close(of(found, "area")[s, o, :, n], pixels, atol=1e-7, rtol=0)
 
 
+def test_where_organs_lie_in_other_cases_equals_the_loop_over_pixels() -> None:
+    """Three slices of two cases; a cell that the organ and its rim cover in part counts in part."""
+    generator = torch.Generator().manual_seed(3)
+    masks = torch.zeros(3, 3, *SIZE, dtype=torch.bool)
+    for n in range(3):
+        masks[0, n, 2 + n : 7, 3:10] = True
+        masks[1, n, 9:14, 2 + 4 * n : 9 + 4 * n] = True
+        masks[2, n, 1 : 4 + n, 14 + n : 22] = True
+    maps = {stage: torch.randn(1, 3, 3, *grid, generator=generator).double()
+            for stage, grid in GRIDS.items()}  # fmt: skip
+    found = leakage(flow_of(maps, masks), masks, cases=["a", "a", "b"])
+    rim = rim_of(masks, SIZE)
+    for n, others in enumerate(([2], [2], [0, 1])):
+        for o in range(3):
+            image, by_hand, pixels = maps["head"][0, o, n].relu(), [0.0] * 3, [0.0] * 3
+            for place in np.ndindex(*SIZE):
+                if not (masks[o, n] | rim[o, n])[place]:
+                    for j in range(3):
+                        part = sum(float(masks[(j, m, *place)]) for m in others) / len(others)
+                        by_hand[j] += part * float(image[place] / image.sum())
+                        pixels[j] += part / image.numel()
+            area = of(found, "others_area")[-1, o, :, n]
+            left = area > 0
+            assert left.sum() >= 2
+            torch.testing.assert_close(area[left], torch.tensor(pixels).double()[left])
+            torch.testing.assert_close(
+                of(found, "others")[-1, 0, o, :, n], torch.tensor(by_hand).double()
+            )
+    even = leakage(flow_of({s: torch.ones_like(m) for s, m in maps.items()}, masks), masks)
+    density = over(even, "density_others")
+    assert density.isfinite().sum() > 12
+    torch.testing.assert_close(
+        density[density.isfinite()], torch.ones_like(density)[density.isfinite()]
+    )
+    alone = leakage(flow_of(maps, masks), masks, cases=["a"] * 3)
+    assert over(alone, "density_others").isnan().all()
+    with pytest.raises(InputError, match="2 cases for 3 slices; give the name of a case for each"):
+        leakage(flow_of(maps, masks), masks, cases=["a", "b"])
+
+
 def test_a_volume_of_one_plane_is_charged_as_the_slice() -> None:
     """At the grids where a rim reaches no further than the plane."""
     flow, masks = scene(0)
@@ -184,7 +224,8 @@ def test_permuting_the_organs_permutes_the_matrix() -> None:
     order = [2, 0, 1]
     permuted = flow_of({stage: maps[:, order] for stage, maps in flow.maps.items()}, masks[order])
     straight, turned = leakage(flow, masks), leakage(permuted, masks[order])
-    for name in ("share", "density", "density_coarse", "density_mirrored", "slices"):
+    names = ("share", "density", "density_coarse", "density_mirrored", "density_others", "slices")
+    for name in names:
         expected = over(straight, name)[:, :, order][..., order]
         torch.testing.assert_close(over(turned, name), expected, equal_nan=True)
 

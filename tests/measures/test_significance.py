@@ -1,11 +1,12 @@
 """Many tests at once: exact by hand, and how often nothing passes."""
 
 import math
+import re
 
 import pytest
 import torch
 
-from segtrace.measures.significance import ALPHA, family_p
+from segtrace.measures.significance import ALPHA, RATE, family_p
 
 EXPERIMENTS = 600
 
@@ -57,3 +58,35 @@ def test_nothing_passes_one_of_forty_tests_in_at_most_five_percent(cases: int, k
     error = 2 * math.sqrt(ALPHA * (1 - ALPHA) / EXPERIMENTS)
     assert made / EXPERIMENTS <= ALPHA + error
     assert made == 0 or cases >= 5
+
+
+def single(kind: str, cases: int, experiments: int = 1000) -> float:
+    """How often one test of cases passes that have a mean of 0."""
+    generator = torch.Generator().manual_seed(cases)
+    normal = torch.randn(experiments, cases, generator=generator).double()
+    if kind == "one in ten":
+        found = torch.where(torch.rand(normal.shape, generator=generator) < 0.9, 0.01, -0.09)
+        found = found + 0.002 * normal
+    else:
+        below = math.exp(0.5) - normal.exp()
+        two_sided = normal * torch.randn(normal.shape, generator=generator).exp()
+        found = {"below": below, "above": -below, "two-sided": two_sided}[kind]
+    return sum(float(family_p(one[None])) <= ALPHA for one in found) / experiments
+
+
+@pytest.mark.parametrize("cases", [5, 8, 12])
+@pytest.mark.parametrize("kind", ["above", "two-sided"])
+def test_long_tails_to_both_sides_or_above_pass_no_more_than_is_promised(kind, cases) -> None:
+    assert single(kind, cases) <= ALPHA + 2 * math.sqrt(ALPHA * (1 - ALPHA) / 1000)
+
+
+def test_rare_cases_far_below_pass_as_often_as_is_said() -> None:
+    told = re.search(r"up to (\d+) % .* in (\d+), (\d+) and (\d+) % at 5, 8 and 12", RATE)
+    assert told is not None
+    most, *rare = (int(percent) / 100 for percent in told.groups())
+    skewed = [single("below", cases) for cases in (5, 8, 12)]
+    error = 2 * math.sqrt(0.5 * 0.5 / 1000)
+    assert max(skewed) == pytest.approx(most, abs=error)
+    for cases, percent in zip((5, 8, 12), rare, strict=True):
+        assert single("one in ten", cases) == pytest.approx(percent, abs=error), cases
+        assert abs(percent - 0.9**cases) < 0.03  # where none of them is among the cases

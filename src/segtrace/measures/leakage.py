@@ -34,10 +34,12 @@ class Leakage(Result):
             evidence or one that may not be read (gap-degenerate and worse). ``rim``: on the rim,
             max(2 px, half a cell) around the organ. ``background``: on no organ. ``mirrored``: on
             the mirror image of onto (left for right, along the axis asked for), outside the organ
-            and its rim.
+            and its rim. ``others``: where onto lies in the other cases, the mean over their slices,
+            outside the organ and its rim; 0 where there is no other case.
             Whatever the rule: ``coarse``, the share that the perfect map of this stage's grid has;
             ``area``, the part of the image under the pixels that ``share`` counts;
-            ``mirrored_area``, the same for ``mirrored``; ``counted``, both organs are there and
+            ``mirrored_area`` and ``others_area``, the same for those; ``counted``, both organs are
+            there and
             the rim leaves at least half of onto.
     """
 
@@ -47,12 +49,15 @@ class Leakage(Result):
             "rim": "site rule organ slice",
             "background": "site rule organ slice",
             "mirrored": "site rule organ onto slice",
+            "others": "site rule organ onto slice",
             "coarse": "site organ onto slice",
             "area": "site organ onto slice",
             "mirrored_area": "site organ onto slice",
+            "others_area": "site organ onto slice",
             "counted": "site organ onto slice",
         },
         {"stages": "site", "rules": "rule", "organs": "organ", "columns": "onto"},
+        later={"others": "share", "others_area": "area"},
     )
 
     @cached_property
@@ -68,7 +73,9 @@ class Leakage(Result):
         ``density``, D = Σ share / Σ area: 1 is what a uniform map puts there; NaN on nothing.
         ``share``, its mean; NaN without such a slice. ``density_coarse``, D of the perfect map of
         each stage's grid. ``density_mirrored``, D on the mirror image of onto: what its place, and
-        not the organ, explains. ``slices``, their number; fewer than 3 are too few to say anything.
+        not the organ, explains. ``density_others``, D where onto lies in the other cases: what the
+        same pattern in all maps explains. ``slices``, their number; fewer than 3 are too few to
+        say anything.
         """
         of = {name: tensor(self.data[name]) for name in self.form.numbers}
         usable, share = tensor(self.usable), of["share"]
@@ -77,6 +84,7 @@ class Leakage(Result):
             "share": nan_where(~usable, share).nanmean(-1),
             "density_coarse": _ratio(usable, of["coarse"][:, None].expand_as(share), of["area"]),
             "density_mirrored": _ratio(usable, of["mirrored"], of["mirrored_area"]),
+            "density_others": _ratio(usable, of["others"], of["others_area"]),
             "slices": usable.sum(-1),
         }
         axes = self.data["share"].dims[:-1]
@@ -100,6 +108,7 @@ def leakage(
     columns: Sequence[str] | None = None,
     *,
     mirror: int = -1,
+    cases: Sequence[str] | None = None,
     known: Grids | None = None,
 ) -> Leakage:
     """Charge every positive map to the organs it lies on.
@@ -110,32 +119,39 @@ def leakage(
         columns: names along J, among them all organs of the flow; default those organs.
         mirror: the axis of the image along which the patient's left and right lie, counted from
             the last: -1, columns, -2, rows, or in 3-D -3, planes.
-        known: what an earlier call with the same masks, columns, organs and mirror has worked out;
-            it is filled. Most of the time goes there.
+        cases: name of each slice's case; default, every slice is a case of its own.
+        known: what an earlier call with the same masks, columns, organs, mirror and cases has
+            worked out; it is filled. Most of the time goes there.
 
     Raises:
         InputError: masks that do not fit, overlap, or lack an organ of the flow; an axis that the
-            image does not have.
+            image does not have; other than one case a slice.
     """
     names = tuple(flow.organs if columns is None else columns)
     masks = masks.bool()
     _check(flow, masks, names)
     _check_mirror(mirror, masks.ndim - 2)
+    slices = masks.shape[1]
+    own_cases = list(map(str, range(slices))) if cases is None else list(cases)
+    if len(own_cases) != slices:
+        raise InputError(
+            f"{len(own_cases)} cases for {slices} slices; give the name of a case for each"
+        )
     rows = [names.index(organ) for organ in flow.organs]
     shapes = {maps.shape[3:]: maps.dtype for maps in flow.maps.values()}
     places = {} if known is None else known
     for grid, dtype in shapes.items():
         if grid not in places:
-            places[grid] = Places.on(masks, rows, grid, dtype, mirror)
+            places[grid] = Places.on(masks, rows, grid, dtype, mirror, own_cases)
     by_stage = [places[maps.shape[3:]] for maps in flow.maps.values()]
     charged = [
         place.charge(maps, status >= Status.GAP_DEGENERATE)
         for place, maps, status in zip(by_stage, flow.maps.values(), flow.status, strict=True)
     ]
     charges = {name: torch.stack([getattr(one, name) for one in charged])
-               for name in ("share", "rim", "background", "mirrored")}  # fmt: skip
+               for name in ("share", "rim", "background", "mirrored", "others")}  # fmt: skip
     held = {name: torch.stack([getattr(one, name) for one in by_stage])
-            for name in ("coarse", "area", "mirrored_area", "counted")}  # fmt: skip
+            for name in ("coarse", "area", "mirrored_area", "others_area", "counted")}  # fmt: skip
     along = {"stages": flow.stages, "rules": flow.rules, "organs": flow.organs, "columns": names}
     return Leakage.of(**charges, **held, **along)
 

@@ -1,4 +1,4 @@
-"""Where evidence can lie, as one grid sees it: organs, their mirror images, rims, background."""
+"""Where evidence can lie, as a grid sees it: organs, here and in other cases, mirrored, rims."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ LEAST_RIM = 2
 
 AIR = 0.02
 """Up to this brightness of the window, mapped to [0, 1], a pixel is air."""
+LEAST_LEFT = 0.05
+"""Less than this part of where an organ lies in other cases is no place to look at."""
 
 
 def body_of(image: Tensor) -> Tensor:
@@ -112,12 +114,14 @@ class Charged:
         rim: (R, O, N) on the rim.
         background: (R, O, N) elsewhere.
         mirrored: (R, O, J, N) on the organs' mirror images.
+        others: (R, O, J, N) where the organs lie in the other cases.
     """
 
     share: Tensor
     rim: Tensor
     background: Tensor
     mirrored: Tensor
+    others: Tensor
 
 
 @dataclass(frozen=True)
@@ -127,12 +131,15 @@ class Places:
     Attributes:
         organs: (J, N, *cells) whole organs, as the grid sees them.
         rims: (O, N, *cells) the rims around the rows' organs.
+        elsewhere: (J, N, *cells) the columns in the slices of other cases, their mean.
+        free: (O, N, *cells) in [0, 1], the part of a cell that is not the row's organ or rim.
         everywhere: (*cells) the whole image.
         present: (O, N) the row's organ is there.
         within: what a row's rim takes from the columns.
         opposite: what a row's organ and rim take from the columns' mirror images.
         area: (O, J, N) part of the image that counts for a column.
         mirrored_area: (O, J, N) the same for its mirror image.
+        others_area: (O, J, N) the same for where it lies in other cases; 0 where that is not known.
         counted: (O, J, N) both organs are there and the rim leaves at least half of the column.
         perfect: (O, N, *cells) the best maps this grid can show.
         mirror: the axis of the image, counted from the last, along which left and right lie.
@@ -140,19 +147,28 @@ class Places:
 
     organs: Tensor
     rims: Tensor
+    elsewhere: Tensor
+    free: Tensor
     everywhere: Tensor
     present: Tensor
     within: Overlaps
     opposite: Overlaps
     area: Tensor
     mirrored_area: Tensor
+    others_area: Tensor
     counted: Tensor
     perfect: Tensor
     mirror: int
 
     @classmethod
     def on(
-        cls, masks: Tensor, rows: Sequence[int], grid: Grid, dtype: torch.dtype, mirror: int = -1
+        cls,
+        masks: Tensor,
+        rows: Sequence[int],
+        grid: Grid,
+        dtype: torch.dtype,
+        mirror: int,
+        cases: Sequence[str],
     ) -> "Places":
         """The places of masks (J, N, *image), ``rows`` of which are explained, on a grid."""
         dtype = dtype if dtype == torch.float64 else torch.float32
@@ -167,15 +183,22 @@ class Places:
         size = total(fields, len(grid))  # (J, N)
         present = size[list(rows)] > 0
         pixels = masks.shape[2:].numel()
+        organs, near = adjoint(fields, grid), adjoint(rims.to(dtype), grid)
+        everywhere = adjoint(fields.new_ones(masks.shape[2:]), grid)
+        elsewhere = _in_other_cases(organs, cases)
+        free = (1 - (organs[list(rows)] + near) / everywhere).clamp(min=0)
         return cls(
-            organs=adjoint(fields, grid),
-            rims=adjoint(rims.to(dtype), grid),
-            everywhere=adjoint(fields.new_ones(masks.shape[2:]), grid),
+            organs=organs,
+            rims=near,
+            elsewhere=elsewhere,
+            free=free,
+            everywhere=everywhere,
             present=present,
             within=within,
             opposite=opposite,
             area=(size - within.pixels) / pixels,
             mirrored_area=(size - opposite.pixels) / pixels,
+            others_area=_left(free, elsewhere) / pixels,
             counted=present[:, None] & (size > 0) & (within.pixels <= size / 2),
             perfect=pooled(fields[list(rows)], grid),
             mirror=mirror,
@@ -203,6 +226,7 @@ class Places:
             rim=rim,
             background=1 - share.sum(2) - rim,
             mirrored=self.opposite.taken(opposite, positive) / whole[:, :, None],
+            others=_lying(positive * self.free, self.elsewhere) / whole[:, :, None],
         )
 
 
@@ -212,3 +236,16 @@ def _lying(positive: Tensor, weights: Tensor) -> Tensor:
     cells = positive.flatten(3).flatten(0, 1).transpose(0, 1)  # (N, R·O, cells)
     summed = cells @ weights.flatten(2).permute(1, 2, 0)  # (N, R·O, J)
     return summed.permute(1, 2, 0).unflatten(0, (rules, organs)).double()
+
+
+def _in_other_cases(organs: Tensor, cases: Sequence[str]) -> Tensor:
+    """(J, N, *cells) -> the same: of every slice the mean over the slices of other cases."""
+    other = torch.tensor([[one != own for own in cases] for one in cases]).to(organs)
+    weights = other / other.sum(0).clamp(min=1)
+    return (organs.flatten(2).mT @ weights).mT.reshape(organs.shape)
+
+
+def _left(free: Tensor, elsewhere: Tensor) -> Tensor:
+    """(O, J, N) pixels of where columns lie in other cases that a row leaves; few are 0."""
+    left = _lying(free[None], elsewhere)[0]
+    return left * (left >= LEAST_LEFT * total(elsewhere, elsewhere.ndim - 2))

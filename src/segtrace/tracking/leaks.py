@@ -62,7 +62,9 @@ class LeakMeter:
         if self._masks is None or not torch.equal(masks, self._masks):
             self._masks, self._known = masks, {}
         mirror = record.scene.mirror
-        return leakage(record.flow, masks, names, mirror=mirror, known=self._known)
+        return leakage(
+            record.flow, masks, names, mirror=mirror, cases=record.scene.cases, known=self._known
+        )
 
     def of_centred(self, network: Network, output: Output | None = None) -> Leakage | None:
         """The leakage on centred logits, where the settings explain plain ones; else ``None``.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import segtrace
-from report.claims.nulls import CASES, EFFECTS, KINDS, WITHOUT_EFFECTS, rate
+from report.claims.nulls import CASES, EFFECTS, KINDS, WITHOUT_EFFECTS, rate, shared_pattern
 from segtrace.measures.significance import LEAST_CASES
 
 README = Path(segtrace.__file__).parent / "report" / "claims" / "README.md"
@@ -47,3 +47,18 @@ def test_the_rates_that_are_told_are_of_every_kind_and_within_what_is_promised()
         assert set(few) == {0}
         assert max(one for cell in others for one in cell[:2]) <= 100 * most(200)
         assert float(power) >= 100 * FOUND
+
+
+@pytest.mark.parametrize("shared", [0.5, 1.0])
+def test_a_pattern_that_all_cases_share_follows_an_organ_in_at_most_five_percent(shared):
+    """What a fixed bias of a network looks like: it is told as an event, and as one that stays."""
+    told, follow = shared_pattern(shared, 6, 20)
+    assert follow / 20 <= 0.05
+    assert told / 20 > (0.9 if shared == 1 else 0.2)  # so docs/trust.md says
+
+
+@pytest.mark.parametrize("cases", [5, 12])
+def test_rare_cases_far_below_are_not_seen_as_the_readme_says(cases):
+    """In the rate at which none of one in ten is among the cases."""
+    made = rate("headlines", "one in ten far below", cases, 60)
+    assert made == pytest.approx(0.9**cases, abs=2 * math.sqrt(0.25 / 60))

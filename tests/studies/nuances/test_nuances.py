@@ -85,7 +85,8 @@ def test_the_highest_point_of_a_curve_that_is_no_event_says_why():
     axes = ("site", "rule", "organ", "onto")
     of_dec5 = {"density": 8.0, "null": 1.0, "share": 0.06, "centred": 5.0, "p": 0.13, "low": 3.3,
                "high": 9.3, "mean": 6.0, "slices": 12.0, "cases": 11.0, "holds": 0.0,
-               "density_coarse": 0.0, "untrained": torch.nan, "density_mirrored": 0.1}  # fmt: skip
+               "density_coarse": 0.0, "untrained": torch.nan, "density_mirrored": 0.1,
+               "density_others": 0.3, "p_others": 0.01}  # fmt: skip
     names = {"site": ["dec4", "dec5", "head"], "rule": ["grad_pam"], "organ": ["liver"],
              "onto": ["spleen"]}  # fmt: skip
     numbers = {name: (axes, torch.tensor([0.5, value, 9.0]).reshape(3, 1, 1, 1).numpy())
@@ -95,7 +96,7 @@ def test_the_highest_point_of_a_curve_that_is_no_event_says_why():
     assert words == (
         "Grad-PAM, liver on spleen at dec5, its highest: 8.0 times uniform (mean over cases 6.0, "
         "95 % t interval over 11 cases 3.3 to 9.3), 6 % of the map; perfect coarse map 0.0, mirror "
-        "image 0.1; no event: p 0.13 after correction."
+        "image 0.1, where it lies in other cases 0.3; no event: p 0.13 after correction."
     )
     told = Cut("grad_pam", "liver", "spleen", "dec5", {}, {})
     assert _peaks(tests, "grad_pam", [pair], [told]) == []

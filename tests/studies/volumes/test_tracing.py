@@ -249,7 +249,8 @@ def test_what_is_coming_is_said_before_it_is_made(tmp_path, capsys):
     explain_volume(trained(), read_image(tmp_path / "scan.nii.gz"), tmp_path / "out", trainer)
     told = [line for line in capsys.readouterr().out.splitlines() if "maps" in line][-1]
     assert re.fullmatch(
-        r".* 11 slices, 2 maps \(2 stages x 1 organs x 1 rules\): about \d+ s and [\d.]+ [KM]iB .*out",
+        r".* 11 slices, 2 maps \(2 stages x 1 organs x 1 rules\): about \d+ s and [\d.]+ [KM]iB "
+        r".*out",
         told,
     )
 

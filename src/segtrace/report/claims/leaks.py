@@ -5,6 +5,11 @@ kind (Hasany et al. 2023, Fig. 1). It is found by the program, or not found; no 
 Case by case the density is held against the largest of its nulls: the uniform map, the perfect map
 of the stage's grid, the mirror image of the other organ, and the untrained network. All rules,
 organs, pairs and stages of an epoch are one family of tests, of the logarithm of that ratio.
+
+That is where the maps lie, not why. A pattern that all maps of a network share, whatever the image
+shows, passes if the untrained network has another. It lies as well where the organ is in other
+cases, so a second family of tests holds every map against those places: an event says whether it
+follows the organ from case to case, or whether its usual place alone would do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,6 +52,10 @@ LARGE = (
 """The same in words."""
 MOST = 5
 """Events told of one rule, the strongest."""
+ELSEWHERE = "where it lies in other cases"
+"""The density of the same maps where the other organ is there."""
+FOLLOWS = "beyond its places in other cases too: it follows the organ"
+STAYS = "not beyond its places in other cases: one pattern in all maps would do as much"
 FLOOR = 0.1
 """Times uniform, added under the logarithm: less than that is nothing."""
 
@@ -61,6 +70,7 @@ class Leak(Claim):
         onto: the organ on whose pixels the evidence lies.
         stages: where it holds, in order.
         peak: the one of ``stages`` with the highest density; the numbers are of it.
+        follows: there it lies on the other organ more than where that is in other cases.
     """
 
     rule: str
@@ -68,6 +78,7 @@ class Leak(Claim):
     onto: str
     stages: tuple[str, ...]
     peak: str
+    follows: bool
 
 
 def _words(name: str) -> str:
@@ -123,7 +134,9 @@ def held_against(
 
     The summary of ``found``, and beside it ``untrained``, that network's density; ``mean``,
     ``low``, ``high`` and ``cases`` of the density over cases; ``null``, the largest of what it is
-    held against; ``centred``, the density on centred logits; ``p``, corrected for all; ``holds``.
+    held against; ``centred``, the density on centred logits; ``p``, corrected for all; ``holds``;
+    ``p_others``, the same beyond where the other organ lies in the other cases; NaN where that is
+    not known.
 
     Raises:
         InputError: leakages of different stages, rules or organs.
@@ -131,27 +144,28 @@ def held_against(
     _check(found, centered)
     _check(found, untrained)
     here = found.summary
-    own, null = _densities(found, cases, untrained)
-    beyond = (own + FLOOR).log() - (null + FLOOR).log()
+    own, null, others = _densities(found, cases, untrained)
+    beyond, follows = _beyond(own, null), _beyond(own, others)
     large = (here["density"] >= LEAST_DENSITY) & (here["share"] >= LEAST_SHARE)
     large &= here["slices"] >= LEAST_SLICES
     if centered is not None:
-        again, null = _densities(centered, cases, untrained)
-        beyond = torch.minimum(beyond, (again + FLOOR).log() - (null + FLOOR).log())
+        again, null, others = _densities(centered, cases, untrained)
+        beyond = torch.minimum(beyond, _beyond(again, null))
+        follows = torch.minimum(follows, _beyond(again, others))
         large &= centered.summary["density"] >= LEAST_DENSITY
     asked = (here["organ"] != here["onto"]) & (here["site"] != FINAL)
     asked &= ~here["organ"].isin(list(without))
     axes = here["density"].dims
     asked = asked.broadcast_like(here["density"]).transpose(*axes)
-    p = family_p(nan_where(~tensor(asked)[..., None], beyond))
+    p, p_others = (family_p(nan_where(~tensor(asked)[..., None], one)) for one in (beyond, follows))
     over = over_cases(own, list(dict.fromkeys(cases)), within=(0.0, torch.inf))
     before = here["density"] * torch.nan if untrained is None else untrained.summary["density"]
     printed = here["density_coarse"].clip(min=1.0)
     for other in (here["density_mirrored"], before):
         printed = printed.where(~(other > printed), other)
     holds = tensor(large) & (p <= ALPHA) & over.above(tensor(printed.transpose(*axes)))
-    numbers = {"p": p, "holds": holds, "mean": over.mean, "low": over.low, "high": over.high,
-               "cases": over.cases}  # fmt: skip
+    numbers = {"p": p, "p_others": p_others, "holds": holds, "mean": over.mean, "low": over.low,
+               "high": over.high, "cases": over.cases}  # fmt: skip
     named = {name: (axes, values) for name, values in numbers.items()}
     apart = here["density"] * torch.nan if centered is None else centered.summary["density"]
     return here.assign(named).assign(untrained=before, null=printed, centred=apart)
@@ -159,8 +173,8 @@ def held_against(
 
 def _densities(
     leak: Leakage, cases: Sequence[str], untrained: Leakage | None
-) -> tuple[Tensor, Tensor]:
-    """Of every case, (S, R, O, J, C): the density, and the largest of its nulls."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of every case, (S, R, O, J, C): density, the largest of its nulls, and that on others."""
     usable, share = tensor(leak.usable), tensor(leak.data["share"])
 
     def of(name: str, area: str = "area") -> Tensor:
@@ -172,7 +186,11 @@ def _densities(
     null = torch.fmax(null, of("mirrored", "mirrored_area"))
     if untrained is not None:  # a dead map of the untrained network counts as an even one
         null = torch.fmax(null, _densities(untrained, cases, None)[0])
-    return of("share"), null
+    return of("share"), null, of("others", "others_area")
+
+
+def _beyond(own: Tensor, null: Tensor) -> Tensor:
+    return (own + FLOOR).log() - (null + FLOOR).log()
 
 
 def _check(found: Leakage, other: Leakage | None) -> None:
@@ -205,10 +223,11 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
     end = f"within its nulls again at {gone}" if gone else "beyond them up to the end"
     sentence = f"{_words(at['organ'])} leaks onto {_words(at['onto'])} at {where}, {end}"
     known = numbers_of(one)
+    follows = bool(one["p_others"] <= ALPHA)
     picture = picture_path(at["rule"], peak, stages)
     return Leak(
         kind="leak",
-        words=f"{sentence} ({peak}: {detail(known)}; {picture})",
+        words=f"{sentence} ({peak}: {detail(known)}; {FOLLOWS if follows else STAYS}; {picture})",
         numbers=known,
         tests=(
             corrected(int(tests["p"].notnull().sum())),
@@ -220,6 +239,7 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
         onto=at["onto"],
         stages=tuple(stages[s] for s in run),
         peak=peak,
+        follows=follows,
     )
 
 
@@ -234,7 +254,8 @@ def numbers_of(one: Dataset) -> dict[str, float]:
         "times uniform": one["density"], "mean over cases": one["mean"], "low": one["low"],
         "high": one["high"], "cases": one["cases"], "share": one["share"],
         "perfect coarse map": one["density_coarse"], "untrained": one["untrained"],
-        "mirror image": one["density_mirrored"], "p": one["p"],
+        "mirror image": one["density_mirrored"], ELSEWHERE: one["density_others"], "p": one["p"],
+        "p, other cases": one["p_others"],
     }  # fmt: skip
     return {name: float(value) for name, value in numbers.items() if value == value}
 
@@ -244,7 +265,7 @@ def detail(known: Mapping[str, float]) -> str:
     cases = int(known["cases"])
     low, high = (known.get(end, torch.nan) for end in ("low", "high"))
     ends = f"{method(cases)} " * (low == low) + in_words(low, high, cases, digits=1)
-    names = ("perfect coarse map", "untrained", "mirror image")
+    names = ("perfect coarse map", "untrained", "mirror image", ELSEWHERE)
     nulls = [f"{name} {known[name]:.1f}" for name in names if name in known]
     return (
         f"{known['times uniform']:.1f} times uniform (mean over cases "
