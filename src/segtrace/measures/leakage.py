@@ -101,7 +101,7 @@ Grids = dict[Grid, Places]
 """Cells along each axis -> where the organs lie, as maps of this size see them."""
 
 
-@guards.held()
+@guards.held(cases=guards.optional(guards.names_or_numbers))
 def leakage(
     flow: Flow,
     masks: Tensor,
