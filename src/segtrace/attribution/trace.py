@@ -10,14 +10,24 @@ from torch import Tensor, nn
 from segtrace.activation import predicted
 from segtrace.attribution.evidence import Evidence, Run, Wanted
 from segtrace.attribution.flow import Flow
-from segtrace.attribution.forward import SCORES, Output, TargetsLike, forward, named, weights_of
+from segtrace.attribution.forward import (
+    SCORES,
+    Output,
+    TargetsLike,
+    agreed,
+    forward,
+    named,
+    weights_of,
+)
 from segtrace.attribution.passes import slices_per_pass
 from segtrace.attribution.patching import Estimates
 from segtrace.attribution.rules import MapOf, Rule
 from segtrace.attribution.rules import resolve as resolve_rules
+from segtrace.axes import are_volumes
 from segtrace.errors import unknown
 from segtrace.network import guards
 from segtrace.network.edges import EdgesLike
+from segtrace.network.logits import logits_at
 from segtrace.network.proposal.proposal import proposed
 from segtrace.network.sites import Site, Sites
 from segtrace.network.stages import StagesLike, known
@@ -48,8 +58,9 @@ def trace(
     """Evidence maps of every site for every organ: Eq. 1-3 of Hasany et al. 2023 and relatives.
 
     Every slice goes forward once and backward once an organ that is present in it, shared by all
-    sites and rules, no deeper than the shallowest site. The network is left as it was: weights,
-    ``.grad``, buffers, train/eval flags, hooks, random state, autocast and grad mode.
+    sites and rules, no deeper than the shallowest site. Of several volumes the logits come from a
+    pass of their own, so that but one graph at a time is in memory. The network is left as it was:
+    weights, ``.grad``, buffers, train/eval flags, hooks, random state, autocast and grad mode.
 
     Args:
         net: the network; wrappers of ``torch.compile`` and DDP are looked through. Of a classifier
@@ -108,19 +119,27 @@ def trace(
         heard = Sites((*places, *(s for s in beside if s.name not in places.names)))
         heard = heard.settled(net, x)
         places = Sites(heard[: len(places)])
-        runs = [
+        passes = x.split(slices_per_pass(x, batch))
+        runs = (
             Run.of(*forward(net, heard, part.requires_grad_(), output), score, targets, activation)
-            for part in x.split(slices_per_pass(x, batch))
-        ]
-        logits, activation = torch.cat([run.logits for run in runs]), runs[0].activation
+            for part in passes
+        )
+        if are_volumes(x) and len(passes) > 1:  # there is not the room for all of their graphs
+            with torch.no_grad():
+                logits = torch.cat([logits_at(net, part, output) for part in passes])
+        else:
+            kept = list(runs)
+            logits = torch.cat([run.logits for run in kept])
+            runs = (kept.pop(0) for _ in passes)
+        activation = agreed(activation, targets, logits)
         weights = [weights_of(name, t, logits, activation) for name, t in targets.items()]
         parts, first = [], 0
-        while runs:  # a run's graph is freed once it is explained
-            run = runs.pop(0)
+        for run in runs:
             mine = slice(first, first := first + len(run.logits))
             own = [w[mine] for w in weights]
             wanted = Wanted(places, chosen, x.shape[2:], mine, heard, estimates)
             parts.append(Evidence.of(run, own, wanted))
+            del run  # and its graph, before the next one is made
     evidence = Evidence.joined(parts)
     return Flow(
         maps=evidence.maps,
