@@ -161,6 +161,7 @@ def test_an_organ_is_animated_over_the_epochs(run, told):
 
 def test_the_page_tells_the_events_that_the_logger_tells_and_their_test():
     where = {"organ": "liver", "onto": "spleen", "stages": ("dec1",), "peak": "dec1"}
+    where["follows"] = True
     event = Leak(
         "leak", "liver leaks (2.1 times uniform)", {}, ("a test",), rule="grad_pam", **where
     )
