@@ -149,7 +149,7 @@ def test_a_disk_without_room_for_the_checkpoints_stops_the_run(tmp_path, monkeyp
     )
     limits = {"max_epochs": 1000, "max_steps": -1, "limit_train_batches": 1.0}
     trainer = SimpleNamespace(**limits, checkpoint_callbacks=[])
-    with pytest.raises(InputError, match=r"3.8 GiB of disk, and 0.0 MiB are free; free some"):
+    with pytest.raises(InputError, match=r"3.8 GiB of disk, and 0 KiB are free; free some"):
         announce(TrainConfig({}, tmp_path), data, module, trainer)
 
 
