@@ -185,11 +185,17 @@ def _differing(kept: dict[str, object], text: str) -> list[str]:
     """The options that are others there than in a configuration, with their values there."""
     asked = yaml.safe_load(text) or {}
     names = [name for name in {**kept, **asked} if name not in WHEREVER]
-    return [
-        f"{name}={json.dumps(kept.get(name), ensure_ascii=False, default=str)}"
-        for name in names
-        if kept.get(name) != asked.get(name)
-    ]
+    return [line for name in names for line in _others(name, kept.get(name), asked.get(name))]
+
+
+def _others(path: str, kept: object, asked: object) -> list[str]:
+    if isinstance(kept, dict) and isinstance(asked, dict):
+        return [
+            line
+            for name in {**kept, **asked}
+            for line in _others(f"{path}.{name}", kept.get(name), asked.get(name))
+        ]
+    return [] if kept == asked else [f"{path}={json.dumps(kept, ensure_ascii=False, default=str)}"]
 
 
 def _text_in(folder: Path) -> str:

@@ -293,7 +293,7 @@ def test_the_script_scores_the_test_cases_of_a_checkpoint(run, tiny_raw, tmp_pat
         assert {row["case"] for row in csv.DictReader(file)} == {"0001"}
     assert "Beside the published tables" in (tmp_path / "out" / "index.html").read_text()
     again = answer_of("explain.py", *asked, "study.tolerance=3")
-    assert "holds results of other options, study=" in again.err
+    assert "holds results of other options, study.tolerance=2.0, and" in again.err
     assert str(ROOT) not in again.err
 
 
