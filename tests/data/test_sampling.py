@@ -1,6 +1,7 @@
 import os
 import pickle
 import shutil
+from multiprocessing import resource_sharer
 
 import numpy as np
 import pytest
@@ -116,6 +117,31 @@ def test_a_slice_that_cannot_be_read_any_more_is_named(slices, workers, damage):
     assert ".npy was taken away or changed while it was in use (" in words
     assert words.endswith("; the next start makes it anew")
     assert "Traceback" not in words
+
+
+@pytest.mark.parametrize("error", [
+    ConnectionResetError(104, "reset"), ConnectionRefusedError(111, "refused"), EOFError(),
+    FileNotFoundError(2, "no such socket"),
+])  # fmt: skip
+def test_a_batch_whose_worker_ended_before_it_was_fetched_is_told_as_torch_tells_it(
+    slices, monkeypatch, error
+):
+    def ended(*_):
+        raise error
+
+    monkeypatch.setattr(resource_sharer._resource_sharer, "get_connection", ended)
+    with pytest.raises(RuntimeError, match="DataLoader worker exited unexpectedly"):
+        list(kept_loader(slices, [0], workers=1))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_dataset_itself_cannot_open_is_told_as_it_is(slices, monkeypatch, workers):
+    def missing(*_):
+        raise FileNotFoundError(2, "not here")
+
+    monkeypatch.setattr(Slices, "__getitem__", missing)
+    with pytest.raises(FileNotFoundError, match="not here"):
+        list(kept_loader(slices, [0], workers))
 
 
 @pytest.mark.parametrize(("cores", "processes", "found"), [

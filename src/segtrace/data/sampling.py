@@ -109,8 +109,19 @@ class Loader(DataLoader[dict[str, Any]]):
     """
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        """The batches; workers begin, or go on, with the first of them."""
-        yield from super().__iter__()
+        """The batches; workers begin, or go on, with the first of them.
+
+        Raises:
+            RuntimeError: a worker was ended from outside, in torch's words for it.
+        """
+        try:
+            yield from super().__iter__()
+        except (ConnectionError, EOFError, FileNotFoundError) as error:
+            # A batch was handed over by a worker that ended before its memory was fetched, and
+            # torch asks whether one has ended a moment too early to find it.
+            if self.num_workers == 0 or "DataLoader worker" in str(error):
+                raise
+            raise RuntimeError("DataLoader worker exited unexpectedly") from error
 
 
 def workers_beside(device: str, processes: int = 1) -> int:
