@@ -136,7 +136,7 @@ def held_against(
     ``low``, ``high`` and ``cases`` of the density over cases; ``null``, the largest of what it is
     held against; ``centred``, the density on centred logits; ``p``, corrected for all; ``holds``;
     ``p_others``, the same beyond where the other organ lies in the other cases; NaN where that is
-    not known.
+    not known; ``follows``, whether what holds passes that, too.
 
     Raises:
         InputError: leakages of different stages, rules or organs.
@@ -164,7 +164,8 @@ def held_against(
     for other in (here["density_mirrored"], before):
         printed = printed.where(~(other > printed), other)
     holds = tensor(large) & (p <= ALPHA) & over.above(tensor(printed.transpose(*axes)))
-    numbers = {"p": p, "p_others": p_others, "holds": holds, "mean": over.mean, "low": over.low,
+    numbers = {"p": p, "p_others": p_others, "holds": holds,
+               "follows": holds & (p_others <= ALPHA), "mean": over.mean, "low": over.low,
                "high": over.high, "cases": over.cases}  # fmt: skip
     named = {name: (axes, values) for name, values in numbers.items()}
     apart = here["density"] * torch.nan if centered is None else centered.summary["density"]
@@ -223,7 +224,7 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
     end = f"within its nulls again at {gone}" if gone else "beyond them up to the end"
     sentence = f"{_words(at['organ'])} leaks onto {_words(at['onto'])} at {where}, {end}"
     known = numbers_of(one)
-    follows = bool(one["p_others"] <= ALPHA)
+    follows = bool(one["follows"])
     picture = picture_path(at["rule"], peak, stages)
     return Leak(
         kind="leak",
