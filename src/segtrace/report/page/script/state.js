@@ -71,9 +71,17 @@ function largestOf(o) {
   return sizes.indexOf(Math.max(...sizes));
 }
 
+// Where an organ opens: neither its best nor its worst slice, since its sentence is of all of them.
+function typicalOf(o) {
+  if (DATA.plane) return largestOf(o);
+  const order = slicesOf(o);
+  const holding = order.filter((n) => present(viewed(FRAMES[state.frame]), o, n));
+  return holding.length ? holding[Math.floor((holding.length - 1) / 2)] : order[0];
+}
+
 function chooseOrgan(o) {
   state.organ = o;
-  state.slice = DATA.plane ? largestOf(o) : slicesOf(o)[0];
+  state.slice = typicalOf(o);
   followHeadline();
 }
 
