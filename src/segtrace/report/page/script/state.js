@@ -42,6 +42,7 @@ const epochName = (epoch) =>
   epoch === null ? "epoch unknown" : epoch === 0 ? "epoch 0, untrained" : `epoch ${epoch}`;
 // What is shown: a slice, whose numbers are its own, or a plane beside the numbers of its volume.
 const [IMAGE, ITS] = DATA.plane ? ["plane", "of the whole volume"] : ["slice", "on this slice"];
+const KIND = DATA.hounsfield ? "CT" : "Image";
 const nameOf = (n) => `${DATA.cases[n]}, ${DATA.plane || "slice"} ${DATA.slices[n]}`;
 const sliceName = () => nameOf(state.slice);
 const organName = () => plain(DATA.organs[state.organ]);
@@ -94,8 +95,9 @@ function pickStage(s) {
   state.picked = true;
 }
 
-// Another region of the organ, on the slice of those that have it where the Dice is worst.
+// Another region of the organ; of what was wrong the slice of those that have it with the worst Dice.
 function chooseRegion(name) {
   state.region = name;
-  if (!DATA.plane) [state.slice] = slicesOf(state.organ);
+  if (DATA.plane) return;
+  state.slice = name === DATA.region ? typicalOf(state.organ) : slicesOf(state.organ)[0];
 }
