@@ -179,4 +179,4 @@ def test_what_a_claim_passed_is_not_said_again_for_one_that_passed_less():
     assert len({claim.tests for claim in claims if claim.holds}) == 2
     said = [words for words in told(claims) if words.startswith("Claims here passed")]
     assert len(said) == 1
-    assert "interval above 0.05 Dice; that of a larger share 0.05 above the others'." in said[0]
+    assert "; that of a larger share 0.05 above the others'." in said[0]

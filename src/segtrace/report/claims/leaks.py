@@ -26,7 +26,7 @@ from segtrace.measures.over_cases import by_case, in_words, method, over_cases
 from segtrace.measures.significance import ALPHA, family_p
 from segtrace.names import file_name
 from segtrace.progress import counted
-from segtrace.report.claims.claim import Claim, corrected, percent
+from segtrace.report.claims.claim import Claim, corrected, number, percent
 from segtrace.report.scene import FINAL
 
 PAIR = ("organ", "onto")
@@ -221,7 +221,7 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
     gone = next((stage for stage, out in list(zip(stages, inside, strict=True))[run.stop:] if out),
                 None)  # fmt: skip
     where = stages[run[0]] if len(run) == 1 else f"{stages[run[0]]}-{stages[run[-1]]}"
-    end = f"within its nulls again at {gone}" if gone else "beyond them up to the end"
+    end = f"within its nulls again at {gone}" if gone else "beyond its nulls up to the end"
     sentence = f"{_words(at['organ'])} leaks onto {_words(at['onto'])} at {where}, {end}"
     known = numbers_of(one)
     follows = bool(one["follows"])
@@ -267,7 +267,7 @@ def detail(known: Mapping[str, float]) -> str:
     low, high = (known.get(end, torch.nan) for end in ("low", "high"))
     ends = f"{method(cases)} " * (low == low) + in_words(low, high, cases, digits=1)
     names = ("perfect coarse map", "untrained", "mirror image", ELSEWHERE)
-    nulls = [f"{name} {known[name]:.1f}" for name in names if name in known]
+    nulls = [f"{name} {number(known[name], 1)}" for name in names if name in known]
     return (
         f"{known['times uniform']:.1f} times uniform (mean over cases "
         f"{known['mean over cases']:.1f}, {ends}), {percent(known['share'])} of the "
