@@ -75,7 +75,10 @@ def test_viewer_and_stages_are_on_the_first_screen(page):
     assert bottom < 900
 
 
-def test_a_click_chooses_the_organ_and_its_worst_slice(page):
+def test_a_click_chooses_the_organ_and_the_slice_in_the_middle_of_its_own(page):
+    to_organ(page, "liver")
+    page.execute_script("FRAMES.at(-1).dice.set([0.2, 0.9, 0.5], at2(1, 0)); chooseOrgan(1);")
+    assert page.execute_script("return [slicesOf(1), state.slice]") == [[0, 2, 1], 2]
     to_organ(page, "spleen")
     settled(page, "#map-words", "Evidence for spleen")
     assert "0028, slice 7" in text(page, "#ct-words")
@@ -406,7 +409,7 @@ def test_the_patients_right_is_lettered_at_the_left(page):
     assert places["A"][1] < 0.15
     assert places["P"][1] > 0.85
     assert "the patient's right (R) is on the left" in text(page, "#reading")
-    assert "slice 18 from caudal" in text(page, "#ct-words")
+    assert "slice 31 from caudal" in text(page, "#ct-words")
 
 
 def test_no_side_is_named_where_none_is_known(driver, tmp_path):

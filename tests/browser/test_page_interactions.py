@@ -92,6 +92,7 @@ def drag(page, selector, across, down, *, shift=False, release=True):
 
 def test_the_wheel_over_a_picture_pages_through_slices_and_stops_at_the_ends(page):
     to_organ(page, "liver")
+    page.execute_script("[state.slice] = slicesOf(state.organ); return show();")
     slices = page.execute_script("return slicesOf(state.organ)")
     for n in (*slices[1:], slices[-1]):
         wheel(page, "#map", 120)
@@ -355,13 +356,13 @@ def test_what_is_shown_is_saved_with_the_words_it_must_not_be_without(page, tmp_
         return [found.join(" "), whole.width, whole.height];
     """)
     told, width, height = written
-    for words in ("liver", "at head, Seg-Grad-CAM, epoch 8", "on this slice gain", "slice 18",
+    for words in ("liver", "at head, Seg-Grad-CAM, epoch 8", "on this slice gain", "slice 31",
                   "this map's maximum", "PHANTOM, no patient", "research use only",
                   "window -125 to 275 HU", "checkpoint epoch_008.ckpt", "sha256 0123abcd",
                   "Final stage"):  # fmt: skip
         assert words in told
     find(page, "#save").click()
-    name = "segtrace_liver_head_seg_grad_cam_epoch_8_0027_slice_18.png"
+    name = "segtrace_liver_head_seg_grad_cam_epoch_8_0027_slice_31.png"
     until(lambda: (tmp_path / name).exists(), 5)
     until(lambda: (tmp_path / name).stat().st_size > 1000, 5)
     data = (tmp_path / name).read_bytes()
@@ -519,7 +520,7 @@ def test_the_headline_is_held_against_the_slice_that_is_shown(page):
     settled(page, "#instep", "not one of those the sentence speaks of, spleen is not on it")
     assert "strong" in find(page, "#instep").get_attribute("class")
     to_organ(page, "liver")
-    settled(page, "#instep", "slice 18: Dice 1.00 on it; gain")
+    settled(page, "#instep", "slice 31: Dice 1.00 on it; gain")
     assert find(page, "#instep").get_attribute("class") == ""
     page.execute_script("""
         const [stage] = named(), f = FRAMES[state.frame];
@@ -536,7 +537,7 @@ def test_the_headline_is_held_against_the_slice_that_is_shown(page):
         f.dice[at] = 0.3;
         return show().then(() => { f.dice[at] = 1; });
     """)
-    settled(page, "#instep", "slice 18: Dice 0.30 on it, here hardly found; gain")
+    settled(page, "#instep", "slice 31: Dice 0.30 on it, here hardly found; gain")
     assert find(page, "#instep").get_attribute("class") == "strong"
 
 

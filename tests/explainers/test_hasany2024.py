@@ -271,7 +271,7 @@ def test_an_organ_that_is_nowhere_has_no_mask():
     assert found.explained.record.flow.status[0, 0, 0, 0] == Status.ABSENT
     assert not map_of(found).any()
     found.picture("a")
-    assert "Predicted on no slice, so without a mask: a." in found.section().sentences
+    assert "No picture of a: no prediction on these slices." in found.section().sentences
 
 
 @pytest.mark.parametrize(

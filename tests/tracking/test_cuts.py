@@ -120,7 +120,7 @@ def test_what_is_printed_names_the_interval_and_its_coverage(capsys):
     printed = capsys.readouterr().out
     assert "In brackets: mean over cases, 95 % t interval over cases." in printed
     assert words(with_dice([0.3, 0.5, 0.4])) in printed
-    assert "in 92 to 95 % of simulations with 3 to 12 cases" in printed
+    assert "the mean over 3 to 12 cases in 92 to 95 %" in printed
     assert "Of sites that are one path the last is named: up_1 (for enc2)." in printed
 
 

@@ -11,7 +11,7 @@ from segtrace.labelled import tensor
 from segtrace.measures.over_cases import COVERAGE
 from segtrace.report.claims.claim import USUAL_PLACE
 from segtrace.report.pictures.charts import leak_picture
-from segtrace.report.tables import save_table
+from segtrace.report.tables import append_rows, read_table, save_table
 from segtrace.tracking.leaks import LeakMeter, Leaks
 
 
@@ -115,10 +115,11 @@ def test_leakage_csv_is_written_as_ever(tmp_path):
     save_table(tmp_path / "leakage.csv", leaks(0.25, slices=4, centred=None).rows()[:3])
     assert (tmp_path / "leakage.csv").read_text() == (
         "epoch,rule,stage,organ,onto,density,share,density_coarse,density_mirrored,slices,"
-        "density_untrained,density_centred,density_mean,density_low,density_high,cases,p\n"
-        "3,grad_pam,dec1,left,left,6.375,0.3984375,16.0,4.375,4,1.0,nan,nan,nan,nan,nan,nan\n"
-        "3,grad_pam,dec1,left,right,4.375,0.2734375,0.0,nan,4,1.0,nan,nan,nan,nan,nan,nan\n"
-        "3,grad_pam,dec1,right,left,0.5,0.03125,0.0,nan,4,1.0,nan,nan,nan,nan,nan,nan\n"
+        "density_untrained,density_centred,density_mean,density_low,density_high,cases,p,"
+        "event,p_others,follows\n"
+        "3,grad_pam,dec1,left,left,6.375,0.3984375,16.0,4.375,4,1.0,nan,nan,nan,nan,nan,nan,nan,nan,nan\n"
+        "3,grad_pam,dec1,left,right,4.375,0.2734375,0.0,nan,4,1.0,nan,nan,nan,nan,nan,nan,nan,nan,nan\n"
+        "3,grad_pam,dec1,right,left,0.5,0.03125,0.0,nan,4,1.0,nan,nan,nan,nan,nan,nan,nan,nan,nan\n"
     )
 
 
@@ -135,6 +136,23 @@ def test_the_table_holds_the_numbers_of_the_tests():
     assert row["p"] <= 0.05
     own = next(r for r in found.rows() if r["organ"] == r["onto"])
     assert own["p"] != own["p"]  # an organ on itself is no leak and was not tested
+
+
+def test_the_table_says_which_entries_are_events_and_which_of_them_follow_the_organ(tmp_path):
+    found = leaks()
+    (event,) = found.events("grad_pam")
+    old = [{k: v for k, v in row.items() if k not in ("event", "p_others", "follows")}
+           for row in found.rows()]  # fmt: skip
+    save_table(tmp_path / "leakage.csv", old)  # of a run before there were such columns
+    append_rows(tmp_path / "leakage.csv", found.rows())
+    before, after = [read_table(tmp_path / "leakage.csv")[at] for at in (slice(8), slice(8, 16))]
+    assert {row["event"] for row in before} == {""}
+    told = [row for row in after if row["event"] == "True"]
+    assert [(row["stage"], row["organ"], row["onto"]) for row in told] == [
+        (stage, event.organ, event.onto) for stage in event.stages
+    ]
+    assert [row["follows"] for row in told if row["stage"] == event.peak] == [str(event.follows)]
+    assert {row["follows"] for row in after if row["event"] == "False"} == {"False"}
 
 
 def test_independent_logits_are_tested_without_what_is_common_to_them():

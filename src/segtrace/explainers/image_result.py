@@ -12,7 +12,7 @@ from segtrace.attribution.flow import INPUT, Flow
 from segtrace.explainers.explainer import Explainer, facts_of
 from segtrace.measures.localisation import over_slices
 from segtrace.names import file_name
-from segtrace.report.captions import final_words, marks, plain, titled
+from segtrace.report.captions import absent_words, final_words, marks, plain, titled
 from segtrace.report.files import save_arrays, save_manifest, save_maps, save_png, save_text
 from segtrace.report.page.sections import Section, Shown, Table, embedded
 from segtrace.report.pictures.cells import Picture
@@ -121,9 +121,10 @@ class ImageResult(ABC):
         for name, rows in tables.items():
             save_table(folder / name, rows)
         figures = folder / "figures" / self.by.name
-        for organ in flow.organs:
+        here = self.explained.record.organs_here
+        for organ in here:
             save_png(figures / f"{file_name(organ, flow.organs)}.png", self.picture(organ))
-        caption = "\n\n".join(map(self.caption, flow.organs)) + "\n"
+        caption = "\n\n".join(map(self.caption, here)) + "\n"
         save_text(figures / "caption.txt", caption)
         save_text(figures / "references.bib", bibliography(caption))
         save_manifest(folder / "manifest.json", self.facts)
@@ -161,18 +162,19 @@ class ImageResult(ABC):
         return " ".join(sentences)
 
     def section(self) -> Section:
-        """The maps of every organ, with what is said of them."""
+        """The maps of every organ that is there, with what is said of them."""
         said = [
             f"{self.by.equation}. {sources([PAPER, *self.by.papers])}",
             f"{self.drawn.cost} {self.reading}.",
             *self.remarks(),
+            *absent_words(self.explained.record),
         ]
         figures = tuple(
             Shown(
                 embedded(self.picture(organ)),
                 f"{self.by.title}, {self.drawn.words}: {plain(organ)}. Maps: maps.npz.",
             )
-            for organ in self.flow.organs
+            for organ in self.explained.record.organs_here
         )
         return Section(self.by.title, tuple(said), figures, (self.table(),))
 

@@ -14,7 +14,7 @@ from segtrace.explainers.explainer import Explainer, facts_of, options_of
 from segtrace.measures.localisation import measure, over_slices
 from segtrace.names import file_name
 from segtrace.progress import counted
-from segtrace.report.captions import paragraph, plain, titled
+from segtrace.report.captions import absent_words, paragraph, plain, titled
 from segtrace.report.files import save_text
 from segtrace.report.page.sections import Section, Shown, Table, embedded
 from segtrace.report.pictures.strip import number_words
@@ -71,7 +71,8 @@ class StageMaps:
         if self.weights:
             save_table(folder / "weights.csv", self._weights())
         figures = folder / "figures" / file_name(self.by.name)
-        caption = "\n\n".join(map(self.caption, self.flow.organs)) + "\n"
+        here = self.explained.record.organs_here
+        caption = "\n\n".join(map(self.caption, here)) + "\n"
         save_text(figures / "caption.txt", caption)
         save_text(figures / "references.bib", bibliography(caption))
 
@@ -101,12 +102,13 @@ class StageMaps:
         return self.explained.record.flow
 
     def section(self) -> Section:
-        """The maps of the first slices of every organ, and how well they localise."""
+        """The maps of the first slices of every organ there, and how well they localise."""
         flow = self.flow
         region = REGIONS.get(self.explained.record.region, self.explained.record.region)
         said = [
             f"{self.by.equation}. Region: {region}. {sources([PAPER, *self.by.papers])}",
             f"{self.passes} forward passes of one image in {self.seconds:.0f} s.",
+            *absent_words(self.explained.record),
         ]
         if self.left_out:
             said.append(
@@ -120,7 +122,7 @@ class StageMaps:
                 embedded(self.explained.picture(self.by.name, organ, SLICES_SHOWN)),
                 f"{self.by.title}: {plain(organ)}, {shown}. Maps: maps.npz.",
             )
-            for organ in flow.organs
+            for organ in self.explained.record.organs_here
         )
         return Section(self.by.title, tuple(said), figures, (self._table(flow), *self._heaviest()))
 

@@ -24,11 +24,11 @@ LEAST_CASES = 5
 FLIPS = 4096
 
 RATE = (
-    "Where there is nothing to find, at most 5 % of pages or texts make a claim, measured on maps "
-    "made by chance and on cases that lie as far below their null as above it, or some far above "
-    "(below 5 cases none). A claim says what most cases do: with a mean of 0, a test passes in up "
-    "to 22 % where a few cases lie far below the others (log-normal), and in 60, 44 and 28 % at "
-    "5, 8 and 12 cases where one case in ten loses what nine gain."
+    "Where there is nothing to find, at most 5 % of pages or texts make a claim, below 5 cases "
+    "none (simulated: cases as far below their null as above it, or some far above). A claim is "
+    "of most cases, not of the mean: where that is 0, a test passes in up to 22 % if a few cases "
+    "lie far below (log-normal), and in 60, 44 and 28 % at 5, 8 and 12 cases if one in ten loses "
+    "what nine gain."
 )
 """What must stand beside claims."""
 

@@ -86,6 +86,13 @@ def final_words(records: Sequence[Record], organs: Sequence[str]) -> list[str]:
     return [f"{FINAL_WORDS.capitalize()}."] * shown + said
 
 
+def absent_words(record: Record) -> list[str]:
+    """Which organs have no picture, since no slice has the region that is explained."""
+    absent = [plain(o) for o in record.flow.organs if o not in record.organs_here]
+    region = REGIONS.get(record.region, record.region)
+    return [f"No picture of {', '.join(absent)}: no {region} on these slices."] * bool(absent)
+
+
 def equation(flow: Flow, rule: str) -> str:
     """What a rule computes, with its paper; its bare name where it does not say."""
     method = flow.methods.get(rule)

@@ -60,6 +60,12 @@ class Record:
         return "rectified and shown at their own resolution, each cell as a cell"
 
     @cached_property
+    def organs_here(self) -> tuple[str, ...]:
+        """Organs of which some slice has a region to explain; of others there is no map to draw."""
+        here = self.flow.region_px.any(1).tolist()
+        return tuple(organ for organ, held in zip(self.flow.organs, here, strict=True) if held)
+
+    @cached_property
     def gain(self) -> Tensor:
         """(S, R, O, N) how far the evidence lies on the organ, as in measures.csv."""
         if self.whole is not None:

@@ -74,12 +74,11 @@ class Ablated:
 
     def routes(self) -> dict[str, RouteEntry]:
         """Organ -> its route, for the page; may be empty."""
-        sentences, organs = self.cuts.sentences(), self.cuts.organs
         if self.cuts.route is None:
             return {}
         return {
-            organ: route_entry(self.figures[f"route_{file_name(organ, organs)}"][0], words)
-            for organ, words in sentences.items()
+            organ: route_entry(route_of(self.cuts, organ, told=False)[0], words)
+            for organ, words in self.cuts.sentences().items()
         }
 
     def section(self) -> Section:

@@ -57,17 +57,12 @@ class EpochFigures:
         if len(self._records) < 2:
             return
         for (rule, organ), animation in self._animations.items():
-            if _shown(self._records[-1], organ):
+            if organ in self._records[-1].organs_here:
                 name = f"{file_name(rule)}_{file_name(organ, self._records[-1].flow.organs)}"
                 save_bytes(folder / f"animation_{name}.gif", animation.gif())
                 shared = self._shared_scale
                 figure, caption = epoch_grid(self._records, organ, rule, shared=shared)
                 save_figure(folder, f"epoch_grid_{name}", figure, caption)
-
-
-def _shown(record: Record, organ: str) -> bool:
-    """Whether the last epoch has a region of the organ to draw."""
-    return bool(record.flow.region_px[record.flow.organs.index(organ)].any())
 
 
 def ranks(epochs: Mapping[int, float]) -> list[int]:

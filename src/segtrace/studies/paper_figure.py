@@ -35,5 +35,5 @@ class PaperFigure(Slices):
 
     def _drawn(self, maps: Maps) -> tuple[Figure, str]:
         record = maps.explained.record
-        organs, rule = record.flow.organs, record.flow.rules[0]
+        organs, rule = record.organs_here or record.flow.organs, record.flow.rules[0]
         return paper_figure(record, organs, rule, shared=self.shared_scale)

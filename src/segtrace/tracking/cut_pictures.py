@@ -1,6 +1,7 @@
 """What cutting found, as pictures: the necessity table, routes, Dice lost over epochs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from matplotlib.figure import Figure
@@ -33,9 +34,16 @@ def table_figure(cuts: Cuts) -> tuple[Figure, str]:
     )
 
 
-def route_of(cuts: Cuts, organ: str) -> tuple[Figure, str]:
-    """The route diagram of an organ, the mean over organs beside it, and its paragraph."""
+def route_of(cuts: Cuts, organ: str, *, told: bool = True) -> tuple[Figure, str]:
+    """The route diagram of an organ, the mean over organs beside it, and its paragraph.
+
+    Args:
+        cuts: of all stages and edges.
+        organ: which.
+        told: its sentence stands over the diagram; else its name.
+    """
     own = cuts.diagram(organ, epoch_words(cuts.epoch))
+    own = own if told else replace(own, words="")
     networks = [own, cuts.mean_diagram] if len(cuts.organs) > 1 else [own]
     return route_figure(organ, cuts.encoders, networks, cuts.marks)
 

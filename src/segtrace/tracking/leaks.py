@@ -38,7 +38,8 @@ from segtrace.tracking.explained import Network, traced
 COLUMNS = ("density", "share", "density_coarse", "density_mirrored", "slices")
 """Of leakage.csv, out of a leakage's summary."""
 TESTED = {"density_mean": "mean", "density_low": "low", "density_high": "high",
-          "cases": "cases", "p": "p"}  # fmt: skip
+          "cases": "cases", "p": "p", "event": "holds", "p_others": "p_others",
+          "follows": "follows"}  # fmt: skip
 """Of leakage.csv, out of the tests."""
 DENSEST = 4.0
 """Upper end of the colours: four times what a uniform map puts there."""
@@ -208,8 +209,10 @@ class Leaks:
     def rows(self) -> list[dict[str, Any]]:
         """One row a rule, stage, organ and organ leaked onto, beside what it is held against.
 
-        ``density_mean`` to ``p`` are over cases, of entries that were tested: the mean and its 95 %
-        t interval, and ``p`` beyond every null, corrected for all entries of the epoch.
+        ``density_mean`` to ``follows`` are over cases, of entries that were tested: the mean and
+        its 95 % t interval; ``p`` beyond every null, corrected for all entries of the epoch;
+        ``event``, whether it is one; ``p_others`` beyond where the other organ lies in other cases;
+        ``follows``, whether an event passes that, too.
         """
         controls = {"density_untrained": self.untrained, "density_centred": self.centred}
         beside = {name: math.nan if leak is None else leak.summary["density"]

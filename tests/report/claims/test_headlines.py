@@ -72,7 +72,7 @@ def test_the_first_stage_beyond_the_untrained_network_is_told_with_its_numbers()
     rise = LATE | {("dec1", "liver"): 0.0}
     claim = headlines(rise=rise).of("seg_grad_cam", "liver")
     assert claim.holds
-    assert claim.words.startswith("Its maps lie on it from dec2 alone, beyond the untrained "
+    assert claim.words.startswith("Its maps lie on it at dec2 alone, beyond the untrained "
                                   "network's: dec2 (gain 0.58, untrained 0.10; 0.45")  # fmt: skip
     assert claim.words.endswith(" above the larger of that and 0, over 12 cases).")
     assert claim.numbers["low at dec2"] > MARGIN
@@ -145,7 +145,7 @@ def test_an_echo_is_named_and_left_out():
         "of single organs, stages whose untrained map lies on it already (among dec1)"
         in found.network(RULES[0]).words
     )
-    assert "from dec2 alone" in found.of("grad_pam", "liver").words
+    assert "at dec2 alone" in found.of("grad_pam", "liver").words
 
 
 def test_a_network_that_finds_nothing_makes_no_claim_however_far_it_is_from_another():

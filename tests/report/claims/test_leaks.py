@@ -119,7 +119,9 @@ def test_slices_that_count_at_any_stage_are_not_too_few() -> None:
 
 def test_the_head_which_is_the_output_has_no_event() -> None:
     (event,) = events(leak({"dec5": 0.3, "head": 0.3}))
-    assert sentence(event) == "liver leaks onto right kidney at dec5, beyond them up to the end"
+    assert (
+        sentence(event) == "liver leaks onto right kidney at dec5, beyond its nulls up to the end"
+    )
 
 
 def test_a_stretch_is_named_by_its_first_and_its_last_stage() -> None:
@@ -134,7 +136,9 @@ def test_a_stretch_is_named_by_its_first_and_its_last_stage() -> None:
 def test_a_leak_that_weakens_but_stays_beyond_the_null_is_not_gone() -> None:
     event = events(leak({"dec4": 0.3, "dec5": 0.04, "head": 0.04}))[0]
     assert event.stages == ("dec4",)
-    assert sentence(event) == "liver leaks onto right kidney at dec4, beyond them up to the end"
+    assert (
+        sentence(event) == "liver leaks onto right kidney at dec4, beyond its nulls up to the end"
+    )
 
 
 def test_what_a_uniform_map_puts_there_counts_as_gone() -> None:

@@ -3,7 +3,7 @@ from math import nan
 
 import numpy as np
 
-from segtrace.report.pictures import charts, curves, lettering, sheet
+from segtrace.report.pictures import charts, curves, lettering, overview, sheet
 from segtrace.report.pictures.lettering import INK_HEIGHT
 from segtrace.report.pictures.overview import Course, chosen_organ, overview_picture
 from segtrace.report.pictures.sheet import WARNING
@@ -42,6 +42,27 @@ def test_the_gain_is_told_beyond_the_untrained_networks_where_that_is_known(reco
     assert all(
         (a != b).any() for a, b in zip(pictures[1:], [pictures[2], pictures[1]], strict=True)
     )
+
+
+def test_of_what_was_never_logged_there_is_no_chart(record, monkeypatch):
+    drawn, curves_picture = [], overview.curves_picture
+
+    def seen(curves, epochs, title, *args):
+        drawn.append(title)
+        return curves_picture(curves, epochs, title, *args)
+
+    monkeypatch.setattr(overview, "curves_picture", seen)
+    none = {organ: [nan, nan] for organ in DICE}
+    for given, titles in (
+        ({}, ["Dice of the validation"]),
+        ({"loss": {7: 0.4}}, ["Dice of the validation", "Loss of the training"]),
+        ({"dice": none, "loss": {7: 0.4}}, ["Loss of the training"]),
+        ({"dice": none}, []),
+        ({"dice": none | {"liver": [nan, 0.0]}}, ["Dice of the validation"]),
+    ):
+        drawn.clear()
+        assert overview_picture(record, course(**given)).ndim == 3
+        assert drawn == titles
 
 
 def test_one_epoch_without_dice_or_loss_is_enough(record):

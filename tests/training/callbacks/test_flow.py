@@ -377,7 +377,7 @@ def test_an_interval_below_one_is_refused():
 
 def test_the_interval_keeps_explaining_under_a_twentieth_of_the_training(capsys):
     callback = FlowCallback(every_n_epochs="auto")
-    callback._adapt(cost=2.0, training=10.0)
+    callback._watch.adapt(cost=2.0, training=10.0)
     assert callback._watch.interval == 4  # 2 s in every 40 s are 5 %
     assert "every 4 epochs from here" in capsys.readouterr().out
 

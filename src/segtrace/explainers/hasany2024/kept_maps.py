@@ -108,7 +108,7 @@ class KeptMaps(ImageResult):
         )
 
     def remarks(self) -> Sequence[str]:
-        """How it ended where masks are not what they are meant to be, and where there are none."""
+        """How it ended where masks are not what they are meant to be."""
         scene, organs = self.explained.record.scene, self.flow.organs
         ends: dict[str, list[str]] = {}
         for i, row in enumerate(self.rows):
@@ -116,10 +116,6 @@ class KeptMaps(ImageResult):
                 where = f"{plain(row['organ'])} on {scene.name(i // len(organs))}"
                 ends.setdefault(row["outcome"], []).append(where)
         said = [f"{end[:1].upper()}{end[1:]}: {_some(where)}." for end, where in ends.items()]
-        pixels = zip(organs, self.flow.region_px, strict=True)
-        nowhere = [plain(organ) for organ, own in pixels if not own.any()]
-        if nowhere:
-            said.append(f"Predicted on no slice, so without a mask: {', '.join(nowhere)}.")
         if not self._controlled:
             said.append(
                 "The time was over before the masks were changed or put elsewhere: the last "

@@ -59,8 +59,8 @@ def _shown(found: Found, organ: str) -> list[int]:
     """The slice that holds most of an organ, if one holds any of its region."""
     record = found.explained.record
     first = decision_name(organ, found.hierarchy.tree.decisions[0])
-    anywhere = record.flow.region_px[record.flow.organs.index(first)].any()
-    return choose_rows(record.flow, record.scene, first, 1) if anywhere else []
+    there = first in record.organs_here
+    return choose_rows(record.flow, record.scene, first, 1) if there else []
 
 
 def _tree(found: Found, organ: str, n: int) -> Figure:

@@ -123,8 +123,8 @@ class Headlines:
                               f"{_at(best)}.", numbers)  # fmt: skip
         start = known.isel(site=first)
         at = start["site"].item()
-        only = " alone" if first == known.sizes["site"] - 1 else " on"
-        return self._said(f"its maps lie on it from {at}{only}, beyond the untrained network's: "
+        where = f"at {at} alone" if first == known.sizes["site"] - 1 else f"from {at} on"
+        return self._said(f"its maps lie on it {where}, beyond the untrained network's: "
                           f"{_at(start)}.", self._numbers(start), self._tests)  # fmt: skip
 
     def network(self, rule: str) -> Claim:

@@ -26,7 +26,7 @@ from segtrace.measures.over_cases import by_case, in_words, method, over_cases
 from segtrace.measures.significance import ALPHA, family_p
 from segtrace.names import file_name
 from segtrace.progress import counted
-from segtrace.report.claims.claim import Claim, corrected, percent
+from segtrace.report.claims.claim import Claim, corrected, number, percent
 from segtrace.report.scene import FINAL
 
 PAIR = ("organ", "onto")
@@ -136,7 +136,7 @@ def held_against(
     ``low``, ``high`` and ``cases`` of the density over cases; ``null``, the largest of what it is
     held against; ``centred``, the density on centred logits; ``p``, corrected for all; ``holds``;
     ``p_others``, the same beyond where the other organ lies in the other cases; NaN where that is
-    not known.
+    not known; ``follows``, whether what holds passes that, too.
 
     Raises:
         InputError: leakages of different stages, rules or organs.
@@ -164,7 +164,8 @@ def held_against(
     for other in (here["density_mirrored"], before):
         printed = printed.where(~(other > printed), other)
     holds = tensor(large) & (p <= ALPHA) & over.above(tensor(printed.transpose(*axes)))
-    numbers = {"p": p, "p_others": p_others, "holds": holds, "mean": over.mean, "low": over.low,
+    numbers = {"p": p, "p_others": p_others, "holds": holds,
+               "follows": holds & (p_others <= ALPHA), "mean": over.mean, "low": over.low,
                "high": over.high, "cases": over.cases}  # fmt: skip
     named = {name: (axes, values) for name, values in numbers.items()}
     apart = here["density"] * torch.nan if centered is None else centered.summary["density"]
@@ -220,10 +221,10 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
     gone = next((stage for stage, out in list(zip(stages, inside, strict=True))[run.stop:] if out),
                 None)  # fmt: skip
     where = stages[run[0]] if len(run) == 1 else f"{stages[run[0]]}-{stages[run[-1]]}"
-    end = f"within its nulls again at {gone}" if gone else "beyond them up to the end"
+    end = f"within its nulls again at {gone}" if gone else "beyond its nulls up to the end"
     sentence = f"{_words(at['organ'])} leaks onto {_words(at['onto'])} at {where}, {end}"
     known = numbers_of(one)
-    follows = bool(one["p_others"] <= ALPHA)
+    follows = bool(one["follows"])
     picture = picture_path(at["rule"], peak, stages)
     return Leak(
         kind="leak",
@@ -266,7 +267,7 @@ def detail(known: Mapping[str, float]) -> str:
     low, high = (known.get(end, torch.nan) for end in ("low", "high"))
     ends = f"{method(cases)} " * (low == low) + in_words(low, high, cases, digits=1)
     names = ("perfect coarse map", "untrained", "mirror image", ELSEWHERE)
-    nulls = [f"{name} {known[name]:.1f}" for name in names if name in known]
+    nulls = [f"{name} {number(known[name], 1)}" for name in names if name in known]
     return (
         f"{known['times uniform']:.1f} times uniform (mean over cases "
         f"{known['mean over cases']:.1f}, {ends}), {percent(known['share'])} of the "

@@ -3,7 +3,9 @@
 Cut vertices cost all there is by construction, and sites of one path are the same cut: the first
 are left out, of the second the last is named. An organ cannot lose more Dice than it has, so organs
 are held against each other by the share of their Dice that they lose. All organs and sites, and
-their differences from the other organs, are one family of tests.
+their differences from the other organs, are one family of tests. The costliest site by the mean
+need not be that of all such cases: that a cut costs *most* is said where, case by case, it costs
+more than every other, a family of its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,13 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import nan
 
-from torch import Tensor, stack, where
+from torch import Tensor, cat, full, stack, where
 
 from segtrace.causal.necessity import Necessity
 from segtrace.labelled import DataArray, names_along, tensor
 from segtrace.measures.over_cases import LEAST_CASES as LEAST_OF_INTERVAL
 from segtrace.measures.over_cases import OverCases, by_case, in_words, over_cases
-from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p
+from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p, weakest_p
 from segtrace.progress import counted
 from segtrace.report.captions import plain
 from segtrace.report.claims.claim import USUAL_PLACE, Claim, all_of, corrected, listed, number
@@ -114,6 +116,33 @@ class Routes:
         """(2, S, O) of the loss and of the share beyond the other organs', corrected together."""
         return family_p(stack([self._lost, self._more]) - NEEDED)
 
+    @cached_property
+    def _beyond(self) -> Tensor:
+        """(S, O, S - 1, C) what a cut costs beyond each of the others."""
+        each = (self._lost[:, None] - self._lost).transpose(1, 2)  # site, organ, other, case
+        return stack([cat([own[:, :s], own[:, s + 1 :]], 1) for s, own in enumerate(each)])
+
+    @cached_property
+    def _p_most(self) -> Tensor:
+        """(S, O) that a cut costs more than every other, corrected for all; NaN of a single one."""
+        if len(self.names) < 2:
+            return full(self._lost.shape[:2], nan)
+        return weakest_p(self._beyond.flatten(0, 1)).view(self._lost.shape[:2])
+
+    def costliest(self, organ: str) -> str | None:
+        """The site whose cut is shown to cost an organ most; ``None`` where that is not shown."""
+        o, gone = self.organs.index(organ), self._gone(organ)
+        if gone:  # nothing can cost more
+            return gone[0] if len(gone) == 1 else None
+        s = int(self._over(self._lost[:, o]).mean.nan_to_num(-1).argmax())
+        shown = self._p_most[s, o] <= ALPHA and self._over(self._beyond[s, o]).above().all()
+        return self.names[s] if shown else None
+
+    def _gone(self, organ: str) -> list[str]:
+        """The sites without which nothing of an organ is left."""
+        lost = self.necessity.all_lost.sel(site=self.names, organ=organ)
+        return names_along(lost[lost], "site")
+
     @property
     def p(self) -> DataArray:
         """P that a cut costs more than :data:`NEEDED`, corrected for all; axes site and organ.
@@ -128,7 +157,7 @@ class Routes:
         return over_cases(of, list(dict.fromkeys(self._cases)), within=(-1.0, 1.0))
 
     def of(self, organ: str) -> Claim:
-        """What an organ loses most by, and where that differs from the other organs."""
+        """What an organ loses most by, if that is shown, and where others lose less of theirs."""
         o, dice = self.organs.index(organ), float(self.necessity.whole_dice.sel(organ=organ))
         name, subject = plain(organ), f"The {plain(organ)}"
         if not dice >= LEAST_DICE:
@@ -161,13 +190,26 @@ class Routes:
             return Claim("route", f"No single stage or edge is shown to cost the {name} more "
                          f"than {NEEDED} Dice: the largest mean loss, without {most}, does not "
                          f"pass the test; over {counted(cases, 'case')}.", numbers)  # fmt: skip
-        words = f"{subject} loses most without {listed(self._most(organ, lost, needed))}"
+        first, *further = self._most(organ, lost, needed)
+        all_of_it = {self.names[s] for s in needed} & {*self._gone(organ)}
+        if all_of_it or self.costliest(organ):
+            also = f", also without {listed(further)}" if further else ""
+            words = f"{subject} loses most without {first}{also}"
+            tests += [self._most_test] * (not all_of_it)
+        else:
+            words = (f"{subject} loses Dice without {listed([first, *further])}, and no cut is "
+                     "shown to cost it most")  # fmt: skip
         if unlike:
             beyond = listed([self._with(more, s, "by ") for s in unlike[:MOST]])
             words += f"; a larger share of its Dice than other organs of theirs without {beyond}"
             tests.append(f"that of a larger share {NEEDED} above the others'")
         words += "".join(self._redundant(lost, needed))
         return Claim("route", f"{words}; over {counted(cases, 'case')}.", numbers, tuple(tests))
+
+    @property
+    def _most_test(self) -> str:
+        count = int(self._p_most.isfinite().sum())
+        return corrected(count, where="what costs most: above every other cut")
 
     def _redundant(self, lost: OverCases, needed: Sequence[int]) -> Iterator[str]:
         """Edges that cost nothing each, into a stage that is needed: measured, not inferred."""
@@ -203,20 +245,22 @@ class Routes:
                  if float(self.necessity.whole_dice.sel(organ=organ)) >= LEAST_DICE
                  and organ not in self.unseen]  # fmt: skip
         claims = [self.of(organ) for organ in found]
-        tops = {max(claim.numbers, key=claim.numbers.__getitem__)
-                for claim in claims if claim.holds}  # fmt: skip
+        tops = {self.costliest(organ) for organ in found}
         if len(claims) < 2 or len(tops) != 1 or not all(claim.holds for claim in claims):
             return None
-        site = tops.pop().removeprefix("Dice lost without ")
+        site = tops.pop()
+        if site is None:
+            return None
         words = f"{all_of(len(claims), 'organs')} that are found lose most without {site}."
         return Claim("route", words[0].upper() + words[1:], {}, claims[0].tests)
 
     def _most(self, organ: str, lost: OverCases, order: Sequence[int]) -> list[str]:
         """The costliest sites; those whose cut leaves nothing are not ranked, and told together."""
-        gone = self.necessity.all_lost.sel(site=self.names, organ=organ).values
-        all_of_it = [self.names[s] for s in order if gone[s]]
+        gone = self._gone(organ)
+        all_of_it = [self.names[s] for s in order if self.names[s] in gone]
         told = [f"{listed(all_of_it)} (all of it)"] if all_of_it else []
-        return told + [self._with(lost, s) for s in order if not gone[s]][: MOST - len(told)]
+        left = [self._with(lost, s) for s in order if self.names[s] not in gone]
+        return told + left[: MOST - len(told)]
 
     def _with(self, over: OverCases, s: int, by: str = "") -> str:
         """E.g. ``skip_1 (0.40, 0.12 to 0.68)``."""

@@ -1,8 +1,7 @@
 """The data inside the page, as plain values: what its script reads and a test can read back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from segtrace.report.claims.claim import passed
 from segtrace.report.claims.headlines import MARGIN, Headlines
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.page.ct import ct
+from segtrace.report.page.facts import case_names
 from segtrace.report.page.labels import numbering, shown
 from segtrace.report.page.opening import CLAIMED, named_stages
 from segtrace.report.page.page_epoch import Box, PageEpoch, cut, packed, text
@@ -306,35 +306,3 @@ def _clearest_first(page_data: PageData) -> list[int]:
     seen = (last.status[0, 0] != Status.ABSENT).any(1)
     says = [said for _, said in named_stages(page_data.headlines(last))[0]]
     return sorted(range(len(dice)), key=lambda o: (not seen[o], says[o] != CLAIMED, -dice[o], o))
-
-
-def case_names(record: Record) -> list[str]:
-    """Names of the slices' cases; numbers where the name is a file's, which may be a person's."""
-    cases = record.scene.cases
-    if record.scene.truth is not None:
-        names = [base_name(case) for case in cases]
-    else:
-        numbered = {case: f"image {i + 1}" for i, case in enumerate(dict.fromkeys(cases))}
-        names = [numbered[case] for case in cases]
-    if not record.scene.planes:
-        return names
-    return [f"{name}, volume {n}" for name, n in zip(names, record.scene.slices, strict=True)]
-
-
-def base_name(value: str) -> str:
-    """The last part of what may be a path."""
-    return PurePosixPath(PureWindowsPath(value).as_posix()).name or value
-
-
-def fact_rows(facts: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Facts as (name, words) lines, without folders and without what is empty."""
-    said = {name.replace("_", " "): _words(value) for name, value in facts.items()}
-    return [(name, words) for name, words in said.items() if words]
-
-
-def _words(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_words(below)}" for key, below in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_words, value))
-    return " ".join(map(base_name, str(value).split(" ")))

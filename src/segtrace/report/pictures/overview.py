@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan
+from itertools import chain
+from math import isfinite, isnan, nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def chosen_organ(record: Record, dice: Mapping[str, Sequence[float]]) -> tuple[s
 
 
 def overview_picture(record: Record, course: Course) -> Picture:
-    """Loss and Dice so far, gain over the untrained network, and a strip of maps.
+    """Loss and Dice that were logged, gain over the untrained network, and a strip of maps.
 
     Args:
         record: of the newest epoch.
@@ -101,20 +102,25 @@ def _beside(left: Picture, right: Picture, width: int) -> Picture:
 
 
 def _curves(course: Course, height: int) -> Picture:
-    """Dice per organ; the loss below, where it is known."""
-    loss = LOSS_PX if course.loss else 0
+    """Dice per organ, the loss below; of what was never logged there is no chart."""
+    charts = []
+    loss = height if not _logged(course) else LOSS_PX if course.loss else 0
     organs = {plain(organ): values for organ, values in course.dice.items()}
     names = max(text_width(f"{name} 0.00") for name in organs)
     width = max(CURVES_PX, CURVES_PX // 2 + names + GAP)  # long names leave the curves their half
-    dice = curves_picture(
-        organs, course.epochs, "Dice of the validation", (height - loss, width), 1.0
-    )
-    if not loss:
-        return dice
-    losses = {"loss": [course.loss.get(epoch, float("nan")) for epoch in course.epochs]}
-    return np.concatenate(
-        [dice, curves_picture(losses, course.epochs, "Loss of the training", (loss, width))]
-    )
+    if _logged(course):
+        size = height - loss, width
+        charts.append(curves_picture(organs, course.epochs, "Dice of the validation", size, 1.0))
+    if course.loss:
+        losses = {"loss": [course.loss.get(epoch, nan) for epoch in course.epochs]}
+        size = loss, width
+        charts.append(curves_picture(losses, course.epochs, "Loss of the training", size))
+    return np.concatenate(charts) if charts else blank(0, 0)
+
+
+def _logged(course: Course) -> bool:
+    """Whether there is a Dice of any organ and epoch."""
+    return any(map(isfinite, chain(*course.dice.values())))
 
 
 def _table(record: Record, course: Course, rule: str) -> Picture:

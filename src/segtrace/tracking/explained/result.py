@@ -106,12 +106,13 @@ class Explained:
 
         ``maps.npz`` holds the signed maps at native resolution and the slices themselves, so that
         every picture can be drawn again; ``measures.csv`` a row a stage, rule, organ and slice;
-        ``figures/{rule}/{organ}.png`` the pictures; ``manifest.json`` what made them.
+        ``figures/{rule}/{organ}.png`` the pictures of organs that some slice has a region of;
+        ``manifest.json`` what made them.
         """
         save_maps(folder / "maps.npz", self.record)
         save_table(folder / "measures.csv", self.rows())
         flow = self.record.flow
-        for rule, organ in product(flow.rules, flow.organs):
+        for rule, organ in product(flow.rules, self.record.organs_here):
             path = folder / "figures" / file_name(rule) / f"{file_name(organ, flow.organs)}.png"
             save_png(path, self.picture(rule, organ, shared=shared_scale))
         save_manifest(folder / "manifest.json", facts)

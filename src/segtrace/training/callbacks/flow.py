@@ -4,26 +4,23 @@ import time
 import warnings
 from collections.abc import Mapping
 from functools import partial
-from hashlib import sha256
-from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 from weakref import ref
 
 import pytorch_lightning as pl
-from torch import Tensor, nn
+from torch import Tensor
 
 from segtrace.activation import OrganLike
-from segtrace.attribution.rules import RULES
 from segtrace.data.labels import check_names
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError, unknown
-from segtrace.network.guards import channels, places_or_proposed
+from segtrace.errors import InputError
+from segtrace.network.guards import places_or_proposed
 from segtrace.network.logits import Output
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import say
 from segtrace.report.files import check_writable
-from segtrace.report.sinks import Sink, show_pictures, sinks_of
+from segtrace.report.sinks import show_pictures
 from segtrace.tracking import guards
 from segtrace.tracking.cuts import Cuts
 from segtrace.tracking.explained import (
@@ -36,21 +33,19 @@ from segtrace.tracking.explained import (
     under,
 )
 from segtrace.tracking.tracker import Epoch
-from segtrace.tracking.writer import CHARTS, CUTS, OVERVIEW, Writer
+from segtrace.tracking.writer import CUTS
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.baselines import cutting, estimated, warn_of_no_means
-from segtrace.training.callbacks.choosing import choose
+from segtrace.training.callbacks.choosing import choose, network_of, organs_of
 from segtrace.training.callbacks.interrupts import once_more_leaves
+from segtrace.training.callbacks.outlet import Outlet, come_last, everyone_in
 from segtrace.training.callbacks.own_folder import claim
 from segtrace.training.callbacks.watch import Asked, Watch
-from segtrace.training.either_lightning import EitherCallback, logged_into
+from segtrace.training.either_lightning import EitherCallback
 from segtrace.training.epochs import finished_epochs, is_final
 from segtrace.training.losses import Losses
 from segtrace.training.precision import refuse_half
 from segtrace.training.validated import Validated
-
-SHARE = 0.05
-"""Of the training time, which ``every_n_epochs=auto`` stays under."""
 
 
 class FlowCallback(EitherCallback):
@@ -120,18 +115,9 @@ class FlowCallback(EitherCallback):
         folder: str | None = None,
         activation: str | None = None,
     ) -> None:
-        if every_n_epochs != "auto" and every_n_epochs < 1:
-            raise InputError(f"every_n_epochs={every_n_epochs}; give 1 or more, or auto")
-        drawn = [CHARTS, OVERVIEW, *dict.fromkeys([*RULES, *settings.rule_names])]
-        for name, every in (draw_every or {}).items():
-            if name not in drawn:
-                raise unknown("drawing", f"draw_every.{name}", [f"draw_every.{n}" for n in drawn])
-            if every < 1:
-                raise InputError(f"draw_every.{name}={every}; give 1 or more")
         self.net = net
         self.organs = organs
         self.every_n_epochs = every_n_epochs
-        self.folder = folder
         self._asked = Asked(
             probes,
             every_n_epochs,
@@ -145,7 +131,7 @@ class FlowCallback(EitherCallback):
         )
         self._watch = Watch(self._asked)
         self._serves: tuple[Any, ...] = ()
-        self._key, self._logs = f"{type(self).__qualname__}-{id(self)}", True
+        self._outlet = Outlet(type(self).__qualname__, net, folder, more=settings.measures == "all")
         self._validated = Validated()
         self._epoch_began, self._losses = 0.0, Losses()
 
@@ -153,6 +139,15 @@ class FlowCallback(EitherCallback):
     def probes(self) -> Probes | int:
         """The slices, once they are chosen."""
         return self._watch.probes
+
+    @property
+    def folder(self) -> str | None:
+        """Where its files go, as it was given."""
+        return self._outlet.given
+
+    @folder.setter
+    def folder(self, given: str | None) -> None:
+        self._outlet.given = given
 
     @property
     def explained(self) -> Explained | None:
@@ -170,7 +165,7 @@ class FlowCallback(EitherCallback):
         trainer, epoch = self._serves[0]() if self._serves else None, self._watch.tracker.epoch
         if trainer is None or epoch is None:
             return None
-        return self._writer(trainer).epoch(epoch) / "overview.png"
+        return self._outlet.writer(trainer).epoch(epoch) / "overview.png"
 
     @property
     def state_key(self) -> str:
@@ -178,31 +173,33 @@ class FlowCallback(EitherCallback):
 
         Of several in one trainer each adds what tells it from the others, its network and folder.
         """
-        return self._key
+        return self._outlet.key
 
     @unchanged_generators()
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Begin a fit, and refuse what cannot work before any work is done."""
-        self._beside_others(trainer)
+        others = [c for c in everyone_in(trainer) if isinstance(c, FlowCallback) and c is not self]
+        begun = {other._outlet: other._works_for(trainer) for other in others}
+        self._outlet.stand_beside(trainer, begun)
         if stage != "fit":
             return
         if tuple(other() for other in self._serves) != (trainer, pl_module):
             self._watch, self._serves = Watch(self._asked), (ref(trainer), ref(pl_module))
         self._watch.resumed, self._watch.at_work = None, False
-        _come_last(trainer, self)
+        come_last(trainer, self)
         if not trainer.is_global_zero:
             return
-        self._network(pl_module)
+        network_of(pl_module, self.net)
         refuse_half(trainer.precision)
-        check_names(self._organs(pl_module) or ())
-        check_writable(self._folder(trainer))
-        sinks = self._sinks(trainer)
+        check_names(organs_of(pl_module, self.organs) or ())
+        check_writable(self._outlet.folder(trainer))
+        sinks = self._outlet.sinks(trainer)
         for sink in sinks:
             sink.begin()
-        if self._logs and not show_pictures(sinks):
+        if self._outlet.logs and not show_pictures(sinks):
             warnings.warn(
                 "FlowCallback found no logger that shows pictures: they go to "
-                f"{self._folder(trainer)} alone",
+                f"{self._outlet.folder(trainer)} alone",
                 stacklevel=2,
             )
         warn_of_no_means(trainer, self._asked)
@@ -215,7 +212,7 @@ class FlowCallback(EitherCallback):
         epoch = finished_epochs(trainer)
         if not self._watch.continues(epoch, restored=trainer.ckpt_path is not None):
             self._watch = Watch(self._asked)
-        watch, writer = self._watch, self._writer(trainer)
+        watch, writer = self._watch, self._outlet.writer(trainer)
         rules = self._asked.settings.rule_names
         claim(writer, watch.tracker.history, rules)
         writer.truncate(dict.fromkeys(rules, -1) | watch.tracker.reached)
@@ -245,7 +242,7 @@ class FlowCallback(EitherCallback):
     ) -> None:
         """Remember which weights are validated: those that other callbacks have put in place."""
         if trainer.is_global_zero and batch_idx == dataloader_idx == 0:
-            self._validated.see(pl_module, self._network(pl_module))
+            self._validated.see(pl_module, network_of(pl_module, self.net))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock, and the mean of the loss."""
@@ -273,7 +270,7 @@ class FlowCallback(EitherCallback):
             began = time.monotonic()
             self._update(trainer, pl_module, epoch, final, explains=explains)
             if explains and self.every_n_epochs == "auto":
-                self._adapt(watch.tracker.seconds, began - self._epoch_began)
+                watch.adapt(watch.tracker.seconds, began - self._epoch_began)
             watch.left.clear() if final else watch.left.keep(epoch, pl_module)
 
     @unchanged_generators()
@@ -304,7 +301,7 @@ class FlowCallback(EitherCallback):
     def make_up_end(self, trainer: pl.Trainer) -> None:
         """Write what needs the end of the training, where a resumed one has nothing left to do."""
         if trainer.is_global_zero:
-            self._watch.tracker.finish(self._writer(trainer))
+            self._watch.tracker.finish(self._outlet.writer(trainer))
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with the timelines: plain values and tensors."""
@@ -317,57 +314,22 @@ class FlowCallback(EitherCallback):
             InputError: the record of the epochs so far is no such record.
         """
         self._watch = Watch(self._asked)
-        try:
-            self._watch.load_state_dict(state_dict, adapts=self.every_n_epochs == "auto")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                "the checkpoint's record of the epochs so far cannot be taken up "
-                f"({type(error).__name__}: {error}); go on with the segtrace that wrote it, or "
-                "begin anew in another folder"
-            ) from error
+        self._watch.load_state_dict(state_dict, adapts=self.every_n_epochs == "auto")
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy in another process serves nobody yet."""
         return vars(self) | {"_serves": ()}
-
-    def _beside_others(self, trainer: pl.Trainer) -> None:
-        """Find what tells this one from others in the trainer.
-
-        Raises:
-            InputError: one of them writes into the same folder.
-        """
-        everyone: list[Any] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
-        others = [c for c in everyone if isinstance(c, FlowCallback) and c is not self]
-        name, folder = type(self).__qualname__, self._folder(trainer)
-        if any(other._folder(trainer).resolve() == folder.resolve() for other in others):
-            raise InputError(
-                f"two FlowCallbacks write into {folder}; give each a folder of its own, "
-                "FlowCallback(folder=…)"
-            )
-        root = Path(trainer.default_root_dir)
-        if self.folder is not None and root in folder.parents:
-            folder = folder.relative_to(root)  # so that the run may be moved
-        own = sha256(repr((self.net, self.folder and str(folder))).encode()).hexdigest()[:12]
-        self._key = f"{name}-{own}" if others else name
-        self._logs = not any(other._logs and other._works_for(trainer) for other in others)
 
     def _works_for(self, trainer: pl.Trainer) -> bool:
         return bool(self._serves) and self._serves[0]() is trainer
 
     def _chosen(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
         """What this fit is about."""
-        organs = self._organs(pl_module)
+        organs = organs_of(pl_module, self.organs)
         if not organs:
             raise InputError("FlowCallback needs organs={name: channel, …}")
-        return choose(trainer, self._network(pl_module), organs, self._asked, self._watch)
-
-    def _organs(self, pl_module: pl.LightningModule) -> Mapping[str, OrganLike] | None:
-        if self.organs is not None:
-            return self.organs
-        found = getattr(pl_module, "organs", None)
-        return channels(f"{type(pl_module).__name__}.organs", found) if found else None
+        net = network_of(pl_module, self.net)
+        return choose(trainer, net, organs, self._asked, self._watch)
 
     def _update(
         self,
@@ -382,7 +344,7 @@ class FlowCallback(EitherCallback):
         watch, asked, tracker = self._watch, self._asked, self._watch.tracker
         if watch.network is None or not (explains or tracker.due(CUTS, number, final)):
             return
-        network = watch.network._replace(net=self._network(pl_module))
+        network = watch.network._replace(net=network_of(pl_module, self.net))
         epoch = Epoch(
             number,
             final,
@@ -401,41 +363,4 @@ class FlowCallback(EitherCallback):
             asked.output,
             self._losses.mean(),
         )
-        tracker.update(self._writer(trainer), epoch)
-
-    def _adapt(self, cost: float, training: float) -> None:
-        interval = max(1, ceil(cost / (SHARE * training)))
-        if interval != self._watch.interval:
-            self._watch.interval = interval
-            say(
-                f"Explaining takes {cost:.1f} s, an epoch {training:.1f} s: every {interval} "
-                "epochs from here"
-            )
-
-    def _network(self, pl_module: pl.LightningModule) -> nn.Module:
-        try:
-            return pl_module.get_submodule(self.net)
-        except AttributeError:
-            names = ", ".join(name for name, _ in pl_module.named_children())
-            raise InputError(
-                f"{type(pl_module).__name__} has no network {self.net!r}; FlowCallback(net=…) "
-                f"can be {names}, or '' for the module itself"
-            ) from None
-
-    def _folder(self, trainer: pl.Trainer) -> Path:
-        return Path(logged_into(trainer)) / "flow" if self.folder is None else Path(self.folder)
-
-    def _writer(self, trainer: pl.Trainer) -> Writer:
-        more = self._asked.settings.measures == "all"
-        return Writer(self._folder(trainer), self._sinks(trainer), more)
-
-    def _sinks(self, trainer: pl.Trainer) -> tuple[Sink, ...]:
-        return sinks_of(trainer.loggers) if self._logs else ()
-
-
-def _come_last(trainer: pl.Trainer, callback: pl.Callback) -> None:
-    """Behind whatever else changes weights or stops the training, but for checkpoints."""
-    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (set by a connector)
-    checkpoints: list[Any] = list(trainer.checkpoint_callbacks)
-    others = [c for c in callbacks if c is not callback and c not in checkpoints]
-    vars(trainer)["callbacks"] = [*others, callback, *checkpoints]
+        tracker.update(self._outlet.writer(trainer), epoch)

@@ -4,21 +4,32 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from math import ceil
 from typing import Any, Literal
 
 from torch import Tensor
 
+from segtrace.attribution.rules import RULES
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 from segtrace.network.logits import Output
+from segtrace.progress import say
 from segtrace.tracking.explained import Network, Settings
 from segtrace.tracking.tracker import Tracker
+from segtrace.tracking.writer import CHARTS, OVERVIEW
 from segtrace.training.callbacks.last_epoch import LastEpoch
+
+SHARE = 0.05
+"""Of the training time, which ``every_n_epochs=auto`` stays under."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the callback was asked for; the same for every fit. See ``FlowCallback``."""
+    """What the callback was asked for; the same for every fit. See ``FlowCallback``.
+
+    Raises:
+        InputError: a number of epochs below 1, or of a drawing that there is not.
+    """
 
     probes: Probes | int
     every_n_epochs: int | Literal["auto"]
@@ -29,6 +40,16 @@ class Asked:
     training_slices: Tensor | None
     settings: Settings
     output: Output | None
+
+    def __post_init__(self) -> None:
+        if self.every_n_epochs != "auto" and self.every_n_epochs < 1:
+            raise InputError(f"every_n_epochs={self.every_n_epochs}; give 1 or more, or auto")
+        drawn = [CHARTS, OVERVIEW, *dict.fromkeys([*RULES, *self.settings.rule_names])]
+        for name, every in (self.draw_every or {}).items():
+            if name not in drawn:
+                raise unknown("drawing", f"draw_every.{name}", [f"draw_every.{n}" for n in drawn])
+            if every < 1:
+                raise InputError(f"draw_every.{name}={every}; give 1 or more")
 
 
 class Watch:
@@ -94,11 +115,38 @@ class Watch:
         Args:
             state: that.
             adapts: the interval is found while training, not asked for.
+
+        Raises:
+            InputError: it is no such record.
         """
-        self.tracker.load_state_dict(state)
-        if adapts and "interval" in state:
-            self.interval = int(state["interval"])
-        self.resumed = state.get("watched", {})
+        try:
+            self.tracker.load_state_dict(state)
+            if adapts and "interval" in state:
+                self.interval = int(state["interval"])
+            self.resumed = state.get("watched", {})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                "the checkpoint's record of the epochs so far cannot be taken up "
+                f"({type(error).__name__}: {error}); go on with the segtrace that wrote it, or "
+                "begin anew in another folder"
+            ) from error
+
+    def adapt(self, cost: float, training: float) -> None:
+        """Explain as often as stays under :data:`SHARE` of the time; a change is said.
+
+        Args:
+            cost: seconds that explaining took.
+            training: seconds that the epoch took.
+        """
+        interval = max(1, ceil(cost / (SHARE * training)))
+        if interval != self.interval:
+            self.interval = interval
+            say(
+                f"Explaining takes {cost:.1f} s, an epoch {training:.1f} s: every {interval} "
+                "epochs from here"
+            )
 
     def check_slices(self, probes: Probes) -> None:
         """A timeline is of the same slices throughout.

@@ -109,4 +109,5 @@ const countOf = (labels, channel) => labels ?
 // With so many digits, and no minus before 0.
 const brief = (x, digits = 2) => Number.isFinite(x) ? (Number(x.toFixed(digits)) + 0).toFixed(digits)
   : "–";
-const power = (x) => x === 0 ? "0" : Number.isFinite(x) ? x.toExponential(1) : "–";
+const power = (x) => x === 0 ? "0" : !Number.isFinite(x) ? "–"
+  : x < 0.01 || x >= 1000 ? x.toExponential(1) : x < 100 ? x.toPrecision(2) : x.toFixed(0);

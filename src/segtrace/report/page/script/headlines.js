@@ -4,6 +4,7 @@ const CLAIMED = 2;
 function showOrgans() {
   const before = document.activeElement?.dataset?.organ;
   [$("network").textContent, $("rate").textContent] = frame().network[state.rule];
+  $("tests").hidden = !$("rate").textContent;
   $("organs").replaceChildren();
   for (const o of DATA.order) {
     const button = child($("organs"), "button", organInShort(o));

@@ -97,9 +97,9 @@ function showLarge() {
   const looks = { map: shown(), beside: besideIt() };
   if (!state.beside) {
     picture($("ct"), null, true);
-    describe($("ct"), `CT of ${sliceName()}, window ${windowWords()}`);
+    describe($("ct"), `${KIND} of ${sliceName()}, window ${windowWords()}`);
   }
-  $("window-words").textContent = `CT, window ${windowWords()}`;
+  $("window-words").textContent = `${KIND}, window ${windowWords()}`;
   for (const [id, look] of Object.entries(looks)) {
     if (!look) continue;
     picture($(id), look, true);

@@ -42,6 +42,7 @@ const epochName = (epoch) =>
   epoch === null ? "epoch unknown" : epoch === 0 ? "epoch 0, untrained" : `epoch ${epoch}`;
 // What is shown: a slice, whose numbers are its own, or a plane beside the numbers of its volume.
 const [IMAGE, ITS] = DATA.plane ? ["plane", "of the whole volume"] : ["slice", "on this slice"];
+const KIND = DATA.hounsfield ? "CT" : "Image";
 const nameOf = (n) => `${DATA.cases[n]}, ${DATA.plane || "slice"} ${DATA.slices[n]}`;
 const sliceName = () => nameOf(state.slice);
 const organName = () => plain(DATA.organs[state.organ]);
@@ -71,9 +72,17 @@ function largestOf(o) {
   return sizes.indexOf(Math.max(...sizes));
 }
 
+// Where an organ opens: neither its best nor its worst slice, since its sentence is of all of them.
+function typicalOf(o) {
+  if (DATA.plane) return largestOf(o);
+  const order = slicesOf(o);
+  const holding = order.filter((n) => present(viewed(FRAMES[state.frame]), o, n));
+  return holding.length ? holding[Math.floor((holding.length - 1) / 2)] : order[0];
+}
+
 function chooseOrgan(o) {
   state.organ = o;
-  state.slice = DATA.plane ? largestOf(o) : slicesOf(o)[0];
+  state.slice = typicalOf(o);
   followHeadline();
 }
 
@@ -86,8 +95,9 @@ function pickStage(s) {
   state.picked = true;
 }
 
-// Another region of the organ, on the slice of those that have it where the Dice is worst.
+// Another region of the organ; of what was wrong the slice of those that have it with the worst Dice.
 function chooseRegion(name) {
   state.region = name;
-  if (!DATA.plane) [state.slice] = slicesOf(state.organ);
+  if (DATA.plane) return;
+  state.slice = name === DATA.region ? typicalOf(state.organ) : slicesOf(state.organ)[0];
 }

@@ -80,7 +80,8 @@ function showReading() {
 
 // What the CT on the page is, beside what the network was given.
 function aboutCT() {
-  const pixels = (DATA.plane ? `a volume of which these are ${DATA.plane} planes of ` : "") +
+  const planes = DATA.plane?.replace("plane", "planes");
+  const pixels = (planes ? `a volume of which these are ${planes} of ` : "") +
     `${DATA.size.join(" × ")} pixels`;
   if (!DATA.hounsfield) {
     return "The image is shown in grey levels" + (DATA.ct.original ? " of its file"
