@@ -30,7 +30,7 @@ from segtrace.progress import say
 from segtrace.report.files import save_text
 from segtrace.report.page.page import Page
 from segtrace.report.run_folder import Held, taken
-from segtrace.studies.explainers import run_explainers
+from segtrace.studies.explainers import check_explainers, run_explainers
 from segtrace.studies.inputs.images import listed
 from segtrace.studies.inputs.named_paths import paths_of
 from segtrace.studies.inputs.networks import Networks
@@ -83,6 +83,7 @@ class ExplainConfig:
         if isinstance(networks, ForeignNetworks) and isinstance(self.study, Slices):
             yield from explained(self.study, networks)
             return
+        check_explainers(self.explainers, networks, images)
         if isinstance(self.study, RunsExplainers):
             yield from self.study.run_beside(networks, images, self.explainers)
             return
