@@ -148,7 +148,7 @@ def test_several_values_are_a_list_one_text_or_a_sweep():
     assert typed(message) == ["-m", "++checkpoint=a,b.ckpt"]
     assert refused("data=phantom,synapse").endswith("; to run each of them, say -m "
                                                     "data=phantom,synapse")  # fmt: skip
-    with pytest.raises(InputError, match=r"a list is 'explainer=\[rise,misure\]'"):
+    with pytest.raises(InputError, match=r"a list is 'explainer=\[rise,misure\]'; to"):
         readable(["explainer=rise,misure"], {**GROUPS, "explainer": ["misure", "rise"]})
     assert typed(refused("seed=range(1,3)")) == ["-m", "++seed=range(1,3)"]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from helpers.explaining import NET, network
-from segtrace.cli.explain.explain_config import ExplainConfig
+from segtrace.cli.explain.explain_config import ExplainConfig, explainers_of
 from segtrace.errors import InputError
 from segtrace.explainers.carrying.channel_cuts import ChannelCuts
 from segtrace.explainers.dardouillet2022.kernel_shap import KernelShap
@@ -123,8 +123,14 @@ def on(explainer, net=NET, activation=None, **probes):
 @pytest.mark.parametrize("said", MISFITS)
 def test_what_does_not_go_with_the_network_is_refused_before_the_study(said):
     explainer, differs = MISFITS[said]
-    with pytest.raises(InputError, match=re.escape(said)):
+    with pytest.raises(InputError, match=f"^explainers.one: .*{re.escape(said)}"):
         next(on(explainer, **differs).results())
+
+
+def test_an_option_without_sense_is_told_with_its_place():
+    rise = {"_target_": "segtrace.explainers.petsiuk2018.Rise", "masks": 4}
+    with pytest.raises(InputError, match=r"^explainers.rise: masks=4; draw at least 10"):
+        explainers_of({"explainers": {"rise": rise}})
 
 
 def test_what_goes_with_it_lets_the_study_begin():

@@ -286,9 +286,10 @@ def _check_sweep(override: Override, argument: str, sweeping: bool, is_group: bo
         return
     if not sweeping:
         listed = override.key_or_group in LISTED or not is_group
+        as_one = _as_one(override, argument, is_group) if listed else ""
         raise InputError(
-            f"{argument}: several values;{_as_one(override, argument) if listed else ''} to run "
-            f"each of them, say -m {shlex.quote(argument)}"
+            f"{argument}: several values;{as_one} to run each of them, say "
+            f"-m {shlex.quote(argument)}"
         )
     if override.value_type == ValueType.GLOB_CHOICE_SWEEP and not is_group:
         raise InputError(f"{argument}: glob(…) chooses among the options of a group, as data is")
@@ -296,13 +297,13 @@ def _check_sweep(override: Override, argument: str, sweeping: bool, is_group: bo
         raise InputError(f"{argument}: an empty range, so there is nothing to run")
 
 
-def _as_one(override: Override, argument: str) -> str:
-    """Values with commas between them may be meant as one list, or as one text."""
+def _as_one(override: Override, argument: str, is_group: bool) -> str:
+    """Values with commas between them may be meant as one list, or, but of a group, as one text."""
     if override.value_type != ValueType.SIMPLE_CHOICE_SWEEP:
         return ""
     key, _, value = argument.partition("=")
     listed, text = (shlex.quote(f"{key}={form}") for form in (f"[{value}]", quoted(value)))
-    return f" a list is {listed}, one text is {text};"
+    return f" a list is {listed};" if is_group else f" a list is {listed}, one text is {text};"
 
 
 def _check_letters(arguments: Sequence[str]) -> None:

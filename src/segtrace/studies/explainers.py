@@ -1,9 +1,11 @@
 """Run the explainers that were asked for: each on the last network of a study, on its slices."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from segtrace.errors import InputError
 from segtrace.explainers.explainer import (
     Budget,
     Comparing,
@@ -73,6 +75,18 @@ def on_network(explainer: Explainer, trained: TrainedNetwork, networks: Networks
     return explainer
 
 
+@contextmanager
+def placed(name: str) -> Iterator[None]:
+    """What is refused of an explainer inside the block is told with its place in the options."""
+    where = f"explainers.{name}"
+    try:
+        yield
+    except InputError as error:
+        if str(error).startswith(where):
+            raise
+        raise InputError(f"{where}: {error}") from error
+
+
 def check_explainers(
     explainers: Mapping[str, Explainer], networks: Networks, images: Images
 ) -> None:
@@ -89,10 +103,11 @@ def check_explainers(
     if not explainers:
         return
     trained, _ = networks.last
-    for one in explainers.values():
+    for name, one in explainers.items():
         own = one.cutting(trained.baselines, trained.edges) if isinstance(one, Cutting) else one
         if isinstance(own, Particular):
-            own.check_fit(trained.on(images.slices))
+            with placed(name):
+                own.check_fit(trained.on(images.slices))
 
 
 def run_explainers(
