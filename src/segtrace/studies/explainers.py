@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtrace.errors import InputError
+from segtrace.errors import InputError, UsersCodeError
 from segtrace.explainers.explainer import (
     Budget,
     Comparing,
@@ -82,7 +82,7 @@ def placed(name: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        if str(error).startswith(where):
+        if isinstance(error, UsersCodeError) or str(error).startswith(where):
             raise
         raise InputError(f"{where}: {error}") from error
 
