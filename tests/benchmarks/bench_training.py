@@ -123,9 +123,10 @@ def as_train(folder: Path, *options: str) -> tuple[Any, ...]:
         own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
         plan = TrainConfig(plainly(own), folder)
     data = run.data(plan)
-    probes = run.probes(plan, data)
     pl.seed_everything(plan.seed, workers=True, verbose=False)
-    module = run.module(plan, data, probes)
+    net = run.network(plan, data)
+    probes = run.prepare(plan, data)
+    module = run.module(plan, data, probes, net)
     return data, module, run.trainer(plan, module, probes)
 
 

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -64,28 +62,6 @@ def test_replacements_lie_in_memory_as_the_activation_does():
         assert instead.is_contiguous(memory_format=torch.channels_last)
         instead[0, 0, 0, 0] = 9  # its own memory in every cell
         assert instead[1, 0, 0, 0] != 9
-
-
-def test_the_uncertainty_is_the_standard_error_of_the_mean():
-    net = nn.Sequential(nn.Identity(), nn.Identity())
-    x = torch.tensor([1.0, 2, 3, 4]).view(4, 1, 1, 1)
-    expected = torch.tensor([1.0, 2, 3, 4]).std() / 2 / 2.5
-    assert collect(net, [SITE], [x]).uncertainty()["enc1"] == pytest.approx(float(expected))
-
-
-def test_the_uncertainty_is_of_all_channels_together():
-    """√(Σ spread² / count) / √(Σ mean²), over two channels."""
-    net = nn.Sequential(nn.Identity(), nn.Identity())
-    x = torch.tensor([[1.0, 6], [2, 9], [3, 6], [4, 7]]).view(4, 2, 1, 1)
-    spread, mean = x.flatten(1).std(0), x.flatten(1).mean(0)
-    expected = (spread.square().sum() / 4).sqrt() / mean.norm()
-    assert collect(net, [SITE], [x]).uncertainty()["enc1"] == pytest.approx(float(expected))
-
-
-def test_channels_whose_means_are_0_have_no_relative_uncertainty():
-    net = nn.Sequential(nn.Identity(), nn.Identity())
-    x = torch.tensor([1.0, -1, 2, -2]).view(4, 1, 1, 1)
-    assert math.isnan(collect(net, [SITE], [x]).uncertainty()["enc1"])
 
 
 def test_mistakes_are_named():

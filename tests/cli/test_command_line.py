@@ -148,7 +148,7 @@ def test_several_values_are_a_list_one_text_or_a_sweep():
     assert typed(message) == ["-m", "++checkpoint=a,b.ckpt"]
     assert refused("data=phantom,synapse").endswith("; to run each of them, say -m "
                                                     "data=phantom,synapse")  # fmt: skip
-    with pytest.raises(InputError, match=r"a list is 'explainer=\[rise,misure\]'"):
+    with pytest.raises(InputError, match=r"a list is 'explainer=\[rise,misure\]'; to"):
         readable(["explainer=rise,misure"], {**GROUPS, "explainer": ["misure", "rise"]})
     assert typed(refused("seed=range(1,3)")) == ["-m", "++seed=range(1,3)"]
 
@@ -202,7 +202,31 @@ def test_a_name_of_a_group_that_is_given_twice_is_refused():
     assert refused("data=[phantom,phantom]") == (
         "data=[phantom,phantom]: phantom is named twice; name each once"
     )
-    assert readable(["data=[phantom,synapse]"], GROUPS) == ["data=[phantom,synapse]"]
+    both = "callbacks=[default,ema]"
+    assert readable([both], {"callbacks": ["default", "ema"]}) == [both]
+
+
+def test_of_a_group_that_takes_one_two_are_refused():
+    assert refused("data=[phantom,synapse]") == (
+        "data=[phantom,synapse]: one at a time; to run each of them, say -m data=phantom,synapse"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        (b"M\xfcller".decode(errors="surrogateescape"), "bytes that are no UTF-8"),
+        ("two\nlines", "line breaks"),
+        ("a\u200bb", "letters that are not printed"),
+    ],
+)
+def test_what_is_not_printed_is_read_in_quotes_alone_which_is_said(name, what):
+    said = refused(f"data.root=/scans/{name}")
+    assert "\n" not in said
+    assert said.encode()  # no half letters
+    assert f": Hydra reads {what} in quotes alone; say 'data.root=\"…\"' with" in said
+    quoted = f'data.root="/scans/{name}"'
+    assert readable([quoted], GROUPS) == [f"++{quoted}"]
 
 
 def test_letters_that_the_locale_does_not_know_are_laid_at_its_door(monkeypatch):

@@ -15,7 +15,7 @@ from segtrace.report.tensorboard import (
     loss_timeline_tag,
     route_tag,
     scalar_blocks,
-    scalar_tags,
+    scalar_tag,
     timeline_tag,
 )
 
@@ -62,5 +62,5 @@ def further_tags(
         *(timeline_tag(m, r, organ) for m, r in timelines for organ in organs),
         *(leak_tag(rule, stage) for rule in rules for stage in stages),
         *(loss_timeline_tag(organ) for organ in cut),
-        *scalar_tags(kept, organs, stages),
+        *(scalar_tag(m, r, o, s) for m, r in kept for o in organs for s in stages),
     }

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from segtrace.attribution.forward import Output
 from segtrace.attribution.passes import SLICES_ON_CPU, per_pass
 from segtrace.errors import InputError, unknown
-from segtrace.measures.energy import ratio
 from segtrace.network import guards
 from segtrace.network.hooks import observe
 from segtrace.network.joints import settled
@@ -63,8 +62,7 @@ class Baselines:
         Raises:
             InputError: no mean maps were kept, or they are of images of another size.
         """
-        if not self.maps:
-            raise InputError("these baselines hold no mean maps; collect them with maps=True")
+        self.check_maps()
         mean = self._of(self.maps, site).to(activation)
         if mean.shape != activation.shape[1:]:
             raise InputError(
@@ -72,6 +70,15 @@ class Baselines:
                 f"{tuple(activation.shape[1:])}: images must have the size of the training's"
             )
         return laid_out(mean, activation)
+
+    def check_maps(self) -> None:
+        """Refuse baselines without mean maps.
+
+        Raises:
+            InputError: none were kept.
+        """
+        if not self.maps:
+            raise InputError("these baselines hold no mean maps; collect them with maps=True")
 
     def _of(self, means: Mapping[str, Tensor], site: str) -> Tensor:
         if site not in means:
@@ -92,19 +99,6 @@ class Baselines:
     def from_plain(cls, plain: Mapping[str, Any]) -> "Baselines":
         """What :meth:`to_plain` gave."""
         return cls(**{key: plain[key] for key in ("channels", "spread", "maps", "count")})
-
-    def uncertainty(self) -> dict[str, float]:
-        """Site -> by how much the channel means are off, relative to their own size.
-
-        √(Σ_k spread² / count) / √(Σ_k mean²): the standard error over slices drawn at random. NaN
-        where all means are 0.
-        """
-        return {
-            name: float(
-                ratio((spread.square().sum() / self.count).sqrt(), self.channels[name].norm())
-            )
-            for name, spread in self.spread.items()
-        }
 
 
 def laid_out(values: Tensor, like: Tensor) -> Tensor:

@@ -53,8 +53,7 @@ def replacing(
     Raises:
         InputError: an unknown cut, missing baselines, a single slice to resample.
     """
-    if cut not in CUTS:
-        raise unknown("cut", cut, CUTS)
+    check_cut(cut, cases, baselines, draws)
     if cut == "zero":
         return lambda _site, activation, _part, _draw: torch.zeros_like(activation)
     if cut == "resample":
@@ -63,6 +62,30 @@ def replacing(
         return lambda site, activation, part, draw: laid_out(
             pool[site][others[draw, part]], activation
         )
+    assert baselines is not None  # as was checked
+    like = baselines.like if cut == "channel_mean" else baselines.map_like
+    return lambda site, activation, _part, _draw: like(site, activation)
+
+
+def check_cut(cut: str, cases: Sequence[str], baselines: Baselines | None, draws: int = 5) -> None:
+    """Refuse a cut that lacks what it puts in an activation's place.
+
+    Args:
+        cut: one of :data:`CUTS`.
+        cases: name of each slice's case.
+        baselines: for ``channel_mean`` and ``mean_map``.
+        draws: for ``resample``.
+
+    Raises:
+        InputError: an unknown cut, missing baselines, a single slice to resample.
+    """
+    if cut not in CUTS:
+        raise unknown("cut", cut, CUTS)
+    if cut == "zero":
+        return
+    if cut == "resample":
+        donors(cases, draws, 0)
+        return
     if baselines is None:
         more = "" if cut == "channel_mean" else ", maps=True"
         raise InputError(
@@ -70,8 +93,8 @@ def replacing(
             f"[training_slices]{more}) with sites=segtrace.describe(net, image).sites, or say "
             "cut='zero'"
         )
-    like = baselines.like if cut == "channel_mean" else baselines.map_like
-    return lambda site, activation, _part, _draw: like(site, activation)
+    if cut == "mean_map":
+        baselines.check_maps()
 
 
 def activations(

@@ -14,7 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString, ValueType
 from hydra.errors import HydraException
 
-from segtrace.errors import InputError, unknown
+from segtrace.cli.groups import LISTED, check_choice, check_named, without_null
+from segtrace.errors import InputError, printable, unknown
 
 MEANT = 3
 """Options that are named where one of several may be meant."""
@@ -27,6 +28,7 @@ def readable(
     groups: Mapping[str, Sequence[str]],
     keys: Collection[str] = (),
     deeper: Callable[[], Sequence[str]] = tuple,
+    needed: Collection[str] = (),
 ) -> list[str]:
     """The arguments of a script, each as Hydra takes it.
 
@@ -35,11 +37,12 @@ def readable(
         groups: name of a group of options, ``data`` and so on -> names of the options.
         keys: of the script's YAML file; without any they are not looked at.
         deeper: gives the options that lie below those, in full, to name the one that was meant.
+        needed: groups of which an option must be named.
 
     Raises:
         InputError: an option that begins with no such key; flags that are not known; what
             Hydra's grammar cannot read, with the form that it can; several values without
-            ``-m``; a group that is set to no option of it.
+            ``-m``; a group that is set to no option of it, or to several of which it takes one.
     """
     _check_letters(arguments)
     known = _known(arguments)
@@ -55,12 +58,14 @@ def readable(
         options = groups.get(override.key_or_group)
         _check_sweep(override, overrides[position], sweeping, options is not None)
         if options is not None:
-            _check_choice(override, options, all_there_are=not elsewhere)
+            check_choice(override, options, all_there_are=not elsewhere)
+            if override.key_or_group in needed and not elsewhere:
+                check_named(override, overrides[position], options)
         typed.append(override.key_or_group)
     ours = None if elsewhere else groups  # a user's own folder may hold groups of other names
     if ours is not None and keys:
         _check_keys(typed, keys, deeper)
-    return [opened(_without_null(argument, groups), ours) for argument in arguments]
+    return [opened(without_null(argument, groups), ours) for argument in arguments]
 
 
 def parse(override: str) -> Override:
@@ -172,7 +177,10 @@ def _refusal(overrides: Sequence[str], position: int) -> InputError:
     if _parse(f"{key}=x") is None or not key:
         return InputError(f"{argument}: {key!r} is no name of an option; give key=value")
     if not argument.isprintable():
-        return InputError(f"{argument}: Hydra reads no line breaks; rename the file or folder")
+        return InputError(
+            f"{printable(argument)}: Hydra reads {_unprinted(argument)} in quotes alone; say "
+            f"'{key}=\"…\"' with the value between them, or rename the file or folder"
+        )
     readings = ((form, _parse(f"{key}={form}")) for form in _forms(value))
     form = next(form for form, found in readings if found and not found.is_sweep_override())
     cannot = f"{argument}: Hydra cannot read this value as it stands"
@@ -187,6 +195,13 @@ def _refusal(overrides: Sequence[str], position: int) -> InputError:
     if key.rpartition(".")[2].endswith("seed"):
         return InputError(f"{cannot}; give a whole number, {key}=0")
     return InputError(f"{cannot}; where text is wanted, {say}")
+
+
+def _unprinted(text: str) -> str:
+    """What is in a text that is not printed, in words."""
+    if _is_torn(text):
+        return "bytes that are no UTF-8"
+    return "line breaks" if {"\n", "\r"} & {*text} else "letters that are not printed"
 
 
 def _example(argument: str) -> str:
@@ -270,10 +285,11 @@ def _check_sweep(override: Override, argument: str, sweeping: bool, is_group: bo
     if not override.is_sweep_override():
         return
     if not sweeping:
-        listed = override.key_or_group == "explainer" or not is_group
+        listed = override.key_or_group in LISTED or not is_group
+        as_one = _as_one(override, argument, is_group) if listed else ""
         raise InputError(
-            f"{argument}: several values;{_as_one(override, argument) if listed else ''} to run "
-            f"each of them, say -m {shlex.quote(argument)}"
+            f"{argument}: several values;{as_one} to run each of them, say "
+            f"-m {shlex.quote(argument)}"
         )
     if override.value_type == ValueType.GLOB_CHOICE_SWEEP and not is_group:
         raise InputError(f"{argument}: glob(…) chooses among the options of a group, as data is")
@@ -281,13 +297,13 @@ def _check_sweep(override: Override, argument: str, sweeping: bool, is_group: bo
         raise InputError(f"{argument}: an empty range, so there is nothing to run")
 
 
-def _as_one(override: Override, argument: str) -> str:
-    """Values with commas between them may be meant as one list, or as one text."""
+def _as_one(override: Override, argument: str, is_group: bool) -> str:
+    """Values with commas between them may be meant as one list, or, but of a group, as one text."""
     if override.value_type != ValueType.SIMPLE_CHOICE_SWEEP:
         return ""
     key, _, value = argument.partition("=")
     listed, text = (shlex.quote(f"{key}={form}") for form in (f"[{value}]", quoted(value)))
-    return f" a list is {listed}, one text is {text};"
+    return f" a list is {listed};" if is_group else f" a list is {listed}, one text is {text};"
 
 
 def _check_letters(arguments: Sequence[str]) -> None:
@@ -305,23 +321,3 @@ def _check_letters(arguments: Sequence[str]) -> None:
 def _is_torn(text: str) -> bool:
     """Whether bytes stand in it that Python could not read as letters."""
     return any("\udc80" <= letter <= "\udcff" for letter in text)
-
-
-def _check_choice(override: Override, options: Sequence[str], *, all_there_are: bool) -> None:
-    """A group takes names or null. Hydra looks one up, and of several lists none that there are."""
-    value = override.value()
-    if value is None or override.is_sweep_override() or override.is_delete():
-        return
-    names = value if isinstance(value, list) else [value]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"{override.input_line}: {twice[0]} is named twice; name each once")
-    for name in names:
-        missing = isinstance(value, list) and all_there_are and name not in options
-        if missing or not isinstance(name, str):
-            raise unknown(override.key_or_group, name, options)
-
-
-def _without_null(argument: str, groups: Collection[str]) -> str:
-    """``group=null``, which Hydra has no reading of, as the ``~group`` that it means."""
-    key, _, value = argument.partition("=")
-    return f"~{key}" if key in groups and value.strip().lower() == "null" else argument

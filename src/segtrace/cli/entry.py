@@ -122,7 +122,7 @@ def start(
     _quiet()
     try:
         groups, keys = _groups(), [*_keys(name), *short]
-        readable(sys.argv[1:], groups, keys, lambda: _deeper(name))
+        readable(sys.argv[1:], groups, keys, lambda: _deeper(name), _needed(name))
         sys.argv[1:] = in_its_folder(readable(written_out(sys.argv[1:]), groups, keys))
         refuse(sys.argv[1:])
         main()
@@ -155,6 +155,13 @@ def _chosen(own: Mapping[str, Any]) -> list[str]:
     """The groups that it chooses from."""
     entries = own.get("defaults", ())
     return [group for entry in entries if isinstance(entry, dict) for group in entry]
+
+
+def _needed(name: str) -> list[str]:
+    """The groups of which it chooses something; without a study slices are explained."""
+    entries = [entry for entry in _own(name)["defaults"] if isinstance(entry, dict)]
+    chosen = {group: option for entry in entries for group, option in entry.items()}
+    return [group for group, option in chosen.items() if option is not None and group != "study"]
 
 
 def _deeper(name: str) -> list[str]:
@@ -251,9 +258,10 @@ def _told(error: Exception) -> str:
     if found := re.match(r"Could not delete '(.+)'\. No match in the defaults", str(error)):
         return f"{found[1]} cannot be taken out; leave {found[1]}=null, or ~{found[1]}, out"
     if found := re.match(r"Error merging override \+*([^=]+)=(.*)", str(error)):
+        named = "name explainers in explainer=[…], and " if found[1] == "explainers" else ""
         return (
-            f"{found[1]}={found[2]}: options lie under {found[1]}, each with a name; give them one "
-            f"by one, {found[1]}.…=…; see --help"
+            f"{found[1]}={found[2]}: options lie under {found[1]}, each with a name; {named}give "
+            f"them one by one, {found[1]}.…=…; see --help"
         )
     key = getattr(error, "full_key", None)
     return (f"{key}: " if key else "") + _one_line(error) + _of_the_environment(error)

@@ -143,12 +143,18 @@ def _check_averages(callbacks: Mapping[str, Any]) -> None:
             )
 
 
-def leaves(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Every single value with its path: ``trainer.max_epochs``, ``data.window[0]``."""
+def leaves(node: Any, where: str = "", *, in_lists: bool = True) -> Iterator[tuple[str, Any]]:
+    """Every single value with its path: ``trainer.max_epochs``, ``data.window[0]``.
+
+    Args:
+        node: options, nested.
+        where: the path of it.
+        in_lists: whether each item of a list is one; else the list is.
+    """
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from leaves(value, f"{where}.{key}" if where else str(key))
-    elif isinstance(node, list):
+            yield from leaves(value, f"{where}.{key}" if where else str(key), in_lists=in_lists)
+    elif isinstance(node, list) and in_lists:
         for i, value in enumerate(node):
             yield from leaves(value, f"{where}[{i}]")
     else:

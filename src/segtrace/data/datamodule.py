@@ -25,7 +25,7 @@ from segtrace.data.sampling import (
 from segtrace.data.sources import CaseSource, Later
 from segtrace.data.splits.choosing import check_given, chosen_split
 from segtrace.data.splits.twins import warn_of_twins
-from segtrace.data.views.choosing import view_of
+from segtrace.data.views.choosing import UNASKED, view_of
 from segtrace.data.views.view import Items, View, count
 from segtrace.data.views.watched import PreparedCases
 from segtrace.data.views.windowing import Window, window_of
@@ -90,8 +90,8 @@ class CaseDataModule(PreparedCases, LightningDataModule):
         resizing: Literal["linear", "cubic"] | None = None,
         patch: Annotated[list[int] | None, IN_WORDS["patch"]] = None,
         spacing: Annotated[list[float] | None, IN_WORDS["spacing"]] = None,
-        foreground: float = 0.5,
-        overlap: float = 0.5,
+        foreground: float = UNASKED,
+        overlap: float = UNASKED,
     ) -> None:
         super().__init__()
         _check_ranges(

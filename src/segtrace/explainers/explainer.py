@@ -165,6 +165,21 @@ def maps_by(explainer: Explainer) -> Callable[[Network, Mapping[str, Target]], F
 
 
 @runtime_checkable
+class Particular(Protocol):
+    """An explainer whose options do not go with every network and all slices."""
+
+    def check_fit(self, network: Network) -> None:
+        """Refuse what does not go together; it takes a forward pass of one slice at most.
+
+        Args:
+            network: the network and its slices, as :meth:`Explainer.explain` takes them.
+
+        Raises:
+            InputError: with what to give instead.
+        """
+
+
+@runtime_checkable
 class Comparing(Protocol):
     """An explainer that holds a network against itself before its training, and tells HU."""
 

@@ -85,6 +85,19 @@ class Rise:
         check_baseline(self.baseline)
         checked_seconds(self.max_seconds)
 
+    def check_fit(self, network: Network) -> None:
+        """Cells are no finer than pixels; see :class:`~segtrace.explainers.explainer.Particular`.
+
+        Raises:
+            InputError: they are.
+        """
+        height, width = network.probes.images.shape[-2:]
+        if self.cells > min(height, width):
+            raise InputError(
+                f"cells={self.cells} are finer than the {height} x {width} pixels of a slice; "
+                f"give {min(height, width)} at most, and more masks the more they are"
+            )
+
     def explain(
         self,
         network: Network,
@@ -101,12 +114,8 @@ class Rise:
             network, targets, budget, self.title, passes=self.masks, volumes=self.of_volumes
         ) as scores:
             x, hidden = scores.x, hiding(self.baseline, scores.x)
+            self.check_fit(network)
             height, width = x.shape[-2:]
-            if self.cells > min(height, width):
-                raise InputError(
-                    f"cells={self.cells} are finer than the {height} x {width} pixels of a slice; "
-                    f"give {min(height, width)} at most, and more masks the more they are"
-                )
             masks = Masks.drawn(self.masks, self.cells, self.keep, (height, width), self.seed)
             which = torch.arange(len(x)).repeat(
                 self.masks

@@ -156,3 +156,12 @@ def scoring(
         refuse_shares(score, logits, known)
         weights = {organ: weights_of(organ, one, logits, known) for organ, one in targets.items()}
         yield Scores(net, x, logits, weights, score, known, title, budget, start)
+
+
+@contextmanager
+def on_first_slice(network: Network) -> Iterator[tuple[nn.Module, Tensor]]:
+    """Inside the block the network runs as it is, without gradients, on (1, C, *image) of these."""
+    net = unwrapped(network.net)
+    x = as_input(net, network.probes.images[:1])
+    with undisturbed(net, x.device), torch.no_grad():
+        yield net, x

@@ -146,11 +146,6 @@ def scalar_blocks(
     return wanted[:fitting], wanted[fitting:]
 
 
-def scalar_tags(blocks: Iterable[Block], organs: Sequence[str], stages: Sequence[str]) -> list[str]:
-    """The tags of all curves of these pairs."""
-    return [scalar_tag(m, r, o, s) for m, r in blocks for o in organs for s in stages]
-
-
 def add_picture(writer: Board, tag: str, picture: Picture, epoch: int) -> None:
     """Add (H, W, 3) as a JPEG: a fifth of a PNG's size, which ``add_image`` would write."""
     _add_image(writer, tag, picture, jpeg(picture), epoch)

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from segtrace.causal.baselines import ENOUGH, Baselines, collect
 from segtrace.causal.batches import SLICES
+from segtrace.causal.replacement import CUTS
 from segtrace.data.probes import Probes
-from segtrace.errors import InputError
+from segtrace.errors import InputError, unknown
 from segtrace.names import file_name
 from segtrace.progress import counted, over, say, step
 from segtrace.report.captions import epoch_words
@@ -33,6 +34,8 @@ EVERY = 10
 """Epochs between two cuts of a training that was not cut while it ran."""
 Sampled: TypeAlias = "CaseDataModule | FittedData | None"
 """Where training slices are drawn from."""
+MAPS = "mean_map"
+"""The cut by what no checkpoint holds."""
 WITHOUT_MEANS = ("zero", "resample")
 """Cuts that need no baselines."""
 
@@ -101,6 +104,34 @@ def epochs_between(cut: str | None, description: Mapping[str, Any]) -> int | Non
     return description.get("cut_every") or (EVERY if cut is not None else None)
 
 
+def check_kept(cut: str) -> None:
+    """Refuse a cut by means that a checkpoint does not hold, or that there is not.
+
+    Raises:
+        InputError: with those that there are.
+    """
+    kept = [name for name in CUTS if name != MAPS]
+    if cut not in kept:
+        raise unknown("cut", cut, kept)
+
+
+def check_collected(cut: str | None, data: Any) -> None:
+    """Refuse a cut by mean maps where there is nothing to collect them from, before any work.
+
+    Args:
+        cut: what was asked for, if anything.
+        data: the data set that was named, if any.
+
+    Raises:
+        InputError: with what to give.
+    """
+    if cut == MAPS and not data:
+        raise InputError(
+            f"cut={cut}: no checkpoint holds mean maps; give data=… data.root=…, so that they can "
+            "be collected over its training slices"
+        )
+
+
 def cutter(
     trained: TrainedNetwork, probes: Probes, cut: str | None, data: Sampled
 ) -> Callable[[], Cuts] | None:
@@ -166,16 +197,16 @@ def cut_trained(
 
 def _means(trained: TrainedNetwork, cut: str, data: Sampled) -> Baselines | None:
     """Those of the checkpoint, or of the training slices of the data that was given."""
-    if trained.baselines is not None and cut != "mean_map":
+    if trained.baselines is not None and cut != MAPS:
         return trained.baselines
     if data is not None:
         places = sites(trained.net, trained.stages, trained.edges)
-        maps = cut == "mean_map"
+        maps = cut == MAPS
         return collect(trained.net, places, [data.sample(ENOUGH)], maps=maps, batch=SLICES)
     if cut in WITHOUT_MEANS:
         say(f"{trained.name} holds no baselines, so no route is found; give data=… data.root=…")
         return None
-    what = "mean maps" if cut == "mean_map" else "baselines"
+    what = "mean maps" if cut == MAPS else "baselines"
     raise InputError(
         f"cut={cut}: {trained.name} holds no {what}; give data=… data.root=…, so that they can be "
         "collected over its training slices"

@@ -1,10 +1,19 @@
 """Run the explainers that were asked for: each on the last network of a study, on its slices."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from segtrace.explainers.explainer import Budget, Comparing, Cutting, Explainer, OutOfTimeError
+from segtrace.errors import InputError, UsersCodeError
+from segtrace.explainers.explainer import (
+    Budget,
+    Comparing,
+    Cutting,
+    Explainer,
+    OutOfTimeError,
+    Particular,
+)
 from segtrace.explainers.explainer import Result as Found
 from segtrace.progress import say, step
 from segtrace.report.page.page import Page
@@ -64,6 +73,41 @@ def on_network(explainer: Explainer, trained: TrainedNetwork, networks: Networks
         before, window = networks.untrained_of(trained), trained.preprocessing.shown
         return explainer.comparing(None if before is None else before.net, window)
     return explainer
+
+
+@contextmanager
+def placed(name: str) -> Iterator[None]:
+    """What is refused of an explainer inside the block is told with its place in the options."""
+    where = f"explainers.{name}"
+    try:
+        yield
+    except InputError as error:
+        if isinstance(error, UsersCodeError) or str(error).startswith(where):
+            raise
+        raise InputError(f"{where}: {error}") from error
+
+
+def check_explainers(
+    explainers: Mapping[str, Explainer], networks: Networks, images: Images
+) -> None:
+    """Refuse options that do not go with the last network or the slices, before any work on them.
+
+    Args:
+        explainers: by the names of their folders.
+        networks: of which the last is explained.
+        images: the slices.
+
+    Raises:
+        InputError: see :class:`~segtrace.explainers.explainer.Particular`.
+    """
+    if not explainers:
+        return
+    trained, _ = networks.last
+    for name, one in explainers.items():
+        own = one.cutting(trained.baselines, trained.edges) if isinstance(one, Cutting) else one
+        if isinstance(own, Particular):
+            with placed(name):
+                own.check_fit(trained.on(images.slices))
 
 
 def run_explainers(

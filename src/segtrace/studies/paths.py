@@ -23,6 +23,7 @@ from segtrace.report.figures.paths import path_figure
 from segtrace.report.page.page import Page
 from segtrace.report.page.sections import Section, Shown, Table, embedded
 from segtrace.report.tables import save_table
+from segtrace.studies.cut_networks import check_kept
 from segtrace.studies.inputs.images import Images, LooksAt
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.inputs.trained_network import TrainedNetwork
@@ -44,11 +45,17 @@ class Paths:
 
     Attributes:
         cut: what stands in the place of an edge, see :data:`segtrace.causal.replacement.CUTS`.
+
+    Raises:
+        InputError: an unknown cut, or one by what no checkpoint holds.
     """
 
     looks_at: ClassVar[LooksAt] = "spread"
     of_one_run: ClassVar[bool] = False
     cut: str = CUT
+
+    def __post_init__(self) -> None:
+        check_kept(self.cut)
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Checkpoints, which hold what stands for a cut, and labelled slices."""

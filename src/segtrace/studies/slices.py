@@ -14,7 +14,7 @@ from segtrace.progress import Steps, counted
 from segtrace.report.page.page import About, Page
 from segtrace.report.page.sections import Section
 from segtrace.report.scene import REGIONS
-from segtrace.studies.cut_networks import Ablated, ablate, cutter, epochs_between
+from segtrace.studies.cut_networks import Ablated, ablate, check_collected, cutter, epochs_between
 from segtrace.studies.from_checkpoints import FromCheckpoints
 from segtrace.studies.inputs.images import Images, LooksAt, given_of
 from segtrace.studies.inputs.networks import Networks
@@ -119,6 +119,7 @@ class Slices:
         """Refuse an unknown cut, one of images without labels, and slices named twice over."""
         if self.cut is not None and self.cut not in CUTS:
             raise unknown("cut", self.cut, CUTS)
+        check_collected(self.cut, options.get("data"))
         if self.cut is not None and options["image"]:
             raise InputError(
                 f"cut={self.cut} is judged on labelled slices: those of the checkpoint, or of "

@@ -99,6 +99,8 @@ def test_what_goes_together_passes(given):
         ({"checkpoint": "a", "probes": {"from": 3}}, "probes.from=3; give val or train or test"),
         ({"checkpoint": "a", "probes": {"from": "tests"}}, "no probes.from 'tests'.*mean test"),
         ({"checkpoint": "a", "probes": {"embed": True}}, "no option 'probes.embed'"),
+        ({"checkpoint": "a", "image": "i", "region": "gt"}, "region=gt needs labels.*region=pred"),
+        ({"checkpoint": "a", "cut": "mean_map"}, "no checkpoint holds mean maps; give data="),
         ({"checkpoint": "a", "region": "grnd"}, "no region 'grnd'; allowed are gt"),
         ({"checkpoint": "a", "region": "pixel:6,4"}, "no region 'pixel:6,4'; .*pixel:ROW:COLUMN"),
         ({"checkpoint": "a", "region": "pixel:" + "9" * 5000}, "no region 'pixel:9"),

@@ -21,7 +21,8 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 
 from helpers.scripts import ROOT, SMALL_NET, tiny_data
 from segtrace import InputError
-from segtrace.checkpoint.loading import load, read
+from segtrace.checkpoint import loading
+from segtrace.checkpoint.loading import build, load, read
 from segtrace.cli import endings
 from segtrace.cli.endings import told
 from segtrace.cli.entry import opened
@@ -29,6 +30,7 @@ from segtrace.cli.schema import check
 from segtrace.cli.train import run
 from segtrace.cli.train.announcement import announce
 from segtrace.cli.train.letter import Letter
+from segtrace.cli.train.network import recipe_of
 from segtrace.cli.train.resume.broken_off import left_in
 from segtrace.cli.train.resume.full_state import Expected
 from segtrace.cli.train.summary import score
@@ -110,11 +112,17 @@ class StopBehind(Checkpoint):
             raise KeyboardInterrupt
 
 
-def fit(plan: TrainConfig, kill: int | None = None, stop: pl.Callback | None = None):
+def made(plan: TrainConfig):
+    """Data, probes and module, as train.py makes them."""
     data = run.data(plan)
-    probes = run.probes(plan, data)
     pl.seed_everything(plan.seed, verbose=False)
-    module = run.module(plan, data, probes)
+    net = run.network(plan, data)
+    probes = run.prepare(plan, data)
+    return data, probes, run.module(plan, data, probes, net)
+
+
+def fit(plan: TrainConfig, kill: int | None = None, stop: pl.Callback | None = None):
+    data, probes, module = made(plan)
     trainer = run.trainer(plan, module, probes)
     run.take_up(plan, data, module, trainer)
     announce(plan, data, module, trainer)
@@ -531,11 +539,10 @@ def test_the_untrained_checkpoint_is_the_network_as_it_was_made(tiny_raw, tmp_pa
     plan = plan_of(tmp_path / "run", tiny_raw, "trainer.max_epochs=1", "callbacks.flow=null")
     fit(plan)
     pl.seed_everything(plan.seed, verbose=False)
-    data = run.data(plan)
-    fresh = run.module(plan, data, run.probes(plan, data))
+    fresh = build(recipe_of(plan, run.data(plan)))
     loaded = load(tmp_path / "run" / "checkpoints" / "epoch_000.ckpt")
     assert loaded.epoch == 0
-    assert_same_weights(loaded.net, fresh.net)
+    assert_same_weights(loaded.net, fresh)
 
 
 def test_probes_need_not_be_embedded(tiny_raw, tmp_path):
@@ -565,6 +572,13 @@ def without_validation(*arguments):
         ("model.stages={enc1: nothing}", "stage 'enc1': no module 'nothing'"),
         ("explain.organs=[livr]", "no organ 'livr'; .*did you mean liver"),
         ("explain.stages=[enc99]", "no stage 'enc99'"),
+        ("model.stages=[enc99]", "no stage 'enc99'"),
+        ("model.edges={skip_1: {stage: dec9, module: conv_0}}", "'dec9'"),
+        ("model.edges={skip_1: {stage: dec1, module: nothing}}", "'nothing'"),
+        ("model.net.in_channels=3", "does not take slices of 64 x 64 .*model.net.in_channels=1"),
+        ("model.net.spatial_dims=3", "does not take slices of 64 x 64 .*spatial_dims=2"),
+        ("model.net.out_channels=4", "turns a slice .*say model.net.out_channels=null"),
+        ("data.size=8", "does not take slices of 8 x 8.*multiple of 32"),
     ],
 )
 def test_what_cannot_be_built_or_explained_is_refused_before_the_data(
@@ -573,7 +587,14 @@ def test_what_cannot_be_built_or_explained_is_refused_before_the_data(
     monkeypatch.setattr(CaseDataModule, "gather", lambda *_: pytest.fail("data were prepared"))
     plan = plan_of(tmp_path / "run", tiny_raw, typed)
     with pytest.raises(InputError, match=f"^[^\n]*{message}[^\n]*$"):
-        run.data(plan)
+        run.network(plan, run.data(plan))
+
+
+def test_the_network_is_built_once(tiny_raw, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(loading, "build", lambda *given: calls.append(1) or build(*given))
+    made(plan_of(tmp_path / "run", tiny_raw))
+    assert calls == [1]
 
 
 @pytest.mark.parametrize("name", ["early_stopping", "best"])
@@ -643,8 +664,7 @@ def test_a_network_has_as_many_input_channels_as_the_data(tiny_raw, tmp_path, ca
         "+data.labels=btcv", "data.split.test=[]", "data.window=[[-125,275],percentile]",
     )  # fmt: skip
     check(plan.config, list(plan.config))
-    data = run.data(plan)
-    module = run.module(plan, data, probes := run.probes(plan, data))
+    data, probes, module = made(plan)
     assert probes.images.shape[1] == module.net(probes.images).shape[1] - 3 == 2
     assert module.description["network"]["in_channels"] == 2
     announce(plan, data, module, run.trainer(plan, module, probes))
@@ -662,8 +682,7 @@ def test_a_network_and_classes_of_the_users_own_stay_open(tiny_raw, tmp_path):
 
 
 def built(plan: TrainConfig) -> pl.LightningModule:
-    data = run.data(plan)
-    return run.module(plan, data, run.probes(plan, data))
+    return made(plan)[-1]
 
 
 def test_a_network_with_arguments_it_does_not_take_is_one_clear_line(tiny_raw, tmp_path):
@@ -704,27 +723,20 @@ def test_a_validation_after_more_batches_than_a_pass_has_is_refused(tiny_raw, tm
     """Lightning finds out when the untrained network has been validated already."""
     for batches, options in ((3, ()), (1, ("trainer.limit_train_batches=0.5",))):
         plan = plan_of(tmp_path / "run", tiny_raw, "trainer.val_check_interval=4", *options)
-        data = run.data(plan)
-        module = run.module(plan, data, run.probes(plan, data))
-        trainer = run.trainer(plan, module, run.probes(plan, data))
+        data, probes, module = made(plan)
+        trainer = run.trainer(plan, module, probes)
         with pytest.raises(
             InputError, match=f"=4, but a pass has {batches} batches; give {batches}"
         ):
             announce(plan, data, module, trainer)
 
 
-def test_a_size_that_the_network_cannot_divide_is_refused_before_training(tiny_raw, tmp_path):
-    plan = plan_of(tmp_path / "run", tiny_raw, "data.size=8")
-    data = run.data(plan)
-    with pytest.raises(InputError, match=r"does not take slices of 8 x 8.*multiple of 32"):
-        run.module(plan, data, run.probes(plan, data))
-
-
 def test_what_differs_from_the_published_protocol_is_told_before_cases_are_prepared(
     tiny_raw, tmp_path, capsys
 ):
     plan = plan_of(tmp_path / "run", tiny_raw, "data.batch_size=8")
-    data = run.data(replace(plan, letter=Letter({"data.batch_size": 24}, ())))
+    data = run.data(plan)
+    run.prepare(replace(plan, letter=Letter({"data.batch_size": 24}, ())), data)
     said = capsys.readouterr().out
     place = said.index("- data.batch_size=8, theirs is 24")
     assert said.index("differs from the published") < place < said.index("Preparing the slices")

@@ -147,6 +147,8 @@ def test_batches_of_volumes(build):
         ({"spacing": [1, 1, 0]}, r"data.spacing=\[1.0, 1.0, 0.0\]; give three sizes in mm"),
         ({"patch": [8, 8, 8], "foreground": 2}, "data.foreground=2; give a share"),
         ({"patch": [8, 8, 8], "overlap": 1.0}, "data.overlap=1.0; give a share"),
+        ({"foreground": 2}, "data.foreground=2 is of volumes alone, .*; leave it out"),
+        ({"overlap": 0.25}, "data.overlap=0.25 is of volumes alone, .*; leave it out"),
     ],
 )
 def test_what_does_not_fit_volumes_is_refused_in_a_line(build, options, message):

@@ -230,11 +230,30 @@ def test_a_volume_without_an_affine_is_refused_with_the_reason(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_image_without_any_organ_is_one_clear_line(tmp_path):
+def never(**_):
+    raise AssertionError("the volume is explained")
+
+
+@pytest.mark.parametrize("region", ["pred", "gt"])
+def test_an_image_without_any_organ_is_refused_before_it_is_explained(region, tmp_path):
+    network = trained()
+    network = replace(network, settings=replace(network.settings, region=region))
+    empty = volume(AFFINES["LPS"])
+    empty = replace(empty, label=np.zeros(empty.image.shape, np.uint8))
     with pytest.raises(InputError, match=r"none of the organs \(marker\) in any slice") as caught:
-        explain_volume(trained(), volume(AFFINES["LPS"]), tmp_path / "out", trainer)
+        explain_volume(network, empty, tmp_path / "out", never, {"marker": 1})
     assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_organ_between_the_slices_of_the_sample_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("segtrace.studies.volumes.tracing.SAMPLE", 1)
+    image = volume(AFFINES["LPS"]).image
+    image[2, 10:20, 10:20] = 300
+    with pytest.raises(AssertionError, match="the volume is explained"):
+        explain_volume(
+            trained(), replace(volume(AFFINES["LPS"]), image=image), tmp_path / "out", never
+        )
 
 
 def test_maps_for_which_the_disk_has_no_room_are_refused_before_the_work(tmp_path, monkeypatch):

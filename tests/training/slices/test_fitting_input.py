@@ -167,9 +167,8 @@ def test_the_network_and_all_randomness_are_as_before():
 )
 def test_train_refuses_it_in_one_line(tiny_raw, tmp_path, override, message):
     plan = plan_of(tmp_path / "run", tiny_raw, override)
-    data = run.data(plan)
     with pytest.raises(InputError, match=message) as found:
-        run.module(plan, data, run.probes(plan, data))
+        run.network(plan, run.data(plan))
     assert "\n" not in str(found.value)
 
 

@@ -1,11 +1,10 @@
 """A flow of images that a network sees window by window."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product
 from time import monotonic
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +39,6 @@ def trace_windows(
     *,
     sliding: Sliding,
     output: Output | None = None,
-    gradient_cut: Collection[str] = (),
     activation: str | None = None,
 ) -> Flow:
     """As :func:`segtrace.trace`, of images that are larger than what the network takes at once.
@@ -65,7 +63,6 @@ def trace_windows(
         score: see there.
         sliding: how the image is gone through.
         output: see there.
-        gradient_cut: see there.
         activation: see there.
 
     Raises:
@@ -73,9 +70,10 @@ def trace_windows(
     """
     net, chosen = unwrapped(net), resolve_rules(rules)
     windows = sliding.windows(image.shape[2:])
-    asked: dict[str, Any] = {"output": output, "gradient_cut": gradient_cut}
     if windows.alone:
-        return trace(net, stages, image, target, chosen, score, activation=activation, **asked)
+        return trace(
+            net, stages, image, target, chosen, score, output=output, activation=activation
+        )
     for rule in chosen:
         if rule.reference is not None:
             raise InputError(
@@ -87,7 +85,8 @@ def trace_windows(
     announce_pass(net, windows, x)
 
     def traced(part: Tensor, shares: Mapping[str, Weights]) -> Flow:
-        return trace(net, every, part, shares, chosen, score, activation=activation, **asked).cpu()
+        found = trace(net, every, part, shares, chosen, score, output=output, activation=activation)
+        return found.cpu()
 
     began = monotonic()
     # Of no region: how many cells each site has, and what stands where there is no evidence.

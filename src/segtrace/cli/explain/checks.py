@@ -7,7 +7,7 @@ from typing import Any
 from segtrace.activation import ACTIVATIONS
 from segtrace.attribution.forward import SCORES
 from segtrace.attribution.rules import resolve as resolve_rules
-from segtrace.attribution.targets import check_region
+from segtrace.attribution.targets import OF_TRUTH, check_region
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.explain.foreign import check_foreign
 from segtrace.cli.explain.missing import NOTHING
@@ -143,6 +143,10 @@ def _check_names(plain: Mapping[str, Any]) -> None:
             )
     if plain["region"] is not None:
         check_region(plain["region"])
+    if plain["region"] in OF_TRUTH and plain["image"] is not None:
+        raise InputError(
+            f"region={plain['region']} needs labels, which an image has not; say region=pred"
+        )
     if plain["score"] not in (None, *SCORES):
         raise unknown("score", plain["score"], SCORES)
     if plain["rules"] is not None:

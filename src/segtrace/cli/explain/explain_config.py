@@ -30,7 +30,7 @@ from segtrace.progress import say
 from segtrace.report.files import save_text
 from segtrace.report.page.page import Page
 from segtrace.report.run_folder import Held, taken
-from segtrace.studies.explainers import run_explainers
+from segtrace.studies.explainers import check_explainers, placed, run_explainers
 from segtrace.studies.inputs.images import listed
 from segtrace.studies.inputs.named_paths import paths_of
 from segtrace.studies.inputs.networks import Networks
@@ -83,6 +83,7 @@ class ExplainConfig:
         if isinstance(networks, ForeignNetworks) and isinstance(self.study, Slices):
             yield from explained(self.study, networks)
             return
+        check_explainers(self.explainers, networks, images)
         if isinstance(self.study, RunsExplainers):
             yield from self.study.run_beside(networks, images, self.explainers)
             return
@@ -181,4 +182,8 @@ def explainers_of(plain: Mapping[str, Any]) -> dict[str, Explainer]:
     for name in nodes:
         if file_name(name) != name:
             raise InputError(f"explainers.{name}: call it by letters, digits and _ alone")
-    return {name: construct(f"explainers.{name}", node) for name, node in nodes.items()}
+    made: dict[str, Explainer] = {}
+    for name, node in nodes.items():
+        with placed(name):
+            made[name] = construct(f"explainers.{name}", node)
+    return made

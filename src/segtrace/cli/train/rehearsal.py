@@ -47,13 +47,13 @@ def _stand_ins(*, channels_last: bool) -> list[nn.Parameter]:
 
 def _known(config: Config) -> dict[str, Any]:
     """Without classes of the user's own, which are made once and for all, in their place."""
-    kept = {group: {name: node for name, node in config[group].items() if is_checked(node)}
+    kept = {group: {name: node for name, node in config[group].items() if _is_checked(node)}
             for group in ("callbacks", "logger")}  # fmt: skip
-    model = {key: node for key, node in config["model"].items() if is_checked(node)}
-    return {**config, **kept, "model": model if is_checked(config["model"]) else {}}
+    model = {key: node for key, node in config["model"].items() if _is_checked(node)}
+    return {**config, **kept, "model": model if _is_checked(config["model"]) else {}}
 
 
-def is_checked(node: Any) -> bool:
+def _is_checked(node: Any) -> bool:
     """Whether a node names no class of the user's own."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         return True

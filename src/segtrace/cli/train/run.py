@@ -9,9 +9,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from torch import Tensor
+from torch import Tensor, nn
 
-from segtrace.activation import SOFTMAX
 from segtrace.axes import are_volumes
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.cli.train.assembly import (
@@ -21,7 +20,8 @@ from segtrace.cli.train.assembly import (
     settings_of,
     trainer_of,
 )
-from segtrace.cli.train.rehearsal import check_optimisation, is_checked
+from segtrace.cli.train.network import check_fits, network
+from segtrace.cli.train.rehearsal import check_optimisation
 from segtrace.cli.train.resume.broken_off import Left
 from segtrace.cli.train.resume.continuity import check_same
 from segtrace.cli.train.resume.run_config import settled
@@ -35,7 +35,6 @@ from segtrace.errors import InputError, printable
 from segtrace.evaluation.prediction import check_protocol
 from segtrace.evaluation.protocols import protocol_of
 from segtrace.evaluation.sliding import inferer_of
-from segtrace.network.guards import PROPOSED
 from segtrace.network.stages import resolve as stages_of
 from segtrace.network.undisturbed import unchanged_generators
 from segtrace.progress import is_first, say
@@ -43,14 +42,17 @@ from segtrace.report.files import check_writable, environment, version_of
 from segtrace.report.logs import Reached, rewind, rewind_table, spared
 from segtrace.report.tensorboard import add_hyperparameters
 from segtrace.tracking.edges import chosen_places, named_edges
-from segtrace.tracking.explained import check_chosen, chosen_organs
+from segtrace.tracking.explained import check_chosen
 from segtrace.tracking.writer import last_shown
 from segtrace.training.construction import construct, expect, in_yaml
 from segtrace.training.either_lightning import tensorboard_writer
 from segtrace.training.epochs import batches_of_pass, planned_epochs
 from segtrace.training.module import SegmentationModule
 from segtrace.training.slices.compiling import check_compiles
-from segtrace.training.slices.fitting_input import INPUTS, Fitting
+
+__all__ = [
+    "data", "module", "network", "note_hyperparameters", "prepare", "take_up", "trainer",
+]  # fmt: skip
 
 TOLD_BY = {"WandbLogger": "id", "MLFlowLogger": "run_id"}
 """Logger -> the option that names one of its runs."""
@@ -59,11 +61,11 @@ TRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
 def data(plan: TrainConfig) -> CaseDataModule:
-    """The data module, its slices prepared.
+    """The data module; nothing of it is prepared.
 
     Raises:
-        InputError: data that cannot be read; test cases that are asked for and are not there, or
-            cases to validate on that a callback watches.
+        InputError: test cases that are asked for and are not there, or cases to validate on that a
+            callback watches.
     """
     node = plan.config["data"]
     module: CaseDataModule = construct("data", node)
@@ -77,42 +79,21 @@ def data(plan: TrainConfig) -> CaseDataModule:
         )
     if not module.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
         check_unwatched(plan.config["callbacks"])
-    _check_network(plan, module)
-    _tell_letter(plan, module)
-    if plan.protocols:  # a test case that cannot be read is told now, and not when all is trained
-        module.gather("train", "val", "test")
-    module.setup("fit")
     return module
 
 
 @unchanged_generators()
-def _check_network(plan: TrainConfig, data: CaseDataModule) -> None:
-    """Refuse what nobody can build or explain before minutes of preparation.
+def prepare(plan: TrainConfig, data: CaseDataModule) -> Probes:
+    """Prepare the slices that are trained on, and give those that are looked at every epoch.
 
-    A class of the user's own is made once and for all, later.
+    Raises:
+        InputError: data that cannot be read.
     """
-    model, chosen = plan.config["model"], settings_of(plan.config)
-    chosen_organs(data.organs, chosen.organs)
-    if is_checked(model["net"]):
-        net = checkpoint.build(_recipe(plan, data))
-        if model.get("stages") != PROPOSED:
-            check_chosen(chosen, data.organs, [s.name for s in stages_of(net, model.get("stages"))])
-
-
-def _recipe(plan: TrainConfig, data: CaseDataModule) -> dict[str, Any]:
-    """Class and arguments of the network, with the channels that the data ask for."""
-    recipe = dict(plan.config["model"]["net"])
-    if "out_channels" in recipe and recipe["out_channels"] is None:
-        recipe["out_channels"] = _channels(plan, data)
-    for name in INPUTS:  # 1 is what the files of networks say, and not what was asked for
-        if recipe.get(name, 0) in (None, 1):
-            recipe[name] = data.source.channels
-    return recipe
-
-
-def _channels(plan: TrainConfig, data: CaseDataModule) -> int:
-    """Of the logits: the organs, and behind a softmax the background."""
-    return len(data.organs) + (settings_of(plan.config).activation == SOFTMAX)
+    _tell_letter(plan, data)
+    if plan.protocols:  # a test case that cannot be read is told now, and not when all is trained
+        data.gather("train", "val", "test")
+    data.setup("fit")
+    return data.probes(plan.config["probes"]["n"], plan.config["probes"]["from"])
 
 
 def _tell_letter(plan: TrainConfig, data: CaseDataModule) -> None:
@@ -124,23 +105,18 @@ def _tell_letter(plan: TrainConfig, data: CaseDataModule) -> None:
             say(f"- {difference}")
 
 
-def probes(plan: TrainConfig, data: CaseDataModule) -> Probes:
-    """The slices that are looked at every epoch."""
-    return data.probes(plan.config["probes"]["n"], plan.config["probes"]["from"])
-
-
-def module(plan: TrainConfig, data: CaseDataModule, probes: Probes) -> SegmentationModule:
-    """The Lightning module, with a description of itself for its checkpoints.
+def module(
+    plan: TrainConfig, data: CaseDataModule, probes: Probes, net: nn.Module
+) -> SegmentationModule:
+    """The Lightning module around the network, with a description of itself for its checkpoints.
 
     Raises:
-        InputError: a network that cannot be built, whose stages are unknown, or which does not
-            take the slices of the data.
+        InputError: a network that does not take the prepared slices, or whose places cannot be
+            proposed; a value that the optimiser refuses.
     """
     model, chosen = plan.config["model"], settings_of(plan.config)
-    recipe = _recipe(plan, data)
     image = probes.images[:1]  # as the data give it, whatever the network was made for
-    net = checkpoint.build(recipe)
-    Fitting(net, image, _channels(plan, data), recipe, data.smallest_batch).check()
+    recipe = check_fits(plan, data, net, image)
     places, joins = chosen_places(net, image, model.get("stages"), model.get("edges"))
     stages = {stage.name: stage.to_plain() for stage in stages_of(net, places)}
     check_chosen(chosen, data.organs, stages)

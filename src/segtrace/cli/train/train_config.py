@@ -1,7 +1,7 @@
 """A checked configuration: what ``train.py`` was asked to do."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segtrace.attribution import rules
 from segtrace.cli.command_line import parse
-from segtrace.cli.limits import check_limits, check_probes, protocols_of
+from segtrace.cli.limits import check_limits, check_probes, leaves, protocols_of
 from segtrace.cli.resumed import run_of
 from segtrace.cli.schema import check, plainly
 from segtrace.cli.train.letter import Letter
@@ -75,7 +75,11 @@ class TrainConfig:
         parts = {
             name: self.config[name] for name in ("seed", "data", "model", "explain", "trainer")
         }
-        return {key: value for key, value in _flat(parts) if key not in PLACES}
+        return {
+            key: value if isinstance(value, int | float | str) else str(value)
+            for key, value in leaves(parts, in_lists=False)
+            if value is not None and key not in PLACES
+        }
 
     def keep(self) -> None:
         """Write the configuration into the run's folder."""
@@ -94,17 +98,6 @@ class TrainConfig:
     def protocols(self) -> tuple[str, ...]:
         """By which the test cases are scored; none where they are not."""
         return protocols_of(self.config["test"])
-
-
-def _flat(node: Any, where: str = "") -> Iterator[tuple[str, float | str | bool]]:
-    """Every leaf with its path; lists as text, what is null left out."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _flat(value, f"{where}.{key}" if where else str(key))
-    elif isinstance(node, bool | int | float | str):
-        yield where, node
-    elif node is not None:
-        yield where, str(node)
 
 
 def checked(config: DictConfig) -> TrainConfig:

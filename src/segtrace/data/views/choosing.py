@@ -11,6 +11,9 @@ from segtrace.data.volumes.preprocessing import VolumePreprocessing, triple, who
 from segtrace.data.volumes.view import VolumeView
 from segtrace.errors import InputError
 
+UNASKED = 0.5
+"""``foreground`` and ``overlap`` of whoever asks for neither."""
+
 
 def view_of(
     window: Window | tuple[Window, ...],
@@ -39,9 +42,16 @@ def view_of(
         overlap: of volumes.
 
     Raises:
-        InputError: a value that cannot be; one that is of slices alone beside volumes.
+        InputError: a value that cannot be; one that is of slices alone beside volumes, or of
+            volumes alone beside slices.
     """
     if patch is None and spacing is None:
+        for option, value in (("foreground", foreground), ("overlap", overlap)):
+            if value != UNASKED:
+                raise InputError(
+                    f"data.{option}={value} is of volumes alone, which data.patch and data.spacing "
+                    "ask for; leave it out, or say data.patch=[96,96,96]"
+                )
         early = augment in BEFORE_RESIZING
         how = resizing or (CUBIC if early else LINEAR)
         preprocessing = Preprocessing(window, size, organs, how, channels)

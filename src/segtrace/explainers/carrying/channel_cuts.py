@@ -14,7 +14,7 @@ from segtrace.causal.batches import SLICES, Clock, seconds_per_slice
 from segtrace.causal.channels import ChannelLosses, channel_losses, passes
 from segtrace.causal.guards import BASELINES
 from segtrace.causal.outcome import Judge
-from segtrace.causal.replacement import CUTS, replacing
+from segtrace.causal.replacement import CUTS, check_cut, replacing
 from segtrace.errors import InputError, unknown
 from segtrace.explainers.carrying.carried import Carried
 from segtrace.explainers.channels import stages_of
@@ -76,6 +76,19 @@ class ChannelCuts:
         """See :class:`~segtrace.explainers.explainer.Cutting`."""
         return replace(self, baselines=baselines)
 
+    def check_fit(self, network: Network) -> None:
+        """See :class:`~segtrace.explainers.explainer.Particular`.
+
+        Raises:
+            InputError: slices without labels; what a cut needs is missing.
+        """
+        if network.probes.labels is None:
+            raise InputError(
+                f"{self.name} is judged by Dice, and these slices have no labels; "
+                "give those of the checkpoint, or data=…"
+            )
+        check_cut(self.cut, network.probes.cases, self.baselines, 1)
+
     def explain(
         self,
         network: Network,
@@ -89,12 +102,9 @@ class ChannelCuts:
             InputError: slices without labels or without any organ; missing baselines; not even one
                 stage is begun in time.
         """
+        self.check_fit(network)
         start, net, probes = perf_counter(), unwrapped(network.net), network.probes
-        if probes.labels is None:
-            raise InputError(
-                f"{self.name} is judged by Dice, and these slices have no labels; "
-                "give those of the checkpoint, or data=…"
-            )
+        assert probes.labels is not None  # as was checked
         _, held = organs_on(probes.labels, network.channels, list(targets))
         if not held:
             raise InputError(f"{self.name}: none of the organs is on these slices; name others")

@@ -94,6 +94,16 @@ class KernelShap:
         check_baseline(self.baseline)
         checked_seconds(self.max_seconds)
 
+    def check_fit(self, network: Network) -> None:
+        """See :class:`~segtrace.explainers.explainer.Particular`; not of what is predicted.
+
+        Raises:
+            InputError: too few coalitions for the superpixels, or a slice in one piece.
+        """
+        x = network.probes.images
+        if self.superpixels != "organs":
+            self._players(x, hiding(self.baseline, x), torch.zeros(0))
+
     def explain(
         self,
         network: Network,
@@ -147,9 +157,24 @@ class KernelShap:
 
     def _games(self, network: Network, scores: Scores, hidden: Tensor) -> list[Game]:
         """Of every slice its superpixels and coalitions."""
-        masks = _organs(network, scores)
-        kinds = superpixels(self.superpixels, scores.x, self.cells, masks, self.compactness)
-        differs = (scores.x != hidden).any(1).cpu()
+        labels, samples = self._players(scores.x, hidden, _organs(network, scores))
+        players = [int(one.max()) + 1 for one in labels]
+        drawn = {n: coalitions(n, samples, self.seed) for n in set(players)}
+        return [Game(one, n, drawn[n]) for one, n in zip(labels, players, strict=True)]
+
+    def _players(self, x: Tensor, hidden: Tensor, masks: Tensor) -> tuple[list[Tensor], int]:
+        """Of every slice its superpixels, (H, W) numbers, and how many coalitions are drawn.
+
+        Args:
+            x: (N, C, H, W) slices.
+            hidden: what is shown where they are hidden.
+            masks: (O, N, H, W) bool, where the organs are; asked for by ``organs`` alone.
+
+        Raises:
+            InputError: a slice in one piece; too few coalitions.
+        """
+        kinds = superpixels(self.superpixels, x, self.cells, masks, self.compactness)
+        differs = (x != hidden).any(1).cpu()
         labels = [playing(one, there) for one, there in zip(kinds, differs, strict=True)]
         players = [int(one.max()) + 1 for one in labels]
         if 1 in players:
@@ -165,8 +190,7 @@ class KernelShap:
                 f"samples={samples} are too few for {most} superpixels; draw at least "
                 f"{LEAST * most}, or leave it out for {LEAST * most + BESIDE}"
             )
-        drawn = {n: coalitions(n, samples, self.seed) for n in set(players)}
-        return [Game(one, n, drawn[n]) for one, n in zip(labels, players, strict=True)]
+        return labels, samples
 
 
 def _organs(network: Network, scores: Scores) -> Tensor:

@@ -32,7 +32,7 @@ def superpixels(
             ``organs``, every organ as one (of several at a pixel the first), squares around them.
         x: (N, C, H, W) slices.
         cells: squares along each side; of ``slic`` about as many along each side.
-        masks: (O, N, H, W) bool, where the organs are.
+        masks: (O, N, H, W) bool, where the organs are; looked at by ``organs`` alone.
         compactness: of ``slic``, how square against how alike.
 
     Raises:

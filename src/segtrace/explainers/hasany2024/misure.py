@@ -15,11 +15,12 @@ from segtrace.explainers.explainer import Budget, OutOfTimeError, checked_second
 from segtrace.explainers.hasany2024.kept import Kept, controls
 from segtrace.explainers.hasany2024.kept_maps import READING, KeptMaps
 from segtrace.explainers.hasany2024.masks import BACKWARD, dilated, minimised, shrinking
-from segtrace.explainers.hasany2024.pairs import Pairs
+from segtrace.explainers.hasany2024.pairs import Pairs, check_size
 from segtrace.explainers.image_result import Drawn
-from segtrace.explainers.scores import scoring
+from segtrace.explainers.scores import on_first_slice, scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.network import guards
+from segtrace.network.logits import logits_at
 from segtrace.tracking.explained import Network
 
 REGION, SCORE = "pred", "prob"
@@ -106,6 +107,15 @@ class Misure:
                 raise InputError(f"{name}={getattr(self, name)}; give 0 or more, and no infinity")
         check_baseline(self.baseline)
         checked_seconds(self.max_seconds)
+
+    def check_fit(self, network: Network) -> None:
+        """See :class:`~segtrace.explainers.explainer.Particular`.
+
+        Raises:
+            InputError: logits of another size than the slices.
+        """
+        with on_first_slice(network) as (net, x):
+            check_size(self.title, logits_at(net, x), x)
 
     def explain(
         self,

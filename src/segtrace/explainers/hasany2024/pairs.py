@@ -41,12 +41,7 @@ class Pairs:
             InputError: logits of another size than the slices.
         """
         x = scores.x
-        if scores.logits.shape[2:] != x.shape[2:]:
-            raise InputError(
-                f"{scores.title} shows pixels of the image where the organ is predicted; the "
-                f"logits are {tuple(scores.logits.shape[2:])} and the image is "
-                f"{tuple(x.shape[2:])}: give logits of the image's size"
-            )
+        check_size(scores.title, scores.logits, x)
         planes = [next(iter(one.planes.items())) for one in scores.weights.values()]
         masks = torch.stack([mask for _, mask in planes])
         at = masks.flatten(2).any(-1).nonzero()
@@ -95,3 +90,22 @@ class Pairs:
         p = PROBABILITY[self.scores.activation](logits)[rows, self.channel[which]].flatten(1)
         own = self.own[which].flatten(1)
         return 2 * (p * own).sum(1) / (p.sum(1) + own.sum(1))
+
+
+def check_size(title: str, logits: Tensor, x: Tensor) -> None:
+    """Refuse logits of another size than the slices.
+
+    Args:
+        title: of the method.
+        logits: (n, C, h, w).
+        x: (N, C, H, W) slices.
+
+    Raises:
+        InputError: they are.
+    """
+    if logits.shape[2:] != x.shape[2:]:
+        raise InputError(
+            f"{title} shows pixels of the image where the organ is predicted; the logits are "
+            f"{tuple(logits.shape[2:])} and the image is {tuple(x.shape[2:])}: give logits of the "
+            "image's size"
+        )

@@ -14,7 +14,7 @@ from segtrace.attribution.trace import trace
 from segtrace.causal.baselines import Baselines
 from segtrace.causal.estimate import estimating
 from segtrace.causal.guards import BASELINES
-from segtrace.causal.replacement import CUTS, replacing
+from segtrace.causal.replacement import CUTS, check_cut, replacing
 from segtrace.errors import unknown
 from segtrace.explainers.explainer import Budget, checked_seconds
 from segtrace.explainers.nanda2023.against_cuts import CHECKED, Check, against_cuts
@@ -83,6 +83,14 @@ class AttributionPatching:
     ) -> "AttributionPatching":
         """See :class:`~segtrace.explainers.explainer.Cutting`."""
         return replace(self, baselines=baselines, edges=edges)
+
+    def check_fit(self, network: Network) -> None:
+        """See :class:`~segtrace.explainers.explainer.Particular`.
+
+        Raises:
+            InputError: what a cut needs is missing.
+        """
+        check_cut(self.cut, network.probes.cases, self.baselines, self.draws)
 
     def explain(
         self,

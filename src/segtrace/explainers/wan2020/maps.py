@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from segtrace.attribution.aggregate import aggregate, with_merged
 from segtrace.attribution.flow import Flow
@@ -29,14 +30,14 @@ def decision_name(organ: str, decision: Decision) -> str:
     return f"{organ}, decision {decision.number}"
 
 
-def stages_for(network: Network, scores: Scores, named: Sequence[str] | None) -> Sites:
+def stages_for(net: nn.Module, network: Network, named: Sequence[str] | None) -> Sites:
     """The stages named; else the last decoder stage and the one below it, or the last two.
 
     The head, whose maps are the logits again, only where nothing else is known.
     """
     if named is not None:
-        return chosen(Sites.of(scores.net, network.stages), named)
-    stages = stages_of(scores.net, network)
+        return chosen(Sites.of(net, network.stages), named)
+    stages = stages_of(net, network)
     found = [site for site in stages if site.name != FINAL] or [*stages]
     return Sites([site for site in found if site.name.startswith("dec")][-2:] or found[-2:])
 

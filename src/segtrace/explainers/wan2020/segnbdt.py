@@ -14,7 +14,7 @@ from segtrace.causal.batches import SLICES, Clock
 from segtrace.errors import InputError, unknown
 from segtrace.explainers.baseline import check_baseline, hiding
 from segtrace.explainers.explainer import Budget, checked_seconds
-from segtrace.explainers.scores import Scores, scoring
+from segtrace.explainers.scores import Scores, on_first_slice, scoring
 from segtrace.explainers.stage_maps import measured
 from segtrace.explainers.wan2020.found import Chance, Done, Hierarchy, Options
 from segtrace.explainers.wan2020.head import head_of
@@ -94,6 +94,17 @@ class SegNbdt:
         check_baseline(self.baseline)
         checked_seconds(self.max_seconds)
 
+    def check_fit(self, network: Network) -> None:
+        """See :class:`~segtrace.explainers.explainer.Particular`.
+
+        Raises:
+            InputError: a sigmoid; no such head; no such stage.
+        """
+        _refuse_sigmoid(network.settings.activation)
+        with on_first_slice(network) as (net, x):
+            head_of(net, x, self.head)
+            stages_for(net, network, self.maps_at)
+
     def explain(
         self,
         network: Network,
@@ -110,11 +121,7 @@ class SegNbdt:
         with scoring(
             network, targets, budget, self.title, "logit", volumes=self.of_volumes
         ) as scores:
-            if scores.activation == SIGMOID:
-                raise InputError(
-                    "SegNBDT decides between classes that exclude each other, and behind a sigmoid "
-                    "each channel decides for itself: leave segnbdt out"
-                )
+            _refuse_sigmoid(scores.activation)
             head = head_of(scores.net, scores.x[:1], self.head)
             tree = Tree.of(head.rows)
             labels, cases = predicted(scores.logits).cpu(), network.probes.cases
@@ -124,7 +131,7 @@ class SegNbdt:
             soft = tree.logprob(scores.logits).argmax(1).cpu()
             inference = Inference.of(labels, soft, [*channels.values()], masks, cases)
             todo = erasures(masks, _free(network, there), self.draws, self.seed)
-            sites = stages_for(network, scores, self.maps_at)
+            sites = stages_for(scores.net, network, self.maps_at)
             present = {organ: int((one.pixels(scores.logits) > 0).sum())
                        for organ, one in scores.weights.items()}  # fmt: skip
             passes = {organ: len(scores.x) + count * len(tree.path(channels[organ]))
@@ -168,6 +175,14 @@ class SegNbdt:
 
         return removed(
             judged, organs, scores.logits, todo, run, at_once=SLICES, is_over=scores.is_over
+        )
+
+
+def _refuse_sigmoid(activation: str | None) -> None:
+    if activation == SIGMOID:
+        raise InputError(
+            "SegNBDT decides between classes that exclude each other, and behind a sigmoid each "
+            "channel decides for itself: leave segnbdt out"
         )
 
 

@@ -115,8 +115,8 @@ class Images:
             return
         source = self.module.source
         available = source.cases()
-        for value in cases:
-            yield source.load(case_name(value, available))
+        for name in [case_name(value, available) for value in cases]:  # all, before one is loaded
+            yield source.load(name)
 
     def fit(self, trained: TrainedNetwork) -> TrainedNetwork:
         """A network on new slices: nothing of its own cases, no organ without labels, cautions."""

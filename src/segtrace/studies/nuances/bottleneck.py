@@ -25,7 +25,8 @@ from segtrace.report.figures.necessity import REPLACED
 from segtrace.report.figures.nuances.bottleneck import bottleneck_figure
 from segtrace.report.page.sections import Table
 from segtrace.report.scene import FINAL
-from segtrace.studies.nuances.nuance import Found, Looked, Nuance, check_cut, left_out_words
+from segtrace.studies.cut_networks import check_kept
+from segtrace.studies.nuances.nuance import Found, Looked, Nuance, left_out_words
 from segtrace.tracking.cuts import CUT
 from segtrace.tracking.explained import Network, flows_of_parts, organs_on
 
@@ -45,7 +46,7 @@ class Bottleneck(Nuance):
         cut: what stands in the place of an activation.
 
     Raises:
-        InputError: an unknown cut.
+        InputError: an unknown cut, or one by what no checkpoint holds.
     """
 
     name: ClassVar[str] = "nuance_bottleneck"
@@ -54,7 +55,7 @@ class Bottleneck(Nuance):
     cut: str = CUT
 
     def __post_init__(self) -> None:
-        check_cut(self.cut)
+        check_kept(self.cut)
 
     def found(self, looked: Looked, within: Path) -> Found:
         """Gain and necessity of both stages, and the closed forms of the last one."""

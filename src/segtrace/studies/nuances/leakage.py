@@ -35,7 +35,8 @@ from segtrace.report.claims.nuances.leakage import CONTROLS, Cut, leak_cut_claim
 from segtrace.report.figures.nuances.leakage import leakage_figure
 from segtrace.report.page.sections import Table
 from segtrace.report.scene import FINAL
-from segtrace.studies.nuances.nuance import Found, Looked, Nuance, check_cut, left_out_words
+from segtrace.studies.cut_networks import check_kept
+from segtrace.studies.nuances.nuance import Found, Looked, Nuance, left_out_words
 from segtrace.tracking.cuts import CUT
 from segtrace.tracking.leaks import LeakMeter, Leaks
 
@@ -58,14 +59,14 @@ class Leakage(Nuance):
         cut: what stands in the place of the cells.
 
     Raises:
-        InputError: an unknown cut.
+        InputError: an unknown cut, or one by what no checkpoint holds.
     """
 
     name: ClassVar[str] = "nuance_leakage"
     cut: str = CUT
 
     def __post_init__(self) -> None:
-        check_cut(self.cut)
+        check_kept(self.cut)
 
     def found(self, looked: Looked, within: Path) -> Found:
         """Events, or the largest densities; and whether what lies there is needed."""

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from segtrace.causal.baselines import Baselines
-from segtrace.causal.replacement import CUTS
-from segtrace.errors import InputError, unknown
+from segtrace.errors import InputError
 from segtrace.progress import counted, say
 from segtrace.report.claims.claim import Claim, told
 from segtrace.report.claims.recognition import why_not
@@ -175,13 +174,3 @@ def left_out_words(looked: Looked) -> list[str]:
     """Of which organs nothing is claimed, and why; empty where there are none."""
     told = "; ".join(f"{organ}: {why}" for organ, why in looked.left_out.items())
     return [f"Left out of means and tests: {told}."] if told else []
-
-
-def check_cut(cut: str) -> None:
-    """Refuse a cut that there is not.
-
-    Raises:
-        InputError: with those that there are.
-    """
-    if cut not in CUTS:
-        raise unknown("cut", cut, CUTS)

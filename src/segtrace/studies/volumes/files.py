@@ -1,5 +1,6 @@
 """The files of a whole volume: NIfTI that tells what it is, tables, and how to open it all."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -78,13 +79,7 @@ def write_volume(
     """
     found = [o for o in range(len(stacks.organs)) if stacks["region_px"][:, o].any()]
     if not found:
-        where, instead = volume.name, "say region=gt"
-        if volume.label is None:
-            where, instead = volume.where, "is it an abdominal CT in HU?"
-        raise InputError(
-            f"{where}: region {trained.settings.region} has none of the organs "
-            f"({', '.join(stacks.organs)}) in any slice; {instead}"
-        )
+        raise nothing_in(volume, trained.settings.region, stacks.organs)
     cautions = trained.facts.get("cautions", ())
     mark = "".join(f", {IN_SHORT[caution]}" for caution in cautions if caution in IN_SHORT)
     stack, channels = stacks["prediction"], trained.channels
@@ -110,6 +105,17 @@ def write_volume(
         stacks.stages if one_file_an_organ else (),
         [*mark_words(volume.phantom, training=False), *cautions],
         apart=(folder / PREDICTIONS).is_dir(),
+    )
+
+
+def nothing_in(volume: Volume, region: str, organs: Sequence[str]) -> InputError:
+    """The error for a volume in which there is nothing to explain."""
+    where, instead = volume.name, "say region=gt"
+    if volume.label is None:
+        where, instead = volume.where, "is it an abdominal CT in HU?"
+    return InputError(
+        f"{where}: region {region} has none of the organs ({', '.join(organs)}) in any slice; "
+        f"{instead}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -20,13 +21,15 @@ from segtrace.data.preprocessing import Preprocessing, batch_of, labels_of
 from segtrace.data.probes import Probes
 from segtrace.data.volumes.preprocessing import slices_alone
 from segtrace.errors import InputError
+from segtrace.explainers.explainer import Budget
+from segtrace.explainers.scores import scoring
 from segtrace.report.files import check_writable
 from segtrace.studies.inputs.cautions import about_volume
 from segtrace.studies.inputs.trained_network import TrainedNetwork
-from segtrace.studies.volumes.files import write_volume
+from segtrace.studies.volumes.files import nothing_in, write_volume
 from segtrace.studies.volumes.outlook import announce
 from segtrace.studies.volumes.stacks import Stacks
-from segtrace.tracking.explained import Explained, explain_probes
+from segtrace.tracking.explained import Explained, explain_probes, settled, targets_of
 
 BATCH = 8
 """Slices in a batch."""
@@ -75,6 +78,8 @@ def explain_volume(
     began = perf_counter()
     sample = _explained(trained, slices.probes(slices.spread(SAMPLE)))
     announce(folder, sample, geometry, len(slices), perf_counter() - began)
+    if not sample.record.flow.region_px.any():
+        _check_there(trained, slices)
     # One name for all: every process of a distributed run writes its slices into the same files.
     scratch = folder / ".stacks"
     check_writable(scratch)
@@ -89,6 +94,22 @@ def explain_volume(
         if predictor.is_global_zero:
             shutil.rmtree(scratch)
     return trained
+
+
+def _check_there(trained: TrainedNetwork, slices: "VolumeSlices") -> None:
+    """Refuse a volume that holds nothing to explain, by forward passes up to what it holds.
+
+    Raises:
+        InputError: it does.
+    """
+    silent = Budget(None, lambda _words: nullcontext(None))
+    for part in torch.arange(len(slices)).split(BATCH):
+        network = settled(trained.on(slices.probes(part.tolist())))
+        targets = targets_of(network.probes, network.channels, network.settings)
+        with scoring(network, targets, silent, "Looking for organs") as scores:
+            if any(one.pixels(scores.logits).any() for one in scores.weights.values()):
+                return
+    raise nothing_in(slices.volume, trained.settings.region, [*targets])
 
 
 def _labels(
