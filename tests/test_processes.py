@@ -10,6 +10,7 @@ import torch
 
 from helpers.tasks import Squares
 from segtrace import InputError, processes
+from segtrace.errors import is_full
 from segtrace.processes import (
     allotted,
     in_threads,
@@ -99,13 +100,15 @@ def test_two_processes_hand_back_in_order_what_one_would_have_found(flushed, cap
 @pytest.mark.parametrize(
     ("numbers", "said"),
     [
-        ([1, 101, 2], "101 is too large"),
+        ([1, 101, 2], "cannot write squares.txt: No space left on device; free some space or"),
+        ([1, 77, 2], "my_module:square raised KeyError: 'weights'"),
         ([1, -1, 2], "was ended, by a lack of memory perhaps; say processes=1"),
     ],
 )
 def test_what_ends_a_task_is_one_line(numbers, said):
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=said) as caught:
         squared(numbers, 2)
+    assert is_full(caught.value.__cause__) == ("No space" in said)
 
 
 def test_threads_work_at_once_and_hand_back_in_order_what_one_would_have_found():

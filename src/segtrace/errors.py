@@ -76,6 +76,10 @@ class UsersCodeError(InputError):
         words = printable(error, 300).strip().rstrip(".!")
         super().__init__(f"{called} raised {type(error).__name__}{words and f': {words}'}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Of its words alone, which is all that another process need know."""
+        return InputError, self.args
+
 
 class BrokenOffError(InputError):
     """A run that had begun cannot go on as it is: its folder stays, and what to do is said."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -224,17 +225,33 @@ def _begin(task: bytes, threads: int, flush: bool, parent: int) -> None:
 Warned = list[tuple[str, type[Warning]]]
 
 
+@dataclass(frozen=True)
+class _Refused:
+    """What the system refused a task; the cause, by which a full disk is known, is not pickled."""
+
+    error: InputError
+    cause: OSError
+
+
 def _heard(item: Any) -> tuple[list[str], Warned, Any]:
+    found: Any
     with hearing() as said, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        found = _task(item)
+        try:
+            found = _task(item)
+        except InputError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            found = _Refused(error, error.__cause__)
     return said, [(str(one.message), one.category) for one in warned], found
 
 
-def _told(heard: tuple[list[str], Warned, Found]) -> Found:
+def _told(heard: tuple[list[str], Warned, Found | _Refused]) -> Found:
     said, warned, found = heard
     for words in said:
         say(words)
     for message, category in warned:
         warnings.warn(message, category, stacklevel=2)
+    if isinstance(found, _Refused):
+        raise found.error from found.cause
     return found

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,6 @@ KINDS = {
 """Name -> overrides of a training; the first one, which is short, fills a cache of its own."""
 TURNS = ["accumulating", "accumulating", *KINDS]
 """Kind of one kill after the other; every other of each kind comes within writing."""
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    found = Nursery()
-    yield found
-    found.close()
 
 
 class Whole(dict[str, tuple[Path, dict[str, Any], Any]]):
@@ -137,18 +129,6 @@ def test_a_run_that_is_stopped_anywhere_goes_on_by_the_command_that_it_prints(
         assert last["code"] == 0, (told, last["said"][-3000:])
     print(f"\n{number} {kind}: {'; '.join(told)}")
     assert differences(expected, left_by(folder)) == [], told
-
-
-@pytest.fixture
-def small(tmp_path) -> Iterator[Path]:
-    """A disk of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
-    if not shutil.which("mount") or subprocess.run(mounted, capture_output=True).returncode:
-        pytest.skip("no disk may be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 @pytest.mark.parametrize("number", range(max(1, KILLS // 4)))
@@ -246,43 +226,6 @@ def test_a_cache_that_is_taken_away_is_one_line_and_the_run_goes_on(
     last = nursery.run("train.py", folder, *typed)
     assert last["code"] == 0, last["said"][-3000:]
     assert differences(expected, left_by(folder)) == []
-
-
-@pytest.fixture
-def images(tiny_raw, tmp_path) -> Path:
-    folder = tmp_path / "images of mine"
-    folder.mkdir()
-    for name in ("a", "b"):
-        shutil.copy(tiny_raw / "img" / "img0001.nii.gz", folder / f"{name}.nii.gz")
-    return folder
-
-
-def test_images_that_are_stopped_or_killed_go_on(nursery, whole, images, tmp_path):
-    """Stopped in the middle of the second one, then killed there, and gone on by the command."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    network = whole[TURNS[0]][0] / "run" / "checkpoints" / "epoch_003.ckpt"
-    typed = (f"checkpoint={network}", f"image={images}", "rules=[grad_pam]", "stages=[dec4]",
-             "region=all", "probes.n=1", "hydra.run.dir=out")  # fmt: skip
-    whole_ = nursery.run("explain.py", folder, *typed)
-    assert whole_["code"] == 0, whole_["said"][-3000:]
-    expected = left_by(folder)
-    shutil.rmtree(folder / "out")
-    at = [whole_["steps"] * 3 // 4]
-    stopped = nursery.run("explain.py", folder, *typed, at=at, number=signal.SIGTERM)
-    assert stopped["code"] == 128 + signal.SIGTERM, stopped["said"][-3000:]
-    (line,) = [one for one in stopped["said"].splitlines() if one.startswith("explain.py: ")]
-    assert "stopped by SIGTERM; 1 image explained; to go on: python explain.py " in line
-    assert not list((folder / "out").glob(".*.part"))
-    typed = shlex.split(line.partition("python explain.py ")[2])
-    killed = nursery.run("explain.py", folder, *typed, at=[whole_["steps"] // 4])
-    assert killed["killed"], killed["said"][-3000:]
-    last = nursery.run("explain.py", folder, *typed)
-    assert last["code"] == 0, last["said"][-3000:]
-    left = left_by(folder)
-    assert left.keys() == expected.keys()
-    for name in ("out/a/maps.npz", "out/b/maps.npz", "out/b/measures.csv"):
-        assert left[name] == expected[name], name
 
 
 def test_a_study_that_is_stopped_says_that_it_is_not_complete(nursery, whole, tmp_path):

@@ -33,9 +33,10 @@ def cases(seed=0):
 
 
 def evaluated(protocol, spacing=(1.0, 1.0, 1.0)):
+    steps = np.diag(spacing)
     return Evaluated({
         f"case{number}": {
-            organ: score(predicted == c, true == c, spacing, protocol)
+            organ: score(predicted == c, true == c, steps, protocol)
             for c, organ in enumerate(ORGANS, 1)
         }
         for number, (predicted, true) in enumerate(cases())
@@ -70,7 +71,7 @@ def test_strict_counts_what_was_missed_and_what_was_made_up():
 
 
 def test_a_single_case_has_no_sd_and_nothing_no_mean():
-    one = {"x": score(np.zeros((2, 2, 2), bool), np.zeros((2, 2, 2), bool), (1, 1, 1), STRICT)}
+    one = {"x": score(np.zeros((2, 2, 2), bool), np.zeros((2, 2, 2), bool), np.eye(3), STRICT)}
     row, last = Evaluated({"case": one}).summary()
     np.testing.assert_equal([row["dice_mean"], row["dice_sd"], row["hd95_mm_median"]], [nan] * 3)
     np.testing.assert_equal([last["dice_mean"], last["hd95_mm_median"]], [nan, nan])

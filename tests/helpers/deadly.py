@@ -42,6 +42,7 @@ class Nursery:
         folder: Path,
         *arguments: str,
         at: Sequence[int] = (),
+        into: str | None = None,
         after: float | None = None,
         number: int = signal.SIGKILL,
         worker_at: int | None = None,
@@ -55,6 +56,7 @@ class Nursery:
             folder: where it runs; what it does to files elsewhere is no step.
             arguments: its overrides.
             at: the signal comes at these steps, counted from 1.
+            into: it comes before the first write into a file whose path holds this.
             after: it comes after so many seconds of CPU time.
             number: of the signal.
             worker_at: before this batch, of all that workers read, one of them is killed.
@@ -62,7 +64,7 @@ class Nursery:
             filling: a file that takes all room that its disk has, likewise.
         """
         asked = {"script": script, "folder": str(folder), "arguments": arguments, "at": [*at],
-                 "after": after, "number": number, "worker_at": worker_at,
+                 "into": into, "after": after, "number": number, "worker_at": worker_at,
                  "removing": removing and str(removing),
                  "filling": filling and str(filling)}  # fmt: skip
         print(json.dumps(asked), file=self._process.stdin, flush=True)
@@ -79,6 +81,7 @@ class Steps:
 
     def __init__(self, asked: dict[str, Any]) -> None:
         self.folder, self.at, self.asked = asked["folder"], asked["at"], asked
+        self.into = asked["into"]
         self.count, self.owner = 0, os.getpid()
 
     def listen(self) -> None:
@@ -111,6 +114,12 @@ class Steps:
         self.count += 1
         return self.count in self.at
 
+    def is_into(self, path: Any) -> bool:
+        """Once."""
+        found = self.into is not None and self.into in self._place(path)
+        self.into = None if found else self.into
+        return found
+
     @property
     def kills(self) -> bool:
         asked = self.asked
@@ -134,7 +143,7 @@ class Torn:
         self._file, self._steps, self._name = file, steps, file.name
 
     def write(self, data: Any) -> int:
-        if self._steps.is_next():
+        if self._steps.is_next() or self._steps.is_into(self._name):
             if self._steps.kills:
                 self._file.write(data[: len(data) // 2])
                 self._file.flush()

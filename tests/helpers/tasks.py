@@ -1,21 +1,26 @@
 """Tasks that another process can be given."""
 
+import errno
 import os
 import signal
 import sys
 import time
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from segtrace import InputError
+from segtrace.errors import users_code
 from segtrace.progress import say
+from segtrace.report.files import writing
 
 
 @dataclass(frozen=True)
 class Squares:
-    """Squares numbers; of a negative one it is killed, and of one above 100 it refuses."""
+    """Squares numbers; of a negative one it is killed, one above 100 finds the disk
+    full, and at 77 the user's code has a fault.
+    """
 
     weights: torch.Tensor
 
@@ -23,7 +28,11 @@ class Squares:
         if number < 0:
             os.kill(os.getpid(), signal.SIGKILL)
         if number > 100:
-            raise InputError(f"{number} is too large")
+            with writing(Path("squares.txt")):
+                raise OSError(errno.ENOSPC, "No space left on device")
+        if number == 77:
+            with users_code("my_module:square"):
+                raise KeyError("weights")
         if number == 0:
             time.sleep(0.5)  # the others are done first
             warnings.warn("nothing to square", stacklevel=1)

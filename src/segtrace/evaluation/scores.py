@@ -11,7 +11,7 @@ from segtrace.dice import dice
 from segtrace.evaluation.protocols import ABSENT, BOTH, FALSE, MISSING, Protocol
 from segtrace.evaluation.surfaces import Surfaces, hd95, surface_dice
 
-Spacing = tuple[float, float, float]
+Floats = NDArray[np.float64]
 TOLERANCE_MM = 2.0
 """Within which two surfaces are one, for the surface Dice."""
 
@@ -24,7 +24,7 @@ class Score:
         finding: ``both``, ``missing``, ``false`` or ``absent``.
         dice: in [0, 1], over the whole volume.
         hd95_mm: NaN where mm are unknown.
-        hd95_voxels: the same with a spacing of 1 along every axis.
+        hd95_voxels: the same with orthogonal steps of 1.
         surface_dice: in [0, 1], at the tolerance that was asked for; NaN where mm are unknown.
         true_ml: volume of the truth; NaN where mm are unknown.
         predicted_ml: of the prediction.
@@ -48,29 +48,27 @@ class Score:
 def score(
     predicted: NDArray[np.bool_],
     true: NDArray[np.bool_],
-    spacing: Spacing,
+    steps: Floats,
     protocol: Protocol,
     tolerance: float = TOLERANCE_MM,
-    voxel_ml: float | None = None,
 ) -> Score:
     """Hold a mask (D, H, W) against the truth.
 
     Args:
         predicted: where the network has the organ.
         true: where it is.
-        spacing: mm of a voxel along D, H, W; NaN where unknown.
+        steps: (3, 3) mm of a step along D, H and W, a row for each; NaN where unknown.
         protocol: whose rules hold where one of them is empty.
         tolerance: of the surface Dice, mm.
-        voxel_ml: volume of a voxel, where its axes are not orthogonal; else that of the spacing.
     """
     counts = [int(np.count_nonzero(mask)) for mask in (predicted & true, predicted, true)]
-    voxel_ml = float(np.prod(spacing)) / 1000 if voxel_ml is None else voxel_ml
+    voxel_ml = float(abs(np.cross(steps[1], steps[2]) @ steps[0])) / 1000
     common, of_prediction, of_truth = counts
     finding = _finding(of_truth, of_prediction)
     rule = protocol.rule(finding)
     if rule is None:
         overlap = float(dice(*torch.tensor(counts, dtype=torch.float64).unbind()))
-        measured = (overlap, *_of_surfaces(Surfaces.of(predicted, true), spacing, tolerance))
+        measured = (overlap, *_of_surfaces(Surfaces.of(predicted, true), steps, tolerance))
     else:
         measured = (rule.dice, rule.hd95, rule.hd95, rule.dice)
         if not isfinite(voxel_ml):
@@ -89,12 +87,10 @@ def _finding(true: int, predicted: int) -> str:
     return FALSE if predicted else ABSENT
 
 
-def _of_surfaces(
-    surfaces: Surfaces, spacing: Spacing, tolerance: float
-) -> tuple[float, float, float]:
+def _of_surfaces(surfaces: Surfaces, steps: Floats, tolerance: float) -> tuple[float, float, float]:
     """HD95 in mm and in voxels, and surface Dice."""
-    in_voxels = hd95(surfaces.distances((1, 1, 1)))
-    if not np.isfinite(spacing).all():
+    in_voxels = hd95(surfaces.distances(np.eye(3)))
+    if not np.isfinite(steps).all():
         return nan, in_voxels, nan
-    distances = surfaces.distances(spacing)
+    distances = surfaces.distances(steps)
     return hd95(distances), in_voxels, surface_dice(distances, tolerance)

@@ -28,16 +28,22 @@ class Surfaces:
         box = _box(predicted | true)
         return cls(*(np.argwhere(_surface(mask[box])) for mask in (predicted, true)))
 
-    def distances(self, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
+    def distances(self, steps: NDArray[np.float64]) -> NDArray[np.float64]:
         """(m + n,) from every surface voxel of the one to the nearest of the other.
 
         Args:
-            spacing: of voxels along D, H, W; ones for distances in voxels.
+            steps: (3, 3) a row for a step along D, H and W, orthogonal or not: that of
+                :attr:`segtrace.data.files.geometry.Grid.steps` for distances in mm, the identity
+                for those in voxels.
         """
+        points = (np.concatenate([self.predicted, self.true]) + 1) @ steps
         # Away from 0: beside it scipy splits at denormal numbers, which the scripts flush to 0, so
         # that it would split for ever.
-        predicted, true = (self.predicted + 1) * spacing, (self.true + 1) * spacing
-        # A k-d tree of surfaces finds what a distance transform of the box does, in a ninth of it.
+        lowest = points.min(axis=0)
+        points += np.where(lowest > 0, 0, 1 - lowest)
+        predicted, true = np.split(points, [len(self.predicted)])
+        # A k-d tree of surfaces finds what a distance transform of the box does, in a ninth of it,
+        # and does not ask for orthogonal axes.
         return np.concatenate([KDTree(true).query(predicted)[0], KDTree(predicted).query(true)[0]])
 
 

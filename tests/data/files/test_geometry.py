@@ -114,6 +114,24 @@ def test_spacing_follows_the_axes():
     assert grid.rows_columns == (6, 5)
 
 
+@pytest.mark.parametrize("axes", AFFINES)
+@pytest.mark.parametrize("shear", [0, 1e-7, 0.4])
+def test_steps_are_as_long_as_those_of_the_affine(axes, shear):
+    """The way between two voxels, wherever they lie among the slices, is |A (i - j)| mm."""
+    affine = AFFINES[axes].copy()
+    affine[:3, 0] += shear * affine[:3, 2]
+    grid = Grid.from_affine((4, 5, 6), affine, "file")
+    stacks = [grid.to_slices(along) for along in np.indices(grid.shape)]
+    places = np.random.default_rng(0).integers(0, min(stacks[0].shape), (40, 2, 3))
+    stored = np.array([[[along[tuple(at)] for along in stacks] for at in pair] for pair in places])
+    found = np.linalg.norm((places[:, 0] - places[:, 1]) @ grid.steps, axis=1)
+    expected = np.linalg.norm((stored[:, 0] - stored[:, 1]) @ affine[:3, :3].T, axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    if shear < 0.1:  # to the bit along the coordinates
+        np.testing.assert_array_equal(grid.steps, np.diag(grid.spacing[::-1]))
+    assert np.isnan(grid.doubting(sides=False, spacing=True).steps).any()
+
+
 def test_geometry_survives_json():
     _, grid = marked(AFFINES["oblique"])
     for geometry in (Geometry.fit(grid, 64), Geometry.fit(Grid((4, 5, 6), spacing=(1, 1, 1)), 8)):

@@ -21,7 +21,7 @@ from segtrace.errors import InputError
 Triple = tuple[float, float, float]
 _LPS = orientations.axcodes2ornt("LPS")
 _IDENTITY = ((0, 1), (1, 1), (2, 1))
-_ROUNDED = 1e-6  # headers store float32
+_ROUNDED = 1e-5  # headers store float32, and DICOM six digits
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,22 @@ class Grid:
     @property
     def filled(self) -> float:
         """A voxel's volume over that of a box with its edges: 1 where its axes are orthogonal."""
-        if self.affine is None:
-            return 1.0
-        axes = np.asarray(self.affine)[:3, :3]
-        share = float(abs(np.linalg.det(axes)) / np.linalg.norm(axes, axis=0).prod())
-        return share if share < 1 - _ROUNDED else 1.0
+        ways = self._ways
+        return 1.0 if ways is None else float(abs(np.linalg.det(ways)))
+
+    @property
+    def steps(self) -> NDArray[np.float64]:
+        """(3, 3) mm of a step along planes, rows and columns, a row for each; NaN if unknown.
+
+        Orthogonal axes are turned onto the coordinates' own, which no distance sees.
+        """
+        ways, lengths = self._ways, np.array(self.spacing[::-1])
+        if ways is None:
+            return np.diag(lengths)
+        steps = np.empty((3, 3))
+        for way, (axis, flip) in zip(ways, self.axes, strict=True):
+            steps[2 - axis] = flip * way  # (x, y, z) -> (z, y, x)
+        return steps * lengths[:, None]
 
     @property
     def rows_columns(self) -> tuple[int, int]:
@@ -138,6 +149,15 @@ class Grid:
             spacing=tuple(plain["spacing"]),
             sides_known=plain.get("sides_known") is True,
         )
+
+    @property
+    def _ways(self) -> NDArray[np.float64] | None:
+        """Unit vectors along the stored axes, a row each; ``None`` where they are orthogonal."""
+        if self.affine is None:
+            return None
+        axes = np.asarray(self.affine)[:3, :3].T
+        ways: NDArray[np.float64] = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+        return None if np.allclose(ways @ ways.T, np.eye(3), rtol=0, atol=_ROUNDED) else ways
 
     @property
     def _along(self) -> dict[int, int]:

@@ -183,7 +183,7 @@ def _oblique(affine: Affine) -> list[Finding]:
 
 
 def _sheared(affine: Affine) -> list[Finding]:
-    """Voxel axes that do not stand at right angles, as distances in mm are measured."""
+    """Voxel axes that do not stand at right angles, as distances between maps are measured."""
     steps = affine[:3, :3] / _norms(affine)
     # Of a way through the voxels, its length in mm over what orthogonal axes would make of it.
     ratios = np.sqrt(np.linalg.eigvalsh(steps.T @ steps).clip(0))
@@ -193,8 +193,8 @@ def _sheared(affine: Affine) -> list[Finding]:
     return [
         Finding(
             "sheared",
-            "the axes of its voxels do not stand at right angles, so distances in mm (HD95, "
-            f"surface Dice) are wrong by up to {off:.0%}, though volumes are right; resample it "
+            "the axes of its voxels do not stand at right angles: volumes, HD95 and surface Dice "
+            f"are right, but centre_distance_mm of maps is wrong by up to {off:.0%}; resample it "
             "to an orthogonal grid",
         )
     ]

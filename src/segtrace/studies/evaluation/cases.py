@@ -250,15 +250,13 @@ def _scored(
         raise InputError(f"{volume.where}: no label belongs to this image, so nothing is scored")
     places = {organ: place for place, organ in enumerate(organs, 1)}
     truth = to_channels(volume.label, numbering, places, volume.where, volume.remedy)
-    across, along, up = volume.grid.spacing
     found = {}
     for organ, place in places.items():
         channel = organ_of(channels[organ], SOFTMAX).channel
         mask = stack == channel if stack.ndim == 3 else stack[:, channel] > 0
         found[organ] = score(
-            mask, truth == place, (up, along, across), scoring.rules, scoring.tolerance,
-            volume.grid.voxel_ml,
-        )  # fmt: skip
+            mask, truth == place, volume.grid.steps, scoring.rules, scoring.tolerance
+        )
     return found
 
 
