@@ -579,6 +579,8 @@ def without_validation(*arguments):
         ("model.net.spatial_dims=3", "does not take slices of 64 x 64 .*spatial_dims=2"),
         ("model.net.out_channels=4", "turns a slice .*say model.net.out_channels=null"),
         ("data.size=8", "does not take slices of 8 x 8.*multiple of 32"),
+        ("data.patch=[32,32,16]", "not take volumes of 16 x 32 x 32 .*model.net.spatial_dims=3"),
+        ("data.spacing=[4,4,4]", "does not take volumes .*say model.net.spatial_dims=3"),
     ],
 )
 def test_what_cannot_be_built_or_explained_is_refused_before_the_data(

@@ -71,6 +71,13 @@ def test_a_checkpoint_alone_brings_its_slices_and_its_cases(run):
     assert slices.fit(trained) is trained
 
 
+def test_every_case_that_is_named_is_there_before_one_is_read(run, liver, monkeypatch):
+    images = asked(run, node(liver))
+    monkeypatch.setattr(type(images.module.source), "load", lambda *_: pytest.fail("one is read"))
+    with pytest.raises(InputError, match="no case 'c'; this data set has 0027, b"):
+        next(images.volumes(["b", "c"]))
+
+
 def test_another_data_set_is_what_is_explained(run, liver):
     trained = from_checkpoint(run.checkpoint(2))
     slices = asked(run, node(liver), {"n": 1, "from": "train"})

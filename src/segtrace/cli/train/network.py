@@ -20,6 +20,9 @@ from segtrace.tracking.edges import named_edges
 from segtrace.tracking.explained import check_chosen, chosen_organs
 from segtrace.training.slices.fitting_input import ENOUGH, INPUTS, Fitting
 
+TRIED = (64, 64, 64)
+"""Voxels of a volume that is sent where the data's size is not known, and options differ."""
+
 
 def network(plan: TrainConfig, data: CaseDataModule) -> nn.Module:
     """The network, with weights drawn on the global generator as it stands.
@@ -37,8 +40,11 @@ def network(plan: TrainConfig, data: CaseDataModule) -> nn.Module:
     recipe, stages, edges = recipe_of(plan, data), model.get("stages"), model.get("edges")
     net = checkpoint.build(recipe)
     image = blank(data)
-    if image is not None:
-        Fitting(net, image, channels_of(plan, data), recipe, data.batch_size).check()
+    channels = data.view_asked.preprocessing.channels
+    sent = torch.zeros(1, channels, *TRIED) if image is None else image
+    fitting = Fitting(net, sent, channels_of(plan, data), recipe, data.batch_size)
+    if image is not None or fitting.other_option is not None:
+        fitting.check()
     if stages == PROPOSED:
         return net
     places = stages_of(net, stages)

@@ -72,6 +72,11 @@ class Fitting:
                 )
 
     @property
+    def other_option(self) -> str | None:
+        """The first option of the network that says another number than the data, as it should."""
+        return next(self._other_options(training=False), None)
+
+    @property
     def _kind(self) -> str:
         return "volumes" if are_volumes(self.image) else "slices"
 
@@ -92,8 +97,7 @@ class Fitting:
 
     def _remedy(self, *, training: bool = False) -> str:
         """What to type instead."""
-        found = next(self._other_options(training), None)
-        if found is not None:
+        if (found := next(self._other_options(training), None)) is not None:
             return f"say model.net.{found}"
         if not are_volumes(self.image) and (size := self._size_that_fits()) is not None:
             return f"say data.size={size} (a multiple of 32 suits most networks)"
