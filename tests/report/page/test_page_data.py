@@ -5,13 +5,12 @@ import pytest
 import torch
 
 from helpers.pages import COLUMNS, ROWS, blind, epoch, original, unpacked
-from segtrace.report.page.facts import base_name, fact_rows
 from segtrace.report.page.labels import numbering
 from segtrace.report.page.opening import CLAIMED
 from segtrace.report.page.page import Page
 from segtrace.report.page.page_data import PageData, common, frame
 from segtrace.report.page.page_epoch import body, cut
-from segtrace.report.page.sentences import CAUTIONS
+from segtrace.report.page.sentences import CAUTIONS, base_name, fact_rows
 from segtrace.report.page.whole_cases import WholeCases
 from segtrace.report.scene import REASONS
 

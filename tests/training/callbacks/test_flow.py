@@ -20,6 +20,7 @@ from segtrace.data.probes import Probes
 from segtrace.report.tables import read_table
 from segtrace.tracking.explained import Settings
 from segtrace.tracking.history import timelines
+from segtrace.training.callbacks.choosing import organs_of
 
 
 class Backbone(nn.Module):
@@ -329,7 +330,7 @@ def test_channels_that_a_module_names_are_plain_numbers():
     module = TheirModule()
     module.organs = {"box": np.int64(1)}
     for callback in (watch(organs=None), watch(organs=module.organs)):
-        assert type(callback._organs(module)["box"]) is int
+        assert type(organs_of(module, callback.organs)["box"]) is int
 
 
 def test_labels_of_slices_that_are_handed_over_are_read_as_whole_numbers():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from segtrace import InputError
-from segtrace.training.callbacks.whole_files import WholeFiles
+from segtrace.training.callbacks.checkpoints import WholeFiles
 
 
 def test_a_checkpoint_is_written_in_its_own_folder_and_reads_back(tmp_path, monkeypatch):

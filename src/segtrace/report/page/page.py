@@ -6,7 +6,6 @@ from pathlib import Path
 
 from segtrace.errors import InputError
 from segtrace.report.files import environment, save_text
-from segtrace.report.page.facts import fact_rows
 from segtrace.report.page.fitting import BUDGET, rendered, within_budget
 from segtrace.report.page.in_planes import Shown
 from segtrace.report.page.likeness import likeness
@@ -14,6 +13,7 @@ from segtrace.report.page.page_data import PageData
 from segtrace.report.page.page_epoch import Measured, PageEpoch, body
 from segtrace.report.page.routes import CAUTION, RouteEntry
 from segtrace.report.page.sections import Section
+from segtrace.report.page.sentences import fact_rows
 from segtrace.report.page.whole_cases import WholeCases
 from segtrace.report.record import Record
 

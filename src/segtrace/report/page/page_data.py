@@ -19,11 +19,17 @@ from segtrace.report.claims.claim import passed
 from segtrace.report.claims.headlines import MARGIN, Headlines
 from segtrace.report.claims.recognition import unseen
 from segtrace.report.page.ct import ct
-from segtrace.report.page.facts import case_names
 from segtrace.report.page.labels import numbering, shown
 from segtrace.report.page.opening import CLAIMED, named_stages
 from segtrace.report.page.page_epoch import Box, PageEpoch, cut, packed, text
-from segtrace.report.page.sentences import AIRY, CAUTIONS, LOW_COHERENCE, VERDICTS, outlined
+from segtrace.report.page.sentences import (
+    AIRY,
+    CAUTIONS,
+    LOW_COHERENCE,
+    VERDICTS,
+    case_names,
+    outlined,
+)
 from segtrace.report.pictures.cells import COLOURS, PREDICTION, TRUTH
 from segtrace.report.pictures.view import array
 from segtrace.report.record import Record

@@ -1,22 +1,43 @@
-"""One slim checkpoint an epoch, and a full one to go on from."""
+"""One slim checkpoint an epoch, and a full one to go on from, each whole or not there at all."""
 
 from contextlib import nullcontext
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
 from segtrace.checkpoint.reading import checksums, compare
 from segtrace.errors import InputError
 from segtrace.progress import say
-from segtrace.report.files import check_writable
+from segtrace.report.files import check_writable, save_bytes
 from segtrace.training.averaging import kept_weights
 from segtrace.training.callbacks.meeting import Meeting
 from segtrace.training.callbacks.own_folder import check_no_checkpoints
-from segtrace.training.callbacks.whole_files import WholeFiles
 from segtrace.training.epochs import finished_epochs, is_final
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Write a checkpoint in its own folder, and leave nothing of one that could not be written.
+
+    Lightning's own goes by way of the system's folder for temporary files, which may be another
+    disk, and full, and where what could not be moved would stay.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Write it.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        buffer = BytesIO()
+        torch.save(checkpoint, buffer)
+        save_bytes(path, buffer.getvalue())
 
 
 class EpochCheckpoints(Checkpoint):
