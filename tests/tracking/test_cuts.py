@@ -124,6 +124,14 @@ def test_what_is_printed_names_the_interval_and_its_coverage(capsys):
     assert "Of sites that are one path the last is named: up_1 (for enc2)." in printed
 
 
+def test_where_no_organ_is_found_no_brackets_are_explained(capsys):
+    report(with_dice([0.0, 0.0, 0.0], whole=0.05))
+    printed = capsys.readouterr().out
+    assert "not found" in printed
+    assert "brackets" not in printed
+    assert "what the network relies on" not in printed
+
+
 def test_rows_stand_beside_those_of_the_untrained_network():
     now, before = cut(), cut(0, weights=(0.0, 1.0))
     rows = {row["site"]: row for row in necessity_rows(now, before)}

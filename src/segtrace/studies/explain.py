@@ -17,6 +17,7 @@ from segtrace.network.stages import StagesLike
 from segtrace.progress import say
 from segtrace.report.page.page import About, Page
 from segtrace.report.run_folder import taken
+from segtrace.report.scene import REGIONS
 from segtrace.tracking import guards
 from segtrace.tracking.edges import chosen_places
 from segtrace.tracking.explained import (
@@ -122,6 +123,8 @@ def explain(
         page = Page(about=About(facts))
         page.add(explained)
         for other in of_failures(probes, settings):
+            if sliding is not None:  # the windows are gone through once more, and told so
+                say(f"Maps of {REGIONS[other.region]}")
             wrong = explain_probes(net, stages, probes, labels, other, sliding, epoch, output)
             wrong.write(Path(out) / other.region, facts)
             page.add_region(wrong)

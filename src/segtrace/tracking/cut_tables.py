@@ -8,6 +8,7 @@ import xarray as xr
 from segtrace.labelled import rows
 from segtrace.measures.over_cases import COVERAGE, intervals
 from segtrace.report.captions import plain
+from segtrace.report.claims.routes import LEAST_DICE
 from segtrace.report.figures.necessity import REPLACED
 from segtrace.tracking.cuts import Cuts
 
@@ -97,6 +98,8 @@ def report(cuts: Cuts) -> None:
         print("  stages alone: the edges of this network are not known; give edges=edges.yaml")
     for words in cuts.told():
         print(f"  {words}")
+    if not bool((cuts.necessity.whole_dice >= LEAST_DICE).any()):
+        return  # no organ is found, and no number told
     print(f"  In brackets: mean over cases, 95 % t interval over cases. {COVERAGE}")
     print("  Sites that all evidence passes are left out: cut, they cost all there is.")
     print("  This is what the network relies on; one trained without the site might do as well.")

@@ -31,6 +31,15 @@ def test_stages_that_are_supported_are_told_with_their_numbers_and_the_others_na
     assert "corrected for 5 tests" in claim.tests[0]
 
 
+def test_the_last_of_the_stages_that_were_asked_for_need_not_be_the_networks_last():
+    judged = [replace(ONE, site=site) for site in ("dec1", "dec2")]
+    of_some = Verdicts(judged, "", ("enc1", "dec1", "dec2", "dec3", "head"))
+    assert of_some.redrawn == ["head", "dec3"]
+    assert "at dec1 (0.40 / 0.20) and dec2 (0.40 / 0.20)" in of_some.of("grad_pam").words
+    assert "redrawn" not in of_some.of("grad_pam").words
+    assert "dec2 (0.40 / 0.20), where the map" in Verdicts(judged, "").of("grad_pam").words
+
+
 def test_where_no_stage_passes_that_is_said_and_it_is_no_claim():
     claim = told({"verdict": "not supported here"})
     assert not claim.holds

@@ -168,6 +168,7 @@ def test_stages_that_are_named_are_judged_alone(judged):
     named = network()._replace(settings=replace(SETTINGS, stages=["dec1", "head"]))
     found = judge(named, epoch=3)
     assert {v.site for v in found.verdicts} == {"dec1"}
+    assert found.stages == ("enc1", "enc2", "dec1", "head")  # so that the last is known
     assert len(found.rankings) == len(judged.rankings)  # of edges, as with all stages
     with pytest.raises(InputError, match=r"redrawn, .* of stages=\[enc1,enc2,dec1\]"):
         judge(named._replace(settings=replace(SETTINGS, stages=["head"])))

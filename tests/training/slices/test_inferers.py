@@ -57,7 +57,7 @@ def batches():
     return [{"image": image, "label": label, "case": ["p"], "slice": [0]}]
 
 
-def test_a_volume_larger_than_the_window_is_explained_measured_and_shown(tmp_path):
+def test_a_volume_larger_than_the_window_is_explained_measured_and_shown(tmp_path, capsys):
     torch.manual_seed(0)
     net = BasicUNet(3, 1, 3, (4, 4, 8, 8, 8, 4), norm="batch").eval()
     inferer = SlidingWindowInferer((16, 32, 32), overlap=0.5, mode="gaussian")
@@ -76,6 +76,10 @@ def test_a_volume_larger_than_the_window_is_explained_measured_and_shown(tmp_pat
     assert sound.mean() > 0.5
     assert np.isfinite(found.measures["gain"].values[sound]).all()
     assert (tmp_path / "out" / "index.html").is_file()
+    said = capsys.readouterr().out  # all windows once more for each part of the error, and told so
+    told = ("Predicting", "Maps of false positives", "Maps of false negatives")
+    first, positives, negatives = map(said.index, told)
+    assert first < positives < negatives < said.rindex("Predicting")
     whole = segtrace.explain(net, batches(), None, ORGANS, settings=settings, window=(24, 40, 32))
     plain = segtrace.explain(net, batches(), None, ORGANS, settings=settings)
     assert whole.measures.equals(plain.measures)

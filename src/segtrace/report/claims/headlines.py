@@ -150,7 +150,9 @@ class Headlines:
         here = self.echo.sel(rule=rule)
         echoed = [stage for stage in names_along(here, "site")
                   if stage not in self.left_out and bool(here.sel(site=stage).any())]  # fmt: skip
-        words = [f"{listed(self.left_out)}, the prediction redrawn"] * bool(self.left_out)
+        # Without the head among them, the last need not be the network's last.
+        why = "the prediction redrawn" if FINAL in self.left_out else "the last one shown"
+        words = [f"{listed(self.left_out)}, {why}"] * bool(self.left_out)
         if echoed:
             words.append("of single organs, stages whose untrained map lies on it already (among "
                          f"{listed(echoed)})")  # fmt: skip

@@ -36,10 +36,12 @@ class Verdicts:
     Attributes:
         found: of all organs, rules, stages and places.
         about: the slices and cases.
+        stages: all of the network's, of which some were judged; empty: those that were.
     """
 
     found: Sequence[Verdict]
     about: str
+    stages: Sequence[str] = ()
 
     @property
     def whose(self) -> str:
@@ -54,7 +56,8 @@ class Verdicts:
     @property
     def redrawn(self) -> list[str]:
         """The head and the decoder stage before it: there the map is the prediction redrawn."""
-        sites = list(dict.fromkeys(v.site for v in self.found if v.site != FINAL))
+        known = self.stages or dict.fromkeys(v.site for v in self.found)
+        sites = [site for site in known if site != FINAL]
         return [FINAL, *[site for site in sites[1:][-1:] if not site.startswith("enc")]]
 
     def claims(self) -> list[Claim]:

@@ -92,7 +92,7 @@ def _about(result: FaithfulnessResult) -> str:
 def claims(result: FaithfulnessResult) -> list[Claim]:
     """What is found, or that nothing is: of every rule's maps, and of the rankings."""
     about = _about(result)
-    found = Verdicts(result.verdicts, about)
+    found = Verdicts(result.verdicts, about, result.stages)
     ranked = [ranking_claim(result.rankings, _whose(result), about)] if result.rankings else []
     return [*found.claims(), *ranked]
 

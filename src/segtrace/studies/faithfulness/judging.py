@@ -45,6 +45,7 @@ class FaithfulnessResult:
         left_out: organ -> why nothing is said of it.
         untrained: whether the untrained network was there to be held against.
         marks: what the slices are not, in capitals.
+        stages: all of the network's, of which some may have been asked for.
     """
 
     epoch: int | None
@@ -56,6 +57,7 @@ class FaithfulnessResult:
     left_out: Mapping[str, str]
     untrained: bool
     marks: tuple[str, ...]
+    stages: tuple[str, ...]
 
 
 def judge_maps(
@@ -121,6 +123,7 @@ def judge_maps(
         left_out=_left_out(list(asked), held, found),
         untrained=untrained is not None,
         marks=probes.marks,
+        stages=tuple(place.name for place in places if isinstance(place, Stage)),
     )
 
 

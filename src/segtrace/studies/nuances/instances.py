@@ -10,6 +10,8 @@ from segtrace.attribution.flow import Flow
 from segtrace.errors import InputError
 from segtrace.measures.locality import locality, parts
 from segtrace.measures.over_cases import by_case, over_cases
+from segtrace.network.stages import resolve
+from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import say
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import Claim, number
@@ -59,13 +61,14 @@ class Instances(Nuance):
         cases = looked.record.scene.cases
         each = {name: by_case(values[:, :, keep], cases).nanmean(2)
                 for name, values in apart.items()}  # (S, R, C)  # fmt: skip
-        drawn = redrawn(flow.stages)
+        network = looked.network  # whose stages need not all be looked at
+        drawn = redrawn(tuple(s.name for s in resolve(unwrapped(network.net), network.stages)))
         claims = instances_claims(each["parts"], flow.stages, flow.rules, drawn)
         if "untrained" in each:
             claims.append(learned_claim(each["parts"], each["untrained"], flow.stages, flow.rules,
                                         drawn))  # fmt: skip
-        figure = instances_figure(each, flow.stages, flow.rules, _example(looked, halves, masks),
-                                  looked.network.probes.marks)  # fmt: skip
+        example = _example(looked, halves, masks, drawn)
+        figure = instances_figure(each, flow.stages, flow.rules, example, network.probes.marks)
         return Found(
             self.name,
             HEADING,
@@ -138,7 +141,9 @@ def _shown(each: dict[str, Tensor], flow: Flow) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _example(looked: Looked, halves: tuple[Flow, Flow], masks: Tensor) -> Example | None:
+def _example(
+    looked: Looked, halves: tuple[Flow, Flow], masks: Tensor, drawn: tuple[str, ...]
+) -> Example | None:
     """The largest organ of all slices that is found, and the maps of its parts."""
     flow, size = looked.record.flow, masks.flatten(2).sum(-1)
     found = [o for o, name in enumerate(flow.organs) if name not in looked.left_out]
@@ -146,7 +151,7 @@ def _example(looked: Looked, halves: tuple[Flow, Flow], masks: Tensor) -> Exampl
         return None
     at = int(size[found].argmax())
     o, n = found[at // size.shape[1]], at % size.shape[1]
-    inner = [stage for stage in flow.stages if stage not in redrawn(flow.stages)] or flow.stages
+    inner = [stage for stage in flow.stages if stage not in drawn] or flow.stages
     stage = inner[-1]
     return Example(
         image=looked.record.scene.image[n, 0],
