@@ -61,8 +61,9 @@ class Instances(Nuance):
         cases = looked.record.scene.cases
         each = {name: by_case(values[:, :, keep], cases).nanmean(2)
                 for name, values in apart.items()}  # (S, R, C)  # fmt: skip
-        network = looked.network  # whose stages need not all be looked at
-        drawn = redrawn(tuple(s.name for s in resolve(unwrapped(network.net), network.stages)))
+        network = looked.network
+        known = tuple(stage.name for stage in resolve(unwrapped(network.net), network.stages))
+        drawn = tuple(stage for stage in redrawn(known) if stage in flow.stages)
         claims = instances_claims(each["parts"], flow.stages, flow.rules, drawn)
         if "untrained" in each:
             claims.append(learned_claim(each["parts"], each["untrained"], flow.stages, flow.rules,
