@@ -1,6 +1,7 @@
 """The nuances of the paper as commands, on a run of the scripts, and their parts on toys."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,16 +10,19 @@ import xarray
 
 import segtrace
 from helpers import nets
+from helpers.routes import ROUTED_STAGES, Routed, blob
 from helpers.scripts import answer_of
 from segtrace import InputError
 from segtrace.attribution import targets
 from segtrace.attribution.flow import Status
+from segtrace.data.probes import Probes
 from segtrace.report.claims.nuances.leakage import Cut
 from segtrace.report.tables import read_table
 from segtrace.studies.nuances.bottleneck import Bottleneck
 from segtrace.studies.nuances.instances import Instances, _untrained, redrawn
 from segtrace.studies.nuances.leakage import Leakage, _peaks, of_region
-from segtrace.tracking.explained import DEFAULT, Network
+from segtrace.studies.nuances.nuance import Looked
+from segtrace.tracking.explained import DEFAULT, Network, Settings, explain_probes
 
 SAID = {
     "nuance_bottleneck": ("cutting enc5 and dec4", "no claim: that takes 5", "By construction"),
@@ -79,6 +83,21 @@ def test_the_output_and_the_stage_before_it_are_left_out():
     assert redrawn(("enc1", "enc2", "dec1", "dec2", "head")) == ("dec2", "head")
     assert redrawn(("enc1", "head")) == ("head",)
     assert redrawn(("features",)) == ()
+
+
+def test_what_is_left_out_is_the_networks_last_stage_and_not_the_last_that_is_asked_for():
+    images, truth = blob(3)
+    spacing = torch.full((3, 2), torch.nan, dtype=torch.float64)
+    probes = Probes(images, truth.to(torch.uint8), ("a", "b", "c"), (0, 1, 2), spacing, "val", True)
+    stages = dict(zip(("enc1", "dec1", "dec2", "head"), ROUTED_STAGES.values(), strict=True))
+    for asked, left_out in ((None, True), (["enc1", "dec1"], False)):
+        settings = Settings(["seg_grad_cam", "grad_pam"], stages=asked)
+        network = Network(Routed(0.5, 0.5), stages, probes, {"organ": 1}, settings)
+        record = explain_probes(*network).record
+        trained = SimpleNamespace(name="epoch_003")
+        found = Instances().found(Looked(trained, network, record, None, None, 0), Path())
+        words = " ".join([*map(str, found.claims), *found.notes])
+        assert ("By construction, no finding" in words) == left_out, words
 
 
 def test_the_highest_point_of_a_curve_that_is_no_event_says_why():
