@@ -157,8 +157,8 @@ class CaseDice(Metric):
 
 
 def _voxels(predicted: Tensor, true: Tensor) -> Tensor:
-    """(N, 3) of masks (N, H, W)."""
-    return torch.stack([predicted & true, predicted, true], -1).flatten(1, -2).sum(1)
+    """(N, 3) of masks (N, *image)."""
+    return torch.stack([mask.flatten(1).sum(1) for mask in (predicted & true, predicted, true)], 1)
 
 
 def _first_of_each(rows: Tensor) -> Tensor:

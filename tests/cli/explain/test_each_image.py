@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from contextlib import contextmanager
 
 import nibabel
 import numpy as np
@@ -99,6 +100,20 @@ def test_a_run_that_is_killed_goes_on_where_it_was(images, tmp_path, capsys):
     assert states == ["explained before", "explained", "explained"]
     assert seen == ["b.nii.gz", "c.nii.gz"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b", "c"]
+
+
+def test_what_a_process_leaves_that_is_ended_from_outside_goes(images, tmp_path, monkeypatch):
+    @contextmanager
+    def ended(_task, todo, *_):
+        for _, place, _ in todo:
+            place.with_name(f".{place.name}.part").mkdir()
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("segtrace.cli.explain.each_image.side_by_side", ended)
+    with pytest.raises(KeyboardInterrupt):
+        ran(images, Explaining())
+    assert [*(tmp_path / "out").iterdir()] == []
 
 
 def test_a_broken_image_holds_up_no_other_and_is_tried_again(images, capsys):

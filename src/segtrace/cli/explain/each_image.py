@@ -110,14 +110,18 @@ def each_image(
         told = ", ".join(dict.fromkeys(one for what in others for one in what))
         say(f"{counted(len(others), 'image')} explained before and now anew, with other {told}.")
     steps, asked = Steps(len(todo), processes), {path for path, *_ in todo}
-    with side_by_side(partial(_tried, explain), todo, processes, "processes=1") as tried:
-        for number, path in enumerate(images, 1):
-            state, why, place = BEFORE, "", folder / _name(path)
-            if path in asked:
-                steps.next(f"Image {number} of {len(images)}: {printable(path.name)}")
-                state, why = next(tried)
-            rows.append({"image": number, "file": path.name, "folder": place.name, "state": state,
-                         "why": why, **_volumes(place)})  # fmt: skip
+    try:
+        with side_by_side(partial(_tried, explain), todo, processes, "processes=1") as tried:
+            for number, path in enumerate(images, 1):
+                state, why, place = BEFORE, "", folder / _name(path)
+                if path in asked:
+                    steps.next(f"Image {number} of {len(images)}: {printable(path.name)}")
+                    state, why = next(tried)
+                rows.append({"image": number, "file": path.name, "folder": place.name,
+                             "state": state, "why": why, **_volumes(place)})  # fmt: skip
+    finally:  # a process that is ended from outside leaves its own
+        for _, place, _ in todo:
+            remove(_draft(place))
     failed = [row for row in rows if row["state"] == FAILED]
     if failed and len(failed) == len(rows):
         raise InputError(f"none of {counted(len(rows), 'image')} could be explained: {why}")
@@ -129,7 +133,7 @@ def each_image(
 def _tried(explain: Callable[[Path, Path], None], one: tuple[Path, Path, str]) -> tuple[str, str]:
     """What became of an image, and why; its folder appears whole or not at all."""
     path, place, key = one
-    draft = place.with_name(f".{place.name}.part")
+    draft = _draft(place)
     try:
         if place.exists() and _read(place) is None:
             raise InputError(f"{place} is there already and holds no such results; move it away")
@@ -146,6 +150,10 @@ def _tried(explain: Callable[[Path, Path], None], one: tuple[Path, Path, str]) -
     finally:
         remove(draft)
     return DONE, ""
+
+
+def _draft(place: Path) -> Path:
+    return place.with_name(f".{place.name}.part")
 
 
 def whole_in(folder: Path) -> int:
