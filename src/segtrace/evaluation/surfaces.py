@@ -42,8 +42,8 @@ class Surfaces:
         lowest = points.min(axis=0)
         points += np.where(lowest > 0, 0, 1 - lowest)
         predicted, true = np.split(points, [len(self.predicted)])
-        # A k-d tree of surfaces finds what a distance transform of the box does, in a ninth of it,
-        # and does not ask for orthogonal axes.
+        # A k-d tree of surfaces finds what a distance transform of the box does, mostly in less
+        # time, and does not ask for orthogonal axes.
         return np.concatenate([KDTree(true).query(predicted)[0], KDTree(predicted).query(true)[0]])
 
 
