@@ -127,7 +127,7 @@ def test_what_is_printed_names_the_interval_and_its_coverage(capsys):
 def test_where_no_organ_is_found_no_brackets_are_explained(capsys):
     report(with_dice([0.0, 0.0, 0.0], whole=0.05))
     printed = capsys.readouterr().out
-    assert "not found" in printed
+    assert "next to no Dice" in printed
     assert "brackets" not in printed
     assert "what the network relies on" not in printed
 

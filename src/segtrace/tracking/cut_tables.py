@@ -99,7 +99,7 @@ def report(cuts: Cuts) -> None:
     for words in cuts.told():
         print(f"  {words}")
     if not bool((cuts.necessity.whole_dice >= LEAST_DICE).any()):
-        return  # no organ is found, and no number told
+        return  # no organ has what can be lost, and no number is told
     print(f"  In brackets: mean over cases, 95 % t interval over cases. {COVERAGE}")
     print("  Sites that all evidence passes are left out: cut, they cost all there is.")
     print("  This is what the network relies on; one trained without the site might do as well.")

@@ -22,9 +22,9 @@ from segtrace.network.logits import Output, logits_at
 from segtrace.network.stages import Stage
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.progress import OnProgress, counted
-from segtrace.report.claims.claim import Claim, told
+from segtrace.report.claims.claim import FOUND, Claim, told
 from segtrace.report.claims.recognition import unseen
-from segtrace.report.claims.routes import LEAST_DICE, Routes
+from segtrace.report.claims.routes import Routes
 from segtrace.report.figures.route import Diagram, averaged
 from segtrace.report.route_words import branches
 from segtrace.tracking.edges import settled_sites
@@ -93,7 +93,7 @@ class Cuts:
         Raises:
             InputError: there is no route.
         """
-        found = [organ for organ in self.organs if self.dice(organ) >= LEAST_DICE]
+        found = [organ for organ in self.organs if self.dice(organ) >= FOUND]
         if len(found) in (0, len(self.organs)):
             return averaged([self.diagram(organ, "") for organ in self.organs])
         mean = averaged([self.diagram(organ, "") for organ in found])

@@ -98,7 +98,7 @@ def test_what_all_organs_share_is_said_once_for_the_network():
     assert "left out: dec3, the last one shown." in some.network("grad_pam").words
     nothing = headlines().network("grad_pam")
     assert not nothing.holds
-    assert nothing.words.startswith("From no stage on are maps of an organ that is found shown to ")
+    assert nothing.words.startswith("Of no organ that is found there is a stage from which on all ")
     differs = headlines(rise=LATE | {("dec2", "liver"): 0.0}).network("grad_pam")
     assert differs.words.startswith("Over 12 slices of 12 cases; ")
 
@@ -106,12 +106,14 @@ def test_what_all_organs_share_is_said_once_for_the_network():
 def test_where_nothing_passes_that_is_said():
     claim = headlines(rise={("dec3", "pancreas"): 0.5}).of("grad_pam", "pancreas")
     assert not claim.holds
-    start = ("From no stage before dec3 on are maps shown to lie on the pancreas beyond the "
-             "untrained network's; furthest beyond is ")  # fmt: skip
+    start = ("No stage before dec3 is shown to be one from which on all maps lie on the pancreas, "
+             "beyond the untrained network's; furthest beyond is ")  # fmt: skip
     assert claim.words.startswith(start)
+    assert "are not shown to" not in claim.words
     # At one stage they do, and at the next no more: that one is named, and no stage is denied.
     early = headlines(rise={("dec1", "pancreas"): 0.5}).of("grad_pam", "pancreas")
     assert early.words.startswith(f"{start}dec1 (gain 0.58, untrained 0.10;")
+    assert early.words.endswith("12 cases), but those of a stage after it are not shown to.")
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,13 @@ def test_it_is_the_stage_that_the_sentence_names(told, stage, says):
     assert claim.holds == (says == 2)
 
 
+def test_a_stage_that_few_cases_tell_of_is_not_opened_before_the_one_that_is_named():
+    headlines = found([0.4, 0.9, 0.3, 0.9])
+    headlines.gain.loc[{"site": "dec1", "case": [*range(2, 8)]}] = math.nan
+    assert "furthest beyond is enc1 (gain" in headlines.of("seg_grad_cam", "liver").words
+    assert named_stages(headlines) == [[(STAGES.index("enc1"), 1)]]
+
+
 @pytest.mark.parametrize("silent", [{"dice": 0.2}, {"before": None}, {"dice": math.nan}])
 def test_where_it_names_none_it_is_the_strongest_of_those_that_it_may_name(silent):
     assert named_stages(found(**silent)) == [[(STAGES.index("dec1"), 0)]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from segtrace.measures.significance import ALPHA, RATE
 
 FOUND = 0.5
-"""The least Dice of an organ whose maps anything is claimed of."""
+"""The least Dice of an organ that is called found; of maps of others nothing is claimed."""
 USUAL_PLACE = "its prediction fits other cases as well as its own, as its usual place alone would"
 """Why nothing is claimed of an organ that the network finds."""
 

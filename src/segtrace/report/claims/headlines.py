@@ -95,9 +95,8 @@ class Headlines:
 
     def of(self, rule: str, organ: str) -> Claim:
         """What holds of one organ's maps."""
-        here = self.tested.sel(rule=rule, organ=organ)
-        known = here.isel(site=np.isfinite(here["beyond"].values))
-        name, cases = plain(organ), int(known["cases"].max()) if known.sizes["site"] else 0
+        known, best = self._known(rule, organ), self._furthest(rule, organ)
+        name = plain(organ)
         if not float(self.dice.sel(organ=organ)) >= FOUND:
             return self._said(f"nothing is claimed of maps of an organ whose Dice is below {FOUND}"
                               ", or that has no truth.")  # fmt: skip
@@ -106,21 +105,19 @@ class Headlines:
         if self.untrained is None:
             return self._said("nothing to compare with: no untrained network with the same "
                               "regions stands beside it, so nothing is claimed.")  # fmt: skip
-        if not cases:
+        if best is None:
             return self._said("no stage gives evidence that may be read.")
-        # What one case shows is not put before what all of them show.
-        most = known.isel(site=(known["cases"] == cases).values)
-        best = most.isel(site=int(most["beyond"].values.argmax()))
-        numbers = self._numbers(best)
+        numbers, cases = self._numbers(best), int(best["cases"])
         if cases < LEAST_CASES:
             return self._said(f"seen on {counted(cases, 'case')}, no claim: furthest above the "
                               f"untrained network's at {_at(best)}.", numbers)  # fmt: skip
         first = _first(known["passed"].values.tolist())
         if first is None:
             before = self.left_out[0] if self.left_out else "the last"
-            return self._said(f"from no stage before {before} on are maps shown to lie on the "
-                              f"{name} beyond the untrained network's; furthest beyond is "
-                              f"{_at(best)}.", numbers)  # fmt: skip
+            rest = ", but those of a stage after it are not shown to" * bool(best["passed"])
+            return self._said(f"no stage before {before} is shown to be one from which on all maps "
+                              f"lie on the {name}, beyond the untrained network's; furthest beyond "
+                              f"is {_at(best)}{rest}.", numbers)  # fmt: skip
         start = known.isel(site=first)
         at = start["site"].item()
         where = f"at {at} alone" if first == known.sizes["site"] - 1 else f"from {at} on"
@@ -137,8 +134,8 @@ class Headlines:
         firsts = {self.first(rule, organ) for organ in found}
         words, tests = "", self._tests[:0]
         if len(found) > 1 and len(firsts) == 1 and self._enough(rule, found):
-            words = ("From no stage on are maps of an organ that is found shown to lie on it, "
-                     "beyond the untrained network's. ")  # fmt: skip
+            words = ("Of no organ that is found there is a stage from which on all maps are shown "
+                     "to lie on it, beyond the untrained network's. ")  # fmt: skip
             if place := firsts.pop():
                 words = (f"From {place} on, maps of {all_of(len(found), 'organs')} that are found "
                          "lie on their organ, beyond the untrained network's. ")  # fmt: skip
@@ -160,10 +157,27 @@ class Headlines:
 
     def first(self, rule: str, organ: str) -> str | None:
         """The stage from which on all that may be read pass; ``None`` where there is none."""
-        here = self.tested.sel(rule=rule, organ=organ)
-        known = here.isel(site=np.isfinite(here["beyond"].values))
+        known = self._known(rule, organ)
         at = _first(known["passed"].values.tolist())
         return None if at is None else str(known["site"].values[at])
+
+    def furthest(self, rule: str, organ: str) -> str | None:
+        """The stage that lies furthest beyond; ``None`` where none can be tested."""
+        best = self._furthest(rule, organ)
+        return None if best is None else str(best["site"].item())
+
+    def _known(self, rule: str, organ: str) -> Dataset:
+        """What was found at the stages that can be tested."""
+        here = self.tested.sel(rule=rule, organ=organ)
+        return here.isel(site=np.isfinite(here["beyond"].values))
+
+    def _furthest(self, rule: str, organ: str) -> Dataset | None:
+        """Among the stages with most cases: what one case shows is not put before what all show."""
+        known = self._known(rule, organ)
+        if not known.sizes["site"]:
+            return None
+        most = known.isel(site=(known["cases"] == known["cases"].max()).values)
+        return most.isel(site=int(most["beyond"].values.argmax()))
 
     def _enough(self, rule: str, found: list[str]) -> bool:
         most = self.tested["cases"].sel(rule=rule, organ=found).max("site")

@@ -22,13 +22,21 @@ from segtrace.measures.over_cases import OverCases, by_case, in_words, over_case
 from segtrace.measures.significance import ALPHA, LEAST_CASES, family_p, weakest_p
 from segtrace.progress import counted
 from segtrace.report.captions import plain
-from segtrace.report.claims.claim import USUAL_PLACE, Claim, all_of, corrected, listed, number
+from segtrace.report.claims.claim import (
+    FOUND,
+    USUAL_PLACE,
+    Claim,
+    all_of,
+    corrected,
+    listed,
+    number,
+)
 
 NEEDED = 0.05
 """Dice. A site whose cut costs more than this is needed; one that costs less, by its whole
 interval, is not. And of its own Dice the share that an organ must lose beyond the others."""
 LEAST_DICE = 0.1
-"""What is found no better than this cannot be lost; of other organs it is no measure, either."""
+"""What an organ of a lower Dice has cannot be lost."""
 MOST = 2
 """Sites named, the costliest."""
 LEAST_TOLD = 0.005
@@ -93,9 +101,9 @@ class Routes:
 
     @cached_property
     def _share(self) -> Tensor:
-        """(S, O, C) the same as a share of the Dice that the organ has; NaN where it has none."""
+        """(S, O, C) the same as a share of an organ's Dice; NaN of one that is not found."""
         whole = by_case(tensor(self.necessity.data["whole_dice"]), self._cases)
-        found = tensor(self.necessity.whole_dice) >= LEAST_DICE
+        found = tensor(self.necessity.whole_dice) >= FOUND
         share = self._lost / where((whole > 0) & found[:, None], whole, nan)
         return share.clamp(-1, 1)
 
@@ -161,7 +169,7 @@ class Routes:
         o, dice = self.organs.index(organ), float(self.necessity.whole_dice.sel(organ=organ))
         name, subject = plain(organ), f"The {plain(organ)}"
         if not dice >= LEAST_DICE:
-            return Claim("route", f"{subject} is not found (Dice {dice:.2f}): cutting can take "
+            return Claim("route", f"{subject} has next to no Dice ({dice:.2f}): cutting can take "
                          "nothing away and says nothing.")  # fmt: skip
         if organ in self.unseen:
             return Claim("route", f"Nothing is claimed of what the {name} needs: {USUAL_PLACE}.")
@@ -201,7 +209,9 @@ class Routes:
                      "shown to cost it most")  # fmt: skip
         if unlike:
             beyond = listed([self._with(more, s, "by ") for s in unlike[:MOST]])
-            words += f"; a larger share of its Dice than other organs of theirs without {beyond}"
+            words += (
+                f"; a larger share of its Dice than other found organs of theirs without {beyond}"
+            )
             tests.append(f"that of a larger share {NEEDED} above the others'")
         words += "".join(self._redundant(lost, needed))
         return Claim("route", f"{words}; over {counted(cases, 'case')}.", numbers, tuple(tests))
@@ -227,7 +237,7 @@ class Routes:
                        f"({number(float(lost.mean[sites.index(made)]))})")  # fmt: skip
 
     def claims(self) -> list[Claim]:
-        """What all organs have in common, then each that is found; last those that are not."""
+        """What all organs have in common, then each; last those that have nothing to lose."""
         each = {organ: self.of(organ) for organ in self.organs}
         dice = {organ: self.necessity.whole_dice.sel(organ=organ).item() for organ in each}
         lost = {organ: value for organ, value in dice.items() if not value >= LEAST_DICE}
@@ -236,13 +246,13 @@ class Routes:
         if len(lost) < 2:
             return [*told, *(each[organ] for organ in lost)]
         names = listed([f"{plain(organ)} (Dice {value:.2f})" for organ, value in lost.items()])
-        return [*told, Claim("route", f"Not found, so that cutting can take nothing away and says "
-                             f"nothing: {names}.")]  # fmt: skip
+        return [*told, Claim("route", "Next to no Dice, so that cutting can take nothing away and "
+                             f"says nothing: {names}.")]  # fmt: skip
 
     def network(self) -> Claim | None:
         """What all organs that are found have in common, if they do."""
         found = [organ for organ in self.organs
-                 if float(self.necessity.whole_dice.sel(organ=organ)) >= LEAST_DICE
+                 if float(self.necessity.whole_dice.sel(organ=organ)) >= FOUND
                  and organ not in self.unseen]  # fmt: skip
         claims = [self.of(organ) for organ in found]
         tops = {self.costliest(organ) for organ in found}

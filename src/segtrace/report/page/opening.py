@@ -28,15 +28,14 @@ def named_stages(found: Headlines) -> list[list[tuple[int, int]]]:
     strength = usable.mean("case").values
 
     def named(r: int, o: int) -> tuple[int, int]:
-        here = beyond[:, r, o]
-        known = np.isfinite(here)
-        if not known.any():
+        furthest = found.furthest(rules[r], organs[o])
+        if furthest is None:
             return _strongest(strength[:, r, o]), 0
-        best = _strongest(here)
-        if passed[:, r, o].any() and (first := found.first(rules[r], organs[o])) is not None:
+        best = sites.index(furthest)
+        if (first := found.first(rules[r], organs[o])) is not None:
             return sites.index(first), CLAIMED
-        if cases[known, r, o].max() < LEAST_CASES:
-            return best, int(here[best] > 0)
+        if cases[best, r, o] < LEAST_CASES:
+            return best, int(beyond[best, r, o] > 0)
         return best, 1 if passed[best, r, o] else -1
 
     return [[named(r, o) for o in range(len(organs))] for r in range(len(rules))]
