@@ -7,7 +7,16 @@ from torch import Tensor
 from measures.flows import flow_of
 from segtrace.errors import InputError
 from segtrace.measures.leakage import Leakage, leakage
-from segtrace.report.claims.leaks import FOLLOWS, STAYS, find_events, strongest, too_few_slices
+from segtrace.report.claims.leaks import (
+    FOLLOWS,
+    STAYS,
+    UNKNOWN,
+    events_of,
+    find_events,
+    held_against,
+    strongest,
+    too_few_slices,
+)
 
 ORGANS = ("liver", "right_kidney")
 GRIDS = {"dec3": 16, "dec4": 32, "dec5": 64, "head": 64}
@@ -273,3 +282,11 @@ def test_where_an_organ_lies_in_the_same_place_in_all_cases_that_cannot_be_told(
         event.numbers["times uniform"], rel=0.01
     )
     assert not event.follows
+
+
+def test_what_could_not_be_held_against_other_cases_is_not_said_to_stay() -> None:
+    tests = held_against(PLANTED, PLANTED, CLEAN, CASES)
+    (event,) = events_of(tests.assign(p_others=tests["p"] * torch.nan))
+    assert not event.follows
+    assert UNKNOWN in str(event)
+    assert STAYS not in str(event)
