@@ -167,10 +167,10 @@ def test_the_page_tells_the_events_that_the_logger_tells_and_their_test():
     )
     leaks = SimpleNamespace(
         record=SimpleNamespace(flow=SimpleNamespace(rules=["grad_pam"])), all_events=[event],
-        events=lambda rule: [event] if rule == event.rule else [],
+        events=lambda rule: [event] if rule == event.rule else [], left_out=lambda rule: ["1 of 2"],
     )  # fmt: skip
-    assert from_checkpoints._sentences(leaks)[:2] == [
-        f"Grad-PAM: {event.words}", "Claims here passed: a test."
+    assert from_checkpoints._sentences(leaks)[:3] == [
+        f"Grad-PAM: {event.words}", "Grad-PAM: 1 of 2", "Claims here passed: a test."
     ]  # fmt: skip
-    leaks.events = lambda rule: []
+    leaks.events = leaks.left_out = lambda rule: []
     assert from_checkpoints._sentences(leaks) == []

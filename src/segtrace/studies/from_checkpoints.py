@@ -98,7 +98,8 @@ class FromCheckpoints:
 
 def _sentences(leaks: Leaks) -> list[str]:
     rules = leaks.record.flow.rules
-    words = [f"{title_of(rule)}: {event}" for rule in rules for event in leaks.events(rule)]
+    words = [f"{title_of(rule)}: {words}" for rule in rules
+             for words in (*leaks.events(rule), *leaks.left_out(rule))]  # fmt: skip
     return [*words, *passed(leaks.all_events)] if words else []
 
 

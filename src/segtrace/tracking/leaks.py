@@ -35,12 +35,14 @@ from segtrace.report.record import Record
 from segtrace.report.scene import REGIONS
 from segtrace.tracking.explained import Network, traced
 
-COLUMNS = ("density", "share", "density_coarse", "density_mirrored", "slices")
+COLUMNS = ("density", "share", "density_coarse", "density_mirrored", "density_others", "slices")
 """Of leakage.csv, out of a leakage's summary."""
 TESTED = {"density_mean": "mean", "density_low": "low", "density_high": "high",
           "cases": "cases", "p": "p", "event": "holds", "p_others": "p_others",
           "follows": "follows"}  # fmt: skip
 """Of leakage.csv, out of the tests."""
+DECIDED = {"event": "p", "follows": "p_others"}
+"""Of them what says whether one was passed -> its p; NaN where there is none."""
 DENSEST = 4.0
 """Upper end of the colours: four times what a uniform map puts there."""
 
@@ -80,6 +82,12 @@ class LeakMeter:
         return self.of(traced(centred, output=output))
 
 
+def left_out(told: int, found: int) -> list[str]:
+    """A line that says that not all events are told, and which; nothing where all are."""
+    which = "those that follow the organ first, then the strongest"
+    return [f"{told} of {found} events are told: {which}."] * (found > told)
+
+
 @dataclass(frozen=True)
 class Leaks:
     """The leakage of one epoch and what it was held against.
@@ -117,12 +125,19 @@ class Leaks:
 
     @cached_property
     def all_events(self) -> list[Leak]:
-        """Of all rules, the strongest first."""
+        """Of all rules; those that follow the organ first, then the strongest."""
         return [] if self.tests is None else events_of(self.tests)
 
     def events(self, rule: str) -> list[Leak]:
         """Those of one rule that are told."""
-        return [event for event in self.all_events if event.rule == rule][:MOST]
+        return self._all_of(rule)[:MOST]
+
+    def left_out(self, rule: str) -> list[str]:
+        """A line that says so, where there are more events of a rule than are told."""
+        return left_out(MOST, len(self._all_of(rule)))
+
+    def _all_of(self, rule: str) -> list[Leak]:
+        return [event for event in self.all_events if event.rule == rule]
 
     @cached_property
     def missed(self) -> tuple[str, ...]:
@@ -167,10 +182,9 @@ class Leaks:
         cases = len(set(self.record.scene.cases))
         if cases < LEAST_CASES:
             return [f"* no event: {counted(cases, 'case')}, below {LEAST_CASES} nothing is claimed"]
-        all_of_rule = [event for event in self.all_events if event.rule == rule]
+        all_of_rule = self._all_of(rule)
         words = [f"* {event}" for event in self.events(rule)] or ["* none found"]
-        more = [f"The strongest {MOST} of {len(all_of_rule)}."] * (len(all_of_rule) > MOST)
-        return [*words, *more, *passed(all_of_rule), *[COVERAGE] * bool(all_of_rule)]
+        return [*words, *self.left_out(rule), *passed(all_of_rule), *[COVERAGE] * bool(all_of_rule)]
 
     @property
     def _yardstick(self) -> str:
@@ -188,7 +202,8 @@ class Leaks:
         for stage in names_along(self.found.data, "site"):
             image = "volume" if self.record.scene.of_volumes else "slice"
             top = strongest(self.found, stage, rule, without=self.not_found, image=image)
-            none = f"nothing above uniform of an organ that is found, on {LEAST_SLICES} {image}s"
+            none = (f"nothing above uniform on {LEAST_SLICES} or more {image}s with both organs, "
+                    "of organs that something can be said of")  # fmt: skip
             yield f"* {stage}: {'; '.join(top) or none}"
 
     def picture(self, rule: str, stage: str) -> Picture:
@@ -209,10 +224,12 @@ class Leaks:
     def rows(self) -> list[dict[str, Any]]:
         """One row a rule, stage, organ and organ leaked onto, beside what it is held against.
 
-        ``density_mean`` to ``follows`` are over cases, of entries that were tested: the mean and
-        its 95 % t interval; ``p`` beyond every null, corrected for all entries of the epoch;
-        ``event``, whether it is one; ``p_others`` beyond where the other organ lies in other cases;
-        ``follows``, whether an event passes that, too.
+        ``density_others`` is the density where the other organ lies in other cases.
+        ``density_mean`` to ``follows`` are over cases: the mean and its 95 % t interval; ``p``
+        beyond every null, corrected for all entries of the epoch; ``event``, whether it is one;
+        ``p_others`` beyond where the other organ lies in other cases; ``follows``, whether an event
+        passes that, too. Where nothing was tested (an organ on itself, the head, organs of which
+        nothing is claimed, maps that are none) the p and what they decide are NaN.
         """
         controls = {"density_untrained": self.untrained, "density_centred": self.centred}
         beside = {name: math.nan if leak is None else leak.summary["density"]
@@ -221,6 +238,8 @@ class Leaks:
         for column, name in TESTED.items():
             nothing = shown["density"] * math.nan
             shown[column] = nothing if self.tests is None else self.tests[name]
+        for column, p in DECIDED.items():
+            shown[column] = shown[column].astype(object).where(shown[p].notnull())  # bools stay
         shown = shown.rename(site="stage").assign_coords(epoch=((), self.record.epoch))
         along = ("rule", "stage", "organ", "onto")
         return rows(shown, along, ("epoch", *along, *COLUMNS, *controls, *TESTED))

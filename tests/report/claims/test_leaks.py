@@ -7,7 +7,16 @@ from torch import Tensor
 from measures.flows import flow_of
 from segtrace.errors import InputError
 from segtrace.measures.leakage import Leakage, leakage
-from segtrace.report.claims.leaks import FOLLOWS, STAYS, find_events, strongest, too_few_slices
+from segtrace.report.claims.leaks import (
+    FOLLOWS,
+    STAYS,
+    UNKNOWN,
+    events_of,
+    find_events,
+    held_against,
+    strongest,
+    too_few_slices,
+)
 
 ORGANS = ("liver", "right_kidney")
 GRIDS = {"dec3": 16, "dec4": 32, "dec5": 64, "head": 64}
@@ -100,8 +109,8 @@ def test_below_five_cases_nothing_is_claimed(cases) -> None:
 def test_two_slices_are_too_few_and_said_to_be() -> None:
     few = leak({"dec4": 0.3}, slices=2)
     assert too_few_slices(few) == [
-        "liver, right kidney: too few slices (2)",
-        "right kidney, liver: too few slices (2)",
+        "liver on right kidney: too few slices (2)",
+        "right kidney on liver: too few slices (2)",
     ]
     assert too_few_slices(PLANTED) == []
 
@@ -113,15 +122,13 @@ def test_slices_that_count_at_any_stage_are_not_too_few() -> None:
     assert too_few_slices(Leakage(PLANTED.data.assign(counted=counted))) == []
     counted.loc["dec4":, "liver", "right_kidney", :][..., :6] = False
     assert too_few_slices(Leakage(PLANTED.data.assign(counted=counted))) == [
-        "liver, right kidney: too few slices (2)"
+        "liver on right kidney: too few slices (2)"
     ]
 
 
 def test_the_head_which_is_the_output_has_no_event() -> None:
     (event,) = events(leak({"dec5": 0.3, "head": 0.3}))
-    assert (
-        sentence(event) == "liver leaks onto right kidney at dec5, beyond its nulls up to the end"
-    )
+    assert sentence(event) == "liver leaks onto right kidney at dec5, the last stage tested"
 
 
 def test_a_stretch_is_named_by_its_first_and_its_last_stage() -> None:
@@ -136,9 +143,27 @@ def test_a_stretch_is_named_by_its_first_and_its_last_stage() -> None:
 def test_a_leak_that_weakens_but_stays_beyond_the_null_is_not_gone() -> None:
     event = events(leak({"dec4": 0.3, "dec5": 0.04, "head": 0.04}))[0]
     assert event.stages == ("dec4",)
-    assert (
-        sentence(event) == "liver leaks onto right kidney at dec4, beyond its nulls up to the end"
-    )
+    assert sentence(event) == "liver leaks onto right kidney at dec4, not shown at dec5"
+
+
+def test_a_leak_is_told_up_to_where_it_was_shown_and_no_further() -> None:
+    """To the last stage that was tested, to one where it was not shown, or was not tested."""
+    last = events(leak({"dec4": 0.3, "dec5": 0.3, "head": 0.3}))[0]
+    assert sentence(last).endswith("at dec4-dec5, up to the last stage tested")
+    faint = events(leak({"dec3": 0.3, "dec4": 0.04, "dec5": 0.01}))[0]
+    assert sentence(faint).endswith("at dec3, not shown at dec4, within its nulls again at dec5")
+    around = events(leak({"dec3": 0.3, "dec4": 0.04, "dec5": 0.35, "head": 0.3}))
+    assert sorted(sentence(event) for event in around) == [
+        "liver leaks onto right kidney at dec3, not shown at dec4",
+        "liver leaks onto right kidney at dec5, the last stage tested",
+    ]
+    share = leak({"dec3": 0.3, "dec4": 0.3, "dec5": 0.3, "head": 0.3}).data["share"].copy()
+    share.loc["dec4", :, "liver"] = float("nan")  # maps that are none
+    without = Leakage(leak({"dec4": 0.3}).data.assign(share=share))
+    assert sorted(sentence(event) for event in events(without)) == [
+        "liver leaks onto right kidney at dec3, not tested at dec4",
+        "liver leaks onto right kidney at dec5, the last stage tested",
+    ]
 
 
 def test_what_a_uniform_map_puts_there_counts_as_gone() -> None:
@@ -257,3 +282,11 @@ def test_where_an_organ_lies_in_the_same_place_in_all_cases_that_cannot_be_told(
         event.numbers["times uniform"], rel=0.01
     )
     assert not event.follows
+
+
+def test_what_could_not_be_held_against_other_cases_is_not_said_to_stay() -> None:
+    tests = held_against(PLANTED, PLANTED, CLEAN, CASES)
+    (event,) = events_of(tests.assign(p_others=tests["p"] * torch.nan))
+    assert not event.follows
+    assert UNKNOWN in str(event)
+    assert STAYS not in str(event)

@@ -20,7 +20,7 @@ from segtrace.report.claims.nuances.leakage import Cut
 from segtrace.report.tables import read_table
 from segtrace.studies.nuances.bottleneck import Bottleneck
 from segtrace.studies.nuances.instances import Instances, _untrained, redrawn
-from segtrace.studies.nuances.leakage import Leakage, _peaks, of_region
+from segtrace.studies.nuances.leakage import Leakage, _peaks, _shown, of_region
 from segtrace.studies.nuances.nuance import Looked
 from segtrace.tracking.explained import DEFAULT, Network, Settings, explain_probes
 
@@ -120,6 +120,13 @@ def test_the_highest_point_of_a_curve_that_is_no_event_says_why():
     told = Cut("grad_pam", "liver", "spleen", "dec5", {}, {})
     assert _peaks(tests, "grad_pam", [pair], [told]) == []
     assert _peaks(None, "grad_pam", [pair], []) == []
+
+
+def test_the_table_of_cut_leaks_says_how_much_lies_where_the_organ_is_in_other_cases():
+    size = {"times uniform": 8.0, "where it lies in other cases": 0.3}
+    lost = dict.fromkeys(("map", "shifted", "random"), torch.ones(5))
+    (row,) = _shown([Cut("grad_pam", "liver", "spleen", "dec5", lost, size)])
+    assert (row["times uniform"], row["other cases"], row["event"]) == (8.0, 0.3, "yes")
 
 
 def test_the_untrained_network_is_told_of_where_there_is_one():

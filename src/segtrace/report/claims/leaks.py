@@ -14,6 +14,7 @@ follows the organ from case to case, or whether its usual place alone would do.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -47,15 +48,17 @@ OF_THE_MAP = (
 """What shares are of, wherever they are printed."""
 LARGE = (
     f"at least {LEAST_DENSITY:.0f} times uniform (spread evenly over the whole image, air and "
-    f"padding included) and {LEAST_SHARE * 100:.0f} % {OF_THE_MAP}; over {LEAST_SLICES} images"
+    f"padding included) and {LEAST_SHARE * 100:.0f} % {OF_THE_MAP}; over {LEAST_SLICES} or more "
+    "images"
 )
 """The same in words."""
 MOST = 5
-"""Events told of one rule, the strongest."""
+"""Events told of one rule: those that follow the organ, then the strongest."""
 ELSEWHERE = "where it lies in other cases"
 """The density of the same maps where the other organ is there."""
 FOLLOWS = "beyond its places in other cases too: it follows the organ"
 STAYS = "not beyond its places in other cases: one pattern in all maps would do as much"
+UNKNOWN = "its places in other cases are not known of enough cases to test it against them"
 FLOOR = 0.1
 """Times uniform, added under the logarithm: less than that is nothing."""
 
@@ -69,7 +72,8 @@ class Leak(Claim):
         organ: the organ that is explained.
         onto: the organ on whose pixels the evidence lies.
         stages: where it holds, in order.
-        peak: the one of ``stages`` with the highest density; the numbers are of it.
+        peak: the one of ``stages`` with the highest density, of those where it follows the organ
+            if there are any; the numbers are of it.
         follows: there it lies on the other organ more than where that is in other cases.
     """
 
@@ -112,7 +116,10 @@ def find_events(
 
 
 def events_of(tests: Dataset) -> list[Leak]:
-    """The entries that hold, of neighbouring stages as one, the strongest first."""
+    """The entries that hold, of neighbouring stages as one.
+
+    Those that follow the organ come first, each kind by its density.
+    """
     some = tests["holds"].any("site").to_dataset(name="some")
     events = [
         _event(tests, at, run)
@@ -120,7 +127,7 @@ def events_of(tests: Dataset) -> list[Leak]:
         if at.pop("some")
         for run in _runs(tests["holds"].sel(at).values.tolist())
     ]
-    return sorted(events, key=lambda event: -event.numbers["times uniform"])
+    return sorted(events, key=lambda event: (not event.follows, -event.numbers["times uniform"]))
 
 
 def held_against(
@@ -134,9 +141,10 @@ def held_against(
 
     The summary of ``found``, and beside it ``untrained``, that network's density; ``mean``,
     ``low``, ``high`` and ``cases`` of the density over cases; ``null``, the largest of what it is
-    held against; ``centred``, the density on centred logits; ``p``, corrected for all; ``holds``;
-    ``p_others``, the same beyond where the other organ lies in the other cases; NaN where that is
-    not known; ``follows``, whether what holds passes that, too.
+    held against; ``centred``, the density on centred logits; ``p``, corrected for all, NaN where
+    nothing was tested; ``holds``; ``p_others``, the p beyond where the other organ lies in the
+    other cases; NaN where that is not known; ``follows``, whether what holds passes that, too. Both
+    are False where nothing was tested.
 
     Raises:
         InputError: leakages of different stages, rules or organs.
@@ -215,20 +223,19 @@ def _runs(holds: Sequence[bool]) -> list[range]:
 
 def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
     stages, here = names_along(tests, "site"), tests.sel(at)
-    density, inside = here["density"].values, (here["density"] <= here["null"]).values
-    peak = stages[max(run, key=lambda s: float(density[s]))]
+    density, follow = here["density"].values, here["follows"].values
+    peak = stages[max(run, key=lambda s: (bool(follow[s]), float(density[s])))]
     one = here.sel(site=peak)
-    gone = next((stage for stage, out in list(zip(stages, inside, strict=True))[run.stop:] if out),
-                None)  # fmt: skip
     where = stages[run[0]] if len(run) == 1 else f"{stages[run[0]]}-{stages[run[-1]]}"
-    end = f"within its nulls again at {gone}" if gone else "beyond its nulls up to the end"
-    sentence = f"{_words(at['organ'])} leaks onto {_words(at['onto'])} at {where}, {end}"
-    known = numbers_of(one)
-    follows = bool(one["follows"])
+    sentence = (
+        f"{_words(at['organ'])} leaks onto {_words(at['onto'])} at {where}, {_then(here, run)}"
+    )
+    known, follows = numbers_of(one), bool(one["follows"])
+    whose = FOLLOWS if follows else STAYS if "p, other cases" in known else UNKNOWN
     picture = picture_path(at["rule"], peak, stages)
     return Leak(
         kind="leak",
-        words=f"{sentence} ({peak}: {detail(known)}; {FOLLOWS if follows else STAYS}; {picture})",
+        words=f"{sentence} ({peak}: {detail(known)}; {whose}; {picture})",
         numbers=known,
         tests=(
             corrected(int(tests["p"].notnull().sum())),
@@ -242,6 +249,22 @@ def _event(tests: Dataset, at: Mapping[str, str], run: range) -> Leak:
         peak=peak,
         follows=follows,
     )
+
+
+def _then(here: Dataset, run: range) -> str:
+    """What becomes of a leak behind its stages, up to the next leak of the same two organs."""
+    stages, tested = names_along(here, "site"), here["p"].notnull().values
+    inside = (here["density"] <= here["null"]).values
+    after = [*takewhile(lambda s: not here["holds"].values[s], range(run.stop, len(stages)))]
+    gone = next((s for s in after if inside[s]), None)
+    if gone is None and not tested[run.stop :].any():
+        return "the last stage tested" if len(run) == 1 else "up to the last stage tested"
+    words = []
+    if after[0] != gone:
+        words.append(f"not {'shown' if tested[after[0]] else 'tested'} at {stages[after[0]]}")
+    if gone is not None:
+        words.append(f"within its nulls again at {stages[gone]}")
+    return ", ".join(words)
 
 
 def picture_path(rule: str, peak: str, stages: Sequence[str]) -> str:
@@ -276,10 +299,10 @@ def detail(known: Mapping[str, float]) -> str:
 
 
 def too_few_slices(leak: Leakage) -> list[str]:
-    """Pairs of which nothing can be said: ``liver, spleen: too few slices (2)``."""
+    """Pairs of which nothing can be said: ``liver on spleen: too few slices (2)``."""
     together = leak.data[["counted"]].any("site").sum("slice")
     return [
-        f"{_words(pair['organ'])}, {_words(pair['onto'])}: too few slices ({pair['counted']})"
+        f"{_words(pair['organ'])} on {_words(pair['onto'])}: too few slices ({pair['counted']})"
         for pair in rows(together, PAIR, (*PAIR, "counted"))
         if pair["organ"] != pair["onto"] and pair["counted"] < LEAST_SLICES
     ]

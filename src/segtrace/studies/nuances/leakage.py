@@ -23,6 +23,7 @@ from segtrace.progress import counted, step
 from segtrace.report.captions import plain, title_of
 from segtrace.report.claims.claim import Claim
 from segtrace.report.claims.leaks import (
+    ELSEWHERE,
     LEAST_SLICES,
     OF_THE_MAP,
     PAIR,
@@ -38,12 +39,13 @@ from segtrace.report.scene import FINAL
 from segtrace.studies.cut_networks import check_kept
 from segtrace.studies.nuances.nuance import Found, Looked, Nuance, left_out_words
 from segtrace.tracking.cuts import CUT
-from segtrace.tracking.leaks import LeakMeter, Leaks
+from segtrace.tracking.leaks import LeakMeter, Leaks, left_out
 
 DRAWN, CUT_AT_MOST = 4, 5
 """Pairs in the figure, and leaks whose place is cut."""
 SIZE = {"mean": "mean over cases", "low": "low", "high": "high", "cases": "cases",
-        "untrained": "untrained", "mirror image": "mirror image", "p": "p"}  # fmt: skip
+        "untrained": "untrained", "mirror image": "mirror image",
+        "other cases": ELSEWHERE, "p": "p"}  # fmt: skip
 """Columns of the page's table, out of the numbers of a leak."""
 ALL_CELLS = 0.999
 """Part of a stage's cells that may be removed: all that lie on the organ."""
@@ -89,15 +91,17 @@ class Leakage(Nuance):
             self.name,
             "Evidence for one organ on another: where, and is it needed?",
             [*first, *leak_cut_claims(cuts)],
-            [*_peaks(leaks.tests, rule, pairs, cuts), *left_out_words(looked)],
+            [*left_out(CUT_AT_MOST, len(events)), *_peaks(leaks.tests, rule, pairs, cuts),
+             *left_out_words(looked)],
             leakage_figure(tests, rule, pairs, looked.network.probes.marks),
             leaks.rows(),
             Table.of("Dice that the organ loses when the cells of the other one, outside its own "
                      "rim, are cut out of the stage, beside as many cells elsewhere; mean over "
                      "the cases that have such cells (cut cases). Before it the size of the leak: "
                      "times uniform of all slices, mean over the cases with both organs and its "
-                     "95 % t interval, two of its nulls, p corrected for all entries. Shares are "
-                     f"{OF_THE_MAP}. Every density: {self.name}.csv.", _shown(cuts)),
+                     "95 % t interval, two of its nulls, where it lies in other cases, p corrected "
+                     f"for all entries. Shares are {OF_THE_MAP}. Every density: {self.name}.csv.",
+                     _shown(cuts)),
             within,
             {picture_path(e.rule, e.peak, flow.stages): leaks.picture(e.rule, e.peak)
              for e in events[:CUT_AT_MOST]},
