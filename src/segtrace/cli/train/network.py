@@ -90,7 +90,7 @@ def recipe_of(plan: TrainConfig, data: CaseDataModule) -> dict[str, Any]:
         recipe["out_channels"] = channels_of(plan, data)
     for name in INPUTS:  # 1 is what the files of networks say, and not what was asked for
         if recipe.get(name, 0) in (None, 1):
-            recipe[name] = data.source.channels
+            recipe[name] = data.view_asked.preprocessing.channels
     return recipe
 
 

@@ -12,9 +12,10 @@ import torch
 from segtrace.data.cases import Split
 from segtrace.data.prepare import PreparedCase, prepare_all
 from segtrace.data.probes import Probes, choose
-from segtrace.data.sources import CaseSource
+from segtrace.data.sources import CaseSource, Later
 from segtrace.data.views.view import Key, View, count
 from segtrace.errors import InputError, unknown
+from segtrace.names import check_shown
 from segtrace.progress import say
 
 
@@ -22,19 +23,18 @@ class PreparedCases(ABC):
     """Cases of a source, prepared when first asked for, and what of them is watched.
 
     Attributes:
-        source: where they come from.
         organs: organ name -> channel.
         seed: of what is drawn.
         cache_dir: where they are kept.
         view_asked: what the network sees of a case, as far as the options say it.
     """
 
-    source: CaseSource
     organs: dict[str, int]
     seed: int
     cache_dir: str
     view_asked: View
-    _parts: Callable[[], Split]
+    _given: CaseSource | Later
+    _parts: Callable[[CaseSource], Split]
     _cases: dict[str, list[PreparedCase]]
 
     @property
@@ -43,13 +43,24 @@ class PreparedCases(ABC):
         """That prepare cases."""
 
     @cached_property
+    def source(self) -> CaseSource:
+        """Where the cases come from; written, or unpacked, when it is first asked for.
+
+        Raises:
+            InputError: it is not there, or cannot be made; names that cannot be shown.
+        """
+        found = self._given.make() if isinstance(self._given, Later) else self._given
+        check_shown("case", found.cases())
+        return found
+
+    @cached_property
     def split(self) -> Split:
         """The cases of train, val and test; chosen when first asked for, as not all ask.
 
         Raises:
             InputError: see :func:`chosen_split`.
         """
-        return self._parts()
+        return self._parts(self.source)
 
     @cached_property
     def view(self) -> View:
