@@ -575,6 +575,7 @@ def without_validation(*arguments):
         ("model.stages=[enc99]", "no stage 'enc99'"),
         ("model.edges={skip_1: {stage: dec9, module: conv_0}}", "'dec9'"),
         ("model.edges={skip_1: {stage: dec1, module: nothing}}", "'nothing'"),
+        ("model.net.in_channels=0", "does not take slices .*say model.net.in_channels=1"),
         ("model.net.in_channels=3", "does not take slices of 64 x 64 .*model.net.in_channels=1"),
         ("model.net.spatial_dims=3", "does not take slices of 64 x 64 .*spatial_dims=2"),
         ("model.net.out_channels=4", "turns a slice .*say model.net.out_channels=null"),
@@ -584,12 +585,13 @@ def without_validation(*arguments):
     ],
 )
 def test_what_cannot_be_built_or_explained_is_refused_before_the_data(
-    tiny_raw, tmp_path, typed, message, monkeypatch
+    tiny_raw, tmp_path, typed, message, monkeypatch, recwarn
 ):
     monkeypatch.setattr(CaseDataModule, "gather", lambda *_: pytest.fail("data were prepared"))
     plan = plan_of(tmp_path / "run", tiny_raw, typed)
     with pytest.raises(InputError, match=f"^[^\n]*{message}[^\n]*$"):
         run.network(plan, run.data(plan))
+    assert not recwarn.list  # as of weights without elements: the reason says it
 
 
 @pytest.mark.parametrize(
