@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from segtrace.data.cases import Split
+from segtrace.data.cases import Split, remedy
 from segtrace.data.prepare import PreparedCase, prepare_all
 from segtrace.data.probes import Probes, choose
 from segtrace.data.sources import CaseSource, Later
@@ -93,6 +93,11 @@ class PreparedCases(ABC):
         """
         for part in parts:
             self._check_part(part)
+        if "train" in parts and not self.split["train"]:
+            raise InputError(
+                "data.split names no cases to train on; "
+                + remedy(self.source.cases(), self.source.held_out())
+            )
         new = [part for part in dict.fromkeys(parts) if part not in self._cases]
         wanted = [(case, self.view_asked.native(part)) for part in new for case in self.split[part]]
         found = iter(
@@ -131,7 +136,7 @@ class PreparedCases(ABC):
         Raises:
             InputError: a part that the split lacks.
         """
-        if from_ == "val" and not self.split["val"]:
+        if from_ == "val" and self.split["train"] and not self.split["val"]:
             say("No case validates, so the watched slices are of training cases, and marked so.")
             from_ = "train"
         self._check_filled(from_)
@@ -173,7 +178,7 @@ class PreparedCases(ABC):
     def _check_filled(self, part: str) -> None:
         self._check_part(part)
         if not self.split[part]:
-            other = "val" if self.split["val"] else "train"
+            other = next(part for part in ("val", "train", "test") if self.split[part])
             raise InputError(
                 f"the split has no {part} cases; say probes.from={other}, or name some with "
                 "data.split"
