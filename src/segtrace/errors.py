@@ -4,6 +4,7 @@ import errno
 import inspect
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -232,3 +233,12 @@ def guarded(
         return held
 
     return guard
+
+
+@contextmanager
+def warned_if_done() -> Iterator[None]:
+    """Warnings of the block are told once it is done; where it is refused, the reason is enough."""
+    with warnings.catch_warnings(record=True) as heard:
+        yield
+    for one in heard:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from segtrace import InputError
@@ -20,3 +22,14 @@ def test_a_value_of_another_kind_is_answered_by_what_the_option_may_be(option, v
     data = {"_target_": "segtrace.data.modules.PhantomData", option: value}
     with pytest.raises(InputError, match=rf"^{message}[^\n]*$"):
         check({"data": data}, ("data",))
+
+
+@pytest.mark.parametrize("value", [5, 0.5, True, "abc", [1]])
+@pytest.mark.parametrize("group", ["callbacks", "logger", "explainers"])
+def test_a_value_in_the_place_of_one_of_several_is_one_clear_line(group, value):
+    refused = rf"^{group}.rise={re.escape(repr(value))}; name its class, {group}.rise._target_=…"
+    with pytest.raises(InputError, match=refused):
+        check({group: {"rise": value}}, (group,))
+    # Also where another is asked for that was given options alone, and those of class are told.
+    with pytest.raises(InputError, match=rf"^{group}.other has no class; .*{group}.other._target_"):
+        check({group: {"other": {"masks": 9}, "rise": value}}, (group,))

@@ -92,6 +92,20 @@ def test_a_split_without_train_or_val_shows_the_cases_and_the_remedy(given):
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_cases_may_be_named_without_any_to_train_on(part):
+    empty = {"train": (), "val": (), "test": ()}
+    assert given_split({part: [9001, 9002]}, CASES) == empty | {part: ("9001", "9002")}
+
+
+@pytest.mark.parametrize(("cases", "held_out"), [(["9001"], ()), (["a", "b"], ["a", "b"])])
+def test_of_too_few_cases_no_split_is_proposed_that_cannot_be_typed(cases, held_out):
+    assert remedy(cases, held_out) == (
+        f"cases found: {', '.join(cases)}; a training takes two and more, to train on and to "
+        "validate"
+    )
+
+
 def test_a_misspelt_part_is_named():
     with pytest.raises(InputError, match=r"no part of the split 'valid'.*did you mean val"):
         given_split({"train": [9001], "valid": [9002]}, CASES)

@@ -70,6 +70,7 @@ def test_an_option_that_cannot_be_is_refused_before_anything_is_generated_or_unp
     for module in (PhantomData, SynapseData):
         with pytest.raises(InputError, match=r"^[^\n]+$"):
             module(root=str(tmp_path), **wrong)
+        assert "liver" in module(root=str(tmp_path)).organs  # nor where all is right
     assert not list(tmp_path.iterdir())
 
 

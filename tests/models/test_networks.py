@@ -1,6 +1,7 @@
 """What a checkpoint may ask for: networks of a table, with numbers and words of a list."""
 
 import inspect
+import warnings
 from importlib import import_module
 from pydoc import locate
 
@@ -178,6 +179,23 @@ def test_whatever_a_class_raises_becomes_one_line():
         build("UNet")
     with pytest.raises(InputError, match="AttentionUnet: list index out of"):
         build("AttentionUnet", **ATTENTION | {"strides": []})
+
+
+class Warns(nn.Module):
+    """Warns, and goes on to build itself only where it has channels."""
+
+    def __init__(self, channels):
+        super().__init__()
+        warnings.warn("no weights" if channels else "no channels", stacklevel=2)
+        self.weight = [1 / channels]
+
+
+def test_a_build_that_is_refused_warns_of_nothing_beside_the_reason(recwarn):
+    with pytest.raises(InputError, match=r"^here: division by zero$"):
+        networks.called(Warns, {"channels": 0}, "here")
+    assert not recwarn.list
+    networks.called(Warns, {"channels": 1}, "here")
+    assert [str(one.message) for one in recwarn.list] == ["no weights"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("features", None), ("features", 5), ("norm", "x")])

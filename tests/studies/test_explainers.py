@@ -21,6 +21,7 @@ from segtrace.explainers.wan2020.segnbdt import SegNbdt
 from segtrace.progress import Progress
 from segtrace.report.page.page import Page
 from segtrace.studies import explainers as studied
+from segtrace.studies.inputs.images import Images
 
 
 class Found:
@@ -108,8 +109,8 @@ def on(explainer, net=NET, activation=None, **probes):
     own = network()
     settings = replace(own.settings, activation=activation or own.settings.activation)
     own = own._replace(probes=replace(own.probes, **probes), net=net, settings=settings)
-    trained = SimpleNamespace(on=lambda _: own, baselines=None, edges=None)
-    images = SimpleNamespace(slices=None)
+    trained = SimpleNamespace(on=lambda _: own, baselines=None, edges=None, own=own)
+    images = SimpleNamespace(slices=None, options={"image": None})
 
     def run(*_):
         raise AssertionError("the study began")
@@ -125,6 +126,24 @@ def test_what_does_not_go_with_the_network_is_refused_before_the_study(said):
     explainer, differs = MISFITS[said]
     with pytest.raises(InputError, match=f"^explainers.one: .*{re.escape(said)}"):
         next(on(explainer, **differs).results())
+
+
+@pytest.mark.parametrize("said", MISFITS)
+def test_what_goes_with_no_slices_of_that_size_is_refused_before_an_image_is_read(said):
+    explainer, differs = MISFITS[said]
+    asked = on(explainer, **differs)
+    trained, _ = asked.networks.last
+    trained.blank = torch.zeros(1, 1, 16, 16)
+    trained.on = lambda probes: trained.own._replace(probes=probes)
+    options = {"image": "not_read.nii.gz", "probes": {"n": 1}}
+    images = Images(options, "slices", (), first=pytest.fail, last=lambda: trained)
+    asked.networks.images = images
+    if isinstance(explainer, KernelShap):  # which counts the parts that a slice shows
+        studied.check_before_image({"one": explainer}, images)
+        return
+    why = "no labels" if isinstance(explainer, ChannelCuts) else re.escape(said)
+    with pytest.raises(InputError, match=f"^explainers.one: .*{why}"):
+        next(asked.results())
 
 
 def test_an_option_without_sense_is_told_with_its_place():

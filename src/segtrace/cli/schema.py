@@ -120,7 +120,8 @@ def _asking(config: Mapping[str, Any], group: str, name: str) -> str:
     """How the explainer is asked for that was given options alone."""
     if group != "explainers":
         return ""
-    asked = [one for one, node in config[group].items() if node and "_target_" in node]
+    nodes = config[group].items()
+    asked = [one for one, node in nodes if isinstance(node, Mapping) and "_target_" in node]
     return f"name it in 'explainer=[{','.join([*asked, name])}]', or "
 
 

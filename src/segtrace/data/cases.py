@@ -72,13 +72,13 @@ def given_split(
     held_out: Sequence[str] = (),
     validated: bool = True,
 ) -> Split:
-    """A user's split, each name resolved; ``test`` may be left out.
+    """A user's split, each name resolved; ``test`` may be left out, or all that is trained on.
 
     Args:
         given: part -> cases.
         cases: all of the data set.
         held_out: those of them that a proposal keeps for the test.
-        validated: whether ``val`` must be there.
+        validated: whether ``val`` must be there, beside ``train``.
 
     Raises:
         InputError: an unknown part or case, a part that is missing or empty, a case named twice.
@@ -86,8 +86,9 @@ def given_split(
     for part in given if isinstance(given, Mapping) else ():
         if part not in PARTS:
             raise unknown("part of the split", part, PARTS)
-    needed = ("train", "val") if validated else ("train",)
-    if not isinstance(given, Mapping) or not all(given.get(part) for part in needed):
+    named = [part for part in PARTS if isinstance(given, Mapping) and given.get(part)]
+    unvalidated = validated and "train" in named and "val" not in named
+    if not named or unvalidated:
         raise InputError(f"data.split needs both train and val; {remedy(cases, held_out)}")
     split = {
         part: tuple(case_name(value, cases) for value in _listed(given.get(part))) for part in PARTS
@@ -110,23 +111,25 @@ def _listed(values: object) -> Sequence[object]:
 
 
 def remedy(cases: Sequence[str], held_out: Sequence[str] = ()) -> str:
-    """The cases found, and the override that splits them.
+    """The cases found, and the override that splits them; or that they are too few.
 
     Args:
         cases: all of the data set.
         held_out: those that are for the test alone, and so are proposed for nothing else.
     """
-    split = proposed_split(cases, held_out)
+    split, found = proposed_split(cases, held_out), f"cases found: {', '.join(cases)}"
+    if not (split["train"] and split["val"]):
+        return f"{found}; a training takes two and more, to train on and to validate"
     parts = ", ".join(
         f"{part}: [{', '.join(map(_typed, names))}]" for part, names in split.items() if names
     )
     override = shlex.quote(f"data.split={{{parts}}}")
-    return f"cases found: {', '.join(cases)}; give e.g. {override}"
+    return f"{found}; give e.g. {override}"
 
 
 def _typed(name: str) -> str:
     """A case's name as an override may hold it: what YAML would not read as this text is quoted."""
-    if re.fullmatch(r"[1-9]\d{3,}|\.\.\.", name):
+    if re.fullmatch(r"[1-9]\d{3,}", name):
         return name
     words = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)
     if words and yaml.safe_load(name) == name:
@@ -138,7 +141,7 @@ def proposed_split(cases: Sequence[str], held_out: Sequence[str] = ()) -> Split:
     """A split of any cases: the published parts of those that are published, if most are.
 
     The validation cases are the published ones, or else the last; a place for which no case is
-    left holds dots.
+    left is empty.
     """
     published = [case for case in cases if case in (*TRAIN18, *TEST12)]
     test = [*held_out] or [case for case in TEST12 if case in published]
@@ -148,8 +151,8 @@ def proposed_split(cases: Sequence[str], held_out: Sequence[str] = ()) -> Split:
     val = tuple(case for case in VAL3 if case in rest) if test else ()
     val = val if 0 < len(val) < len(rest) else rest[-1:]
     return {
-        "train": without(rest, val) or ("...",),
-        "val": val or ("...",),
+        "train": without(rest, val),
+        "val": val,
         "test": tuple(case for case in test if case in cases),
     }
 

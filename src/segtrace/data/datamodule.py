@@ -26,11 +26,10 @@ from segtrace.data.sources import CaseSource, Later
 from segtrace.data.splits.choosing import check_given, chosen_split
 from segtrace.data.splits.twins import warn_of_twins
 from segtrace.data.views.choosing import UNASKED, view_of
-from segtrace.data.views.view import Items, View, count
+from segtrace.data.views.view import Items, count
 from segtrace.data.views.watched import PreparedCases
 from segtrace.data.views.windowing import Window, window_of
 from segtrace.errors import InputError
-from segtrace.names import check_shown
 
 
 class CaseDataModule(PreparedCases, LightningDataModule):
@@ -44,7 +43,8 @@ class CaseDataModule(PreparedCases, LightningDataModule):
     epoch to epoch, and a GPU is fed from pinned memory.
 
     Args:
-        source: where the cases come from; made here where it is :class:`Later`.
+        source: where the cases come from; made when they are first asked for where it is
+            :class:`Later`.
         organs: ``"synapse8"``, ``"btcv13"``, ``"all"`` or organ names in channel order.
         size: rows and columns of a slice.
         window: HU that become 0 and 1; or ``"percentile"`` or ``"zscore"``, of every case its own;
@@ -102,20 +102,13 @@ class CaseDataModule(PreparedCases, LightningDataModule):
         )
         check_given(split, fold)
 
-        def viewed(seen: CaseSource | Later) -> View:
-            return view_of(
-                window_of(window), organ_table(organs, seen.numbering), seen.channels, size,
-                resizing, augment, patch, spacing, foreground, overlap,
-            )  # fmt: skip
-
-        if isinstance(source, Later):
-            viewed(source)  # so that what cannot be is refused before minutes of work
-            source = source.make()
-        self.source = source
-        self.view_asked = viewed(source)
+        self._given = source
+        self.view_asked = view_of(
+            window_of(window), organ_table(organs, source.numbering), source.channels, size,
+            resizing, augment, patch, spacing, foreground, overlap,
+        )  # fmt: skip
         self.organs = self.view_asked.preprocessing.organs
-        check_shown("case", source.cases())
-        self._parts = partial(chosen_split, source, split, fold, seed)
+        self._parts = partial(chosen_split, given=split, part=fold, seed=seed)
         self.batch_size = self.view_asked.usual_batch if batch_size is None else batch_size
         self.num_workers, self.seed = num_workers, seed
         self.steps_per_epoch = steps_per_epoch

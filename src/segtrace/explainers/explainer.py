@@ -180,6 +180,19 @@ class Particular(Protocol):
 
 
 @runtime_checkable
+class BySize(Particular, Protocol):
+    """One whose ``check_fit`` asks for the number and size of slices, not for what they show.
+
+    So that empty ones tell as much, before those of a new image are chosen.
+
+    Attributes:
+        by_size: true.
+    """
+
+    by_size: ClassVar[bool]
+
+
+@runtime_checkable
 class Comparing(Protocol):
     """An explainer that holds a network against itself before its training, and tells HU."""
 

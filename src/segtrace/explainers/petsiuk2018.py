@@ -69,6 +69,7 @@ class Rise:
     )
     papers: ClassVar[tuple[str, ...]] = ("petsiuk2018",)
     of_volumes: ClassVar[bool] = False
+    by_size: ClassVar[bool] = True
 
     masks: int = 1000
     cells: int = 7

@@ -6,13 +6,14 @@ called; a network outside the table is for the user to name, see
 """
 
 import math
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 from torch import nn
 
-from segtrace.errors import InputError, is_out_of_memory, printable, unknown
+from segtrace.errors import InputError, is_out_of_memory, printable, unknown, warned_if_done
 from segtrace.models.arguments import checked
 from segtrace.models.limits import within
 from segtrace.models.table import NETWORKS, PATHS
@@ -69,7 +70,7 @@ def called(
         InputError: whatever the class raises, since the arguments are a file's or the user's.
     """
     try:
-        with within(most, where):
+        with warned_if_done(), within(most, where):
             net = cls(**arguments)
     except InputError:
         raise
@@ -91,7 +92,7 @@ def _blamed(
     for blamed in arguments:
         others = {name: value for name, value in arguments.items() if name != blamed}
         try:
-            with within(most, where):
+            with warnings.catch_warnings(action="ignore"), within(most, where):
                 cls(**others)
         except Exception:  # as above
             continue

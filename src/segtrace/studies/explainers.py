@@ -8,6 +8,7 @@ from pathlib import Path
 from segtrace.errors import InputError, UsersCodeError
 from segtrace.explainers.explainer import (
     Budget,
+    BySize,
     Comparing,
     Cutting,
     Explainer,
@@ -87,6 +88,25 @@ def placed(name: str) -> Iterator[None]:
         raise InputError(f"{where}: {error}") from error
 
 
+def check_before_image(explainers: Mapping[str, Explainer], images: Images) -> None:
+    """Refuse options that go with no slices of the network's size, before an image is read.
+
+    Args:
+        explainers: by the names of their folders.
+        images: of which nothing is asked that would have to be read, or predicted.
+
+    Raises:
+        InputError: see :class:`~segtrace.explainers.explainer.BySize`.
+    """
+    if not explainers or images.options["image"] is None:
+        return
+    trained = images.last()
+    for name, own in _particular(explainers, trained):
+        if isinstance(own, BySize):
+            with placed(name):
+                own.check_fit(trained.on(images.blank(trained)))
+
+
 def check_explainers(
     explainers: Mapping[str, Explainer], networks: Networks, images: Images
 ) -> None:
@@ -103,11 +123,19 @@ def check_explainers(
     if not explainers:
         return
     trained, _ = networks.last
+    for name, own in _particular(explainers, trained):
+        with placed(name):
+            own.check_fit(trained.on(images.slices))
+
+
+def _particular(
+    explainers: Mapping[str, Explainer], trained: TrainedNetwork
+) -> Iterator[tuple[str, Particular]]:
+    """Those that refuse some networks or slices, with what is known of the network to cut it."""
     for name, one in explainers.items():
         own = one.cutting(trained.baselines, trained.edges) if isinstance(one, Cutting) else one
         if isinstance(own, Particular):
-            with placed(name):
-                own.check_fit(trained.on(images.slices))
+            yield name, own
 
 
 def run_explainers(

@@ -575,6 +575,7 @@ def without_validation(*arguments):
         ("model.stages=[enc99]", "no stage 'enc99'"),
         ("model.edges={skip_1: {stage: dec9, module: conv_0}}", "'dec9'"),
         ("model.edges={skip_1: {stage: dec1, module: nothing}}", "'nothing'"),
+        ("model.net.in_channels=0", "does not take slices .*say model.net.in_channels=1"),
         ("model.net.in_channels=3", "does not take slices of 64 x 64 .*model.net.in_channels=1"),
         ("model.net.spatial_dims=3", "does not take slices of 64 x 64 .*spatial_dims=2"),
         ("model.net.out_channels=4", "turns a slice .*say model.net.out_channels=null"),
@@ -584,12 +585,34 @@ def without_validation(*arguments):
     ],
 )
 def test_what_cannot_be_built_or_explained_is_refused_before_the_data(
-    tiny_raw, tmp_path, typed, message, monkeypatch
+    tiny_raw, tmp_path, typed, message, monkeypatch, recwarn
 ):
     monkeypatch.setattr(CaseDataModule, "gather", lambda *_: pytest.fail("data were prepared"))
     plan = plan_of(tmp_path / "run", tiny_raw, typed)
     with pytest.raises(InputError, match=f"^[^\n]*{message}[^\n]*$"):
         run.network(plan, run.data(plan))
+    assert not recwarn.list  # as of weights without elements: the reason says it
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("model.net.spatial_dims=3", "not take slices of 64 x 64 .*spatial_dims=2"),
+        ("data.patch=[32,32,32]", "not take volumes of 32 x 32 x 32 .*spatial_dims=3"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused_before_a_phantom_is_generated(
+    tiny_raw, tmp_path, typed, message
+):
+    plan = plan_of(tmp_path / "run", tiny_raw, typed)
+    phantom = {"_target_": "segtrace.data.modules.PhantomData", "root": str(tmp_path / "phantom")}
+    small = {"phantom_shape": [24, 24, 12], "phantom_cases": 2}
+    plan = replace(
+        plan, config={**plan.config, "data": {**plan.config["data"], **phantom, **small}}
+    )
+    with pytest.raises(InputError, match=f"^[^\n]*{message}[^\n]*$"):
+        made(plan)
+    assert not (tmp_path / "phantom").exists()
 
 
 def test_the_network_is_built_once(tiny_raw, tmp_path, monkeypatch):
@@ -610,7 +633,7 @@ def test_what_watches_cases_that_nobody_validates_is_refused_before_the_data(
     plan = plan_of(tmp_path / "run", tiny_raw, f"callbacks=[default,{name}]", *folder, *typed)
     refused = f"callbacks.{name}.monitor=val/dice/mean, but no case is validated; "
     with pytest.raises(InputError, match=f"{refused}say callbacks.{name}=null"):
-        run.data(plan)
+        run.prepare(plan, run.data(plan))
 
 
 @pytest.mark.parametrize(
@@ -699,7 +722,7 @@ def test_test_cases_that_the_split_lacks_are_refused_before_any_data_is_read(
 ):
     plan = plan_of(tmp_path / "run", tiny_raw, "test=true", none)
     with pytest.raises(InputError, match=r"test=true, but the split has no test cases; name some"):
-        run.data(plan)
+        run.prepare(plan, run.data(plan))
     assert not (tmp_path / "cache").exists()
 
 

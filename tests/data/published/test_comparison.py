@@ -69,7 +69,7 @@ def test_a_phantom_says_itself_that_it_is_one(tmp_path):
 def test_it_is_said_once_when_the_data_are_named(tiny_raw, ct_root, capsys):
     split = {"train": ["0005"], "val": ["0006"]}
     for _ in range(2):
-        SynapseData(str(tiny_raw), split=split)
+        assert SynapseData(str(tiny_raw), split=split).source.cases()
     said = capsys.readouterr().out
     assert said.count("Not the published Synapse") == 1
     assert "26 of its 30 cases missing" in said

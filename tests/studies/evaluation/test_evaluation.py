@@ -19,6 +19,7 @@ from helpers import slow_scores
 from helpers.scripts import ROOT, answer_of, run_script
 from segtrace import InputError
 from segtrace.activation import SIGMOID, Organ
+from segtrace.data.modules import SynapseData
 from segtrace.data.preprocessing import Preprocessing
 from segtrace.data.sources import RawSource
 from segtrace.report.page.page import Page
@@ -275,8 +276,21 @@ def test_all_cases_are_scored_without_a_split(run, tiny_raw, tmp_path):
     found = scored(run.checkpoint(2), tiny_raw, tmp_path, "all")
     assert [*found.evaluated.scores] == ["0001", "0005", "0006", "0027"]
     assert list(found.seen) == ["0005", "0006"]
-    with pytest.raises(InputError, match="these cases have no published split; cases found"):
+    with pytest.raises(InputError, match=r"no published split; cases found.*; or.*study.part=all$"):
         scored(run.checkpoint(2), tiny_raw, tmp_path / "test")
+
+
+def test_cases_are_scored_that_are_named_without_any_to_train_on(run, tiny_raw, tmp_path):
+    named = {"split": {"test": ["0001"]}}
+    found = scored(run.checkpoint(2), tiny_raw, tmp_path, None, **named)
+    assert [*found.evaluated.scores] == ["0001"]
+    with pytest.raises(InputError, match=r"has no val cases; say study.part=test, or all$"):
+        scored(run.checkpoint(2), tiny_raw, tmp_path, "val", **named)
+    module = SynapseData(str(tiny_raw), cache_dir=str(tmp_path), **named)
+    with pytest.raises(InputError, match=r"^data.split names no cases to train on; cases found"):
+        module.setup("fit")
+    with pytest.raises(InputError, match=r"no val cases; say probes\.from=test"):
+        module.probes()
 
 
 def test_the_script_scores_the_test_cases_of_a_checkpoint(run, tiny_raw, tmp_path):

@@ -30,7 +30,7 @@ from segtrace.progress import say
 from segtrace.report.files import save_text
 from segtrace.report.page.page import Page
 from segtrace.report.run_folder import Held, taken
-from segtrace.studies.explainers import check_explainers, placed, run_explainers
+from segtrace.studies.explainers import check_before_image, check_explainers, placed, run_explainers
 from segtrace.studies.inputs.images import listed
 from segtrace.studies.inputs.named_paths import paths_of
 from segtrace.studies.inputs.networks import Networks
@@ -71,6 +71,7 @@ class ExplainConfig:
 
         Of a folder of images: all that of each, written, and then what became of them.
         """
+        check_before_image(self.explainers, self.networks.images)
         if self.images:
             checkpoints = paths_of(self.options["checkpoint"] or [])
             explain = replace(self, lock=None)._explain  # which other processes can be sent

@@ -12,7 +12,7 @@ from segtrace.cli.train.assembly import settings_of
 from segtrace.cli.train.train_config import TrainConfig
 from segtrace.data.datamodule import CaseDataModule
 from segtrace.data.volumes.preprocessing import VolumePreprocessing
-from segtrace.errors import unknown
+from segtrace.errors import unknown, warned_if_done
 from segtrace.network.guards import PROPOSED
 from segtrace.network.stages import known
 from segtrace.network.stages import resolve as stages_of
@@ -24,6 +24,7 @@ TRIED = (64, 64, 64)
 """Voxels of a volume that is sent where the data's size is not known, and options differ."""
 
 
+@warned_if_done()
 def network(plan: TrainConfig, data: CaseDataModule) -> nn.Module:
     """The network, with weights drawn on the global generator as it stands.
 
@@ -90,7 +91,7 @@ def recipe_of(plan: TrainConfig, data: CaseDataModule) -> dict[str, Any]:
         recipe["out_channels"] = channels_of(plan, data)
     for name in INPUTS:  # 1 is what the files of networks say, and not what was asked for
         if recipe.get(name, 0) in (None, 1):
-            recipe[name] = data.source.channels
+            recipe[name] = data.view_asked.preprocessing.channels
     return recipe
 
 

@@ -61,24 +61,16 @@ TRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
 def data(plan: TrainConfig) -> CaseDataModule:
-    """The data module; nothing of it is prepared.
+    """The data module; nothing of it is prepared, generated or unpacked.
 
     Raises:
-        InputError: test cases that are asked for and are not there, or cases to validate on that a
-            callback watches.
+        InputError: options that cannot be; a protocol that is not of such data.
     """
     node = plan.config["data"]
     module: CaseDataModule = construct("data", node)
     expect("data", node, module, CaseDataModule)
     for protocol in map(protocol_of, plan.protocols):
         check_protocol(module.view_asked.preprocessing, protocol)
-    if plan.protocols and not module.split.get("test"):
-        raise InputError(
-            f"test={in_yaml(plan.config['test'])}, but the split has no test cases; name some, "
-            "'data.split={train: […], val: […], test: […]}', or say test=false"
-        )
-    if not module.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
-        check_unwatched(plan.config["callbacks"])
     return module
 
 
@@ -87,13 +79,26 @@ def prepare(plan: TrainConfig, data: CaseDataModule) -> Probes:
     """Prepare the slices that are trained on, and give those that are looked at every epoch.
 
     Raises:
-        InputError: data that cannot be read.
+        InputError: data that cannot be read; test cases that are asked for and are not there, or
+            cases to validate on that a callback watches.
     """
+    _check_parts(plan, data)
     _tell_letter(plan, data)
     if plan.protocols:  # a test case that cannot be read is told now, and not when all is trained
         data.gather("train", "val", "test")
     data.setup("fit")
     return data.probes(plan.config["probes"]["n"], plan.config["probes"]["from"])
+
+
+def _check_parts(plan: TrainConfig, data: CaseDataModule) -> None:
+    """The split has the cases that are asked for, which is known once the data are there."""
+    if plan.protocols and not data.split.get("test"):
+        raise InputError(
+            f"test={in_yaml(plan.config['test'])}, but the split has no test cases; name some, "
+            "'data.split={train: […], val: […], test: […]}', or say test=false"
+        )
+    if not data.split.get("val") or plan.config["trainer"].get("limit_val_batches") == 0:
+        check_unwatched(plan.config["callbacks"])
 
 
 def _tell_letter(plan: TrainConfig, data: CaseDataModule) -> None:

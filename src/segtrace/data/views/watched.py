@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from segtrace.data.cases import Split
+from segtrace.data.cases import Split, remedy
 from segtrace.data.prepare import PreparedCase, prepare_all
 from segtrace.data.probes import Probes, choose
-from segtrace.data.sources import CaseSource
+from segtrace.data.sources import CaseSource, Later
 from segtrace.data.views.view import Key, View, count
 from segtrace.errors import InputError, unknown
+from segtrace.names import check_shown
 from segtrace.progress import say
 
 
@@ -22,19 +23,18 @@ class PreparedCases(ABC):
     """Cases of a source, prepared when first asked for, and what of them is watched.
 
     Attributes:
-        source: where they come from.
         organs: organ name -> channel.
         seed: of what is drawn.
         cache_dir: where they are kept.
         view_asked: what the network sees of a case, as far as the options say it.
     """
 
-    source: CaseSource
     organs: dict[str, int]
     seed: int
     cache_dir: str
     view_asked: View
-    _parts: Callable[[], Split]
+    _given: CaseSource | Later
+    _parts: Callable[[CaseSource], Split]
     _cases: dict[str, list[PreparedCase]]
 
     @property
@@ -43,13 +43,24 @@ class PreparedCases(ABC):
         """That prepare cases."""
 
     @cached_property
+    def source(self) -> CaseSource:
+        """Where the cases come from; written, or unpacked, when it is first asked for.
+
+        Raises:
+            InputError: it is not there, or cannot be made; names that cannot be shown.
+        """
+        found = self._given.make() if isinstance(self._given, Later) else self._given
+        check_shown("case", found.cases())
+        return found
+
+    @cached_property
     def split(self) -> Split:
         """The cases of train, val and test; chosen when first asked for, as not all ask.
 
         Raises:
             InputError: see :func:`chosen_split`.
         """
-        return self._parts()
+        return self._parts(self.source)
 
     @cached_property
     def view(self) -> View:
@@ -82,6 +93,11 @@ class PreparedCases(ABC):
         """
         for part in parts:
             self._check_part(part)
+        if "train" in parts and not self.split["train"]:
+            raise InputError(
+                "data.split names no cases to train on; "
+                + remedy(self.source.cases(), self.source.held_out())
+            )
         new = [part for part in dict.fromkeys(parts) if part not in self._cases]
         wanted = [(case, self.view_asked.native(part)) for part in new for case in self.split[part]]
         found = iter(
@@ -120,7 +136,7 @@ class PreparedCases(ABC):
         Raises:
             InputError: a part that the split lacks.
         """
-        if from_ == "val" and not self.split["val"]:
+        if from_ == "val" and self.split["train"] and not self.split["val"]:
             say("No case validates, so the watched slices are of training cases, and marked so.")
             from_ = "train"
         self._check_filled(from_)
@@ -162,7 +178,7 @@ class PreparedCases(ABC):
     def _check_filled(self, part: str) -> None:
         self._check_part(part)
         if not self.split[part]:
-            other = "val" if self.split["val"] else "train"
+            other = next(part for part in ("val", "train", "test") if self.split[part])
             raise InputError(
                 f"the split has no {part} cases; say probes.from={other}, or name some with "
                 "data.split"

@@ -57,6 +57,7 @@ class ChannelCuts:
     )
     papers: ClassVar[tuple[str, ...]] = ("desai2020",)
     of_volumes: ClassVar[bool] = True
+    by_size: ClassVar[bool] = True
 
     cut: str = "channel_mean"
     groups: int = 32

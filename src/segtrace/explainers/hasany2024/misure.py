@@ -81,6 +81,7 @@ class Misure:
     )
     papers: ClassVar[tuple[str, ...]] = ("hasany2024",)
     of_volumes: ClassVar[bool] = False
+    by_size: ClassVar[bool] = True
 
     keep: float = 0.9
     window: int = 7

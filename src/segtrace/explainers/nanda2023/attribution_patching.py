@@ -65,6 +65,7 @@ class AttributionPatching:
     equation: ClassVar[str] = EQUATION
     papers: ClassVar[tuple[str, ...]] = PAPERS
     of_volumes: ClassVar[bool] = True
+    by_size: ClassVar[bool] = True
 
     cut: str = "channel_mean"
     draws: int = 5

@@ -78,6 +78,7 @@ class SegNbdt:
     )
     papers: ClassVar[tuple[str, ...]] = ("wan2020",)
     of_volumes: ClassVar[bool] = False
+    by_size: ClassVar[bool] = True
 
     head: str | None = None
     maps_at: Sequence[str] | None = None

@@ -1,9 +1,9 @@
 """The study of ``explain.py``: cases of a data set, by a protocol."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from segtrace.data.cases import PARTS
 from segtrace.data.volumes.preprocessing import AnyPreprocessing
@@ -16,6 +16,9 @@ from segtrace.studies.evaluation.result import ALL, Beside, Evaluation
 from segtrace.studies.inputs.images import Images, LooksAt, given_of
 from segtrace.studies.inputs.networks import Networks
 from segtrace.studies.study import refuse_beside
+
+if TYPE_CHECKING:
+    from segtrace.data.datamodule import CaseDataModule
 
 OF_MAPS = ("rules", "region", "score", "measures", "aggregate", "image", "log_dir")
 """Options that say how, and on what, maps are made."""
@@ -62,10 +65,7 @@ class Evaluate:
     def run(self, networks: Networks, images: Images) -> Iterator[Evaluation | Beside]:
         """Every network on every case, one after the other."""
         module, numbering = images.module, images.numbering or {}
-        part = self.part or ("test" if module.split.get("test") else "val")
-        cases = module.source.cases() if part == ALL else module.split[part]
-        if not cases:
-            raise InputError(f"the split has no {part} cases; say study.part=val, or data.split=…")
+        part, cases = self._cases(module)
         device, scored = networks.device, list[Evaluation]()
         for trained, within in networks:
             if networks.options["organs"] is None:  # what a training draws is no choice of ours
@@ -89,6 +89,24 @@ class Evaluate:
             InputError: that.
         """
         check_protocol(preprocessing, protocol_of(self.protocol))
+
+    def _cases(self, module: "CaseDataModule") -> tuple[str, Sequence[str]]:
+        """Which part is scored, and its cases.
+
+        Raises:
+            InputError: there are none, or no split; with what to say instead.
+        """
+        if self.part == ALL:
+            return ALL, module.source.cases()
+        try:
+            split = module.split
+        except InputError as error:
+            raise InputError(f"{error}; or, to score every case, say study.part=all") from error
+        part = self.part or ("test" if split.get("test") else "val")
+        if not split[part]:
+            other = next((one for one in ("val", "test", "train") if split[one]), ALL)
+            raise InputError(f"the split has no {part} cases; say study.part={other}, or all")
+        return part, split[part]
 
     @property
     def _scoring(self) -> Scoring:

@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+
 from segtrace.checkpoint import loading as checkpoint
 from segtrace.data.cases import case_name, largest_held_out
 from segtrace.data.files.nifti import Volume, read_image
@@ -107,6 +109,21 @@ class Images:
         if self.data is not None:
             return self.data.read_probes(dict(self.first().probes or {}))
         return self.first().slices(None, n, part or "val")
+
+    def blank(self, trained: TrainedNetwork) -> Probes:
+        """Empty slices, as many as are asked for, in the place of those of a new image."""
+        empty = trained.blank
+        axes = empty.ndim - 2
+        n = 1 if axes == 3 else self.options["probes"]["n"] or SEVERAL
+        return Probes(
+            images=empty.repeat_interleave(n, 0),
+            labels=None,
+            cases=("image",) * n,
+            slices=tuple(range(n)),
+            spacing=torch.full((n, axes), torch.nan, dtype=torch.float64),
+            split="user",
+            phantom=False,
+        )
 
     def volumes(self, cases: Sequence[str | int]) -> Iterator[Volume]:
         """The volumes to explain, one at a time: the image, or the cases with their labels."""
