@@ -17,8 +17,6 @@ from segtrace.errors import InputError
 from segtrace.labelled import Dataset, rows, tensor
 from segtrace.measures.over_cases import by_case
 from segtrace.measures.significance import ALPHA, beyond_controls_p
-from segtrace.network.stages import resolve
-from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import Steps, counted, step
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import Claim, listed, number, told
@@ -99,8 +97,7 @@ class Preservation:
                     progress=progress,
                 )
             left_out = why_not(record.scene, record.flow.prediction, record.flow.organs)
-            stages = resolve(unwrapped(network.net), network.stages)
-            drawn = redrawn(tuple(stage.name for stage in stages))
+            drawn = redrawn(tuple(stage.name for stage in network.places))
             yield Preserved(found, record.scene.slices, network.probes.marks, within, left_out,
                             drawn)  # fmt: skip
             yield Closing.of(trained)

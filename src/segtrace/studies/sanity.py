@@ -14,8 +14,6 @@ from segtrace.causal.sanity.groups import Group, groups_of
 from segtrace.causal.sanity.judging import STEPS, Sanity, judge
 from segtrace.errors import InputError
 from segtrace.labelled import Dataset, mean, names_along, rows
-from segtrace.network.stages import resolve
-from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import counted, say, step
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import Claim, told
@@ -79,7 +77,7 @@ class SanityCheck:
             say(f"{trained.name}: maps of {counted(len(network.probes), 'slice')}")
             explained = explain_probes(*network, epoch=trained.epoch)
             yield Maps(trained, explained, within)
-            groups = groups_of(network.net, _stages(network), network.probes.images[:1])
+            groups = groups_of(network.net, network.places, network.probes.images[:1])
             count = passes_of(len(groups), self.seeds)
             words = (f"{trained.name}: drawing the weights of {counted(len(groups), 'stage')} anew "
                      f"{self.seeds}x, {count} traces")  # fmt: skip
@@ -106,14 +104,10 @@ def _check_region(region: str) -> None:
         )
 
 
-def _stages(network: Network) -> tuple[Any, ...]:
-    return resolve(unwrapped(network.net), network.stages)
-
-
 def asked_of(network: Network) -> Asked:
     """What is traced of a network that is settled: the stages, organs and rules of its settings."""
     settings = network.settings
-    stages = {stage.name: stage for stage in _stages(network)}
+    stages = {stage.name: stage for stage in network.places}
     kept = [stages[name] for name in settings.stages or stages]
     organs = chosen_organs(network.channels, settings.organs)
     return Asked(kept, network.probes.images, organs, settings.rules, settings.score,

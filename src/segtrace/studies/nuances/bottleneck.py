@@ -105,7 +105,7 @@ class Bottleneck(Nuance):
 
     def _pair(self, network: Network) -> tuple[str, str]:
         """The bottleneck and the last stage: those named, or else the last enc… and dec…."""
-        names = [stage.name for stage in resolve(unwrapped(network.net), network.stages)]
+        names = [stage.name for stage in network.places]
         found = []
         for option, asked, begins in (("bottleneck", self.bottleneck, "enc"),
                                       ("last", self.last, "dec")):  # fmt: skip

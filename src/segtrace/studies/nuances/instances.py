@@ -10,8 +10,6 @@ from segtrace.attribution.flow import Flow
 from segtrace.errors import InputError
 from segtrace.measures.locality import locality, parts
 from segtrace.measures.over_cases import by_case, over_cases
-from segtrace.network.stages import resolve
-from segtrace.network.undisturbed import unwrapped
 from segtrace.progress import say
 from segtrace.report.captions import title_of
 from segtrace.report.claims.claim import Claim, number
@@ -62,7 +60,7 @@ class Instances(Nuance):
         each = {name: by_case(values[:, :, keep], cases).nanmean(2)
                 for name, values in apart.items()}  # (S, R, C)  # fmt: skip
         network = looked.network
-        known = tuple(stage.name for stage in resolve(unwrapped(network.net), network.stages))
+        known = tuple(stage.name for stage in network.places)
         drawn = tuple(stage for stage in redrawn(known) if stage in flow.stages)
         claims = instances_claims(each["parts"], flow.stages, flow.rules, drawn)
         if "untrained" in each:

@@ -22,7 +22,7 @@ from segtrace.measures.locality import parts
 from segtrace.measures.places import body_of
 from segtrace.network.labels import check_truth, truth_of, whole_numbers
 from segtrace.network.logits import Output
-from segtrace.network.stages import StagesLike
+from segtrace.network.stages import Stage, StagesLike, resolve
 from segtrace.network.undisturbed import as_input, undisturbed, unwrapped
 from segtrace.report.record import Record
 from segtrace.report.scene import Scene
@@ -39,6 +39,11 @@ class Network(NamedTuple):
     channels: Mapping[str, OrganLike]
     settings: Settings
     sliding: Sliding | None = None
+
+    @property
+    def places(self) -> tuple[Stage, ...]:
+        """All its stages, whichever of them are asked for."""
+        return resolve(unwrapped(self.net), self.stages)
 
 
 def settled(network: Network, output: Output | None = None) -> Network:
